@@ -1,0 +1,41 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: quickstart test check-long check-gpu bench
+.DELETE_ON_ERROR:
+
+quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
+	$(BIN)/phasediag launch jobs/quickstart.yaml
+	$(BIN)/phasediag diagram sweeps/quickstart --x weight_decay --y lr_over_batch --output quickstart.png
+	$(BIN)/phasediag scaling sweeps/quickstart --x weight_decay
+
+test: .venv/installed-test  ## lint, types, all quick tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+check-long: .venv/installed-test  ## what takes minutes: kills, clusters, trainings against exact results
+	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600
+
+check-gpu: .venv/installed-test  ## on a machine with a CUDA device
+	$(BIN)/pytest -m gpu --timeout 3600
+
+bench: .venv/installed  ## phasediag against best-practice Ray Tune, on this machine
+	$(BIN)/python benchmarks/launch_vs_ray_tune.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phasediag needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+# torch comes first and alone, at the pinned version, so that nothing else can choose another build of it.
+.venv/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into .venv; the first time takes some minutes" >&2
+	$(INSTALL) torch
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""phasediag: phase diagrams of parameter symmetry in neural networks."""

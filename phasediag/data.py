@@ -1,0 +1,235 @@
+"""What a task is, and the batches of the replicates that a tile holds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasediag.errors import PhasediagError
+from phasediag.trial import Constraint, Parameter, Streams, Value
+
+BLOCK_STEPS: Final = 256
+"""Steps drawn from one position of a stream, at most; a power of two."""
+BLOCK_NUMBERS: Final = 2**18
+"""Numbers that a block holds for one replicate, at most."""
+
+
+class Task(ABC):
+    """One source of data, as one replicate sees it.
+
+    A subclass states `registered` (its name), `declares` (its parameters), `constraints`, and its
+    training and test sets; all tensors here are float64 on the CPU.
+
+    Parameters
+    ----------
+    values
+        A trial's record.
+    streams
+        Of the replicate: the only source of randomness.
+    """
+
+    registered: ClassVar[str]
+    declares: ClassVar[tuple[Parameter, ...]]
+    constraints: ClassVar[tuple[Constraint, ...]] = ()
+    always_fresh: ClassVar[bool] = False
+    """Whether every step draws new samples (`samples` 0 does that too, where a task has it)."""
+    population: ClassVar[bool] = False
+    """Whether `batch_size: 0` is the exact population loss."""
+    classes: ClassVar[int] = 0
+    """Number of classes; 0 where the targets are no classes."""
+
+    def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
+        self.values = values
+        self.streams = streams
+
+    @staticmethod
+    @abstractmethod
+    def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
+        """Inputs and outputs of a sample."""
+
+    @abstractmethod
+    def train_set(self) -> tuple[Tensor, Tensor]:
+        """The fixed inputs and noise-free targets; only called where data are not fresh."""
+
+    @abstractmethod
+    def test_set(self) -> tuple[Tensor, Tensor]:
+        """Inputs and noise-free targets for `test_loss`."""
+
+    def unit_noise(self, generator: np.random.Generator, count: int) -> Tensor:
+        """Label noise of variance 1, shape (count, outputs)."""
+        return torch.from_numpy(generator.standard_normal((count, self.sizes(self.values)[1])))
+
+    @staticmethod
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        """Squared error, summed over outputs, mean over samples: (samples, outputs) to a scalar."""
+        return (prediction - target).square().sum(dim=-1).mean()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every step draws new samples."""
+        full_population = self.population and self.values["batch_size"] == 0
+        return not full_population and (self.always_fresh or self.values.get("samples") == 0)
+
+
+class GeneratedTask(Task):
+    """A task whose samples can be drawn without end, and whose targets are a function of them."""
+
+    @abstractmethod
+    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
+        """Inputs, shape (count, inputs)."""
+
+    @abstractmethod
+    def target(self, x: Tensor) -> Tensor:
+        """Noise-free targets of inputs (count, inputs): shape (count, outputs)."""
+
+    def train_set(self) -> tuple[Tensor, Tensor]:
+        """The fixed inputs and noise-free targets; only called where data are not fresh."""
+        return self.fresh_set("data", _whole(self.values["samples"]))
+
+    def test_set(self) -> tuple[Tensor, Tensor]:
+        """Inputs and noise-free targets for `test_loss`."""
+        return self.fresh_set("test", _whole(self.values["test_samples"]))
+
+    def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
+        """`count` samples from the start of a stream, and their noise-free targets."""
+        x = self.sample(self.streams.generator(stream), count)
+        return x, self.target(x)
+
+
+def _whole(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Samples of several replicates, one leading axis each."""
+
+    x: Tensor
+    """Inputs, shape (replicates, samples, inputs)."""
+    y: Tensor
+    """Noise-free targets, shape (replicates, samples, outputs)."""
+    noise: Tensor
+    """Label noise of variance 1, shape (replicates, samples, outputs)."""
+
+
+class Batches:
+    """The batch of every step for the replicates ("worlds") that the trials of a tile live in.
+
+    What step t draws is a function of (seed, stream, t) and of the shapes alone: samples are drawn
+    in whole blocks of steps, each from its own position of the streams.
+
+    Parameters
+    ----------
+    worlds
+        One task object for each replicate and data set; all of the same shapes.
+    batch_size
+        Samples a step; 0 is the full batch.
+    fresh_noise
+        Whether label noise is drawn at every step.
+    dtype, device
+        Of the tensors given out.
+    """
+
+    def __init__(
+        self, worlds: Sequence[Task], batch_size: int, fresh_noise: bool, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.worlds = worlds
+        self.fresh = worlds[0].fresh
+        self.fresh_noise = fresh_noise
+        self.dtype, self.device = dtype, device
+        self._sets = [] if self.fresh else [world.train_set() for world in worlds]
+        self._quenched = [] if self.fresh or fresh_noise else [self._first_noise(i) for i in range(len(worlds))]
+        self.full = batch_size == 0
+        self.batch_size = len(self._sets[0][0]) if self.full else batch_size
+        inputs, outputs = worlds[0].sizes(worlds[0].values)
+        self.steps = block_steps(self.batch_size * (inputs + 2 * outputs))
+        self._block = lru_cache(maxsize=1)(self._draw)
+
+    @property
+    def constant(self) -> bool:
+        """Whether every step has the same batch."""
+        return self.full and not self.fresh_noise
+
+    def at(self, step: int) -> Samples:
+        """The batch of one step, shapes (replicates, batch_size, ...)."""
+        block, offset = (0, 0) if self.constant else divmod(step, self.steps)
+        drawn = self._block(block)
+        return Samples(x=drawn.x[offset], y=drawn.y[offset], noise=drawn.noise[offset])
+
+    def training_set(self) -> Samples:
+        """All training data as `train_loss` sees it: fresh data are drawn once more, with fresh noise."""
+        parts = []
+        for i, world in enumerate(self.worlds):
+            if self.fresh:
+                x, y = _generated(world).fresh_set("data", _whole(world.values["test_samples"]))
+                parts.append((x, y, self._first_noise(i, len(x))))
+            else:
+                x, y = self._sets[i]
+                parts.append((x, y, self._quenched[i] if self._quenched else self._first_noise(i)))
+        return self._stacked(parts)
+
+    def test_set(self) -> Samples:
+        """Noise-free test data."""
+        sets = [world.test_set() for world in self.worlds]
+        return self._stacked([(x, y, torch.zeros_like(y)) for x, y in sets])
+
+    def _first_noise(self, index: int, count: int | None = None) -> Tensor:
+        world = self.worlds[index]
+        count = len(self._sets[index][0]) if count is None else count
+        return world.unit_noise(world.streams.generator("noise", position=2**40), count)
+
+    def _draw(self, block: int) -> Samples:
+        steps = 1 if self.constant else self.steps
+        parts = [
+            tuple(part.unflatten(0, (steps, self.batch_size)) for part in self._draw_one(i, block, steps))
+            for i in range(len(self.worlds))
+        ]
+        stacked = self._stacked(parts)
+        return Samples(
+            x=stacked.x.transpose(0, 1).contiguous(),
+            y=stacked.y.transpose(0, 1).contiguous(),
+            noise=stacked.noise.transpose(0, 1).contiguous(),
+        )
+
+    def _draw_one(self, index: int, block: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        world = self.worlds[index]
+        count = steps * self.batch_size
+        batch = world.streams.generator("batch", block)
+        rows: Tensor | None = None
+        if self.fresh:
+            x = _generated(world).sample(batch, count)
+            y = _generated(world).target(x)
+        else:
+            samples = len(self._sets[index][0])
+            draws = np.tile(np.arange(samples), steps) if self.full else batch.integers(0, samples, count)
+            rows = torch.from_numpy(draws)
+            x, y = (part[rows] for part in self._sets[index])
+        if rows is not None and self._quenched:
+            noise = self._quenched[index][rows]
+        else:
+            noise = world.unit_noise(world.streams.generator("noise", block), count)
+        return x, y, noise
+
+    def _stacked(self, parts: Sequence[tuple[Tensor, ...]]) -> Samples:
+        x, y, noise = (torch.stack(column).to(self.device, self.dtype) for column in zip(*parts, strict=True))
+        return Samples(x=x, y=y, noise=noise)
+
+
+def _generated(world: Task) -> GeneratedTask:
+    if not isinstance(world, GeneratedTask):
+        raise PhasediagError(f"task {type(world).__name__} says that its data are fresh but is no GeneratedTask")
+    return world
+
+
+def block_steps(numbers: int) -> int:
+    """Steps of a block: the largest power of two that keeps one replicate's block in bounds."""
+    fitting = max(1, BLOCK_NUMBERS // max(1, numbers))
+    return min(BLOCK_STEPS, 1 << (fitting.bit_length() - 1))

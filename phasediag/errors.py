@@ -1,0 +1,56 @@
+"""What can go wrong, told so that the reader knows what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+BAD_INPUT: Final = 2
+"""Exit code of everything that is refused before it runs."""
+
+
+class PhasediagError(Exception):
+    """A mistake or a limit that the user can act on; printed without a traceback."""
+
+    exit_code: int = BAD_INPUT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in a grid."""
+
+    where: str
+    """`file:line` of the fault."""
+    key: str
+    """The key at fault, dotted from the top level (`axes.width`)."""
+    problem: str
+    """What is wrong with which value."""
+    remedy: str
+    """What is allowed, and the nearest valid name where there is one."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.problem}; {self.remedy}"
+
+
+class GridError(PhasediagError):
+    """A grid that is refused, with all its faults at once."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+class StoreError(PhasediagError):
+    """A sweep that cannot be read or written."""
+
+
+class LeaseHeldError(PhasediagError):
+    """Another launch of the same sweep is running."""
+
+
+class AnalysisError(PhasediagError):
+    """A diagram or a fit that cannot be made from these rows."""
+
+
+class ClusterError(PhasediagError):
+    """A cluster or a storage that cannot run this sweep."""

@@ -1,0 +1,264 @@
+"""Packs on the workers of Ray Tune: one Tune trial a pack, actors reused. The only importer of ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+QUIET: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+for _name, _value in QUIET.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+import torch  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+from phasediag.errors import ClusterError, PhasediagError  # noqa: E402
+from phasediag.executors.inline import training_device  # noqa: E402
+from phasediag.folder import Folder  # noqa: E402
+from phasediag.pack import Pack  # noqa: E402
+from phasediag.rows import Job  # noqa: E402
+from phasediag.store import Store  # noqa: E402
+from phasediag.watch import LostPack, Watch  # noqa: E402
+from phasediag.worker import PackRun, Progress  # noqa: E402
+
+SLICE_SECONDS: Final = 1.5
+"""Training between two results of a Tune trial."""
+WORKER_DEATHS: Final = 2
+"""A pack is given to so many more workers after its first one died, before it counts as lost."""
+
+
+class PackTrainable(tune.Trainable):  # type: ignore[misc]
+    """Ray's view of a pack: a class trainable whose `step` trains for a slice of time."""
+
+    def setup(self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float) -> None:
+        """Take in the packs and the job once for each actor."""
+        torch.set_num_threads(max(1, int(cpus)))
+        self.packs, self.job = packs, job
+        self.device = training_device(gpus)
+        self.store = Store.at(job.sweep)
+        self.run: PackRun | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Let the actor take another pack."""
+        self._set_aside()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train for a slice, and tell how far the pack is."""
+        try:
+            if self.run is None:
+                self.run = PackRun(self.packs[self.config["pack_id"]], self.job, self.store, self.device)
+            progress = self.run.advance(SLICE_SECONDS)
+        except PhasediagError as error:
+            return {"fatal": str(error), "done": True}
+        return {
+            "trials_done": progress.trials_done, "failed": progress.failed, "diverged": progress.diverged,
+            "error": progress.error, "done": progress.done, "fatal": "",
+        }  # fmt: skip
+
+    def cleanup(self) -> None:
+        """Keep what an unfinished pack has reached."""
+        self._set_aside()
+
+    def _set_aside(self) -> None:
+        if self.run is not None:
+            self.run.checkpoint()
+        self.run = None
+
+
+class Reporter(tune.Callback):  # type: ignore[misc]
+    """Brings what Tune trials report to the watch."""
+
+    def __init__(self, watch: Watch, packs: Mapping[str, Pack]) -> None:
+        self.watch, self.packs = watch, packs
+        self.lost: list[LostPack] = []
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Report progress."""
+        if result["fatal"]:
+            self.watch.fail(result["fatal"])
+            return
+        progress = Progress(**{name: result[name] for name in Progress.__slots__})
+        self.watch.report(trial.config["pack_id"], progress)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Remember a pack whose workers died."""
+        lines = [line for line in (trial.get_error().__str__() or "").strip().splitlines() if line.strip()]
+        self.lost.append(LostPack(pack=self.packs[trial.config["pack_id"]], error=lines[-1] if lines else "lost"))
+
+
+class Drained(tune.Stopper):  # type: ignore[misc]
+    """Stops the experiment when the watch drains."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stop one Tune trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop everything."""
+        return self.watch.draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayExecutor:
+    """Runs packs through Ray Tune, on a Ray of its own or on a cluster."""
+
+    address: str | None = None
+    """A cluster's address, `auto`, or None: a local Ray that ends with the launch."""
+    cpus: float = 1.0
+    gpus: float = 0.0
+    log: Path | None = None
+    """Where Ray's own messages go."""
+
+    @contextmanager
+    def ready(self, folder: Folder) -> Iterator[int]:
+        """A connection to Ray for the time of a block, given the number of workers it can run at once.
+
+        A local Ray is ended with the block, a cluster is left alone.
+
+        Raises
+        ------
+        ClusterError
+            Where the cluster cannot be reached, cannot give a worker its resources, or does not
+            share the storage.
+        """
+        with connected(self.address, self.log):
+            yield self._check(folder)
+
+    def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
+        """Train the packs until they are done or the watch drains; give back those that were lost."""
+        by_id = {pack.pack_id: pack for pack in packs}
+        reporter = Reporter(watch, by_id)
+        scratch = tempfile.mkdtemp(prefix="phasediag-tune-")
+        try:
+            self._tuner(by_id, job, watch, reporter, scratch).fit()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return reporter.lost
+
+    def _tuner(
+        self, packs: Mapping[str, Pack], job: Job, watch: Watch, reporter: Reporter, scratch: str
+    ) -> tune.Tuner:
+        trainable = tune.with_parameters(PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus)
+        return tune.Tuner(
+            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            param_space={"pack_id": tune.grid_search(list(packs))},
+            tune_config=tune.TuneConfig(reuse_actors=True, metric="trials_done", mode="max"),
+            run_config=tune.RunConfig(
+                name="packs", storage_path=scratch, verbose=0, callbacks=[reporter], stop=Drained(watch),
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            ),
+        )  # fmt: skip
+
+    def _check(self, folder: Folder) -> int:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        places = sum(self._places(node["Resources"]) for node in nodes)
+        if not places and self.address is None:
+            raise ClusterError(
+                f"resources: cpus: {self.cpus:g}, gpus: {self.gpus:g} cannot be had on this machine "
+                f"({_described(nodes)}); lower them in the grid, or launch on a cluster with --address"
+            )
+        if self.address is not None:
+            _check_shared(folder, nodes)
+        return max(1, places)
+
+    def _places(self, resources: Mapping[str, float]) -> int:
+        """Packs that a node can train at once."""
+        by_cpu = int(resources.get("CPU", 0) / self.cpus)
+        return min(by_cpu, int(resources.get("GPU", 0) / self.gpus)) if self.gpus else by_cpu
+
+
+@contextmanager
+def connected(address: str | None, log: Path | None) -> Iterator[None]:
+    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone."""
+    already = ray.is_initialized()
+    if not already:
+        _quiet(log)
+        _connect(address)
+    try:
+        yield
+    finally:
+        if not already:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    try:
+        if address is None:
+            ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise ClusterError(
+            f"no Ray cluster at '{address or 'local'}': {error}; start one with `ray start --head`, "
+            "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
+        ) from error
+
+
+def _quiet(log: Path | None) -> None:
+    """Send what Ray logs in this process to a file."""
+    handler: logging.Handler = logging.NullHandler() if log is None else logging.FileHandler(log, delay=True)
+    for name in ("ray", "ray.tune", "ray.train", "ray._private"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+
+
+def _described(nodes: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(
+        f"{node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs" for node in nodes
+    )
+
+
+def _check_shared(folder: Folder, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Write a token into the sweep and read it back from every node."""
+    name, token = f"token-{uuid4().hex}", uuid4().hex
+    folder.write(name, token.encode())
+    try:
+        reads = [
+            _read_token.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(folder.uri, name)
+            for node in nodes
+        ]
+        tokens = ray.get(reads, timeout=120)
+        blind = [n["NodeManagerAddress"] for n, read in zip(nodes, tokens, strict=True) if read != token]
+    finally:
+        folder.delete(name)
+    if blind:
+        raise ClusterError(
+            f"the storage {folder.uri} is not shared with the node {', '.join(blind)}: a file written here "
+            "cannot be read there; give --storage a folder that all nodes mount, or s3://bucket/prefix"
+        )
+
+
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+def _read_token(uri: str, name: str) -> str:
+    try:
+        return Folder.at(uri).read(name).decode()
+    except (OSError, PhasediagError):
+        return ""

@@ -1,0 +1,231 @@
+"""Expressions of `exclude`: comparisons, arithmetic and logic over parameters, without `eval`.
+
+Python's grammar is used, restricted to a few kinds of node; types are checked before anything is
+evaluated, and whole columns are evaluated at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from phasediag.trial import Column, nearest
+
+Array = npt.NDArray[Any]
+_LONGEST: Final = 1000
+_LARGEST: Final = 1e300
+_KINDS: Final = {int: "a number", float: "a number", str: "text", bool: "true or false"}
+_ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: np.true_divide,
+    ast.FloorDiv: np.floor_divide, ast.Mod: np.mod, ast.Pow: np.power,
+}  # fmt: skip
+_COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+_EQUALITY: Final = (ast.Eq, ast.NotEq)
+_MEMBERSHIP: Final = (ast.In, ast.NotIn)
+ALLOWED: Final = (
+    "allowed are comparisons, + - * / // % **, and, or, not, in [..], parameter names, numbers and 'text'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A condition over parameters."""
+
+    text: str
+    tree: ast.expr
+    names: frozenset[str]
+    """The parameters it reads."""
+
+    def holds(self, columns: Mapping[str, Column], count: int) -> npt.NDArray[np.bool_]:
+        """Where the condition is true.
+
+        Parameters
+        ----------
+        columns
+            The column of each of `names`; None where a trial lacks the parameter: there every
+            comparison with it is false, except `!=` and `not in`.
+        count
+            Number of rows.
+
+        Returns
+        -------
+        Boolean, shape (count,).
+        """
+        arrays = {name: _array(columns[name]) for name in self.names}
+        with np.errstate(all="ignore"):
+            mask = np.asarray(_evaluate(self.tree, arrays), dtype=bool)
+        return np.array(np.broadcast_to(mask, (count,)))
+
+
+def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
+    """Parse a condition.
+
+    Parameters
+    ----------
+    text
+        As written in the grid, for example `width < teacher_width`.
+    kinds
+        The plain type of each parameter that may be named.
+
+    Raises
+    ------
+    ValueError
+        Where it is no condition, names something unknown, or mixes text with numbers; says what is allowed.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f"is longer than {_LONGEST} characters; split it into several")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "too long or too deep"
+        raise ValueError(f"cannot be read ({reason}); {ALLOWED}") from None
+    try:
+        kind = _kind(tree, kinds)
+    except RecursionError:
+        raise ValueError("is nested too deeply; split it into several") from None
+    if kind is not bool:
+        raise ValueError(f"is {_KINDS[kind]}, not a condition; compare it with something")
+    names = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)) - set(_LITERALS)
+    return Expression(text=text, tree=tree, names=names)
+
+
+_LITERALS: Final = {"true": True, "false": False}
+
+
+def _kind(node: ast.expr, kinds: Mapping[str, type]) -> type:
+    """The type of a node: float, str or bool; raises ValueError where types do not fit."""
+    match node:
+        case ast.Constant(value=bool()):
+            return bool
+        case ast.Constant(value=(int() | float()) as number):
+            if abs(number) > _LARGEST:
+                raise ValueError(f"holds a number beyond {_LARGEST:g}; no parameter is that large")
+            return float
+        case ast.Constant(value=str()):
+            return str
+        case ast.Name(id=name):
+            return _name_kind(name, kinds)
+        case ast.BoolOp(values=values):
+            return _all(values, bool, kinds)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _all([operand], bool, kinds)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return _all([operand], float, kinds)
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in _ARITHMETIC:
+            return _all([left, right], float, kinds)
+        case ast.Compare():
+            return _comparison_kind(node, kinds)
+    raise ValueError(f"'{ast.unparse(node)}' is not allowed here; {ALLOWED}")
+
+
+def _name_kind(name: str, kinds: Mapping[str, type]) -> type:
+    if name in _LITERALS:
+        return bool
+    if name not in kinds:
+        hint = nearest(name, kinds) or "names are those of the parameters of this grid; text stands in quotes"
+        raise ValueError(f"'{name}' is not a parameter of this grid; {hint}")
+    kind = kinds[name]
+    if kind not in _KINDS:
+        raise ValueError(f"'{name}' is a list, which cannot be compared; use a parameter with one value")
+    return float if kind is int else kind
+
+
+def _all(nodes: Sequence[ast.expr], wanted: type, kinds: Mapping[str, type]) -> type:
+    for node in nodes:
+        kind = _kind(node, kinds)
+        if kind is not wanted:
+            told = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
+            raise ValueError(f"{told}; {ALLOWED}")
+    return wanted
+
+
+def _comparison_kind(node: ast.Compare, kinds: Mapping[str, type]) -> type:
+    left = node.left
+    for op, right in zip(node.ops, node.comparators, strict=True):
+        if isinstance(op, _MEMBERSHIP):
+            _check_members(left, right, kinds)
+        elif type(op) in _COMPARISONS:
+            kind = _kind(left, kinds)
+            _check_same(left, kind, right, kinds)
+            if kind is not float and not isinstance(op, _EQUALITY):
+                raise ValueError(f"'{ast.unparse(left)}' is {_KINDS[kind]}, which has no order; use == or !=")
+        else:
+            raise ValueError(f"'{ast.unparse(node)}' is not allowed here; {ALLOWED}")
+        left = right
+    return bool
+
+
+def _check_members(left: ast.expr, right: ast.expr, kinds: Mapping[str, type]) -> None:
+    if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
+        raise ValueError(f"'{ast.unparse(right)}' is not a list; write in [1, 2]")
+    kind = _kind(left, kinds)
+    for member in right.elts:
+        _check_same(left, kind, member, kinds)
+
+
+def _check_same(left: ast.expr, kind: type, right: ast.expr, kinds: Mapping[str, type]) -> None:
+    other = _kind(right, kinds)
+    if other is not kind:
+        pair = f"'{ast.unparse(left)}' is {_KINDS[kind]} and '{ast.unparse(right)}' is {_KINDS[other]}"
+        raise ValueError(f"{pair}; compare like with like (text stands in quotes)")
+
+
+def _array(column: Column) -> Array:
+    """Numbers as float64 with NaN for None, everything else as objects; of length 1 where constant."""
+    numeric = all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in column.pool)
+    pool = np.array(column.pool, dtype=np.float64 if numeric else object)
+    return pool if column.codes is None else pool[column.codes]
+
+
+def _evaluate(node: ast.expr, columns: Mapping[str, Array]) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        case ast.Name(id=name):
+            return _LITERALS[name] if name in _LITERALS else columns[name]
+        case ast.BoolOp(op=op, values=values):
+            combine = np.logical_and if isinstance(op, ast.And) else np.logical_or
+            return _folded(combine, [_truth(_evaluate(value, columns)) for value in values])
+        case ast.UnaryOp(op=op, operand=operand):
+            value = _evaluate(operand, columns)
+            if isinstance(op, ast.Not):
+                return ~_truth(value)
+            return -value if isinstance(op, ast.USub) else value
+        case ast.BinOp(op=op, left=left, right=right):
+            return _ARITHMETIC[type(op)](_evaluate(left, columns), _evaluate(right, columns))
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            operands = [left, *comparators]
+            pairs = zip(ops, operands, operands[1:], strict=False)
+            return _folded(np.logical_and, [_compared(op, a, b, columns) for op, a, b in pairs])
+    raise AssertionError(ast.dump(node))
+
+
+def _folded(combine: Callable[[Any, Any], Any], masks: Sequence[Any]) -> Any:
+    total = masks[0]
+    for mask in masks[1:]:
+        total = combine(total, mask)
+    return total
+
+
+def _truth(value: Any) -> Any:
+    """A mask; a missing value is false."""
+    return np.equal(value, True).astype(bool)
+
+
+def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, columns: Mapping[str, Array]) -> Any:
+    value = _evaluate(left, columns)
+    if isinstance(op, _MEMBERSHIP):
+        assert isinstance(right, ast.List | ast.Tuple)
+        members = [np.equal(value, _evaluate(member, columns)) for member in right.elts]
+        found = _truth(_folded(np.logical_or, members))
+        return found if isinstance(op, ast.In) else ~found
+    return _COMPARISONS[type(op)](value, _evaluate(right, columns))

@@ -1,0 +1,245 @@
+"""A folder on any filesystem that pyarrow knows, where a file appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from pyarrow import fs
+
+from phasediag.errors import StoreError
+
+TEMPORARY: Final = ".tmp"
+"""Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file of a folder, as listed."""
+
+    name: str
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """Nanoseconds since 1970 by the clock of the filesystem; 0 where it keeps none."""
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What changes when the file is written again."""
+        return self.size, self.mtime_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A place for files: a local folder, or a prefix of a bucket."""
+
+    filesystem: fs.FileSystem
+    path: str
+    """Its path inside the filesystem."""
+    uri: str
+    """As a user would write it."""
+
+    @classmethod
+    def at(cls, place: str | os.PathLike[str]) -> Folder:
+        """The folder at a local path (`~` and relative paths too) or at a URI; it need not exist.
+
+        Raises
+        ------
+        StoreError
+            Where the URI names no filesystem, or one that cannot be reached.
+        """
+        text = os.fspath(place)
+        if "://" not in text:
+            path = os.path.abspath(os.path.expanduser(text))
+            return cls(filesystem=fs.LocalFileSystem(), path=path, uri=path)
+        base, _, query = text.partition("?")
+        if text.startswith("s3://") and "allow_delayed_open" not in query:
+            query = "&".join(part for part in (query, "allow_delayed_open=true") if part)
+        address = f"{base}?{query}" if query else base
+        try:
+            filesystem, path = fs.FileSystem.from_uri(address)
+        except (ValueError, OSError, ImportError) as error:
+            raise StoreError(
+                f"the storage '{text}' cannot be opened: {error}; give a local path, s3://bucket/prefix, "
+                "gs://bucket/prefix or another URI of pyarrow.fs, with valid credentials"
+            ) from error
+        return cls(filesystem=filesystem, path=path.rstrip("/") or "/", uri=text)
+
+    @property
+    def local(self) -> bool:
+        """Whether files are moved and linked by the operating system."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def __truediv__(self, name: str) -> Folder:
+        """The folder `name` inside this one."""
+        base, query = self._address()
+        return Folder(
+            filesystem=self.filesystem, path=self._inside(name), uri=f"{base.rstrip('/')}/{name}{query}"
+        )
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def parent(self) -> Folder:
+        """The folder that contains this one."""
+        base, query = self._address()
+        path = self.path.rpartition("/")[0] or "/"
+        return Folder(
+            filesystem=self.filesystem, path=path, uri=f"{base.rstrip('/').rpartition('/')[0] or '/'}{query}"
+        )
+
+    def entries(self, hidden: bool = False) -> list[Entry]:
+        """The files directly inside, by name; those being written only where `hidden`."""
+        return [
+            Entry(name=info.base_name, size=info.size or 0, mtime_ns=info.mtime_ns or 0)
+            for info in self._listed()
+            if info.type == fs.FileType.File and (hidden or not info.base_name.startswith("."))
+        ]
+
+    def folders(self) -> list[str]:
+        """The names of the folders directly inside."""
+        return [info.base_name for info in self._listed() if info.type == fs.FileType.Directory]
+
+    def files(self) -> list[str]:
+        """The paths of all files inside, at any depth, relative to this folder."""
+        start = len(self.path.strip("/")) + 1
+        return [
+            info.path.strip("/")[start:]
+            for info in self._listed(recursive=True)
+            if info.type == fs.FileType.File and not info.base_name.startswith(".")
+        ]
+
+    def entry(self, name: str) -> Entry | None:
+        """One file, or None where there is none."""
+        with _told("read", f"{self.uri}/{name}"):
+            info = self.filesystem.get_file_info(self._inside(name))
+        if info.type != fs.FileType.File:
+            return None
+        return Entry(name=name, size=info.size or 0, mtime_ns=info.mtime_ns or 0)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is no such file.
+        StoreError
+            Where it cannot be read.
+        """
+        with (
+            _told("read", f"{self.uri}/{name}"),
+            self.filesystem.open_input_stream(self._inside(name), compression=None) as stream,
+        ):
+            return bytes(stream.read())
+
+    def write(self, name: str, *parts: Buffer) -> None:
+        """Write a file whole or not at all, replacing one of the same name.
+
+        Locally: under another name in the same folder, synced, then moved. On an object store: one
+        upload of the joined parts.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be written.
+        """
+        try:
+            if self.local:
+                _replace(self._inside(name), parts)
+                return
+            with self.filesystem.open_output_stream(self._inside(name), compression=None) as stream:
+                stream.write(b"".join(parts))
+        except OSError as error:
+            raise _unwritable(f"{self.uri}/{name}", error) from error
+
+    def delete(self, name: str) -> None:
+        """Delete a file; one that is gone already is no error."""
+        with suppress(FileNotFoundError), _told("delete", f"{self.uri}/{name}"):
+            self.filesystem.delete_file(self._inside(name))
+
+    def clear(self) -> None:
+        """Delete this folder and all that is in it; one that is gone already is no error."""
+        with suppress(FileNotFoundError), _told("delete", self.uri):
+            self.filesystem.delete_dir(self.path)
+
+    def now_ns(self) -> int | None:
+        """The clock of the filesystem, nanoseconds since 1970; None where it keeps none.
+
+        Ages of files must be taken against this clock: that of another host may be minutes off.
+        """
+        probe = f".clock-{uuid4().hex}{TEMPORARY}"
+        self.write(probe, b"?")
+        found = self.entry(probe)
+        self.delete(probe)
+        return (found.mtime_ns or None) if found is not None else None
+
+    def _address(self) -> tuple[str, str]:
+        """The URI without its query, and the query with its question mark."""
+        base, mark, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        return base, f"{mark}{query}"
+
+    def _inside(self, name: str) -> str:
+        return f"{self.path.rstrip('/')}/{name}"
+
+    def _listed(self, recursive: bool = False) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
+        with _told("list", self.uri):
+            return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
+
+
+def _replace(path: str, parts: tuple[Buffer, ...]) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid4().hex}{TEMPORARY}"
+    try:
+        with temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make a move durable, where the filesystem can sync folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _told(action: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot {action} {where}: {error}; check the path, your permissions and credentials"
+        ) from error
+
+
+def _unwritable(where: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write {where}: {error}; check that the storage exists, that you may write there "
+        "and that it is not full, then launch again: finished work is kept"
+    )

@@ -1,0 +1,119 @@
+"""Reading a frame of trials: one row a trial, one column a parameter or result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.errors import AnalysisError
+from phasediag.trial import nearest
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def need_columns(trials: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse columns that a frame of trials lacks.
+
+    Raises
+    ------
+    AnalysisError
+        Where the frame has no rows, or lacks a column; names the nearest.
+    """
+    if len(trials) == 0:
+        raise AnalysisError(
+            "the frame has no trials; has the sweep finished any, or does a filter drop them all?"
+        )
+    columns = [str(c) for c in trials.columns]
+    for name in names:
+        if name not in columns:
+            hint = nearest(name, columns) or "the columns are " + ", ".join(columns)
+            raise AnalysisError(f"the trials have no column '{name}'; {hint}")
+
+
+def numbers(trials: pd.DataFrame, name: str) -> FloatArray:
+    """A column as float64, NaN where it is null, shape (trials,).
+
+    Raises
+    ------
+    AnalysisError
+        Where the column holds no numbers.
+    """
+    column = trials[name]
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        raise AnalysisError(
+            f"column '{name}' is not numeric (it holds {column.dtype}); choose a column of numbers, "
+            f"or use '{name}' as facet="
+        )
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def has_status(trials: pd.DataFrame, status: str) -> BoolArray:
+    """Which trials ended so; all are ok where no status was recorded."""
+    if "status" not in trials:
+        return np.full(len(trials), status == "ok")
+    return (trials["status"] == status).to_numpy(dtype=bool, na_value=False)
+
+
+def converged(trials: pd.DataFrame, when_unknown: bool) -> BoolArray:
+    """Which trials have converged, shape (trials,)."""
+    if "converged" not in trials:
+        return np.full(len(trials), True)
+    return trials["converged"].astype("boolean").to_numpy(dtype=bool, na_value=when_unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Groups:
+    """The distinct combinations of some columns."""
+
+    names: tuple[str, ...]
+    levels: tuple[npt.NDArray[Any], ...]
+    """The distinct values of each column; ascending where they are numbers."""
+    code: IntArray
+    """Of each combination, mixed radix over the positions in `levels`, ascending, shape (cells,)."""
+    cell: IntArray
+    """The combination of each trial, shape (trials,)."""
+
+    @classmethod
+    def of(cls, trials: pd.DataFrame, names: tuple[str, ...]) -> Groups:
+        """Group trials by the columns `names`."""
+        code = np.zeros(len(trials), dtype=np.int64)
+        levels = []
+        for name in names:
+            codes, values = coded(trials[name])
+            levels.append(values)
+            code = code * len(values) + codes
+        unique, cell = np.unique(code, return_inverse=True)
+        return cls(names=names, levels=tuple(levels), code=unique, cell=cell)
+
+    def decoded(self, code: IntArray, count: int) -> pd.DataFrame:
+        """The values of the first `count` columns behind codes of them."""
+        columns: dict[str, npt.NDArray[Any]] = {}
+        for name, values in reversed(list(zip(self.names[:count], self.levels, strict=False))):
+            code, position = np.divmod(code, len(values))
+            columns[name] = values[position]
+        return pd.DataFrame({name: columns[name] for name in self.names[:count]})
+
+
+def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
+    """Number the distinct values of a column; a null is a value of its own.
+
+    Returns
+    -------
+    The number of each row's value, int64, shape (trials,), and the values, ascending where they are numbers.
+    """
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        kind = np.float64 if column.hasnans or pd.api.types.is_float_dtype(column) else np.int64
+        values, codes = np.unique(column.to_numpy(dtype=kind, na_value=np.nan), return_inverse=True)
+        return codes.astype(np.int64), values
+    texts = column.to_numpy(dtype=object)
+    if isinstance(texts[0], list | np.ndarray):
+        texts[:] = [None if v is None else str(list(v)) for v in texts.tolist()]
+    codes, values = pd.factorize(texts, use_na_sentinel=False)
+    return codes.astype(np.int64), np.asarray(values, dtype=object)

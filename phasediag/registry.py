@@ -1,0 +1,127 @@
+"""Tasks and models by name: those of phasediag, and the user's own (`my_net.py:Net`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from phasediag.trial import REQUIRED, Constraint, Parameter, Role, nearest
+
+Kind = Literal["task", "model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A task or a model: its class, and what it adds to a trial's record."""
+
+    kind: Kind
+    name: str
+    cls: type[Any]
+    parameters: Mapping[str, Parameter]
+    constraints: tuple[Constraint, ...]
+    source: str = ""
+    """Hash of the user's file, part of the identity; empty for phasediag's own."""
+
+
+def built_in(kind: Kind) -> tuple[str, ...]:
+    """The names of phasediag's own tasks or models: one module each."""
+    package = import_module(f"phasediag.{kind}s")
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
+
+
+@cache
+def component(kind: Kind, name: str, folder: Path) -> Component:
+    """Find a task or a model.
+
+    Parameters
+    ----------
+    name
+        A built-in name, or `file.py:Class` with the file relative to `folder`.
+    folder
+        The folder of the grid.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such thing; says what there is.
+    """
+    if ":" in name:
+        return _user_component(kind, name, folder)
+    if name not in built_in(kind):
+        known = ", ".join(built_in(kind))
+        hint = nearest(name, built_in(kind))
+        raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
+    module = import_module(f"phasediag.{kind}s.{name}")
+    (cls,) = (c for c in vars(module).values() if inspect.isclass(c) and getattr(c, "registered", "") == name)
+    return _component(kind, name, cls, "")
+
+
+def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+    file, _, attribute = name.partition(":")
+    path = (folder / file).resolve()
+    if not path.is_file():
+        raise ValueError(f"the file {path} of {kind} '{name}' does not exist; paths are relative to the grid")
+    source = blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    module = _imported(path, source)
+    cls = getattr(module, attribute, None)
+    if not inspect.isclass(cls):
+        classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
+        raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
+    return _component(kind, name, cls, source)
+
+
+def _imported(path: Path, source: str) -> ModuleType:
+    name = f"phasediag_user_{path.stem}_{source}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _component(kind: Kind, name: str, cls: type[Any], source: str) -> Component:
+    declared = getattr(cls, "declares", None)
+    if not isinstance(declared, tuple):
+        declared = _from_signature(cls)
+    return Component(
+        kind=kind, name=name, cls=cls, source=source,
+        parameters={p.name: p for p in declared}, constraints=getattr(cls, "constraints", ()),
+    )  # fmt: skip
+
+
+def _from_signature(cls: type[Any]) -> tuple[Parameter, ...]:
+    """The parameters of a user's class that declares none: the arguments of its constructor.
+
+    `inputs` and `outputs` are given by the task; every other argument needs an annotation that
+    pydantic knows (int, float, bool, str, Literal[...]).
+    """
+    parameters = []
+    for name, argument in inspect.signature(cls, eval_str=True).parameters.items():
+        if name in ("inputs", "outputs", "values", "streams", "args", "kwargs"):
+            continue
+        empty = argument.default is inspect.Parameter.empty
+        default = REQUIRED if empty else argument.default
+        parameters.append(
+            Parameter(
+                name=name, type=argument.annotation, default=default, neutral=REQUIRED,
+                role=Role.STRUCTURAL, meaning=f"Argument of {cls.__name__}.",
+            )  # fmt: skip
+        )
+    return tuple(parameters)

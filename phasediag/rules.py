@@ -1,0 +1,168 @@
+"""The rules of training: which values follow from others, and which do not go together.
+
+A rule that cannot give a value raises `ValueError` with what is wrong, a semicolon, and what to
+do. While a grid is expanded such a value is None; only combinations that no `exclude` removes are
+told as faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import Final, Literal
+
+from phasediag.trial import Constraint, Value, rounded
+
+Hold = Literal["batch_size", "learning_rate"]
+DATA_SIZE: Final = "data set size"
+"""Column of the training set's size while a grid is expanded: 0 is fresh data, None unknown."""
+_WHOLE: Final = 1e-9
+_MOST_STEPS: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A parameter that follows from others."""
+
+    target: str
+    inputs: tuple[str, ...]
+    value: Callable[..., Value]
+    """Takes the inputs; None where one of them could not be derived; raises ValueError."""
+
+    def attempt(self, *values: Value) -> Value:
+        """The value, or None where there is none."""
+        try:
+            return self.value(*values)
+        except ValueError:
+            return None
+
+    @property
+    def constraint(self) -> Constraint:
+        """The combinations for which there is no value."""
+        return Constraint(parameters=self.inputs, fault=self._fault)
+
+    def _fault(self, *values: Value) -> str | None:
+        try:
+            self.value(*values)
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
+    """The rules of a grid, in the order in which they apply.
+
+    Parameters
+    ----------
+    given
+        The parameters that the grid gives a value to.
+    hold
+        What stays as given where lr_over_batch is given.
+    """
+    if "lr_over_batch" not in given:
+        temperature = Rule(
+            target="lr_over_batch", inputs=("learning_rate", "batch_size", DATA_SIZE), value=_temperature
+        )
+    elif hold == "batch_size":
+        temperature = Rule(
+            target="learning_rate", inputs=("lr_over_batch", "batch_size", DATA_SIZE), value=_learning_rate
+        )
+    else:
+        temperature = Rule(target="batch_size", inputs=("lr_over_batch", "learning_rate"), value=_batch_size)
+    if "learning_time" in given:
+        length = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
+    else:
+        length = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
+    return temperature, length, Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
+
+
+def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, str]]:
+    """Parameters that determine each other and are all given: (key, problem, remedy) of each."""
+    found = []
+    determined = "learning_rate" if hold == "batch_size" else "batch_size"
+    if {"lr_over_batch", "learning_rate", "batch_size"} <= given:
+        problem = "lr_over_batch, learning_rate and batch_size are all given"
+        found.append(("lr_over_batch", problem, "leave one out: it follows from the other two"))
+    elif {"lr_over_batch", determined} <= given:
+        problem = f"lr_over_batch with {hold} held determines {determined}, which is given too"
+        found.append(("lr_over_batch", problem, f"leave {determined} out, or write hold: {determined}"))
+    if {"steps", "learning_time"} <= given:
+        found.append(("learning_time", "steps and learning_time are both given", "leave one of the two out"))
+    return found
+
+
+def _momentum_fault(momentum: float, optimizer: str) -> str | None:
+    if momentum == 0 or optimizer == "sgd":
+        return None
+    return f"momentum {momentum:g} would be ignored by {optimizer}; set momentum: 0 or optimizer: sgd"
+
+
+def _full_batch_fault(batch_size: int | None, size: int | None) -> str | None:
+    if batch_size != 0 or size != 0:
+        return None
+    return "there is no full batch (batch_size 0) of fresh data; set batch_size >= 1, or samples >= 1"
+
+
+def _quenched_fault(noise: str | None, size: int | None) -> str | None:
+    if noise != "quenched" or size != 0:
+        return None
+    return "quenched noise needs a fixed data set, and data are fresh; use noise: fresh, or samples >= 1"
+
+
+MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
+QUENCHED: Final = Constraint(parameters=("noise", DATA_SIZE), fault=_quenched_fault)
+FULL_BATCH: Final = Constraint(parameters=("batch_size", DATA_SIZE), fault=_full_batch_fault)
+"""Holds for every task without an exact population loss."""
+
+
+def _temperature(rate: float, batch: int, size: int | None) -> Value:
+    if batch:
+        return rounded(rate / batch)
+    if size is None:
+        return None
+    return rounded(rate / size) if size else 0.0
+
+
+def _learning_rate(ratio: float, batch: int, size: int | None) -> Value:
+    count = batch or size
+    if not count:
+        problem = f"lr_over_batch {ratio:g} with batch_size 0 and no data set gives no learning_rate"
+        raise ValueError(f"{problem}; give learning_rate instead of lr_over_batch")
+    if ratio <= 0:
+        raise ValueError(f"lr_over_batch {ratio:g} would make learning_rate 0; give a ratio > 0")
+    if not isfinite(ratio * count):
+        raise ValueError(f"lr_over_batch {ratio:g} would make learning_rate infinite; give a smaller ratio")
+    return rounded(ratio * count)
+
+
+def _batch_size(ratio: float, rate: float) -> Value:
+    if ratio <= 0:
+        raise ValueError(f"lr_over_batch {ratio:g} would make batch_size infinite; give a ratio > 0")
+    exact = rate / ratio
+    batch = round(exact)
+    if batch < 1 or abs(exact - batch) > _WHOLE * max(1.0, exact):
+        near = rounded(rate / max(1, batch))
+        quotient = f"learning_rate {rate:.12g} / lr_over_batch {ratio:.12g} = {exact:.6g}"
+        problem = f"{quotient} is not a whole batch_size"
+        raise ValueError(f"{problem}; the nearest lr_over_batch is {near} (batch_size {max(1, batch)})")
+    return batch
+
+
+def _steps(time: float, rate: float | None) -> Value:
+    if rate is None:
+        return None
+    exact = time / rate
+    if exact > _MOST_STEPS:
+        raise ValueError(f"learning_time {time:g} takes {exact:.3g} steps; shorten it")
+    whole = round(exact)
+    near = abs(exact - whole) <= _WHOLE * max(1.0, exact)
+    return max(1, whole if near else ceil(exact))
+
+
+def _learning_time(steps: int, rate: float | None) -> Value:
+    return None if rate is None else rounded(steps * rate)
+
+
+def _noise(noise: str | None, size: int | None) -> Value:
+    return noise or ("fresh" if size == 0 else "quenched")

@@ -1,0 +1,204 @@
+"""The columns of a sweep's Parquet files: their names, order and types. The only schema there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from phasediag.errors import StoreError
+from phasediag.trial import Parameter, formatted
+
+SCHEMA_VERSION: Final = 1
+"""Stands in the metadata of every file as `phasediag_schema`."""
+METADATA: Final = {b"phasediag_schema": str(SCHEMA_VERSION).encode()}
+
+Status = Literal["ok", "diverged", "failed"]
+
+_LEADING: Final = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("pack_id", pa.string()),
+        ("point_id", pa.string()),
+        ("replicate", pa.int64()),
+        ("seed", pa.int64()),
+    ]
+)
+_RESULTS: Final = pa.schema(
+    [
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("steps_done", pa.int64()),
+        ("diverged_at", pa.int64()),
+        ("train_loss", pa.float64()),
+        ("test_loss", pa.float64()),
+        ("test_accuracy", pa.float64()),
+        ("degree_of_symmetry", pa.int64()),
+        ("degree_normalized", pa.float64()),
+        ("neuron_count", pa.int64()),
+        ("alive_count", pa.int64()),
+        ("rank", pa.int64()),
+        ("log_rate", pa.float64()),
+        ("drift", pa.float64()),
+        ("relaxations", pa.float64()),
+        ("converged", pa.bool_()),
+        ("collapse_weight_decay", pa.float64()),
+        ("threshold_absolute", pa.float64()),
+        ("threshold_relative", pa.float64()),
+        ("measure_layer", pa.string()),
+        ("wall_s", pa.float64()),
+        ("device", pa.string()),
+        ("phasediag_version", pa.string()),
+        ("git_commit", pa.string()),
+        ("torch_version", pa.string()),
+        ("started_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+RESULT_COLUMNS: Final[tuple[str, ...]] = (*_LEADING.names, *_RESULTS.names)
+"""The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
+MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = (
+    "trial_id", "pack_id", "step", "layer", "observable", "max_degree", "degree", "normalized", "epsilon",
+    "distances",
+)  # fmt: skip
+"""The columns of `measurements`, in their order."""
+
+
+def parameter_type(parameter: Parameter) -> pa.DataType:
+    """The Arrow type of a parameter's column, from the kind of its values."""
+    kinds = {
+        int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_(),
+        tuple: pa.list_(pa.float64()),
+    }  # fmt: skip
+    return kinds[parameter.kind]
+
+
+def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:
+    """The schema of `trials` for trials with these parameters, in the order given.
+
+    Raises
+    ------
+    StoreError
+        Where a parameter of the user's own task or model has the name of a result.
+    """
+    fields = [pa.field(parameter.name, parameter_type(parameter)) for parameter in parameters]
+    clash = sorted({field.name for field in fields} & set(RESULT_COLUMNS))
+    if clash:
+        raise StoreError(
+            f"the parameter '{clash[0]}' has the name of a result column; "
+            f"rename it in your task or model (taken: {', '.join(RESULT_COLUMNS)})"
+        )
+    return pa.schema([*_LEADING, *fields, *_RESULTS], metadata=METADATA)
+
+
+def measurements_schema(dtype: str = "float32") -> pa.Schema:
+    """The schema of `measurements` for trials of this dtype (`float32` or `float64`)."""
+    numbers = {"float32": pa.float32(), "float64": pa.float64()}[dtype]
+    types = {
+        "trial_id": pa.string(), "pack_id": pa.string(), "step": pa.int64(), "layer": pa.string(),
+        "observable": pa.string(), "max_degree": pa.int64(), "degree": pa.int64(),
+        "normalized": pa.float64(), "epsilon": pa.float64(), "distances": pa.list_(numbers),
+    }  # fmt: skip
+    return pa.schema([(name, types[name]) for name in MEASUREMENT_COLUMNS], metadata=METADATA)
+
+
+def table(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> pa.Table:
+    """A table of `rows` rows in this schema; columns that are not given are null.
+
+    Parameters
+    ----------
+    values
+        One value a row for each column given: an array of shape (rows,), or for lists of numbers a
+        sequence of tuples or arrays, or an array of shape (rows, length). None is null; NaN stays NaN.
+
+    Raises
+    ------
+    ValueError
+        Where a column is not in the schema, or has another number of rows.
+    """
+    unknown = sorted(set(values) - set(schema.names))
+    if unknown:
+        raise ValueError(f"no column {unknown[0]!r} in the schema; it has {', '.join(schema.names)}")
+    arrays = [
+        _array(values[field.name], field.type) if field.name in values else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    for field, array in zip(schema, arrays, strict=True):
+        if len(array) != rows:
+            raise ValueError(f"column {field.name!r} has {len(array)} rows, not {rows}")
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind.value_type, from_pandas=False)
+        return pa.ListArray.from_arrays(pa.array(offsets), flat)
+    return pa.array(values, kind, from_pandas=False)
+
+
+def promoted(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of all rows, with the columns of all tables; nulls where a table lacks one.
+
+    A column that is whole numbers here and floats there becomes float; one whose types cannot be
+    reconciled becomes text, as its values stand in an identity.
+    """
+    schema = joint_schema([table.schema for table in tables])
+    return pa.concat_tables([conform(table, schema) for table in tables])
+
+
+def joint_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """The schema that can hold the rows of all these schemas, results in their fixed order."""
+    types: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        for field in schema:
+            known = types.get(field.name)
+            types[field.name] = field.type if known is None else _joint_type(known, field.type)
+    return pa.schema([(name, types[name]) for name in arranged(types)], metadata=METADATA)
+
+
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The same rows with the columns and types of a schema that can hold them."""
+    if rows.schema.equals(schema):
+        return rows.replace_schema_metadata(schema.metadata)
+    held = set(rows.schema.names)
+    arrays = [
+        _cast(rows[field.name], field.type) if field.name in held else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def arranged(names: Iterable[str]) -> list[str]:
+    """Column names in order: ids, parameters, results, then those of measurements."""
+    names = dict.fromkeys(names)
+    fixed = dict.fromkeys((*RESULT_COLUMNS, *MEASUREMENT_COLUMNS))
+    leading = [name for name in _LEADING.names if name in names]
+    parameters = [name for name in names if name not in fixed]
+    return [*leading, *parameters, *(n for n in fixed if n in names and n not in leading)]
+
+
+def _joint_type(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    if one.equals(other):
+        return one
+    pair = [pa.schema([("column", kind)]) for kind in (one, other)]
+    try:
+        return pa.unify_schemas(pair, promote_options="permissive").field("column").type
+    except pa.ArrowTypeError:
+        return pa.string()
+
+
+def _cast(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if values.type.equals(kind):
+        return values
+    if kind.equals(pa.string()) and not pa.types.is_null(values.type):
+        return pa.chunked_array([pa.array([_text(value) for value in values.to_pylist()], pa.string())])
+    return values.cast(kind, safe=False)
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return formatted(tuple(value) if isinstance(value, list) else value)

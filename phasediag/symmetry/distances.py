@@ -1,0 +1,99 @@
+"""Distances of neurons under the flips of the gauge, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from phasediag.symmetry.order import Part
+from phasediag.symmetry.vectors import Neurons
+
+ROUNDING: Final = 64
+"""Distances this many machine epsilons apart, relatively, count as a tie of the farthest."""
+
+
+def parts_of(neurons: Neurons, unit: Tensor) -> list[Part]:
+    """What flips together, in units.
+
+    Odd activations flip the whole neuron, even ones its input (with the bias) alone.
+
+    Parameters
+    ----------
+    unit
+        Divides every number of a trial, shape (trials,).
+    """
+    divisor = unit[:, None, None]
+    if neurons.parity != "even":
+        return [Part(vectors=neurons.vectors / divisor, flips=neurons.parity == "odd")]
+    into = torch.cat([neurons.incoming, neurons.bias], dim=2)
+    return [Part(vectors=into / divisor, flips=True), Part(vectors=neurons.outgoing / divisor, flips=False)]
+
+
+def pair_distances(parts: Sequence[Part]) -> Tensor:
+    """Distances of all pairs of neurons, minimised over the flips.
+
+    Exact: no inner products, whose cancellation would hide small distances.
+
+    Returns
+    -------
+    Shape (trials, width, width).
+    """
+    distances = [_part_distances(part) for part in parts]
+    if len(distances) == 1:
+        return distances[0]
+    return torch.stack([distance.square() for distance in distances]).sum(dim=0).sqrt()
+
+
+def _part_distances(part: Part) -> Tensor:
+    direct = _cdist(part.vectors, part.vectors)
+    return torch.minimum(direct, _cdist(part.vectors, -part.vectors)) if part.flips else direct
+
+
+def _cdist(left: Tensor, right: Tensor) -> Tensor:
+    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def reordered(pairs: Tensor, order: Tensor) -> Tensor:
+    """Distances of all pairs with the neurons in another order.
+
+    Parameters
+    ----------
+    pairs
+        Shape (trials, width, width).
+    order
+        Positions of the neurons, shape (trials, width).
+    """
+    rows = pairs.gather(1, order[:, :, None].expand_as(pairs))
+    return rows.gather(2, order[:, None, :].expand_as(pairs))
+
+
+def farthest_first(pairs: Tensor, norms: Tensor) -> Tensor:
+    """Insertion distances of the farthest-first traversal that starts at the origin.
+
+    The origin is the first centre; then, again and again, the neuron farthest from all centres
+    becomes one. The first distance is therefore the largest norm. The centres inserted at a
+    distance of at least eps are pairwise, and from the origin, at least eps apart, and every
+    neuron lies within eps of a centre. Of equally far neurons the first is taken.
+
+    Parameters
+    ----------
+    pairs
+        Shape (trials, width, width).
+    norms
+        Distances from the origin, shape (trials, width).
+
+    Returns
+    -------
+    Descending, shape (trials, width).
+    """
+    trial = torch.arange(len(norms), device=norms.device)
+    nearest, insertions = norms, []
+    for _ in range(norms.shape[1]):
+        farthest = nearest.amax(dim=1, keepdim=True)
+        tied = nearest >= farthest * (1 - ROUNDING * torch.finfo(norms.dtype).eps)
+        insertions.append(farthest)
+        nearest = torch.minimum(nearest, pairs[trial, tied.int().argmax(dim=1)])
+    return torch.cat(insertions, dim=1)

@@ -1,0 +1,25 @@
+"""Powers of two to measure in, so that squares neither overflow nor underflow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def power_of_two(largest: Tensor) -> Tensor:
+    """The largest power of two that is not above each number.
+
+    Dividing and multiplying by it is exact, and it is found by exact arithmetic alone.
+
+    Parameters
+    ----------
+    largest
+        Non-negative floating point numbers, any shape.
+
+    Returns
+    -------
+    Same shape and dtype; 1 where the number is zero or not finite.
+    """
+    mantissa, _ = torch.frexp(largest)
+    usable = torch.isfinite(largest) & (largest > 0)
+    return torch.where(usable, largest / (2 * mantissa), torch.ones_like(largest))

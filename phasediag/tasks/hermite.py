@@ -1,0 +1,60 @@
+"""A teacher of the hermite model's kind, whose permutation transition is known (`science.md` E9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from phasediag.data import GeneratedTask
+from phasediag.tasks import _parameters as shared
+from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, label_noise_parameters
+
+
+class HermiteTask(GeneratedTask):
+    """y = S He_1(x) + Q He_2(x) / sqrt(2), x normal, S and Q the sums of the teacher's weights and squares.
+
+    With `batch_size: 0` the loss is the exact population loss: the squared error of two such
+    functions is a polynomial of degree 4, which the three-point Gauss-Hermite rule integrates
+    exactly; its nodes -sqrt(3), 0, sqrt(3) with weights 1/6, 4/6, 1/6 are six equal samples.
+    """
+
+    registered: ClassVar[str] = "hermite"
+    always_fresh: ClassVar[bool] = True
+    population: ClassVar[bool] = True
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(name="teacher_weights", type=Annotated[tuple[FiniteFloat, ...], Field(min_length=1)],
+                  default=(1.0, 0.2), neutral=(1.0, 0.2), role=Role.BATCHED,
+                  meaning="The weights a_j of the teacher's neurons."),
+        shared.test_samples(500),
+        *label_noise_parameters(),
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (shared.NO_NOISE_IN_POPULATION,)
+
+    @staticmethod
+    def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
+        """One input, one output."""
+        return 1, 1
+
+    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
+        """Normal inputs, shape (count, 1)."""
+        return torch.from_numpy(generator.standard_normal((count, 1)))
+
+    def target(self, x: Tensor) -> Tensor:
+        """Shape (count, 1)."""
+        weights = np.array(shared.numbers(self.values["teacher_weights"]))
+        return float(weights.sum()) * x + float((weights**2).sum()) * (x * x - 1) / sqrt(2)
+
+    def train_set(self) -> tuple[Tensor, Tensor]:
+        """The quadrature nodes of the population loss."""
+        x = torch.tensor([-sqrt(3), 0, 0, 0, 0, sqrt(3)], dtype=torch.float64)[:, None]
+        return x, self.target(x)
+
+    def test_set(self) -> tuple[Tensor, Tensor]:
+        """The quadrature nodes where the loss is the population's, else fresh samples."""
+        return super().test_set() if self.fresh else self.train_set()

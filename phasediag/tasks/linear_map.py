@@ -1,0 +1,95 @@
+"""A linear map with prescribed singular values (`science.md` E1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from phasediag.data import GeneratedTask
+from phasediag.tasks import _parameters as shared
+from phasediag.trial import (
+    Constraint,
+    NonNegativeFloat,
+    Parameter,
+    Role,
+    Streams,
+    Value,
+    label_noise_parameters,
+)
+
+
+class LinearMap(GeneratedTask):
+    """y = M x, x Gaussian of unit covariance; a finite training set is whitened to exactly that.
+
+    M has the given singular values and random singular vectors from the stream `teacher`.
+    """
+
+    registered: ClassVar[str] = "linear_map"
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        shared.inputs(5),
+        shared.outputs(5),
+        shared.samples(1000),
+        shared.test_samples(500),
+        Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
+                  default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
+                  meaning="Singular values of the map; the rest are zero."),
+        *label_noise_parameters(),
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        Constraint(
+            parameters=("singular_values", "inputs", "outputs", "task"),
+            fault=lambda values, inputs, outputs, task: (
+                f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
+                f"give at most {min(inputs, outputs)}"
+            )
+            if task == "linear_map" and len(values) > min(inputs, outputs)
+            else None,
+        ),
+        Constraint(
+            parameters=("samples", "inputs", "task"),
+            fault=lambda samples, inputs, task: (
+                f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
+                "or 0 for fresh data"
+            )
+            if task == "linear_map" and 0 < samples < inputs
+            else None,
+        ),
+    )
+
+    def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
+        super().__init__(values, streams)
+        inputs, outputs = self.sizes(values)
+        generator = streams.generator("teacher")
+        rank = min(inputs, outputs)
+        left, _ = np.linalg.qr(generator.standard_normal((outputs, outputs)))
+        right, _ = np.linalg.qr(generator.standard_normal((inputs, inputs)))
+        spectrum = np.zeros(rank)
+        given = shared.numbers(values["singular_values"])
+        spectrum[: len(given)] = given
+        self.map = torch.from_numpy(left[:, :rank] * spectrum @ right[:, :rank].T)
+
+    @staticmethod
+    def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
+        """Inputs and outputs of a sample."""
+        return shared.whole(values["inputs"]), shared.whole(values["outputs"])
+
+    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
+        """Normal inputs, shape (count, inputs)."""
+        inputs, _ = self.sizes(self.values)
+        return torch.from_numpy(generator.standard_normal((count, inputs)))
+
+    def target(self, x: Tensor) -> Tensor:
+        """The map's output, shape (count, outputs)."""
+        return x @ self.map.T
+
+    def train_set(self) -> tuple[Tensor, Tensor]:
+        """Whitened inputs, so that the mean of x x^T is the identity, and their targets."""
+        x, _ = super().train_set()
+        factor = torch.linalg.cholesky(x.T @ x / len(x))
+        white = torch.linalg.solve_triangular(factor, x.T, upper=False).T
+        return white, self.target(white)

@@ -1,0 +1,393 @@
+"""Parameters, trials and their identity.
+
+A trial is a flat record of named values. `Trials` holds many of them by column, so that a
+grid of a million trials stays a few hundred megabytes, and hashes columns, not objects.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from hashlib import blake2b
+from itertools import repeat
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, TypeAdapter, ValidationError
+
+Value = bool | int | float | str | tuple[float, ...] | None
+IntArray = npt.NDArray[np.int64]
+TextArray = npt.NDArray[np.object_]
+
+ENGINE: Final = 1
+"""Part of every identity; raised when the same record would train differently."""
+
+Count = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Role(StrEnum):
+    """What a parameter does to the program that trains its trial."""
+
+    STRUCTURAL = "structural"
+    """Changes the program: trials that differ in it never share a tile."""
+    BATCHED = "batched"
+    """One value a trial inside one program."""
+    DERIVED = "derived"
+    """Follows from others; recorded, but no part of the identity."""
+
+
+class Required:
+    """Marks a parameter without a default."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED: Final = Required()
+
+
+@cache
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Pydantic's validator of an annotation, built once."""
+    return TypeAdapter(annotation)
+
+
+@cache
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON schema of an annotation, built once."""
+    return adapter(annotation).json_schema()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A named value of a trial: what it may be, what it does, what it means."""
+
+    name: str
+    type: Any
+    """A type or annotation that pydantic validates."""
+    default: Value | Required
+    neutral: Value | Required
+    """Left out of the identity where a trial has it; pinned for ever, whatever the default becomes."""
+    role: Role
+    meaning: str
+    unit: str = ""
+
+    def validate(self, value: object) -> Value:
+        """The value in the parameter's own type, floats rounded to 12 digits.
+
+        Raises
+        ------
+        ValueError
+            With pydantic's explanation, where the value is not allowed.
+        """
+        if isinstance(value, list):
+            value = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value)
+        if isinstance(value, float) and value.is_integer() and self.kind is int:
+            value = int(value)
+        try:
+            checked = adapter(self.type).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"]) from None
+        return rounded(checked)
+
+    @property
+    def kind(self) -> type:
+        """The plain Python type of a value: bool, int, float, str or tuple."""
+        schema = json_schema(self.type)
+        names = {option.get("type") for option in schema.get("anyOf", [schema])}
+        for name, kind in (("string", str), ("boolean", bool), ("number", float), ("integer", int)):
+            if name in names:
+                return kind
+        return tuple
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        schema = json_schema(self.type)
+        return " or ".join(_describe(option) for option in schema.get("anyOf", [schema]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """A rule between parameters, checked on every combination that a grid contains."""
+
+    parameters: tuple[str, ...]
+    """The parameters concerned; the first is the one a fault is told about."""
+    fault: Callable[..., str | None]
+    """Takes their values in this order; returns what is wrong and what is allowed, or None."""
+
+
+def _describe(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(str(v) for v in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    noun = {
+        "integer": "a whole number", "number": "a number", "boolean": "true or false",
+        "string": "text", "array": "a list of numbers", "null": "null",
+    }[schema["type"]]  # fmt: skip
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    return " ".join([noun, " and ".join(limits)]).strip()
+
+
+def rounded(value: Value) -> Value:
+    """The value with its floats rounded to 12 significant digits, as trained and recorded; -0 is 0."""
+    if isinstance(value, float):
+        return float(f"{value:.12g}") + 0.0
+    if isinstance(value, tuple):
+        return tuple(float(f"{v:.12g}") + 0.0 for v in value)
+    return value
+
+
+def formatted(value: Value) -> str:
+    """The value as it stands in an identity: floats as ``%.12g``, booleans as true and false."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, tuple):
+        return "[" + ",".join(f"{v:.12g}" for v in value) + "]"
+    return "null" if value is None else str(value)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint naming the valid name that is closest, or an empty text."""
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else ""
+
+
+TRAINING: Final[tuple[Parameter, ...]] = (
+    Parameter(name="task", type=str, default=REQUIRED, neutral=REQUIRED, role=Role.STRUCTURAL,
+              meaning="Source of data: a task of phasediag, or `my_task.py:Task`."),
+    Parameter(name="model", type=str, default="mlp", neutral=REQUIRED, role=Role.STRUCTURAL,
+              meaning="Architecture: a model of phasediag, or `my_net.py:Net`."),
+    Parameter(name="optimizer", type=Literal["sgd", "adam", "adamw"], default="sgd", neutral="sgd",
+              role=Role.STRUCTURAL, meaning="Update rule; adam couples the decay, adamw decouples it."),
+    Parameter(name="learning_rate", type=PositiveFloat, default=0.05, neutral=REQUIRED, role=Role.BATCHED,
+              meaning="Step size of the update."),
+    Parameter(name="batch_size", type=Count, default=32, neutral=REQUIRED, role=Role.STRUCTURAL, unit="samples",
+              meaning="Samples a step, drawn with replacement; 0 is the full batch."),
+    Parameter(name="lr_over_batch", type=NonNegativeFloat, default=None, neutral=REQUIRED, role=Role.DERIVED,
+              unit="1/samples", meaning="Temperature T = learning_rate / batch_size; determines one of the two."),
+    Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
+              role=Role.STRUCTURAL, meaning="Momentum of sgd."),
+    Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
+              meaning="Adds weight_decay * theta to the gradient (twice the gamma of loss + gamma |theta|^2)."),
+    Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
+              meaning="Multiplies the initial weights."),
+    Parameter(name="init", type=Literal["kaiming_normal", "balanced"], default="kaiming_normal",
+              neutral="kaiming_normal", role=Role.BATCHED,
+              meaning="Initial weights: normal of std sqrt(2/fan_in), or equal singular values init_scale."),
+    Parameter(name="steps", type=PositiveInt, default=10000, neutral=REQUIRED, role=Role.BATCHED, unit="steps",
+              meaning="Length of training."),
+    Parameter(name="learning_time", type=PositiveFloat, default=None, neutral=REQUIRED, role=Role.DERIVED,
+              unit="steps * learning_rate", meaning="Stands instead of steps: ceil(learning_time / learning_rate)."),
+    Parameter(name="dtype", type=Literal["float32", "float64"], default="float32", neutral="float32",
+              role=Role.STRUCTURAL, meaning="Precision of weights and data."),
+    Parameter(name="data_seed", type=Count | None, default=None, neutral=None, role=Role.BATCHED,
+              meaning="Pins teacher, data and test set across replicates."),
+)  # fmt: skip
+
+
+def label_noise_parameters(noise: bool = True) -> tuple[Parameter, ...]:
+    """The parameters `label_noise` and, where a task can be finite, `noise`."""
+    label_noise = Parameter(
+        name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
+        unit="targets", meaning="Standard deviation of the noise added to the targets.",
+    )  # fmt: skip
+    kind = Parameter(
+        name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
+        role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",
+    )  # fmt: skip
+    return (label_noise, kind) if noise else (label_noise,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Column:
+    """The values of one parameter over many trials, each distinct value stored once."""
+
+    pool: tuple[Value, ...]
+    """The distinct values."""
+    codes: IntArray | None = None
+    """Position in `pool` of each trial's value, shape (trials,); None: all have `pool[0]`."""
+
+    def take(self, rows: IntArray) -> Column:
+        """The column of the chosen trials; values that none of them has leave the pool."""
+        if self.codes is None:
+            return self
+        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        if len(used) == 1:
+            return Column(pool=(self.pool[used[0]],))
+        return Column(pool=tuple(self.pool[i] for i in used), codes=codes.astype(np.int64))
+
+    def __getitem__(self, row: int) -> Value:
+        return self.pool[0 if self.codes is None else self.codes[row]]
+
+    def values(self, count: int) -> npt.NDArray[Any]:
+        """The values of all `count` trials as one array (numbers as numbers, the rest as objects)."""
+        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.pool)
+        pool = np.array(self.pool) if numeric else _objects(self.pool)
+        return np.repeat(pool[:1], count) if self.codes is None else pool[self.codes]
+
+    @classmethod
+    def of(cls, values: Sequence[Value]) -> Column:
+        """Encode one value a trial."""
+        index: dict[str, int] = {}
+        pool: list[Value] = []
+        codes = np.empty(len(values), dtype=np.int64)
+        for row, value in enumerate(values):
+            key = formatted(value)
+            if key not in index:
+                index[key] = len(pool)
+                pool.append(value)
+            codes[row] = index[key]
+        return cls(pool=tuple(pool), codes=None if len(pool) == 1 else codes)
+
+
+def _objects(values: Sequence[Value]) -> TextArray:
+    array = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        array[row] = value
+    return array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trials:
+    """Many trials, by column; every array has shape (trials,)."""
+
+    columns: Mapping[str, Column]
+    """Every parameter's column, by name; a parameter that a trial's task or model lacks is None."""
+    replicate: IntArray
+    grid_seed: IntArray
+    trial_id: TextArray
+    """Hexadecimal text, 32 digits."""
+    point_id: TextArray
+
+    def __len__(self) -> int:
+        return len(self.replicate)
+
+    @property
+    def seed(self) -> IntArray:
+        """The seed of each trial's random streams, int64, shape (trials,)."""
+        pairs = np.stack([self.grid_seed, self.replicate], axis=1)
+        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        seeds = np.array([replicate_seed(int(g), int(r)) for g, r in unique], dtype=np.int64)
+        return seeds[inverse.reshape(-1)]
+
+    def take(self, rows: npt.NDArray[Any]) -> Trials:
+        """The chosen trials: integer positions or a boolean mask, shape (trials,)."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        return Trials(
+            columns={name: column.take(rows) for name, column in self.columns.items()},
+            replicate=self.replicate[rows], grid_seed=self.grid_seed[rows],
+            trial_id=self.trial_id[rows], point_id=self.point_id[rows],
+        )  # fmt: skip
+
+    def record(self, row: int) -> dict[str, Value]:
+        """The parameters of one trial, by name."""
+        return {name: column[row] for name, column in self.columns.items()}
+
+    def values(self, name: str) -> npt.NDArray[Any]:
+        """One parameter over all trials, shape (trials,)."""
+        return self.columns[name].values(len(self))
+
+
+def replicate_seed(grid_seed: int, replicate: int) -> int:
+    """The `seed` column: 63 bits from the grid's seed and the replicate, and from nothing else."""
+    digest = blake2b(f"seed={grid_seed}\nreplicate={replicate}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How the columns of a grid become ids: which lines enter, which values stay out."""
+
+    parameters: Mapping[str, Parameter]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Content hash of each user file, by the value (`my_net.py:Net`) that names it."""
+
+    def ids(
+        self, columns: Mapping[str, Column], replicate: IntArray, grid_seed: IntArray
+    ) -> tuple[TextArray, TextArray]:
+        """`trial_id` and `point_id` of every row, each shape (trials,)."""
+        count = len(replicate)
+        names = sorted(name for name in columns if self.parameters[name].role is not Role.DERIVED)
+        fixed_or_varying = [self._lines(name, columns[name]) for name in names]
+        texts = _joined(fixed_or_varying, [columns[name].codes for name in names], count)
+        points: list[str] = []
+        trials: list[str] = []
+        before, point = "", _digest(f"engine={ENGINE}")
+        for text, index, seed in zip(texts, replicate.tolist(), grid_seed.tolist(), strict=True):
+            if text != before:
+                before, point = text, _digest(f"{text}engine={ENGINE}")
+            points.append(point)
+            trials.append(_digest(f"{text}replicate={index}\nseed={seed}\nengine={ENGINE}"))
+        return np.array(trials, dtype=object), np.array(points, dtype=object)
+
+    def _lines(self, name: str, column: Column) -> list[str]:
+        """The line of each value in the pool, with its newline; empty where it is left out."""
+        parameter = self.parameters[name]
+        absent = None if parameter.neutral is REQUIRED else formatted(_value(parameter.neutral))
+        lines = []
+        for value in column.pool:
+            text = formatted(value)
+            source = self.sources.get(text, "")
+            left_out = value is None or text == absent
+            lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
+        return lines
+
+
+def _value(value: Value | Required) -> Value:
+    assert not isinstance(value, Required)
+    return value
+
+
+def _joined(pools: list[list[str]], codes: list[IntArray | None], count: int) -> Iterator[str]:
+    """The joined lines of each row; runs of constant columns are joined once."""
+    parts: list[Iterable[str]] = []
+    constant = ""
+    for pool, code in zip(pools, codes, strict=True):
+        if code is None:
+            constant += pool[0]
+            continue
+        if constant:
+            parts.append(repeat(constant, count))
+            constant = ""
+        parts.append(_objects(pool)[code].tolist())
+    parts.append(repeat(constant, count))
+    return map("".join, zip(*parts, strict=True))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def pack_id(trial_ids: Iterable[str]) -> str:
+    """The id of a pack: a hash of its sorted trial ids."""
+    return _digest("\n".join(sorted(trial_ids)))
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The random streams of one replicate: each a function of (seed, stream, position) alone."""
+
+    seed: int
+    data_seed: int | None = None
+
+    def generator(
+        self, stream: Literal["teacher", "data", "test", "init", "batch", "noise"], position: int = 0
+    ) -> np.random.Generator:
+        """A generator for block `position` of a stream; blocks never overlap (2^64 draws each)."""
+        pinned = self.data_seed is not None and stream in ("teacher", "data", "test")
+        text = f"data_seed={self.data_seed}" if pinned else f"seed={self.seed}"
+        key = int.from_bytes(blake2b(f"{text}\nstream={stream}".encode(), digest_size=16).digest(), "big")
+        return np.random.Generator(np.random.Philox(key=key, counter=[0, position, 0, 0]))

@@ -1,0 +1,28 @@
+"""One thread, no screen, no telemetry, and properties that are drawn the same way every time."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Inherited by workers and by every phasediag that a test starts; before torch is imported anywhere.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg", RAY_USAGE_STATS_ENABLED="0")
+
+settings.register_profile(
+    "phasediag",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("phasediag")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Bitwise laws hold with one thread; tests that need no torch do not load it for that."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

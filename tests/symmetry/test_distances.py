@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
+from phasediag.symmetry.order import order_neurons, padded
+from phasediag.symmetry.vectors import raw_neurons
+
+from .networks import layers_of, mlp
+
+parities = st.sampled_from([None, "odd", "even"])
+
+
+def layer(parity, seed, width=5, inputs=3, outputs=2, trials=2):
+    return raw_neurons(mlp(trials, (inputs, width, outputs), seed), layers_of(1, parity=parity)[0])
+
+
+def distance(a, b, parity, inputs):
+    """The gauge distance of two neuron vectors, over all flips, in numpy."""
+    candidates = [b]
+    if parity == "odd":
+        candidates.append(-b)
+    if parity == "even":
+        flip = np.ones_like(b)
+        flip[: inputs + 1] = -1
+        candidates.append(flip * b)
+    return min(np.linalg.norm(a - c) for c in candidates)
+
+
+@given(parities, st.integers(0, 2**32), st.integers(1, 7))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_pair_distances_are_the_smallest_over_all_flips(parity, seed, width):
+    neurons = layer(parity, seed, width)
+    pairs = pair_distances(parts_of(neurons, torch.ones(2, dtype=torch.float64)))
+    for t, i, j in itertools.product(range(2), range(width), range(width)):
+        a, b = neurons.vectors[t, i].numpy(), neurons.vectors[t, j].numpy()
+        np.testing.assert_allclose(pairs[t, i, j], distance(a, b, parity, 3), rtol=1e-12, atol=1e-15)
+
+
+@given(parities, st.integers(0, 2**32), st.integers(1, 12), st.floats(0.01, 4))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
+    """Checked at any epsilon against a traversal by brute force that keeps its centres."""
+    neurons = layer(parity, seed, width, trials=1)
+    vectors = neurons.vectors[0].numpy()
+    centres, points = [np.zeros(vectors.shape[1])], list(vectors)
+    expected = []
+    while points:
+        gaps = [min(distance(p, c, parity, 3) for c in centres) for p in points]
+        farthest = int(np.argmax(gaps))
+        if gaps[farthest] >= epsilon:
+            assert all(distance(points[farthest], c, parity, 3) >= epsilon for c in centres)
+        else:
+            assert all(min(distance(v, c, parity, 3) for c in centres) < epsilon for v in vectors)
+        expected.append(gaps[farthest])
+        centres.append(points.pop(farthest))
+    parts = parts_of(neurons, torch.ones(1, dtype=torch.float64))
+    insertions = farthest_first(pair_distances(parts), neurons.vectors.norm(dim=2))[0].numpy()
+    np.testing.assert_allclose(insertions, expected, rtol=1e-12, atol=1e-14)
+    assert (np.diff(insertions) <= 0).all()
+
+
+@given(parities, st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
+    neurons = layer(parity, seed, width=9)
+    parts = parts_of(neurons, torch.ones(2, dtype=torch.float64))
+    norms = neurons.vectors.norm(dim=2)
+    order = order_neurons(parts, norms, pair_distances(parts))
+    assert torch.equal(order, norms.argsort(dim=1))
+
+
+def test_ties_are_broken_by_the_leading_singular_vector():
+    """Equal norms in one plane: the order is that of the projections, found by numpy."""
+    angle = torch.tensor([0.3, 1.5, -0.4, 0.9, 0.0, 2.0], dtype=torch.float64)
+    vectors = torch.stack([angle.cos(), angle.sin(), torch.zeros_like(angle)], dim=1)[None]
+    groups = layers_of(1, bias=False)
+    parameters = {"layers.0.weight": vectors[:, :, :2], "layers.1.weight": vectors[:, :, 2:].mT}
+    parts = parts_of(raw_neurons(parameters, groups[0]), torch.ones(1, dtype=torch.float64))
+    order = order_neurons(parts, vectors.norm(dim=2), pair_distances(parts))
+    leading = np.linalg.svd(vectors[0].numpy())[2][0]
+    projection = vectors[0].numpy() @ leading
+    projection *= np.sign(projection.sum())
+    assert order[0].tolist() == np.argsort(projection).tolist()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_padding_keeps_the_singular_values(rows, columns, seed):
+    matrix = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    wide = padded(matrix)
+    assert wide.shape[1] % 16 == wide.shape[2] % 16 == 0
+    values = torch.linalg.svdvals(wide)
+    count = min(rows, columns)
+    torch.testing.assert_close(values[:, :count], torch.linalg.svdvals(matrix))
+    assert (values[:, count:] < 1e-12).all()

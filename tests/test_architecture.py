@@ -1,0 +1,175 @@
+"""Law 7: imports run downward only; the heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "phasediag"
+
+ORDER = """
+errors version trial observables registry
+symmetry.neurons symmetry.units symmetry.gauge symmetry.vectors symmetry.order symmetry.distances symmetry.measure
+initial data optimizers models.* tasks.*
+catalogue reading columns expression rules axis points sections expansion draft grid
+train collapse pack recording
+schema_arrow folder fragments compaction choice lease store
+worker watch
+executors.inline executors.ray_tune
+planning sweep
+frames frame bootstrap boundary phases scaling exact mesh plot
+cli
+""".split()
+"""Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
+
+ON_DEMAND = {("phases", "plot"), ("scaling", "plot")}
+"""`diagram.plot()` and `fit.plot()` reach up, but only when called (and for the type checker)."""
+
+OWNERS = {
+    "ray": {"executors.ray_tune"},
+    "matplotlib": {"plot"},
+    "seaborn": {"plot"},
+}
+"""The only importers of a library."""
+
+ANALYSIS = ["phasediag", "phasediag.frames", "phasediag.phases", "phasediag.scaling"]
+"""The right-hand side of the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """One import statement's target."""
+
+    target: str
+    """Dotted: `phasediag.trial`, `ray.tune`."""
+    at_import: bool
+    """Whether importing the module runs it: not in a function, not under TYPE_CHECKING."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """The files of the package by name relative to it; empty package files carry nothing."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).removesuffix("__init__")
+        found[name.removesuffix(".")] = path
+    return found
+
+
+@cache
+def imports(name: str) -> tuple[Import, ...]:
+    """All import statements of a module, wherever they stand."""
+    return tuple(_imports(ast.parse(modules()[name].read_text()), name, at_import=True))
+
+
+def _imports(node: ast.AST, name: str, at_import: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(target=alias.name, at_import=at_import) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{name}:{child.lineno} is a relative import; write it in full"
+            for alias in child.names:
+                yield Import(target=_module_of(child.module or "", alias.name), at_import=at_import)
+        else:
+            runs = at_import and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                runs = False
+            yield from _imports(child, name, runs)
+
+
+def _module_of(module: str, attribute: str) -> str:
+    """`from phasediag import trial` names a module, `from phasediag.trial import Trials` does not."""
+    inside = f"{module}.{attribute}".removeprefix(f"{PACKAGE}.")
+    return f"{module}.{attribute}" if module.startswith(PACKAGE) and inside in modules() else module
+
+
+def internal(name: str) -> set[tuple[str, bool]]:
+    """The modules of the package that a module imports, and whether at import."""
+    dotted = {(i.target, i.at_import) for i in imports(name) if i.target.split(".")[0] == PACKAGE}
+    return {(target.removeprefix(PACKAGE).removeprefix("."), at_import) for target, at_import in dotted}
+
+
+def layer(name: str) -> int:
+    """Position in ORDER; the package itself, which re-exports, is above all, empty packages below all."""
+    if name == "":
+        return len(ORDER)
+    if modules()[name].name == "__init__.py" and not internal(name):
+        return -1
+    folder = f"{name.rpartition('.')[0]}.*"
+    assert name in ORDER or folder in ORDER, f"{PACKAGE}.{name} has no place in ORDER: put it into its layer"
+    return ORDER.index(name if name in ORDER else folder)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_run_downward(name: str) -> None:
+    own = layer(name)
+    for target, at_import in sorted(internal(name)):
+        if (name, target) in ON_DEMAND:
+            assert not at_import, f"{name} imports {target} at module level"
+            continue
+        same_folder = name.rpartition(".")[0] == target.rpartition(".")[0] != ""
+        allowed = layer(target) < own or (layer(target) == own and same_folder)
+        assert allowed, f"{PACKAGE}.{name} imports {PACKAGE}.{target}, which is not below it"
+
+
+def test_no_two_modules_need_each_other() -> None:
+    graph = {name: {t for t, _ in internal(name) if (name, t) not in ON_DEMAND} for name in modules()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
+
+
+def test_the_order_names_nothing_that_is_gone() -> None:
+    gone = [name for name in ORDER if not name.endswith(".*") and name not in modules()]
+    assert gone == []
+    assert {(a, b) for a, b in ON_DEMAND if b in {t for t, _ in internal(a)}} == ON_DEMAND
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_heavy_library_has_one_importer(library: str) -> None:
+    importers = {name for name in modules() if any(i.target.split(".")[0] == library for i in imports(name))}
+    assert importers == OWNERS[library]
+
+
+def loaded_by(module: str) -> set[str]:
+    """Top-level packages in `sys.modules` after importing a module in a new process."""
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", ANALYSIS)
+def test_analysis_loads_neither_torch_nor_ray(module: str) -> None:
+    assert {"torch", "ray"}.isdisjoint(loaded_by(module))
+
+
+@pytest.mark.parametrize("module", ["phasediag.sweep", "phasediag.cli"])
+def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
+    assert "ray" not in loaded_by(module)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_modules_are_short_and_named_for_what_they_do(name: str) -> None:
+    assert len(modules()[name].read_text().splitlines()) <= 400
+    assert {"utils", "helpers", "common", "base", "misc"}.isdisjoint(name.lstrip("_").split("."))
+
+
+def test_the_package_re_exports_at_most_a_dozen_names() -> None:
+    tree = ast.parse(modules()[""].read_text())
+    values = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.AnnAssign) and _is_all(n)]
+    assert len(values) == 1, "phasediag/__init__.py states __all__ once"
+    assert values[0] is not None
+    assert 1 <= len(ast.literal_eval(values[0])) <= 12
+
+
+def _is_all(node: ast.Assign | ast.AnnAssign) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(t, ast.Name) and t.id == "__all__" for t in targets)
