@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -22,6 +21,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "arange": ("arange",),
 }
 _TINY: Final = 1e-9
+_LARGEST: Final = 1e300
 
 
 def axis_values(
@@ -153,13 +153,9 @@ def _numbers(node: Node, form: str, count: int) -> list[float]:
     if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         pattern = "[a, b, step]" if count == 3 else "[a, b]"
         raise ValueError(f"{node.content[form].shown} is not {count} numbers; write {form}: {pattern}")
-    try:
-        numbers = [float(v) for v in values]
-    except OverflowError:
-        numbers = [float("inf")]
-    if not all(isfinite(number) for number in numbers):
-        raise ValueError(f"{node.content[form].shown} is not finite; give finite numbers")
-    return numbers
+    if not all(abs(v) <= _LARGEST for v in values):
+        raise ValueError(f"{node.content[form].shown} is too large or not finite; stay below {_LARGEST:g}")
+    return [float(v) for v in values]
 
 
 def _num(node: Node, limit: int) -> int:

@@ -53,10 +53,10 @@ def replicate_codes(trials: pd.DataFrame, cell: IntArray) -> IntArray:
     """
     if "replicate" not in trials:
         return pd.Series(cell).groupby(cell).cumcount().to_numpy().astype(np.int64)
-    codes = pd.factorize(trials["replicate"], use_na_sentinel=False)[0].astype(np.int64)
+    codes = pd.factorize(trials["replicate"], sort=True, use_na_sentinel=False)[0].astype(np.int64)
     if "seed" not in trials or not pd.Series(cell * (codes.max() + 1) + codes).duplicated().any():
         return codes
-    seeds = pd.factorize(trials["seed"], use_na_sentinel=False)[0].astype(np.int64)
+    seeds = pd.factorize(trials["seed"], sort=True, use_na_sentinel=False)[0].astype(np.int64)
     return np.unique(codes * (seeds.max() + 1) + seeds, return_inverse=True)[1].astype(np.int64)
 
 

@@ -37,9 +37,7 @@ def one_a_trial(rows: pa.Table) -> pa.Table:
             "started_at": rows["started_at"].filter(doubled),
             "pack_id": rows["pack_id"].filter(doubled),
         }
-    ).sort_by(
-        [(key, "descending" if key == "started_at" else "ascending") for key in order]
-    )
+    ).sort_by([(key, "descending" if key == "started_at" else "ascending") for key in order])
     sorted_ids = keys["trial_id"].to_numpy()
     first = np.concatenate([[True], sorted_ids[1:] != sorted_ids[:-1]])
     kept = np.concatenate([np.flatnonzero(~doubled.to_numpy()), keys["row"].to_numpy()[first]])

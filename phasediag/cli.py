@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from phasediag.errors import PhasediagError
+from phasediag.trial import formatted, nearest
 from phasediag.version import VERSION
 
 STORAGE = click.option("--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps.")
@@ -126,24 +128,25 @@ def status(sweep_path: str, as_json: bool) -> None:
 @click.option("--x", required=True, help="Parameter along the horizontal axis.")
 @click.option("--y", required=True, help="Parameter along the vertical axis.")
 @click.option("--order", default="degree_normalized", show_default=True, help="Column that tells the phases apart.")
-@click.option("--level", type=float, default=0.5, show_default=True, help="Its value on the boundary.")
+@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON
 def diagram(
-    sweep_path: str, x: str, y: str, order: str, level: float, facet: Sequence[str], where: Sequence[str],
+    sweep_path: str, x: str, y: str, order: str, level: float | None, facet: Sequence[str], where: Sequence[str],
     output: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.frames import load_trials
     from phasediag.phases import phase_diagram
-    from phasediag.plot import save_phase_diagram
+    from phasediag.plot import save
 
     trials = _filtered(load_trials(sweep_path), where)
-    found = phase_diagram(trials, x=x, y=y, order=order, level=level, facet=list(facet) or None)
-    save_phase_diagram(found, output)
+    at = level if level is not None else 0.0 if order == "log_rate" else 0.5
+    found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None)
+    save(found.plot(), output)
     if as_json:
         click.echo(json.dumps({"output": str(output), "boundary": json.loads(found.boundary.to_json(orient="records"))}))
     else:
@@ -165,15 +168,15 @@ def scaling(
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, and compare alternatives."""
     from phasediag.frames import load_trials
-    from phasediag.plot import save_scaling
+    from phasediag.plot import save
     from phasediag.scaling import fit_scaling
 
     fit = fit_scaling(_filtered(load_trials(sweep_path), where), x=x, y=y, window=window)
     if output is not None:
-        save_scaling(fit, output)
+        save(fit.plot(), output)
         _say(str(output))
     if as_json:
-        click.echo(json.dumps({name: getattr(fit, name) for name in ("exponent", "low", "high", "window", "n", "models")}))
+        click.echo(json.dumps(fit.as_dict()))
     else:
         click.echo(fit.summary())
 
@@ -235,6 +238,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         _say(f"error: {error}")
         sys.exit(error.exit_code)
+
+
+def _filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
+    """The trials with the values that `--where NAME=VALUE` asks for."""
+    for condition in where:
+        name, equals, text = condition.partition("=")
+        if not equals or name not in trials.columns:
+            hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
+            raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
+        column = trials[name]
+        wanted = column.map(lambda value: "null" if pd.isna(value) else formatted(value)) == _same_form(column, text)
+        if not wanted.any():
+            values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
+            raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
+        trials = trials[wanted]
+    return trials
+
+
+def _same_form(column: pd.Series[Any], text: str) -> str:
+    """A value of the command line as it stands in an identity, numbers as numbers."""
+    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        return text
+    try:
+        return formatted(float(text))
+    except ValueError:
+        return text
 
 
 def _say(text: str) -> None:

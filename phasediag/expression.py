@@ -84,7 +84,7 @@ def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
     if len(text) > _LONGEST:
         raise ValueError(f"is longer than {_LONGEST} characters; split it into several")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(" ".join(text.split()), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "too long or too deep"
         raise ValueError(f"cannot be read ({reason}); {ALLOWED}") from None

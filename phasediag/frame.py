@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.errors import AnalysisError
-from phasediag.trial import nearest
+from phasediag.trial import formatted, nearest
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -102,7 +102,7 @@ class Groups:
 
 
 def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
-    """Number the distinct values of a column; a null is a value of its own.
+    """Number the distinct values of a column; a null is a value of its own, a list becomes text.
 
     Returns
     -------
@@ -113,7 +113,9 @@ def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
         values, codes = np.unique(column.to_numpy(dtype=kind, na_value=np.nan), return_inverse=True)
         return codes.astype(np.int64), values
     texts = column.to_numpy(dtype=object)
-    if isinstance(texts[0], list | np.ndarray):
-        texts[:] = [None if v is None else str(list(v)) for v in texts.tolist()]
+    if column.dtype == object:
+        lists = [row for row, value in enumerate(texts) if isinstance(value, list | tuple | np.ndarray)]
+        texts = texts.copy()
+        texts[lists] = [formatted(tuple(value)) for value in texts[lists]]
     codes, values = pd.factorize(texts, use_na_sentinel=False)
     return codes.astype(np.int64), np.asarray(values, dtype=object)

@@ -124,39 +124,44 @@ def _checked(threshold: Mapping[str, float] | Threshold) -> Threshold:
 
 def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]:
     """The columns of `trials` that follow the threshold, shape (trials,)."""
-    layers = trials["measure_layer"].combine_chunks()
+    measured, position = _on_measured_layer(store, trials)
+    names = measured["observable"].to_numpy()
     ok = pc.equal(trials["status"], "ok").to_numpy()
-    epsilon = np.full(len(trials), np.nan)
+    epsilon, normalized = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
     found: dict[str, FloatArray] = {}
-    normalized = np.full(len(trials), np.nan)
     for observable in ("sign_flip", "permutation", "classes", "rank"):
-        name = _COUNTS[observable]
-        needed = ok & trials[name].is_valid().to_numpy()
-        rows = store.measurements_table(
-            observable, last=True, columns=("trial_id", "layer", "max_degree", "distances")
-        )
-        of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
-        here = pc.equal(layers.take(of), rows["layer"].combine_chunks())
-        rows, of = rows.filter(pc.fill_null(here, False)), of.filter(pc.fill_null(here, False))
-        position = of.to_numpy(zero_copy_only=False).astype(np.int64)
-        _need_distances(rows["distances"], needed, position, observable)
+        here = np.flatnonzero(names == observable)
+        rows, at = measured.take(pa.array(here)), position[here]
+        needed = ok & trials[_COUNTS[observable]].is_valid().to_numpy()
+        _need_distances(rows["distances"], needed, at, observable)
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
-        top[position] = rows["max_degree"].to_numpy()
+        top[at] = rows["max_degree"].to_numpy()
         for part, distances in _matrices(rows["distances"]):
-            at = position[part]
             if observable == "sign_flip":
-                epsilon[at] = cut.epsilon(distances)
-            counts[at] = degree(observable, distances, epsilon[at], cut.absolute)
+                epsilon[at[part]] = cut.epsilon(distances)
+            counts[at[part]] = degree(observable, distances, epsilon[at[part]], cut.absolute)
         if observable == "permutation":
-            normalized = np.divide(counts, top, out=normalized, where=top > 0)
-        found[name] = np.where(needed, top - counts if observable == "sign_flip" else counts, np.nan)
-    normalized[np.isnan(found["degree_of_symmetry"])] = np.nan
+            np.divide(counts, top, out=normalized, where=needed & (top > 0))
+        column = top - counts if observable == "sign_flip" else counts
+        found[_COUNTS[observable]] = np.where(needed, column, np.nan)
     return {
         **{name: _whole(values) for name, values in found.items()},
         "degree_normalized": normalized, "drift": np.nan,
         "converged": pd.array([pd.NA] * len(trials), dtype="boolean"),
         "threshold_absolute": cut.absolute, "threshold_relative": cut.relative,
     }  # fmt: skip
+
+
+def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The last measurements on each trial's `measure_layer`, and the position of their trials."""
+    rows = store.measurements_table(
+        _THRESHOLDED, last=True, columns=("trial_id", "layer", "observable", "max_degree", "distances")
+    )
+    of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
+    same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
+    here = np.flatnonzero(pc.fill_null(same, False).to_numpy(zero_copy_only=False))
+    position = of.take(pa.array(here)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return rows.take(pa.array(here)), position
 
 
 def _whole(values: FloatArray) -> npt.NDArray[Any]:

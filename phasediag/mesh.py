@@ -103,3 +103,9 @@ def edges(centres: FloatArray, scale: Scale) -> FloatArray:
     u = scale.forward(centres)
     inner = (u[1:] + u[:-1]) / 2
     return scale.inverse(np.concatenate([[2 * u[0] - inner[0]], inner, [2 * u[-1] - inner[-1]]]))
+
+
+def alone(known: BoolArray) -> BoolArray:
+    """Known values without a known neighbour, which no line or band would show."""
+    padded = np.pad(known, 1)
+    return known & ~padded[:-2] & ~padded[2:]

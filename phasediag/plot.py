@@ -28,9 +28,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from scipy.ndimage import distance_transform_edt
 
 from phasediag.errors import AnalysisError
-from phasediag.mesh import Panel, edges, panel_of
+from phasediag.laws import law
+from phasediag.mesh import Panel, alone, edges, panel_of
 from phasediag.phases import COLLAPSE, PhaseDiagram, Scale, phase_names
-from phasediag.scaling import ScalingFit, law
+from phasediag.scaling import ScalingFit
 
 __all__ = ["Axes", "Figure", "draw_facets", "draw_phase_diagram", "draw_scaling", "save"]
 
@@ -46,12 +47,9 @@ LABELS: Final[Mapping[str, str]] = {
     "label_noise": "label noise σ",
     "init_scale": "initial scale",
     "width": "width (neurons)",
-    "depth": "depth (weight layers)",
     "batch_size": "batch size (samples)",
-    "learning_rate": "learning rate",
     "learning_time": "learning time (steps × learning rate)",
     "steps": "training steps",
-    "samples": "training samples",
     "degree_normalized": "degree of symmetry / maximum",
     "degree_of_symmetry": "degree of symmetry (generators)",
     "neuron_count": "distinct living neurons",
@@ -283,16 +281,10 @@ def _draw_boundary(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
         return
     halo = [withStroke(linewidth=2.4, foreground="white")]
     ax.fill_betweenx(y, low, high, **_BAND, label="_interval")
-    alone = _alone(~np.isnan(low))
-    ax.hlines(y[alone], low[alone], high[alone], color=BOUNDARY, linewidth=0.8, path_effects=halo)
+    single = alone(~np.isnan(low))
+    ax.hlines(y[single], low[single], high[single], color=BOUNDARY, linewidth=0.8, path_effects=halo)
     ax.plot(position, y, color=BOUNDARY, linewidth=1.3, path_effects=halo, label="_boundary",
-            marker="o" if _alone(~np.isnan(position)).any() else "", markersize=2.5)  # fmt: skip
-
-
-def _alone(known: BoolArray) -> BoolArray:
-    """Known values without a known neighbour, which no line or band would show."""
-    padded = np.pad(known, 1)
-    return known & ~padded[:-2] & ~padded[2:]
+            marker="o" if alone(~np.isnan(position)).any() else "", markersize=2.5)  # fmt: skip
 
 
 def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
@@ -327,8 +319,7 @@ def _name_region(ax: Axes, panel: Panel, name: str) -> None:
 def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
     """What the panels show, and nothing else."""
     handles: list[Artist] = []
-    position = diagram.boundary["position"].notna().any()
-    if position:
+    if diagram.boundary["position"].notna().any():
         handles.append(Line2D([], [], color=BOUNDARY, linewidth=1.3, label=f"boundary ({diagram.level:g})"))
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(**_BAND, label="95 % interval"))
@@ -363,8 +354,8 @@ def draw_scaling(fit: ScalingFit, ax: Axes | None = None) -> Axes:
         _draw_means(ax, fit.points, fit.x)
         _draw_laws(ax, fit)
         ax.set(xlabel=label(fit.x), ylabel=label(fit.y), ylim=(means.min() / 2, means.max() * 2))
-        ax.text(0.03, 0.96 if fit.exponent > 0 else 0.04, _exponent(fit), transform=ax.transAxes, fontsize="small",
-                va="top" if fit.exponent > 0 else "bottom")  # fmt: skip
+        height, side = (0.96, "top") if fit.exponent > 0 else (0.04, "bottom")
+        ax.text(0.03, height, _exponent(fit), transform=ax.transAxes, fontsize="small", va=side)
         _legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax
 

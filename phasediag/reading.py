@@ -105,7 +105,7 @@ def parse_mapping(text: str, report: Report) -> Node:
     Raises
     ------
     GridError
-        Where the text is no YAML, or its top level is not a mapping.
+        Where the text is no YAML, contains itself, or its top level is not a mapping.
     """
     root = _composed(text, report)
     if not isinstance(root, MappingNode):
@@ -143,7 +143,7 @@ class _Converter:
     def node(self, source: Any, line: int, key: str) -> Node:
         if id(source) in self.open:
             self.report.add(line, key, "contains itself", "remove the alias")
-            return Node(line=line, content=None)
+            self.report.close()
         if id(source) not in self.done:
             self.open.add(id(source))
             self.done[id(source)] = self._content(source, line, key)

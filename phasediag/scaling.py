@@ -1,23 +1,22 @@
 """How a count scales with a parameter: a power law with its interval, beside its alternatives.
 
-All models are fitted by the quasi-likelihood of counts, sum of y log(mu) - mu, so that a zero is
-data like any other, and are compared by its information criterion.
+All laws are fitted by the quasi-likelihood of counts and are compared by its information criterion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
 
 from phasediag.bootstrap import Resamples, interval, replicate_codes
 from phasediag.errors import AnalysisError
 from phasediag.frame import converged, has_status, need_columns, numbers
+from phasediag.laws import LAWS, law, log_linear, quasi_likelihood
 
 if TYPE_CHECKING:
     from phasediag.plot import Axes
@@ -31,78 +30,7 @@ FEWEST_POINTS: Final = 3
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
-_ITERATIONS: Final = 50
 _LEAST_DISPERSION: Final = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
-    """A mean as a function of x."""
-
-    name: str
-    formula: str
-    parameters: tuple[str, ...]
-    mean: Callable[[FloatArray, FloatArray], FloatArray]
-    """Of x, shape (points,), and the parameters, shape (parameters,)."""
-    fit: Callable[[FloatArray, FloatArray, FloatArray], Sequence[float]]
-    """The parameters of highest quasi-likelihood, from x, means and weights, shape (points,) each."""
-
-
-def _fit_power_law(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-    centre = np.log(x).mean()
-    log_mean, exponent = _log_linear(np.log(x) - centre, (weights * means)[None], weights[None])[:, 0]
-    return [np.exp(log_mean - exponent * centre), exponent]
-
-
-def _fit_exponential(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-    log_mean, rate = _log_linear(x - x.mean(), (weights * means)[None], weights[None])[:, 0]
-    return [np.exp(log_mean - rate * x.mean()), rate]
-
-
-def _fit_logarithmic(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-    u = np.log(x) - np.log(x).mean()
-    scale = float(weights @ means / weights.sum())
-    middle, slope = _searched(lambda p: scale * (p[0] + p[1] * u), [1, 0], means, weights) * scale
-    return [middle - slope * np.log(x).mean(), slope]
-
-
-def _fit_saturating(growing: bool) -> Callable[[FloatArray, FloatArray, FloatArray], Sequence[float]]:
-    def fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-        u = np.log(x) * (-1 if growing else 1)
-        start = [float(np.log(means.max())), float(u.mean())]
-        log_plateau, at = _searched(lambda p: np.exp(p[0] - np.logaddexp(0, u - p[1])), start, means, weights)
-        return [np.exp(log_plateau), np.exp(-at if growing else at)]
-
-    return fit
-
-
-LAWS: Final[tuple[Law, ...]] = (
-    Law(
-        name="power law", formula="amplitude * x^exponent", parameters=("amplitude", "exponent"),
-        mean=lambda x, p: p[0] * x ** p[1], fit=_fit_power_law,
-    ),
-    Law(
-        name="exponential", formula="amplitude * exp(rate * x)", parameters=("amplitude", "rate"),
-        mean=lambda x, p: p[0] * np.exp(p[1] * x), fit=_fit_exponential,
-    ),
-    Law(
-        name="logarithmic", formula="offset + slope * log(x)", parameters=("offset", "slope"),
-        mean=lambda x, p: p[0] + p[1] * np.log(x), fit=_fit_logarithmic,
-    ),
-    Law(
-        name="saturating", formula="plateau / (1 + x / scale)", parameters=("plateau", "scale"),
-        mean=lambda x, p: p[0] / (1 + x / p[1]), fit=_fit_saturating(growing=False),
-    ),
-    Law(
-        name="saturating growth", formula="plateau / (1 + scale / x)", parameters=("plateau", "scale"),
-        mean=lambda x, p: p[0] / (1 + p[1] / x), fit=_fit_saturating(growing=True),
-    ),
-    Law(
-        name="constant", formula="mean", parameters=("mean",),
-        mean=lambda x, p: np.full(len(x), p[0]), fit=lambda x, m, w: [float(w @ m / w.sum())],
-    ),
-)  # fmt: skip
-"""The laws that are compared; of the two that saturate, the one in the direction of the counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,11 +99,6 @@ class ScalingFit:
         return draw_scaling(self, ax)
 
 
-def law(name: str) -> Law:
-    """One of the compared laws."""
-    return next(one for one in LAWS if one.name == name)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(v) for key, v in value.items()}
@@ -240,7 +163,7 @@ def fit_scaling(
     total, number = _sums(place, replicate, counts[rows])
     draws = Resamples.of(replicates, resamples, seed)
     u = np.log(values) - np.log(values).mean()
-    coefficients = _log_linear(u, draws.weights @ total.T, draws.weights @ number.T)[:, draws.draw]
+    coefficients = log_linear(u, draws.weights @ total.T, draws.weights @ number.T)[:, draws.draw]
     low, high = interval(coefficients[1], replicates)
     curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
     band = dict(zip(("low", "high"), interval(curves, replicates), strict=True))
@@ -330,52 +253,11 @@ def _sums(
     return total.astype(np.float64), number.astype(np.float64)
 
 
-def _log_linear(u: FloatArray, sums: FloatArray, weights: FloatArray) -> FloatArray:
-    """Coefficients of log(mean) = a + b u of highest quasi-likelihood, shape (2, draws).
-
-    Newton's method, for all draws at once; NaN for a draw that has no counts.
-
-    Parameters
-    ----------
-    u
-        Regressor around 0, shape (points,).
-    sums, weights
-        Sum and number of the counts, shape (draws, points).
-    """
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        a, b = np.log(sums.sum(axis=1) / weights.sum(axis=1)), np.zeros(len(sums))
-        for _ in range(_ITERATIONS):
-            mean = weights * np.exp(a[:, None] + b[:, None] * u)
-            gradient = (sums - mean).sum(axis=1), ((sums - mean) * u).sum(axis=1)
-            curvature = mean.sum(axis=1), (mean * u).sum(axis=1), (mean * u**2).sum(axis=1)
-            determinant = curvature[0] * curvature[2] - curvature[1] ** 2
-            step_a = (curvature[2] * gradient[0] - curvature[1] * gradient[1]) / determinant
-            step_b = (curvature[0] * gradient[1] - curvature[1] * gradient[0]) / determinant
-            shrink = 1 / np.maximum(1, np.maximum(np.abs(step_a), np.abs(step_b) * np.ptp(u)) / 2)
-            a, b = a + shrink * step_a, b + shrink * step_b
-    return np.where(np.isfinite(a) & np.isfinite(b), np.stack([a, b]), np.nan)
-
-
-def _searched(
-    curve: Callable[[FloatArray], FloatArray], start: list[float], means: FloatArray, weights: FloatArray
-) -> FloatArray:
-    """The parameters of highest quasi-likelihood of any curve, by simplex search."""
-
-    def loss(parameters: FloatArray) -> float:
-        with np.errstate(all="ignore"):
-            expected = curve(parameters)
-            allowed = np.isfinite(expected).all() and (expected > 0).all()
-            return -_quasi_likelihood(expected, means, weights) if allowed else np.inf
-
-    options = {"xatol": 1e-8, "fatol": 1e-10, "maxiter": 4000}
-    return np.asarray(minimize(loss, start, method="Nelder-Mead", options=options).x)
-
-
 def _compared(
     x: FloatArray, means: FloatArray, weights: FloatArray, counts: FloatArray, place: IntArray
 ) -> tuple[Mapping[str, Any], ...]:
     """Fit every law to the counts, `place` telling the x of each; best first."""
-    growing = _fit_power_law(x, means, weights)[1] > 0
+    growing = law("power law").fit(x, means, weights)[1] > 0
     laws = [one for one in LAWS if one.name != ("saturating" if growing else "saturating growth")]
     fitted = [np.asarray(one.fit(x, means, weights)) for one in laws]
     curves = [one.mean(x, parameters) for one, parameters in zip(laws, fitted, strict=True)]
@@ -388,17 +270,13 @@ def _compared(
             "name": one.name,
             "formula": one.formula,
             "parameters": dict(zip(one.parameters, parameters.tolist(), strict=True)),
-            "aic": 2 * len(parameters) - 2 * _quasi_likelihood(curve, means, weights) / dispersion,
+            "aic": 2 * len(parameters) - 2 * quasi_likelihood(curve, means, weights) / dispersion,
             "r2": 1 - _residual(means, weights, curve) / spread if spread > 0 else float("nan"),
         }
         for one, parameters, curve in zip(laws, fitted, curves, strict=True)
     ]
     best = min(model["aic"] for model in models)
     return tuple(sorted(({**m, "delta_aic": m["aic"] - best} for m in models), key=lambda m: float(m["aic"])))
-
-
-def _quasi_likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) -> float:
-    return float(weights @ (means * np.log(curve) - curve))
 
 
 def _residual(means: FloatArray, weights: FloatArray, curve: FloatArray) -> float:

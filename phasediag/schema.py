@@ -161,7 +161,8 @@ def _value(name: str, declared: Sequence[Parameter]) -> Schema:
     first = declared[0]
     unit = f" Unit: {first.unit}." if first.unit else ""
     schema["description"] = f"{first.meaning}{unit} {first.role.capitalize()}."
-    if first.default is not REQUIRED and first.default is not None:
+    agreed = all(parameter.default == first.default for parameter in declared)
+    if agreed and first.default is not REQUIRED and first.default is not None:
         schema["default"] = list(first.default) if isinstance(first.default, tuple) else first.default
     return schema
 

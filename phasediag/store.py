@@ -188,9 +188,7 @@ class Store:
     def committed(self) -> Committed:
         """What is recorded of every trial, read from as few columns as possible."""
         rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
-        return Committed(
-            trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks()
-        )
+        return Committed(trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks())
 
     def trials_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """One row a trial, in the order of their ids.
@@ -211,7 +209,7 @@ class Store:
         needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
         rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed)))
         rows = rows.take(pc.sort_indices(rows["trial_id"]))
-        return rows if columns is None else rows.select(_known(columns, rows.schema.names))
+        return rows if columns is None else self._selected(rows, "trials", columns)
 
     def measurements_table(
         self,
@@ -245,7 +243,7 @@ class Store:
             return of_trials(self._rows(view, "measurements", needed, where), trials, last)
 
         rows = self._reading(rows_of)
-        return rows if columns is None else rows.select(_known(columns, rows.schema.names))
+        return rows if columns is None else self._selected(rows, "measurements", columns)
 
     def checkpoints(self) -> list[str]:
         """The packs that are unfinished and have a checkpoint."""
@@ -309,6 +307,15 @@ class Store:
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
         return rows.select(arranged(rows.schema.names))
 
+    def _selected(self, rows: pa.Table, kind: Kind, columns: Sequence[str]) -> pa.Table:
+        """The columns in the order asked for; every one must be known."""
+        for column in columns:
+            if column not in rows.schema.names:
+                every = self._reading(lambda view: self._rows(view, kind, None)).schema.names
+                hint = nearest(column, every) or f"there are {', '.join(every)}"
+                raise StoreError(f"the {kind} of {self.folder.uri} have no column '{column}'; {hint}")
+        return rows.select(list(columns))
+
     def _reading(self, work: Callable[[Snapshot], _Result]) -> _Result:
         """`work` on the files there are; once more where a compaction deleted one meanwhile."""
         try:
@@ -322,14 +329,6 @@ class Store:
                 f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and do not "
                 "delete Parquet files of a sweep by hand"
             ) from error
-
-
-def _known(columns: Sequence[str], names: Sequence[str]) -> list[str]:
-    for column in columns:
-        if column not in names:
-            hint = nearest(column, names) or f"there are {', '.join(names)}"
-            raise StoreError(f"no trial of this sweep has a column '{column}'; {hint}")
-    return list(columns)
 
 
 def _sweeps(storage: Folder) -> list[str]:

@@ -16,19 +16,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
-ORDER = """
-errors version trial observables registry
-symmetry.neurons symmetry.units symmetry.gauge symmetry.vectors symmetry.order symmetry.distances symmetry.measure
-initial data optimizers models.* tasks.*
-catalogue reading columns expression rules axis points sections expansion draft grid
-train collapse pack recording
-schema_arrow folder fragments compaction choice lease store
-worker watch
-executors.inline executors.ray_tune
-planning sweep
-frames frame bootstrap boundary phases scaling exact mesh plot
-cli
-""".split()
+ORDER = (
+    "errors version trial observables registry "
+    "symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances "
+    "symmetry.measure "
+    "initial data optimizers models.* tasks.* "
+    "catalogue reading columns expression rules axis points sections expansion draft grid schema "
+    "train collapse pack recording "
+    "schema_arrow folder fragments compaction choice lease store "
+    "rows tile_run worker watch "
+    "executors.inline executors.ray_tune "
+    "planning sweep rerun "
+    "frames frame bootstrap boundary phases laws scaling exact mesh plot "
+    "progress cli"
+).split()
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
 
 ON_DEMAND = {("phases", "plot"), ("scaling", "plot")}

@@ -11,40 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from broken_grids import BROKEN, EXAMPLE, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasediag.errors import GridError
+from phasediag.errors import Fault, GridError
 from phasediag.grid import Grid, parse_grid, read_grid
 from phasediag.sections import ObservableRequest
 
-EXAMPLE = """\
-name: decay-and-noise           # folder of the sweep; [a-z0-9][a-z0-9_-]*
-fixed:
-  task: teacher_student
-  teacher_width: 4
-  model: mlp
-  depth: 2                      # weight layers
-  activation: tanh
-  optimizer: sgd
-  batch_size: 32
-  steps: 20000
-axes:
-  weight_decay:  {logspace: [1e-2, 1], num: 16}
-  lr_over_batch: {logspace: [3e-4, 3e-3], num: 12}
-  width: [16, 64]
-zip: []
-exclude: []
-replicates: 4
-seed: 0
-measure:
-  observables: [permutation, sign_flip]
-  every: 5000
-  distances: last               # last | all | none
-  threshold: {absolute: 1e-3, relative: 0.05}
-  layer: hidden.1
-resources: {cpus: 1, gpus: 0, trials_per_pack: auto}
-"""
 PATH = Path("grid.yaml")
 
 TOY_TASK = """\
@@ -56,15 +30,6 @@ class Toy:
 
 def parse(text: str, folder: Path | None = None) -> Grid:
     return parse_grid(text, PATH, folder)
-
-
-def small(fixed: str = "", axes: str = "", rest: str = "") -> str:
-    """A grid whose fixed keys start on line 4, after name, `fixed:` and the task."""
-    text = "name: g\nfixed:\n  task: teacher_student\n"
-    text += "".join(f"  {line}\n" for line in fixed.split("\n") if line)
-    if axes:
-        text += "axes:\n" + "".join(f"  {line}\n" for line in axes.split("\n"))
-    return text + rest
 
 
 def faults(text: str, folder: Path | None = None) -> GridError:
@@ -99,7 +64,7 @@ def test_the_example_of_the_design_is_a_product() -> None:
 
 def test_defaults_of_a_grid_that_says_almost_nothing() -> None:
     grid = parse("name: g\nfixed: {task: teacher_student}\naxes:\nzip:\nmeasure:\n")
-    assert rows(grid, "model", "batch_size", "replicate" if False else "learning_rate") == [("mlp", 32, 0.05)]
+    assert rows(grid, "model", "batch_size", "learning_rate") == [("mlp", 32, 0.05)]
     assert [(o.observable, o.layer) for o in grid.measure.observables] == [
         ("permutation", "hidden.1"), ("sign_flip", "hidden.1"), ("classes", "hidden.1"),
     ]  # fmt: skip
@@ -107,9 +72,8 @@ def test_defaults_of_a_grid_that_says_almost_nothing() -> None:
 
 
 def test_observables_of_other_layers_are_added_and_none_is_repeated() -> None:
-    rest = (
-        "measure:\n  layer: hidden.2\n  observables: [rank, permutation, {observable: rank, layer: hidden.1}]\n"
-    )
+    observables = "[rank, permutation, {observable: rank, layer: hidden.1}]"
+    rest = f"measure:\n  layer: hidden.2\n  observables: {observables}\n"
     measure = parse(small(rest=rest)).measure
     assert len(measure.observables) == len(set(measure.observables)) == 5
     assert ObservableRequest(observable="classes", layer="hidden.2") in measure.observables
@@ -117,162 +81,6 @@ def test_observables_of_other_layers_are_added_and_none_is_repeated() -> None:
         ObservableRequest(observable="rank", layer="hidden.2"),
         ObservableRequest(observable="rank", layer="hidden.1"),
     }
-
-
-# Each case: the grid, line and key of the fault, and what its message must contain.
-BROKEN: dict[str, tuple[str, int, str, str]] = {
-    "no yaml": ("name: g\nfixed: [1,\n", 3, "file", "flow sequence"),
-    "empty": ("# nothing\n", 1, "file", "is empty"),
-    "a list": ("- name\n", 1, "file", "not a mapping"),
-    "two documents": ("name: g\n---\nname: h\n", 2, "file", "single document"),
-    "contains itself": (small(rest="points: &a [*a]\n"), 4, "points[0]", "contains itself"),
-    "odd tag": (small(rest="seed: !!binary 12\n"), 4, "seed", "write a plain value"),
-    "deep": ("name: " + "[" * 4000, 1, "file", "nested too deeply"),
-    "duplicate key": (small("steps: 10\nsteps: 20"), 5, "fixed.steps", "given twice, first on line 4"),
-    "duplicate top key": (small(rest="name: h\n"), 4, "name", "first on line 1"),
-    "unknown top key": (small(rest="replicate: 3\n"), 4, "replicate", "did you mean 'replicates'?"),
-    "parameter at the top": (small(rest="width: 3\n"), 4, "width", "move it under fixed or axes"),
-    "top key under fixed": (small("seed: 3"), 4, "fixed.seed", "'seed' stands at the top level"),
-    "unknown fixed key": (small("weight_deca: 0.1"), 4, "fixed.weight_deca", "did you mean 'weight_decay'?"),
-    "unknown axis": (small(axes="widht: [1, 2]"), 5, "axes.widht", "did you mean 'width'?"),
-    "another task's key": (small("signal: 1"), 4, "fixed.signal", "it belongs to task 'scalar_linear'"),
-    "wrong type": (small("steps: many"), 4, "fixed.steps", "'many' is not allowed"),
-    "wrong type, allowed": (small("steps: many"), 4, "fixed.steps", "allowed: a whole number >= 1"),
-    "fraction of a step": (small("steps: 1.5"), 4, "fixed.steps", "whole number"),
-    "truth for a number": (small("learning_rate: true"), 4, "fixed.learning_rate", "a number > 0"),
-    "text for a truth": (small("bias: no"), 4, "fixed.bias", "'no' is not allowed"),
-    "out of range": (small("momentum: 1"), 4, "fixed.momentum", "a number >= 0 and < 1"),
-    "null": (small("weight_decay: null"), 4, "fixed.weight_decay", "a number >= 0"),
-    "not a choice": (small("optimizer: sdg"), 4, "fixed.optimizer", "one of sgd, adam, adamw"),
-    "nan": (small("teacher_scale: .nan"), 4, "fixed.teacher_scale", "must be finite"),
-    "infinite": (small("weight_decay: .inf"), 4, "fixed.weight_decay", "must be finite"),
-    "overflow": (small("weight_decay: 1e999"), 4, "fixed.weight_decay", "must be finite"),
-    "65 bits": (small("data_seed: 36893488147419103232"), 4, "fixed.data_seed", "64 bits"),
-    "list for a number": (small("width: [16, 32]"), 4, "fixed.width", "move it to axes"),
-    "form for a number": (small("width: {values: [16]}"), 4, "fixed.width", "move it to axes"),
-    "fixed and axis": (small("width: 3", "width: [3, 4]"), 6, "axes.width", "lines 4 and 6"),
-    "empty axis": (small(axes="width: []"), 5, "axes.width", "has no values"),
-    "scalar axis": (small(axes="width: 16"), 5, "axes.width", "or move it to fixed"),
-    "unknown form": (small(axes="width: {range: [1, 2]}"), 5, "axes.width", "{arange: [a, b, step]}"),
-    "no num": (small(axes="weight_decay: {linspace: [0, 1]}"), 5, "axes.weight_decay.linspace", "add num"),
-    "key of a form": (
-        small(axes="width: {linspace: [1, 2], number: 2}"), 5, "axes.width.number", "did you mean 'num'?",
-    ),
-    "log of zero": (
-        small(axes="weight_decay: {logspace: [0, 1], num: 3}"), 5, "axes.weight_decay.logspace", "not both positive",
-    ),
-    "one of two ends": (small(axes="width: {linspace: [1, 2], num: 1}"), 5, "axes.width.linspace", "write [1]"),
-    "backwards": (small(axes="width: {arange: [9, 1, 2]}"), 5, "axes.width.arange", "through no value"),
-    "endless range": (small(axes="width: {arange: [0, 1, 1e-300]}"), 5, "axes.width.arange", "max_trials"),
-    "endless num": (
-        small(axes="width: {linspace: [1, 2], num: 10000000000000}"), 5, "axes.width.linspace", "max_trials",
-    ),
-    "fractional widths": (small(axes="width: {linspace: [1, 2], num: 3}"), 5, "axes.width", "1.5 is not allowed"),
-    "duplicate value": (small(axes="width:\n  - 16\n  - 32\n  - 16"), 8, "axes.width", "16 stands twice"),
-    "duplicate after rounding": (
-        small(axes="weight_decay: [0.1, 0.10000000000000001]"), 5, "axes.weight_decay", "stands twice",
-    ),
-    "bad item": (small(axes="width:\n  - 16\n  - -1"), 7, "axes.width", "-1 is not allowed"),
-    "flat list of a list": (
-        "name: g\nfixed: {task: linear_map}\naxes:\n  singular_values: [1, 2]\n",
-        4, "axes.singular_values", "write {values: [[..], [..]]}",
-    ),
-    "unknown task": ("name: g\nfixed:\n  task: teacher_studnt\n", 3, "fixed.task", "'teacher_student'"),
-    "unknown model axis": (small(axes="model:\n  - mlp\n  - mpl"), 7, "axes.model", "did you mean 'mlp'?"),
-    "no task": ("name: g\nfixed:\n  steps: 3\n", 2, "fixed.task", "teacher_student"),
-    "no name": ("fixed: {task: teacher_student}\n", 1, "name", "is missing"),
-    "bad name": ("name: Big Grid\nfixed: {task: teacher_student}\n", 1, "name", "small letters"),
-    "name with a line break": ("name: |\n  g\nfixed: {task: digits}\n", 1, "name", "small letters"),
-    "no replicates": (small(rest="replicates: 0\n"), 4, "replicates", "a whole number >= 1"),
-    "too many": (
-        small(axes="width: [1, 2, 3]", rest="replicates: 5\nmax_trials: 14\n"), 4, "axes", "15 trials",
-    ),
-    "far too many": (
-        small(axes="\n".join(f"{n}: {{linspace: [0, 1], num: 5000}}" for n in ("weight_decay", "init_scale"))),
-        4, "axes", "25,000,000 trials",
-    ),
-    "unknown measure key": (small(rest="measure:\n  evry: 3\n"), 5, "measure.evry", "did you mean 'every'?"),
-    "bad every": (small(rest="measure:\n  every: 0\n"), 5, "measure.every", "greater than or equal to 1"),
-    "bad distances": (small(rest="measure:\n  distances: some\n"), 5, "measure.distances", "'none'"),
-    "unknown threshold key": (
-        small(rest="measure:\n  threshold:\n    relativ: 1\n"), 6, "measure.threshold.relativ", "'relative'?",
-    ),
-    "unknown observable": (
-        small(rest="measure:\n  observables:\n    - rank\n    - rnak\n"), 7, "measure.observables[1]", "'rank'",
-    ),
-    "observable without a name": (
-        small(rest="measure:\n  observables:\n    - {layer: hidden.1}\n"), 6, "measure.observables[0]", "'observable'",
-    ),
-    "unknown resource": (small(rest="resources: {cpu: 1}\n"), 4, "resources.cpu", "did you mean 'cpus'?"),
-    "no processor": (small(rest="resources: {cpus: 0}\n"), 4, "resources.cpus", "greater than 0"),
-    "resources as a number": (small(rest="resources: 4\n"), 4, "resources", "cpus, gpus, trials_per_pack"),
-    "zip of no axis": (small(axes="width: [1, 2]", rest="zip:\n  - [width, depht]\n"), 7, "zip[0]", "'depht'"),
-    "zip of lengths": (
-        small(axes="width: [1, 2]\ndepth: [1, 2, 3]", rest="zip: [[width, depth]]\n"), 7, "zip[0]", "depth has 3",
-    ),
-    "zip twice": (
-        small(axes="width: [1, 2]\ndepth: [1, 2]", rest="zip: [[width, depth], [depth, width]]\n"),
-        7, "zip[1]", "zipped twice",
-    ),
-    "exclude a typo": (
-        small(rest='exclude:\n  - "wdth < 3"\n'), 5, "exclude[0]", "did you mean 'width'?",
-    ),
-    "exclude a call": (small(rest="exclude: [\"__import__('os')\"]\n"), 4, "exclude[0]", "is not allowed here"),
-    "exclude as text": (small(rest="exclude: width < 3\n"), 4, "exclude", "write exclude: ["),
-    "everything excluded": (small(rest='exclude: ["width > 0"]\n'), 1, "exclude", "every point is excluded"),
-    "all three": (
-        small("learning_rate: 0.1\nbatch_size: 4\nlr_over_batch: 0.025"), 6, "fixed.lr_over_batch", "leave one out",
-    ),
-    "held and given": (
-        small("learning_rate: 0.1", "lr_over_batch: [0.1]"), 6, "axes.lr_over_batch", "write hold: learning_rate",
-    ),
-    "hold a typo": (
-        small(axes="lr_over_batch: {values: [0.1], hold: learning_rat}"),
-        5, "axes.lr_over_batch.hold", "did you mean 'learning_rate'?",
-    ),
-    "hold elsewhere": (small(axes="width: {values: [4], hold: learning_rate}"), 5, "axes.width.hold", "values"),
-    "fraction of a batch": (
-        small("learning_rate: 0.1", "lr_over_batch: {values: [0.1, 0.03], hold: learning_rate}"),
-        6, "axes.lr_over_batch", "the nearest lr_over_batch is 0.0333333333333 (batch_size 3)",
-    ),
-    "zero temperature": (small("lr_over_batch: 0"), 4, "fixed.lr_over_batch", "give a ratio > 0"),
-    "steps and time": (small("steps: 3\nlearning_time: 2"), 5, "fixed.learning_time", "both given"),
-    "too long": (small("learning_time: 1e+300"), 4, "fixed.learning_time", "shorten it"),
-    "adam with momentum": (small("momentum: 0.9\noptimizer: adam"), 4, "fixed.momentum", "ignored by adam"),
-    "fresh full batch": (small("samples: 0\nbatch_size: 0"), 5, "fixed.batch_size", "set batch_size >= 1"),
-    "always fresh full batch": (
-        "name: g\nfixed:\n  task: scalar_linear\n  batch_size: 0\n", 4, "fixed.batch_size", "fresh data",
-    ),
-    "temperature of a population": (
-        "name: g\nfixed: {task: hermite, model: hermite, batch_size: 0}\naxes:\n  lr_over_batch: [0.1]\n",
-        4, "axes.lr_over_batch", "give learning_rate instead",
-    ),
-    "quenched fresh data": (small("noise: quenched", "samples: [10, 0]"), 4, "fixed.noise", "use noise: fresh"),
-    "constraint of a task": (
-        "name: g\nfixed:\n  task: linear_map\n  singular_values: [1, 2, 3]\n  inputs: 2\n",
-        4, "fixed.singular_values", "at most 2",
-    ),
-    "no such file": (
-        "name: g\nfixed:\n  task: teacher_student\n  model: nowhere.py:Net\n", 4, "fixed.model", "does not exist",
-    ),
-    "axis of one task only": (
-        "name: g\naxes:\n  task: [teacher_student, scalar_linear]\n  signal: [0, 1]\n",
-        4, "axes.signal", "has no parameter 'signal'",
-    ),
-    "points as a number": (small(rest="points: 3\n"), 4, "points", "points: file.parquet"),
-    "point as a number": (small(rest="points:\n  - 3\n"), 5, "points[0]", "{width: 16}"),
-    "point with a typo": (small(rest="points:\n  - {width: 3}\n  - {wdth: 3}\n"), 6, "points.wdth", "'width'?"),
-    "point out of range": (small(rest="points:\n  - {width: 3}\n  - {width: 0}\n"), 6, "points.width", "0 is not"),
-    "point of a fixed key": (small("width: 3", rest="points: [{width: 3}]\n"), 5, "points.width", "in fixed and"),
-    "point without an axis": (
-        small(axes="width: [3]", rest="points: [{depth: 3}]\n"), 6, "points.width", "add width",
-    ),
-    "impossible point": (
-        small(rest="points:\n  - {samples: 9, batch_size: 0}\n  - {samples: 0, batch_size: 0}\n"),
-        6, "points.batch_size", "fresh data",
-    ),
-    "no points file": (small(rest="points: none.parquet\n"), 4, "points", "relative to the grid"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -391,8 +199,15 @@ def test_a_list_valued_parameter_as_an_axis() -> None:
 
 
 def test_zipped_axes_move_together() -> None:
-    text = small(axes="width: [1, 2]\nsteps: [7, 8]\nteacher_width: [3, 4]", rest="zip: [[width, teacher_width]]\n")
-    assert rows(parse(text), "width", "teacher_width", "steps") == [(1, 3, 7), (1, 3, 8), (2, 4, 7), (2, 4, 8)]
+    text = small(
+        axes="width: [1, 2]\nsteps: [7, 8]\nteacher_width: [3, 4]", rest="zip: [[width, teacher_width]]\n"
+    )
+    assert rows(parse(text), "width", "teacher_width", "steps") == [
+        (1, 3, 7),
+        (1, 3, 8),
+        (2, 4, 7),
+        (2, 4, 8),
+    ]
 
 
 def test_exclude_leaves_out_what_holds_and_hides_impossible_combinations() -> None:
@@ -473,7 +288,8 @@ def test_noise_follows_from_the_data(fixed: str, noise: str) -> None:
 
 
 def test_tasks_as_an_axis_leave_what_does_not_apply_empty() -> None:
-    text = "name: g\nfixed: {samples: 50, signal: 0.3}\naxes:\n  width: [2, 3]\n  task: [digits, scalar_linear]\n"
+    axes = "axes: {width: [2, 3], task: [digits, scalar_linear]}\n"
+    text = f"name: g\nfixed: {{samples: 50, signal: 0.3}}\n{axes}"
     grid = parse(text)
     assert rows(grid, "width", "task", "samples", "signal") == [
         (2, "digits", 50, None), (2, "scalar_linear", None, 0.3),
@@ -494,7 +310,9 @@ def test_points_stand_instead_of_axes_or_beside_them() -> None:
 
 
 def test_points_from_parquet(tmp_path: Path) -> None:
-    table = pa.table({"width": [5, 2, None], "weight_decay": [0.1, 0.1, 0.2], "activation": ["tanh", "relu", "tanh"]})
+    table = pa.table(
+        {"width": [5, 2, None], "weight_decay": [0.1, 0.1, 0.2], "activation": ["tanh", "relu", "tanh"]}
+    )
     pq.write_table(table, tmp_path / "points.parquet")
     grid = parse(small(rest="points: points.parquet\n"), tmp_path)
     expected = [(5, 0.1, "tanh"), (2, 0.1, "relu"), (16, 0.2, "tanh")]
@@ -505,7 +323,9 @@ def test_points_from_parquet(tmp_path: Path) -> None:
 
 
 def test_lists_in_parquet_points(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"singular_values": [[1.0, 2.0], [1.0], [1.0, 2.0]], "width": [1, 1, 2]}), tmp_path / "p")
+    pq.write_table(
+        pa.table({"singular_values": [[1.0, 2.0], [1.0], [1.0, 2.0]], "width": [1, 1, 2]}), tmp_path / "p"
+    )
     grid = parse("name: g\nfixed: {task: linear_map}\npoints: p\n", tmp_path)
     assert rows(grid, "singular_values", "width") == [((1.0, 2.0), 1), ((1.0,), 1), ((1.0, 2.0), 2)]
 
@@ -521,7 +341,9 @@ def toy(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_user_file_gives_parameters_and_its_content_is_part_of_the_identity(toy: Callable[[str], Path]) -> None:
+def test_a_user_file_gives_parameters_and_its_content_is_part_of_the_identity(
+    toy: Callable[[str], Path],
+) -> None:
     text = "name: g\nfixed: {task: 'toy.py:Toy', mode: b}\naxes: {amount: [1, 2]}\n"
     first, second = parse(text, toy("one = 1")), parse(text, toy("one = 2"))
     assert rows(first, "amount", "mode", "samples") == [(1, "b", 10), (2, "b", 10)]
@@ -556,3 +378,34 @@ def test_a_large_grid_stores_each_distinct_value_once() -> None:
     varying = {name for name, column in trials.columns.items() if column.codes is not None}
     assert varying == {"weight_decay", "lr_over_batch", "learning_rate", "learning_time"}
     assert np.unique(trials.values("learning_time")).size == 50
+
+
+ODD = [
+    "null", "true", "-1", "0", "1.5", ".nan", "1e308", "5e-324", "''", "x", "[]", "{}", "[[]]", "[null, 1]",
+    "{values: []}", "{values: [[1], 2]}", "{linspace: [-1e308, 1e308], num: 3}", "{logspace: [1, 2]}",
+    "{arange: [0, 1, 0]}", "{arange: [0, 1e308, 1e-5]}", "{a: {b: 1}}", "hermite", "digits", "[hermite, mlp]",
+    "nowhere.py:", ":", "{value: 1, hold: [1]}", "[width, depth]", "[[width, weight_decay]]", "['width < 3']",
+    "[{width: 3}, {depth: 2, task: digits}]", "[{task: [a]}]", "[{observable: [], layer: 3}]", "2001-01-01",
+    "'a: b'", "!!set {a}", "&a [*a]", "[", "@", "100000000000000000000000000000",
+]  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_whatever_stands_in_a_grid_it_is_read_or_refused_with_faults(data: st.DataObject) -> None:
+    lines = EXAMPLE.splitlines()
+    row = data.draw(st.integers(0, len(lines) - 1))
+    key = data.draw(
+        st.sampled_from([lines[row].partition(":")[0], "  lr_over_batch", "  task", "points", "zip"])
+    )
+    lines[row] = f"{key}: {data.draw(st.sampled_from(ODD))}"
+    read: Grid | list[Fault]
+    try:
+        read = parse("\n".join(lines))
+    except GridError as error:
+        read = error.faults
+    if isinstance(read, Grid):
+        assert len(read.trials()) == read.trial_count > 0
+    else:
+        assert read
+        assert all(re.fullmatch(r"grid\.yaml:\d+", f.where) and f.key and f.remedy for f in read)

@@ -92,6 +92,10 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         self.watch, self.packs = watch, packs
         self.lost: list[LostPack] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never made."""
+        return {}
+
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
@@ -113,6 +117,10 @@ class Drained(tune.Stopper):  # type: ignore[misc]
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never made."""
+        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never stop one Tune trial by itself."""
@@ -171,6 +179,7 @@ class RayExecutor:
             run_config=tune.RunConfig(
                 name="packs", storage_path=scratch, verbose=0, callbacks=[reporter], stop=Drained(watch),
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )  # fmt: skip
 

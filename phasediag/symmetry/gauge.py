@@ -30,7 +30,7 @@ from phasediag.symmetry.vectors import by_neuron, raw_neurons
 TOLERANCE: Final = 1e-13
 """A trial is balanced when no squared scale changes by more than this, relatively."""
 SWEEPS: Final = 2000
-"""Upper limit of sweeps; a chain of 100 layers takes some 500."""
+"""Upper limit of sweeps: 3 layers take about 20, 20 layers about 120, nearly cut chains more."""
 NEAR: Final = 0.5
 """Relative change of a squared scale below which a sweep is over-relaxed."""
 

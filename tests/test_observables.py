@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pydantic import ValidationError
+
+from phasediag.observables import ALWAYS, RANK_TOLERANCE, Threshold, degree
+
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
+DISTANCES = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 4, width=32)))
+LEVELS = st.floats(0, 2)
+
+
+@given(DISTANCES, LEVELS, LEVELS)
+def test_epsilon_is_the_larger_of_absolute_and_relative(
+    norms: np.ndarray, absolute: float, relative: float
+) -> None:
+    found = Threshold(absolute=absolute, relative=relative).epsilon(norms)
+    for row, epsilon in zip(norms.tolist(), found.tolist(), strict=True):
+        scale = math.sqrt(math.fsum(v * v for v in row) / len(row))
+        assert epsilon == pytest.approx(max(absolute, relative * scale), rel=1e-12)
+
+
+@given(DISTANCES, st.floats(0.01, 100), st.floats(0, 1))
+def test_the_relative_threshold_scales_with_the_layer(
+    norms: np.ndarray, factor: float, relative: float
+) -> None:
+    threshold = Threshold(absolute=0.0, relative=relative)
+    np.testing.assert_allclose(
+        threshold.epsilon(norms.astype(np.float64) * factor), factor * threshold.epsilon(norms), rtol=1e-9
+    )
+
+
+@given(DISTANCES, LEVELS)
+def test_degrees_count_one_by_one(distances: np.ndarray, epsilon: float) -> None:
+    each = np.full(len(distances), epsilon)
+    for observable in ALWAYS:
+        found = degree(observable, distances, each, 1e-3).tolist()
+        below = [sum(v < epsilon for v in row) for row in distances.tolist()]
+        above = [sum(v >= epsilon for v in row) for row in distances.tolist()]
+        assert found == (above if observable == "classes" else below)
+
+
+@given(DISTANCES, LEVELS, LEVELS)
+def test_degrees_follow_the_threshold(distances: np.ndarray, one: float, other: float) -> None:
+    """Raising the threshold restores symmetry and merges classes, never the other way."""
+    low, high = (np.full(len(distances), level) for level in sorted((one, other)))
+    for observable in ALWAYS:
+        change = degree(observable, distances, high, 0.0) - degree(observable, distances, low, 0.0)
+        assert ((change <= 0) if observable == "classes" else (change >= 0)).all()
+
+
+@given(DISTANCES, st.randoms(use_true_random=False))
+def test_degrees_do_not_depend_on_the_order(distances: np.ndarray, random: object) -> None:
+    shuffled = distances.copy()
+    np.random.default_rng(random.getrandbits(32)).permuted(shuffled, axis=1, out=shuffled)  # type: ignore[attr-defined]
+    epsilon = np.full(len(distances), 1.0)
+    for observable in (*ALWAYS, "rank"):
+        np.testing.assert_array_equal(
+            degree(observable, distances, epsilon, 1e-3), degree(observable, shuffled, epsilon, 1e-3)
+        )
+
+
+def test_each_trial_has_its_own_threshold() -> None:
+    distances = np.array([[1.0, 2.0, 3.0]] * 3)
+    assert degree("permutation", distances, np.array([1.0, 2.5, 9.0]), 0.0).tolist() == [0, 2, 3]
+    assert degree("classes", distances, np.array([1.0, 2.5, 9.0]), 0.0).tolist() == [3, 1, 0]
+
+
+@given(DISTANCES, st.floats(0, 2))
+def test_the_rank_counts_what_stands_out(singular: np.ndarray, absolute: float) -> None:
+    found = degree("rank", singular, np.full(len(singular), np.nan), absolute).tolist()
+    expected = [
+        sum(float(v) > max(absolute, float(np.float32(RANK_TOLERANCE) * row.max())) for v in row)
+        for row in singular
+    ]
+    near = [
+        any(np.isclose(float(v), max(absolute, RANK_TOLERANCE * float(row.max())), rtol=1e-5) for v in row)
+        for row in singular
+    ]
+    assert all(a == b or close for a, b, close in zip(found, expected, near, strict=True))
+
+
+def test_the_rank_of_known_matrices() -> None:
+    rng = np.random.default_rng(0)
+    for rank in range(5):
+        matrix = rng.standard_normal((7, rank)) @ rng.standard_normal((rank, 5))
+        singular = np.linalg.svd(matrix, compute_uv=False)[None]
+        assert degree("rank", singular, np.zeros(1), 1e-6).tolist() == [rank]
+
+
+def test_one_neuron_has_no_neighbours() -> None:
+    assert degree("permutation", np.empty((2, 0)), np.ones(2), 0.0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "threshold", [{"absolute": -1.0}, {"relative": math.inf}, {"absolute": "1"}, {"size": 1.0}]
+)
+def test_thresholds_are_checked(threshold: dict) -> None:
+    with pytest.raises(ValidationError):
+        Threshold(**threshold)
