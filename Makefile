@@ -7,8 +7,9 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
 	$(BIN)/phasediag launch jobs/quickstart.yaml
-	$(BIN)/phasediag diagram sweeps/quickstart --x weight_decay --y lr_over_batch --output quickstart.png
-	$(BIN)/phasediag scaling sweeps/quickstart --x weight_decay
+	$(BIN)/phasediag diagram sweeps/quickstart --x weight_decay --y lr_over_batch --where init_scale=0.1 \
+		--output quickstart.png
+	$(BIN)/phasediag scaling sweeps/quickstart --x weight_decay --y rank --where label_noise=0
 
 test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from phasediag.data import Task
 from phasediag.train import Tile
 
 
@@ -21,14 +22,16 @@ def collapse_weight_decay(tile: Tile) -> npt.NDArray[np.float64]:
 
     Returns
     -------
-    Float64, shape (trials,); NaN where the model does not tell its slope, or data are fresh.
+    Float64, shape (trials,); NaN where the model does not tell its slope, the loss is not the squared
+    error, the decay is decoupled (adamw has no such threshold, E13), or data are fresh.
     """
-    unknown = np.full(len(tile.trials), np.nan)
+    values, network = tile.trials.record(0), tile.program.network
     slope_of: Callable[[Mapping[str, Any]], float | None] | None
-    slope_of = getattr(type(tile.program.network.module), "collapse_slope", None)
-    slope = slope_of(tile.trials.record(0)) if slope_of else None
-    if slope is None or tile.batches.fresh:
-        return unknown
+    slope_of = getattr(type(network.module), "collapse_slope", None)
+    slope = slope_of(values) if slope_of else None
+    squared_error = network.task.loss is Task.loss
+    if slope is None or not squared_error or values["optimizer"] == "adamw" or tile.batches.fresh:
+        return np.full(len(tile.trials), np.nan)
     data = tile.batches.training_set()
     clean = _correlation(data.y, data.x)
     noise = _correlation(data.noise, data.x) * (0.0 if tile.batches.fresh_noise else 1.0)

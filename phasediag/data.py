@@ -139,14 +139,20 @@ class Batches:
     """
 
     def __init__(
-        self, worlds: Sequence[Task], batch_size: int, fresh_noise: bool, dtype: torch.dtype, device: torch.device
+        self,
+        worlds: Sequence[Task],
+        batch_size: int,
+        fresh_noise: bool,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
         self.worlds = worlds
         self.fresh = worlds[0].fresh
         self.fresh_noise = fresh_noise
         self.dtype, self.device = dtype, device
         self._sets = [] if self.fresh else [world.train_set() for world in worlds]
-        self._quenched = [] if self.fresh or fresh_noise else [self._first_noise(i) for i in range(len(worlds))]
+        quenched = not (self.fresh or fresh_noise)
+        self._quenched = [self._first_noise(i) for i in range(len(worlds))] if quenched else []
         self.full = batch_size == 0
         self.batch_size = len(self._sets[0][0]) if self.full else batch_size
         inputs, outputs = worlds[0].sizes(worlds[0].values)
@@ -189,7 +195,7 @@ class Batches:
     def _draw(self, block: int) -> Samples:
         steps = 1 if self.constant else self.steps
         parts = [
-            tuple(part.unflatten(0, (steps, self.batch_size)) for part in self._draw_one(i, block, steps))
+            tuple(part.reshape(steps, self.batch_size, -1) for part in self._draw_one(i, block, steps))
             for i in range(len(self.worlds))
         ]
         stacked = self._stacked(parts)
@@ -225,7 +231,8 @@ class Batches:
 
 def _generated(world: Task) -> GeneratedTask:
     if not isinstance(world, GeneratedTask):
-        raise PhasediagError(f"task {type(world).__name__} says that its data are fresh but is no GeneratedTask")
+        name = type(world).__name__
+        raise PhasediagError(f"task {name} says that its data are fresh but is no GeneratedTask")
     return world
 
 

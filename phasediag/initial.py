@@ -63,7 +63,7 @@ def _balanced(layers: Shapes, generator: np.random.Generator) -> Weights:
     bases = [np.eye(shapes[0][1]), *(_rotation(shape[0], generator) for shape in shapes[:-1])]
     bases.append(np.eye(shapes[-1][0]))
     return {
-        name: after @ np.eye(*shape) @ before.T
+        name: after @ np.eye(shape[0], shape[1]) @ before.T
         for (name, shape), before, after in zip(layers.items(), bases[:-1], bases[1:], strict=True)
     }
 

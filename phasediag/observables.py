@@ -45,7 +45,8 @@ class Threshold(BaseModel):
         Float64, shape (trials,).
         """
         scale = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
-        return np.maximum(self.absolute, self.relative * scale)
+        epsilon: npt.NDArray[np.float64] = np.maximum(self.absolute, self.relative * scale)
+        return epsilon
 
 
 def degree(
@@ -70,9 +71,13 @@ def degree(
     -------
     Int64, shape (trials,).
     """
+    counted: npt.NDArray[np.bool_]
     if observable == "rank":
         largest = distances.max(axis=1, initial=0.0)
-        return (distances > np.maximum(absolute, RANK_TOLERANCE * largest)[:, None]).sum(axis=1)
-    if observable == "classes":
-        return (distances >= epsilon[:, None]).sum(axis=1)
-    return (distances < epsilon[:, None]).sum(axis=1)
+        counted = distances > np.maximum(absolute, RANK_TOLERANCE * largest)[:, None]
+    elif observable == "classes":
+        counted = distances >= epsilon[:, None]
+    else:
+        counted = distances < epsilon[:, None]
+    degrees: npt.NDArray[np.int64] = counted.sum(axis=1)
+    return degrees

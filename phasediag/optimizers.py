@@ -7,6 +7,7 @@ so that `vmap` can give every trial its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import log
 from typing import Final
 
 import torch
@@ -86,7 +87,7 @@ def _adaptive(
         {n: BETA_2 * m + (1 - BETA_2) * gradients[n].square() for n, m in moments["second"].items()},
     )
     count = step.to(rates["learning_rate"].dtype)
-    rate = rates["learning_rate"] / (1 - BETA_1**count)
-    correction = torch.sqrt(1 - BETA_2**count)
+    rate = rates["learning_rate"] / -torch.expm1(count * log(BETA_1))
+    correction = torch.sqrt(-torch.expm1(count * log(BETA_2)))
     moved = {n: w - rate * first[n] / (second[n].sqrt() / correction + EPSILON) for n, w in weights.items()}
     return moved, {"first": first, "second": second}

@@ -63,7 +63,8 @@ def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
     numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.moments))
     return Cost(
         flops=6.0 * batch * weights, numbers=float(numbers), layers=len(shapes),
-        bytes=network.dtype.itemsize * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
+        bytes=network.dtype.itemsize
+        * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
     )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def _packs_of(
     network = network_of(values, folder)
     cost = cost_of(network, values)
     share = ceil(len(trials) / workers)
-    tile = _even(min(cost.tile, share, trials_per_pack or share), share)
+    tile = _even(cost.tile, min(len(trials), trials_per_pack or share))
     steps = trials.values("steps").astype(np.float64)
     compiled = _pays(cost, tile, float(steps.sum()) / workers, compile_mode)
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
@@ -164,10 +165,8 @@ def _packs_of(
 
 
 def _even(largest: int, share: int) -> int:
-    """The tile size at most `largest` (and a multiple of 8) that divides a share with least padding."""
-    tiles = ceil(share / largest)
-    size = ceil(share / tiles)
-    return max(2, size if size <= 8 else 8 * ceil(size / 8))
+    """The size of equal tiles, at least 2 and at most `largest`, that hold a share with least padding."""
+    return max(2, ceil(share / ceil(share / largest)))
 
 
 def _pays(cost: Cost, tile: int, trial_steps: float, mode: CompileMode) -> bool:

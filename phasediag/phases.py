@@ -136,6 +136,12 @@ class PhaseDiagram:
             return draw_facets(self)
         return draw_phase_diagram(self, ax)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows of a diagram."""
+        from phasediag.plot import png
+
+        return png(self.plot())
+
 
 def phase_names(order: str) -> tuple[str, str]:
     """The names of the phases in which an order parameter is below and above its level."""

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from phasediag.observables import ALWAYS
 from phasediag.pack import CompileMode, Pack, cost_of, make_pack, pack_trials
 from phasediag.recording import RELAXATIONS
 from phasediag.store import Store
+from phasediag.tile_run import place_sources
 from phasediag.train import network_of
 from phasediag.trial import Trials
 
@@ -83,7 +84,8 @@ class Plan:
     def unrelaxed(self) -> int:
         """Trials with decay whose training is too short for what decays to have decayed."""
         trials = self.survey.trials
-        rate, decay, steps = (trials.values(n).astype(float) for n in ("learning_rate", "weight_decay", "steps"))
+        names = ("learning_rate", "weight_decay", "steps")
+        rate, decay, steps = (trials.values(name).astype(float) for name in names)
         return int(((decay > 0) & (rate * decay * steps < RELAXATIONS)).sum())
 
 
@@ -103,14 +105,16 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
         Where committed trials lack an observable and `remeasure` is not set.
     """
     trials = grid.trials()
-    status = store.committed().status_of(trials.trial_id) if store.exists() else np.full(len(trials), "", object)
+    status = np.full(len(trials), "", object)
+    if store.exists():
+        status = store.committed().status_of(trials.trial_id)
     done, failed = (status == "ok") | (status == "diverged"), status == "failed"
     lacking = _unmeasured(grid, store, trials, done)
     if lacking.any() and not remeasure:
         asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
         raise PhasediagError(
-            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of {asked}; "
-            "ask for what was measured, or train them again with --remeasure"
+            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
+            f"{asked}; ask for what was measured, or train them again with --remeasure"
         )
     done &= ~lacking
     skipped = failed & (not retry_failed)
@@ -139,7 +143,7 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
 
 
 def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
-    """Committed trials that lack something that the grid asks to measure; the diverged lack nothing."""
+    """Committed trials that lack something the grid asks to measure; the diverged lack nothing."""
     if not done.any():
         return done
     rows = store.trials_table(["trial_id", "measure_layer", "status"])
@@ -175,10 +179,9 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
     free = np.ones(len(missing), dtype=bool)
     packs = []
     for pack_id in store.checkpoints():
-        files = store.read_checkpoint(pack_id)
-        if files is None:
+        state = checkpoint_state(store, pack_id)
+        if state is None:
             continue
-        state = json.loads(files["pack.json"])
         rows = np.array([position.get(trial_id, -1) for trial_id in state["trial_ids"]])
         if (rows < 0).any() or not free[rows].all():
             continue
@@ -189,6 +192,15 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
     return packs, missing.take(free)
 
 
+def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
+    """What the checkpoint of a pack says of it; None where it is gone or damaged."""
+    files = store.read_checkpoint(pack_id)
+    if files is None or "pack.json" not in files:
+        return None
+    state: dict[str, Any] = json.loads(files["pack.json"])
+    return state
+
+
 def local_workers(cpus: float, gpus: float) -> int:
     """How many packs of these resources run at once on this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -196,16 +208,24 @@ def local_workers(cpus: float, gpus: float) -> int:
 
 
 def user_sources(grid: Grid) -> dict[str, bytes]:
-    """The content of the user's files that a grid names, by the name in the grid."""
+    """The content of the user's files that a grid names, by the name in the grid.
+
+    Raises
+    ------
+    PhasediagError
+        Where a path is absolute.
+    """
     components = [*grid.tasks.values(), *grid.models.values()]
-    files = {component.name.partition(":")[0] for component in components if component.source}
-    return {file: (grid.path.parent / file).read_bytes() for file in sorted(files)}
+    files = sorted({component.name.partition(":")[0] for component in components if component.source})
+    for file in files:
+        if Path(file).is_absolute():
+            raise PhasediagError(
+                f"{grid.path}: the path of {file} is absolute, and workers on other machines have no such "
+                "file; write it relative to the grid"
+            )
+    return {file: (grid.path.parent / file).read_bytes() for file in files}
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
     """A grid as it was launched, with its own copies of the user's files put into `folder`."""
-    for file, content in store.grid_sources(name).items():
-        path = folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return parse_grid(text, Path(name), folder)
+    return parse_grid(text, Path(name), place_sources(store.grid_sources(name), folder))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,8 +90,7 @@ def save(drawing: Axes | Figure, path: str | Path) -> Path:
     AnalysisError
         Where the format is unknown or the file cannot be written.
     """
-    figure = drawing if isinstance(drawing, Figure) else drawing.get_figure(root=True)
-    assert figure is not None
+    figure = _figure(drawing)
     known = figure.canvas.get_supported_filetypes()
     suffix = Path(path).suffix.lstrip(".").lower()
     if suffix not in known:
@@ -103,6 +103,20 @@ def save(drawing: Axes | Figure, path: str | Path) -> Path:
             f"cannot write '{path}': {error.strerror or error}; choose another path"
         ) from error
     return Path(path)
+
+
+def png(drawing: Axes | Figure) -> bytes:
+    """The figure as a notebook shows it."""
+    content = BytesIO()
+    with rc_context(_STYLE):
+        _figure(drawing).savefig(content, dpi=120, format="png")
+    return content.getvalue()
+
+
+def _figure(drawing: Axes | Figure) -> Figure:
+    figure = drawing if isinstance(drawing, Figure) else drawing.get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:

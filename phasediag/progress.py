@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from typing import Final
 
 from rich.console import Console
@@ -15,11 +15,18 @@ PLAIN_EVERY_S: Final = 10.0
 
 
 class ProgressLine:
-    """Shows a watch on a console; to be given to `launch` as its observer."""
+    """Shows a watch on a console; to be given to `launch` as its observer.
+
+    Elsewhere than on a terminal a thread prints a plain line every `PLAIN_EVERY_S`, whether or not
+    anything was reported meanwhile: a compilation is no silence.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._shown_at = float("-inf")
+        self._watch: Watch | None = None
+        self._reason = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
@@ -29,25 +36,39 @@ class ProgressLine:
     def __enter__(self) -> ProgressLine:
         if self._bar:
             self._bar.start()
+        else:
+            self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._stop.set()
         if self._bar:
             self._bar.stop()
+        else:
+            self._thread.join()
 
     def __call__(self, watch: Watch) -> None:
         """Show how far the launch is."""
         if self._bar:
             text = described(watch)
             self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
-        elif time.monotonic() - self._shown_at > PLAIN_EVERY_S:
-            self._shown_at = time.monotonic()
-            self.console.print(described(watch), highlight=False, soft_wrap=True)
+        elif self._watch is None or watch.reason != self._reason:
+            self._print(watch)
+        self._watch, self._reason = watch, watch.reason
+
+    def _print_until_stopped(self) -> None:
+        while not self._stop.wait(PLAIN_EVERY_S):
+            if self._watch is not None:
+                self._print(self._watch)
+
+    def _print(self, watch: Watch) -> None:
+        self.console.print(described(watch), highlight=False, markup=False, soft_wrap=True)
 
 
 def described(watch: Watch) -> str:
     """`1200/4096 trials, 96.1 trials/s, 0 failed, 30 s left`."""
-    parts = [f"{watch.trials_done:.0f}/{watch.total} trials", f"{watch.rate:.1f} trials/s", f"{watch.failed} failed"]
+    done = f"{watch.trials_done:.0f}/{watch.total} trials"
+    parts = [done, f"{watch.rate:.1f} trials/s", f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
     if watch.reason:
@@ -80,8 +101,8 @@ def described_outcome(outcome: Outcome) -> str:
     """One line on how a launch ended."""
     found = outcome.status
     parts = [
-        f"{found.done:,} of {found.total:,} trials done ({found.diverged:,} diverged), {found.failed:,} failed, "
-        f"{found.missing:,} missing; {outcome.trained:,} trained in {duration(outcome.seconds)}"
+        f"{found.done:,} of {found.total:,} trials done ({found.diverged:,} diverged), "
+        f"{found.failed:,} failed, {found.missing:,} missing; {outcome.trained:,} trained in {duration(outcome.seconds)}"
     ]
     if outcome.drained:
         parts.append(f"drained: {outcome.drained}; launch the same grid again to go on")

@@ -58,7 +58,9 @@ class Recording:
     @classmethod
     def empty(cls, trials: int) -> Recording:
         """A recording of a tile at step 0."""
-        return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan))
+        return cls(
+            half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
+        )
 
 
 class Recorder:
@@ -117,12 +119,19 @@ class Recorder:
         for found in self._distances(rows, self._requests()):
             key = (found.layer, found.observable)
             counted = self._degree(found)
-            self.recording.last.setdefault(key, np.full(len(self.steps), -1))[rows[finishing]] = counted[finishing]
+            self.recording.last.setdefault(key, np.full(len(self.steps), -1))[rows[finishing]] = counted[
+                finishing
+            ]
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
-                        step=step, layer=found.layer, observable=found.observable, max_degree=found.max_degree,
-                        rows=rows[part], degree=counted[part], epsilon=self._epsilon(found)[part],
+                        step=step,
+                        layer=found.layer,
+                        observable=found.observable,
+                        max_degree=found.max_degree,
+                        rows=rows[part],
+                        degree=counted[part],
+                        epsilon=self._epsilon(found)[part],
                         distances=found.distances.cpu().numpy()[part] if kept else None,
                     )  # fmt: skip
                 )

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import safetensors.torch
 import torch
 
-from phasediag.schema_arrow import table
 from phasediag.errors import PhasediagError
 from phasediag.grid import Grid
 from phasediag.pack import cost_of, make_pack
 from phasediag.planning import stored_grid, user_sources
 from phasediag.rows import Job
+from phasediag.schema_arrow import table
 from phasediag.store import Store
 from phasediag.tile_run import TileRun, TileWork, source_folder
 from phasediag.train import network_of
@@ -59,7 +59,9 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
         )
     values = trial.record(0)
     cost = cost_of(network_of(values, source_folder(job.sources)), values)
-    tile = TileRun(make_pack(trial, 2, False, cost), job, torch.device("cpu"), TileWork(rows=np.arange(1), size=2))
+    tile = TileRun(
+        make_pack(trial, 2, False, cost), job, torch.device("cpu"), TileWork(rows=np.arange(1), size=2)
+    )
     losses = _trained(tile, every)
     rows, history = tile.rows()
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,9 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     (folder / "trial.json").write_text(json.dumps(row, indent=2, default=str))
     held = store.trials_table(["trial_id", "train_loss"])
     recorded = held.filter(pa.compute.equal(held["trial_id"], trial_id))["train_loss"].to_pylist()
-    return Rerun(folder=folder, train_loss=row["train_loss"], recorded_train_loss=recorded[0] if recorded else None)
+    return Rerun(
+        folder=folder, train_loss=row["train_loss"], recorded_train_loss=recorded[0] if recorded else None
+    )
 
 
 def _trained(run: TileRun, every: int) -> pa.Table:

@@ -8,15 +8,18 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from phasediag.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.pack import Pack
 from phasediag.recording import Block
+from phasediag.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.sections import Measure
 from phasediag.trial import IntArray, Parameter, Trials
 from phasediag.version import VERSION
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,12 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
     fixed = {
         "pack_id": pack.pack_id, "threshold_absolute": job.measure.threshold.absolute,
         "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
-        "device": device_name(), "phasediag_version": VERSION, "git_commit": job.git_commit,
-        "torch_version": torch.__version__,
+        "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
     }  # fmt: skip
     columns = {
         "trial_id": trials.trial_id, "point_id": trials.point_id, "replicate": trials.replicate,
-        "seed": trials.seed, **parameters, **{name: [value] * count for name, value in fixed.items()}, **values,
+        "seed": trials.seed, **parameters,
+        **{name: [value] * count for name, value in fixed.items()}, **values,
     }  # fmt: skip
     schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)])
     return table(schema, columns, count)
@@ -59,12 +62,13 @@ def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Ta
 
 
 @cache
-def device_name() -> str:
+def device_name(device: torch.device) -> str:
     """The device in words: the GPU's name, or `cpu`."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def block_rows(pack: str, trials: Trials, block: Block, kept: np.ndarray, schema: pa.Schema) -> pa.Table:
+def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:
+    """Rows of `measurements` for a block, less the trials that are not kept."""
     keep = kept[block.rows]
     rows, counted = block.rows[keep], block.degree[keep]
     count = len(rows)
@@ -78,5 +82,3 @@ def block_rows(pack: str, trials: Trials, block: Block, kept: np.ndarray, schema
     if block.distances is not None:
         columns["distances"] = block.distances[keep]
     return table(schema, columns, count)
-
-

@@ -98,6 +98,12 @@ class ScalingFit:
 
         return draw_scaling(self, ax)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows of a fit."""
+        from phasediag.plot import png
+
+        return png(self.plot())
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):

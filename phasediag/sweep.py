@@ -22,7 +22,16 @@ from phasediag.executors.inline import InlineExecutor
 from phasediag.grid import Grid, read_grid
 from phasediag.lease import held_by, take
 from phasediag.pack import CompileMode, Pack, cost_of, make_pack
-from phasediag.planning import Plan, Survey, local_workers, make_plan, make_survey, stored_grid, user_sources
+from phasediag.planning import (
+    Plan,
+    Survey,
+    checkpoint_state,
+    local_workers,
+    make_plan,
+    make_survey,
+    stored_grid,
+    user_sources,
+)
 from phasediag.rows import Job, failed_rows
 from phasediag.store import Store
 from phasediag.tile_run import source_folder
@@ -142,32 +151,33 @@ def launch(
     started = time.monotonic()
     read = read_grid(grid)
     store = Store.open(storage, read.name)
-    runner = _executor(executor, address, read, store)
-    job = Job(
-        sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
-        sources=user_sources(read), git_commit=git_commit(),
-    )  # fmt: skip
-    with take(store) as lease:
-        survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
-
-        def observe(watch: Watch) -> None:
-            if lease.lost:
-                watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
-            observer(watch)
-
-        watch = Watch(
-            total=len(survey.missing), max_failures=max_failures, observer=observe,
-            deadline=None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s),
+    deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
+    watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
+    with draining_on_signals(watch):
+        runner = _executor(executor, address, read, store)
+        job = Job(
+            sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
+            sources=user_sources(read), git_commit=git_commit(),
         )  # fmt: skip
-        with draining_on_signals(watch):
+        with take(store) as lease:
+
+            def observe(watch: Watch) -> None:
+                if lease.lost:
+                    watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
+                observer(watch)
+
+            survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
+            watch.total, watch.observer = len(survey.missing), observe
+            observe(watch)
+            _drop_spent(store)
             if len(survey.missing):
                 _train(runner, survey, job, watch, store, compile)
             else:
                 store.save_grid(read.text, job.sources)
-        if watch.fatal:
-            raise PhasediagError(watch.fatal)
+    if watch.fatal:
+        raise PhasediagError(watch.fatal)
     return Outcome(
-        status=_status_of([survey.trials.trial_id], store), trained=int(watch.trials_done),
+        status=_status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
     )  # fmt: skip
@@ -177,12 +187,25 @@ def _train(
     runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode
 ) -> None:
     """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
+    if watch.draining:
+        return
     with runner.ready(store.folder) as workers:
         store.save_grid(survey.grid.text, job.sources)
         packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
         while packs and not watch.draining:
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+
+
+def _drop_spent(store: Store) -> None:
+    """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
+    unfinished = {pack_id: checkpoint_state(store, pack_id) for pack_id in store.checkpoints()}
+    if not unfinished:
+        return
+    committed = store.committed()
+    for pack_id, state in unfinished.items():
+        if state is None or np.isin(committed.status_of(state["trial_ids"]), ("ok", "diverged")).all():
+            store.drop_checkpoint(pack_id)
 
 
 def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
@@ -211,7 +234,8 @@ def status(sweep: str | Path) -> Status:
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
         ids = [
-            stored_grid(store, name, text, Path(folder) / name).trials().trial_id for name, text in store.grids()
+            stored_grid(store, name, text, Path(folder) / name).trials().trial_id
+            for name, text in store.grids()
         ]
     return _status_of(ids, store)
 
@@ -246,8 +270,10 @@ def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store)
     from phasediag.executors.ray_tune import RayExecutor
 
     log = Path(store.folder.path) / "ray.log" if store.folder.local else None
-    where = address or os.environ.get("RAY_ADDRESS") or None
-    return RayExecutor(address=where, cpus=resources.cpus, gpus=resources.gpus, log=log)
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    return RayExecutor(
+        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log
+    )
 
 
 def _margin(time_limit_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +20,10 @@ import safetensors.numpy
 import torch
 
 from phasediag.collapse import collapse_weight_decay
-from phasediag.schema_arrow import measurements_schema
 from phasediag.pack import Pack
 from phasediag.recording import Block, Recorder, Recording, results
-from phasediag.rows import Job, block_rows, trial_rows
+from phasediag.rows import BoolArray, Job, block_rows, device_name, trial_rows
+from phasediag.schema_arrow import measurements_schema
 from phasediag.train import Program, Tile
 from phasediag.trial import IntArray
 
@@ -37,16 +39,27 @@ def program_for(structure: str, folder: Path, device: torch.device, compiled: bo
 
 
 def source_folder(sources: Mapping[str, bytes]) -> Path:
-    """A folder that holds the user's files, by content."""
+    """A folder that holds the user's files, by content: one for each user and content on a machine."""
     if not sources:
         return Path()
     digest = blake2b(repr(sorted(sources.items())).encode(), digest_size=16).hexdigest()
-    folder = Path(tempfile.gettempdir()) / f"phasediag-sources-{digest}"
+    return place_sources(sources, Path(tempfile.gettempdir()) / f"phasediag-sources-{os.getuid()}-{digest}")
+
+
+def place_sources(sources: Mapping[str, bytes], root: Path) -> Path:
+    """Write the user's files below `root`; the folder beside which a grid finds them under its names.
+
+    A name may climb (`../nets/my_net.py`): the folder lies deep enough for that.
+    """
+    climbs = max((PurePosixPath(name).parts.count("..") for name in sources), default=0)
+    folder = root.joinpath(*["grid"] * climbs)
+    for each in (root, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in sources.items():
-        path = folder / name
-        if not path.exists():
+        path = Path(os.path.normpath(folder / name))
+        if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{time.monotonic_ns()}")
+            partial = path.with_suffix(f".{uuid4().hex}")
             partial.write_bytes(content)
             partial.replace(path)
     return folder
@@ -70,7 +83,9 @@ class TileRun:
         padded = self.trials.take(np.concatenate([np.arange(len(work.rows)), padding]))
         structure = {name: column.pool[0] for name, column in padded.columns.items() if _shared(name, job)}
         values = tuple(padded.record(0).items())
-        program = program_for(repr(structure), source_folder(job.sources), device, pack.compiled, Unhashed(values))
+        program = program_for(
+            repr(structure), source_folder(job.sources), device, pack.compiled, Unhashed(values)
+        )
         self.tile = Tile(program, padded)
         self.recorder = Recorder(job.measure, self.tile, len(work.rows))
         self.wall_s = 0.0
@@ -93,7 +108,9 @@ class TileRun:
             before, from_step = time.monotonic(), self.tile.step
             self.advance_to(min(max(self.tile.steps), from_step + self._slice))
             taken = max(time.monotonic() - before, 1e-6)
-            self._slice = int(min(4 * self._slice, max(1, (self.tile.step - from_step) * SLICE_SECONDS / taken)))
+            self._slice = int(
+                min(4 * self._slice, max(1, (self.tile.step - from_step) * SLICE_SECONDS / taken))
+            )
 
     def advance_to(self, step: int) -> None:
         """Train up to a step, measuring at every step where something is due."""
@@ -131,15 +148,21 @@ class TileRun:
             "status": np.where(diverged, "diverged", "ok").astype(object),
             "steps_done": steps_done,
             "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
-            "converged": [None if d else bool(c) for c, d in zip(measured["converged"], diverged, strict=True)],
+            "converged": [
+                None if d else bool(c) for c, d in zip(measured["converged"], diverged, strict=True)
+            ],
             "wall_s": np.full(count, self.wall_s / count),
+            "device": [device_name(self.tile.program.device)] * count,
             "started_at": [self.started_at] * count,
         }
         return trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
 
-    def _measurements(self, kept: np.ndarray) -> pa.Table:
+    def _measurements(self, kept: BoolArray) -> pa.Table:
         schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
-        parts = [block_rows(self.pack.pack_id, self.trials, b, kept, schema) for b in self.recorder.recording.blocks]
+        parts = [
+            block_rows(self.pack.pack_id, self.trials, b, kept, schema)
+            for b in self.recorder.recording.blocks
+        ]
         return pa.concat_tables([schema.empty_table(), *parts])
 
     def saved(self) -> tuple[dict[str, Any], bytes]:
@@ -151,8 +174,15 @@ class TileRun:
         blocks = []
         for number, block in enumerate(recording.blocks):
             blocks.append([block.step, block.layer, block.observable, block.max_degree])
-            parts = {"rows": block.rows, "degree": block.degree, "epsilon": block.epsilon, "distances": block.distances}
-            arrays |= {f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None}
+            parts = {
+                "rows": block.rows,
+                "degree": block.degree,
+                "epsilon": block.epsilon,
+                "distances": block.distances,
+            }
+            arrays |= {
+                f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None
+            }
         plain = {
             "rows": self.work.rows.tolist(), "size": self.work.size, "step": self.tile.step,
             "wall_s": self.wall_s, "started_at": self.started_at.isoformat(), "blocks": blocks,
@@ -162,7 +192,9 @@ class TileRun:
     def restore(self, plain: Mapping[str, Any], content: bytes) -> None:
         """Continue from a checkpoint."""
         arrays = safetensors.numpy.load(content)
-        state = {n.removeprefix("state/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("state/")}
+        state = {
+            n.removeprefix("state/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("state/")
+        }
         self.tile.restore(state, plain["step"])
         self.wall_s = plain["wall_s"]
         self.started_at = datetime.fromisoformat(plain["started_at"])
@@ -173,7 +205,14 @@ class TileRun:
             parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon")}
             distances = arrays.get(f"block/{number}/distances")
             recording.blocks.append(
-                Block(step=step, layer=layer, observable=observable, max_degree=max_degree, distances=distances, **parts)
+                Block(
+                    step=step,
+                    layer=layer,
+                    observable=observable,
+                    max_degree=max_degree,
+                    distances=distances,
+                    **parts,
+                )
             )
         self.recorder.recording = recording
 
@@ -202,5 +241,3 @@ def _nullable(name: str, column: np.ndarray) -> Sequence[Any]:
     """Counts as whole numbers, NaN as null."""
     cast = int if name in COUNTS else float
     return [None if np.isnan(v) else cast(v) for v in column.tolist()]
-
-

@@ -121,7 +121,14 @@ def tile_step(network: Network, compiled: bool) -> TileStep:
     """`trial_step` over a leading axis of trials, compiled where asked."""
 
     def one(
-        weights: Weights, moments: Moments, done: Tensor, alive: Tensor, rates: Rates, x: Tensor, y: Tensor, e: Tensor
+        weights: Weights,
+        moments: Moments,
+        done: Tensor,
+        alive: Tensor,
+        rates: Rates,
+        x: Tensor,
+        y: Tensor,
+        e: Tensor,
     ) -> tuple[Weights, Moments, Tensor, Tensor]:
         state = State(weights=weights, moments=moments, steps_done=done, alive=alive)
         after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
@@ -155,7 +162,9 @@ class Program:
         Whether the step goes through `torch.compile`.
     """
 
-    def __init__(self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool) -> None:
+    def __init__(
+        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool
+    ) -> None:
         self.network = network_of(values, folder)
         self.device = device
         self.step = tile_step(self.network, compiled)
@@ -227,10 +236,12 @@ class Tile:
         return Samples(x=x, y=y, noise=noise)
 
     def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:
-        """Loss and share of right classes over whole data sets, a few trials at a time."""
+        """Loss and share of right classes over whole data sets, a few trials (never one) at a time."""
         network = self.program.network
 
-        def one(weights: Weights, noise_scale: Tensor, x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+        def one(
+            weights: Weights, noise_scale: Tensor, x: Tensor, y: Tensor, e: Tensor
+        ) -> tuple[Tensor, Tensor]:
             prediction = functional_call(network.module, weights, (x,))
             loss = network.task.loss(prediction, y + noise_scale * e if noisy else y)
             return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
@@ -239,21 +250,31 @@ class Tile:
         chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * (features + data.x.shape[2])))
         parts = []
         with torch.no_grad():
-            for rows in torch.arange(len(self.world), device=self.world.device).split(chunk):
+            trials = torch.arange(len(self.world), device=self.world.device)
+            for rows in trials.tensor_split(max(1, len(trials) // chunk)):
                 weights = {name: w[rows] for name, w in self.state.weights.items()}
                 world = self.world[rows]
                 parts.append(
-                    vmap(one)(weights, self.rates["label_noise"][rows], data.x[world], data.y[world], data.noise[world])
+                    vmap(one)(
+                        weights,
+                        self.rates["label_noise"][rows],
+                        data.x[world],
+                        data.y[world],
+                        data.noise[world],
+                    )
                 )
         losses, hits = zip(*parts, strict=True)
         return torch.cat(losses), torch.cat(hits)
 
 
-def _worlds(task: type[Task], records: list[dict[str, Value]], trials: Trials) -> tuple[list[Task], list[int]]:
+def _worlds(
+    task: type[Task], records: list[dict[str, Value]], trials: Trials
+) -> tuple[list[Task], list[int]]:
     """The distinct replicates and data sets of a tile, and which one each trial lives in."""
     names = [p.name for p in task.declares if p.name != "label_noise"]
     positions: dict[tuple[Any, ...], int] = {}
-    worlds, index = [], []
+    worlds: list[Task] = []
+    index: list[int] = []
     for record, seed in zip(records, trials.seed.tolist(), strict=True):
         key = (seed, record["data_seed"], *(record[name] for name in names))
         if key not in positions:
@@ -275,7 +296,9 @@ def _start(network: Network, records: list[dict[str, Value]], trials: Trials, de
     """Initial weights, drawn once for each replicate and kind of init, times init_scale."""
     kinds = [(seed, str(r["init"])) for seed, r in zip(trials.seed.tolist(), records, strict=True)]
     distinct = list(dict.fromkeys(kinds))
-    drawn = [initial_weights(network.shapes, init, Streams(seed).generator("init")) for seed, init in distinct]
+    drawn = [
+        initial_weights(network.shapes, init, Streams(seed).generator("init")) for seed, init in distinct
+    ]
     index = torch.tensor([distinct.index(kind) for kind in kinds])
     scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64)
     weights = {}

@@ -83,6 +83,11 @@ class Watch:
         return sum(progress.trials_done for progress in self.reports.values())
 
     @property
+    def trained(self) -> int:
+        """Trials of the packs that are committed."""
+        return round(sum(progress.trials_done for progress in self.reports.values() if progress.done))
+
+    @property
     def failed(self) -> int:
         """Trials that raised."""
         return sum(progress.failed for progress in self.reports.values())
@@ -99,13 +104,15 @@ class Watch:
 
     @property
     def rate(self) -> float:
-        """Trials a second since the start."""
-        return self.trials_done / max(time.monotonic() - self.started, 1e-9)
+        """Trials a second since the start; what came with checkpoints took no time."""
+        trained = self.trials_done - sum(progress.resumed for progress in self.reports.values())
+        return max(trained, 0.0) / max(time.monotonic() - self.started, 1e-9)
 
     @property
     def eta_s(self) -> float | None:
         """Seconds still to go at this rate; None before there is one."""
-        return (self.total - self.trials_done) / self.rate if self.trials_done > 0 else None
+        rate = self.rate
+        return (self.total - self.trials_done) / rate if rate > 0 else None
 
 
 class Executor(Protocol):

@@ -27,6 +27,8 @@ class Progress:
 
     trials_done: float
     """Trials' worth of training done, fractions included."""
+    resumed: float = 0.0
+    """What of it came with a checkpoint."""
     failed: int
     diverged: int
     error: str
@@ -63,6 +65,7 @@ class PackRun:
             starts = range(0, len(pack.trials), size)
             rows = [np.arange(start, min(start + size, len(pack.trials))) for start in starts]
             self.queue.extend(TileWork(rows=part, size=size) for part in rows)
+        self._resumed = self._trials_done
 
     def advance(self, seconds: float) -> Progress:
         """Train for about so long; at the end of the pack, write its fragment."""
@@ -76,10 +79,9 @@ class PackRun:
     def progress(self) -> Progress:
         """How far the pack is."""
         status = [s for rows, _ in self.finished for s in rows["status"].to_pylist()]
-        partial = self.current.share * len(self.current.work.rows) if self.current else 0.0
         return Progress(
-            trials_done=len(status) + partial, failed=status.count("failed"), diverged=status.count("diverged"),
-            error=self.error, done=self.done,
+            trials_done=self._trials_done, resumed=self._resumed, failed=status.count("failed"),
+            diverged=status.count("diverged"), error=self.error, done=self.done,
         )  # fmt: skip
 
     def checkpoint(self) -> None:
@@ -88,7 +90,7 @@ class PackRun:
             return
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "error": self.error,
+            "compiled": self.pack.compiled, "measure": repr(self.job.measure), "error": self.error,
             "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
         }  # fmt: skip
         files = {}
@@ -101,12 +103,19 @@ class PackRun:
         self.store.write_checkpoint(self.pack.pack_id, files)
         self._saved_at = time.monotonic()
 
+    @property
+    def _trials_done(self) -> float:
+        partial = self.current.share * len(self.current.work.rows) if self.current else 0.0
+        return sum(len(rows) for rows, _ in self.finished) + partial
+
     def _resume(self) -> bool:
+        """Continue from the checkpoint, if there is one of these trials that was measured alike."""
         files = self.store.read_checkpoint(self.pack.pack_id)
         if files is None:
             return False
         state = json.loads(files["pack.json"])
-        if state["trial_ids"] != self.pack.trials.trial_id.tolist():
+        same_trials = state["trial_ids"] == self.pack.trials.trial_id.tolist()
+        if not same_trials or state.get("measure") != repr(self.job.measure):
             return False
         self.error = state["error"]
         self.queue.extend(TileWork(rows=np.array(w["rows"]), size=w["size"]) for w in state["queue"])

@@ -16,21 +16,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
-ORDER = (
-    "errors version trial observables registry "
-    "symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances "
-    "symmetry.measure "
-    "initial data optimizers models.* tasks.* "
-    "catalogue reading columns expression rules axis points sections expansion draft grid schema "
-    "train collapse pack recording "
-    "schema_arrow folder fragments compaction choice lease store "
-    "rows tile_run worker watch "
-    "executors.inline executors.ray_tune "
-    "planning sweep rerun "
-    "frames frame bootstrap boundary phases laws scaling exact mesh plot "
-    "progress cli"
-).split()
+LAYERS = """
+errors version trial observables registry
+symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
+symmetry.measure
+initial data optimizers models.* tasks.*
+catalogue reading columns expression rules axis points sections expansion draft grid schema
+train collapse pack recording
+schema_arrow folder fragments compaction choice lease store
+rows tile_run worker watch
+executors.inline executors.ray_tune
+planning sweep rerun
+frames frame bootstrap boundary phases laws scaling exact mesh plot
+progress cli
+"""
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
+ORDER = LAYERS.split()
 
 ON_DEMAND = {("phases", "plot"), ("scaling", "plot")}
 """`diagram.plot()` and `fit.plot()` reach up, but only when called (and for the type checker)."""

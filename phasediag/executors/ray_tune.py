@@ -46,10 +46,12 @@ WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""
 
 
-class PackTrainable(tune.Trainable):  # type: ignore[misc]
+class PackTrainable(tune.Trainable):
     """Ray's view of a pack: a class trainable whose `step` trains for a slice of time."""
 
-    def setup(self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float) -> None:
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float
+    ) -> None:
         """Take in the packs and the job once for each actor."""
         torch.set_num_threads(max(1, int(cpus)))
         self.packs, self.job = packs, job
@@ -71,8 +73,8 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         except PhasediagError as error:
             return {"fatal": str(error), "done": True}
         return {
-            "trials_done": progress.trials_done, "failed": progress.failed, "diverged": progress.diverged,
-            "error": progress.error, "done": progress.done, "fatal": "",
+            "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
+            "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
         }  # fmt: skip
 
     def cleanup(self) -> None:
@@ -85,7 +87,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         self.run = None
 
 
-class Reporter(tune.Callback):  # type: ignore[misc]
+class Reporter(tune.Callback):
     """Brings what Tune trials report to the watch."""
 
     def __init__(self, watch: Watch, packs: Mapping[str, Pack]) -> None:
@@ -108,11 +110,13 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Remember a pack whose workers died."""
-        lines = [line for line in (trial.get_error().__str__() or "").strip().splitlines() if line.strip()]
-        self.lost.append(LostPack(pack=self.packs[trial.config["pack_id"]], error=lines[-1] if lines else "lost"))
+        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
+        self.lost.append(
+            LostPack(pack=self.packs[trial.config["pack_id"]], error=lines[-1] if lines else "lost")
+        )
 
 
-class Drained(tune.Stopper):  # type: ignore[misc]
+class Drained(tune.Stopper):
     """Stops the experiment when the watch drains."""
 
     def __init__(self, watch: Watch) -> None:
@@ -184,7 +188,7 @@ class RayExecutor:
         )  # fmt: skip
 
     def _check(self, folder: Folder) -> int:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         places = sum(self._places(node["Resources"]) for node in nodes)
         if not places and self.address is None:
             raise ClusterError(
@@ -216,7 +220,11 @@ def connected(address: str | None, log: Path | None) -> Iterator[None]:
 
 
 def _connect(address: str | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    quiet: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+    }
     try:
         if address is None:
             ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
@@ -239,7 +247,8 @@ def _quiet(log: Path | None) -> None:
 
 def _described(nodes: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(
-        f"{node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs" for node in nodes
+        f"{node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs"
+        for node in nodes
     )
 
 
@@ -265,7 +274,7 @@ def _check_shared(folder: Folder, nodes: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+@ray.remote(num_cpus=0)
 def _read_token(uri: str, name: str) -> str:
     try:
         return Folder.at(uri).read(name).decode()

@@ -30,18 +30,21 @@ class Hermite(nn.Module):
         Constraint(
             parameters=("model", "task"),
             fault=lambda model, task: (
-                f"model hermite takes one input and gives one output; task '{task}' is not made for it; "
-                "set task: hermite"
-            )
-            if model == "hermite" and task != "hermite" and ":" not in task
-            else None,
+                (
+                    f"model hermite takes one input and gives one output; task '{task}' is not made for it; "
+                    "set task: hermite"
+                )
+                if model == "hermite" and task != "hermite" and ":" not in task
+                else None
+            ),
         ),
         Constraint(
             parameters=("init", "model"),
-            fault=lambda init, model: "balanced needs a chain of weight layers, which model hermite is not; "
-            "use kaiming_normal"
-            if init == "balanced" and model == "hermite"
-            else None,
+            fault=lambda init, model: (
+                "balanced needs a chain of weight layers, which model hermite is not; use kaiming_normal"
+                if init == "balanced" and model == "hermite"
+                else None
+            ),
         ),
     )
 

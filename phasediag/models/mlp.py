@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -50,8 +51,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [inputs, *[width] * (depth - 1), outputs]
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
-        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairs)
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]
         self.bias = bias
 
@@ -88,4 +88,3 @@ class MLP(nn.Module):
             return None
         slope = ACTIVATIONS[str(values["activation"])].slope_at_zero
         return slope if values["activation"] in ("tanh", "sin", "linear") else None
-

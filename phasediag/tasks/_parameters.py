@@ -68,9 +68,11 @@ def whole(value: Value) -> int:
 NO_NOISE_IN_POPULATION = Constraint(
     parameters=("label_noise", "batch_size", "task"),
     fault=lambda label_noise, batch_size, task: (
-        f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss; "
-        "set label_noise: 0, or a batch_size of at least 1"
-    )
-    if task == "hermite" and batch_size == 0 and label_noise
-    else None,
+        (
+            f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss; "
+            "set label_noise: 0, or a batch_size of at least 1"
+        )
+        if task == "hermite" and batch_size == 0 and label_noise
+        else None
+    ),
 )

@@ -44,20 +44,24 @@ class LinearMap(GeneratedTask):
         Constraint(
             parameters=("singular_values", "inputs", "outputs", "task"),
             fault=lambda values, inputs, outputs, task: (
-                f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
-                f"give at most {min(inputs, outputs)}"
-            )
-            if task == "linear_map" and len(values) > min(inputs, outputs)
-            else None,
+                (
+                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
+                    f"give at most {min(inputs, outputs)}"
+                )
+                if task == "linear_map" and len(values) > min(inputs, outputs)
+                else None
+            ),
         ),
         Constraint(
             parameters=("samples", "inputs", "task"),
             fault=lambda samples, inputs, task: (
-                f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
-                "or 0 for fresh data"
-            )
-            if task == "linear_map" and 0 < samples < inputs
-            else None,
+                (
+                    f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
+                    "or 0 for fresh data"
+                )
+                if task == "linear_map" and 0 < samples < inputs
+                else None
+            ),
         ),
     )
 

@@ -30,10 +30,9 @@ class TeacherStudent(GeneratedTask):
         shared.outputs(1),
         shared.samples(1000),
         shared.test_samples(500),
-        Parameter(name="teacher_width", type=PositiveInt, default=4, neutral=4, role=Role.BATCHED, unit="neurons",
-                  meaning="Neurons of each hidden layer of the teacher."),
-        Parameter(name="teacher_depth", type=Annotated[int, Field(ge=1)], default=2, neutral=2, role=Role.BATCHED,
-                  unit="weight layers", meaning="Weight layers of the teacher."),
+        Parameter(name="teacher_width", type=PositiveInt, default=4, neutral=4, role=Role.BATCHED,
+                  unit="neurons", meaning="Neurons of each hidden layer of the teacher."),
+        Parameter(name="teacher_depth", type=Annotated[int, Field(ge=1)], default=2, X),
         Parameter(name="teacher_activation", type=ActivationName, default="tanh", neutral="tanh",
                   role=Role.BATCHED, meaning="Nonlinearity of the teacher."),
         Parameter(name="teacher_scale", type=FiniteFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
@@ -69,4 +68,3 @@ class TeacherStudent(GeneratedTask):
         """The teacher's output, shape (count, outputs)."""
         output: Tensor = functional_call(self.teacher, self.weights, (x,))
         return output * shared.number(self.values["teacher_scale"])
-

@@ -1,0 +1,170 @@
+"""One suite for every executor: they leave identical rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import phasediag
+from phasediag.errors import ClusterError, PhasediagError
+from phasediag.folder import Folder
+from sweeps import assert_same_rows, grid_text, launched, trials, write
+
+AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
+NET = """
+import torch
+from phasediag.symmetry.neurons import NeuronGroup
+
+
+class Net(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int, hidden: int = 16, skip: bool = False) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(inputs, hidden, bias=False)
+        self.second = torch.nn.Linear(hidden, outputs, bias=False)
+        self.skip = skip
+        group = NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",), parity="odd")
+        self.neuron_groups = (group,)
+
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(x)) * SCALE) + (x if self.skip else 0)
+"""
+TASK = """
+import torch
+from phasediag.data import Task as Base
+from phasediag.trial import label_noise_parameters
+
+
+class Task(Base):
+    registered = ""
+    declares = label_noise_parameters()
+
+    @staticmethod
+    def sizes(values):
+        return 16, 16
+
+    def train_set(self):
+        x = torch.from_numpy(self.streams.generator("data").standard_normal((64, 16)))
+        return x, torch.sin(x)
+
+    def test_set(self):
+        x = torch.from_numpy(self.streams.generator("test").standard_normal((32, 16)))
+        return x, torch.sin(x)
+"""
+
+
+def users_grid(folder: Path, scale: str = "1.0") -> str:
+    """A grid of the user's own task and model, one of them above the grid's folder."""
+    write(folder, "SCALE = " + scale + NET, "my_net.py")
+    write(folder.parent, TASK, "my_task.py")
+    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": 60}
+    text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2)
+    kept = ("inputs", "outputs", "samples", "test_samples", "teacher_width", "width")
+    return "\n".join(line for line in text.split("\n") if line.strip().split(":")[0] not in kept)
+
+
+@pytest.fixture(scope="module", params=["inline", "ray"])
+def executor(request: pytest.FixtureRequest) -> Any:
+    if request.param == "inline":
+        yield "inline"
+        return
+    from phasediag.executors.ray_tune import connected
+
+    with connected(None, None):
+        yield "ray"
+
+
+def test_rows_are_those_of_one_pack_inline(executor: Any, tmp_path: Path) -> None:
+    text = grid_text(AXES, {"steps": 100}, replicates=2, measure="{every: 40, distances: all}")
+    launched(tmp_path / "here", text)
+    outcome = launched(tmp_path / "there", f"{text}resources: {{trials_per_pack: 3}}\n", executor=executor)
+    assert (outcome.exit_code, outcome.trained, outcome.status.diverged) == (0, 8, 4)
+    assert_same_rows(tmp_path / "here" / "g", tmp_path / "there" / "g")
+
+
+def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path) -> None:
+    here, there = tmp_path / "a" / "here", tmp_path / "b" / "there"
+    launched(here, users_grid(here))
+    outcome = launched(there, users_grid(there), executor=executor)
+    assert (outcome.exit_code, outcome.status.ok) == (0, 8)
+    assert_same_rows(here / "g", there / "g")
+    found = phasediag.load_trials(str(there / "g"))
+    assert found["degree_of_symmetry"].between(0, 15).all()
+    assert found["train_loss"].nunique() == 8
+
+
+def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
+    text = users_grid(tmp_path / "grid")
+    write(tmp_path, TASK.replace('generator("data")', 'generator("dta")'), "my_task.py")
+    outcome = launched(tmp_path / "grid", text, executor=executor)
+    assert (outcome.exit_code, outcome.status.failed) == (1, 8)
+    assert "dta" in outcome.first_error
+
+
+def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 6000}, resources="{trials_per_pack: 2}")
+    stopped = launched(
+        tmp_path, text, executor=executor, observer=lambda w: w.drain("told to") if w.trials_done else None
+    )
+    assert (stopped.exit_code, stopped.status.done) == (130, 0)
+    assert len(list((tmp_path / "g" / "checkpoints").iterdir())) == 1
+    seen: list[float] = []
+    launched(
+        tmp_path, text, executor=executor,
+        observer=lambda w: seen.append(sum(p.resumed for p in w.reports.values())),
+    )  # fmt: skip
+    assert 0 < seen[-1] < 2
+    launched(tmp_path / "whole", text)
+    assert_same_rows(tmp_path / "g", tmp_path / "whole" / "g")
+
+
+def test_the_content_of_a_users_file_is_part_of_the_identity(tmp_path: Path) -> None:
+    launched(tmp_path / "grid", users_grid(tmp_path / "grid"))
+    first = trials(tmp_path / "grid" / "g")
+    outcome = launched(tmp_path / "grid", users_grid(tmp_path / "grid", "2.0"))
+    assert (outcome.trained, outcome.status.total) == (8, 8)
+    second = trials(tmp_path / "grid" / "g")
+    assert len(second) == 16
+    assert second.loc[first.index, "train_loss"].equals(first["train_loss"])
+    assert phasediag.status(str(tmp_path / "grid" / "g")).total == 16
+
+
+def test_a_users_file_is_never_written(tmp_path: Path) -> None:
+    """Old grids are read with their own copies of the files, and those lie elsewhere."""
+    folder = tmp_path / "grid"
+    launched(folder, users_grid(folder))
+    write(tmp_path, TASK + "\n# changed\n", "my_task.py")
+    assert phasediag.status(str(folder / "g")).done == 8
+    assert (tmp_path / "my_task.py").read_text().endswith("# changed\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["grid", "my_task.py"] or len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_absolute_path_is_refused(tmp_path: Path) -> None:
+    text = users_grid(tmp_path / "grid").replace("my_net.py", str(tmp_path / "grid" / "my_net.py"))
+    with pytest.raises(PhasediagError, match="relative to the grid"):
+        launched(tmp_path / "grid", text)
+
+
+def test_a_storage_that_a_node_does_not_see_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes of which one reads nothing: one machine cannot have two filesystems."""
+    from phasediag.executors import ray_tune
+
+    class Reader:
+        def options(self, scheduling_strategy: Any) -> Reader:
+            self.node = scheduling_strategy.node_id
+            return self
+
+        def remote(self, uri: str, name: str) -> str:
+            return Folder.at(uri).read(name).decode() if self.node == "aa" * 28 else ""
+
+    monkeypatch.setattr(ray_tune, "_read_token", Reader())
+    monkeypatch.setattr(ray_tune.ray, "get", lambda reads, timeout: reads)
+    nodes = [{"NodeID": c * 28, "NodeManagerAddress": address} for c, address in (("aa", "one"), ("bb", "two"))]
+    folder = Folder.at(tmp_path / "g")
+    with pytest.raises(ClusterError, match="not shared with the node two"):
+        ray_tune._check_shared(folder, nodes)
+    ray_tune._check_shared(folder, nodes[:1])
+    assert folder.files() == []

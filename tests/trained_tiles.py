@@ -1,0 +1,62 @@
+"""Tiles made from a few lines of a grid."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ruamel.yaml import YAML
+
+from phasediag.data import Task
+from phasediag.grid import Grid, parse_grid
+from phasediag.recording import Recorder
+from phasediag.registry import component
+from phasediag.sections import Measure
+from phasediag.train import Program, Tile
+from phasediag.trial import Streams, Trials
+
+CPU = torch.device("cpu")
+
+
+def grid_of(fixed: dict[str, Any], axes: dict[str, Any] | None = None, **sections: Any) -> Grid:
+    """A validated grid, in which an axis replaces a fixed value; `sections` are its other keys."""
+    fixed = {name: value for name, value in fixed.items() if name not in (axes or {})}
+    text = io.StringIO()
+    YAML(typ="safe").dump({"name": "tiles", "fixed": fixed, "axes": axes or {}, **sections}, text)
+    return parse_grid(text.getvalue(), Path("grid.yaml"))
+
+
+def tile_of(trials: Trials, compiled: bool = False) -> Tile:
+    return Program(trials.record(0), Path(), CPU, compiled).tile(trials)
+
+
+def pair(trials: Trials, row: int) -> Trials:
+    """One trial as it runs alone: two copies."""
+    return trials.take(np.array([row, row]))
+
+
+def task_of(trials: Trials, row: int) -> Task:
+    """The task as the trial's replicate sees it, made anew."""
+    values = trials.record(row)
+    data_seed = values["data_seed"]
+    assert data_seed is None or isinstance(data_seed, int)
+    cls = component("task", str(values["task"]), Path()).cls
+    task: Task = cls(values, Streams(int(trials.seed[row]), data_seed))
+    return task
+
+
+def weights_of(tile: Tile, row: int) -> dict[str, np.ndarray]:
+    return {name: w[row].numpy().copy() for name, w in tile.state.weights.items()}
+
+
+def recorded(tile: Tile, measure: Measure) -> Recorder:
+    """Train a tile to its end, measuring whenever something is due."""
+    recorder = Recorder(measure, tile, len(tile.trials))
+    recorder.record()
+    while tile.step < max(tile.steps):
+        tile.advance(recorder.next_due(tile.step + 1))
+        recorder.record()
+    return recorder
