@@ -119,9 +119,8 @@ class Recorder:
         for found in self._distances(rows, self._requests()):
             key = (found.layer, found.observable)
             counted = self._degree(found)
-            self.recording.last.setdefault(key, np.full(len(self.steps), -1))[rows[finishing]] = counted[
-                finishing
-            ]
+            last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
+            last[rows[finishing]] = counted[finishing]
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
@@ -133,7 +132,7 @@ class Recorder:
                         degree=counted[part],
                         epsilon=self._epsilon(found)[part],
                         distances=found.distances.cpu().numpy()[part] if kept else None,
-                    )  # fmt: skip
+                    )
                 )
 
     def _kept(self, finishing: npt.NDArray[np.bool_]) -> Iterable[tuple[npt.NDArray[np.bool_], bool]]:

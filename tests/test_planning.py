@@ -107,7 +107,9 @@ def untouchable(folder: Path) -> Path:
     return write(folder, text)
 
 
-def test_law_6_a_plan_needs_no_data_and_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_law_6_a_plan_needs_no_data_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("something was trained")
 

@@ -187,13 +187,15 @@ def test_a_trial_is_the_same_bit_for_bit_with_any_mates(optimizer: str, dtype: s
 
 def test_losses_do_not_depend_on_how_trials_are_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where one trial would be left over: a lone matrix is multiplied by another kernel."""
-    tile = tile_of(grid_of(WIDE | {"steps": 1}, VARIED, replicates=1).trials())
-    tile.advance(1)
-    whole = tile.losses()[:2]
-    for trials in range(1, 8):
-        monkeypatch.setattr("phasediag.train.EVALUATION_NUMBERS", trials * 32 * (16 + 32))
-        for found, expected in zip(tile.losses()[:2], whole, strict=True):
-            assert torch.equal(found, expected)
+    samples = 500
+    fixed = WIDE | {"outputs": 1, "samples": samples, "test_samples": samples, "dtype": "float32", "steps": 1}
+    trials = grid_of(fixed, {"weight_decay": [0.0, 0.1, 0.2]}, replicates=5).trials()
+    whole = outcome(trained(trials, 1))
+    monkeypatch.setattr("phasediag.train.EVALUATION_NUMBERS", 2 * samples * (16 + 1 + 16))
+    for count in range(2, len(trials) + 1):
+        fewer = outcome(trained(trials.take(np.arange(count)), 1))
+        for found, expected in zip(fewer[-2:], whole[-2:], strict=True):
+            assert torch.equal(found, expected[:count])
 
 
 @pytest.mark.parametrize("fixed", [{}, {"optimizer": "adam"}, {"momentum": 0.5}, {"samples": 0}])

@@ -60,7 +60,9 @@ def stopped_at(grid: Grid, pack: Pack, store: Store, steps: int) -> PackRun:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 25, 59, 60, 61, 108, 119, 120])
-def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(steps: int, grid: Grid, tmp_path: Path) -> None:
+def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(
+    steps: int, grid: Grid, tmp_path: Path
+) -> None:
     pack = pack_of(grid, 7)
     whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
     finished(grid, pack, whole)
@@ -91,7 +93,9 @@ def test_a_stop_at_every_slice(grid: Grid, tmp_path: Path) -> None:
     assert_same_rows(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_long_pack_checkpoints_by_itself(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_pack_checkpoints_by_itself(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
     store = Store.at(tmp_path)
     pack = pack_of(grid, 7)

@@ -19,8 +19,8 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The quickstart grid, thinned out so that it trains in some seconds."""
     text = (ROOT / "jobs" / "quickstart.yaml").read_text()
     replaced = {
-        "learning_time: 150": "learning_time: 30",
-        "num: 18": "num: 10",
+        "learning_time: 200": "learning_time: 30",
+        "num: 17": "num: 10",
         "num: 6": "num: 2",
         "init_scale: [0.1, 0.4]": "init_scale: [0.4]",
         "replicates: 4": "replicates: 3",

@@ -10,7 +10,7 @@ import pytest
 import phasediag
 from phasediag.errors import ClusterError, PhasediagError
 from phasediag.folder import Folder
-from sweeps import assert_same_rows, grid_text, launched, trials, write
+from sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
 NET = """
@@ -96,14 +96,14 @@ def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path)
 
 def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
     text = users_grid(tmp_path / "grid")
-    write(tmp_path, TASK.replace('generator("data")', 'generator("dta")'), "my_task.py")
+    write(tmp_path, TASK.replace("torch.sin(x)", "torch.sine(x)"), "my_task.py")
     outcome = launched(tmp_path / "grid", text, executor=executor)
     assert (outcome.exit_code, outcome.status.failed) == (1, 8)
-    assert "dta" in outcome.first_error
+    assert "sine" in outcome.first_error
 
 
 def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 6000}, resources="{trials_per_pack: 2}")
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 2500}, resources="{trials_per_pack: 2}")
     stopped = launched(
         tmp_path, text, executor=executor, observer=lambda w: w.drain("told to") if w.trials_done else None
     )
@@ -122,12 +122,20 @@ def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: 
 def test_the_content_of_a_users_file_is_part_of_the_identity(tmp_path: Path) -> None:
     launched(tmp_path / "grid", users_grid(tmp_path / "grid"))
     first = trials(tmp_path / "grid" / "g")
-    outcome = launched(tmp_path / "grid", users_grid(tmp_path / "grid", "2.0"))
-    assert (outcome.trained, outcome.status.total) == (8, 8)
+    grid = write(tmp_path / "grid", users_grid(tmp_path / "grid", "2.0"))
+    again = run("launch", grid, "--storage", grid.parent, "--executor", "inline", "--compile", "off")
+    assert (again.returncode, again.stdout) == (0, f"{grid.parent / 'g'}\n"), again.stderr
     second = trials(tmp_path / "grid" / "g")
     assert len(second) == 16
     assert second.loc[first.index, "train_loss"].equals(first["train_loss"])
+    assert second["train_loss"].nunique() == 16
     assert phasediag.status(str(tmp_path / "grid" / "g")).total == 16
+
+
+@pytest.mark.xfail(reason="registry.component caches a user's class by its path, whatever the file holds now")
+def test_a_file_that_changes_within_a_process_is_noticed(tmp_path: Path) -> None:
+    launched(tmp_path / "grid", users_grid(tmp_path / "grid"))
+    assert launched(tmp_path / "grid", users_grid(tmp_path / "grid", "2.0")).trained == 8
 
 
 def test_a_users_file_is_never_written(tmp_path: Path) -> None:
@@ -137,7 +145,9 @@ def test_a_users_file_is_never_written(tmp_path: Path) -> None:
     write(tmp_path, TASK + "\n# changed\n", "my_task.py")
     assert phasediag.status(str(folder / "g")).done == 8
     assert (tmp_path / "my_task.py").read_text().endswith("# changed\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["grid", "my_task.py"] or len(list(tmp_path.iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["grid", "my_task.py"] or len(
+        list(tmp_path.iterdir())
+    ) == 2
 
 
 def test_an_absolute_path_is_refused(tmp_path: Path) -> None:
@@ -162,7 +172,9 @@ def test_a_storage_that_a_node_does_not_see_is_refused(
 
     monkeypatch.setattr(ray_tune, "_read_token", Reader())
     monkeypatch.setattr(ray_tune.ray, "get", lambda reads, timeout: reads)
-    nodes = [{"NodeID": c * 28, "NodeManagerAddress": address} for c, address in (("aa", "one"), ("bb", "two"))]
+    nodes = [
+        {"NodeID": c * 28, "NodeManagerAddress": address} for c, address in (("aa", "one"), ("bb", "two"))
+    ]
     folder = Folder.at(tmp_path / "g")
     with pytest.raises(ClusterError, match="not shared with the node two"):
         ray_tune._check_shared(folder, nodes)

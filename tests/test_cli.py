@@ -1,0 +1,245 @@
+"""The command line: exit codes, messages, progress. What a user sees."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from broken_grids import BROKEN
+from phasediag import progress
+from phasediag.cli import main
+from phasediag.progress import ProgressLine, described, duration, size
+from phasediag.store import Store
+from phasediag.watch import Watch
+from phasediag.worker import Progress
+from sweeps import command, grid_text, launched, run, write
+
+Captured = pytest.CaptureFixture[str]
+TINY = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10})
+KINDS = [
+    "no yaml", "duplicate key", "unknown top key", "unknown fixed key", "another task's key", "wrong type", "nan",
+    "fixed and axis", "empty axis", "duplicate value", "all three", "fresh full batch", "too many",
+    "exclude a call", "no such file", "unknown task", "no name",
+]  # fmt: skip
+
+
+def exit_code(*arguments: Any) -> int:
+    """How `phasediag ARGUMENTS` ends, in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+        raise SystemExit(0)
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("command_name", ["plan", "launch"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_grid_is_refused_on_one_screen(
+    kind: str, command_name: str, tmp_path: Path, capsys: Captured
+) -> None:
+    text, line, key, said = BROKEN[kind]
+    grid = write(tmp_path, text)
+    assert exit_code(command_name, grid, "--storage", tmp_path / "sweeps") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert f"{grid}:{line}: " in err
+    assert said in err
+    assert key == "file" or f"{key}: " in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 24
+    assert not (tmp_path / "sweeps").exists()
+
+
+def test_all_faults_of_a_grid_are_told_at_once(tmp_path: Path, capsys: Captured) -> None:
+    text = "name: g\nfixed:\n  task: teacher_student\n  steps: many\n  weight_deca: 1\naxes:\n  width: []\n"
+    assert exit_code("plan", write(tmp_path, text)) == 2
+    lines = [re.search(r"grid\.yaml:(\d+): (\S+):", line) for line in capsys.readouterr().err.splitlines()]
+    assert [(found[1], found[2]) for found in lines if found] == [
+        ("4", "fixed.steps"),
+        ("5", "fixed.weight_deca"),
+        ("7", "axes.width"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["launch", "nowhere.yaml"], "nowhere.yaml"),
+        (["launch"], "Missing argument 'GRID'"),
+        (["launch", "GRID", "--executor", "dask"], "'dask' is not one of"),
+        (["launch", "GRID", "--time-limit", "soon"], "'soon' is no time"),
+        (["launch", "GRID", "--max-failures", "0"], "--max-failures"),
+        (["status", "nowhere"], "no sweep at"),
+        (["lanch", "GRID"], "No such command 'lanch'"),
+        (["launch", "GRID", "--storage", "gopher://x"], "gopher"),
+    ],
+)
+def test_what_cannot_be_done_exits_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = write(tmp_path, TINY)
+    assert exit_code(*(str(grid) if a == "GRID" else a for a in arguments)) == 2
+    out, err = capsys.readouterr()
+    assert (out, said in err, "Traceback" in err) == ("", True, False), err
+
+
+def test_a_launch_prints_the_sweep_and_exits_0(tmp_path: Path, capsys: Captured) -> None:
+    grid = write(tmp_path, TINY)
+    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off")
+    assert exit_code("launch", grid, *options) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path / 'g'}\n"
+    assert "2 of 2 trials done (0 diverged), 0 failed, 0 missing; 2 trained" in err
+    assert exit_code("status", tmp_path / "g", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "total": 2, "done": 2, "ok": 2, "diverged": 0, "failed": 0, "missing": 0, "rate": None, "eta_s": None,
+    }  # fmt: skip
+    assert exit_code("plan", grid, "--storage", tmp_path, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {
+        "trials", "points", "packs", "done", "missing", "failed", "bytes", "seconds", "store_bytes"
+    }  # fmt: skip
+    assert (found["trials"], found["done"], found["missing"], found["packs"]) == (2, 2, 0, 0)
+
+
+def test_a_second_launch_of_a_sweep_is_refused_and_names_the_first(tmp_path: Path) -> None:
+    long = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10**6})
+    grid = write(tmp_path, long)
+    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off")
+    with subprocess.Popen(command("launch", grid, *options), stderr=subprocess.PIPE, text=True) as first:
+        try:
+            while not (tmp_path / "g" / "lease").exists():
+                assert first.poll() is None
+                time.sleep(0.05)
+            second = run("launch", grid, *options)
+        finally:
+            first.terminate()
+            _, err = first.communicate(timeout=30)
+    assert second.returncode == 2
+    assert re.search(rf"held by .*process {first.pid}\), a launch running since", second.stderr), (
+        second.stderr
+    )
+    assert (first.returncode, "drained: SIGTERM" in err) == (130, True)
+
+
+def test_a_time_limit_drains_before_it_is_over(tmp_path: Path) -> None:
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10**6}))
+    before = time.monotonic()
+    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off", "--time-limit", "10s")
+    found = run("launch", grid, *options)
+    assert time.monotonic() - before < 20
+    assert found.returncode == 130
+    assert "drained: the time limit is near; launch the same grid again" in found.stderr
+    seconds = re.search(r"trained in (\d+) s", found.stderr)
+    assert seconds is not None
+    assert int(seconds[1]) <= 11
+    assert len(Store.at(tmp_path / "g").checkpoints()) == 1
+
+
+def test_failed_trials_exit_1_and_tell_the_first_error(tmp_path: Path, capsys: Captured) -> None:
+    write(tmp_path, "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, inputs: int, outputs: int):\n"
+          "        super().__init__()\n        self.w = torch.nn.Linear(inputs, outputs)\n    def forward(self, x):\n"
+          "        raise ArithmeticError('two lines\\nof text')\n", "net.py")  # fmt: skip
+    text = grid_text({"weight_decay": "[0.01]"}, {"model": "net.py:Net", "steps": 5}).replace(
+        "  width: 16\n", ""
+    )
+    grid = write(tmp_path, text)
+    assert exit_code("launch", grid, "--storage", tmp_path, "--executor", "inline", "--compile", "off") == 1
+    err = capsys.readouterr().err
+    assert "first error: ArithmeticError: two lines; --retry-failed" in err
+    assert "Traceback" not in err
+
+
+class Lines:
+    """A console that is no terminal, and when each of its lines was written."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[float, str]] = []
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            self.found.append((time.monotonic(), text))
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def watch_of(done: float, total: int = 100) -> Watch:
+    watch = Watch(total=total)
+    watch.started -= 10
+    watch.reports["p"] = Progress(trials_done=done, failed=0, diverged=0, error="", done=False)
+    return watch
+
+
+def test_progress_goes_on_while_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compilation takes long, and no pack reports meanwhile."""
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.1)
+    lines = Lines()
+    with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
+        line(watch_of(20))
+        line(watch_of(21))
+        time.sleep(0.65)
+    assert 4 <= len(lines.found) <= 7
+    assert lines.found[0][1].startswith("20/100 trials, 2.0 trials/s, 0 failed, 40 s left")
+    assert all(text.startswith("21/100 trials, ") for _, text in lines.found[1:])
+
+
+def test_plain_lines_are_no_flood() -> None:
+    lines = Lines()
+    with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
+        for done in range(100):
+            line(watch_of(done))
+        drains = watch_of(100)
+        drains.drain("SIGTERM; again to stop at once")
+        line(drains)
+    texts = [text for _, text in lines.found]
+    assert len(texts) == 2
+    assert texts[0].startswith("0/100 trials, 0.0 trials/s")
+    assert "draining: SIGTERM; again to stop at once" in texts[1]
+
+
+def test_trials_from_a_checkpoint_are_no_speed() -> None:
+    watch = watch_of(60)
+    watch.reports["q"] = Progress(trials_done=30, resumed=20, failed=0, diverged=0, error="", done=True)
+    assert watch.trials_done == 90
+    assert watch.trained == 30
+    assert watch.rate == pytest.approx(7, rel=0.01)
+    assert watch.eta_s == pytest.approx(10 / 7, rel=0.01)
+
+
+def test_error_text_is_no_markup() -> None:
+    watch = watch_of(1)
+    watch.reports["p"] = Progress(
+        trials_done=1, failed=1, diverged=0, error="[/red] KeyError: [bold]", done=True
+    )
+    lines = Lines()
+    with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
+        line(watch)
+    assert described(watch) in lines.found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(5.4, "5 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, "12 B"), (12_300_000, "12.3 MB"), (2e13, "20.0 TB")])
+def test_sizes(count: float, said: str) -> None:
+    assert size(count) == said
+
+
+def test_a_limit_on_failures_that_was_reached_exits_1(tmp_path: Path) -> None:
+    outcome = launched(tmp_path, TINY, observer=lambda watch: watch.drain("told to"))
+    assert outcome.exit_code == 130
+    assert outcome.status.missing == 2
