@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from phasediag.errors import PhasediagError
-from phasediag.version import VERSION as __version__
+from phasediag.version import VERSION
 
 if TYPE_CHECKING:
     from phasediag.frames import load_measurements, load_trials
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from phasediag.scaling import ScalingFit, fit_scaling
     from phasediag.sweep import launch, plan, status
 
+__version__ = VERSION
+
 _HOMES = {
-    "load_trials": "frames", "load_measurements": "frames", "phase_diagram": "phases", "PhaseDiagram": "phases",
-    "fit_scaling": "scaling", "ScalingFit": "scaling", "launch": "sweep", "plan": "sweep", "status": "sweep",
+    "load_trials": "frames", "load_measurements": "frames",
+    "phase_diagram": "phases", "PhaseDiagram": "phases", "fit_scaling": "scaling", "ScalingFit": "scaling",
+    "launch": "sweep", "plan": "sweep", "status": "sweep",
 }  # fmt: skip
 
 __all__ = [
-    "PhaseDiagram", "PhasediagError", "ScalingFit", "fit_scaling", "launch", "load_measurements", "load_trials",
-    "phase_diagram", "plan", "status",
+    "PhaseDiagram", "PhasediagError", "ScalingFit", "fit_scaling", "launch", "load_measurements",
+    "load_trials", "phase_diagram", "plan", "status",
 ]  # fmt: skip
 
 

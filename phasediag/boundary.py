@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+ROUNDING: Final = 1e-9
+"""Share of a row's range that is rounding."""
 _BLOCK: Final = 4_000_000
 
 
@@ -128,7 +130,7 @@ def _at_least_the_jump(
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
     np.maximum.at(top, rows.row[known], rows.value[known])
     np.minimum.at(bottom, rows.row[known], rows.value[known])
-    jumps = np.abs(rows.value[main + 1] - rows.value[main]) > (top - bottom)[found] / 2
+    jumps = np.abs(rows.value[main + 1] - rows.value[main]) > (0.5 - ROUNDING) * (top - bottom)[found]
     low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
     return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
 

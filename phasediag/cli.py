@@ -20,7 +20,9 @@ from phasediag.errors import PhasediagError
 from phasediag.trial import formatted, nearest
 from phasediag.version import VERSION
 
-STORAGE = click.option("--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps.")
+STORAGE = click.option(
+    "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
+)
 COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="torch.compile: auto where it pays.",
@@ -68,9 +70,9 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
         _print_table(f"{survey.grid.name}: {grid}", shown)
     if found.unrelaxed:
         _say(
-            f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 relaxation times "
-            "(learning_rate * weight_decay * steps < 10): a boundary among them is a front of training time, "
-            "not of phases; raise steps, or set learning_time"
+            f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 relaxation "
+            "times (learning_rate * weight_decay * steps < 10): a boundary among them is a front of training "
+            "time, not of phases; raise steps, or set learning_time"
         )
 
 
@@ -96,7 +98,8 @@ def launch(
     with ProgressLine(Console(stderr=True)) as line:
         outcome = sweep.launch(
             grid, storage, executor=executor, address=address, max_failures=max_failures,
-            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode, observer=line,
+            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
+            observer=line,
         )  # fmt: skip
     _say(described_outcome(outcome))
     click.echo(outcome.sweep)
@@ -115,7 +118,8 @@ def status(sweep_path: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
-    shown = {name: f"{getattr(found, name):,}" for name in ("total", "done", "ok", "diverged", "failed", "missing")}
+    counts = ("total", "done", "ok", "diverged", "failed", "missing")
+    shown = {name: f"{getattr(found, name):,}" for name in counts}
     if found.rate is not None:
         shown["rate"] = f"{found.rate:.1f} trials/s"
     if found.eta_s is not None:
@@ -127,7 +131,8 @@ def status(sweep_path: str, as_json: bool) -> None:
 @click.argument("sweep_path", metavar="SWEEP")
 @click.option("--x", required=True, help="Parameter along the horizontal axis.")
 @click.option("--y", required=True, help="Parameter along the vertical axis.")
-@click.option("--order", default="degree_normalized", show_default=True, help="Column that tells the phases apart.")
+@click.option("--order", default="degree_normalized", show_default=True,
+              help="Column that tells the phases apart.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
@@ -135,8 +140,8 @@ def status(sweep_path: str, as_json: bool) -> None:
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON
 def diagram(
-    sweep_path: str, x: str, y: str, order: str, level: float | None, facet: Sequence[str], where: Sequence[str],
-    output: Path, as_json: bool,
+    sweep_path: str, x: str, y: str, order: str, level: float | None, facet: Sequence[str],
+    where: Sequence[str], output: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.frames import load_trials
@@ -148,7 +153,8 @@ def diagram(
     found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None)
     save(found.plot(), output)
     if as_json:
-        click.echo(json.dumps({"output": str(output), "boundary": json.loads(found.boundary.to_json(orient="records"))}))
+        boundary = json.loads(found.boundary.to_json(orient="records"))
+        click.echo(json.dumps({"output": str(output), "boundary": boundary}))
     else:
         _say(found.boundary.to_string(index=False))
         click.echo(str(output))
@@ -248,7 +254,8 @@ def _filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
             hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
             raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
         column = trials[name]
-        wanted = column.map(lambda value: "null" if pd.isna(value) else formatted(value)) == _same_form(column, text)
+        texts = column.map(lambda value: "null" if value is None or value is pd.NA else formatted(value))
+        wanted = texts == _same_form(column, text)
         if not wanted.any():
             values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
             raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
@@ -257,8 +264,8 @@ def _filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
 
 
 def _same_form(column: pd.Series[Any], text: str) -> str:
-    """A value of the command line as it stands in an identity, numbers as numbers."""
-    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+    """A value of the command line as it stands in an identity: a float of a column of floats."""
+    if not pd.api.types.is_float_dtype(column):
         return text
     try:
         return formatted(float(text))

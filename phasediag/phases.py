@@ -168,7 +168,7 @@ def phase_diagram(
 
     The interval is a percentile bootstrap over replicates, resampled jointly over all cells, with
     Hesterberg's correction for few replicates. A resample without crossing puts the boundary at the end
-    of the row. With fewer than 3 replicates the interval is NaN. Where more than half of the row's range
+    of the row. With fewer than 3 replicates the interval is NaN. Where at least half of the row's range
     is passed between two neighbouring cells, the order parameter jumps, and the interval is at least
     that cell.
 

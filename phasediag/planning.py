@@ -175,10 +175,13 @@ def _has_layer(trials: Trials, layer: str) -> Mask:
 
 def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:
     """Packs with a checkpoint whose trials are all missing, and the missing trials of no such pack."""
+    unfinished = store.checkpoints()
+    if not unfinished:
+        return [], missing
     position = {trial_id: row for row, trial_id in enumerate(missing.trial_id.tolist())}
     free = np.ones(len(missing), dtype=bool)
     packs = []
-    for pack_id in store.checkpoints():
+    for pack_id in unfinished:
         state = checkpoint_state(store, pack_id)
         if state is None:
             continue

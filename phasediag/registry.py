@@ -85,7 +85,8 @@ def _imported(path: Path, source: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -118,10 +119,15 @@ def _from_signature(cls: type[Any]) -> tuple[Parameter, ...]:
             continue
         empty = argument.default is inspect.Parameter.empty
         default = REQUIRED if empty else argument.default
+        meaning = f"Argument of {cls.__name__}."
         parameters.append(
             Parameter(
-                name=name, type=argument.annotation, default=default, neutral=REQUIRED,
-                role=Role.STRUCTURAL, meaning=f"Argument of {cls.__name__}.",
-            )  # fmt: skip
+                name=name,
+                type=argument.annotation,
+                default=default,
+                neutral=REQUIRED,
+                role=Role.STRUCTURAL,
+                meaning=meaning,
+            )
         )
     return tuple(parameters)

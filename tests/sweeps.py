@@ -22,8 +22,8 @@ MAY_DIFFER: Final = (
 )  # fmt: skip
 """Columns in which two runs of a trial may differ (law 2)."""
 SIXTEENS: Final = {
-    "task": "teacher_student", "inputs": 16, "outputs": 16, "samples": 64, "test_samples": 32, "teacher_width": 4,
-    "width": 16, "batch_size": 16, "learning_rate": 0.02,
+    "task": "teacher_student", "inputs": 16, "outputs": 16, "samples": 64, "test_samples": 32,
+    "teacher_width": 4, "width": 16, "batch_size": 16, "learning_rate": 0.02,
 }  # fmt: skip
 """Layer sizes that are multiples of 16, where rows are equal bit by bit."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
 
 import phasediag
 from phasediag.errors import PhasediagError
@@ -15,7 +16,6 @@ from phasediag.executors import inline
 from phasediag.executors.inline import InlineExecutor
 from phasediag.store import Store
 from phasediag.watch import Watch
-from sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]", "label_noise": "[0, 0.3]"}
 TRAINED = {"learning_time": 3}
@@ -156,7 +156,7 @@ def test_a_new_observable_needs_remeasure(tmp_path: Path) -> None:
     axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 20, "depth": 3}
     launched(tmp_path, grid_text(axes, fixed))
     text = grid_text(axes, fixed, measure="{observables: [permutation, {observable: rank, layer: hidden.2}]}")
-    with pytest.raises(PhasediagError, match="2 committed trials .*--remeasure") as caught:
+    with pytest.raises(PhasediagError, match=r"2 committed trials .*--remeasure") as caught:
         launched(tmp_path, text)
     assert caught.value.exit_code == 2
     before = trials(tmp_path / "g")
@@ -241,8 +241,8 @@ def test_law_5_a_diverged_trial_is_recorded_and_leaves_its_mates_alone(tmp_path:
     assert lost["status"].tolist() == ["diverged"] * 2
     assert lost["diverged_at"].between(1, 99).all()
     assert (lost["steps_done"] == lost["diverged_at"]).all()
-    measured = ["train_loss", "test_loss", "degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count",
-                "rank", "log_rate", "drift", "converged"]  # fmt: skip
+    measured = ["train_loss", "test_loss", "degree_of_symmetry", "degree_normalized", "neuron_count",
+                "alive_count", "rank", "log_rate", "drift", "converged"]  # fmt: skip
     assert lost[measured].isna().all(axis=None)
     assert_same_rows(
         tmp_path / "with" / "g", tmp_path / "without" / "g", trials(tmp_path / "without" / "g").index

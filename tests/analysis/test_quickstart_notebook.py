@@ -20,8 +20,8 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (ROOT / "jobs" / "quickstart.yaml").read_text()
     replaced = {
         "learning_time: 200": "learning_time: 30",
-        "num: 17": "num: 10",
-        "num: 6": "num: 2",
+        "num: 22": "num: 11",
+        "num: 5": "num: 2",
         "init_scale: [0.1, 0.4]": "init_scale: [0.4]",
         "replicates: 4": "replicates: 3",
     }

@@ -1,0 +1,66 @@
+"""The same grid on a Ray cluster of two nodes on this machine: the same rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweeps import assert_same_rows, grid_text, launched, run, write
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+GRID = grid_text(
+    {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"},
+    {"steps": 1000},
+    replicates=2,
+    resources="{cpus: 1, gpus: 0.5, trials_per_pack: 2}",
+)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A head without resources for packs and two nodes with a declared GPU each."""
+    from ray.cluster_utils import Cluster
+
+    # Ray puts sockets below its folder, and their paths may have 107 characters: pytest's are too long.
+    with tempfile.TemporaryDirectory(prefix="pd-", ignore_cleanup_errors=True) as folder:
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
+        cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
+        try:
+            for _ in range(2):
+                cluster.add_node(num_cpus=1, num_gpus=1)
+            yield cluster.address
+        finally:
+            cluster.shutdown()
+
+
+def test_rows_are_those_of_an_inline_launch(address: str, tmp_path: Path) -> None:
+    launched(tmp_path / "inline", GRID)
+    grid = write(tmp_path / "cluster", GRID)
+    options = ("--storage", grid.parent, "--compile", "off", "--address", address)
+    found = run("launch", grid, *options)
+    assert found.returncode == 0, found.stderr
+    assert "12 of 12 trials done (0 diverged), 0 failed, 0 missing" in found.stderr
+    assert_same_rows(tmp_path / "inline" / "g", grid.parent / "g")
+    assert not list((grid.parent / "g").glob("token-*"))
+
+
+def test_the_environment_names_the_cluster(address: str, tmp_path: Path) -> None:
+    """And the cluster is left running after both launches."""
+    for gpus, code in ((1, 0), (0.5, 0)):
+        text = GRID.replace("gpus: 0.5", f"gpus: {gpus}").replace("1000", str(20 + int(2 * gpus)))
+        grid = write(tmp_path, text)
+        environment = {**os.environ, "RAY_ADDRESS": address}
+        found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+        assert found.returncode == code, found.stderr
+
+
+def test_a_cluster_that_is_not_there_exits_2(tmp_path: Path) -> None:
+    grid = write(tmp_path, GRID)
+    found = run("launch", grid, "--storage", tmp_path, "--address", "127.0.0.1:1", timeout=120)
+    assert found.returncode == 2, found.stderr
+    assert "no Ray cluster at '127.0.0.1:1'" in found.stderr
+    assert "Traceback" not in found.stderr
