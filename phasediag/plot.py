@@ -66,7 +66,7 @@ _STYLE: Final[dict[Any, Any]] = {
 }  # fmt: skip
 _COLUMN_WIDTH: Final = 3.5
 _HATCH: Final = "//////"
-_LETTER: Final = 0.036  # width of a letter in a panel
+_LETTER: Final = 0.029  # width of a letter in a panel
 _DASHES: Final = ("--", "-.", ":", (0, (5, 1)))
 _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.5), "edgecolor": BOUNDARY, "linewidth": 0.5}
 
@@ -324,7 +324,7 @@ def _name_region(ax: Axes, panel: Panel, name: str) -> None:
         return
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
     text = ax.text(
-        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="small", color="white",
+        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="x-small", color="white",
         path_effects=[withStroke(linewidth=2, foreground="#202020")], clip_on=True,
     )  # fmt: skip
     text.set_in_layout(False)

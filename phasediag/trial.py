@@ -182,7 +182,7 @@ TRAINING: Final[tuple[Parameter, ...]] = (
     Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
               role=Role.STRUCTURAL, meaning="Momentum of sgd."),
     Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
-              meaning="Adds weight_decay * theta to the gradient (twice the gamma of loss + gamma |theta|^2)."),
+              meaning="Adds weight_decay * theta to the gradient: twice the gamma of loss + gamma |theta|^2."),
     Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
               meaning="Multiplies the initial weights."),
     Parameter(name="init", type=Literal["kaiming_normal", "balanced"], default="kaiming_normal",

@@ -32,21 +32,30 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def launching(grid: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`phasediag launch` on a local Ray, in a process group of its own; ended with the block."""
+def launching(grid: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`phasediag launch` on a local Ray, in a process group of its own; ended with the block.
+
+    Its messages go to a file: Ray's processes would keep a pipe open after it was killed.
+    """
+    arguments = command("launch", grid, "--storage", grid.parent, "--compile", "off")
     environment = {**os.environ, "RAY_ADDRESS": ""}
-    started = subprocess.Popen(
-        command("launch", grid, "--storage", grid.parent, "--compile", "off", *options),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            descendants = psutil.Process(started.pid).children(recursive=True)
-            started.kill()
-            started.communicate(timeout=30)
-            ended(descendants)
+    with (
+        (grid.parent / "stderr").open("wb") as stderr,
+        subprocess.Popen(arguments, stderr=stderr, env=environment, start_new_session=True) as started,
+    ):
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                descendants = psutil.Process(started.pid).children(recursive=True)
+                started.kill()
+                started.wait(timeout=10)
+                ended(descendants)
+
+
+def said(grid: Path) -> str:
+    """What the launch of a grid wrote to stderr."""
+    return (grid.parent / "stderr").read_text()
 
 
 def ended(processes: list[psutil.Process], within: float = 60) -> None:
@@ -68,11 +77,11 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], object], driver: subprocess.Popen[str], within: float = 90) -> None:
+def wait_for(condition: Callable[[], object], driver: subprocess.Popen[bytes], within: float = 90) -> None:
     """Wait until something is true of a launch that still runs."""
     deadline = time.monotonic() + within
     while not condition():
-        assert driver.poll() is None, f"the launch ended early: {driver.communicate()}"
+        assert driver.poll() is None, f"the launch ended early, with {driver.returncode}"
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.05)
 
@@ -96,7 +105,7 @@ def relaunch(grid: Path, undisturbed: Path, kept: dict[str, int], *, executor: s
 
 
 def drained(
-    grid: Path, undisturbed: Path, stop: Callable[[subprocess.Popen[str]], None], *, executor: str = "ray"
+    grid: Path, undisturbed: Path, stop: Callable[[subprocess.Popen[bytes]], None], *, executor: str = "ray"
 ) -> str:
     """Drain a launch after its first commit; it is continued, not begun again. Gives back its stderr."""
     sweep = grid.parent / "g"
@@ -104,8 +113,7 @@ def drained(
         wait_for(lambda: fragments(sweep), driver)
         descendants = psutil.Process(driver.pid).children(recursive=True)
         stop(driver)
-        _, stderr = driver.communicate(timeout=40)
-        assert driver.returncode == 130, stderr
+        assert driver.wait(timeout=40) == 130, said(grid)
         ended(descendants, within=10)
     unfinished = {path.name for path in (sweep / "checkpoints").iterdir()}
     assert unfinished
@@ -113,7 +121,7 @@ def drained(
     relaunch(grid, undisturbed, fragments(sweep), executor=executor)
     rows = phasediag.load_trials(str(sweep)).groupby("pack_id")["started_at"].min()
     assert all(rows[pack].timestamp() < relaunched for pack in unfinished)
-    return stderr
+    return said(grid)
 
 
 def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
@@ -158,7 +166,7 @@ def test_law_2_a_killed_driver(undisturbed: Path, tmp_path: Path) -> None:
         descendants = psutil.Process(driver.pid).children(recursive=True)
         workers = pack_workers(driver.pid)
         driver.kill()
-        driver.communicate(timeout=10)
+        driver.wait(timeout=10)
         kept = fragments(sweep)
     assert workers
     ended(workers, within=5)
@@ -176,10 +184,9 @@ def test_law_2_a_killed_worker(undisturbed: Path, tmp_path: Path) -> None:
         worker = pack_workers(driver.pid)[0]
         kept = fragments(sweep)
         worker.kill()
-        _, stderr = driver.communicate(timeout=120)
-        assert driver.returncode == 0, stderr
-    assert "0 failed, 0 missing" in stderr
-    assert "Traceback" not in stderr
+        assert driver.wait(timeout=120) == 0, said(grid)
+    assert "0 failed, 0 missing" in said(grid)
+    assert "Traceback" not in said(grid)
     relaunch(grid, undisturbed, kept, executor="inline")
 
 
