@@ -66,7 +66,8 @@ _STYLE: Final[dict[Any, Any]] = {
 }  # fmt: skip
 _COLUMN_WIDTH: Final = 3.5
 _HATCH: Final = "//////"
-_LETTER: Final = 0.029  # width of a letter in a panel
+_LETTER: Final = 0.036  # width of a letter in a panel
+_MARGIN: Final = 0.03  # on both sides of a word, in a panel
 _DASHES: Final = ("--", "-.", ":", (0, (5, 1)))
 _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.5), "edgecolor": BOUNDARY, "linewidth": 0.5}
 
@@ -317,15 +318,19 @@ def _name_region(ax: Axes, panel: Panel, name: str) -> None:
     """Write the name of a phase where it is farthest from all others; not where it does not fit."""
     inside = np.pad(panel.phase == name, 1)
     height, width = panel.phase.shape
-    depth = distance_transform_edt(inside, sampling=(1 / height, 0.25 / width))[1:-1, 1:-1]
-    across = distance_transform_edt(inside, sampling=(1e3, 1 / width))[1:-1, 1:-1]
-    depth[2 * across - 1 / width < _LETTER * len(name)] = 0
-    if depth.max() == 0:
+    for cells, rotation, aspect in ((width, 0, (1.0, 0.25)), (height, 90, (0.25, 1.0))):
+        room = (1e3, 1 / width) if rotation == 0 else (1 / height, 1e3)
+        depth = distance_transform_edt(inside, sampling=(aspect[0] / height, aspect[1] / width))[1:-1, 1:-1]
+        along = distance_transform_edt(inside, sampling=room)[1:-1, 1:-1]
+        depth[2 * along - 1 / cells < _LETTER * len(name) + _MARGIN] = 0
+        if depth.max() > 0:
+            break
+    else:
         return
     row, column = np.unravel_index(np.argmax(depth), depth.shape)
     text = ax.text(
-        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="x-small", color="white",
-        path_effects=[withStroke(linewidth=2, foreground="#202020")], clip_on=True,
+        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="small", color="white",
+        rotation=rotation, path_effects=[withStroke(linewidth=2, foreground="#202020")], clip_on=True,
     )  # fmt: skip
     text.set_in_layout(False)
 
