@@ -71,8 +71,8 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
     if found.unrelaxed:
         _say(
             f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
-            "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front of training "
-            "time, not of phases; raise steps, or set learning_time"
+            "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
+            "of training time, not of phases; raise steps, or set learning_time"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from phasediag.errors import AnalysisError
@@ -18,6 +19,10 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _MOST_CELLS: Final = 4_000_000
+LETTER: Final = 0.036
+"""Width of a letter, as a share of a panel."""
+MARGIN: Final = 0.03
+"""Kept free around a word, as a share of a panel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,3 +114,32 @@ def alone(known: BoolArray) -> BoolArray:
     """Known values without a known neighbour, which no line or band would show."""
     padded = np.pad(known, 1)
     return known & ~padded[:-2] & ~padded[2:]
+
+
+def roomiest(cells: BoolArray, letters: int) -> tuple[int, int, int] | None:
+    """Where in a panel a word fits best: far from other cells, across or else upright.
+
+    Parameters
+    ----------
+    cells
+        The cells that the word may cover, shape (rows, columns) of the panel.
+    letters
+        Length of the word.
+
+    Returns
+    -------
+    Row, column and rotation in degrees (0 or 90); None where it does not fit.
+    """
+    inside = np.pad(cells, 1)
+    height, width = cells.shape
+    for rotation, count, room, (tall, wide) in (
+        (0, width, (1e3, 1 / width), (1.0, 0.25)),
+        (90, height, (1 / height, 1e3), (0.25, 1.0)),
+    ):
+        depth = distance_transform_edt(inside, sampling=(tall / height, wide / width))[1:-1, 1:-1]
+        along = distance_transform_edt(inside, sampling=room)[1:-1, 1:-1]
+        depth[2 * along - 1 / count < LETTER * letters + MARGIN] = 0
+        if depth.max() > 0:
+            row, column = np.unravel_index(np.argmax(depth), depth.shape)
+            return int(row), int(column), rotation
+    return None

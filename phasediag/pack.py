@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from phasediag.columns import combinations
 from phasediag.train import Network, network_of
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value, pack_id
 
@@ -125,20 +126,12 @@ def pack_trials(
 
 def _structures(trials: Trials, parameters: Mapping[str, Parameter]) -> list[IntArray]:
     """Rows of the trials that share every structural parameter, each list in training order."""
-    structural = [
-        column.codes
-        for name, column in trials.columns.items()
-        if column.codes is not None and parameters[name].role is Role.STRUCTURAL
-    ]
+    structural = [c for name, c in trials.columns.items() if parameters[name].role is Role.STRUCTURAL]
     if not len(trials):
         return []
-    order = np.lexsort((trials.seed, -trials.values("steps").astype(np.int64)))
-    if not structural:
-        return [order]
-    _, group = np.unique(np.stack(structural, axis=1), axis=0, return_inverse=True)
-    group = group.reshape(-1)[order]
-    by_group = order[np.argsort(group, kind="stable")]
-    return np.split(by_group, np.cumsum(np.bincount(group))[:-1])
+    _, group = combinations(structural, len(trials))
+    order = np.lexsort((trials.replicate, trials.grid_seed, -trials.values("steps").astype(np.int64), group))
+    return np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
 def _packs_of(

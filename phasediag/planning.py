@@ -166,7 +166,7 @@ def _among(ids: pa.Array, held: pa.ChunkedArray) -> Mask:
 
 
 def _has_layer(trials: Trials, layer: str) -> Mask:
-    """Whether each trial's network is deep enough for a layer `hidden.N`; assumed of models without a depth."""
+    """Whether each trial is deep enough for a layer `hidden.N`; assumed of models without a depth."""
     _, _, number = layer.partition("hidden.")
     if "depth" not in trials.columns or not number.isdigit():
         return np.ones(len(trials), dtype=bool)

@@ -5,7 +5,7 @@ Figures are made without pyplot, so none is shown or kept alive behind the calle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -26,11 +26,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
-from scipy.ndimage import distance_transform_edt
 
 from phasediag.errors import AnalysisError
+from phasediag.labels import label
 from phasediag.laws import law
-from phasediag.mesh import Panel, alone, edges, panel_of
+from phasediag.mesh import Panel, alone, edges, panel_of, roomiest
 from phasediag.phases import COLLAPSE, PhaseDiagram, Scale, phase_names
 from phasediag.scaling import ScalingFit
 
@@ -42,32 +42,12 @@ BoolArray = npt.NDArray[np.bool_]
 DIVERGED: Final = "#d55e00"
 MISSING: Final = "#e4e4e4"
 BOUNDARY: Final = "black"
-LABELS: Final[Mapping[str, str]] = {
-    "weight_decay": "weight decay",
-    "lr_over_batch": "learning rate / batch size (T)",
-    "label_noise": "label noise σ",
-    "init_scale": "initial scale",
-    "width": "width (neurons)",
-    "batch_size": "batch size (samples)",
-    "learning_time": "learning time (steps × learning rate)",
-    "steps": "training steps",
-    "degree_normalized": "degree of symmetry / maximum",
-    "degree_of_symmetry": "degree of symmetry (generators)",
-    "neuron_count": "distinct living neurons",
-    "alive_count": "living neurons",
-    "rank": "rank of the incoming weights",
-    "log_rate": "growth rate of log ‖v‖ (1/step)",
-}
-"""What an axis says; other columns say their name."""
-
 _STYLE: Final[dict[Any, Any]] = {
     "pdf.fonttype": 42, "svg.fonttype": "none", "hatch.linewidth": 0.6,
     "figure.dpi": 150, "savefig.dpi": 300,
 }  # fmt: skip
 _COLUMN_WIDTH: Final = 3.5
 _HATCH: Final = "//////"
-_LETTER: Final = 0.036  # width of a letter in a panel
-_MARGIN: Final = 0.03  # on both sides of a word, in a panel
 _DASHES: Final = ("--", "-.", ":", (0, (5, 1)))
 _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.5), "edgecolor": BOUNDARY, "linewidth": 0.5}
 
@@ -76,11 +56,6 @@ _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.5), "edgecolor": BOUNDA
 def _style() -> Iterator[None]:
     with sns.axes_style("ticks"), sns.plotting_context("paper"), rc_context(_STYLE):
         yield
-
-
-def label(name: str) -> str:
-    """What an axis says about a column, with its unit."""
-    return LABELS.get(name, name.replace("_", " "))
 
 
 def save(drawing: Axes | Figure, path: str | Path) -> Path:
@@ -316,18 +291,10 @@ def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
 
 def _name_region(ax: Axes, panel: Panel, name: str) -> None:
     """Write the name of a phase where it is farthest from all others; not where it does not fit."""
-    inside = np.pad(panel.phase == name, 1)
-    height, width = panel.phase.shape
-    for cells, rotation, aspect in ((width, 0, (1.0, 0.25)), (height, 90, (0.25, 1.0))):
-        room = (1e3, 1 / width) if rotation == 0 else (1 / height, 1e3)
-        depth = distance_transform_edt(inside, sampling=(aspect[0] / height, aspect[1] / width))[1:-1, 1:-1]
-        along = distance_transform_edt(inside, sampling=room)[1:-1, 1:-1]
-        depth[2 * along - 1 / cells < _LETTER * len(name) + _MARGIN] = 0
-        if depth.max() > 0:
-            break
-    else:
+    place = roomiest(panel.phase == name, len(name))
+    if place is None:
         return
-    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    row, column, rotation = place
     text = ax.text(
         panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="small", color="white",
         rotation=rotation, path_effects=[withStroke(linewidth=2, foreground="#202020")], clip_on=True,

@@ -102,7 +102,8 @@ def described_outcome(outcome: Outcome) -> str:
     found = outcome.status
     parts = [
         f"{found.done:,} of {found.total:,} trials done ({found.diverged:,} diverged), "
-        f"{found.failed:,} failed, {found.missing:,} missing; {outcome.trained:,} trained in {duration(outcome.seconds)}"
+        f"{found.failed:,} failed, {found.missing:,} missing; "
+        f"{outcome.trained:,} trained in {duration(outcome.seconds)}"
     ]
     if outcome.drained:
         parts.append(f"drained: {outcome.drained}; launch the same grid again to go on")

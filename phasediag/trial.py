@@ -182,7 +182,7 @@ TRAINING: Final[tuple[Parameter, ...]] = (
     Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
               role=Role.STRUCTURAL, meaning="Momentum of sgd."),
     Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
-              meaning="Adds weight_decay * theta to the gradient: twice the gamma of loss + gamma |theta|^2."),
+              meaning="Adds weight_decay * theta to the gradient: twice gamma of loss + gamma |theta|^2."),
     Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
               meaning="Multiplies the initial weights."),
     Parameter(name="init", type=Literal["kaiming_normal", "balanced"], default="kaiming_normal",
@@ -280,10 +280,15 @@ class Trials:
     @property
     def seed(self) -> IntArray:
         """The seed of each trial's random streams, int64, shape (trials,)."""
-        pairs = np.stack([self.grid_seed, self.replicate], axis=1)
-        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-        seeds = np.array([replicate_seed(int(g), int(r)) for g, r in unique], dtype=np.int64)
-        return seeds[inverse.reshape(-1)]
+        seeds = np.empty(len(self), dtype=np.int64)
+        for grid_seed in set(self.grid_seed.tolist()):
+            rows = self.grid_seed == grid_seed
+            replicates = self.replicate[rows]
+            present = np.flatnonzero(np.bincount(replicates))
+            of_replicate = np.zeros(present[-1] + 1, dtype=np.int64)
+            of_replicate[present] = [replicate_seed(grid_seed, int(r)) for r in present]
+            seeds[rows] = of_replicate[replicates]
+        return seeds
 
     def take(self, rows: npt.NDArray[Any]) -> Trials:
         """The chosen trials: integer positions or a boolean mask, shape (trials,)."""

@@ -27,7 +27,7 @@ schema_arrow folder fragments compaction choice lease store
 rows tile_run worker watch
 executors.inline executors.ray_tune
 planning sweep rerun
-frames frame bootstrap boundary phases laws scaling exact mesh plot
+frames frame bootstrap boundary phases laws scaling labels mesh plot
 progress cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
