@@ -39,7 +39,6 @@ def built_in(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
 
 
-@cache
 def component(kind: Kind, name: str, folder: Path) -> Component:
     """Find a task or a model.
 
@@ -57,6 +56,11 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
     """
     if ":" in name:
         return _user_component(kind, name, folder)
+    return _built_in_component(kind, name)
+
+
+@cache
+def _built_in_component(kind: Kind, name: str) -> Component:
     if name not in built_in(kind):
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))

@@ -189,7 +189,7 @@ def _train(
     """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
     if watch.draining:
         return
-    with runner.ready(store.folder) as workers:
+    with runner.ready(store.folder) as workers, draining_on_signals(watch):
         store.save_grid(survey.grid.text, job.sources)
         packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
         while packs and not watch.draining:

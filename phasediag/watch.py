@@ -127,7 +127,10 @@ class Executor(Protocol):
 
 @contextmanager
 def draining_on_signals(watch: Watch) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM drain the launch, and a second one end it at once."""
+    """Let the first SIGINT or SIGTERM drain the launch, and a second one end it at once.
+
+    To be entered again once an executor is ready: Ray puts handlers of its own in place.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -175,9 +175,11 @@ class RayExecutor:
     def _tuner(
         self, packs: Mapping[str, Pack], job: Job, watch: Watch, reporter: Reporter, scratch: str
     ) -> tune.Tuner:
-        trainable = tune.with_parameters(PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus)
+        given = tune.with_parameters(PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus)
+        trainable = tune.with_resources(given, {"cpu": self.cpus, "gpu": self.gpus})
+        trainable.__name__ = trainable.__qualname__ = PackTrainable.__name__  # titles the worker processes
         return tune.Tuner(
-            tune.with_resources(trainable, {"cpu": self.cpus, "gpu": self.gpus}),
+            trainable,
             param_space={"pack_id": tune.grid_search(list(packs))},
             tune_config=tune.TuneConfig(reuse_actors=True, metric="trials_done", mode="max"),
             run_config=tune.RunConfig(
