@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.trial import formatted, nearest
 from phasediag.version import VERSION
 
@@ -232,13 +234,15 @@ def compact(sweep_path: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; print what the user can act on without a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(INTERRUPTED))
     try:
         commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(PhasediagError.exit_code)
     except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except PhasediagError as error:
         if "--debug" in given:
             traceback.print_exc()

@@ -7,6 +7,8 @@ from typing import Final
 
 BAD_INPUT: Final = 2
 """Exit code of everything that is refused before it runs."""
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, SIGTERM or a time limit; all finished work is kept."""
 
 
 class PhasediagError(Exception):

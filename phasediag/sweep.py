@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grid import Grid, read_grid
 from phasediag.lease import held_by, take
@@ -37,7 +37,7 @@ from phasediag.store import Store
 from phasediag.tile_run import source_folder
 from phasediag.train import network_of
 from phasediag.trial import TextArray
-from phasediag.watch import INTERRUPTED, Executor, LostPack, Watch, draining_on_signals
+from phasediag.watch import Executor, LostPack, Watch, draining_on_signals
 from phasediag.worker import Progress
 
 ExecutorName = Literal["ray", "inline"]

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final, Protocol
+from typing import Protocol
 
+from phasediag.errors import INTERRUPTED
 from phasediag.folder import Folder
 from phasediag.pack import Pack
 from phasediag.rows import Job
 from phasediag.worker import Progress
-
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, SIGTERM or a time limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +108,10 @@ class Watch:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds still to go at this rate; None before there is one."""
+        """Seconds still to go at this rate; None before a hundredth of the trials tells one."""
         rate = self.rate
-        return (self.total - self.trials_done) / rate if rate > 0 else None
+        early = self.trials_done < 0.01 * self.total
+        return None if early or rate <= 0 else (self.total - self.trials_done) / rate
 
 
 class Executor(Protocol):

@@ -60,7 +60,7 @@ def test_the_environment_names_the_cluster(address: str, tmp_path: Path) -> None
 
 def test_a_cluster_that_is_not_there_exits_2(tmp_path: Path) -> None:
     grid = write(tmp_path, GRID)
-    found = run("launch", grid, "--storage", tmp_path, "--address", "127.0.0.1:1", timeout=120)
+    found = run("launch", grid, "--storage", tmp_path, "--address", "127.0.0.1:1", timeout=60)
     assert found.returncode == 2, found.stderr
     assert "no Ray cluster at '127.0.0.1:1'" in found.stderr
     assert "Traceback" not in found.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -231,12 +232,26 @@ def _connect(address: str | None) -> None:
         if address is None:
             ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         else:
+            _knock(address)
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster at '{address or 'local'}': {error}; start one with `ray start --head`, "
             "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """See that something listens at a `host:port`: Ray itself would go on trying for minutes.
+
+    Raises
+    ------
+    OSError
+        Where nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _quiet(log: Path | None) -> None:

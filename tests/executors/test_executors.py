@@ -133,7 +133,6 @@ def test_the_content_of_a_users_file_is_part_of_the_identity(tmp_path: Path) -> 
     assert phasediag.status(str(tmp_path / "grid" / "g")).total == 16
 
 
-@pytest.mark.xfail(reason="registry.component caches a user's class by its path, whatever the file holds now")
 def test_a_file_that_changes_within_a_process_is_noticed(tmp_path: Path) -> None:
     launched(tmp_path / "grid", users_grid(tmp_path / "grid"))
     assert launched(tmp_path / "grid", users_grid(tmp_path / "grid", "2.0")).trained == 8
