@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_grids import BROKEN
 from rich.console import Console
-from sweeps import command, grid_text, launched, run, write
 
+from broken_grids import BROKEN
 from phasediag import progress
 from phasediag.cli import main
 from phasediag.progress import ProgressLine, described, duration, size
 from phasediag.store import Store
 from phasediag.watch import Watch
 from phasediag.worker import Progress
+from sweeps import command, grid_text, launched, run, write
 
 RAISING_NET = """
 import torch

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sweeps import assert_same_rows, grid_text, launched, run, write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

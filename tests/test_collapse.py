@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from trained_tiles import grid_of, task_of, tile_of
 
 from phasediag.collapse import collapse_weight_decay
 from phasediag.trial import Streams
+from trained_tiles import grid_of, task_of, tile_of
 
 BASE: dict[str, Any] = {
     "task": "teacher_student", "inputs": 4, "outputs": 2, "samples": 30, "test_samples": 2, "width": 6,

@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from trained_tiles import CPU, grid_of, task_of
 
 from phasediag.data import BLOCK_NUMBERS, BLOCK_STEPS, Batches, Samples, block_steps
 from phasediag.trial import Streams
+from trained_tiles import CPU, grid_of, task_of
 
 SMALL: dict[str, Any] = {
     "task": "teacher_student", "inputs": 3, "outputs": 2, "samples": 10, "test_samples": 6, "batch_size": 4,

@@ -10,14 +10,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_sweep import (
-    measured_rows,
-    pack_name,
-    trial_id,
-    trial_rows,
-    write_measured_pack,
-    write_pack,
-)
 
 from phasediag.compaction import compact
 from phasediag.errors import AnalysisError, StoreError
@@ -26,6 +18,14 @@ from phasediag.observables import Threshold
 from phasediag.schema_arrow import trials_schema
 from phasediag.store import Store
 from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
+from synthetic_sweep import (
+    measured_rows,
+    pack_name,
+    trial_id,
+    trial_rows,
+    write_measured_pack,
+    write_pack,
+)
 
 COUNTED = ["degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank"]
 

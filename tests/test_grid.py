@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from broken_grids import BROKEN, EXAMPLE, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broken_grids import BROKEN, EXAMPLE, small
 from phasediag.errors import Fault, GridError
 from phasediag.grid import Grid, parse_grid, read_grid
 from phasediag.sections import ObservableRequest

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
 
 import phasediag
+from sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 STEPS = {"steps": 2500}

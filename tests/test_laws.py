@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
 
 import phasediag
 from phasediag.errors import PhasediagError
@@ -16,6 +15,7 @@ from phasediag.executors import inline
 from phasediag.executors.inline import InlineExecutor
 from phasediag.store import Store
 from phasediag.watch import Watch
+from sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]", "label_noise": "[0, 0.3]"}
 TRAINED = {"learning_time": 3}

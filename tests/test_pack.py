@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trained_tiles import grid_of
 
 from phasediag.grid import Grid
 from phasediag.pack import LARGEST_TILE, PACK_SECONDS, TILE_BYTES, Cost, Pack, cost_of, pack_trials
 from phasediag.train import network_of
+from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeps import grid_text, launched, write
 
 import phasediag
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grid import Grid, parse_grid
 from phasediag.pack import Pack, pack_trials
 from phasediag.trial import Role, pack_id
+from sweeps import grid_text, launched, write
 
 STRUCTURAL = {"width": [4, 16], "activation": ["tanh", "relu"]}
 BATCHED = {"weight_decay": [0.0, 0.1, 1.0], "init_scale": [0.5, 1.0], "steps": [10, 300]}

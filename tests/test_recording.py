@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from trained_tiles import grid_of, pair, recorded, tile_of
 
 from phasediag.observables import Threshold
 from phasediag.recording import RELAXATIONS, SMALL_DRIFT, Recorder, results
+from trained_tiles import grid_of, pair, recorded, tile_of
 
 BASE: dict[str, Any] = {
     "task": "teacher_student", "inputs": 3, "outputs": 2, "samples": 20, "test_samples": 4, "width": 5,

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_grids import BROKEN, EXAMPLE
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from broken_grids import BROKEN, EXAMPLE
 from phasediag.catalogue import KINDS
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grid import parse_grid

@@ -20,7 +20,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
-from synthetic_sweep import measured_rows, pack_name, trial_id, trial_rows, write_pack
 
 from phasediag import fragments, schema_arrow
 from phasediag.compaction import compact
@@ -30,6 +29,7 @@ from phasediag.lease import take
 from phasediag.schema_arrow import RESULT_COLUMNS, measurements_schema, promoted, table, trials_schema
 from phasediag.store import Store
 from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
+from synthetic_sweep import measured_rows, pack_name, trial_id, trial_rows, write_pack
 
 
 def parameter(name: str, kind: object) -> Parameter:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from trained_tiles import grid_of, pair, tile_of, weights_of
 
 from phasediag.train import Tile
 from phasediag.trial import Trials
+from trained_tiles import grid_of, pair, tile_of, weights_of
 
 STEPS = 15
 SMALL: dict[str, Any] = {

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sweeps import assert_same_rows, grid_text
 
 from phasediag import worker
 from phasediag.grid import Grid, parse_grid
@@ -16,6 +15,7 @@ from phasediag.rows import Job
 from phasediag.store import Store
 from phasediag.train import network_of
 from phasediag.worker import PackRun
+from sweeps import assert_same_rows, grid_text
 
 CPU = torch.device("cpu")
 GRID = grid_text(

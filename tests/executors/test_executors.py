@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 import phasediag
 from phasediag.errors import ClusterError, PhasediagError
 from phasediag.folder import Folder
+from sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
 NET = """

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
-from trained_tiles import grid_of, task_of, tile_of
 
 from phasediag.data import GeneratedTask, Task
 from phasediag.trial import Streams
+from trained_tiles import grid_of, task_of, tile_of
 
 WEIGHTS = st.lists(st.floats(-2, 2).map(lambda v: round(v, 3)), min_size=1, max_size=5)
 
