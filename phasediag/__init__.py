@@ -9,17 +9,18 @@ from phasediag.errors import PhasediagError
 from phasediag.version import VERSION
 
 if TYPE_CHECKING:
-    from phasediag.frames import load_measurements, load_trials
-    from phasediag.phases import PhaseDiagram, phase_diagram
-    from phasediag.scaling import ScalingFit, fit_scaling
-    from phasediag.sweep import launch, plan, status
+    from phasediag.analysis.frames import load_measurements, load_trials
+    from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+    from phasediag.analysis.scaling import ScalingFit, fit_scaling
+    from phasediag.sweeps.sweep import launch, plan, status
 
 __version__ = VERSION
 
 _HOMES = {
-    "load_trials": "frames", "load_measurements": "frames",
-    "phase_diagram": "phases", "PhaseDiagram": "phases", "fit_scaling": "scaling", "ScalingFit": "scaling",
-    "launch": "sweep", "plan": "sweep", "status": "sweep",
+    "load_trials": "analysis.frames", "load_measurements": "analysis.frames",
+    "phase_diagram": "analysis.phases", "PhaseDiagram": "analysis.phases",
+    "fit_scaling": "analysis.scaling", "ScalingFit": "analysis.scaling",
+    "launch": "sweeps.sweep", "plan": "sweeps.sweep", "status": "sweeps.sweep",
 }  # fmt: skip
 
 __all__ = [

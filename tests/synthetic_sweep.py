@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from phasediag.observables import Threshold, degree
-from phasediag.schema_arrow import measurements_schema, table, trials_schema
-from phasediag.store import Store
+from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
+from phasediag.storage.store import Store
 from phasediag.trial import TRAINING, Parameter
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,30 +20,39 @@ LAYERS = """
 errors version trial observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
-initial data optimizers models.* tasks.*
-catalogue reading columns expression rules axis points sections expansion draft grid schema
-train collapse pack recording
-schema_arrow folder fragments compaction choice lease store
-rows tile_run worker watch
+training.initial training.data training.optimizers models.* tasks.*
+grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
+grids.sections grids.expansion grids.draft grids.grid grids.schema
+training.train training.collapse training.pack training.recording
+storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
+storage.store
+training.rows training.tile_run training.worker executors.watch
 executors.inline executors.ray_tune
-planning sweep rerun
-frames frame bootstrap boundary phases laws scaling labels mesh plot
-progress cli
+sweeps.planning sweeps.sweep sweeps.rerun
+analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws
+analysis.scaling analysis.labels analysis.mesh analysis.plot
+commands.progress commands.options commands.launching commands.results commands.reference
+cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
 ORDER = LAYERS.split()
 
-ON_DEMAND = {("phases", "plot"), ("scaling", "plot")}
+ON_DEMAND = {("analysis.phases", "analysis.plot"), ("analysis.scaling", "analysis.plot")}
 """`diagram.plot()` and `fit.plot()` reach up, but only when called (and for the type checker)."""
 
 OWNERS = {
     "ray": {"executors.ray_tune"},
-    "matplotlib": {"plot"},
-    "seaborn": {"plot"},
+    "matplotlib": {"analysis.plot"},
+    "seaborn": {"analysis.plot"},
 }
 """The only importers of a library."""
 
-ANALYSIS = ["phasediag", "phasediag.frames", "phasediag.phases", "phasediag.scaling"]
+ANALYSIS = [
+    "phasediag",
+    "phasediag.analysis.frames",
+    "phasediag.analysis.phases",
+    "phasediag.analysis.scaling",
+]
 """The right-hand side of the store."""
 
 
@@ -153,7 +162,7 @@ def test_analysis_loads_neither_torch_nor_ray(module: str) -> None:
     assert {"torch", "ray"}.isdisjoint(loaded_by(module))
 
 
-@pytest.mark.parametrize("module", ["phasediag.sweep", "phasediag.cli"])
+@pytest.mark.parametrize("module", ["phasediag.sweeps.sweep", "phasediag.cli"])
 def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)
 

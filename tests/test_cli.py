@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from broken_grids import BROKEN
-from phasediag import progress
 from phasediag.cli import main
-from phasediag.progress import ProgressLine, described, duration, size
-from phasediag.store import Store
-from phasediag.watch import Watch
-from phasediag.worker import Progress
-from sweeps import command, grid_text, launched, run, write
+from phasediag.commands import progress
+from phasediag.commands.progress import ProgressLine, described, duration, size
+from phasediag.executors.watch import Watch
+from phasediag.storage.store import Store
+from phasediag.training.worker import Progress
+from small_sweeps import command, grid_text, launched, run, write
 
 RAISING_NET = """
 import torch

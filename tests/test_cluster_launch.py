@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import assert_same_rows, grid_text, launched, run, write
+from small_sweeps import assert_same_rows, grid_text, launched, run, write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import phasediag
-from sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
+from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 STEPS = {"steps": 2500}

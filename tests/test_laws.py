@@ -13,9 +13,9 @@ import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.executors import inline
 from phasediag.executors.inline import InlineExecutor
-from phasediag.store import Store
-from phasediag.watch import Watch
-from sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
+from phasediag.executors.watch import Watch
+from phasediag.storage.store import Store
+from small_sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]", "label_noise": "[0, 0.3]"}
 TRAINED = {"learning_time": 3}

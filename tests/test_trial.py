@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasediag.grid import parse_grid
+from phasediag.grids.grid import parse_grid
 from phasediag.trial import (
     REQUIRED,
     TRAINING,

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from phasediag.data import Task
-from phasediag.grid import Grid, parse_grid
-from phasediag.recording import Recorder
+from phasediag.grids.grid import Grid, parse_grid
+from phasediag.grids.sections import Measure
 from phasediag.registry import component
-from phasediag.sections import Measure
-from phasediag.train import Program, Tile
+from phasediag.training.data import Task
+from phasediag.training.recording import Recorder
+from phasediag.training.train import Program, Tile
 from phasediag.trial import Streams, Trials
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from phasediag.folder import Folder
-from phasediag.pack import Pack
-from phasediag.rows import Job
-from phasediag.store import Store
-from phasediag.watch import LostPack, Watch
-from phasediag.worker import PackRun
+from phasediag.executors.watch import LostPack, Watch
+from phasediag.storage.folder import Folder
+from phasediag.storage.store import Store
+from phasediag.training.pack import Pack
+from phasediag.training.rows import Job
+from phasediag.training.worker import PackRun
 
 SLICE_SECONDS = 1.0
 

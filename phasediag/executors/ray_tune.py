@@ -34,12 +34,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 
 from phasediag.errors import ClusterError, PhasediagError  # noqa: E402
 from phasediag.executors.inline import training_device  # noqa: E402
-from phasediag.folder import Folder  # noqa: E402
-from phasediag.pack import Pack  # noqa: E402
-from phasediag.rows import Job  # noqa: E402
-from phasediag.store import Store  # noqa: E402
-from phasediag.watch import LostPack, Watch  # noqa: E402
-from phasediag.worker import PackRun, Progress  # noqa: E402
+from phasediag.executors.watch import LostPack, Watch  # noqa: E402
+from phasediag.storage.folder import Folder  # noqa: E402
+from phasediag.storage.store import Store  # noqa: E402
+from phasediag.training.pack import Pack  # noqa: E402
+from phasediag.training.rows import Job  # noqa: E402
+from phasediag.training.worker import PackRun, Progress  # noqa: E402
 
 SLICE_SECONDS: Final = 1.5
 """Training between two results of a Tune trial."""

@@ -1,1 +1,1 @@
-"""One source of data a file; what a task is stands in `phasediag.data`."""
+"""One source of data a file; what a task is stands in `phasediag.training.data`."""

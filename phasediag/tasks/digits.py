@@ -12,8 +12,8 @@ from pydantic import Field
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from phasediag.data import Task
 from phasediag.tasks import _parameters as shared
+from phasediag.training.data import Task
 from phasediag.trial import Parameter, Role, Value, label_noise_parameters
 
 IMAGES: Final = 1797

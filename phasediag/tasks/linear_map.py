@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from phasediag.data import GeneratedTask
 from phasediag.tasks import _parameters as shared
+from phasediag.training.data import GeneratedTask
 from phasediag.trial import (
     Constraint,
     NonNegativeFloat,

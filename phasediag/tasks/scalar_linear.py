@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasediag.data import GeneratedTask
 from phasediag.tasks import _parameters as shared
+from phasediag.training.data import GeneratedTask
 from phasediag.trial import FiniteFloat, Parameter, Role, Value, label_noise_parameters
 
 Distribution = Literal["rademacher", "gaussian"]

@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.func import functional_call
 
-from phasediag.data import GeneratedTask
-from phasediag.initial import initial_weights
 from phasediag.models.mlp import MLP, ActivationName
 from phasediag.tasks import _parameters as shared
+from phasediag.training.data import GeneratedTask
+from phasediag.training.initial import initial_weights
 from phasediag.trial import FiniteFloat, Parameter, PositiveInt, Role, Streams, Value, label_noise_parameters
 
 

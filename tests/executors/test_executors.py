@@ -9,8 +9,8 @@ import pytest
 
 import phasediag
 from phasediag.errors import ClusterError, PhasediagError
-from phasediag.folder import Folder
-from sweeps import assert_same_rows, grid_text, launched, run, trials, write
+from phasediag.storage.folder import Folder
+from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
 NET = """
@@ -33,7 +33,7 @@ class Net(torch.nn.Module):
 """
 TASK = """
 import torch
-from phasediag.data import Task as Base
+from phasediag.training.data import Task as Base
 from phasediag.trial import label_noise_parameters
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from phasediag.data import GeneratedTask, Task
+from phasediag.training.data import GeneratedTask, Task
 from phasediag.trial import Streams
 from trained_tiles import grid_of, task_of, tile_of
 

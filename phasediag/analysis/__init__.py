@@ -1,0 +1,1 @@
+"""From rows to phases, boundaries, scaling and figures (neither torch nor ray)."""

@@ -1,0 +1,217 @@
+"""Where rows of values cross a level, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+ROUNDING: Final = 1e-9
+"""Share of a row's range that is rounding."""
+_BLOCK: Final = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Cells in rows: sorted by row, then by coordinate."""
+
+    row: IntArray
+    """The row of each cell, counted from 0 without gaps, shape (cells,)."""
+    coordinate: FloatArray
+    """On the scale on which to interpolate, shape (cells,)."""
+    value: FloatArray
+    """The mean of each cell, NaN where it has none, shape (cells,)."""
+    replicates: IntArray
+    """How many values are behind each mean, shape (cells,)."""
+    linked: BoolArray
+    """Whether a cell and the next are neighbours, shape (cells - 1,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """The single values behind the means."""
+
+    cell: IntArray
+    """Shape (trials,)."""
+    replicate: IntArray
+    """Shape (trials,)."""
+    value: FloatArray
+    """NaN where a trial has none, shape (trials,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Boundary:
+    """The crossing of each row, in coordinates; every array has shape (rows,)."""
+
+    position: FloatArray
+    low: FloatArray
+    high: FloatArray
+    crossings: IntArray
+    replicates: IntArray
+
+
+def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, seed: int) -> Boundary:
+    """Find the steepest crossing of each row, with its interval.
+
+    The rules are those of `phasediag.analysis.phases.phase_diagram`.
+
+    Parameters
+    ----------
+    level
+        In units of the values.
+    resamples, seed
+        Of the bootstrap over replicates.
+    """
+    count = int(rows.row[-1]) + 1
+    left = np.flatnonzero(rows.linked)
+    steepest, crossings = _steepest(rows, left, rows.value[:, None], np.arange(len(rows.value)), level)
+    found = np.flatnonzero(steepest[:, 0] >= 0)
+    main = left[steepest[found, 0]]
+    replicates = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(replicates, rows.row, rows.replicates)
+    replicates[found] = np.minimum(rows.replicates[main], rows.replicates[main + 1])
+    position = np.full(count, np.nan)
+    position[found] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
+    low, high = np.full(count, np.nan), np.full(count, np.nan)
+    sure = replicates[found] >= FEWEST_REPLICATES
+    if sure.any():
+        found, main = found[sure], main[sure]
+        bounds = _bootstrap(rows, samples, found, main, level, resamples, seed)
+        bounds = np.minimum(bounds[0], position[found]), np.maximum(bounds[1], position[found])
+        low[found], high[found] = _at_least_the_jump(rows, found, main, *bounds)
+    return Boundary(position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates)
+
+
+def _steepest(
+    rows: Rows, left: IntArray, value: FloatArray, place: IntArray, level: float
+) -> tuple[IntArray, IntArray]:
+    """The position in `left` of each row's steepest crossing (-1: none) and the number of crossings.
+
+    `value[place[cell]]` are the means of a cell, shape (draws,); results have shape (rows, draws).
+    """
+    count = int(rows.row[-1]) + 1
+    steepest = np.full((count, value.shape[1]), -1, dtype=np.int64)
+    crossings = np.zeros_like(steepest)
+    if len(left) == 0:
+        return steepest, crossings
+    start, end = value[place[left]], value[place[left + 1]]
+    crosses = ((start >= level) != (end >= level)) & ~np.isnan(start) & ~np.isnan(end)
+    slope = np.where(crosses, np.abs(end - start), -1) / _width(rows, left)[:, None]
+    used, first = np.unique(rows.row[left], return_index=True)
+    crossings[used] = np.add.reduceat(crosses, first, axis=0, dtype=np.int64)
+    best = np.repeat(np.maximum.reduceat(slope, first, axis=0), np.diff([*first, len(left)]), axis=0)
+    index = np.where(crosses & (slope == best), np.arange(len(left))[:, None], len(left))
+    index = np.minimum.reduceat(index, first, axis=0)
+    steepest[used] = np.where(index < len(left), index, -1)
+    return steepest, crossings
+
+
+def _width(rows: Rows, left: IntArray) -> FloatArray:
+    return rows.coordinate[left + 1] - rows.coordinate[left]
+
+
+def _crossing(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray, level: float) -> FloatArray:
+    width = _width(rows, left.reshape(-1)).reshape(left.shape)
+    return rows.coordinate[left] + width * (level - start) / (end - start)
+
+
+def _at_least_the_jump(
+    rows: Rows, found: IntArray, main: IntArray, low: FloatArray, high: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    known = ~np.isnan(rows.value)
+    top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
+    np.maximum.at(top, rows.row[known], rows.value[known])
+    np.minimum.at(bottom, rows.row[known], rows.value[known])
+    jumps = np.abs(rows.value[main + 1] - rows.value[main]) > (0.5 - ROUNDING) * (top - bottom)[found]
+    low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
+    return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
+
+
+def _bootstrap(
+    rows: Rows, samples: Samples, found: IntArray, main: IntArray, level: float, resamples: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """The bounds of the rows `found`, whose crossings follow the cells `main`; shape (found,) each."""
+    draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
+    left = _may_cross(rows, samples, found, level)
+    low, high = np.empty(len(found)), np.empty(len(found))
+    last = np.searchsorted(rows.row[left], found, side="right")
+    step = max(1, _BLOCK // len(draws.weights))
+    begin = 0
+    while begin < len(found):
+        offset = 0 if begin == 0 else last[begin - 1]
+        end = max(begin + 1, int(np.searchsorted(last, offset + step)))
+        block = left[offset : last[end - 1]]
+        low[begin:end], high[begin:end] = _block(
+            rows, samples, found[begin:end], main[begin:end], block, level, draws
+        )
+        begin = end
+    return low, high
+
+
+def _may_cross(rows: Rows, samples: Samples, found: IntArray, level: float) -> IntArray:
+    """The cells that some resample's crossing may follow: all others stay on one side of the level."""
+    above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
+    known = ~np.isnan(samples.value)
+    above[samples.cell[known & (samples.value >= level)]] = True
+    below[samples.cell[known & (samples.value < level)]] = True
+    usable = ~np.isnan(rows.value)
+    possible = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
+    wanted = np.isin(rows.row[:-1], found)
+    return np.flatnonzero(rows.linked & possible & wanted & usable[:-1] & usable[1:])
+
+
+def _block(
+    rows: Rows, samples: Samples, found: IntArray, main: IntArray, left: IntArray,
+    level: float, draws: Resamples,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    cells = np.unique(np.concatenate([left, left + 1]))
+    place = np.zeros(len(rows.row), dtype=np.int64)
+    place[cells] = np.arange(len(cells))
+    value = _resampled_means(samples, cells, place, draws)
+    steepest, _ = _steepest(rows, left, value, place, level)
+    chosen = steepest[found]
+    start = left[np.maximum(chosen, 0)]
+    draw = np.arange(value.shape[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = _crossing(rows, start, value[place[start], draw], value[place[start + 1], draw], level)
+    beside = _beyond_the_end(rows, found, main, value[place[main]], level)
+    unknown = np.isnan(value[place[main]]) | np.isnan(value[place[main + 1]])
+    position = np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
+    behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
+    low, high = np.empty(len(found)), np.empty(len(found))
+    for count in np.unique(behind):
+        same = behind == count
+        low[same], high[same] = interval(position[same], int(count))
+    return low, high
+
+
+def _beyond_the_end(
+    rows: Rows, found: IntArray, main: IntArray, value: FloatArray, level: float
+) -> FloatArray:
+    """The end of the row towards which a crossing has left it, shape (found, draws)."""
+    first = rows.coordinate[np.searchsorted(rows.row, found, side="left")][:, None]
+    last = rows.coordinate[np.searchsorted(rows.row, found, side="right") - 1][:, None]
+    falls = (rows.value[main] >= level)[:, None]
+    return np.where((value >= level) == falls, last, first)
+
+
+def _resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
+    """The mean of each cell in each draw, NaN where none of its replicates was drawn."""
+    wanted = np.zeros(len(place), dtype=bool)
+    wanted[cells] = True
+    rows = np.flatnonzero(wanted[samples.cell] & ~np.isnan(samples.value))
+    count = draws.weights.shape[1]
+    index = place[samples.cell[rows]] * count + samples.replicate[rows]
+    shape, size = (len(cells), count), len(cells) * count
+    total = np.bincount(index, samples.value[rows], minlength=size).reshape(shape)
+    number = np.bincount(index, minlength=size).reshape(shape).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total @ draws.weights.T) / (number @ draws.weights.T)

@@ -1,0 +1,145 @@
+"""A facet's cells spread over a mesh, ready to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
+
+from phasediag.analysis.phases import PhaseDiagram, Scale
+from phasediag.errors import AnalysisError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_MOST_CELLS: Final = 4_000_000
+LETTER: Final = 0.036
+"""Width of a letter, as a share of a panel."""
+MARGIN: Final = 0.03
+"""Kept free around a word, as a share of a panel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Panel:
+    """One facet on the mesh of all x and y; arrays have shape (len(y), len(x))."""
+
+    x: FloatArray
+    y: FloatArray
+    value: FloatArray
+    phase: npt.NDArray[np.object_]
+    """Empty where no cell was run."""
+    unconverged: BoolArray
+    boundary: pd.DataFrame
+    collapse: pd.DataFrame | None
+
+    @property
+    def missing(self) -> BoolArray:
+        """Cells that were planned but have no value."""
+        return np.asarray((self.phase == "") | (self.phase == "missing"))
+
+
+def panel_of(diagram: PhaseDiagram, key: pd.Series[Any]) -> Panel:
+    """Spread the cells of one facet over the mesh; positions of refinements take the nearest cell."""
+    x, y = (np.unique(diagram.cells[name].to_numpy(dtype=np.float64)) for name in (diagram.x, diagram.y))
+    if len(x) * len(y) > _MOST_CELLS:
+        raise AnalysisError(
+            f"{len(x)} values of {diagram.x} times {len(y)} of {diagram.y} are too many to draw: these "
+            "points form no grid; round them to one first"
+        )
+    cells = _facet(diagram.cells, key)
+    row = np.searchsorted(y, cells[diagram.y].to_numpy(dtype=np.float64))
+    column = np.searchsorted(x, cells[diagram.x].to_numpy(dtype=np.float64))
+    present = np.full((len(y), len(x)), False)
+    present[row, column] = True
+    source = _nearest(present, row, column, diagram, x, y)
+    value, phase, unconverged = (
+        np.append(cells[name].to_numpy(dtype=kind), filler)[source]
+        for name, kind, filler in (
+            ("mean", object, np.nan), ("phase", object, ""), ("unconverged_share", object, 0.0)
+        )
+    )  # fmt: skip
+    return Panel(
+        x=x, y=y, value=value.astype(np.float64), phase=phase,
+        unconverged=unconverged.astype(np.float64) > 0.5,
+        boundary=_facet(diagram.boundary, key),
+        collapse=None if diagram.collapse is None else _facet(diagram.collapse, key),
+    )  # fmt: skip
+
+
+def _facet(frame: pd.DataFrame, key: pd.Series[Any]) -> pd.DataFrame:
+    for name, value in key.items():
+        same = frame[name].isna() if pd.isna(value) else frame[name] == value
+        frame = frame[same]
+    return frame
+
+
+def _nearest(
+    present: BoolArray, row: IntArray, column: IntArray, diagram: PhaseDiagram,
+    x: FloatArray, y: FloatArray,
+) -> IntArray:  # fmt: skip
+    """Which cell each position of the mesh shows; one past the last where it is missing."""
+    source = np.full(present.shape, len(row))
+    source[row, column] = np.arange(len(row))
+    rows, columns = present.max(axis=1), present.max(axis=0)
+    planned_columns = 2 * present.sum(axis=0) >= rows.sum()
+    planned_rows = 2 * present[:, planned_columns].sum(axis=1) >= planned_columns.sum()
+    fill = ~present & ~(planned_rows[:, None] & planned_columns) & rows[:, None] & columns
+    if fill.any():
+        u, v = _unit(diagram.x_scale.forward(x)), _unit(diagram.y_scale.forward(y))
+        tree = cKDTree(np.column_stack([u[column], v[row]]))
+        wanted = np.nonzero(fill)
+        source[wanted] = tree.query(np.column_stack([u[wanted[1]], v[wanted[0]]]))[1]
+    return source
+
+
+def _unit(coordinates: FloatArray) -> FloatArray:
+    shifted: FloatArray = coordinates - coordinates.min()
+    return shifted / float(shifted.max())
+
+
+def edges(centres: FloatArray, scale: Scale) -> FloatArray:
+    """Cell edges half way between the centres, on the axis' own scale."""
+    u = scale.forward(centres)
+    inner = (u[1:] + u[:-1]) / 2
+    return scale.inverse(np.concatenate([[2 * u[0] - inner[0]], inner, [2 * u[-1] - inner[-1]]]))
+
+
+def alone(known: BoolArray) -> BoolArray:
+    """Known values without a known neighbour, which no line or band would show."""
+    padded = np.pad(known, 1)
+    return known & ~padded[:-2] & ~padded[2:]
+
+
+def roomiest(cells: BoolArray, letters: int) -> tuple[int, int, int] | None:
+    """Where in a panel a word fits best: far from other cells, across or else upright.
+
+    Parameters
+    ----------
+    cells
+        The cells that the word may cover, shape (rows, columns) of the panel.
+    letters
+        Length of the word.
+
+    Returns
+    -------
+    Row, column and rotation in degrees (0 or 90); None where it does not fit.
+    """
+    inside = np.pad(cells, 1)
+    height, width = cells.shape
+    for rotation, count, room, (tall, wide) in (
+        (0, width, (1e3, 1 / width), (1.0, 0.25)),
+        (90, height, (1 / height, 1e3), (0.25, 1.0)),
+    ):
+        depth = distance_transform_edt(inside, sampling=(tall / height, wide / width))[1:-1, 1:-1]
+        along = distance_transform_edt(inside, sampling=room)[1:-1, 1:-1]
+        depth[2 * along - 1 / count < LETTER * letters + MARGIN] = 0
+        if depth.max() > 0:
+            row, column = np.unravel_index(np.argmax(depth), depth.shape)
+            return int(row), int(column), rotation
+    return None

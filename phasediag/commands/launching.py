@@ -1,0 +1,127 @@
+"""plan, launch, status, rerun, compact: from a grid to rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
+
+
+@click.command()
+@click.argument("grid", type=click.Path())
+@STORAGE
+@COMPILE
+@RETRY
+@JSON
+def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json: bool) -> None:
+    """Validate GRID and tell what a launch would do. Trains nothing."""
+    from phasediag.commands.progress import duration, size
+    from phasediag.sweeps import sweep
+
+    found = sweep.plan(grid, storage, compile_mode=compile_mode, retry_failed=retry_failed)
+    survey = found.survey
+    values = {
+        "trials": len(survey.trials), "points": found.points, "packs": len(found.packs), "done": survey.done,
+        "missing": len(survey.missing), "failed": survey.failed, "bytes": found.bytes,
+        "seconds": found.seconds, "store_bytes": found.store_bytes,
+    }  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(values))
+    else:
+        compiled = sum(pack.compiled for pack in found.packs)
+        shown = {
+            **{name: f"{values[name]:,}" for name in ("trials", "points", "done", "missing", "failed")},
+            "packs": f"{len(found.packs):,} ({compiled:,} compiled)",
+            "memory of a tile": size(found.bytes),
+            "training": f"{duration(found.seconds)} on {found.workers} workers of this machine",
+            "store": size(found.store_bytes),
+        }
+        print_table(f"{survey.grid.name}: {grid}", shown)
+    if found.unrelaxed:
+        say(
+            f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
+            "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
+            "of training time, not of phases; raise steps, or set learning_time"
+        )
+
+
+@click.command()
+@click.argument("grid", type=click.Path())
+@STORAGE
+@click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
+@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
+@click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
+@RETRY
+@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of this grid.")
+@click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
+@COMPILE
+def launch(
+    grid: str, storage: str, address: str | None, executor: Any, max_failures: int | None, retry_failed: bool,
+    remeasure: bool, time_limit: str | None, compile_mode: Any,
+) -> None:  # fmt: skip
+    """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once."""
+    from phasediag.commands.progress import ProgressLine, described_outcome
+    from phasediag.sweeps import sweep
+
+    limit = None if time_limit is None else seconds(time_limit)
+    with ProgressLine(Console(stderr=True)) as line:
+        outcome = sweep.launch(
+            grid, storage, executor=executor, address=address, max_failures=max_failures,
+            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
+            observer=line,
+        )  # fmt: skip
+    say(described_outcome(outcome))
+    click.echo(outcome.sweep)
+    sys.exit(outcome.exit_code)
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@JSON
+def status(sweep_path: str, as_json: bool) -> None:
+    """Tell how far SWEEP is: done, failed, diverged, missing."""
+    from phasediag.commands.progress import duration
+    from phasediag.sweeps import sweep
+
+    found = sweep.status(sweep_path)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    counts = ("total", "done", "ok", "diverged", "failed", "missing")
+    shown = {name: f"{getattr(found, name):,}" for name in counts}
+    if found.rate is not None:
+        shown["rate"] = f"{found.rate:.1f} trials/s"
+    if found.eta_s is not None:
+        shown["left"] = duration(found.eta_s)
+    print_table(sweep_path, shown)
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@click.argument("trial_id")
+@click.option("--save", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
+              help="Folder for weights, history and row.")  # fmt: skip
+def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
+    """Train one trial of SWEEP again from its row: weights and full history."""
+    from phasediag.sweeps.rerun import rerun as train_again
+
+    found = train_again(sweep_path, trial_id, folder)
+    say(f"train_loss {found.train_loss}, recorded {found.recorded_train_loss}")
+    click.echo(str(found.folder))
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+def compact(sweep_path: str) -> None:
+    """Merge the fragments of SWEEP into few large files."""
+    from phasediag.storage.store import Store
+
+    say(str(Store.at(sweep_path).compact()))
+    click.echo(sweep_path)

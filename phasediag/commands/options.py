@@ -1,0 +1,83 @@
+"""Options that commands share, and how they speak: results to stdout, messages to stderr."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from phasediag.errors import PhasediagError
+from phasediag.trial import formatted, nearest
+
+STORAGE = click.option(
+    "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
+)
+COMPILE = click.option(
+    "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+    help="torch.compile: auto where it pays.",
+)  # fmt: skip
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
+
+
+def say(text: str) -> None:
+    """A message to the user, on stderr."""
+    click.echo(text, err=True)
+
+
+def print_table(title: str, rows: dict[str, str]) -> None:
+    """Names and values on stdout."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
+    """The trials with the values that `--where NAME=VALUE` asks for."""
+    for condition in where:
+        name, equals, text = condition.partition("=")
+        if not equals or name not in trials.columns:
+            hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
+            raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
+        column = trials[name]
+        texts = column.map(lambda value: "null" if value is None or value is pd.NA else formatted(value))
+        wanted = texts == _same_form(column, text)
+        if not wanted.any():
+            values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
+            raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
+        trials = trials[wanted]
+    return trials
+
+
+def _same_form(column: pd.Series[Any], text: str) -> str:
+    """A value of the command line as it stands in an identity: a float of a column of floats."""
+    if not pd.api.types.is_float_dtype(column):
+        return text
+    try:
+        return formatted(float(text))
+    except ValueError:
+        return text
+
+
+_TIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def seconds(text: str) -> float:
+    """The seconds of `3h50m`, `45m` or `90s`.
+
+    Raises
+    ------
+    PhasediagError
+        Where the text is no time.
+    """
+    found = _TIME.fullmatch(text.strip())
+    if not text.strip() or found is None:
+        raise PhasediagError(f"--time-limit: '{text}' is no time; write 3h50m, 45m or 90s")
+    parts = [int(part or 0) for part in found.groups()]
+    return float(sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=True)))

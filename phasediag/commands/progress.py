@@ -1,0 +1,113 @@
+"""The progress line of a launch: updating on a terminal, a plain line every so often elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from phasediag.executors.watch import Watch
+from phasediag.sweeps.sweep import Outcome
+
+PLAIN_EVERY_S: Final = 10.0
+
+
+class ProgressLine:
+    """Shows a watch on a console; to be given to `launch` as its observer.
+
+    Elsewhere than on a terminal a thread prints a plain line every `PLAIN_EVERY_S`, whether or not
+    anything was reported meanwhile: a compilation is no silence.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._watch: Watch | None = None
+        self._reason = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=console, transient=False)
+            self._task = self._bar.add_task("starting workers", total=None)
+
+    def __enter__(self) -> ProgressLine:
+        if self._bar:
+            self._bar.start()
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        if self._bar:
+            self._bar.stop()
+        else:
+            self._thread.join()
+
+    def __call__(self, watch: Watch) -> None:
+        """Show how far the launch is."""
+        if self._bar:
+            text = described(watch)
+            self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
+        elif self._watch is None or watch.reason != self._reason:
+            self._print(watch)
+        self._watch, self._reason = watch, watch.reason
+
+    def _print_until_stopped(self) -> None:
+        while not self._stop.wait(PLAIN_EVERY_S):
+            if self._watch is not None:
+                self._print(self._watch)
+
+    def _print(self, watch: Watch) -> None:
+        self.console.print(described(watch), highlight=False, markup=False, soft_wrap=True)
+
+
+def described(watch: Watch) -> str:
+    """`1200/4096 trials, 96.1 trials/s, 0 failed, 30 s left`."""
+    done = f"{watch.trials_done:.0f}/{watch.total} trials"
+    parts = [done, f"{watch.rate:.1f} trials/s", f"{watch.failed} failed"]
+    if watch.diverged:
+        parts.append(f"{watch.diverged} diverged")
+    if watch.reason:
+        parts.append(f"draining: {watch.reason}")
+    elif watch.eta_s is not None:
+        parts.append(f"{duration(watch.eta_s)} left")
+    if watch.first_error:
+        parts.append(f"first error: {watch.first_error.splitlines()[0][:120]}")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `45 s`, `12 min` or `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes as `12.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def described_outcome(outcome: Outcome) -> str:
+    """One line on how a launch ended."""
+    found = outcome.status
+    parts = [
+        f"{found.done:,} of {found.total:,} trials done ({found.diverged:,} diverged), "
+        f"{found.failed:,} failed, {found.missing:,} missing; "
+        f"{outcome.trained:,} trained in {duration(outcome.seconds)}"
+    ]
+    if outcome.drained:
+        parts.append(f"drained: {outcome.drained}; launch the same grid again to go on")
+    if found.failed:
+        error = outcome.first_error.splitlines()[0] if outcome.first_error else "see the column error"
+        parts.append(f"first error: {error}; --retry-failed trains them again")
+    return "\n".join(parts)

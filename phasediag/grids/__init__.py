@@ -1,0 +1,1 @@
+"""From grid.yaml to the columns of its trials."""

@@ -1,0 +1,177 @@
+"""An axis as written (list, values, linspace, logspace, arange) to the values it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from phasediag.grids.catalogue import validated
+from phasediag.grids.reading import Node, Report
+from phasediag.trial import Parameter, Value, formatted, rounded
+
+FORMS: Final = (
+    "a list, {values: [..]}, {linspace: [a, b], num: n}, {logspace: [a, b], num: n} or {arange: [a, b, step]}"
+)
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "values": ("values",),
+    "linspace": ("linspace", "num"),
+    "logspace": ("logspace", "num"),
+    "arange": ("arange",),
+}
+_TINY: Final = 1e-9
+_LARGEST: Final = 1e300
+
+
+def axis_values(
+    node: Node, key: str, declarations: Sequence[Parameter], report: Report, limit: int
+) -> tuple[Value, ...] | None:
+    """The values of an axis, in their parameter's type and rounded to 12 digits.
+
+    Parameters
+    ----------
+    node
+        The axis as written, without `hold`.
+    declarations
+        Every declaration of the parameter; each must admit every value.
+    limit
+        The largest number of values.
+
+    Returns
+    -------
+    The values; None where there are faults, which stand in `report`.
+    """
+    items = _items(node, key, report, limit)
+    if items is None:
+        return None
+    if not items:
+        report.add(node.line, key, "has no values", f"an axis is {FORMS}, with at least one value")
+        return None
+    flat = [item for _, item in items if not isinstance(item, list)]
+    if flat and all(declaration.kind is tuple for declaration in declarations):
+        remedy = "its values are lists of numbers: write {values: [[..], [..]]}"
+        report.add(node.line, key, f"{flat[0]} is not a list", remedy)
+        return None
+    values: list[Value] = []
+    before = len(report.faults)
+    for line, item in items:
+        value = read_value(item, line, key, declarations, report)
+        values.append(value)
+    if len(report.faults) > before:
+        return None
+    _note_duplicates(values, [line for line, _ in items], key, report)
+    return None if len(report.faults) > before else tuple(values)
+
+
+def read_value(item: object, line: int, key: str, declarations: Sequence[Parameter], report: Report) -> Value:
+    """One value in its parameter's type; None and a fault where it is not allowed."""
+    try:
+        return validated(item, declarations)
+    except ValueError as error:
+        shown = repr(item) if isinstance(item, str) else str(item)
+        allowed = " and ".join(dict.fromkeys(d.allowed for d in declarations))
+        report.add(line, key, f"{shown[:80]} is not allowed ({error})", f"allowed: {allowed}")
+        return None
+
+
+def _note_duplicates(values: Sequence[Value], lines: Sequence[int], key: str, report: Report) -> None:
+    seen: set[str] = set()
+    for value, line in zip(values, lines, strict=True):
+        text = formatted(value)
+        if text in seen:
+            report.add(line, key, f"{text} stands twice (rounded to 12 digits)", "remove one of the two")
+        seen.add(text)
+
+
+def _items(node: Node, key: str, report: Report, limit: int) -> list[tuple[int, object]] | None:
+    """The values as written or computed, each with its line."""
+    if isinstance(node.content, tuple):
+        return [(item.line, item.plain) for item in node.content]
+    if not isinstance(node.content, dict):
+        report.add(node.line, key, f"{node.shown} is not an axis", f"write {FORMS}, or move it to fixed")
+        return None
+    forms = [form for form in _KEYS if form in node.content]
+    if len(forms) != 1:
+        report.add(node.line, key, f"{node.shown} is not an axis", f"an axis is {FORMS}")
+        return None
+    (form,) = forms
+    for name, child in node.content.items():
+        if name not in _KEYS[form]:
+            report.unknown(child.line, f"{key}.{name}", name, list(_KEYS[form]))
+            return None
+    inner = node.content[form]
+    if form == "values":
+        if isinstance(inner.content, tuple):
+            return [(item.line, item.plain) for item in inner.content]
+        report.add(inner.line, f"{key}.values", f"{inner.shown} is not a list", "write values: [a, b, ...]")
+        return None
+    try:
+        points = _COMPUTE[form](node, limit)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        report.add(inner.line, f"{key}.{form}", problem, remedy)
+        return None
+    return [(inner.line, rounded(float(point))) for point in points]
+
+
+def _linspace(node: Node, limit: int) -> Sequence[float]:
+    (a, b), num = _numbers(node, "linspace", 2), _num(node, limit)
+    _check_span(a, b, num)
+    return [float(value) for value in np.linspace(a, b, num)]
+
+
+def _logspace(node: Node, limit: int) -> Sequence[float]:
+    (a, b), num = _numbers(node, "logspace", 2), _num(node, limit)
+    if a <= 0 or b <= 0:
+        raise ValueError(f"the end points {a:g} and {b:g} are not both positive; give values, not exponents")
+    _check_span(a, b, num)
+    return [float(value) for value in np.geomspace(a, b, num)]
+
+
+def _arange(node: Node, limit: int) -> Sequence[float]:
+    a, b, step = _numbers(node, "arange", 3)
+    if step == 0 or (b - a) / step <= 0:
+        raise ValueError(f"leads from {a:g} to {b:g} by {step:g}, through no value; the step points to b")
+    steps = (b - a) / step
+    if steps > limit:
+        raise ValueError(f"has about {steps:.3g} values, more than max_trials {limit}; take a larger step")
+    whole = round(steps)
+    count = whole if abs(steps - whole) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
+    return [a + step * index for index in range(count)]
+
+
+_COMPUTE: Final[dict[str, Callable[[Node, int], Sequence[float]]]] = {
+    "linspace": _linspace, "logspace": _logspace, "arange": _arange,
+}  # fmt: skip
+
+
+def _numbers(node: Node, form: str, count: int) -> list[float]:
+    assert isinstance(node.content, dict)
+    values = node.content[form].plain
+    right = isinstance(values, list) and len(values) == count
+    if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        pattern = "[a, b, step]" if count == 3 else "[a, b]"
+        raise ValueError(f"{node.content[form].shown} is not {count} numbers; write {form}: {pattern}")
+    if not all(abs(v) <= _LARGEST for v in values):
+        raise ValueError(f"{node.content[form].shown} is too large or not finite; stay below {_LARGEST:g}")
+    return [float(v) for v in values]
+
+
+def _num(node: Node, limit: int) -> int:
+    assert isinstance(node.content, dict)
+    if "num" not in node.content:
+        raise ValueError("has no num; add num: the number of values")
+    num = node.content["num"].plain
+    if not isinstance(num, int) or isinstance(num, bool) or num < 1:
+        raise ValueError(f"num {num} is not allowed; num is a whole number >= 1")
+    if num > limit:
+        raise ValueError(f"num {num} is more than max_trials {limit}; take fewer values or raise max_trials")
+    return num
+
+
+def _check_span(a: float, b: float, num: int) -> None:
+    if num == 1 and a != b:
+        raise ValueError(f"one value cannot reach from {a:g} to {b:g}; raise num or write [{a:g}]")
+    if num > 1 and a == b:
+        raise ValueError(f"{num} values between {a:g} and {b:g} are the same; widen the span or set num: 1")

@@ -1,0 +1,225 @@
+"""From the values that a grid gives to the resolved columns of its points.
+
+A block is a design whose points give values to the same parameters; a part is the points of a
+block that share a task and a model. Within a part every rule is the same for all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from phasediag.grids.catalogue import Catalogue
+from phasediag.grids.columns import combinations, derived
+from phasediag.grids.expression import Expression
+from phasediag.grids.reading import Report
+from phasediag.grids.rules import (
+    DATA_SIZE,
+    FULL_BATCH,
+    MOMENTUM,
+    QUENCHED,
+    Hold,
+    Rule,
+    contradictions,
+    derivations,
+)
+from phasediag.registry import Component
+from phasediag.trial import REQUIRED, Column, Constraint, IntArray, Parameter, Value, formatted, rounded
+
+NOT_APPLICABLE: Final = Column(pool=(None,))
+_DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
+"""None where a rule gives no value; what depends on them is then not judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Block:
+    """Points that give values to the same parameters."""
+
+    given: Mapping[str, Column]
+    """The columns that the grid gives, those of `fixed` included."""
+    varied: frozenset[str]
+    """Those of them that stand in axes or points."""
+    position: IntArray
+    """Of each point among all points of the grid, shape (points,)."""
+    places: Mapping[str, tuple[str, int]]
+    """Path and line of each key."""
+    lines: IntArray | None = None
+    """Lines of the points, where they are listed one by one, shape (points,)."""
+
+    def place(self, names: Iterable[str], row: int) -> tuple[str, int] | None:
+        """Path and line of the first of these parameters that the file names."""
+        for name in names:
+            if name in self.places:
+                path, line = self.places[name]
+                listed = self.lines is not None and name in self.varied
+                return path, int(self.lines[row]) if self.lines is not None and listed else line
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """Resolved points of one task and one model."""
+
+    task: Component
+    model: Component
+    parameters: Mapping[str, Parameter]
+    """Those that apply, in the order of the columns."""
+    columns: Mapping[str, Column]
+    position: IntArray
+    """Of each point among all points of the grid, shape (points,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expander:
+    """Resolves blocks and notes the faults of the combinations that occur."""
+
+    catalogue: Catalogue
+    hold: Hold
+    exclude: Sequence[Expression]
+    report: Report
+    fallback: tuple[str, int]
+    """Path and line of a fault about keys that the file leaves out."""
+
+    def expand(self, blocks: Sequence[Block]) -> list[Part]:
+        """The points that no exclusion removes; faults stand in `report`."""
+        parts = [part for block in blocks for part in self._block(block)]
+        if not parts and not self.report.faults:
+            remedy = "relax a condition of exclude"
+            self.report.add(self.fallback[1], "exclude", "every point is excluded", remedy)
+        return parts
+
+    def _block(self, block: Block) -> list[Part]:
+        before = len(self.report.faults)
+        for key, problem, remedy in contradictions(frozenset(block.given), self.hold):
+            self._note(block, [key], 0, problem, remedy)
+        if len(self.report.faults) > before:
+            return []
+        count = len(block.position)
+        pair = [block.given.get(kind, _default(self.catalogue, kind)) for kind in ("task", "model")]
+        first, index = combinations(pair, count)
+        parts = []
+        for number, row in enumerate(first):
+            rows = np.flatnonzero(index == number).astype(np.int64)
+            part = self._part(block, rows, str(pair[0][int(row)]), str(pair[1][int(row)]))
+            if part is not None:
+                parts.append(part)
+        return parts
+
+    def _part(self, block: Block, rows: IntArray, task_name: str, model_name: str) -> Part | None:
+        task, model = self.catalogue.tasks[task_name], self.catalogue.models[model_name]
+        parameters = self.catalogue.applicable(task_name, model_name)
+        every = len(rows) == len(block.position)
+        columns: dict[str, Column] = {}
+        lacking = []
+        for name, parameter in parameters.items():
+            if name in block.given:
+                columns[name] = block.given[name] if every else block.given[name].take(rows)
+            elif parameter.default is REQUIRED:
+                lacking.append(name)
+                columns[name] = NOT_APPLICABLE
+            else:
+                columns[name] = Column(pool=(_plain(parameter.default),))
+        columns[DATA_SIZE] = _data_size(task, columns)
+        rules = [r for r in derivations(frozenset(block.given), self.hold) if r.target in columns]
+        for rule in rules:
+            inputs = [columns[name] for name in rule.inputs]
+            columns[rule.target] = derived(rule.attempt, inputs, len(rows))
+        kept = self._kept(columns, len(rows))
+        if not kept.any():
+            return None
+        if not kept.all():
+            rows = rows[kept]
+            survivors = np.flatnonzero(kept).astype(np.int64)
+            columns = {name: column.take(survivors) for name, column in columns.items()}
+        self._check_names(block, parameters, lacking, rows, task, model)
+        if not lacking:
+            self._check_combinations(block, columns, rules, rows, task, model)
+        del columns[DATA_SIZE]
+        return Part(
+            task=task, model=model, parameters=parameters, columns=columns, position=block.position[rows]
+        )
+
+    def _kept(self, columns: Mapping[str, Column], count: int) -> npt.NDArray[np.bool_]:
+        kept = np.ones(count, dtype=bool)
+        for expression in self.exclude:
+            read = {name: columns.get(name, NOT_APPLICABLE) for name in expression.names}
+            kept &= ~expression.holds(read, count)
+        return kept
+
+    def _check_names(
+        self, block: Block, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
+        task: Component, model: Component,
+    ) -> None:  # fmt: skip
+        row = int(rows[0])
+        for name in sorted(block.varied - parameters.keys()):
+            problem = f"task '{task.name}' with model '{model.name}' has no parameter '{name}'"
+            remedy = "an axis applies to every task and model: exclude the pair, or make two grids"
+            self._note(block, [name], row, problem, remedy)
+        for name in lacking:
+            problem = f"'{name}' has no value, and no default"
+            remedy = f"give {name} under fixed or axes; allowed: {parameters[name].allowed}"
+            self._note(block, ["model" if name in model.parameters else "task"], row, problem, remedy)
+
+    def _check_combinations(
+        self, block: Block, columns: Mapping[str, Column], rules: Sequence[Rule], rows: IntArray,
+        task: Component, model: Component,
+    ) -> None:  # fmt: skip
+        own = [MOMENTUM, QUENCHED]
+        if not getattr(task.cls, "population", False):
+            own.append(FULL_BATCH)
+        constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]
+        for constraint in constraints:
+            if columns.keys() >= set(constraint.parameters):
+                self._check(constraint, block, columns, rows)
+
+    def _check(
+        self, constraint: Constraint, block: Block, columns: Mapping[str, Column], rows: IntArray
+    ) -> None:
+        read = [columns[name] for name in constraint.parameters]
+        first, _ = combinations(read, len(rows))
+        told: list[tuple[int, str]] = []
+        for row in first.tolist():
+            values = [column[row] for column in read]
+            pairs = zip(constraint.parameters, values, strict=True)
+            if any(value is None and name in _DERIVED for name, value in pairs):
+                continue
+            text = constraint.fault(*values)
+            if text is not None:
+                told.append((row, text))
+        if told:
+            row, text = told[0]
+            problem, _, remedy = text.partition("; ")
+            shown = ", ".join(
+                f"{name}: {formatted(column[row])}"
+                for name, column in zip(constraint.parameters, read, strict=True)
+                if name in block.varied
+            )
+            more = f" (so are {len(told) - 1} other combinations)" if len(told) > 1 else ""
+            example = f" [at {shown}]" if shown else ""
+            remedy = remedy or "change one of them"
+            names = [name for name in constraint.parameters if name != DATA_SIZE]
+            names += ["samples"] if DATA_SIZE in constraint.parameters else []
+            self._note(block, names, int(rows[row]), problem + example + more, f"{remedy}, or exclude it")
+
+    def _note(self, block: Block, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
+        path, line = block.place(names, row) or self.fallback
+        self.report.add(line, path, problem, remedy)
+
+
+def _default(catalogue: Catalogue, kind: str) -> Column:
+    return Column(pool=(_plain(catalogue.parameters[kind].default),))
+
+
+def _plain(default: object) -> Value:
+    value = tuple(default) if isinstance(default, list) else default
+    return rounded(value)  # type: ignore[arg-type]
+
+
+def _data_size(task: Component, columns: Mapping[str, Column]) -> Column:
+    if getattr(task.cls, "always_fresh", False):
+        return Column(pool=(0,))
+    return columns.get("samples", NOT_APPLICABLE)

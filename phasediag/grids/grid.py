@@ -1,0 +1,143 @@
+"""grid.yaml to Grid to Trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from phasediag.grids.columns import repeated, stacked
+from phasediag.grids.draft import Draft
+from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.reading import Report, parse_mapping, read_text
+from phasediag.grids.rules import Hold
+from phasediag.grids.sections import Measure, ObservableRequest, Resources
+from phasediag.registry import Component
+from phasediag.trial import Identity, IntArray, Parameter, TextArray, Trials, Value
+
+__all__ = ["Grid", "Measure", "ObservableRequest", "Resources", "parse_grid", "read_grid"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """A validated grid: every combination that it holds can be trained."""
+
+    name: str
+    """Folder of the sweep."""
+    path: Path
+    text: str
+    """The YAML text."""
+    fixed: Mapping[str, Value]
+    axes: Mapping[str, tuple[Value, ...]]
+    """The values of each axis, in the order of the file."""
+    zips: tuple[tuple[str, ...], ...]
+    """Axes that move together."""
+    replicates: int
+    seed: int
+    hold: Hold
+    """What stays as given where lr_over_batch is given."""
+    measure: Measure
+    resources: Resources
+    parameters: Mapping[str, Parameter]
+    """All that apply to any trial, in the order of the columns."""
+    tasks: Mapping[str, Component]
+    """By the value of the parameter `task`."""
+    models: Mapping[str, Component]
+    """By the value of the parameter `model`."""
+    parts: tuple[Part, ...] = field(repr=False)
+    """The resolved points."""
+
+    @property
+    def trial_count(self) -> int:
+        """Points times replicates, before trials that would be the same are dropped."""
+        return self.replicates * sum(len(part.position) for part in self.parts)
+
+    def trials(self) -> Trials:
+        """Every trial once: points in the order of the file, the replicate running fastest.
+
+        Points that would train the same (a listed point that the axes hold too, two learning
+        times that round to the same steps) are trained once.
+        """
+        pieces = [self._piece(part) for part in self.parts]
+        counts = [len(piece.replicate) for piece in pieces]
+        trials = Trials(
+            columns={
+                name: stacked([piece.columns.get(name, NOT_APPLICABLE) for piece in pieces], counts)
+                for name in self.parameters
+            },
+            replicate=np.concatenate([piece.replicate for piece in pieces]),
+            grid_seed=np.full(sum(counts), self.seed, dtype=np.int64),
+            trial_id=np.concatenate([piece.trial_id for piece in pieces]),
+            point_id=np.concatenate([piece.point_id for piece in pieces]),
+        )
+        order = self._order(trials.trial_id)
+        return trials if order is None else trials.take(order)
+
+    def _piece(self, part: Part) -> Trials:
+        count = len(part.position)
+        columns = {name: repeated(column, self.replicates) for name, column in part.columns.items()}
+        replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)
+        seed = np.full(len(replicate), self.seed, dtype=np.int64)
+        sources = {c.name: c.source for c in (part.task, part.model) if c.source}
+        identity = Identity(parameters=part.parameters, sources=sources)
+        trial_id, point_id = identity.ids(columns, replicate, seed)
+        return Trials(
+            columns=columns, replicate=replicate, grid_seed=seed, trial_id=trial_id, point_id=point_id
+        )
+
+    def _order(self, trial_id: TextArray) -> IntArray | None:
+        """Rows to keep, in the order of the file; None: all, as they are."""
+        rows: IntArray | None = None
+        if len(self.parts) > 1:
+            position = np.concatenate([part.position for part in self.parts])
+            rows = np.argsort(np.repeat(position, self.replicates), kind="stable").astype(np.int64)
+        if len(set(trial_id)) == len(trial_id):
+            return rows
+        seen: dict[str, int] = {}
+        for row in range(len(trial_id)) if rows is None else rows.tolist():
+            seen.setdefault(trial_id[row], row)
+        return np.array(list(seen.values()), dtype=np.int64)
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Read and validate a grid file.
+
+    Raises
+    ------
+    GridError
+        With all faults at once, each with file and line.
+    """
+    path = Path(path)
+    return parse_grid(read_text(path), path)
+
+
+def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
+    """Validate the text of a grid.
+
+    Parameters
+    ----------
+    text
+        YAML 1.2.
+    path
+        Named in messages.
+    folder
+        Where user files and Parquet points are looked up; by default the folder of `path`.
+
+    Raises
+    ------
+    GridError
+        With all faults at once, each with file and line.
+    """
+    report = Report(str(path))
+    root = parse_mapping(text, report)
+    draft = Draft(root, folder if folder is not None else path.parent, report)
+    parts = draft.expand()
+    report.close()
+    return Grid(
+        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, zips=draft.zips,
+        replicates=draft.replicates, seed=draft.seed, hold=draft.hold, measure=draft.measure,
+        resources=draft.resources, parameters=draft.catalogue.parameters, tasks=draft.catalogue.tasks,
+        models=draft.catalogue.models, parts=tuple(parts),
+    )  # fmt: skip

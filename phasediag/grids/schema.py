@@ -1,0 +1,223 @@
+"""The reference of parameters and the JSON schema of a grid, from the declarations themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic.json_schema import models_json_schema
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.catalogue import KINDS, LARGEST_INT, all_declarations
+from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
+from phasediag.grids.rules import Hold
+from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.registry import Kind, built_in, component
+from phasediag.trial import (
+    REQUIRED,
+    TRAINING,
+    Parameter,
+    Required,
+    Role,
+    formatted,
+    json_schema,
+    nearest,
+)
+
+Schema = dict[str, Any]
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_USER_COMPONENT: Final = {"type": "string", "pattern": r".+\.py:[A-Za-z_][A-Za-z0-9_]*$"}
+_NULL: Final = {"type": "null"}
+_HERE: Final = Path()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRow:
+    """One line of the reference of parameters."""
+
+    name: str
+    belongs: str
+    """`training`, `task X` or `model X`."""
+    type: str
+    """What may be given, in words."""
+    unit: str
+    default: str
+    role: Role
+    meaning: str
+
+
+def parameter_table(name: str | None = None) -> list[ParameterRow]:
+    """The reference of parameters.
+
+    Parameters
+    ----------
+    name
+        A parameter, a task or a model; None for everything.
+
+    Raises
+    ------
+    PhasediagError
+        Where nothing has this name.
+    """
+    rows = [_row(parameter, "training") for parameter in TRAINING]
+    for kind in KINDS:
+        for part in built_in(kind):
+            declared = component(kind, part, _HERE).parameters.values()
+            rows += [_row(parameter, f"{kind} {part}") for parameter in declared]
+    if name is None:
+        return rows
+    found = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
+    if not found:
+        parts = [part for kind in KINDS for part in built_in(kind)]
+        hint = nearest(name, [*(row.name for row in rows), *parts]) or "`phasediag parameters` lists all"
+        raise PhasediagError(f"there is no parameter, task or model '{name}'; {hint}")
+    return found
+
+
+def _row(parameter: Parameter, belongs: str) -> ParameterRow:
+    return ParameterRow(
+        name=parameter.name, belongs=belongs, type=parameter.allowed, unit=parameter.unit,
+        default=_default(parameter), role=parameter.role, meaning=parameter.meaning,
+    )  # fmt: skip
+
+
+def _default(parameter: Parameter) -> str:
+    if isinstance(parameter.default, Required):
+        return "required"
+    follows = parameter.default is None and parameter.role is Role.DERIVED
+    return "follows from others" if follows else formatted(parameter.default)
+
+
+def grid_schema() -> Schema:
+    """The JSON schema (draft 2020-12) of grid.yaml.
+
+    It knows the keys and the types of built-in tasks and models. Where a grid names a user's file
+    it admits further parameters. What depends on combinations of values is left to `read_grid`.
+    """
+    sections, definitions = models_json_schema(
+        [(MeasureSection, "validation"), (Resources, "validation")], ref_template="#/$defs/{model}"
+    )
+    named: dict[str, tuple[Parameter, ...]] = {p.name: (p,) for p in TRAINING}
+    for name, declared in all_declarations(_HERE).items():
+        named.setdefault(name, declared)
+    values = {name: _value(name, declared) for name, declared in named.items()}
+    axes = {name: _axis(name, declared, values[name]) for name, declared in named.items()}
+    return {
+        "$schema": DIALECT,
+        "title": "phasediag grid",
+        "type": "object",
+        "required": ["name"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string", "pattern": NAME_PATTERN, "description": "Folder of the sweep."},
+            **{
+                key: {**schema, "anyOf": [*schema["anyOf"], _NULL]}
+                for key, schema in _optional(values, axes).items()
+            },
+            "measure": {"anyOf": [sections[MeasureSection, "validation"], _NULL]},
+            "resources": {"anyOf": [sections[Resources, "validation"], _NULL]},
+        },
+        "if": {"not": {"anyOf": _names_user_files()}},
+        "then": _closed(sorted(named)),
+        "$defs": definitions["$defs"],
+    }
+
+
+def _optional(values: dict[str, Schema], axes: dict[str, Schema]) -> dict[str, Schema]:
+    """The optional keys of the top level, each as alternatives."""
+    names = {"type": "array", "minItems": 2, "items": {"type": "string"}}
+    ratio = values["lr_over_batch"]
+    fixed = {**values, "lr_over_batch": {"anyOf": [ratio, _held({"value": ratio})]}}
+    point = {"type": "object", "minProperties": 1, "properties": values}
+    return {
+        "fixed": {"anyOf": [{"type": "object", "properties": fixed}],
+                  "description": "Parameters with one value."},
+        "axes": {"anyOf": [{"type": "object", "properties": axes}],
+                 "description": "Parameters with several values; all combinations are trained."},
+        "zip": {"anyOf": [{"type": "array", "items": names}], "description": "Axes that move together."},
+        "exclude": {"anyOf": [{"type": "array", "items": {"type": "string"}}],
+                    "description": "Conditions over parameters; points for which one holds are left out."},
+        "points": {"anyOf": [{"type": "array", "minItems": 1, "items": point}, {"type": "string"}],
+                   "description": "Explicit points, or a Parquet file of them."},
+        "replicates": {"anyOf": [{"type": "integer", "minimum": 1}], "default": 1,
+                       "description": "Independent seeds at every point."},
+        "seed": {"anyOf": [{"type": "integer", "minimum": -LARGEST_INT, "maximum": LARGEST_INT}],
+                 "default": 0, "description": "Seed of all replicates."},
+        "max_trials": {"anyOf": [{"type": "integer", "minimum": 1}], "default": MAX_TRIALS,
+                       "description": "More trials than this are refused."},
+    }  # fmt: skip
+
+
+def _value(name: str, declared: Sequence[Parameter]) -> Schema:
+    """One value of a parameter, as any of its declarations admits it."""
+    if name in KINDS:
+        kind: Kind = "task" if name == "task" else "model"
+        schema: Schema = {"anyOf": [{"enum": list(built_in(kind))}, _USER_COMPONENT]}
+    else:
+        schema = _any_of(json_schema(parameter.type) for parameter in declared)
+    first = declared[0]
+    unit = f" Unit: {first.unit}." if first.unit else ""
+    schema["description"] = f"{first.meaning}{unit} {first.role.capitalize()}."
+    agreed = all(parameter.default == first.default for parameter in declared)
+    if agreed and first.default is not REQUIRED and first.default is not None:
+        schema["default"] = list(first.default) if isinstance(first.default, tuple) else first.default
+    return schema
+
+
+def _any_of(schemas: Iterable[Schema]) -> Schema:
+    distinct: list[Schema] = []
+    for schema in schemas:
+        if schema not in distinct:
+            distinct.append(deepcopy(schema))
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+
+
+def _axis(name: str, declared: Sequence[Parameter], value: Schema) -> Schema:
+    """The forms of an axis of a parameter."""
+    item = {key: part for key, part in value.items() if key not in ("description", "default")}
+    values = {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
+    forms: list[Schema] = [{"values": values}]
+    if any(parameter.kind in (int, float) for parameter in declared):
+        ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
+        positive = {**ends, "items": {"type": "number", "exclusiveMinimum": 0}}
+        range_ = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}
+        num = {"type": "integer", "minimum": 1}
+        forms += [{"linspace": ends, "num": num}, {"logspace": positive, "num": num}, {"arange": range_}]
+    objects = [_held(form) if name == "lr_over_batch" else _object(form) for form in forms]
+    return {"anyOf": [values, *objects], "description": value["description"]}
+
+
+def _object(properties: Schema) -> Schema:
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _held(properties: Schema) -> Schema:
+    """The form with the optional key `hold` of lr_over_batch."""
+    form = _object(properties)
+    return {**form, "properties": {**properties, "hold": {"enum": list(get_args(Hold))}}}
+
+
+def _names_user_files() -> list[Schema]:
+    """The grids that name a user's file as task or model."""
+    among = {"type": "array", "contains": _USER_COMPONENT}
+    listed = {"anyOf": [among, _with("values", among)]}
+    found: list[Schema] = [{**_with("points", {"type": "string"})}]
+    for kind in KINDS:
+        found.append(_with("fixed", _with(kind, _USER_COMPONENT)))
+        found.append(_with("axes", _with(kind, listed)))
+        found.append(_with("points", {"type": "array", "contains": _with(kind, _USER_COMPONENT)}))
+    return found
+
+
+def _with(key: str, schema: Schema) -> Schema:
+    return {"type": "object", "required": [key], "properties": {key: schema}}
+
+
+def _closed(names: Sequence[str]) -> Schema:
+    """No parameters but these."""
+    known = {"propertyNames": {"enum": list(names)}}
+    return {"properties": {"fixed": known, "axes": known, "points": {"items": known}}}

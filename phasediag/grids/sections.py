@@ -1,0 +1,97 @@
+"""The sections `measure` and `resources` of a grid: what is measured, on what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from phasediag.grids.reading import Section
+from phasediag.observables import ALWAYS, Observable, Threshold
+from phasediag.trial import PositiveInt
+
+Distances = Literal["last", "all", "none"]
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservableRequest:
+    """An observable, and the layer on which it is measured."""
+
+    observable: Observable
+    layer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What is measured, when, and what of it is kept."""
+
+    observables: tuple[ObservableRequest, ...]
+    """Without repetition; permutation, sign_flip and classes on `layer` come first."""
+    every: int | None
+    """Steps between measurements; None: at step 0 and at the last one only."""
+    distances: Distances
+    """Of which measurements the distances are stored."""
+    threshold: Threshold
+    layer: str
+    """The layer of the observables that stand in the trial's own row."""
+
+
+class LayerObservable(Section):
+    """An observable on a layer of its own, as written in a grid."""
+
+    observable: Observable
+    layer: LayerName
+
+
+def _form(value: Any) -> str:
+    return "mapping" if isinstance(value, dict | LayerObservable) else "name"
+
+
+ObservableEntry = Annotated[
+    Annotated[Observable, Tag("name")] | Annotated[LayerObservable, Tag("mapping")], Discriminator(_form)
+]
+
+
+class MeasureSection(Section):
+    """The keys of `measure`, as written in a grid."""
+
+    nested: ClassVar[Mapping[str, type[BaseModel]]] = {"threshold": Threshold, "observables": LayerObservable}
+
+    observables: list[ObservableEntry] = Field(default=["permutation", "sign_flip"])
+    """Names (on `layer`), or `{observable: rank, layer: hidden.2}`."""
+    every: PositiveInt | None = None
+    """Steps between measurements; null: at step 0 and at the last one only."""
+    distances: Distances = "last"
+    """Of which measurements the distances are stored."""
+    threshold: Threshold = Threshold()
+    """Below which distance two neurons count as equal."""
+    layer: LayerName = "hidden.1"
+    """The layer that the trial's own row tells about."""
+
+    def resolve(self) -> Measure:
+        """The section with its layers filled in."""
+        always = [ObservableRequest(observable=name, layer=self.layer) for name in ALWAYS]
+        asked = [
+            ObservableRequest(observable=entry.observable, layer=entry.layer)
+            if isinstance(entry, LayerObservable)
+            else ObservableRequest(observable=entry, layer=self.layer)
+            for entry in self.observables
+        ]
+        return Measure(
+            observables=tuple(dict.fromkeys(always + asked)), every=self.every, distances=self.distances,
+            threshold=self.threshold, layer=self.layer,
+        )  # fmt: skip
+
+
+class Resources(Section):
+    """What one pack may use of a machine."""
+
+    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Processor cores."""
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Devices; a share of one lets packs live side by side on it."""
+    trials_per_pack: Literal["auto"] | PositiveInt = "auto"
+    """Networks a pack trains; auto: as many as train in 30 to 120 s."""

@@ -1,0 +1,1 @@
+"""The record: fragments of Parquet in a folder or bucket, and who may write them."""

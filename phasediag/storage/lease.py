@@ -1,0 +1,292 @@
+"""One launch at a time: a file that says who is at work on a sweep, with a heartbeat.
+
+The heartbeat is the modification time of the file, by the clock of its filesystem: hosts whose
+clocks differ agree on it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+from uuid import uuid4
+
+import psutil
+
+from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.storage.folder import Folder
+
+HEARTBEAT_S: Final = 10.0
+SILENCE_S: Final = 120.0
+"""A lease is free again after this long without a heartbeat."""
+SETTLE_S: Final = 2.0
+"""On an object store: how long to wait for another taker before reading back who won."""
+
+
+class HasFolder(Protocol):
+    """A store, or whatever else lives in one folder."""
+
+    @property
+    def folder(self) -> Folder:
+        """Where the lease lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a lease."""
+
+    token: str
+    """Unique to one taking of the lease."""
+    host: str
+    machine: str
+    """This boot of this machine, and the namespace of its process ids."""
+    pid: int
+    started: float
+    """When the process started, seconds since 1970 by its own host's clock."""
+    user: str
+    purpose: str
+    since: str
+    """When the lease was taken, ISO 8601 in UTC."""
+
+    @classmethod
+    def this_process(cls, purpose: str) -> Holder:
+        """The process that asks."""
+        return cls(
+            token=uuid4().hex, host=socket.gethostname(), machine=_machine(), pid=os.getpid(),
+            started=psutil.Process().create_time(), user=_user(), purpose=purpose,
+            since=datetime.now(UTC).isoformat(timespec="seconds"),
+        )  # fmt: skip
+
+    @property
+    def dead(self) -> bool:
+        """Whether it was a process of this machine that no longer runs."""
+        if self.machine != _machine():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            reused = abs(process.create_time() - self.started) > 1.0
+            return bool(reused or process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:
+            return False
+
+
+class Lease:
+    """A lease that this process holds; its heartbeat runs in a thread until it is released."""
+
+    def __init__(
+        self, folder: Folder, name: str, holder: Holder, heartbeat_s: float, silence_s: float
+    ) -> None:
+        self.holder = holder
+        self._folder = folder
+        self._name = name
+        self._heartbeat_s = heartbeat_s
+        self._silence_s = silence_s
+        self._lost = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_stopped, name=f"lease {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> bool:
+        """Whether someone else holds it now, or may: this launch must drain."""
+        return self._lost.is_set()
+
+    def release(self) -> None:
+        """Stop the heartbeat and free the lease, if it is still this process's."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join()
+        with suppress(StoreError, FileNotFoundError):
+            if self._is_mine():
+                self._folder.delete(self._name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _is_mine(self) -> bool:
+        found = _read(self._folder, self._name)
+        return found is not None and found.token == self.holder.token
+
+    def _beat_until_stopped(self) -> None:
+        last = time.monotonic()
+        while not self._stop.wait(self._heartbeat_s):
+            try:
+                if not self._is_mine():
+                    self._lost.set()
+                    return
+                self._folder.write(self._name, _text(self.holder))
+                last = time.monotonic()
+            except (StoreError, FileNotFoundError):
+                if time.monotonic() - last > self._silence_s:
+                    self._lost.set()
+                    return
+
+
+def take(
+    sweep: HasFolder,
+    *,
+    name: str = "lease",
+    purpose: str = "launch",
+    heartbeat_s: float = HEARTBEAT_S,
+    silence_s: float = SILENCE_S,
+    settle_s: float = SETTLE_S,
+) -> Lease:
+    """Take the lease of a sweep.
+
+    It is free where nobody holds it, where the holder was a process of this machine that no longer
+    runs, and where it has been silent for `silence_s`.
+
+    Raises
+    ------
+    LeaseHeldError
+        Where another process holds it; says who, since when, and when it is free again.
+    StoreError
+        Where the sweep cannot be written.
+    """
+    folder = sweep.folder
+    holder = Holder.this_process(purpose)
+    taken = _take_local if folder.local else _take_remote
+    if not taken(folder, name, holder, silence_s, settle_s):
+        raise LeaseHeldError(_held_by(folder, name, silence_s))
+    return Lease(folder, name, holder, heartbeat_s, silence_s)
+
+
+def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S) -> Holder | None:
+    """Who holds the lease of a sweep; None where it is free."""
+    return None if _is_free(sweep.folder, name, silence_s) else _read(sweep.folder, name)
+
+
+def _take_local(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
+    """Create the file exclusively, or replace a stale one under a marker that only one taker can create."""
+    path = Path(folder.path) / name
+    if _created(path, _text(holder)):
+        return True
+    found = folder.entry(name)
+    if found is not None and not _is_free(folder, name, silence_s):
+        return False
+    marker = path.with_name(f"{name}.takeover")
+    if not _marked(folder, marker, _text(holder), silence_s):
+        return False
+    try:
+        if _created(path, _text(holder)):
+            return True
+        if not _is_free(folder, name, silence_s):
+            return False
+        folder.write(name, _text(holder))
+        return True
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _marked(folder: Folder, marker: Path, text: bytes, silence_s: float) -> bool:
+    """Create the marker, over one that a taker left when it was killed."""
+    if _created(marker, text):
+        return True
+    if not _is_free(folder, marker.name, silence_s):
+        return False
+    marker.unlink(missing_ok=True)
+    return _created(marker, text)
+
+
+def _take_remote(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
+    """Write a token, wait for other takers, and read back whose stayed."""
+    if folder.entry(name) is not None and not _is_free(folder, name, silence_s):
+        return False
+    folder.write(name, _text(holder))
+    time.sleep(settle_s)
+    found = _read(folder, name)
+    return found is not None and found.token == holder.token
+
+
+def _created(path: Path, text: bytes) -> bool:
+    """Create a file that does not exist yet; False where it does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error}; choose a --storage in which you may write"
+        ) from error
+    with os.fdopen(handle, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    return True
+
+
+def _is_free(folder: Folder, name: str, silence_s: float) -> bool:
+    holder = _read(folder, name)
+    if holder is not None and holder.dead:
+        return True
+    silent = _silent_s(folder, name)
+    return silent is None or silent > silence_s
+
+
+def _silent_s(folder: Folder, name: str) -> float | None:
+    """Seconds since the last heartbeat; None where the file is gone."""
+    found = folder.entry(name)
+    if found is None:
+        return None
+    now = folder.now_ns()
+    if now is None:
+        return 0.0
+    return max(0.0, (now - found.mtime_ns) / 1e9)
+
+
+def _read(folder: Folder, name: str) -> Holder | None:
+    """Who holds the lease; None where nobody does, or where the file is being written."""
+    try:
+        return Holder(**json.loads(folder.read(name)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _text(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
+
+
+def _held_by(folder: Folder, name: str, silence_s: float) -> str:
+    holder, silent = _read(folder, name), _silent_s(folder, name)
+    who = "another process, which is just taking it"
+    if holder is not None:
+        who = (
+            f"{holder.user} on host {holder.host} (process {holder.pid}), a {holder.purpose} "
+            f"running since {holder.since}, last heartbeat {silent or 0.0:.0f} s ago"
+        )
+    return (
+        f"the sweep {folder.uri} is held by {who}; wait until it ends, stop it there, or choose another "
+        f"name: the lease is free again after {silence_s:.0f} s of silence"
+    )
+
+
+def _machine() -> str:
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if boot.exists() and namespace.exists():
+        return f"{boot.read_text().strip()} {os.readlink(namespace)}"
+    return f"{socket.gethostname()} {psutil.boot_time():.0f}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

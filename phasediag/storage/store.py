@@ -1,0 +1,349 @@
+"""The record of a sweep: what was trained, what came out, what is unfinished."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasediag.errors import StoreError
+from phasediag.storage import compaction
+from phasediag.storage.choice import CHOICE_COLUMNS, matching, of_trials, one_a_trial
+from phasediag.storage.compaction import Compaction
+from phasediag.storage.folder import Folder
+from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot, parquet, read, snapshot
+from phasediag.storage.lease import take
+from phasediag.storage.schema_arrow import arranged, measurements_schema, trials_schema
+from phasediag.trial import TextArray, nearest
+
+STATE: Final = "state"
+"""The one file of a checkpoint."""
+_PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Committed:
+    """What a store holds of each trial, one entry a trial."""
+
+    trial_id: pa.Array
+    status: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.trial_id)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials are `ok`, `diverged` and `failed`."""
+        found = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.status).to_pylist()}
+        return {status: found.get(status, 0) for status in ("ok", "diverged", "failed")}
+
+    def status_of(self, ids: TextArray) -> TextArray:
+        """The status of each trial: `ok`, `diverged` or `failed`; '' where the store has none.
+
+        Parameters
+        ----------
+        ids
+            Trial ids, shape (trials,).
+
+        Returns
+        -------
+        Objects of text, shape (trials,).
+        """
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.trial_id)
+        found: TextArray = self.status.take(rows).fill_null("").to_numpy(zero_copy_only=False).astype(object)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """One sweep in a folder or under the prefix of a bucket.
+
+    Reading is safe during a launch and during a compaction; writing is safe from many processes as
+    long as each pack has one writer. A store can be pickled and sent to another process.
+    """
+
+    folder: Folder
+
+    @classmethod
+    def open(cls, storage: str | os.PathLike[str], name: str) -> Store:
+        """The sweep `name` in a storage: a local path or a URI of pyarrow.fs. It need not exist yet.
+
+        Raises
+        ------
+        StoreError
+            Where the storage cannot be opened.
+        """
+        return cls(folder=Folder.at(storage) / name)
+
+    @classmethod
+    def at(cls, sweep: str | os.PathLike[str]) -> Store:
+        """The sweep at a path or URI; it need not exist yet.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be opened.
+        """
+        return cls(folder=Folder.at(sweep))
+
+    def exists(self) -> bool:
+        """Whether anything was ever recorded here."""
+        return self.folder.entry(MANIFEST) is not None or any(
+            (self.folder / name).entries() for name in ("grids", *KINDS)
+        )
+
+    def required(self) -> Store:
+        """The same store, once it is sure that the sweep exists.
+
+        Raises
+        ------
+        StoreError
+            Where nothing was recorded here; names the sweeps that are there.
+        """
+        if self.exists():
+            return self
+        storage, name = self.folder.parent, self.folder.name
+        there = _sweeps(storage)
+        hint = f" ({nearest(name, there)})" if nearest(name, there) else ""
+        raise StoreError(
+            f"no sweep at {self.folder.uri}; {storage.uri} holds {', '.join(there) or 'no sweep'}"
+            f"{hint}; give the folder of a sweep, or run `phasediag launch GRID` first"
+        )
+
+    def save_grid(self, text: str, sources: Mapping[str, bytes] | None = None) -> str:
+        """Record a grid and the user's files that it names; one that is recorded already adds nothing.
+
+        Parameters
+        ----------
+        text
+            The grid as YAML.
+        sources
+            Content of each file, by its path as the grid names it.
+
+        Returns
+        -------
+        The grid's name: `0001.yaml` for the first.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be written.
+        """
+        sources = sources or {}
+        known = self.grids()
+        for name, recorded in known:
+            if recorded == text and self.grid_sources(name) == dict(sources):
+                return name
+        number = max((int(PurePosixPath(name).stem) for name, _ in known), default=0) + 1
+        beside = self.folder / "grids" / f"{number:04d}"
+        beside.clear()
+        for file, content in sources.items():
+            beside.write(_stored_path(file), content)
+        (self.folder / "grids").write(f"{number:04d}.yaml", text.encode())
+        return f"{number:04d}.yaml"
+
+    def grids(self) -> list[tuple[str, str]]:
+        """Every grid launched under this name, as (name, text), oldest first."""
+        folder = self.folder / "grids"
+        names = [e.name for e in folder.entries() if e.name.endswith(".yaml") and e.name[:-5].isdigit()]
+        return [(name, folder.read(name).decode()) for name in sorted(names, key=lambda n: int(n[:-5]))]
+
+    def grid_sources(self, name: str) -> dict[str, bytes]:
+        """The user's files recorded with a grid, by their path as the grid names it."""
+        beside = self.folder / "grids" / PurePosixPath(name).stem
+        return {_named_path(file): beside.read(file) for file in beside.files()}
+
+    def write_fragment(self, pack_id: str, trials: pa.Table, measurements: pa.Table) -> None:
+        """Commit a pack; each file appears whole or not at all, and the trials appear last.
+
+        Writing the same pack again replaces its rows.
+
+        Parameters
+        ----------
+        trials, measurements
+            In the columns of `phasediag.storage.schema_arrow`; every row must carry this `pack_id`.
+
+        Raises
+        ------
+        ValueError
+            Where a row belongs to another pack.
+        StoreError
+            Where the storage refuses; then the pack is not committed.
+        """
+        for rows in (trials, measurements):
+            if pc.unique(rows["pack_id"]).to_pylist() not in ([], [pack_id]):
+                raise ValueError(f"a row of fragment {pack_id} carries another pack_id")
+        (self.folder / "measurements").write(f"{pack_id}{SUFFIX}", parquet(measurements))
+        (self.folder / "trials").write(f"{pack_id}{SUFFIX}", parquet(trials))
+
+    def committed(self) -> Committed:
+        """What is recorded of every trial, read from as few columns as possible."""
+        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
+        return Committed(trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks())
+
+    def trials_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """One row a trial, in the order of their ids.
+
+        Of several rows of a trial the reader takes ok or diverged before failed, then the one that
+        was started last, then the one of the smallest pack_id.
+
+        Parameters
+        ----------
+        columns
+            The columns wanted, in this order; None: all.
+
+        Raises
+        ------
+        StoreError
+            Where a file cannot be read, or no trial has a column that is wanted.
+        """
+        needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
+        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed)))
+        rows = rows.take(pc.sort_indices(rows["trial_id"]))
+        return rows if columns is None else self._selected(rows, "trials", columns)
+
+    def measurements_table(
+        self,
+        observable: str | Sequence[str] | None = None,
+        layer: str | None = None,
+        last: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The measurements of the row chosen for each trial, by trial, step, layer and observable.
+
+        Parameters
+        ----------
+        observable, layer
+            Only these; None: all.
+        last
+            Only the last step recorded of each trial.
+        columns
+            The columns wanted, in this order; None: all.
+
+        Raises
+        ------
+        StoreError
+            Where a file cannot be read, or there is no column that is wanted.
+        """
+        where = matching(observable, layer)
+        keys = ("trial_id", "pack_id", "step", "layer", "observable")
+        needed = None if columns is None else tuple(dict.fromkeys((*keys, *columns)))
+
+        def rows_of(view: Snapshot) -> pa.Table:
+            trials = one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS))
+            return of_trials(self._rows(view, "measurements", needed, where), trials, last)
+
+        rows = self._reading(rows_of)
+        return rows if columns is None else self._selected(rows, "measurements", columns)
+
+    def checkpoints(self) -> list[str]:
+        """The packs that are unfinished and have a checkpoint."""
+        files = (PurePosixPath(file) for file in (self.folder / "checkpoints").files())
+        return sorted(str(file.parent) for file in files if file.name == STATE)
+
+    def write_checkpoint(self, pack_id: str, files: Mapping[str, bytes]) -> None:
+        """Replace the checkpoint of a pack; all its files appear together.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be written; the checkpoint before it stays.
+        """
+        sizes = json.dumps({name: len(content) for name, content in files.items()}).encode()
+        self._checkpoint(pack_id).write(STATE, sizes + b"\n", *files.values())
+
+    def read_checkpoint(self, pack_id: str) -> dict[str, bytes] | None:
+        """The files of a pack's checkpoint; None where there is none, or where it is damaged."""
+        try:
+            content = self._checkpoint(pack_id).read(STATE)
+            start = content.index(b"\n") + 1
+            sizes = json.loads(content[:start])
+        except (FileNotFoundError, ValueError):
+            return None
+        if len(content) != start + sum(sizes.values()):
+            return None
+        ends = np.cumsum([start, *sizes.values()]).tolist()
+        return {name: content[ends[i] : ends[i + 1]] for i, name in enumerate(sizes)}
+
+    def drop_checkpoint(self, pack_id: str) -> None:
+        """Delete the checkpoint of a pack; one that is gone already is no error."""
+        self._checkpoint(pack_id).clear()
+
+    def compact(self) -> Compaction:
+        """Merge the fragments into few large files; readers and a running launch go on undisturbed.
+
+        Raises
+        ------
+        LeaseHeldError
+            Where another compaction of this sweep is running.
+        StoreError
+            Where the sweep does not exist, or a file cannot be read or written.
+        """
+        with take(self.required(), name="compact.lease", purpose="compaction"):
+            return compaction.compact(self.folder)
+
+    def _checkpoint(self, pack_id: str) -> Folder:
+        return self.folder / "checkpoints" / pack_id
+
+    def _rows(
+        self, view: Snapshot, kind: Kind, columns: Sequence[str] | None, where: pc.Expression | None = None
+    ) -> pa.Table:
+        """All rows of a kind; columns that belong to every sweep are there even if no file has them."""
+        sources = view.sources(kind)
+        fixed = trials_schema(()) if kind == "trials" else measurements_schema()
+        if columns is not None:
+            fixed = pa.schema([field for field in fixed if field.name in columns])
+        rows = read(self.folder, sources, columns, where) if sources else fixed.empty_table()
+        for name in set(fixed.names) - set(rows.schema.names):
+            rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
+        return rows.select(arranged(rows.schema.names))
+
+    def _selected(self, rows: pa.Table, kind: Kind, columns: Sequence[str]) -> pa.Table:
+        """The columns in the order asked for; every one must be known."""
+        for column in columns:
+            if column not in rows.schema.names:
+                every = self._reading(lambda view: self._rows(view, kind, None)).schema.names
+                hint = nearest(column, every) or f"there are {', '.join(every)}"
+                raise StoreError(f"the {kind} of {self.folder.uri} have no column '{column}'; {hint}")
+        return rows.select(list(columns))
+
+    def _reading(self, work: Callable[[Snapshot], _Result]) -> _Result:
+        """`work` on the files there are; once more where a compaction deleted one meanwhile."""
+        try:
+            return work(snapshot(self.folder))
+        except FileNotFoundError:
+            pass
+        try:
+            return work(snapshot(self.folder))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and do not "
+                "delete Parquet files of a sweep by hand"
+            ) from error
+
+
+def _sweeps(storage: Folder) -> list[str]:
+    """The names of the sweeps in a storage."""
+    try:
+        return [name for name in storage.folders() if Store(folder=storage / name).exists()]
+    except StoreError:
+        return []
+
+
+def _stored_path(file: str) -> str:
+    """Where a user's file lies beside its grid: never outside of that folder."""
+    return "/".join(_PATH_TOKENS.get(part, part) for part in PurePosixPath(file).parts)
+
+
+def _named_path(stored: str) -> str:
+    names = {token: part for part, token in _PATH_TOKENS.items()}
+    return str(PurePosixPath(*(names.get(part, part) for part in PurePosixPath(stored).parts)))

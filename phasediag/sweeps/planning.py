@@ -1,0 +1,234 @@
+"""What a grid asks for, minus what the store holds: the packs still to train."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.grid import Grid, parse_grid
+from phasediag.observables import ALWAYS
+from phasediag.storage.store import Store
+from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials
+from phasediag.training.recording import RELAXATIONS
+from phasediag.training.tile_run import place_sources
+from phasediag.training.train import network_of
+from phasediag.trial import Trials
+
+Mask = npt.NDArray[np.bool_]
+
+ROW_BYTES: Final = 120
+"""A row of `trials` and its undetailed rows of `measurements`, compressed."""
+DISTANCE_BYTES: Final = 3.6
+"""One stored distance in single precision, compressed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Survey:
+    """A grid compared with a store."""
+
+    grid: Grid
+    trials: Trials
+    """All trials of the grid."""
+    done: int
+    """Trials that the store holds as ok or diverged."""
+    failed: int
+    """Trials that failed and are skipped."""
+    missing: Trials
+    """Trials to train."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What a launch would do."""
+
+    survey: Survey
+    packs: tuple[Pack, ...]
+    """All packs to train, those that are continued first."""
+    workers: int
+
+    @property
+    def points(self) -> int:
+        """Distinct points of the grid."""
+        return len(set(self.survey.trials.point_id))
+
+    @property
+    def seconds(self) -> float:
+        """Projected time of training on all workers."""
+        return sum(pack.projected_seconds for pack in self.packs) / self.workers
+
+    @property
+    def bytes(self) -> int:
+        """Projected device memory of the largest tile."""
+        return max((pack.projected_bytes for pack in self.packs), default=0)
+
+    @property
+    def store_bytes(self) -> int:
+        """Projected size of the fragments."""
+        missing, measure = self.survey.missing, self.survey.grid.measure
+        if not len(missing):
+            return 0
+        width = missing.values("width").astype(float) if "width" in missing.columns else np.ones(len(missing))
+        kept = 0.0 if measure.distances == "none" else len(measure.observables) * DISTANCE_BYTES
+        return int(len(missing) * ROW_BYTES + kept * width.sum())
+
+    @property
+    def unrelaxed(self) -> int:
+        """Trials with decay whose training is too short for what decays to have decayed."""
+        trials = self.survey.trials
+        names = ("learning_rate", "weight_decay", "steps")
+        rate, decay, steps = (trials.values(name).astype(float) for name in names)
+        return int(((decay > 0) & (rate * decay * steps < RELAXATIONS)).sum())
+
+
+def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasure: bool = False) -> Survey:
+    """Compare a grid with a store.
+
+    Parameters
+    ----------
+    retry_failed
+        Whether failed trials count as missing.
+    remeasure
+        Whether trials that lack an observable of the grid are trained again.
+
+    Raises
+    ------
+    PhasediagError
+        Where committed trials lack an observable and `remeasure` is not set.
+    """
+    trials = grid.trials()
+    status = np.full(len(trials), "", object)
+    if store.exists():
+        status = store.committed().status_of(trials.trial_id)
+    done, failed = (status == "ok") | (status == "diverged"), status == "failed"
+    lacking = _unmeasured(grid, store, trials, done)
+    if lacking.any() and not remeasure:
+        asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
+        raise PhasediagError(
+            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
+            f"{asked}; ask for what was measured, or train them again with --remeasure"
+        )
+    done &= ~lacking
+    skipped = failed & (not retry_failed)
+    return Survey(
+        grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
+        missing=trials.take(~done & ~skipped),
+    )  # fmt: skip
+
+
+def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:
+    """The packs of what is missing: first those with a checkpoint, then the rest.
+
+    Parameters
+    ----------
+    workers
+        Processes that will train at once.
+    """
+    grid = survey.grid
+    resumed, rest = _unfinished(grid, store, survey.missing)
+    per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
+    packs = pack_trials(
+        rest, grid.parameters, grid.path.parent,
+        workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
+    )  # fmt: skip
+    return Plan(survey=survey, packs=(*resumed, *packs), workers=workers)
+
+
+def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
+    """Committed trials that lack something the grid asks to measure; the diverged lack nothing."""
+    if not done.any():
+        return done
+    rows = store.trials_table(["trial_id", "measure_layer", "status"])
+    ids = pa.array(trials.trial_id, pa.string())
+    layer = grid.measure.layer
+    held = {layer: rows.filter(pc.equal(rows["measure_layer"], layer))["trial_id"]}
+    measured = _among(ids, held[layer])
+    for request in grid.measure.observables:
+        if request.observable in ALWAYS and request.layer == layer:
+            continue
+        found = store.measurements_table(request.observable, layer=request.layer, columns=["trial_id"])
+        measured &= _among(ids, found["trial_id"]) | ~_has_layer(trials, request.layer)
+    diverged = rows.filter(pc.equal(rows["status"], "diverged"))["trial_id"]
+    return done & ~(measured | _among(ids, diverged))
+
+
+def _among(ids: pa.Array, held: pa.ChunkedArray) -> Mask:
+    found: Mask = pc.is_in(ids, value_set=held.combine_chunks()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _has_layer(trials: Trials, layer: str) -> Mask:
+    """Whether each trial is deep enough for a layer `hidden.N`; assumed of models without a depth."""
+    _, _, number = layer.partition("hidden.")
+    if "depth" not in trials.columns or not number.isdigit():
+        return np.ones(len(trials), dtype=bool)
+    return np.array([depth is None or depth > int(number) for depth in trials.values("depth").tolist()])
+
+
+def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:
+    """Packs with a checkpoint whose trials are all missing, and the missing trials of no such pack."""
+    unfinished = store.checkpoints()
+    if not unfinished:
+        return [], missing
+    position = {trial_id: row for row, trial_id in enumerate(missing.trial_id.tolist())}
+    free = np.ones(len(missing), dtype=bool)
+    packs = []
+    for pack_id in unfinished:
+        state = checkpoint_state(store, pack_id)
+        if state is None:
+            continue
+        rows = np.array([position.get(trial_id, -1) for trial_id in state["trial_ids"]])
+        if (rows < 0).any() or not free[rows].all():
+            continue
+        free[rows] = False
+        trials = missing.take(rows)
+        cost = cost_of(network_of(trials.record(0), grid.path.parent), trials.record(0))
+        packs.append(make_pack(trials, state["tile_size"], state["compiled"], cost))
+    return packs, missing.take(free)
+
+
+def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
+    """What the checkpoint of a pack says of it; None where it is gone or damaged."""
+    files = store.read_checkpoint(pack_id)
+    if files is None or "pack.json" not in files:
+        return None
+    state: dict[str, Any] = json.loads(files["pack.json"])
+    return state
+
+
+def local_workers(cpus: float, gpus: float) -> int:
+    """How many packs of these resources run at once on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, int(1 / gpus) if gpus else int(cores / cpus))
+
+
+def user_sources(grid: Grid) -> dict[str, bytes]:
+    """The content of the user's files that a grid names, by the name in the grid.
+
+    Raises
+    ------
+    PhasediagError
+        Where a path is absolute.
+    """
+    components = [*grid.tasks.values(), *grid.models.values()]
+    files = sorted({component.name.partition(":")[0] for component in components if component.source})
+    for file in files:
+        if Path(file).is_absolute():
+            raise PhasediagError(
+                f"{grid.path}: the path of {file} is absolute, and workers on other machines have no such "
+                "file; write it relative to the grid"
+            )
+    return {file: (grid.path.parent / file).read_bytes() for file in files}
+
+
+def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
+    """A grid as it was launched, with its own copies of the user's files put into `folder`."""
+    return parse_grid(text, Path(name), place_sources(store.grid_sources(name), folder))

@@ -1,0 +1,291 @@
+"""Plan, launch, status: a sweep from the outside."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.executors.inline import InlineExecutor
+from phasediag.executors.watch import Executor, LostPack, Watch, draining_on_signals
+from phasediag.grids.grid import Grid, read_grid
+from phasediag.storage.lease import held_by, take
+from phasediag.storage.store import Store
+from phasediag.sweeps.planning import (
+    Plan,
+    Survey,
+    checkpoint_state,
+    local_workers,
+    make_plan,
+    make_survey,
+    stored_grid,
+    user_sources,
+)
+from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack
+from phasediag.training.rows import Job, failed_rows
+from phasediag.training.tile_run import source_folder
+from phasediag.training.train import network_of
+from phasediag.training.worker import Progress
+from phasediag.trial import TextArray
+
+ExecutorName = Literal["ray", "inline"]
+DEFAULT_STORAGE = "./sweeps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far a sweep is."""
+
+    total: int
+    """Trials of all grids launched under its name."""
+    done: int
+    ok: int
+    diverged: int
+    failed: int
+    missing: int
+    rate: float | None = None
+    """Trials a second of the launch that is running; None where none is."""
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a launch ended."""
+
+    status: Status
+    trained: int
+    """Trials that this launch committed or found to fail."""
+    seconds: float
+    drained: str
+    """Why it ended early; empty where it did not."""
+    too_many_failures: bool
+    first_error: str
+    sweep: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 some trials failed, 130 interrupted."""
+        if self.drained and not self.too_many_failures and self.status.missing:
+            return INTERRUPTED
+        return 1 if self.status.failed or self.status.missing else 0
+
+
+def plan(
+    grid: str | Path,
+    storage: str = DEFAULT_STORAGE,
+    *,
+    compile_mode: CompileMode = "auto",
+    retry_failed: bool = False,
+) -> Plan:
+    """What a launch of this grid would do; trains nothing and imports no ray.
+
+    Raises
+    ------
+    GridError
+        With every fault of the grid.
+    PhasediagError
+        Where the storage cannot be read, or committed trials lack an observable.
+    """
+    read = read_grid(grid)
+    store = Store.open(storage, read.name)
+    survey = make_survey(read, store, retry_failed=retry_failed)
+    workers = local_workers(read.resources.cpus, read.resources.gpus)
+    return make_plan(survey, store, workers=workers, compile_mode=compile_mode)
+
+
+def launch(
+    grid: str | Path,
+    storage: str = DEFAULT_STORAGE,
+    *,
+    executor: ExecutorName = "ray",
+    address: str | None = None,
+    max_failures: int | None = None,
+    retry_failed: bool = False,
+    remeasure: bool = False,
+    time_limit_s: float | None = None,
+    compile: CompileMode = "auto",
+    observer: Callable[[Watch], None] = lambda watch: None,
+) -> Outcome:
+    """Train whatever of a grid the store does not hold.
+
+    Parameters
+    ----------
+    grid
+        Path of a grid.yaml.
+    storage
+        Folder or URI under which the sweep lies.
+    executor
+        `ray`, or `inline` for this process.
+    address
+        Of a Ray cluster; None: the environment's RAY_ADDRESS, or else a local Ray of its own.
+    max_failures
+        Failed trials after which the launch drains.
+    retry_failed
+        Train trials that failed before once more.
+    remeasure
+        Train trials again that lack an observable of this grid.
+    time_limit_s
+        Seconds after which everything must be over; it drains before.
+    compile
+        `auto` compiles where that pays.
+    observer
+        Called with the watch at every report of progress.
+
+    Raises
+    ------
+    PhasediagError
+        Where nothing can be started: a bad grid, a held lease, a cluster that cannot run it.
+    """
+    started = time.monotonic()
+    read = read_grid(grid)
+    store = Store.open(storage, read.name)
+    deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
+    watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
+    with draining_on_signals(watch):
+        runner = _executor(executor, address, read, store)
+        job = Job(
+            sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
+            sources=user_sources(read), git_commit=git_commit(),
+        )  # fmt: skip
+        with take(store) as lease:
+
+            def observe(watch: Watch) -> None:
+                if lease.lost:
+                    watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
+                observer(watch)
+
+            survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
+            watch.total, watch.observer = len(survey.missing), observe
+            observe(watch)
+            _drop_spent(store)
+            if len(survey.missing):
+                _train(runner, survey, job, watch, store, compile)
+            else:
+                store.save_grid(read.text, job.sources)
+    if watch.fatal:
+        raise PhasediagError(watch.fatal)
+    return Outcome(
+        status=_status_of([survey.trials.trial_id], store), trained=watch.trained,
+        seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
+        too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
+    )  # fmt: skip
+
+
+def _train(
+    runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode
+) -> None:
+    """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
+    if watch.draining:
+        return
+    with runner.ready(store.folder) as workers, draining_on_signals(watch):
+        store.save_grid(survey.grid.text, job.sources)
+        packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
+        while packs and not watch.draining:
+            lost = runner.run(packs, job, watch)
+            packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+
+
+def _drop_spent(store: Store) -> None:
+    """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
+    unfinished = {pack_id: checkpoint_state(store, pack_id) for pack_id in store.checkpoints()}
+    if not unfinished:
+        return
+    committed = store.committed()
+    for pack_id, state in unfinished.items():
+        if state is None or np.isin(committed.status_of(state["trial_ids"]), ("ok", "diverged")).all():
+            store.drop_checkpoint(pack_id)
+
+
+def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
+    pack, count = lost.pack, len(lost.pack.trials)
+    store.drop_checkpoint(pack.pack_id)
+    if count == 1:
+        error = f"its worker died: {lost.error}"
+        store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), error))
+        watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
+        return []
+    watch.reports.pop(pack.pack_id, None)
+    values = pack.trials.record(0)
+    cost = cost_of(network_of(values, source_folder(job.sources)), values)
+    parts = (np.arange(count // 2), np.arange(count // 2, count))
+    return [make_pack(pack.trials.take(rows), pack.tile_size, pack.compiled, cost) for rows in parts]
+
+
+def status(sweep: str | Path) -> Status:
+    """How far a sweep is, over all grids that were launched under its name.
+
+    Raises
+    ------
+    StoreError
+        Where there is no such sweep.
+    """
+    store = Store.at(sweep).required()
+    with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
+        ids = [
+            stored_grid(store, name, text, Path(folder) / name).trials().trial_id
+            for name, text in store.grids()
+        ]
+    return _status_of(ids, store)
+
+
+def _status_of(ids: Sequence[TextArray], store: Store) -> Status:
+    wanted = np.array(list(dict.fromkeys(itertools.chain.from_iterable(ids))), dtype=object)
+    found = store.committed().status_of(wanted) if store.exists() else np.full(len(wanted), "", object)
+    ok, diverged, failed = (int((found == name).sum()) for name in ("ok", "diverged", "failed"))
+    missing = len(wanted) - ok - diverged - failed
+    rate = _rate(store)
+    return Status(
+        total=len(wanted), done=ok + diverged, ok=ok, diverged=diverged, failed=failed, missing=missing,
+        rate=rate, eta_s=missing / rate if rate else None,
+    )  # fmt: skip
+
+
+def _rate(store: Store) -> float | None:
+    """Trials a second of the launch that holds the lease; None where none does."""
+    holder = held_by(store)
+    if holder is None or not store.exists():
+        return None
+    since = datetime.fromisoformat(holder.since)
+    started = store.trials_table(["started_at"])["started_at"]
+    fresh = pc.sum(pc.greater_equal(started, pa.scalar(since, started.type))).as_py() or 0
+    return float(fresh / max((datetime.now(UTC) - since).total_seconds(), 1.0))
+
+
+def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store) -> Executor:
+    resources = grid.resources
+    if name == "inline":
+        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus)
+    from phasediag.executors.ray_tune import RayExecutor
+
+    log = Path(store.folder.path) / "ray.log" if store.folder.local else None
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    return RayExecutor(
+        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log
+    )
+
+
+def _margin(time_limit_s: float) -> float:
+    """Time kept for draining."""
+    return min(60.0, 0.1 * time_limit_s)
+
+
+def git_commit() -> str:
+    """The commit of the working directory, with `-dirty` where it was changed; empty outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,0 +1,181 @@
+"""Trials to packs and tiles; projected memory and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from phasediag.grids.columns import combinations
+from phasediag.training.train import Network, network_of
+from phasediag.trial import IntArray, Parameter, Role, Trials, Value, pack_id
+
+CompileMode = Literal["auto", "on", "off"]
+
+PACK_SECONDS: Final = 60.0
+"""Aimed at for a pack, so that starting it costs little and losing it not much."""
+TILE_BYTES: Final = 24 * 2**20
+"""Working set of a tile on the CPU; larger ones run slower, out of the shared cache."""
+LARGEST_TILE: Final = 4096
+COMPILE_SECONDS: Final = 15.0
+"""What the first call of a compiled structure costs, code generation and C++ compiler included."""
+SECONDS_PER_FLOP: Final = 2.5e-11
+SECONDS_PER_NUMBER: Final = {False: 1.35e-8, True: 5.1e-9}
+"""Time of one elementwise number a step on one core: eager, compiled."""
+SECONDS_PER_CALL: Final = {False: 8e-4, True: 1.5e-4}
+"""Fixed time of a step on one core, however small the tile: eager, compiled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one trial of a structure costs."""
+
+    flops: float
+    """Of one step: forward and backward products."""
+    numbers: float
+    """Elementwise results of one step."""
+    bytes: float
+    """Device memory while it trains."""
+    layers: int
+
+    def step_seconds(self, trials: int, compiled: bool) -> float:
+        """Projected time of one step of a tile on one core."""
+        work = trials * (self.flops * SECONDS_PER_FLOP + self.numbers * SECONDS_PER_NUMBER[compiled])
+        return work + SECONDS_PER_CALL[compiled] * (1 + self.layers / 2)
+
+    @property
+    def tile(self) -> int:
+        """Trials whose working set fits the cache."""
+        return int(min(LARGEST_TILE, max(2, TILE_BYTES // self.bytes)))
+
+
+def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
+    """The cost of one trial, from the shapes of its network and of its batch."""
+    shapes = list(network.shapes.values())
+    weights = sum(int(np.prod(shape)) for shape in shapes)
+    features = sum(shape[0] for shape in shapes if len(shape) > 1)
+    inputs, outputs = network.task.sizes(values)
+    batch = values["batch_size"] or values.get("samples") or 6
+    assert isinstance(batch, int)
+    numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.moments))
+    return Cost(
+        flops=6.0 * batch * weights, numbers=float(numbers), layers=len(shapes),
+        bytes=network.dtype.itemsize
+        * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pack:
+    """Trials of one structure, trained tile after tile: the unit of work, checkpoint and fragment."""
+
+    pack_id: str
+    trials: Trials
+    """In the order in which they are trained."""
+    tile_size: int
+    compiled: bool
+    projected_bytes: int
+    """Upper bound on device memory, in bytes."""
+    projected_seconds: float
+    """On one core, compilation left out."""
+
+    def tiles(self) -> Iterator[Trials]:
+        """The trials of each tile; the last one may be short."""
+        for start in range(0, len(self.trials), self.tile_size):
+            yield self.trials.take(np.arange(start, min(start + self.tile_size, len(self.trials))))
+
+
+def pack_trials(
+    trials: Trials,
+    parameters: Mapping[str, Parameter],
+    folder: Path,
+    *,
+    workers: int,
+    compile_mode: CompileMode = "auto",
+    trials_per_pack: int | None = None,
+) -> list[Pack]:
+    """Group trials by structure, order them, cut them into packs.
+
+    Parameters
+    ----------
+    parameters
+        Tells the structural parameters from the batched ones.
+    folder
+        Where user files are.
+    workers
+        Processes that will train at once: each structure gives at least so many packs where it has
+        enough trials.
+    compile_mode
+        `auto` compiles the structures whose training takes longer than compiling saves.
+    trials_per_pack
+        None: from projected time.
+
+    Returns
+    -------
+    The packs, longest first. Every trial is in one of them.
+    """
+    packs: list[Pack] = []
+    for rows in _structures(trials, parameters):
+        packs += _packs_of(trials.take(rows), folder, workers, compile_mode, trials_per_pack)
+    return sorted(packs, key=lambda pack: -pack.projected_seconds)
+
+
+def _structures(trials: Trials, parameters: Mapping[str, Parameter]) -> list[IntArray]:
+    """Rows of the trials that share every structural parameter, each list in training order."""
+    structural = [c for name, c in trials.columns.items() if parameters[name].role is Role.STRUCTURAL]
+    if not len(trials):
+        return []
+    _, group = combinations(structural, len(trials))
+    order = np.lexsort((trials.replicate, trials.grid_seed, -trials.values("steps").astype(np.int64), group))
+    return np.split(order, np.cumsum(np.bincount(group))[:-1])
+
+
+def _packs_of(
+    trials: Trials, folder: Path, workers: int, compile_mode: CompileMode, trials_per_pack: int | None
+) -> list[Pack]:
+    values = trials.record(0)
+    network = network_of(values, folder)
+    cost = cost_of(network, values)
+    share = ceil(len(trials) / workers)
+    tile = _even(cost.tile, min(len(trials), trials_per_pack or share))
+    steps = trials.values("steps").astype(np.float64)
+    compiled = _pays(cost, tile, float(steps.sum()) / workers, compile_mode)
+    seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
+    if trials_per_pack is None:
+        target = min(PACK_SECONDS, float(seconds[-1]) / workers)
+        fitting = int(np.searchsorted(seconds, target, side="left")) + 1
+        per_pack = max(tile, tile * round(fitting / tile))
+    else:
+        per_pack = trials_per_pack
+    return [
+        make_pack(trials.take(np.arange(start, min(start + per_pack, len(trials)))), tile, compiled, cost)
+        for start in range(0, len(trials), per_pack)
+    ]
+
+
+def _even(largest: int, share: int) -> int:
+    """The size of equal tiles, at least 2 and at most `largest`, that hold a share with least padding."""
+    return max(2, ceil(share / ceil(share / largest)))
+
+
+def _pays(cost: Cost, tile: int, trial_steps: float, mode: CompileMode) -> bool:
+    if mode != "auto":
+        return mode == "on"
+    saved = (cost.step_seconds(tile, False) - cost.step_seconds(tile, True)) / tile * trial_steps
+    return saved > COMPILE_SECONDS
+
+
+def make_pack(trials: Trials, tile_size: int, compiled: bool, cost: Cost) -> Pack:
+    """A pack of these trials in this order, with its projections."""
+    tile_size = min(tile_size, max(2, len(trials)))
+    steps = trials.values("steps").astype(np.float64)
+    longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
+    return Pack(
+        pack_id=pack_id(trials.trial_id.tolist()), trials=trials, tile_size=tile_size, compiled=compiled,
+        projected_bytes=int(2 * tile_size * cost.bytes),
+        projected_seconds=float(sum(longest)) * cost.step_seconds(tile_size, compiled),
+    )  # fmt: skip

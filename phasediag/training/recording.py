@@ -1,0 +1,231 @@
+"""When a tile is measured, and what is remembered of it until its rows are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from phasediag.grids.sections import Measure
+from phasediag.observables import Observable, degree
+from phasediag.symmetry.measure import Distances, Request, log_norm, measure
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.train import Tile
+from phasediag.trial import IntArray
+
+SMALL_DRIFT: Final = 0.05
+"""Change of the normalized degree over the last tenth of a run below which it counts as settled."""
+RELAXATIONS: Final = 10.0
+"""Learning time times weight decay that a run needs, for what decays to have decayed."""
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Block:
+    """One observable of one layer at one step, for some trials of a tile."""
+
+    step: int
+    layer: str
+    observable: Observable
+    max_degree: int
+    rows: IntArray
+    """Positions in the tile, shape (measured,)."""
+    degree: IntArray
+    epsilon: FloatArray
+    distances: npt.NDArray[Any] | None
+    """Shape (measured, length), of the trials' dtype; None where they are left out."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Recording:
+    """What was measured on a tile so far; plain arrays, so that a checkpoint can hold it."""
+
+    blocks: list[Block] = field(default_factory=list)
+    last: dict[tuple[str, Observable], IntArray] = field(default_factory=dict)
+    """Degree of each trial at its last step, shape (trials,), by layer and observable; -1: unmeasured."""
+    half: FloatArray
+    """log of the layer's norm at half of each trial's steps, NaN before."""
+    end: FloatArray
+    """The same at the last step."""
+    nine_tenths: FloatArray
+    """Normalized degree at 0.9 of each trial's steps, NaN before."""
+
+    @classmethod
+    def empty(cls, trials: int) -> Recording:
+        """A recording of a tile at step 0."""
+        return cls(
+            half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
+        )
+
+
+class Recorder:
+    """Measures a tile at the steps where something is due.
+
+    Parameters
+    ----------
+    plan
+        What the grid asks for under `measure`.
+    tile
+        The tile; it is not trained here.
+    real
+        How many of its trials are no padding.
+    """
+
+    def __init__(self, plan: Measure, tile: Tile, real: int, recording: Recording | None = None) -> None:
+        self.plan = plan
+        self.tile = tile
+        self.steps = np.array(tile.steps[:real])
+        self.groups = {group.name: group for group in tile.program.network.groups}
+        self.recording = recording or Recording.empty(real)
+        half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
+        self._half, self._nine_tenths = half, nine_tenths
+        every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
+        due = {0, *every, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
+        self.due = np.array(sorted(due))
+
+    @property
+    def started(self) -> bool:
+        """Whether anything was measured yet."""
+        return bool(self.recording.blocks) or not self.groups
+
+    def next_due(self, step: int) -> int:
+        """The first step from `step` on at which something is measured."""
+        return int(self.due[np.searchsorted(self.due, step)])
+
+    def record(self) -> None:
+        """Measure what is due at the tile's present step."""
+        step = self.tile.step
+        on_schedule = step == 0 or (self.plan.every is not None and step % self.plan.every == 0)
+        rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
+        if len(rows):
+            self._measure(step, rows)
+        layer = self.groups.get(self.plan.layer)
+        if layer is None:
+            return
+        self._norms(self.recording.half, np.flatnonzero(self._half == step), layer)
+        self._norms(self.recording.end, np.flatnonzero(self.steps == step), layer)
+        settled = np.flatnonzero(self._nine_tenths == step)
+        if len(settled):
+            (found,) = self._distances(settled, [Request(observable="permutation", layer=layer.name)])
+            self.recording.nine_tenths[settled] = _normalized(self._degree(found), found.max_degree)
+
+    def _measure(self, step: int, rows: IntArray) -> None:
+        finishing = self.steps[rows] == step
+        for found in self._distances(rows, self._requests()):
+            key = (found.layer, found.observable)
+            counted = self._degree(found)
+            last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
+            last[rows[finishing]] = counted[finishing]
+            for part, kept in self._kept(finishing):
+                self.recording.blocks.append(
+                    Block(
+                        step=step,
+                        layer=found.layer,
+                        observable=found.observable,
+                        max_degree=found.max_degree,
+                        rows=rows[part],
+                        degree=counted[part],
+                        epsilon=self._epsilon(found)[part],
+                        distances=found.distances.cpu().numpy()[part] if kept else None,
+                    )
+                )
+
+    def _kept(self, finishing: npt.NDArray[np.bool_]) -> Iterable[tuple[npt.NDArray[np.bool_], bool]]:
+        """The parts of the measured trials, and whether their distances are stored."""
+        if self.plan.distances != "last":
+            yield np.ones_like(finishing), self.plan.distances == "all"
+            return
+        if finishing.any():
+            yield finishing, True
+        if not finishing.all():
+            yield ~finishing, False
+
+    def _requests(self) -> list[Request]:
+        return [
+            Request(observable=request.observable, layer=request.layer)
+            for request in self.plan.observables
+            if request.layer in self.groups
+        ]
+
+    def _distances(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
+        index = torch.from_numpy(rows).to(self.tile.program.device)
+        weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.state.weights.items()}
+        return measure(weights, tuple(self.groups.values()), requests)
+
+    def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
+        if len(rows):
+            index = torch.from_numpy(rows).to(self.tile.program.device)
+            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.state.weights.items()}
+            into[rows] = log_norm(weights, layer).double().cpu().numpy()
+
+    def _epsilon(self, found: Distances) -> FloatArray:
+        return self.plan.threshold.epsilon(found.norms.double().cpu().numpy())
+
+    def _degree(self, found: Distances) -> IntArray:
+        distances = found.distances.cpu().numpy()
+        return degree(found.observable, distances, self._epsilon(found), self.plan.threshold.absolute)
+
+
+def _finite(weights: Tensor) -> Tensor:
+    """Zeros in place of what a diverged trial has left; nothing measured on it is kept."""
+    return torch.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _normalized(counted: IntArray, max_degree: int) -> FloatArray:
+    return counted / max_degree if max_degree else np.full(len(counted), np.nan)
+
+
+def results(
+    recorder: Recorder, rates: Mapping[str, FloatArray], steps_done: IntArray, layer: str
+) -> dict[str, FloatArray]:
+    """The measured columns of each trial of a tile, NaN where there is nothing to measure.
+
+    Parameters
+    ----------
+    rates
+        `learning_rate` and `weight_decay`, shape (trials,).
+    steps_done
+        Shape (trials,).
+
+    Returns
+    -------
+    Columns of `trials` by name, float64, shape (trials,).
+    """
+    recording, steps = recorder.recording, recorder.steps
+    group = recorder.groups.get(layer)
+    count = len(steps)
+    last: dict[str, FloatArray] = {}
+    for observable in ("permutation", "sign_flip", "classes", "rank"):
+        found = recording.last.get((layer, observable))
+        last[observable] = np.full(count, np.nan) if found is None else found.astype(np.float64)
+    width = float("nan") if group is None else _width(recorder, group)
+    neighbours = width - 1 if width > 1 else np.nan
+    normalized = last["permutation"] / neighbours
+    drift = normalized - recording.nine_tenths
+    relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
+    return {
+        "degree_of_symmetry": last["permutation"],
+        "degree_normalized": normalized,
+        "neuron_count": last["classes"],
+        "alive_count": width - last["sign_flip"],
+        "rank": last["rank"],
+        "log_rate": (recording.end - recording.half) / (steps - steps // 2),
+        "drift": drift,
+        "relaxations": relaxations,
+        "converged": _converged(drift, relaxations, rates["weight_decay"]).astype(np.float64),
+    }
+
+
+def _width(recorder: Recorder, group: NeuronGroup) -> float:
+    return float(recorder.tile.program.network.shapes[group.incoming[0]][0])
+
+
+def _converged(drift: FloatArray, relaxations: FloatArray, decay: FloatArray) -> npt.NDArray[np.bool_]:
+    settled = np.isnan(drift) | (np.abs(drift) <= SMALL_DRIFT)
+    converged: npt.NDArray[np.bool_] = settled & ((decay == 0) | (relaxations >= RELAXATIONS))
+    return converged

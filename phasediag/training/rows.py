@@ -1,0 +1,84 @@
+"""Rows of a fragment: what a job knows of a trial, joined with what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from phasediag.grids.sections import Measure
+from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
+from phasediag.training.pack import Pack
+from phasediag.training.recording import Block
+from phasediag.trial import IntArray, Parameter, Trials
+from phasediag.version import VERSION
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker must know besides the pack itself."""
+
+    sweep: str
+    """URI or path of the sweep."""
+    measure: Measure
+    parameters: Mapping[str, Parameter]
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of the user's files, by the name that the grid uses."""
+    git_commit: str = ""
+
+
+def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) -> pa.Table:
+    """Rows of `trials` for some trials of a pack, with what is the same for all filled in."""
+    trials, count = pack.trials.take(rows), len(rows)
+    parameters: dict[str, Any] = {name: list(trials.values(name)) for name in trials.columns}
+    fixed = {
+        "pack_id": pack.pack_id, "threshold_absolute": job.measure.threshold.absolute,
+        "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
+        "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
+    }  # fmt: skip
+    columns = {
+        "trial_id": trials.trial_id, "point_id": trials.point_id, "replicate": trials.replicate,
+        "seed": trials.seed, **parameters,
+        **{name: [value] * count for name, value in fixed.items()}, **values,
+    }  # fmt: skip
+    schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)])
+    return table(schema, columns, count)
+
+
+def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Table, pa.Table]:
+    """Rows of trials that raised: status `failed`, the error, and no measurement."""
+    count = len(rows)
+    values = {"status": ["failed"] * count, "error": [error] * count, "steps_done": [0] * count}
+    schema = measurements_schema(str(pack.trials.columns["dtype"].pool[0]))
+    return trial_rows(pack, job, rows, values), schema.empty_table()
+
+
+@cache
+def device_name(device: torch.device) -> str:
+    """The device in words: the GPU's name, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:
+    """Rows of `measurements` for a block, less the trials that are not kept."""
+    keep = kept[block.rows]
+    rows, counted = block.rows[keep], block.degree[keep]
+    count = len(rows)
+    columns: dict[str, Any] = {
+        "trial_id": trials.trial_id[rows], "pack_id": [pack] * count, "step": [block.step] * count,
+        "layer": [block.layer] * count, "observable": [block.observable] * count,
+        "max_degree": [block.max_degree] * count, "degree": counted,
+        "normalized": counted / block.max_degree if block.max_degree else [None] * count,
+        "epsilon": block.epsilon[keep],
+    }  # fmt: skip
+    if block.distances is not None:
+        columns["distances"] = block.distances[keep]
+    return table(schema, columns, count)

@@ -1,0 +1,243 @@
+"""One tile of a pack: trained, measured, checkpointed, turned into rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import safetensors.numpy
+import torch
+
+from phasediag.storage.schema_arrow import measurements_schema
+from phasediag.training.collapse import collapse_weight_decay
+from phasediag.training.pack import Pack
+from phasediag.training.recording import Block, Recorder, Recording, results
+from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
+from phasediag.training.train import Program, Tile
+from phasediag.trial import IntArray
+
+SLICE_SECONDS: Final = 0.5
+"""Training between two looks at the clock, roughly."""
+COUNTS: Final = ("degree_of_symmetry", "neuron_count", "alive_count", "rank")
+
+
+@cache
+def program_for(structure: str, folder: Path, device: torch.device, compiled: bool, values: Any) -> Program:
+    """The program of a structure, kept for the packs to come in this process."""
+    return Program(dict(values), folder, device, compiled)
+
+
+def source_folder(sources: Mapping[str, bytes]) -> Path:
+    """A folder that holds the user's files, by content: one for each user and content on a machine."""
+    if not sources:
+        return Path()
+    digest = blake2b(repr(sorted(sources.items())).encode(), digest_size=16).hexdigest()
+    return place_sources(sources, Path(tempfile.gettempdir()) / f"phasediag-sources-{os.getuid()}-{digest}")
+
+
+def place_sources(sources: Mapping[str, bytes], root: Path) -> Path:
+    """Write the user's files below `root`; the folder beside which a grid finds them under its names.
+
+    A name may climb (`../nets/my_net.py`): the folder lies deep enough for that.
+    """
+    climbs = max((PurePosixPath(name).parts.count("..") for name in sources), default=0)
+    folder = root.joinpath(*["grid"] * climbs)
+    for each in (root, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in sources.items():
+        path = Path(os.path.normpath(folder / name))
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{uuid4().hex}")
+            partial.write_bytes(content)
+            partial.replace(path)
+    return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileWork:
+    """A tile to train: positions in the pack, and how many trials its program takes."""
+
+    rows: IntArray
+    size: int
+
+
+class TileRun:
+    """One tile of a pack: trained, measured, turned into rows."""
+
+    def __init__(self, pack: Pack, job: Job, device: torch.device, work: TileWork) -> None:
+        self.pack, self.job, self.work = pack, job, work
+        self.trials = pack.trials.take(work.rows)
+        padding = np.zeros(max(2, work.size) - len(work.rows), dtype=np.int64)
+        padded = self.trials.take(np.concatenate([np.arange(len(work.rows)), padding]))
+        structure = {name: column.pool[0] for name, column in padded.columns.items() if _shared(name, job)}
+        values = tuple(padded.record(0).items())
+        program = program_for(
+            repr(structure), source_folder(job.sources), device, pack.compiled, Unhashed(values)
+        )
+        self.tile = Tile(program, padded)
+        self.recorder = Recorder(job.measure, self.tile, len(work.rows))
+        self.wall_s = 0.0
+        self.started_at = datetime.now(UTC)
+        self._slice = 16
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial has done its steps."""
+        return self.tile.step >= max(self.tile.steps)
+
+    @property
+    def share(self) -> float:
+        """Part of the training that is done, from 0 to 1."""
+        return self.tile.step / max(self.tile.steps)
+
+    def advance(self, deadline: float) -> None:
+        """Train and measure until the deadline or the end."""
+        while not self.finished and time.monotonic() < deadline:
+            before, from_step = time.monotonic(), self.tile.step
+            self.advance_to(min(max(self.tile.steps), from_step + self._slice))
+            taken = max(time.monotonic() - before, 1e-6)
+            self._slice = int(
+                min(4 * self._slice, max(1, (self.tile.step - from_step) * SLICE_SECONDS / taken))
+            )
+
+    def advance_to(self, step: int) -> None:
+        """Train up to a step, measuring at every step where something is due."""
+        started = time.monotonic()
+        if self.tile.step == 0 and not self.recorder.started:
+            self.recorder.record()
+        while self.tile.step < step:
+            due = self.recorder.next_due(self.tile.step + 1)
+            self.tile.advance(min(due, step))
+            if self.tile.step == due:
+                self.recorder.record()
+        self.wall_s += time.monotonic() - started
+
+    def rows(self) -> tuple[pa.Table, pa.Table]:
+        """The tile's rows of `trials` and of `measurements`."""
+        started = time.monotonic()
+        count = len(self.work.rows)
+        train, test, accuracy = self.tile.losses()
+        columns = {"train_loss": _host(train, count), "test_loss": _host(test, count)}
+        if accuracy is not None:
+            columns["test_accuracy"] = _host(accuracy, count)
+        steps_done = self.tile.state.steps_done[:count].cpu().numpy()
+        diverged = ~(self.tile.state.alive[:count].cpu().numpy() & np.isfinite(columns["train_loss"]))
+        rates = {name: _host(self.tile.rates[name], count) for name in ("learning_rate", "weight_decay")}
+        layer = self.job.measure.layer
+        measured = results(self.recorder, rates, steps_done, layer)
+        columns |= measured | {"collapse_weight_decay": collapse_weight_decay(self.tile)[:count]}
+        relaxations = columns["relaxations"]
+        for name in columns:
+            columns[name] = np.where(diverged, np.nan, columns[name])
+        columns["relaxations"] = relaxations
+        self.wall_s += time.monotonic() - started
+        values: dict[str, Any] = {name: _nullable(name, column) for name, column in columns.items()}
+        values |= {
+            "status": np.where(diverged, "diverged", "ok").astype(object),
+            "steps_done": steps_done,
+            "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
+            "converged": [
+                None if d else bool(c) for c, d in zip(measured["converged"], diverged, strict=True)
+            ],
+            "wall_s": np.full(count, self.wall_s / count),
+            "device": [device_name(self.tile.program.device)] * count,
+            "started_at": [self.started_at] * count,
+        }
+        return trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
+
+    def _measurements(self, kept: BoolArray) -> pa.Table:
+        schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
+        parts = [
+            block_rows(self.pack.pack_id, self.trials, b, kept, schema)
+            for b in self.recorder.recording.blocks
+        ]
+        return pa.concat_tables([schema.empty_table(), *parts])
+
+    def saved(self) -> tuple[dict[str, Any], bytes]:
+        """The tile for a checkpoint: what fits JSON, and the arrays."""
+        recording = self.recorder.recording
+        arrays = {f"state/{n}": t.cpu().contiguous().numpy() for n, t in self.tile.state.tensors().items()}
+        arrays |= {"half": recording.half, "end": recording.end, "nine_tenths": recording.nine_tenths}
+        arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in recording.last.items()}
+        blocks = []
+        for number, block in enumerate(recording.blocks):
+            blocks.append([block.step, block.layer, block.observable, block.max_degree])
+            parts = {
+                "rows": block.rows,
+                "degree": block.degree,
+                "epsilon": block.epsilon,
+                "distances": block.distances,
+            }
+            arrays |= {
+                f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None
+            }
+        plain = {
+            "rows": self.work.rows.tolist(), "size": self.work.size, "step": self.tile.step,
+            "wall_s": self.wall_s, "started_at": self.started_at.isoformat(), "blocks": blocks,
+        }  # fmt: skip
+        return plain, safetensors.numpy.save(arrays)
+
+    def restore(self, plain: Mapping[str, Any], content: bytes) -> None:
+        """Continue from a checkpoint."""
+        arrays = safetensors.numpy.load(content)
+        state = {
+            n.removeprefix("state/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("state/")
+        }
+        self.tile.restore(state, plain["step"])
+        self.wall_s = plain["wall_s"]
+        self.started_at = datetime.fromisoformat(plain["started_at"])
+        last = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("last/")]
+        recording = Recording(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
+        recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
+        for number, (step, layer, observable, max_degree) in enumerate(plain["blocks"]):
+            parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon")}
+            distances = arrays.get(f"block/{number}/distances")
+            recording.blocks.append(
+                Block(
+                    step=step,
+                    layer=layer,
+                    observable=observable,
+                    max_degree=max_degree,
+                    distances=distances,
+                    **parts,
+                )
+            )
+        self.recorder.recording = recording
+
+
+class Unhashed(tuple[Any, ...]):
+    """A value that a cache takes along without looking at it."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unhashed)
+
+
+def _shared(name: str, job: Job) -> bool:
+    return job.parameters[name].role == "structural"
+
+
+def _host(tensor: torch.Tensor, count: int) -> np.ndarray:
+    return tensor[:count].double().cpu().numpy()
+
+
+def _nullable(name: str, column: np.ndarray) -> Sequence[Any]:
+    """Counts as whole numbers, NaN as null."""
+    cast = int if name in COUNTS else float
+    return [None if np.isnan(v) else cast(v) for v in column.tolist()]

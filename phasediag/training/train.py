@@ -1,0 +1,315 @@
+"""Training: the step of one network, written once; `vmap` makes it many, `torch.compile` fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from phasediag.registry import component
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.data import Batches, Samples, Task
+from phasediag.training.initial import initial_weights
+from phasediag.training.optimizers import Moments, Rates, Update, Weights, optimizer
+from phasediag.trial import Streams, Trials, Value
+
+DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
+EVALUATION_NUMBERS: Final = 2**23
+"""Numbers held at once while losses over whole data sets are computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What all trials of a structure have in common."""
+
+    module: nn.Module
+    """On the meta device: only its code and shapes are used."""
+    task: type[Task]
+    dtype: torch.dtype
+    update: Update
+    moments: tuple[str, ...]
+    groups: tuple[NeuronGroup, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter."""
+        return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
+
+
+def network_of(values: Mapping[str, Value], folder: Path) -> Network:
+    """The network of a trial's record; user files are looked up in `folder`."""
+    task = component("task", str(values["task"]), folder)
+    model = component("model", str(values["model"]), folder)
+    inputs, outputs = task.cls.sizes(values)
+    arguments = {name: values[name] for name in model.parameters}
+    with torch.device("meta"):
+        module = model.cls(inputs=inputs, outputs=outputs, **arguments)
+    momentum = values["momentum"]
+    assert isinstance(momentum, float)
+    moments, update = optimizer(str(values["optimizer"]), momentum)
+    return Network(
+        module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
+        groups=tuple(getattr(module, "neuron_groups", ())),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A network in training; in a tile every tensor has a leading axis of trials."""
+
+    weights: Weights
+    moments: Moments
+    steps_done: Tensor
+    """Int64 scalar."""
+    alive: Tensor
+    """Bool scalar: every loss so far was finite."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors under flat names, for a checkpoint."""
+        flat = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
+        for moment, tensors in self.moments.items():
+            flat |= {f"moments/{moment}/{name}": tensor for name, tensor in tensors.items()}
+        return flat | {"steps_done": self.steps_done, "alive": self.alive}
+
+
+def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> State:
+    """One step of one network.
+
+    Parameters
+    ----------
+    state
+        Of one network, no leading axes.
+    rates
+        Scalars of the trial: learning_rate, weight_decay, label_noise, and steps (int64).
+    batch
+        x (samples, inputs), y and noise (samples, outputs).
+
+    Returns
+    -------
+    The next state. A trial whose loss is not finite, or that has done its steps, stays as it is.
+    """
+
+    def objective(weights: Weights) -> Tensor:
+        prediction = functional_call(network.module, weights, (batch.x,))
+        return network.task.loss(prediction, batch.y + rates["label_noise"] * batch.noise)
+
+    gradients, loss = grad_and_value(objective)(state.weights)
+    weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
+    alive = state.alive & torch.isfinite(loss)
+    active = alive & (state.steps_done < rates["steps"])
+    return State(
+        weights=_chosen(active, weights, state.weights),
+        moments={name: _chosen(active, moments[name], state.moments[name]) for name in moments},
+        steps_done=state.steps_done + active,
+        alive=alive,
+    )
+
+
+def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
+    return {name: torch.where(active, new[name], old[name]) for name in old}
+
+
+TileStep = Callable[[State, Rates, Samples], State]
+
+
+def tile_step(network: Network, compiled: bool) -> TileStep:
+    """`trial_step` over a leading axis of trials, compiled where asked."""
+
+    def one(
+        weights: Weights,
+        moments: Moments,
+        done: Tensor,
+        alive: Tensor,
+        rates: Rates,
+        x: Tensor,
+        y: Tensor,
+        e: Tensor,
+    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+        state = State(weights=weights, moments=moments, steps_done=done, alive=alive)
+        after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
+        return after.weights, after.moments, after.steps_done, after.alive
+
+    many: Callable[..., Any] = vmap(one)
+    if compiled:
+        many = torch.compile(many, fullgraph=True, dynamic=False)
+
+    def step(state: State, rates: Rates, batch: Samples) -> State:
+        weights, moments, done, alive = many(
+            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
+        )
+        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
+
+    return step
+
+
+class Program:
+    """One structure made executable: trains tiles of one size on one device.
+
+    Parameters
+    ----------
+    values
+        The record of any trial of the structure.
+    folder
+        Where user files are.
+    device
+        `cpu` or `cuda`.
+    compiled
+        Whether the step goes through `torch.compile`.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool
+    ) -> None:
+        self.network = network_of(values, folder)
+        self.device = device
+        self.step = tile_step(self.network, compiled)
+
+    def tile(self, trials: Trials) -> Tile:
+        """A tile at step 0."""
+        return Tile(self, trials)
+
+
+class Tile:
+    """Trials of one structure in training, side by side.
+
+    Attributes
+    ----------
+    state
+        Every tensor with a leading axis of trials.
+    step
+        Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
+    """
+
+    def __init__(self, program: Program, trials: Trials) -> None:
+        self.program = program
+        self.trials = trials
+        records = [trials.record(row) for row in range(len(trials))]
+        self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
+        network, device = program.network, program.device
+        worlds, index = _worlds(network.task, records, trials)
+        self.world = torch.tensor(index, device=device)
+        values = records[0]
+        batch_size = values["batch_size"]
+        assert isinstance(batch_size, int)
+        self.batches = Batches(worlds, batch_size, values.get("noise") == "fresh", network.dtype, device)
+        self.rates = _rates(records, network.dtype, device)
+        self.state = _start(network, records, trials, device)
+        self.step = 0
+        self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
+
+    def advance(self, until: int) -> None:
+        """Train up to step `until`."""
+        with torch.no_grad():
+            for step in range(self.step, until):
+                batch = self._constant or self._gathered(self.batches.at(step))
+                self.state = self.program.step(self.state, self.rates, batch)
+        self.step = until
+
+    def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
+        train = self._evaluated(self.batches.training_set(), noisy=True)[0]
+        test, hits = self._evaluated(self.batches.test_set(), noisy=False)
+        return train, test, hits if self.program.network.task.classes else None
+
+    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Continue from a checkpoint's tensors."""
+        device = self.program.device
+        moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+        self.state = State(
+            weights={name: moved[f"weights/{name}"] for name in self.state.weights},
+            moments={
+                moment: {name: moved[f"moments/{moment}/{name}"] for name in weights}
+                for moment, weights in self.state.moments.items()
+            },
+            steps_done=moved["steps_done"], alive=moved["alive"],
+        )  # fmt: skip
+        self.step = step
+
+    def _gathered(self, batch: Samples) -> Samples:
+        """The batch of each trial from that of its world."""
+        x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
+        return Samples(x=x, y=y, noise=noise)
+
+    def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:
+        """Loss and share of right classes over whole data sets, a few trials (never one) at a time."""
+        network = self.program.network
+
+        def one(
+            weights: Weights, noise_scale: Tensor, x: Tensor, y: Tensor, e: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            prediction = functional_call(network.module, weights, (x,))
+            loss = network.task.loss(prediction, y + noise_scale * e if noisy else y)
+            return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
+
+        features = sum(shape[0] for shape in network.shapes.values() if len(shape) > 1)
+        chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * (features + data.x.shape[2])))
+        parts = []
+        with torch.no_grad():
+            trials = torch.arange(len(self.world), device=self.world.device)
+            for rows in trials.tensor_split(max(1, len(trials) // chunk)):
+                weights = {name: w[rows] for name, w in self.state.weights.items()}
+                world = self.world[rows]
+                parts.append(
+                    vmap(one)(
+                        weights,
+                        self.rates["label_noise"][rows],
+                        data.x[world],
+                        data.y[world],
+                        data.noise[world],
+                    )
+                )
+        losses, hits = zip(*parts, strict=True)
+        return torch.cat(losses), torch.cat(hits)
+
+
+def _worlds(
+    task: type[Task], records: list[dict[str, Value]], trials: Trials
+) -> tuple[list[Task], list[int]]:
+    """The distinct replicates and data sets of a tile, and which one each trial lives in."""
+    names = [p.name for p in task.declares if p.name != "label_noise"]
+    positions: dict[tuple[Any, ...], int] = {}
+    worlds: list[Task] = []
+    index: list[int] = []
+    for record, seed in zip(records, trials.seed.tolist(), strict=True):
+        key = (seed, record["data_seed"], *(record[name] for name in names))
+        if key not in positions:
+            positions[key] = len(worlds)
+            data_seed = record["data_seed"]
+            assert data_seed is None or isinstance(data_seed, int)
+            worlds.append(task(record, Streams(seed, data_seed)))
+        index.append(positions[key])
+    return worlds, index
+
+
+def _rates(records: list[dict[str, Value]], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    names = ("learning_rate", "weight_decay", "label_noise")
+    rates = {n: torch.tensor([r.get(n) or 0.0 for r in records], dtype=dtype, device=device) for n in names}
+    return rates | {"steps": torch.tensor([r["steps"] for r in records], dtype=torch.int64, device=device)}
+
+
+def _start(network: Network, records: list[dict[str, Value]], trials: Trials, device: torch.device) -> State:
+    """Initial weights, drawn once for each replicate and kind of init, times init_scale."""
+    kinds = [(seed, str(r["init"])) for seed, r in zip(trials.seed.tolist(), records, strict=True)]
+    distinct = list(dict.fromkeys(kinds))
+    drawn = [
+        initial_weights(network.shapes, init, Streams(seed).generator("init")) for seed, init in distinct
+    ]
+    index = torch.tensor([distinct.index(kind) for kind in kinds])
+    scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64)
+    weights = {}
+    for name, shape in network.shapes.items():
+        stacked = torch.stack([torch.from_numpy(w[name]) for w in drawn])[index]
+        scaled = stacked * scale.view(-1, *[1] * len(shape))
+        weights[name] = scaled.to(device, network.dtype)
+    zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
+    count = len(records)
+    return State(
+        weights=weights, moments=zeros,
+        steps_done=torch.zeros(count, dtype=torch.int64, device=device),
+        alive=torch.ones(count, dtype=torch.bool, device=device),
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""Running a pack: the only place where physics meets bookkeeping."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from phasediag.storage.store import Store
+from phasediag.training.pack import Pack
+from phasediag.training.rows import Job, failed_rows
+from phasediag.training.tile_run import TileRun, TileWork, source_folder
+
+CHECKPOINT_SECONDS: Final = 30.0
+"""Between two checkpoints of a pack in training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a pack is."""
+
+    trials_done: float
+    """Trials' worth of training done, fractions included."""
+    resumed: float = 0.0
+    """What of it came with a checkpoint."""
+    failed: int
+    diverged: int
+    error: str
+    """Of the first failed trial; empty where none failed."""
+    done: bool
+
+
+class PackRun:
+    """One pack in training, in slices of time.
+
+    Parameters
+    ----------
+    pack
+        What to train. A checkpoint of it in the store is continued.
+    job
+        Of the sweep.
+    store
+        Where the fragment and the checkpoints go.
+    device
+        `cpu` or `cuda`.
+    """
+
+    def __init__(self, pack: Pack, job: Job, store: Store, device: torch.device) -> None:
+        self.pack, self.job, self.store, self.device = pack, job, store, device
+        self.folder = source_folder(job.sources)
+        self.queue: deque[TileWork] = deque()
+        self.finished: list[tuple[pa.Table, pa.Table]] = []
+        self.current: TileRun | None = None
+        self.done = False
+        self.error = ""
+        self._saved_at = time.monotonic()
+        if not self._resume():
+            size = pack.tile_size
+            starts = range(0, len(pack.trials), size)
+            rows = [np.arange(start, min(start + size, len(pack.trials))) for start in starts]
+            self.queue.extend(TileWork(rows=part, size=size) for part in rows)
+        self._resumed = self._trials_done
+
+    def advance(self, seconds: float) -> Progress:
+        """Train for about so long; at the end of the pack, write its fragment."""
+        deadline = time.monotonic() + seconds
+        while not self.done and time.monotonic() < deadline:
+            self._work(deadline)
+        if not self.done and time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+            self.checkpoint()
+        return self.progress()
+
+    def progress(self) -> Progress:
+        """How far the pack is."""
+        status = [s for rows, _ in self.finished for s in rows["status"].to_pylist()]
+        return Progress(
+            trials_done=self._trials_done, resumed=self._resumed, failed=status.count("failed"),
+            diverged=status.count("diverged"), error=self.error, done=self.done,
+        )  # fmt: skip
+
+    def checkpoint(self) -> None:
+        """Save everything that is needed to continue."""
+        if self.done:
+            return
+        state: dict[str, Any] = {
+            "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
+            "compiled": self.pack.compiled, "measure": repr(self.job.measure), "error": self.error,
+            "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
+        }  # fmt: skip
+        files = {}
+        if self.current:
+            state["current"], files["tile.safetensors"] = self.current.saved()
+        for number, (trials, measurements) in enumerate(self.finished):
+            files[f"{number}.trials.arrow"] = _packed(trials)
+            files[f"{number}.measurements.arrow"] = _packed(measurements)
+        files["pack.json"] = json.dumps(state).encode()
+        self.store.write_checkpoint(self.pack.pack_id, files)
+        self._saved_at = time.monotonic()
+
+    @property
+    def _trials_done(self) -> float:
+        partial = self.current.share * len(self.current.work.rows) if self.current else 0.0
+        return sum(len(rows) for rows, _ in self.finished) + partial
+
+    def _resume(self) -> bool:
+        """Continue from the checkpoint, if there is one of these trials that was measured alike."""
+        files = self.store.read_checkpoint(self.pack.pack_id)
+        if files is None:
+            return False
+        state = json.loads(files["pack.json"])
+        same_trials = state["trial_ids"] == self.pack.trials.trial_id.tolist()
+        if not same_trials or state.get("measure") != repr(self.job.measure):
+            return False
+        self.error = state["error"]
+        self.queue.extend(TileWork(rows=np.array(w["rows"]), size=w["size"]) for w in state["queue"])
+        numbers = sorted(int(name.split(".")[0]) for name in files if name.endswith(".trials.arrow"))
+        for number in numbers:
+            pair = (files[f"{number}.trials.arrow"], files[f"{number}.measurements.arrow"])
+            self.finished.append((_unpacked(pair[0]), _unpacked(pair[1])))
+        if "current" in state:
+            saved = state["current"]
+            work = TileWork(rows=np.array(saved["rows"]), size=saved["size"])
+            self.current = TileRun(self.pack, self.job, self.device, work)
+            self.current.restore(saved, files["tile.safetensors"])
+        return True
+
+    def _work(self, deadline: float) -> None:
+        """Start the next tile, train the present one for a while, or write the fragment."""
+        if self.current is None and not self.queue:
+            self._commit()
+            return
+        work = self.current.work if self.current else self.queue.popleft()
+        try:
+            if self.current is None:
+                self.current = TileRun(self.pack, self.job, self.device, work)
+            self.current.advance(deadline)
+            if self.current.finished:
+                self.finished.append(self.current.rows())
+                self.current = None
+        except Exception as error:  # whatever a trial raises is that trial's result, never the sweep's end
+            self.current = None
+            self._halve(work, error)
+
+    def _halve(self, work: TileWork, error: Exception) -> None:
+        """Try both halves of a tile that raised; a trial that raises alone has failed."""
+        text = f"{type(error).__name__}: {error}"
+        if len(work.rows) == 1:
+            self.error = self.error or text
+            self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
+            return
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        middle = len(work.rows) // 2
+        size = max(2, work.size // 2) if out_of_memory else work.size
+        self.queue.extendleft(
+            TileWork(rows=rows, size=size) for rows in (work.rows[middle:], work.rows[:middle])
+        )
+
+    def _commit(self) -> None:
+        trials, measurements = zip(*self.finished, strict=True)
+        self.store.write_fragment(self.pack.pack_id, pa.concat_tables(trials), pa.concat_tables(measurements))
+        self.store.drop_checkpoint(self.pack.pack_id)
+        self.done = True
+
+
+def _packed(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def _unpacked(content: bytes) -> pa.Table:
+    with pa.ipc.open_stream(content) as reader:
+        return reader.read_all()

@@ -1,0 +1,139 @@
+"""A planted exponent comes back; another law is not taken for a power law."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasediag.analysis.laws import LAWS
+from phasediag.analysis.scaling import fit_scaling
+from phasediag.errors import AnalysisError
+
+
+def counts(mean, seed=0, replicates=10, xs=None, spread=0.0):
+    """Poisson counts around a mean, times one factor a replicate."""
+    rng = np.random.default_rng(seed)
+    xs = np.geomspace(1e-3, 0.3, 12) if xs is None else xs
+    index = pd.MultiIndex.from_product([xs, range(replicates)], names=["weight_decay", "replicate"])
+    frame = index.to_frame(index=False).assign(status="ok", converged=True)
+    factor = np.exp(rng.normal(0, spread, replicates))[frame["replicate"]]
+    return frame.assign(neuron_count=rng.poisson(mean(frame["weight_decay"].to_numpy()) * factor))
+
+
+def power(x):
+    return 0.5 * x**-0.5
+
+
+def test_interval_covers_the_planted_exponent():
+    fits = [
+        fit_scaling(counts(power, s, spread=0.1), window=(0, 1), seed=s, resamples=400) for s in range(100)
+    ]
+    assert np.mean([fit.low <= -0.5 <= fit.high for fit in fits]) >= 0.88
+    assert np.mean([fit.exponent for fit in fits]) == pytest.approx(-0.5, abs=0.01)
+    assert np.mean([fit.models[0]["name"] == "power law" for fit in fits]) > 0.9
+
+
+@settings(max_examples=20, deadline=None)
+@given(exponent=st.floats(-1.5, 1.5), seed=st.integers(0, 1000))
+def test_exponent_is_that_of_a_poisson_regression(exponent, seed):
+    frame = counts(lambda x: 3 * (x / 0.02) ** exponent, seed)
+    fit = fit_scaling(frame, window=(0, 1), resamples=10)
+    design = sm.add_constant(np.log(frame["weight_decay"]))
+    expected = sm.GLM(frame["neuron_count"], design, family=sm.families.Poisson()).fit(tol=1e-12)
+    assert fit.exponent == pytest.approx(expected.params["weight_decay"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [law.name for law in LAWS])
+def test_the_planted_law_is_preferred_and_recovered(name):
+    law = next(law for law in LAWS if law.name == name)
+    planted = {
+        "power law": [0.5, -0.5], "exponential": [40, -12], "logarithmic": [5, -8],
+        "saturating": [40, 0.01], "saturating growth": [40, 0.01], "constant": [9],
+    }[name]  # fmt: skip
+    fit = fit_scaling(
+        counts(lambda x: law.mean(x, np.array(planted, float)), 1, 60), window=(0, 1), resamples=10
+    )
+    best = fit.models[0] if name != "constant" else next(m for m in fit.models if m["name"] == name)
+    assert best["name"] == name
+    assert best["delta_aic"] < 4
+    np.testing.assert_allclose(list(best["parameters"].values()), planted, rtol=0.15)
+    if name not in ("power law", "constant"):
+        assert "clearly better" in fit.summary()
+
+
+def test_zeros_are_data():
+    """Dropping the zeros of a steep decline would flatten it."""
+    frame = counts(lambda x: 2e-4 * x**-1.5, 3, 50)
+    assert (frame["neuron_count"] == 0).mean() > 0.2
+    fit = fit_scaling(frame, window=(0, 1))
+    assert fit.low <= -1.5 <= fit.high
+    assert fit.high - fit.low < 0.3
+
+
+def test_the_window_leaves_plateaus_out():
+    xs = np.geomspace(1e-3, 1, 16)
+    frame = counts(power, xs=xs).assign(
+        neuron_count=lambda f: (
+            (60 * (f["weight_decay"] / 0.01) ** -0.8).clip(upper=128) * (f["weight_decay"] < 0.4)
+        )
+    )
+    fit = fit_scaling(frame)
+    assert fit.window == (pytest.approx(xs[4]), pytest.approx(xs[13]))
+    assert fit.exponent == pytest.approx(-0.8, abs=0.02)
+    assert fit.left_out == {"outside the window": 60}
+    assert fit.n == 100
+    stated = fit_scaling(frame, window=(0.01, 0.1))
+    assert 0.01 <= stated.window[0] < stated.window[1] <= 0.1
+
+
+def test_only_converged_ok_trials_enter():
+    frame = counts(power, replicates=8)
+    frame["converged"] = frame["converged"].astype("boolean")
+    frame.loc[frame["replicate"].eq(0), "status"] = "failed"
+    frame.loc[frame["replicate"].eq(1), "status"] = "diverged"
+    frame.loc[frame["replicate"].eq(2), "converged"] = False
+    frame.loc[frame["replicate"].eq(3), "converged"] = pd.NA
+    spoiled = frame.assign(neuron_count=frame["neuron_count"].where(frame["replicate"].ge(4), 1000))
+    spoiled = pd.concat(
+        [spoiled, spoiled[:1].assign(weight_decay=0.0, replicate=7, status="ok", converged=True)]
+    )
+    fit = fit_scaling(spoiled, window=(0, 1))
+    assert fit.n == 12 * 4
+    assert fit.replicates == 4
+    assert fit.left_out == {"failed": 12, "diverged": 12, "not converged": 24, "not at a positive x": 1}
+    assert fit.exponent == fit_scaling(frame[frame["replicate"].ge(4)], window=(0, 1)).exponent
+
+
+def test_two_replicates_give_no_interval():
+    fit = fit_scaling(counts(power, replicates=2), window=(0, 1))
+    assert np.isnan([fit.low, fit.high]).all()
+    assert "3 are needed" in fit.summary()
+
+
+def test_as_dict_is_json_with_the_promised_keys():
+    fit = fit_scaling(counts(power, replicates=2), window=(0, 1))
+    plain = json.loads(json.dumps(fit.as_dict(), allow_nan=False))
+    assert {"exponent", "low", "high", "window", "n", "models"} <= set(plain)
+    assert plain["low"] is None
+    assert {m["name"] for m in plain["models"]} > {"power law", "exponential", "constant"}
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda f: f[f["weight_decay"] > 0.15], {"window": (0, 1)}, "2 distinct values"),
+        (lambda f: f.assign(neuron_count=8), {}, "plateaus"),
+        (lambda f: f.assign(neuron_count=0), {"window": (0, 1)}, "is 0 in all"),
+        (lambda f: f.assign(neuron_count=-1), {}, "negative"),
+        (lambda f: f.assign(converged=False), {}, "not converged"),
+        (lambda f: f, {"y": "neurons_count"}, "did you mean 'neuron_count'"),
+        (lambda f: f, {"x": "neuron_count"}, "two columns"),
+    ],
+)
+def test_refusals_say_what_to_do(change, options, message):
+    with pytest.raises(AnalysisError, match=message):
+        fit_scaling(change(counts(power)), **options)

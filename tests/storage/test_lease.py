@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow import fs
+
+from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.storage import lease as lease_module
+from phasediag.storage.folder import Folder
+from phasediag.storage.lease import Holder, Lease, take
+from phasediag.storage.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path, "sweep")
+
+
+@pytest.fixture
+def remote() -> Iterator[Store]:
+    memory = MemoryFileSystem()
+    folder = Folder(
+        filesystem=fs.PyFileSystem(fs.FSSpecHandler(memory)), path="bucket/s", uri="memory://bucket/s"
+    )
+    yield Store(folder=folder)
+    memory.store.clear()
+
+
+def elsewhere(**changes: object) -> Holder:
+    """A holder on another machine."""
+    holder = replace(Holder.this_process("launch"), host="node7", machine="another", user="ada", pid=4321)
+    return replace(holder, **changes)  # type: ignore[arg-type]
+
+
+def plant(store: Store, holder: Holder, silent_s: float = 0.0) -> Path:
+    store.folder.write("lease", json.dumps(asdict(holder)).encode())
+    file = Path(store.folder.path) / "lease"
+    os.utime(file, (time.time() - silent_s,) * 2)
+    return file
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if true():
+            return
+        time.sleep(0.01)
+    pytest.fail("it never came true")
+
+
+def test_a_second_taker_is_told_who_holds_it(store: Store) -> None:
+    plant(store, elsewhere(since="2026-01-01T00:00:00+00:00"), silent_s=60)
+    with pytest.raises(LeaseHeldError) as caught:
+        take(store)
+    message = str(caught.value)
+    for part in (
+        "ada",
+        "node7",
+        "4321",
+        "2026-01-01T00:00:00",
+        "60 s ago",
+        "120 s of silence",
+        store.folder.uri,
+    ):
+        assert part in message
+    assert caught.value.exit_code == 2
+
+
+def test_it_is_free_after_its_release(store: Store) -> None:
+    with take(store) as lease:
+        with pytest.raises(LeaseHeldError):
+            take(store)
+        assert not lease.lost
+    lease.release()
+    with take(store):
+        pass
+    assert store.folder.entries(hidden=True) == []
+
+
+def test_leases_of_other_names_are_apart(store: Store) -> None:
+    with take(store), take(store, name="compact.lease"):
+        pass
+
+
+@pytest.mark.parametrize(("silent_s", "free"), [(110.0, False), (130.0, True)])
+def test_silence_frees_it(store: Store, silent_s: float, free: bool) -> None:
+    plant(store, elsewhere(), silent_s)
+    if not free:
+        with pytest.raises(LeaseHeldError):
+            take(store)
+        return
+    with take(store) as lease:
+        assert json.loads(store.folder.read("lease"))["token"] == lease.holder.token
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}'])
+def test_an_unreadable_lease_is_held_until_it_is_silent(store: Store, content: bytes) -> None:
+    file = plant(store, elsewhere())
+    file.write_bytes(content)
+    with pytest.raises(LeaseHeldError, match="just taking it"):
+        take(store)
+    os.utime(file, (time.time() - 130,) * 2)
+    take(store).release()
+
+
+HOLDER = """
+import sys, time
+from phasediag.storage.lease import take
+from phasediag.storage.store import Store
+lease = take(Store.at(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_holder_of_this_host_frees_it_at_once(store: Store) -> None:
+    command = [sys.executable, "-c", HOLDER, store.folder.path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        with pytest.raises(LeaseHeldError, match=f"process {child.pid}"):
+            take(store)
+        child.kill()
+        wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "Z")
+        take(store).release()  # the child is a zombie still
+        child.wait()
+
+
+@pytest.mark.parametrize(
+    ("changes", "dead"),
+    [
+        ({}, False),
+        ({"started": 1.0}, True),  # its process id was given to another process
+        ({"pid": 2**22 + 1}, True),
+        ({"pid": 2**22 + 1, "machine": "another"}, False),
+    ],
+)
+def test_only_a_process_of_this_machine_can_be_known_dead(changes: dict, dead: bool) -> None:
+    assert replace(Holder.this_process("launch"), **changes).dead is dead
+
+
+def test_of_many_takers_one_wins(store: Store) -> None:
+    """Also where all of them find a stale lease."""
+    for stale in (False, True):
+        if stale:
+            plant(store, elsewhere(), silent_s=500)
+        barrier, won = threading.Barrier(8), []
+
+        def race(barrier: threading.Barrier = barrier, won: list[Lease] = won) -> None:
+            barrier.wait()
+            try:
+                won.append(take(store))
+            except LeaseHeldError:
+                return
+
+        threads = [threading.Thread(target=race) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert json.loads(store.folder.read("lease"))["token"] == won[0].holder.token
+        won[0].release()
+
+
+def test_a_taker_that_comes_late_leaves_a_fresh_lease_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between finding the lease stale and taking it over, another taker takes it over."""
+    plant(store, elsewhere(), silent_s=500)
+    marked, first = lease_module._marked, []
+
+    def late(*args: object) -> bool:
+        if not first:
+            first.append(None)
+            first[0] = take(store)
+        return marked(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lease_module, "_marked", late)
+    with pytest.raises(LeaseHeldError):
+        take(store)
+    assert json.loads(store.folder.read("lease"))["token"] == first[0].holder.token
+    first[0].release()
+    assert store.folder.entries() == []
+
+
+def test_a_taker_killed_in_a_takeover_does_not_block_the_next(store: Store) -> None:
+    plant(store, elsewhere(), silent_s=500)
+    dead = replace(Holder.this_process("launch"), pid=2**22 + 1)
+    store.folder.write("lease.takeover", json.dumps(asdict(dead)).encode())
+    take(store).release()
+    assert store.folder.entries() == []
+
+
+def test_a_taker_waits_for_a_takeover_under_way(store: Store) -> None:
+    plant(store, elsewhere(), silent_s=500)
+    store.folder.write("lease.takeover", json.dumps(asdict(elsewhere())).encode())
+    with pytest.raises(LeaseHeldError):
+        take(store)
+
+
+def test_the_heartbeat_keeps_it(store: Store) -> None:
+    with take(store, heartbeat_s=0.02):
+        file = Path(store.folder.path) / "lease"
+        os.utime(file, (time.time() - 500,) * 2)
+        wait_until(lambda: time.time() - file.stat().st_mtime < 100)
+        with pytest.raises(LeaseHeldError):
+            take(store)
+
+
+@pytest.mark.parametrize("kind", ["store", "remote"])
+def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    store: Store = request.getfixturevalue(kind)
+    with take(store, heartbeat_s=0.02, settle_s=0.0) as lease:
+        other = json.dumps(asdict(elsewhere())).encode()
+        store.folder.write("lease", other)
+        wait_until(lambda: lease.lost)
+    assert store.folder.read("lease") == other
+
+
+def test_a_deleted_lease_is_lost(store: Store) -> None:
+    with take(store, heartbeat_s=0.02) as lease:
+        store.folder.delete("lease")
+        wait_until(lambda: lease.lost)
+
+
+def test_a_storage_that_stays_silent_loses_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hiccup is borne; after as long as another taker would wait, the lease counts as lost."""
+
+    def unreachable(*_: object) -> bytes:
+        raise StoreError("unreachable")
+
+    with take(store, heartbeat_s=0.01, silence_s=0.2) as lease:
+        monkeypatch.setattr(Folder, "read", unreachable)
+        time.sleep(0.05)
+        assert not lease.lost
+        wait_until(lambda: lease.lost)
+        monkeypatch.undo()
+
+
+def test_without_moves_and_links_the_last_token_wins(remote: Store) -> None:
+    with take(remote, settle_s=0.0), pytest.raises(LeaseHeldError):
+        take(remote, settle_s=0.0)
+    take(remote, settle_s=0.0).release()
+    won: list[Lease] = []
+    barrier = threading.Barrier(4)
+
+    def race() -> None:
+        barrier.wait()
+        try:
+            won.append(take(remote, settle_s=0.3))
+        except LeaseHeldError:
+            return
+
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    won[0].release()
+
+
+def test_an_unwritable_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="choose a --storage"):
+        take(Store.open(tmp_path / "file", "s"))

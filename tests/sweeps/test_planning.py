@@ -1,0 +1,156 @@
+"""Packs partition the trials; a plan trains nothing, and needs neither ray nor data (law 6)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import phasediag
+from phasediag.executors.inline import InlineExecutor
+from phasediag.grids.grid import Grid, parse_grid
+from phasediag.training.pack import Pack, pack_trials
+from phasediag.trial import Role, pack_id
+from small_sweeps import grid_text, launched, write
+
+STRUCTURAL = {"width": [4, 16], "activation": ["tanh", "relu"]}
+BATCHED = {"weight_decay": [0.0, 0.1, 1.0], "init_scale": [0.5, 1.0], "steps": [10, 300]}
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Grid:
+    axes = {
+        name: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))
+        for name, values in {**STRUCTURAL, **BATCHED}.items()
+    }
+    return parse_grid(grid_text(axes, replicates=draw(st.integers(1, 3))), Path("grid.yaml"))
+
+
+def packed(grid: Grid, order: np.ndarray | None = None, **options: Any) -> list[Pack]:
+    trials = grid.trials() if order is None else grid.trials().take(order)
+    return pack_trials(trials, grid.parameters, Path(), **{"workers": 2, **options})
+
+
+@given(grids(), st.integers(1, 5), st.sampled_from([None, 1, 3, 50]))
+def test_packs_partition_the_trials(grid: Grid, workers: int, per_pack: int | None) -> None:
+    packs = packed(grid, workers=workers, trials_per_pack=per_pack)
+    ids = [trial for pack in packs for trial in pack.trials.trial_id.tolist()]
+    assert sorted(ids) == sorted(grid.trials().trial_id.tolist())
+    for pack in packs:
+        assert pack.pack_id == pack_id(pack.trials.trial_id.tolist())
+        assert 1 <= len(pack.trials) <= (per_pack or len(ids))
+        assert [t for tile in pack.tiles() for t in tile.trial_id] == pack.trials.trial_id.tolist()
+        assert all(len(tile) <= pack.tile_size for tile in pack.tiles())
+
+
+@given(grids())
+def test_a_pack_holds_one_program(grid: Grid) -> None:
+    names = [name for name in grid.trials().columns if grid.parameters[name].role is Role.STRUCTURAL]
+    assert {"width", "activation"} <= set(names)
+    packs = packed(grid)
+    for pack in packs:
+        assert all(len(set(map(str, pack.trials.values(name)))) == 1 for name in names)
+    programs = {tuple(str(pack.trials.values(name)[0]) for name in names) for pack in packs}
+    widths, activations = (set(grid.trials().values(name)) for name in STRUCTURAL)
+    assert len(programs) == len(widths) * len(activations)
+
+
+@given(grids(), st.randoms(use_true_random=False))
+def test_the_order_of_trials_names_no_trial_otherwise(grid: Grid, random: Any) -> None:
+    order = np.arange(len(grid.trials()))
+    random.shuffle(order)
+    shuffled = grid.trials().take(order)
+    assert shuffled.trial_id.tolist() == grid.trials().trial_id[order].tolist()
+    whole = {"trials_per_pack": len(order), "workers": 1}
+    assert {p.pack_id for p in packed(grid, **whole)} == {p.pack_id for p in packed(grid, order, **whole)}
+
+
+@given(grids(), st.integers(1, 4))
+def test_every_worker_has_a_pack_of_each_large_structure(grid: Grid, workers: int) -> None:
+    packs = packed(grid, workers=workers, compile_mode="off")
+    seconds = [pack.projected_seconds for pack in packs]
+    assert seconds == sorted(seconds, reverse=True)
+    for width in set(grid.trials().values("width")):
+        for activation in set(grid.trials().values("activation")):
+            firsts = [(pack, pack.trials.record(0)) for pack in packs]
+            mine = [pack for pack, one in firsts if (one["width"], one["activation"]) == (width, activation)]
+            trials = sum(len(pack.trials) for pack in mine)
+            assert len(mine) >= min(workers, trials // 8)
+
+
+UNTOUCHABLE = """
+from phasediag.tasks.linear_map import LinearMap
+
+class Task(LinearMap):
+    registered = ""
+
+    def train_set(self):
+        raise RuntimeError("data were touched")
+
+    test_set = train_set
+"""
+
+
+def untouchable(folder: Path) -> Path:
+    write(folder, UNTOUCHABLE, "my_task.py")
+    fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 10}
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
+    return write(folder, text)
+
+
+def test_law_6_a_plan_needs_no_data_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("something was trained")
+
+    monkeypatch.setattr(InlineExecutor, "run", never)
+    found = phasediag.plan(untouchable(tmp_path), str(tmp_path / "storage"))
+    assert (len(found.survey.trials), len(found.survey.missing), found.points) == (2, 2, 2)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_the_data_of_that_task_cannot_be_had(tmp_path: Path) -> None:
+    """What makes the test before this one mean something."""
+    outcome = phasediag.launch(untouchable(tmp_path), str(tmp_path / "storage"), executor="inline")
+    assert outcome.first_error == "RuntimeError: data were touched"
+
+
+def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
+    code = (
+        "import sys; from phasediag.cli import main\n"
+        "try: main(['plan', sys.argv[1], '--storage', sys.argv[2], '--json'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'ray', 'matplotlib', 'sklearn'} & {name.split('.')[0] for name in sys.modules}"
+    )
+    grid = untouchable(tmp_path)
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(grid), str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["missing"] == 2
+
+
+def test_a_plan_counts_what_is_done_failed_and_missing(tmp_path: Path) -> None:
+    axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10}
+    launched(tmp_path, grid_text(axes, fixed, replicates=2))
+    wider = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1, 1]"}, fixed, replicates=2))
+    found = phasediag.plan(wider, str(tmp_path))
+    assert (found.survey.done, found.survey.failed, len(found.survey.missing)) == (4, 0, 2)
+    assert set(found.survey.missing.values("weight_decay")) == {1.0}
+
+
+def test_the_projected_store_is_of_the_size_it_gets(tmp_path: Path) -> None:
+    text = grid_text({"weight_decay": "{linspace: [0.01, 1], num: 256}"}, {"steps": 2}, replicates=2)
+    expected = phasediag.plan(write(tmp_path, text), str(tmp_path)).store_bytes
+    launched(tmp_path, text)
+    found = sum(path.stat().st_size for path in (tmp_path / "g").rglob("*.parquet"))
+    assert expected / 4 < found < 4 * expected

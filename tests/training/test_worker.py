@@ -1,0 +1,144 @@
+"""A pack in slices: stopped anywhere and continued from its checkpoint, it leaves the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phasediag.grids.grid import Grid, parse_grid
+from phasediag.storage.store import Store
+from phasediag.training import worker
+from phasediag.training.pack import Pack, cost_of, make_pack
+from phasediag.training.rows import Job
+from phasediag.training.train import network_of
+from phasediag.training.worker import PackRun
+from small_sweeps import assert_same_rows, grid_text
+
+CPU = torch.device("cpu")
+GRID = grid_text(
+    {"weight_decay": "[0.01, 0.1, 1]", "learning_rate": "[0.01, 0.02, 1000]"},
+    {"steps": 120, "optimizer": "adam"},
+    replicates=2,
+    measure="{observables: [permutation, rank], every: 25, distances: all}",
+)
+
+
+@pytest.fixture
+def grid() -> Grid:
+    return parse_grid(GRID, Path("grid.yaml"))
+
+
+def pack_of(grid: Grid, tile: int) -> Pack:
+    trials = grid.trials()
+    return make_pack(trials, tile, False, cost_of(network_of(trials.record(0), Path()), trials.record(0)))
+
+
+def job_of(grid: Grid, store: Store) -> Job:
+    return Job(sweep=store.folder.uri, measure=grid.measure, parameters=grid.parameters)
+
+
+def finished(grid: Grid, pack: Pack, store: Store) -> PackRun:
+    run = PackRun(pack, job_of(grid, store), store, CPU)
+    while not run.done:
+        run.advance(60)
+    return run
+
+
+def stopped_at(grid: Grid, pack: Pack, store: Store, steps: int) -> PackRun:
+    """A run of the pack, left with a checkpoint at so many steps of its second tile."""
+    run = PackRun(pack, job_of(grid, store), store, CPU)
+    while len(run.finished) < 1:
+        run.advance(0.01)
+    work = run.current.work if run.current else run.queue.popleft()
+    run.current = worker.TileRun(pack, run.job, CPU, work)
+    run.current.advance_to(steps)
+    run.checkpoint()
+    return run
+
+
+@pytest.mark.parametrize("steps", [0, 1, 25, 59, 60, 61, 108, 119, 120])
+def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(
+    steps: int, grid: Grid, tmp_path: Path
+) -> None:
+    pack = pack_of(grid, 7)
+    whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
+    finished(grid, pack, whole)
+    left = stopped_at(grid, pack, parts, steps)
+    assert parts.checkpoints() == [pack.pack_id]
+    assert not (tmp_path / "parts" / "trials").exists()
+    again = finished(grid, pack, parts)
+    assert again.progress().resumed == pytest.approx(7 + 7 * steps / 120)
+    assert again.finished[0][0].equals(left.finished[0][0])
+    assert parts.checkpoints() == []
+    assert_same_rows(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_stop_at_every_slice(grid: Grid, tmp_path: Path) -> None:
+    pack = pack_of(grid, 7)
+    whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
+    finished(grid, pack, whole)
+    done = [0.0]
+    while True:
+        run = PackRun(pack, job_of(grid, parts), parts, CPU)
+        progress = run.advance(0.02)
+        if progress.done:
+            break
+        assert progress.trials_done > done[-1]
+        done.append(progress.trials_done)
+        run.checkpoint()
+    assert len(done) > 3
+    assert_same_rows(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_long_pack_checkpoints_by_itself(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
+    store = Store.at(tmp_path)
+    pack = pack_of(grid, 7)
+    progress = PackRun(pack, job_of(grid, store), store, CPU).advance(0.01)
+    assert store.checkpoints() == [pack.pack_id]
+    resumed = PackRun(pack, job_of(grid, store), store, CPU).progress()
+    assert resumed.resumed == resumed.trials_done == progress.trials_done > 0
+
+
+def test_a_damaged_checkpoint_is_begun_again(grid: Grid, tmp_path: Path) -> None:
+    pack = pack_of(grid, 7)
+    whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "damaged")
+    finished(grid, pack, whole)
+    stopped_at(grid, pack, store, 60)
+    (file,) = (path for path in (tmp_path / "damaged" / "checkpoints").rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes()[:-10])
+    assert finished(grid, pack, store).progress().resumed == 0
+    assert_same_rows(tmp_path / "whole", tmp_path / "damaged")
+
+
+def test_memory_that_is_too_small_halves_the_tile(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = pack_of(grid, 18)
+    whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
+    finished(grid, pack, whole)
+    advance, sizes = worker.TileRun.advance, []
+
+    def limited(run: worker.TileRun, deadline: float) -> None:
+        sizes.append(len(run.tile.trials))
+        if sizes[-1] > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        advance(run, deadline)
+
+    monkeypatch.setattr(worker.TileRun, "advance", limited)
+    assert finished(grid, pack, small).progress().failed == 0
+    assert sizes[:3] == [18, 9, 4]
+    assert_same_rows(tmp_path / "whole", tmp_path / "small")
+
+
+def test_the_share_of_wall_time_adds_up(grid: Grid, tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    finished(grid, pack_of(grid, 7), store)
+    seconds = store.trials_table(["wall_s"])["wall_s"].to_numpy()
+    assert (seconds > 0).all()
+    assert 0 < np.sum(seconds) < 120
