@@ -7,12 +7,11 @@ grid of a million trials stays a few hundred megabytes, and hashes columns, not 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
-from itertools import repeat
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -226,10 +225,13 @@ class Column:
         """The column of the chosen trials; values that none of them has leave the pool."""
         if self.codes is None:
             return self
-        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        codes = self.codes[rows]
+        used = np.flatnonzero(np.bincount(codes, minlength=len(self.pool)))
         if len(used) == 1:
             return Column(pool=(self.pool[used[0]],))
-        return Column(pool=tuple(self.pool[i] for i in used), codes=codes.astype(np.int64))
+        position = np.zeros(len(self.pool), dtype=np.int64)
+        position[used] = np.arange(len(used))
+        return Column(pool=tuple(self.pool[i] for i in used), codes=position[codes])
 
     def __getitem__(self, row: int) -> Value:
         return self.pool[0 if self.codes is None else self.codes[row]]
@@ -237,7 +239,7 @@ class Column:
     def values(self, count: int) -> npt.NDArray[Any]:
         """The values of all `count` trials as one array (numbers as numbers, the rest as objects)."""
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.pool)
-        pool = np.array(self.pool) if numeric else _objects(self.pool)
+        pool = np.array(self.pool) if numeric else objects(self.pool)
         return np.repeat(pool[:1], count) if self.codes is None else pool[self.codes]
 
     @classmethod
@@ -255,7 +257,8 @@ class Column:
         return cls(pool=tuple(pool), codes=None if len(pool) == 1 else codes)
 
 
-def _objects(values: Sequence[Value]) -> TextArray:
+def objects(values: Sequence[Value]) -> TextArray:
+    """Values of any kind as a one-dimensional array."""
     array = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         array[row] = value
@@ -312,75 +315,6 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     """The `seed` column: 63 bits from the grid's seed and the replicate, and from nothing else."""
     digest = blake2b(f"seed={grid_seed}\nreplicate={replicate}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """How the columns of a grid become ids: which lines enter, which values stay out."""
-
-    parameters: Mapping[str, Parameter]
-    sources: Mapping[str, str] = field(default_factory=dict)
-    """Content hash of each user file, by the value (`my_net.py:Net`) that names it."""
-
-    def ids(
-        self, columns: Mapping[str, Column], replicate: IntArray, grid_seed: IntArray
-    ) -> tuple[TextArray, TextArray]:
-        """`trial_id` and `point_id` of every row, each shape (trials,)."""
-        count = len(replicate)
-        names = sorted(name for name in columns if self.parameters[name].role is not Role.DERIVED)
-        fixed_or_varying = [self._lines(name, columns[name]) for name in names]
-        texts = _joined(fixed_or_varying, [columns[name].codes for name in names], count)
-        points: list[str] = []
-        trials: list[str] = []
-        before, point = "", _digest(f"engine={ENGINE}")
-        for text, index, seed in zip(texts, replicate.tolist(), grid_seed.tolist(), strict=True):
-            if text != before:
-                before, point = text, _digest(f"{text}engine={ENGINE}")
-            points.append(point)
-            trials.append(_digest(f"{text}replicate={index}\nseed={seed}\nengine={ENGINE}"))
-        return np.array(trials, dtype=object), np.array(points, dtype=object)
-
-    def _lines(self, name: str, column: Column) -> list[str]:
-        """The line of each value in the pool, with its newline; empty where it is left out."""
-        parameter = self.parameters[name]
-        absent = None if parameter.neutral is REQUIRED else formatted(_value(parameter.neutral))
-        lines = []
-        for value in column.pool:
-            text = formatted(value)
-            source = self.sources.get(text, "")
-            left_out = value is None or text == absent
-            lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
-        return lines
-
-
-def _value(value: Value | Required) -> Value:
-    assert not isinstance(value, Required)
-    return value
-
-
-def _joined(pools: list[list[str]], codes: list[IntArray | None], count: int) -> Iterator[str]:
-    """The joined lines of each row; runs of constant columns are joined once."""
-    parts: list[Iterable[str]] = []
-    constant = ""
-    for pool, code in zip(pools, codes, strict=True):
-        if code is None:
-            constant += pool[0]
-            continue
-        if constant:
-            parts.append(repeat(constant, count))
-            constant = ""
-        parts.append(_objects(pool)[code].tolist())
-    parts.append(repeat(constant, count))
-    return map("".join, zip(*parts, strict=True))
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def pack_id(trial_ids: Iterable[str]) -> str:
-    """The id of a pack: a hash of its sorted trial ids."""
-    return _digest("\n".join(sorted(trial_ids)))
 
 
 @dataclass(frozen=True, slots=True)

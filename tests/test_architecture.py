@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version trial observables registry
+errors version trial identity observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
 training.initial training.data training.optimizers models.* tasks.*

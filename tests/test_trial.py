@@ -11,18 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import parse_grid
+from phasediag.identity import Identity, pack_id
 from phasediag.trial import (
     REQUIRED,
     TRAINING,
     Column,
-    Identity,
     Parameter,
     Role,
     Streams,
     Trials,
     formatted,
     nearest,
-    pack_id,
     replicate_seed,
     rounded,
 )

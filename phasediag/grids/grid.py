@@ -14,8 +14,9 @@ from phasediag.grids.expansion import NOT_APPLICABLE, Part
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
+from phasediag.identity import Identity
 from phasediag.registry import Component
-from phasediag.trial import Identity, IntArray, Parameter, TextArray, Trials, Value
+from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 
 __all__ = ["Grid", "Measure", "ObservableRequest", "Resources", "parse_grid", "read_grid"]
 

@@ -11,8 +11,9 @@ from typing import Final, Literal
 import numpy as np
 
 from phasediag.grids.columns import combinations
+from phasediag.identity import pack_id
 from phasediag.training.train import Network, network_of
-from phasediag.trial import IntArray, Parameter, Role, Trials, Value, pack_id
+from phasediag.trial import IntArray, Parameter, Role, Trials, Value
 
 CompileMode = Literal["auto", "on", "off"]
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import phasediag
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
+from phasediag.identity import pack_id
 from phasediag.training.pack import Pack, pack_trials
-from phasediag.trial import Role, pack_id
+from phasediag.trial import Role
 from small_sweeps import grid_text, launched, write
 
 STRUCTURAL = {"width": [4, 16], "activation": ["tanh", "relu"]}

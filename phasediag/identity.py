@@ -1,0 +1,112 @@
+"""Identity: a trial is the hash of its resolved values, computed by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import repeat
+
+import numpy as np
+
+from phasediag.trial import (
+    ENGINE,
+    REQUIRED,
+    Column,
+    IntArray,
+    Parameter,
+    Required,
+    Role,
+    TextArray,
+    Value,
+    formatted,
+    objects,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How the columns of a grid become ids: which lines enter, which values stay out."""
+
+    parameters: Mapping[str, Parameter]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Content hash of each user file, by the value (`my_net.py:Net`) that names it."""
+
+    def ids(
+        self, columns: Mapping[str, Column], replicate: IntArray, grid_seed: IntArray
+    ) -> tuple[TextArray, TextArray]:
+        """`trial_id` and `point_id` of every row, each shape (trials,)."""
+        names = sorted(name for name in columns if self.parameters[name].role is not Role.DERIVED)
+        lines = [self._lines(name, columns[name]) for name in names]
+        codes = [columns[name].codes for name in names]
+        starts = _run_starts(codes, len(replicate))
+        texts = _joined(lines, [None if code is None else code[starts] for code in codes], len(starts))
+        pairs = list(zip(replicate.tolist(), grid_seed.tolist(), strict=True))
+        tail = {(r, s): f"replicate={r}\nseed={s}\nengine={ENGINE}".encode() for r, s in set(pairs)}
+        ends = [*starts[1:].tolist(), len(pairs)]
+        points: list[str] = []
+        trials: list[str] = []
+        for text, start, end in zip(texts, starts.tolist(), ends, strict=True):
+            shared = blake2b(text.encode(), digest_size=16)
+            points += [_continued(shared, f"engine={ENGINE}".encode())] * (end - start)
+            trials += [_continued(shared, tail[pair]) for pair in pairs[start:end]]
+        return np.array(trials, dtype=object), np.array(points, dtype=object)
+
+    def _lines(self, name: str, column: Column) -> list[str]:
+        """The line of each value in the pool, with its newline; empty where it is left out."""
+        parameter = self.parameters[name]
+        absent = None if parameter.neutral is REQUIRED else formatted(_value(parameter.neutral))
+        lines = []
+        for value in column.pool:
+            text = formatted(value)
+            source = self.sources.get(text, "")
+            left_out = value is None or text == absent
+            lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
+        return lines
+
+
+def _value(value: Value | Required) -> Value:
+    assert not isinstance(value, Required)
+    return value
+
+
+def _run_starts(codes: Iterable[IntArray | None], count: int) -> IntArray:
+    """The rows that differ in some column from the row before them, the first included."""
+    changed = np.zeros(count, dtype=bool)
+    changed[:1] = True
+    for code in codes:
+        if code is not None:
+            changed[1:] |= code[1:] != code[:-1]
+    return np.flatnonzero(changed)
+
+
+def _joined(pools: list[list[str]], codes: list[IntArray | None], count: int) -> Iterator[str]:
+    """The joined lines of each row; runs of constant columns are joined once."""
+    parts: list[Iterable[str]] = []
+    constant = ""
+    for pool, code in zip(pools, codes, strict=True):
+        if code is None:
+            constant += pool[0]
+            continue
+        if constant:
+            parts.append(repeat(constant, count))
+            constant = ""
+        parts.append(objects(pool)[code].tolist())
+    parts.append(repeat(constant, count))
+    return map("".join, zip(*parts, strict=True))
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _continued(shared: blake2b, rest: bytes) -> str:
+    """The digest of a text whose beginning is hashed already."""
+    whole = shared.copy()
+    whole.update(rest)
+    return whole.hexdigest()
+
+
+def pack_id(trial_ids: Iterable[str]) -> str:
+    """The id of a pack: a hash of its sorted trial ids."""
+    return _digest("\n".join(sorted(trial_ids)))
