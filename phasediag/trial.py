@@ -95,6 +95,8 @@ class Parameter:
             checked = adapter(self.type).validate_python(value, strict=True)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"]) from None
+        if isinstance(checked, str) and not checked.isprintable():
+            raise ValueError("text must be printable, on one line")
         return rounded(checked)
 
     @property

@@ -187,7 +187,7 @@ class Expander:
             pairs = zip(constraint.parameters, values, strict=True)
             if any(value is None and name in _DERIVED for name, value in pairs):
                 continue
-            text = constraint.fault(*values)
+            text = _fault(constraint, values)
             if text is not None:
                 told.append((row, text))
         if told:
@@ -208,6 +208,15 @@ class Expander:
     def _note(self, block: Block, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
         path, line = block.place(names, row) or self.fallback
         self.report.add(line, path, problem, remedy)
+
+
+def _fault(constraint: Constraint, values: Sequence[Value]) -> str | None:
+    """What is wrong with these values; a user's constraint that raises is wrong itself."""
+    try:
+        return constraint.fault(*values)
+    except Exception as error:
+        names = ", ".join(constraint.parameters)
+        return f"the constraint on {names} raised {type(error).__name__}: {error}; mend it in its file"
 
 
 def _default(catalogue: Catalogue, kind: str) -> Column:

@@ -360,6 +360,30 @@ def test_a_user_class_without_annotations_or_that_fails_is_a_fault(tmp_path: Pat
     assert "has no class 'Other'" in str(faults(text.format("bare.py:Other"), tmp_path))
 
 
+RAISING = """\
+from phasediag.models.mlp import MLP
+from phasediag.trial import Constraint
+
+class Net(MLP):
+    registered = ""
+    constraints = (Constraint(parameters=("width", "depth"), fault=lambda width, depth: 1 // (width - 2)),)
+"""
+
+
+def test_a_users_constraint_that_raises_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(RAISING)
+    error = faults(small("model: net.py:Net\nwidth: 2"), tmp_path)
+    assert [(f.where, f.key) for f in error.faults] == [("grid.yaml:5", "fixed.width")]
+    assert "the constraint on width, depth raised ZeroDivisionError" in str(error)
+
+
+def test_text_cannot_forge_another_line_of_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("class Net:\n    def __init__(self, label: str): ...\n")
+    error = faults(small('model: net.py:Net\nlabel: "a\\nwidth=3"'), tmp_path)
+    assert [f.key for f in error.faults] == ["fixed.label"]
+    assert "on one line" in str(error)
+
+
 def test_a_required_parameter_without_a_value_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("class Net:\n    def __init__(self, heads: int): ...\n")
     error = faults(small("model: net.py:Net"), tmp_path)
