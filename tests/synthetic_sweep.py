@@ -115,7 +115,8 @@ def write_measured_pack(
                 "observable": observable, "max_degree": len(values), "degree": counts[observable],
                 "normalized": counts[observable] / len(values) if values else None,
                 "epsilon": float(epsilon[0]),
-                "scale": float(root_mean_square(norms)[0]) if scaled else None, "distances": tuple(values) if stored else None,
+                "scale": float(root_mean_square(norms)[0]) if scaled else None,
+                "distances": tuple(values) if stored else None,
             }  # fmt: skip
             for name, value in row.items():
                 columns[name].append(value)

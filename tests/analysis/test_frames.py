@@ -15,7 +15,7 @@ from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import AnalysisError, StoreError
 from phasediag.observables import Threshold
 from phasediag.storage.compaction import compact
-from phasediag.storage.schema_arrow import trials_schema
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
 from synthetic_sweep import (
@@ -27,7 +27,10 @@ from synthetic_sweep import (
     write_pack,
 )
 
-COUNTED = ["degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank"]
+COUNTED = [
+    "max_degree", "degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank",
+    *DERIVED_COLUMNS,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_columns_are_plain_and_in_order(store: Store) -> None:
     rows = trial_rows(pack_name(1), [1, 2], parameters=parameters, **columns)
     store.write_fragment(pack_name(1), rows, measured_rows(pack_name(1), [1, 2]))
     frame = load_trials(store.folder.path)
-    assert list(frame.columns) == trials_schema(parameters).names
+    assert list(frame.columns) == [*trials_schema(parameters).names, *DERIVED_COLUMNS]
     assert frame["steps"].dtype == np.int64
     assert frame["weight_decay"].dtype == np.float64
     assert frame["data_seed"].tolist()[1] == 3.0
