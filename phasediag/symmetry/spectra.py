@@ -36,7 +36,8 @@ def rescaling_distances(neurons: Neurons, homogeneity: int | None) -> Tensor:
         distances = (2 * norm_in * norm_out).sqrt()
     else:
         distances = torch.hypot(norm_in, norm_out)
-    return distances.sort(dim=1).values * unit[:, :, 0]
+    ascending: Tensor = distances.sort(dim=1).values
+    return ascending * unit[:, :, 0]
 
 
 def rotation_distances(neurons: Neurons) -> Tensor:
@@ -74,7 +75,7 @@ def double_rotation_distances(neurons: Neurons) -> Tensor:
 
 def _triangle(matrices: Tensor) -> Tensor:
     """R of V^T = Q R, which has the scalar products of V with at most `width` rows."""
-    _, triangle = torch.linalg.qr(matrices.mT, mode="r")
+    triangle: Tensor = torch.linalg.qr(matrices.mT, mode="r").R
     return triangle
 
 
@@ -85,7 +86,7 @@ def _unit(neurons: Neurons) -> Tensor:
 
 
 def _singular_values(matrices: Tensor) -> Tensor:
-    values = torch.linalg.svdvals(padded(matrices.contiguous()))
+    values: Tensor = torch.linalg.svdvals(padded(matrices.contiguous()))
     return values[:, : min(matrices.shape[1:])]
 
 
