@@ -62,11 +62,12 @@ class FiniteGroup(Symmetry[Tensor]):
                 f"the group's matrices act on {element.shape[-1]} numbers, the parameters "
                 f"{', '.join(self.names)} have {len(flat)}"
             )
-        parts = (element.to(flat) @ flat).split([parameters[name].numel() for name in self.names])
-        moved = {
-            name: part.reshape(parameters[name].shape) for name, part in zip(self.names, parts, strict=True)
-        }
-        return {**parameters, **moved}
+        image, moved, start = element.to(flat) @ flat, dict(parameters), 0
+        for name in self.names:
+            count = parameters[name].numel()
+            moved[name] = image[start : start + count].reshape(parameters[name].shape)
+            start += count
+        return moved
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Tensor:
         """A uniformly distributed element."""
