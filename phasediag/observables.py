@@ -13,9 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-Observable = Literal["permutation", "sign_flip", "classes", "rank"]
+Observable = Literal[
+    "permutation", "sign_flip", "classes", "rank", "rescaling", "rotation", "double_rotation"
+]
 ALWAYS: Final[tuple[Observable, ...]] = ("permutation", "sign_flip", "classes")
 """Measured on `measure.layer` of every trial."""
+SYMMETRIES: Final[tuple[Observable, ...]] = (
+    "permutation", "sign_flip", "rescaling", "rotation", "double_rotation",
+)  # fmt: skip
+"""Their degree is one of symmetry, the number of small distances; classes and rank count large ones."""
 RANK_TOLERANCE: Final = 0.01
 """A singular value counts towards the rank above this share of the largest."""
 
@@ -23,7 +29,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 
 class Threshold(BaseModel):
-    """Below which distance two neurons count as equal: max(absolute, relative * s)."""
+    """Below which distance a symmetry counts as kept: max(absolute, relative * s)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -44,9 +50,44 @@ class Threshold(BaseModel):
         -------
         Float64, shape (trials,).
         """
-        scale = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
+        return self.at_scale(root_mean_square(norms))
+
+    def at_scale(self, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The threshold where s is `scale`; any shape, float64."""
         epsilon: npt.NDArray[np.float64] = np.maximum(self.absolute, self.relative * scale)
         return epsilon
+
+
+def root_mean_square(norms: FloatArray) -> npt.NDArray[np.float64]:
+    """S of each trial, from the norms of its neuron vectors: shape (trials, width) to (trials,)."""
+    scale: npt.NDArray[np.float64] = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
+    return scale
+
+
+def breaking(
+    degree: npt.NDArray[np.float64], max_degree: npt.NDArray[np.float64], neurons: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The readings of Eq. 14, from a degree of symmetry.
+
+    Parameters
+    ----------
+    degree, max_degree
+        Number of small distances, and of distances, shape (rows,).
+    neurons
+        d, the neurons of the layer: max_degree + 1 for the permutation, else max_degree.
+
+    Returns
+    -------
+    `degree_per_neuron`: degree / d; `degree_of_breaking`: max_degree - degree; `breaking_normalized`:
+    that over max_degree. NaN where the degree is, or where there is nothing to divide by.
+    """
+    broken = max_degree - degree
+    nothing = np.full(degree.shape, np.nan)
+    return {
+        "degree_per_neuron": np.divide(degree, neurons, out=nothing.copy(), where=neurons > 0),
+        "degree_of_breaking": broken,
+        "breaking_normalized": np.divide(broken, max_degree, out=nothing.copy(), where=max_degree > 0),
+    }
 
 
 def degree(
@@ -55,6 +96,7 @@ def degree(
     """Count what an observable counts.
 
     permutation: neighbours closer than epsilon; sign_flip: dead neurons, norm below epsilon;
+    rescaling, rotation, double_rotation: dead neurons or directions, distance below epsilon;
     classes: insertion distances of at least epsilon (the number of distinct living neurons);
     rank: singular values above max(absolute, 0.01 of the largest).
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from phasediag.observables import Threshold, degree
+from phasediag.observables import Threshold, degree, root_mean_square
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import TRAINING, Parameter
@@ -84,13 +84,24 @@ def write_measured_pack(
     distances: Mapping[int, Mapping[str, Sequence[float]]],
     threshold: Threshold,
     stored: bool = True,
+    scaled: bool = True,
 ) -> None:
-    """A pack whose degrees were counted from planted distances, one mapping by observable a trial."""
+    """A pack whose degrees were counted from planted distances, one mapping by observable a trial.
+
+    Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing.
+    """
     pack = pack_name(number)
     columns: dict[str, list[Any]] = {name: [] for name in measurements_schema().names}
     results: dict[str, list[Any]] = {
         name: []
-        for name in ("degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank")
+        for name in (
+            "max_degree",
+            "degree_of_symmetry",
+            "degree_normalized",
+            "neuron_count",
+            "alive_count",
+            "rank",
+        )
     }
     for i, of in distances.items():
         norms = np.array([of["sign_flip"]], dtype=np.float32)
@@ -103,11 +114,14 @@ def write_measured_pack(
                 "trial_id": trial_id(i), "pack_id": pack, "step": 10, "layer": "hidden.1",
                 "observable": observable, "max_degree": len(values), "degree": counts[observable],
                 "normalized": counts[observable] / len(values) if values else None,
-                "epsilon": float(epsilon[0]), "distances": tuple(values) if stored else None,
+                "epsilon": float(epsilon[0]),
+                "scale": float(root_mean_square(norms)[0]) if scaled else None,
+                "distances": tuple(values) if stored else None,
             }  # fmt: skip
             for name, value in row.items():
                 columns[name].append(value)
         width = len(of["sign_flip"])
+        results["max_degree"].append(width - 1 if scaled else None)
         results["degree_of_symmetry"].append(counts["permutation"])
         results["degree_normalized"].append(counts["permutation"] / (width - 1) if width > 1 else None)
         results["neuron_count"].append(counts["classes"])

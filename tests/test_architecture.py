@@ -19,7 +19,7 @@ PACKAGE = "phasediag"
 LAYERS = """
 errors version trial identity observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
-symmetry.measure
+symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
 training.initial training.data training.optimizers models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema

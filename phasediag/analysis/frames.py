@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.errors import AnalysisError
-from phasediag.observables import Observable, Threshold, degree
+from phasediag.observables import SYMMETRIES, Observable, Threshold, breaking, degree, root_mean_square
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS
 from phasediag.storage.store import Store
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,7 +38,10 @@ def load_trials(
     """The trials of a sweep, one row each, in the order of their ids; a running launch does not disturb.
 
     Numbers that can be null are float64 with NaN, truth values that can be null pandas' `boolean`,
-    lists of numbers tuples.
+    lists of numbers tuples. Besides the columns of the store there are the readings of Eq. 14 (d the
+    number of neurons of the measured layer): `degree_per_neuron` = degree_of_symmetry / d,
+    `degree_of_breaking` = max_degree - degree_of_symmetry, and `breaking_normalized`, that over
+    max_degree = d - 1; `degree_normalized` is degree_of_symmetry over max_degree.
 
     Parameters
     ----------
@@ -59,12 +63,12 @@ def load_trials(
         Where the threshold is not allowed, or the distances were not stored.
     """
     store = Store.at(sweep).required()
-    if threshold is None:
-        return _frame(store.trials_table(columns))
-    cut = _checked(threshold)
-    needed = None if columns is None else [*columns, "trial_id", "status", "measure_layer", *_COUNTS.values()]
-    rows = store.trials_table(None if needed is None else list(dict.fromkeys(needed)))
-    trials = _frame(rows).assign(**_recounted(store, rows, cut))
+    cut = None if threshold is None else _checked(threshold)
+    rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
+    trials = _frame(rows) if cut is None else _frame(rows).assign(**_recounted(store, rows, cut))
+    if columns is None or not set(DERIVED_COLUMNS).isdisjoint(columns):
+        counted, top = (trials[name].to_numpy(np.float64) for name in ("degree_of_symmetry", "max_degree"))
+        trials = trials.assign(**breaking(counted, top, top + 1))
     return trials if columns is None else trials[list(columns)]
 
 
@@ -91,7 +95,8 @@ def load_measurements(
     Returns
     -------
     The columns of `measurements`; `distances` holds arrays, in the order measured, or None where
-    the grid left them out.
+    the grid left them out. Besides, the readings of Eq. 14, as in `load_trials`, null for `classes` and
+    `rank`, whose degree is not one of symmetry.
 
     Raises
     ------
@@ -101,12 +106,24 @@ def load_measurements(
         Where the threshold is not allowed, or the distances of a row were not stored.
     """
     store = Store.at(sweep).required()
-    if threshold is None:
-        return _frame(store.measurements_table(observable, layer, last))
-    cut = _checked(threshold)
     rows = store.measurements_table(observable, layer, last)
-    norms = store.measurements_table("sign_flip", layer, last)
-    return _frame(_recounted_rows(rows, norms, cut))
+    if threshold is not None:
+        norms = store.measurements_table("sign_flip", layer, last)
+        rows = _recounted_rows(rows, norms, _checked(threshold))
+    names = rows["observable"].to_numpy()
+    counted = np.where(np.isin(names, SYMMETRIES), rows["degree"].to_numpy().astype(np.float64), np.nan)
+    top = rows["max_degree"].to_numpy().astype(np.float64)
+    return _frame(rows).assign(**breaking(counted, top, top + (names == "permutation")))
+
+
+def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
+    """The columns of the store from which the wanted ones follow."""
+    needed = [name for name in columns if name not in DERIVED_COLUMNS]
+    if len(needed) < len(columns):
+        needed += ["degree_of_symmetry", "max_degree"]
+    if recounted:
+        needed += ["trial_id", "status", "measure_layer", *_COUNTS.values()]
+    return list(dict.fromkeys(needed))
 
 
 def _checked(threshold: Mapping[str, float] | Threshold) -> Threshold:
@@ -127,7 +144,7 @@ def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]
     measured, position = _on_measured_layer(store, trials)
     names = measured["observable"].to_numpy()
     ok = pc.equal(trials["status"], "ok").to_numpy()
-    epsilon, normalized = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
+    epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     found: dict[str, FloatArray] = {}
     for observable in ("sign_flip", "permutation", "classes", "rank"):
         here = np.flatnonzero(names == observable)
@@ -142,11 +159,12 @@ def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]
             counts[at[part]] = degree(observable, distances, epsilon[at[part]], cut.absolute)
         if observable == "permutation":
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
+            pairs = np.where(needed, top, np.nan)
         column = top - counts if observable == "sign_flip" else counts
         found[_COUNTS[observable]] = np.where(needed, column, np.nan)
     return {
         **{name: _whole(values) for name, values in found.items()},
-        "degree_normalized": normalized, "drift": np.nan,
+        "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
         "converged": pd.array([pd.NA] * len(trials), dtype="boolean"),
         "threshold_absolute": cut.absolute, "threshold_relative": cut.relative,
     }  # fmt: skip
@@ -205,12 +223,7 @@ def _matrices(lists: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.int64], n
 
 def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table:
     """Measurements with epsilon, degree and normalized at another threshold."""
-    keys = ["trial_id", "step", "layer"]
-    measured = norms.select(keys).to_pandas()
-    measured["epsilon"] = np.nan
-    for part, distances in _matrices(norms["distances"]):
-        measured.loc[part, "epsilon"] = cut.epsilon(distances)
-    epsilon = rows.select(keys).to_pandas().merge(measured, on=keys, how="left")["epsilon"].to_numpy()
+    epsilon = cut.at_scale(_scales(rows, norms))
     names = rows["observable"].to_numpy()
     counts = rows["degree"].to_numpy().astype(np.float64)
     for observable in _THRESHOLDED:
@@ -218,6 +231,13 @@ def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table
         missing = int(np.sum(chosen & ~rows["distances"].is_valid().to_numpy()))
         if missing:
             raise _not_stored(missing, observable)
+    unknown = int(np.sum(np.isnan(epsilon) & (names != "rank")))
+    if unknown:
+        raise AnalysisError(
+            f"{unknown} measurements were recorded by a version that stored neither the scale of their layer "
+            "nor the norms of its neurons, so they cannot be counted at another threshold; read them "
+            "as recorded, or run `phasediag launch GRID --remeasure`"
+        )
     for part, distances in _matrices(rows["distances"]):
         for observable in _THRESHOLDED:
             chosen = names[part] == observable
@@ -232,6 +252,29 @@ def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table
         column = pc.if_else(again, fresh, rows[name])
         rows = rows.set_column(rows.schema.get_field_index(name), name, column)
     return rows
+
+
+def _scales(rows: pa.Table, norms: pa.Table) -> FloatArray:
+    """S of each measurement, as stored; where it was not, from the norms that `sign_flip` stored.
+
+    Parameters
+    ----------
+    norms
+        The measurements of `sign_flip`.
+
+    Returns
+    -------
+    Float64, shape (rows,); NaN where neither is known.
+    """
+    stored: FloatArray = rows["scale"].to_numpy().astype(np.float64)
+    if not np.isnan(stored).any():
+        return stored
+    keys = ["trial_id", "step", "layer"]
+    measured = norms.select(keys).to_pandas().assign(scale=np.nan)
+    for part, distances in _matrices(norms["distances"]):
+        measured.loc[part, "scale"] = root_mean_square(distances)
+    found = rows.select(keys).to_pandas().merge(measured, on=keys, how="left")["scale"].to_numpy(np.float64)
+    return np.where(np.isnan(stored), found, stored)
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

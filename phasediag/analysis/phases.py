@@ -19,7 +19,7 @@ from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Rows, Samples, find_boundary
 from phasediag.analysis.frame import Groups, coded, converged, has_status, need_columns, numbers
 from phasediag.errors import AnalysisError
-from phasediag.storage.schema_arrow import RESULT_COLUMNS
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 if TYPE_CHECKING:
     from phasediag.analysis.plot import Axes, Figure
@@ -229,7 +229,7 @@ def _check(trials: pd.DataFrame, x: str, y: str, order: str, facets: tuple[str, 
 
 def _unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tuple[str, ...]:
     """The parameters that still vary inside the cells, and become facets."""
-    ignored = {*RESULT_COLUMNS, *named, order, COLLAPSE}
+    ignored = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *named, order, COLLAPSE}
     names = [str(c) for c in trials.columns if c not in ignored]
     columns = {name: coded(trials[name]) for name in names}
     names = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)

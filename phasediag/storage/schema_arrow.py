@@ -36,6 +36,7 @@ _RESULTS: Final = pa.schema(
         ("train_loss", pa.float64()),
         ("test_loss", pa.float64()),
         ("test_accuracy", pa.float64()),
+        ("max_degree", pa.int64()),
         ("degree_of_symmetry", pa.int64()),
         ("degree_normalized", pa.float64()),
         ("neuron_count", pa.int64()),
@@ -61,9 +62,11 @@ RESULT_COLUMNS: Final[tuple[str, ...]] = (*_LEADING.names, *_RESULTS.names)
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
 MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = (
     "trial_id", "pack_id", "step", "layer", "observable", "max_degree", "degree", "normalized", "epsilon",
-    "distances",
+    "scale", "distances",
 )  # fmt: skip
 """The columns of `measurements`, in their order."""
+DERIVED_COLUMNS: Final[tuple[str, ...]] = ("degree_per_neuron", "degree_of_breaking", "breaking_normalized")
+"""Columns that stand in no file: frames of trials and of measurements have them besides (Eq. 14)."""
 
 
 def parameter_type(parameter: Parameter) -> pa.DataType:
@@ -84,11 +87,11 @@ def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:
         Where a parameter of the user's own task or model has the name of a result.
     """
     fields = [pa.field(parameter.name, parameter_type(parameter)) for parameter in parameters]
-    clash = sorted({field.name for field in fields} & set(RESULT_COLUMNS))
+    clash = sorted({field.name for field in fields} & {*RESULT_COLUMNS, *DERIVED_COLUMNS})
     if clash:
         raise StoreError(
             f"the parameter '{clash[0]}' has the name of a result column; "
-            f"rename it in your task or model (taken: {', '.join(RESULT_COLUMNS)})"
+            f"rename it in your task or model (taken: {', '.join(RESULT_COLUMNS + DERIVED_COLUMNS)})"
         )
     return pa.schema([*_LEADING, *fields, *_RESULTS], metadata=METADATA)
 
@@ -99,7 +102,8 @@ def measurements_schema(dtype: str = "float32") -> pa.Schema:
     types = {
         "trial_id": pa.string(), "pack_id": pa.string(), "step": pa.int64(), "layer": pa.string(),
         "observable": pa.string(), "max_degree": pa.int64(), "degree": pa.int64(),
-        "normalized": pa.float64(), "epsilon": pa.float64(), "distances": pa.list_(numbers),
+        "normalized": pa.float64(), "epsilon": pa.float64(), "scale": pa.float64(),
+        "distances": pa.list_(numbers),
     }  # fmt: skip
     return pa.schema([(name, types[name]) for name in MEASUREMENT_COLUMNS], metadata=METADATA)
 

@@ -20,8 +20,14 @@ from phasediag.symmetry.distances import farthest_first, pair_distances, parts_o
 from phasediag.symmetry.gauge import balanced
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.order import neighbours, order_neurons, padded
+from phasediag.symmetry.spectra import (
+    double_rotation_distances,
+    rescaling_distances,
+    rotation_distances,
+)
 from phasediag.symmetry.units import power_of_two
 from phasediag.symmetry.vectors import Neurons, raw_neurons
+from phasediag.symmetry.views import separated
 from phasediag.trial import nearest
 
 CHUNK: Final = 2**22
@@ -44,8 +50,8 @@ class Distances:
     observable: Observable
     layer: str
     max_degree: int
-    """The largest count there can be: width - 1 for permutation, width for sign_flip and classes,
-    min(width, inputs) for rank."""
+    """The largest count there can be: width - 1 for permutation, min(width, inputs) for rank, width for
+    the others."""
     distances: Tensor
     """Shape (trials, max_degree), in units of the weights.
 
@@ -53,6 +59,7 @@ class Distances:
     - sign_flip: norms, ascending
     - classes: insertion distances, descending (`farthest_first`)
     - rank: singular values of the incoming weights as they are, without gauge, descending
+    - rescaling, rotation, double_rotation: see `phasediag.symmetry.spectra`
     """
     norms: Tensor
     """Of the layer's neuron vectors in the gauge, ascending, shape (trials, width)."""
@@ -75,7 +82,9 @@ def neurons(parameters: Mapping[str, Tensor], group: NeuronGroup, groups: Sequen
     PhasediagError
         Where a group names a parameter that does not exist or does not fit.
     """
-    return raw_neurons(balanced(parameters, groups), group)
+    named, whole = separated(parameters, groups)
+    own = next(g for g in whole if g.name == group.name)
+    return raw_neurons(balanced(named, whole), own)
 
 
 def measure(
@@ -112,9 +121,10 @@ def measure(
             )
     if not requests:
         return []
+    parameters, groups = separated(parameters, groups)
     for group in groups:
         raw_neurons(parameters, group)
-    used = {name: parameters[name] for g in groups for name in (*g.incoming, *g.bias, *g.outgoing)}
+    used = {name: parameters[name] for group in groups for name in group.parameters}
     chunks = [_measure(chunk, groups, requests) for chunk in _chunks(used, groups)]
     return [_joined(results) for results in zip(*chunks, strict=True)]
 
@@ -138,7 +148,8 @@ def log_norm(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Tensor:
     PhasediagError
         Where the group does not fit the parameters.
     """
-    vectors = raw_neurons(parameters, group).vectors.flatten(1)
+    named, (own,) = separated(parameters, [group])
+    vectors = raw_neurons(named, own).vectors.flatten(1)
     unit = power_of_two(vectors.abs().amax(dim=1))
     total = (vectors / unit[:, None]).double().square().sum(dim=1)
     logarithm = total.log() / 2 + unit.double().log()
@@ -209,6 +220,12 @@ def _measure_layer(
         incoming = raw_neurons(raw, group).incoming
         values = torch.linalg.svdvals(padded(incoming))
         result["rank"] = values[:, : min(incoming.shape[1:])]
+    if "rescaling" in observables:
+        result["rescaling"] = rescaling_distances(layer, group.homogeneity).to(unit.dtype)
+    if "rotation" in observables:
+        result["rotation"] = rotation_distances(raw_neurons(raw, group)).to(unit.dtype)
+    if "double_rotation" in observables:
+        result["double_rotation"] = double_rotation_distances(raw_neurons(raw, group)).to(unit.dtype)
     return result
 
 

@@ -78,16 +78,12 @@ class Task(ABC):
         return not full_population and (self.always_fresh or self.values.get("samples") == 0)
 
 
-class GeneratedTask(Task):
-    """A task whose samples can be drawn without end, and whose targets are a function of them."""
+class DrawnTask(Task):
+    """A task whose samples, with their noise-free targets, can be drawn without end."""
 
     @abstractmethod
-    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
-        """Inputs, shape (count, inputs)."""
-
-    @abstractmethod
-    def target(self, x: Tensor) -> Tensor:
-        """Noise-free targets of inputs (count, inputs): shape (count, outputs)."""
+    def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Inputs (count, inputs) and noise-free targets (count, outputs)."""
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """The fixed inputs and noise-free targets; only called where data are not fresh."""
@@ -99,7 +95,23 @@ class GeneratedTask(Task):
 
     def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
         """`count` samples from the start of a stream, and their noise-free targets."""
-        x = self.sample(self.streams.generator(stream), count)
+        return self.draw(self.streams.generator(stream), count)
+
+
+class GeneratedTask(DrawnTask):
+    """A task whose samples can be drawn without end, and whose targets are a function of them."""
+
+    @abstractmethod
+    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
+        """Inputs, shape (count, inputs)."""
+
+    @abstractmethod
+    def target(self, x: Tensor) -> Tensor:
+        """Noise-free targets of inputs (count, inputs): shape (count, outputs)."""
+
+    def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Inputs (count, inputs) and noise-free targets (count, outputs)."""
+        x = self.sample(generator, count)
         return x, self.target(x)
 
 
@@ -175,7 +187,7 @@ class Batches:
         parts = []
         for i, world in enumerate(self.worlds):
             if self.fresh:
-                x, y = _generated(world).fresh_set("data", _whole(world.values["test_samples"]))
+                x, y = _drawn(world).fresh_set("data", _whole(world.values["test_samples"]))
                 parts.append((x, y, self._first_noise(i, len(x))))
             else:
                 x, y = self._sets[i]
@@ -211,8 +223,7 @@ class Batches:
         batch = world.streams.generator("batch", block)
         rows: Tensor | None = None
         if self.fresh:
-            x = _generated(world).sample(batch, count)
-            y = _generated(world).target(x)
+            x, y = _drawn(world).draw(batch, count)
         else:
             samples = len(self._sets[index][0])
             draws = np.tile(np.arange(samples), steps) if self.full else batch.integers(0, samples, count)
@@ -229,10 +240,10 @@ class Batches:
         return Samples(x=x, y=y, noise=noise)
 
 
-def _generated(world: Task) -> GeneratedTask:
-    if not isinstance(world, GeneratedTask):
+def _drawn(world: Task) -> DrawnTask:
+    if not isinstance(world, DrawnTask):
         name = type(world).__name__
-        raise PhasediagError(f"task {name} says that its data are fresh but is no GeneratedTask")
+        raise PhasediagError(f"task {name} says that its data are fresh but is no DrawnTask")
     return world
 
 

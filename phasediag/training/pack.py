@@ -58,13 +58,14 @@ def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
     weights = sum(int(np.prod(shape)) for shape in shapes)
-    features = sum(shape[0] for shape in shapes if len(shape) > 1)
+    features = network.numbers_per_sample
+    products = weights * network.uses_of_weights + int(getattr(network.module, "products_per_sample", 0))
     inputs, outputs = network.task.sizes(values)
     batch = values["batch_size"] or values.get("samples") or 6
     assert isinstance(batch, int)
     numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.moments))
     return Cost(
-        flops=6.0 * batch * weights, numbers=float(numbers), layers=len(shapes),
+        flops=6.0 * batch * products, numbers=float(numbers), layers=len(shapes),
         bytes=network.dtype.itemsize
         * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
     )  # fmt: skip

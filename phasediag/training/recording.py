@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.observables import Observable, degree
+from phasediag.observables import Observable, degree, root_mean_square
 from phasediag.symmetry.measure import Distances, Request, log_norm, measure
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.views import width_of
 from phasediag.training.train import Tile
 from phasediag.trial import IntArray
 
@@ -37,6 +38,8 @@ class Block:
     """Positions in the tile, shape (measured,)."""
     degree: IntArray
     epsilon: FloatArray
+    scale: FloatArray
+    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
 
@@ -131,6 +134,7 @@ class Recorder:
                         rows=rows[part],
                         degree=counted[part],
                         epsilon=self._epsilon(found)[part],
+                        scale=_scale(found)[part],
                         distances=found.distances.cpu().numpy()[part] if kept else None,
                     )
                 )
@@ -164,11 +168,15 @@ class Recorder:
             into[rows] = log_norm(weights, layer).double().cpu().numpy()
 
     def _epsilon(self, found: Distances) -> FloatArray:
-        return self.plan.threshold.epsilon(found.norms.double().cpu().numpy())
+        return self.plan.threshold.at_scale(_scale(found))
 
     def _degree(self, found: Distances) -> IntArray:
         distances = found.distances.cpu().numpy()
         return degree(found.observable, distances, self._epsilon(found), self.plan.threshold.absolute)
+
+
+def _scale(found: Distances) -> FloatArray:
+    return root_mean_square(found.norms.double().cpu().numpy())
 
 
 def _finite(weights: Tensor) -> Tensor:
@@ -209,6 +217,7 @@ def results(
     drift = normalized - recording.nine_tenths
     relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
     return {
+        "max_degree": np.full(count, width - 1),
         "degree_of_symmetry": last["permutation"],
         "degree_normalized": normalized,
         "neuron_count": last["classes"],
@@ -222,7 +231,7 @@ def results(
 
 
 def _width(recorder: Recorder, group: NeuronGroup) -> float:
-    return float(recorder.tile.program.network.shapes[group.incoming[0]][0])
+    return float(width_of(group, recorder.tile.program.network.shapes))
 
 
 def _converged(drift: FloatArray, relaxations: FloatArray, decay: FloatArray) -> npt.NDArray[np.bool_]:

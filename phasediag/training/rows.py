@@ -77,7 +77,7 @@ def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema:
         "layer": [block.layer] * count, "observable": [block.observable] * count,
         "max_degree": [block.max_degree] * count, "degree": counted,
         "normalized": counted / block.max_degree if block.max_degree else [None] * count,
-        "epsilon": block.epsilon[keep],
+        "epsilon": block.epsilon[keep], "scale": block.scale[keep],
     }  # fmt: skip
     if block.distances is not None:
         columns["distances"] = block.distances[keep]

@@ -29,7 +29,7 @@ from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
-COUNTS: Final = ("degree_of_symmetry", "neuron_count", "alive_count", "rank")
+COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank")
 
 
 @cache
@@ -178,6 +178,7 @@ class TileRun:
                 "rows": block.rows,
                 "degree": block.degree,
                 "epsilon": block.epsilon,
+                "scale": block.scale,
                 "distances": block.distances,
             }
             arrays |= {
@@ -202,7 +203,7 @@ class TileRun:
         recording = Recording(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
         recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
         for number, (step, layer, observable, max_degree) in enumerate(plain["blocks"]):
-            parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon")}
+            parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon", "scale")}
             distances = arrays.get(f"block/{number}/distances")
             recording.blocks.append(
                 Block(

@@ -40,6 +40,17 @@ class Network:
         """Shape of every parameter."""
         return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
 
+    @property
+    def uses_of_weights(self) -> int:
+        """How often one sample passes each weight; the module tells where it is not once."""
+        return int(getattr(self.module, "uses_of_weights", 1))
+
+    @property
+    def numbers_per_sample(self) -> int:
+        """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
+        outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
+        return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
+
 
 def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     """The network of a trial's record; user files are looked up in `folder`."""
@@ -246,8 +257,8 @@ class Tile:
             loss = network.task.loss(prediction, y + noise_scale * e if noisy else y)
             return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
 
-        features = sum(shape[0] for shape in network.shapes.values() if len(shape) > 1)
-        chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * (features + data.x.shape[2])))
+        numbers = network.numbers_per_sample + data.x.shape[2]
+        chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers))
         parts = []
         with torch.no_grad():
             trials = torch.arange(len(self.world), device=self.world.device)

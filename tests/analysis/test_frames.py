@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import AnalysisError, StoreError
-from phasediag.observables import Threshold
+from phasediag.observables import Observable, Threshold
 from phasediag.storage.compaction import compact
-from phasediag.storage.schema_arrow import trials_schema
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
+from small_sweeps import grid_text, launched
 from synthetic_sweep import (
     measured_rows,
     pack_name,
@@ -27,7 +29,10 @@ from synthetic_sweep import (
     write_pack,
 )
 
-COUNTED = ["degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank"]
+COUNTED = [
+    "max_degree", "degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", "rank",
+    *DERIVED_COLUMNS,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -87,6 +92,77 @@ def test_the_recorded_threshold_gives_the_recorded_counts(store: Store) -> None:
     assert once["rank"].isna().sum() == 10
 
 
+def test_a_store_without_scales_is_counted_from_its_norms(store: Store, tmp_path: Path) -> None:
+    """Older versions stored neither `scale` nor the trials' `max_degree`."""
+    rng = np.random.default_rng(2)
+    distances = {i: planted(rng, 5) for i in range(8)}
+    write_measured_pack(store, 1, distances, Threshold(), scaled=False)
+    write_measured_pack(Store.open(tmp_path, "newer"), 1, distances, Threshold())
+    cut = {"absolute": 0.3, "relative": 0.4}
+    for load in (load_trials, load_measurements):
+        found, expected = (
+            load(path, threshold=cut).drop(columns="scale", errors="ignore")
+            for path in (store.folder.path, tmp_path / "newer")
+        )
+        pd.testing.assert_frame_equal(found, expected)
+    assert load_trials(store.folder.path)["degree_of_breaking"].isna().all()
+
+
+def test_eq_14_in_both_readings(store: Store) -> None:
+    """Of degree, max_degree = d - 1 (permutation) and the d neurons; null where large distances count."""
+    write_measured_pack(
+        store, 1, {i: planted(np.random.default_rng(i), i + 1) for i in range(6)}, Threshold()
+    )
+    trials = load_trials(store.folder.path)
+    width = np.arange(1, 7)
+    np.testing.assert_array_equal(trials["max_degree"], width - 1)
+    np.testing.assert_array_equal(trials["degree_of_breaking"], width - 1 - trials["degree_of_symmetry"])
+    np.testing.assert_allclose(trials["degree_per_neuron"], trials["degree_of_symmetry"] / width)
+    np.testing.assert_allclose(trials["breaking_normalized"], 1 - trials["degree_normalized"])
+    assert trials["breaking_normalized"].isna().tolist() == [True] + [False] * 5
+    measured = load_measurements(store.folder.path)
+    for name, rows in measured.groupby("observable"):
+        broken = rows["max_degree"] - rows["degree"]
+        counts = name in ("permutation", "sign_flip")
+        np.testing.assert_array_equal(
+            rows["degree_of_breaking"], broken if counts else np.full(len(rows), np.nan)
+        )
+        neurons = rows["max_degree"] + (name == "permutation")
+        np.testing.assert_allclose(
+            rows["degree_per_neuron"], rows["degree"] / (neurons if counts else np.nan)
+        )
+    chosen = load_trials(store.folder.path, columns=["degree_of_breaking", "replicate"])
+    assert list(chosen.columns) == ["degree_of_breaking", "replicate"]
+    pd.testing.assert_series_equal(chosen["degree_of_breaking"], trials["degree_of_breaking"])
+
+
+def test_every_observable_on_every_layer_can_be_counted_again(tmp_path: Path) -> None:
+    """Trained once and read at another threshold, against the same grid launched at that threshold."""
+    names = [name for name in get_args(Observable) if name not in ("sign_flip", "classes")]
+    elsewhere = [{"observable": name, "layer": layer} for name in names for layer in ("hidden.2", "hidden.3")]
+    cut = {"absolute": 0.2, "relative": 0.6}
+    frames = {}
+    for sweep, threshold in (("one", {"absolute": 1e-3, "relative": 0.05}), ("other", cut)):
+        launched(
+            tmp_path,
+            grid_text(
+                {"weight_decay": [0.0, 0.3]},
+                {"depth": 4, "steps": 6, "init_scale": 0.3, "activation": "linear"},
+                name=sweep,
+                measure={"observables": [*names, *elsewhere], "distances": "all", "threshold": threshold},
+            ),
+        )  # fmt: skip
+        frames[sweep] = tmp_path / sweep
+    for last in (True, False):
+        found = load_measurements(frames["one"], last=last, threshold=cut)
+        expected = load_measurements(frames["other"], last=last)
+        assert set(found["observable"]) == set(get_args(Observable))
+        pd.testing.assert_frame_equal(found.drop(columns="pack_id"), expected.drop(columns="pack_id"))
+        assert (found["degree"] != load_measurements(frames["one"], last=last)["degree"]).any()
+    again, recorded = load_trials(frames["one"], threshold=cut), load_trials(frames["other"])
+    pd.testing.assert_frame_equal(again[COUNTED], recorded[COUNTED])
+
+
 def test_trials_without_a_layer_or_an_end_stay_null(store: Store) -> None:
     write_measured_pack(store, 1, {0: planted(np.random.default_rng(0), 4)}, Threshold())
     layers = {"measure_layer": [None, "hidden.1", "hidden.1"]}
@@ -130,7 +206,7 @@ def test_columns_are_plain_and_in_order(store: Store) -> None:
     rows = trial_rows(pack_name(1), [1, 2], parameters=parameters, **columns)
     store.write_fragment(pack_name(1), rows, measured_rows(pack_name(1), [1, 2]))
     frame = load_trials(store.folder.path)
-    assert list(frame.columns) == trials_schema(parameters).names
+    assert list(frame.columns) == [*trials_schema(parameters).names, *DERIVED_COLUMNS]
     assert frame["steps"].dtype == np.int64
     assert frame["weight_decay"].dtype == np.float64
     assert frame["data_seed"].tolist()[1] == 3.0

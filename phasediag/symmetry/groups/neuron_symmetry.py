@@ -1,0 +1,91 @@
+"""Symmetries that mix the neurons of a group: one matrix on their inputs, one on their outputs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.vectors import raw_neurons
+from phasediag.symmetry.views import separated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mixing:
+    """A linear map of the neurons of a group."""
+
+    into: Tensor
+    """Multiplies V_in, the matrix of incoming weights and biases, from the left; (width, width)."""
+    out: Tensor
+    """Multiplies V_out, the matrix of outgoing weights, from the left; (width, width)."""
+
+
+class NeuronSymmetry(Symmetry[Mixing]):
+    """A group of mixings of the neurons of one layer or head.
+
+    Parameters
+    ----------
+    group
+        Which parameters belong to the neurons: of an mlp or transformer from `neuron_groups`, of
+        any other module as the user names them.
+    """
+
+    def __init__(self, group: NeuronGroup) -> None:
+        self.group = group
+
+    def act(self, parameters: Parameters, element: Mixing) -> dict[str, Tensor]:
+        """(M_in V_in, M_out V_out), all other parameters as they are."""
+        self.required(parameters, self.group.parameters)
+        moved = dict(parameters)
+        for name in self.group.incoming + self.group.bias:
+            moved[name] = self._mixed(moved[name], element.into, outgoing=False)
+        for name in self.group.outgoing:
+            moved[name] = self._mixed(moved[name], element.out, outgoing=True)
+        return moved
+
+    def projected(self, parameters: Parameters) -> dict[str, Tensor]:
+        """P_G theta; see `Symmetry.projected`."""
+        return self.act(parameters, self.projection(parameters))
+
+    @abstractmethod
+    def projection(self, parameters: Parameters) -> Mixing:
+        """P_G as a mixing."""
+
+    def vectors(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """V_in (width, incoming weights and biases) and V_out (width, outgoing weights)."""
+        batched = {name: parameter[None] for name, parameter in parameters.items()}
+        named, (own,) = separated(batched, [self.group])
+        found = raw_neurons(named, own)
+        return torch.cat([found.incoming, found.bias], dim=2)[0], found.outgoing[0]
+
+    def width(self, parameters: Parameters) -> int:
+        """The number of neurons."""
+        return len(self.vectors(parameters)[0])
+
+    def _identity(self, parameters: Parameters) -> Tensor:
+        into, _ = self.vectors(parameters)
+        return torch.eye(len(into), dtype=into.dtype, device=into.device)
+
+    def _mixed(self, parameter: Tensor, mixing: Tensor, *, outgoing: bool) -> Tensor:
+        axis = self.group.outgoing_axis if outgoing else 0
+        start, stop = self.group.span_of(outgoing) or (0, parameter.shape[axis])
+        moved = parameter.clone()
+        part = moved.narrow(axis, start, stop - start)
+        part.copy_(torch.tensordot(mixing, part, dims=([1], [axis])).movedim(0, axis))
+        return moved
+
+
+def random_rotation(width: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    """A Haar-distributed orthogonal matrix, in the dtype of `like`."""
+    q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+    haar: Tensor = q * r.diagonal().sign()
+    return haar.to(like)
+
+
+def same(matrix: Tensor) -> Mixing:
+    """One matrix on inputs and outputs."""
+    return Mixing(into=matrix, out=matrix)
