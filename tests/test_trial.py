@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from phasediag.grids.grid import parse_grid
 from phasediag.identity import Identity, pack_id
+from phasediag.parameters import TRAINING
 from phasediag.trial import (
     REQUIRED,
-    TRAINING,
     Column,
     Parameter,
     Role,

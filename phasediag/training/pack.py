@@ -57,9 +57,10 @@ class Cost:
 def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
-    weights = sum(int(np.prod(shape)) for shape in shapes)
+    products = sum(int(np.prod(shape)) for shape in shapes) * network.uses_of_weights
+    products += int(getattr(network.module, "products_per_sample", 0))
+    weights = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
     features = network.numbers_per_sample
-    products = weights * network.uses_of_weights + int(getattr(network.module, "products_per_sample", 0))
     inputs, outputs = network.task.sizes(values)
     batch = values["batch_size"] or values.get("samples") or 6
     assert isinstance(batch, int)
