@@ -33,7 +33,7 @@ class InContext(DrawnTask):
                   role=Role.STRUCTURAL, meaning="Numbers in a token: token_size - 1 inputs and their label."),
         Parameter(name="teacher_rank", type=Count, default=0, neutral=0, role=Role.BATCHED,
                   unit="dimensions", meaning="Dimensions in which the sequences' maps vary; 0: all."),
-        shared.samples(0),
+        shared.samples(1000),
         shared.test_samples(500),
         shared.input_scale(),
         *label_noise_parameters(),
