@@ -17,7 +17,7 @@ from phasediag.training.train import Network, State, Tile, trial_step
 from trained_tiles import grid_of, tile_of
 
 FIXED: dict[str, Any] = {
-    "task": "teacher_student", "inputs": 3, "outputs": 2, "samples": 6, "test_samples": 2, "width": 4,
+    "task": "teacher_student", "inputs": 3, "outputs": 1, "samples": 3, "test_samples": 2, "width": 4,
     "depth": 2, "bias": True, "batch_size": 0, "dtype": "float64", "init_scale": 0.8,
 }  # fmt: skip
 LABELS = {"hidden.1": [0, 0, 0, 1]}
@@ -46,7 +46,7 @@ def descended(network: Network, weights: dict[str, Tensor], data: Samples, rate:
 
 @pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric start", "generic start"])
 def test_descent_on_the_kernel_model_ends_at_the_stated_limit(symmetric: bool) -> None:
-    """Eq. 19; only the part of the features that the descent resolves is compared: the predictions."""
+    """Eq. 19, to what is left of the slowest mode after the steps taken."""
     tile, start, data = made()
     network = tile.program.network
     projection = reduce(network, LABELS).symmetrized
@@ -55,11 +55,13 @@ def test_descent_on_the_kernel_model_ends_at_the_stated_limit(symmetric: bool) -
     initial = functional_call(network.module, start, (data.x,))
     limit = kernel_limit(features, data.y - initial, start)
     model, weights = kernel_network(network, start, projection)
-    rate = 0.9 * largest_rate(features, len(data.x))
+    rate = 0.5 * largest_rate(features, len(data.x))
     values = torch.linalg.svdvals(features)
     rank = int((values > 1e-9 * values[0]).sum())
     assert rank == len(values)
-    steps = min(4000, int(25 / (0.9 * float(values[-1] / values[0]) ** 2 * 2)))
+    slowest = float(values[-1] / values[0]) ** 2
+    assert slowest > 0.02
+    steps = int(15 / slowest)
     state = descended(model, weights, data, rate, steps)
     for name, weight in start.items():
         step, exact = state.weights[f"inner.{name}"] - weight, limit[name] - weight
@@ -79,7 +81,7 @@ def test_the_mask_changes_nothing_at_a_symmetric_start_and_lowers_the_rank_elsew
         masked = masked_features(network.module, weights, reduction.symmetrized, x)
         assert torch.allclose(plain, masked, atol=1e-12) == same
         rank = int(torch.linalg.matrix_rank(masked))
-        assert rank <= reduction.dimension == 8
+        assert rank <= reduction.dimension == 6
         assert same or rank < int(torch.linalg.matrix_rank(plain))
 
 
@@ -108,13 +110,13 @@ def test_lazy_networks_approach_the_limit() -> None:
     limit = kernel_limit(features, data.y - initial, start)
     slope = masked_features(network.module, start, projection, fresh)
     shift = torch.cat([(limit[name] - start[name]).flatten() for name in start])
-    expected = functional_call(network.module, start, (fresh,)) + (slope @ shift).reshape(9, 2)
+    expected = functional_call(network.module, start, (fresh,)) + (slope @ shift).reshape(9, 1)
     distances = []
     for scale in (30.0, 300.0):
         lazy = replace(network, module=Centred(network.module, start, scale))
-        rate = 0.9 * largest_rate(features, len(data.x)) / scale**2
+        rate = 0.5 * largest_rate(features, len(data.x)) / scale**2
         weights = {f"inner.{name}": weight for name, weight in start.items()}
-        state = descended(lazy, weights, data, rate, 3000)
+        state = descended(lazy, weights, data, rate, 600)
         found = functional_call(lazy.module, state.weights, (fresh,))
         distances.append(float((found - expected).abs().max()))
     assert distances[1] < 0.15 * distances[0]
