@@ -30,7 +30,7 @@ if TYPE_CHECKING:
               help="Column that tells the phases apart.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--resolution", type=float, default=0.02, show_default=True,
-              help="Largest cell on the boundary, in decades; of linear axes in shares of the range.")  # fmt: skip
+              help="Largest cell on the boundary, in decades; on linear axes in ranges.")  # fmt: skip
 @click.option("--budget", type=click.IntRange(min=0),
               help="Most trials of all refinements of SWEEP together.")  # fmt: skip
 @click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")

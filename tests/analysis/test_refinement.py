@@ -25,8 +25,8 @@ def exact(rates: np.ndarray) -> np.ndarray:
 
 
 def ramp(trials: pd.DataFrame) -> pd.Series:
-    """Smooth across the boundary; the replicates share a shift of a hundredth of a decade."""
-    shift = np.random.default_rng(5).normal(0, 0.02, REPLICATES)[trials["replicate"]]
+    """Smooth across the boundary; the replicates lie a little to its left and right."""
+    shift = np.linspace(-0.02, 0.02, REPLICATES)[trials["replicate"]]
     return 1 / (1 + np.exp(-8 * (np.log(trials[X] / exact(trials[Y])) + shift)))
 
 
@@ -83,9 +83,9 @@ def error(trials: pd.DataFrame) -> float:
 @pytest.mark.parametrize("field", [ramp, jump])
 def test_a_refinement_is_as_exact_as_a_dense_grid_with_fifteen_percent_of_its_trials(field: Field) -> None:
     dense = trained(product(np.geomspace(1e-2, 1, 64), np.geomspace(3e-4, 3e-3, 64)), field)
-    few = refined(field, 2 / 63)
+    few = refined(field, 1 / 63)
     assert len(few) <= 0.15 * len(dense)
-    assert error(few) <= 1.02 * error(dense)
+    assert error(few) <= error(dense)
 
 
 def test_rows_of_few_points_have_the_interval_of_full_rows() -> None:
@@ -108,7 +108,9 @@ def test_a_refinement_that_ended_proposes_nothing_and_a_finer_one_goes_on_from_i
     assert len(refined(jump, 0.1, points)) == len(coarse)
     finer = refined(jump, 0.03, points)
     assert set(points) < set(finer[[X, Y]].itertuples(index=False, name=None))
-    assert len(finer) == len(refined(jump, 0.03))
+    direct = refined(jump, 0.03)
+    assert len(finer) == pytest.approx(len(direct), rel=0.1)
+    assert error(finer) == pytest.approx(error(direct), rel=0.1)
 
 
 def test_a_boundary_that_leaves_and_enters_through_one_edge_is_followed() -> None:
