@@ -32,8 +32,8 @@ sweeps.planning sweeps.sweep sweeps.rerun
 analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws
 analysis.scaling analysis.labels analysis.mesh analysis.plot
 analysis.refinement sweeps.designs sweeps.refine
-commands.progress commands.options commands.launching commands.results commands.reference
-commands.refine commands.filling
+commands.progress commands.options commands.filling commands.launching commands.results
+commands.reference commands.refine
 cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""
