@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -247,12 +247,12 @@ def _failed(view: View) -> list[str]:
     failed = view.trials[view.trials["status"] == "failed"]
     if failed.empty:
         return []
-    cells = failed.groupby(["at_x", "at_y"])["error"].agg(["size", "first"])
+    cells = failed.groupby(["at_x", "at_y"])["error"].agg(["size", "first"]).reset_index()
     lines = []
-    for (x, y), cell in list(cells.iterrows())[:MOST_FAILED]:
+    for x, y, count, error in cells.head(MOST_FAILED).itertuples(index=False):
         place = f"{view.planned.x}={x:.4g}" + (f", {view.planned.y}={y:.4g}" if view.planned.y else "")
-        error = str(cell["first"]).splitlines()[0] if cell["first"] else "no error was recorded"
-        lines.append(f"! {place}: {cell['size']} failed: {error}")
+        told = str(error).splitlines()[0] if error else "no error was recorded"
+        lines.append(f"! {place}: {count} failed: {told}")
     more = len(cells) - MOST_FAILED
     return [*lines, f"! and {more} more cells"] if more > 0 else lines
 
@@ -268,35 +268,48 @@ def watch(
     PhasediagError
         Where there is no such sweep, or no such axis.
     """
-    store = Store.at(sweep).required()
-    known: list[str] = []
-    letters_only = not (console.encoding or "").lower().startswith("utf")
+    source = _Source(store=Store.at(sweep).required(), x=x, y=y, order=order, level=level)
+    ascii_only = not (console.encoding or "").lower().startswith("utf")
+    view = source.look()
 
-    def look() -> tuple[View, float]:
-        nonlocal known, planned
-        started = time.monotonic()
-        names = [name for name, _ in store.grids()]
-        if names != known or planned is None:
-            with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
-                planned = planned_of(read_designs(store, Path(folder)), x, y)
-            known = names
-        return view_of(store, planned, order, level), time.monotonic() - started
-
-    planned: Planned | None = None
-    view, took = look()
-
-    def picture() -> Any:
-        return drawn(view, console.width, console.height, letters_only)
+    def picture() -> RenderableType:
+        return drawn(view, console.width, console.height, ascii_only)
 
     if not console.is_terminal:
         while view.status.missing:
             console.print(_counts(view.status), highlight=False)
-            time.sleep(max(5 * every_s, 5 * took))
-            view, took = look()
+            time.sleep(max(5 * every_s, 5 * source.took_s))
+            view = source.look()
         console.print(picture(), highlight=False)
         return
     with Live(picture(), console=console, auto_refresh=False) as live:
         while view.status.missing:
-            time.sleep(max(every_s, 5 * took))
-            view, took = look()
+            time.sleep(max(every_s, 5 * source.took_s))
+            view = source.look()
             live.update(picture(), refresh=True)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Source:
+    """Looks at a store again and again; its grids are read once, and when there are more."""
+
+    store: Store
+    x: str | None
+    y: str | None
+    order: str
+    level: float
+    names: tuple[str, ...] = ()
+    planned: Planned | None = None
+    took_s: float = 0.0
+    """How long the last look took."""
+
+    def look(self) -> View:
+        started = time.monotonic()
+        names = tuple(name for name, _ in self.store.grids())
+        if self.planned is None or names != self.names:
+            with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
+                self.planned = planned_of(read_designs(self.store, Path(folder)), self.x, self.y)
+            self.names = names
+        view = view_of(self.store, self.planned, self.order, self.level)
+        self.took_s = time.monotonic() - started
+        return view

@@ -47,38 +47,36 @@ def refined(sweep: Path, **options: Any) -> Refinement:
 
 def test_the_boundary_is_found_where_it_is_and_a_second_refinement_adds_nothing(tmp_path: Path) -> None:
     launched(tmp_path, grid(replicates=2))
-    found = refined(tmp_path / "chain", resolution=0.05)
+    found = refined(tmp_path / "chain", resolution=0.1)
     assert (found.exit_code, found.stopped) == (0, "")
     sizes = [(done.size_x, done.size_y) for done in found.rounds]
     assert sizes == sorted(sizes, reverse=True)
-    assert max(sizes[-1]) <= 0.05 * 1.001
+    assert max(sizes[-1]) <= 0.1 * 1.001
     np.testing.assert_allclose(found.boundary["position"], 1.0, rtol=0.02)
     status = phasediag.status(tmp_path / "chain")
     assert (status.missing, status.failed) == (0, 0)
     assert found.rounds[-1].spent == status.total - 24 == sum(done.added for done in found.rounds)
-    assert found.rounds[-1].trials == status.total < 0.3 * found.rounds[-1].dense
+    assert found.rounds[-1].trials == status.total < 0.6 * found.rounds[-1].dense
     trials = phasediag.load_trials(tmp_path / "chain")
     assert (trials.groupby("point_id")["replicate"].nunique() == 2).all()
-    again = refined(tmp_path / "chain", resolution=0.05)
+    again = refined(tmp_path / "chain", resolution=0.1)
     assert [done.added for done in again.rounds] == [0]
     assert phasediag.status(tmp_path / "chain").total == status.total
 
 
 def test_every_slice_is_refined_for_itself_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
-    axes = {"weight_decay": AXES["weight_decay"], "width": "[1, 4]", "activation": "[linear, tanh]"}
+    axes = {"weight_decay": AXES["weight_decay"], "width": "[1, 3]", "init_scale": "[0.4, 0.5]"}
     launched(tmp_path, grid(axes))
     refined(tmp_path / "chain", y="width")
     trials = phasediag.load_trials(tmp_path / "chain")
-    assert set(trials["width"]) == {1, 2, 3, 4}
-    added = trials.groupby("activation")["weight_decay"].nunique()
+    assert set(trials["width"]) == {1, 2, 3}
+    added = trials.groupby("init_scale")["weight_decay"].nunique()
     assert (added > 4).all()
-    only = refined(
-        tmp_path / "chain", y="width", resolution=0.1, select=lambda t: t[t["activation"] == "tanh"]
-    )
+    only = refined(tmp_path / "chain", y="width", resolution=0.13, select=lambda t: t[t["init_scale"] == 0.4])
     assert only.rounds[-1].spent > 0
-    more = phasediag.load_trials(tmp_path / "chain").groupby("activation")["weight_decay"].nunique()
-    assert more["linear"] == added["linear"]
-    assert more["tanh"] > added["tanh"]
+    more = phasediag.load_trials(tmp_path / "chain").groupby("init_scale")["weight_decay"].nunique()
+    assert more[0.5] == added[0.5]
+    assert more[0.4] > added[0.4]
 
 
 def test_a_round_that_exceeds_the_budget_is_not_begun(tmp_path: Path) -> None:
@@ -92,11 +90,11 @@ def test_a_round_that_exceeds_the_budget_is_not_begun(tmp_path: Path) -> None:
 
 
 def test_points_that_the_grid_excludes_are_asked_once(tmp_path: Path) -> None:
-    launched(tmp_path, grid(exclude='["weight_decay > 1 and weight_decay < 1.2 and learning_rate < 0.03"]'))
-    found = refined(tmp_path / "chain", resolution=0.05)
+    launched(tmp_path, grid(exclude='["weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03"]'))
+    found = refined(tmp_path / "chain", resolution=0.1)
     assert found.rounds[-1].coming == 0
     trials = phasediag.load_trials(tmp_path / "chain")
-    assert not trials.eval("weight_decay > 1 and weight_decay < 1.2 and learning_rate < 0.03").any()
+    assert not trials.eval("weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03").any()
 
 
 def test_a_drained_round_ends_the_refinement_and_the_next_one_finishes_it_first(tmp_path: Path) -> None:
@@ -161,13 +159,13 @@ def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(tmp_path: Pat
     arguments = ["--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", LEVEL,
                  "--resolution", "0.08", "--executor", "inline", "--compile", "off"]  # fmt: skip
     for name in ("one", "other"):
-        launched(tmp_path / name, grid(resources="{trials_per_pack: 4}"))
+        launched(tmp_path / name, grid(resources="{trials_per_pack: 2}"))
     assert run("refine", tmp_path / "one" / "chain", *arguments).returncode == 0
     sweep = tmp_path / "other" / "chain"
     before = len(list((sweep / "trials").iterdir()))
     with subprocess.Popen(command("refine", sweep, *arguments), stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while len(list((sweep / "trials").glob("*.parquet"))) < before + 3 and time.monotonic() < deadline:
+        while len(list((sweep / "trials").glob("*.parquet"))) < before + 1 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert len(list((sweep / "grids").glob("*.yaml"))) > 1
