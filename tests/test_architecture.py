@@ -32,7 +32,9 @@ sweeps.planning sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws
 analysis.scaling analysis.labels analysis.mesh analysis.plot
-commands.progress commands.options commands.launching commands.results commands.reference
+analysis.refinement sweeps.designs sweeps.refine
+commands.progress commands.options commands.filling commands.launching commands.results
+commands.reference commands.refine
 cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""

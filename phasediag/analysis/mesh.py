@@ -89,7 +89,9 @@ def _nearest(
     rows, columns = present.max(axis=1), present.max(axis=0)
     planned_columns = 2 * present.sum(axis=0) >= rows.sum()
     planned_rows = 2 * present[:, planned_columns].sum(axis=1) >= planned_columns.sum()
-    fill = ~present & ~(planned_rows[:, None] & planned_columns) & rows[:, None] & columns
+    regular = 2 * present.sum() >= rows.sum() * columns.sum()
+    planned = regular & planned_rows[:, None] & planned_columns
+    fill = ~present & ~planned & rows[:, None] & columns
     if fill.any():
         u, v = _unit(diagram.x_scale.forward(x)), _unit(diagram.y_scale.forward(y))
         tree = cKDTree(np.column_stack([u[column], v[row]]))

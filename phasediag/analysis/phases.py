@@ -163,7 +163,8 @@ def phase_diagram(
     Within a row (one value of y and facet) the average is interpolated linearly along x, along log x
     where x is spaced so. The crossing lies between neighbouring cells that both have a value: a cell
     that failed, is missing or mostly diverged breaks the row. Values of x that fewer than half of the
-    rows have (added by a refinement) are no gaps in the rows that lack them. No crossing gives NaN,
+    rows have (added by a refinement) are no gaps in the rows that lack them, and there are none at all
+    where fewer than half of all pairs of x and y were run. No crossing gives NaN,
     several give the steepest. Infinite order parameters count as the largest finite one.
 
     The interval is a percentile bootstrap over replicates, resampled jointly over all cells, with
@@ -315,13 +316,18 @@ def _boundary(
 
 
 def _gap(group: Groups, line: IntArray, column: IntArray) -> BoolArray:
-    """Whether a planned cell is missing between a cell and the next, shape (cells - 1,)."""
+    """Whether a planned cell is missing between a cell and the next, shape (cells - 1,).
+
+    A facet with values in fewer than half of all pairs of its rows and columns is no regular grid:
+    nothing was planned in it besides what is there.
+    """
     facet = line // len(group.levels[-2])
     facets, facet = np.unique(facet, return_inverse=True)
     rows = np.bincount(facet[np.flatnonzero(np.diff(line, prepend=-1))], minlength=len(facets))
     width = len(group.levels[-1])
     present = np.bincount(facet * width + column, minlength=len(facets) * width).reshape(len(facets), width)
-    planned = np.cumsum(2 * present >= rows[:, None], axis=1)
+    regular = 2 * present.sum(axis=1) >= rows * (present > 0).sum(axis=1)
+    planned = np.cumsum((2 * present >= rows[:, None]) & regular[:, None], axis=1)
     return planned[facet[1:], np.maximum(column[1:] - 1, 0)] > planned[facet[:-1], column[:-1]]
 
 

@@ -84,9 +84,25 @@ def launch(
 
 @click.command()
 @click.argument("sweep_path", metavar="SWEEP")
+@click.option("--watch", is_flag=True, help="Draw the diagram as it fills, until the sweep is complete.")
+@click.option("--x", help="Axis across, with --watch; default: of the two with most values.")
+@click.option("--y", help="Axis upwards, with --watch.")
+@click.option("--order", default="degree_normalized", show_default=True,
+              help="Column that tells the phases apart, with --watch.")  # fmt: skip
+@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @JSON
-def status(sweep_path: str, as_json: bool) -> None:
+def status(
+    sweep_path: str, watch: bool, x: str | None, y: str | None, order: str, level: float | None, as_json: bool
+) -> None:
     """Tell how far SWEEP is: done, failed, diverged, missing."""
+    if watch:
+        from phasediag.commands import filling
+
+        if as_json:
+            raise click.UsageError("--watch draws, --json does not: give one of the two")
+        at = level if level is not None else 0.0 if order == "log_rate" else 0.5
+        filling.watch(sweep_path, Console(), x=x, y=y, order=order, level=at)
+        return
     from phasediag.commands.progress import duration
     from phasediag.sweeps import sweep
 

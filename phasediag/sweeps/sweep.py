@@ -177,7 +177,7 @@ def launch(
     if watch.fatal:
         raise PhasediagError(watch.fatal)
     return Outcome(
-        status=_status_of([survey.trials.trial_id], store), trained=watch.trained,
+        status=status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
     )  # fmt: skip
@@ -237,10 +237,11 @@ def status(sweep: str | Path) -> Status:
             stored_grid(store, name, text, Path(folder) / name).trials().trial_id
             for name, text in store.grids()
         ]
-    return _status_of(ids, store)
+    return status_of(ids, store)
 
 
-def _status_of(ids: Sequence[TextArray], store: Store) -> Status:
+def status_of(ids: Sequence[TextArray], store: Store) -> Status:
+    """How far a store is with these trials, each counted once."""
     wanted = np.array(list(dict.fromkeys(itertools.chain.from_iterable(ids))), dtype=object)
     found = store.committed().status_of(wanted) if store.exists() else np.full(len(wanted), "", object)
     ok, diverged, failed = (int((found == name).sum()) for name in ("ok", "diverged", "failed"))

@@ -1,0 +1,255 @@
+"""Where more points tell more: cells of a diagram that the boundary runs through, cut in two or four.
+
+The rectangles of a lattice are cells; a point in the middle of a cell's edges and in its centre cuts it
+into smaller ones. Which cells were cut already is read off the points themselves, so that a refinement
+goes on from whatever a store holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from itertools import pairwise
+from math import ceil, log
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
+from phasediag.analysis.phases import Scale
+from phasediag.trial import rounded
+
+FloatArray = npt.NDArray[np.float64]
+Point = tuple[float, float]
+"""x and y."""
+
+ROUNDING: Final = 1e-6
+"""Share by which a cell may exceed the resolution: what rounding to 12 digits leaves."""
+
+
+class Side(Enum):
+    """What was found at a point."""
+
+    BELOW = "below"
+    ABOVE = "above"
+    DIVERGED = "diverged"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a point tells of the boundary."""
+
+    side: Side
+    unsure: bool = False
+    """Whether the level lies in the 95 % interval of the mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """How the values of an axis are halved, and how far apart two of them are."""
+
+    name: str
+    scale: Scale
+    whole: bool
+    """Whether only whole numbers are allowed."""
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, name: str, values: FloatArray, *, whole: bool) -> Axis:
+        """The axis through the distinct values of a lattice, ascending, at least two, shape (values,)."""
+        return cls(
+            name=name, scale=Scale.of(values), whole=whole, low=float(values[0]), high=float(values[-1])
+        )
+
+    @property
+    def unit(self) -> str:
+        """What sizes on this axis are counted in."""
+        return "of the range" if self.scale.kind == "linear" else "decades"
+
+    def size(self, low: float, high: float) -> float:
+        """How far apart two values are: decades, or the share of the range on a linear axis."""
+        start, end = self.scale.forward(np.array([low, high]))
+        whole = self.high - self.low if self.scale.kind == "linear" else log(10)
+        return float((end - start) / whole)
+
+    def middle(self, low: float, high: float) -> float | None:
+        """The value half way on the axis' scale, rounded as it is trained; None where none lies between."""
+        half = _half(self.scale, low, high)
+        if not self.whole:
+            value = float(rounded(half))  # type: ignore[arg-type]
+            return value if low < value < high else None
+        if high - low < 2:
+            return None
+        return float(min(max(round(half), low + 1), high - 1))
+
+    def coarse(self, low: float, high: float, resolution: float) -> bool:
+        """Whether the resolution asks for a value between these two, and one is allowed."""
+        return self.size(low, high) > resolution * (1 + ROUNDING) and self.middle(low, high) is not None
+
+    def count(self, size: float) -> int:
+        """How many values a regular grid over the whole axis takes to have cells of this size."""
+        if size <= 0:
+            return 1
+        regular = 1 + ceil(self.size(self.low, self.high) / size * (1 - ROUNDING))
+        return min(regular, int(self.high - self.low) + 1) if self.whole else regular
+
+
+@cache
+def _half(scale: Scale, low: float, high: float) -> float:
+    return float(scale.inverse(scale.forward(np.array([low, high])).mean(keepdims=True))[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A rectangle between four points."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @property
+    def corners(self) -> tuple[Point, ...]:
+        """Counted from bottom left, row by row."""
+        return tuple((x, y) for y in (self.bottom, self.top) for x in (self.left, self.right))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """What a refinement would do next."""
+
+    points: tuple[Point, ...]
+    """New points, each once."""
+    crossed: tuple[Cell, ...]
+    """The smallest cells that the boundary runs through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lattice:
+    """One slice of a design: its regular grid, and all that was found in it."""
+
+    x: Axis
+    y: Axis
+    columns: Sequence[float]
+    """The x of the regular grid, ascending."""
+    rows: Sequence[float]
+    """The y of the regular grid, ascending."""
+    places: Mapping[Point, Place] = field(repr=False)
+    """Every point that was planned, those of earlier refinements included."""
+
+    def propose(self, resolution: float, *, diverged: bool = False) -> Proposal:
+        """The points that come next.
+
+        A cell whose points lie on both sides of the level is cut along both axes as far as the
+        resolution asks. A cell on one side, but with a point whose interval holds the level, is cut
+        along y alone: the new rows then reach out to where the side is sure, and their bootstrap does
+        not end at their last point.
+
+        Parameters
+        ----------
+        resolution
+            Largest size of a cell on the boundary: decades, of linear axes the share of the range.
+        diverged
+            Whether a border between trials that diverged and others is refined too.
+        """
+        points: dict[Point, None] = {}
+        crossed = []
+        for cell in self._smallest():
+            border = [self.places[point] for point in self._border(cell)]
+            sides = {place.side for place in border} - {Side.UNKNOWN}
+            crosses = {Side.BELOW, Side.ABOVE} <= sides or (
+                diverged and len(sides) > 1 and Side.DIVERGED in sides
+            )
+            along_x = crosses and self.x.coarse(cell.left, cell.right, resolution)
+            along_y = self.y.coarse(cell.bottom, cell.top, resolution)
+            if crosses:
+                crossed.append(cell)
+            if crosses or any(place.unsure for place in border):
+                points.update(dict.fromkeys(self._cuts(cell, along_x, along_y)))
+        new = tuple(point for point in points if point not in self.places)
+        return Proposal(points=new, crossed=tuple(crossed))
+
+    def _smallest(self) -> Iterator[Cell]:
+        """The cells that are not cut, from the regular grid down."""
+        for bottom, top in pairwise(self.rows):
+            for left, right in pairwise(self.columns):
+                cell = Cell(left=left, right=right, bottom=bottom, top=top)
+                if all(point in self.places for point in cell.corners):
+                    yield from self._inside(cell)
+
+    def _inside(self, cell: Cell) -> Iterator[Cell]:
+        x, y = self.x.middle(cell.left, cell.right), self.y.middle(cell.bottom, cell.top)
+        for along_x, along_y in ((True, True), (True, False), (False, True)):
+            cuts = self._cuts(cell, along_x and x is not None, along_y and y is not None)
+            if cuts and all(point in self.places for point in cuts):
+                columns = [cell.left, x, cell.right] if along_x else [cell.left, cell.right]
+                rows = [cell.bottom, y, cell.top] if along_y else [cell.bottom, cell.top]
+                for bottom, top in _pairs(rows):
+                    for left, right in _pairs(columns):
+                        yield from self._inside(Cell(left=left, right=right, bottom=bottom, top=top))
+                return
+        yield cell
+
+    def _cuts(self, cell: Cell, along_x: bool, along_y: bool) -> list[Point]:
+        """The points that cut a cell in two or four; none where it is left whole."""
+        x = self.x.middle(cell.left, cell.right) if along_x else None
+        y = self.y.middle(cell.bottom, cell.top) if along_y else None
+        found = [] if x is None else [(x, cell.bottom), (x, cell.top)]
+        found += [] if y is None else [(cell.left, y), (cell.right, y)]
+        return found if x is None or y is None else [*found, (x, y)]
+
+    def _border(self, cell: Cell) -> Iterator[Point]:
+        """The corners, and the points on the edges that the cutting of neighbours has left."""
+        yield from cell.corners
+        for y in (cell.bottom, cell.top):
+            yield from self._between((cell.left, y), (cell.right, y))
+        for x in (cell.left, cell.right):
+            yield from self._between((x, cell.bottom), (x, cell.top))
+
+    def _between(self, start: Point, end: Point) -> Iterator[Point]:
+        x = start[0] if start[0] == end[0] else self.x.middle(start[0], end[0])
+        y = start[1] if start[1] == end[1] else self.y.middle(start[1], end[1])
+        if x is None or y is None or (x, y) not in self.places:
+            return
+        yield x, y
+        yield from self._between(start, (x, y))
+        yield from self._between((x, y), end)
+
+
+def _pairs(values: Sequence[float | None]) -> list[tuple[float, float]]:
+    known = [value for value in values if value is not None]
+    return list(pairwise(known))
+
+
+def places_of(cells: pd.DataFrame, x: str, y: str, level: float) -> dict[Point, Place]:
+    """What the cells of a phase diagram tell of the boundary.
+
+    Parameters
+    ----------
+    cells
+        Rows of `PhaseDiagram.cells` of one facet.
+    level
+        Of the order parameter.
+    """
+    count = cells["replicates"].to_numpy(dtype=np.float64)
+    mean = cells["mean"].to_numpy(dtype=np.float64)
+    error = cells["std"].to_numpy(dtype=np.float64) / np.sqrt(np.maximum(count, 1))
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(count - 1, 1)) * error
+    unsure = (count >= FEWEST_REPLICATES) & (np.abs(mean - level) <= reach)
+    diverged = cells["diverged_share"].to_numpy(dtype=np.float64) > 0.5
+    found = {}
+    points = cells[[x, y]].to_numpy(dtype=np.float64).tolist()
+    for (at_x, at_y), own, doubt, lost in zip(points, mean.tolist(), unsure, diverged, strict=True):
+        if lost or np.isnan(own):
+            place = Place(side=Side.DIVERGED if lost else Side.UNKNOWN)
+        else:
+            place = Place(side=Side.BELOW if own < level else Side.ABOVE, unsure=bool(doubt))
+        found[at_x, at_y] = place
+    return found

@@ -1,0 +1,315 @@
+"""status --watch: the phase diagram of a sweep as it fills, drawn with letters in a terminal."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from phasediag.analysis.labels import label
+from phasediag.analysis.phases import phase_names
+from phasediag.commands.progress import duration
+from phasediag.errors import PhasediagError
+from phasediag.storage.store import Store
+from phasediag.sweeps.designs import Design, read_designs
+from phasediag.sweeps.sweep import Status, status_of
+from phasediag.trial import nearest
+
+FloatArray = npt.NDArray[np.float64]
+EVERY_S: Final = 2.0
+"""Between two looks at the store, at least."""
+MOST_FAILED: Final = 5
+"""Failed cells that are named."""
+FALLBACK: Final[Mapping[str, str]] = {"●": "#", "○": "o", "×": "x", "·": "."}
+"""Letters of terminals that know only ASCII."""
+MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    "above": ("●", "blue"),
+    "below": ("○", "yellow"),
+    "diverged": ("×", "magenta"),
+    "failed": ("!", "bold reverse"),
+    "missing": ("·", "dim"),
+}
+"""Letter and style; the letters alone tell all, for those who see no colours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planned:
+    """All trials of the grids of a sweep; arrays have shape (trials,)."""
+
+    trial_id: npt.NDArray[np.object_]
+    x: str
+    y: str
+    """Empty where the grids vary one number only."""
+    at_x: FloatArray
+    at_y: FloatArray
+    averaged: tuple[str, ...]
+    """Other axes, over which the diagram averages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """A sweep at one moment."""
+
+    planned: Planned
+    status: Status
+    trials: pd.DataFrame
+    """One row a planned trial: `status` (empty where it is not done), `value`, `error`."""
+    order: str
+    level: float
+
+
+def planned_of(designs: Sequence[Design], x: str | None, y: str | None) -> Planned:
+    """The trials of some grids on two axes: those asked for, else the two with most values.
+
+    Raises
+    ------
+    PhasediagError
+        Where an axis is asked for that is none.
+    """
+    columns = {name: _numbers(designs, name) for name in sorted({n for d in designs for n in d.given})}
+    counts = {name: len(np.unique(v[~np.isnan(v)])) for name, v in columns.items() if v is not None}
+    ranked = sorted((n for n in counts if counts[n] > 1), key=lambda name: -counts[name])
+    for option, name in (("--x", x), ("--y", y)):
+        if name is not None and name not in counts:
+            hint = nearest(name, list(counts)) or f"axes are {', '.join(counts) or 'none'}"
+            raise PhasediagError(
+                f"{option} {name}: the grids of this sweep have no such axis of numbers; {hint}"
+            )
+    if x is not None and x == y:
+        raise PhasediagError(f"--x and --y are both '{x}'; name two axes of the sweep")
+    across = x or next((name for name in ranked if name != y), "")
+    up = y or next((name for name in ranked if name != across), "")
+    ids = np.concatenate([design.trials.trial_id for design in designs])
+    first = np.unique(ids.astype(str), return_index=True)[1]
+    at = [columns[name] if name else None for name in (across, up)]
+    at_x, at_y = (np.zeros(len(ids)) if values is None else values for values in at)
+    varying = [n for n, v in columns.items() if v is None or counts[n] > 1]
+    return Planned(
+        trial_id=ids[first], x=across, y=up, at_x=at_x[first], at_y=at_y[first],
+        averaged=tuple(n for n in varying if n not in (across, up)),
+    )  # fmt: skip
+
+
+def _numbers(designs: Sequence[Design], name: str) -> FloatArray | None:
+    """A parameter over the trials of all designs, NaN where it does not apply; None where it is no number."""
+    parts = []
+    for design in designs:
+        parameter = design.grid.parameters.get(name)
+        if parameter is not None and parameter.kind not in (int, float):
+            return None
+        known = name in design.trials.columns
+        parts.append(
+            design.trials.values(name).astype(np.float64) if known else np.full(len(design.trials), np.nan)
+        )
+    return np.concatenate(parts)
+
+
+def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
+    """Look at the store."""
+    columns = list(dict.fromkeys(["trial_id", "status", "error", order]))
+    index = pd.Index(planned.trial_id, name="trial_id")
+    if len(store.committed()):
+        rows = store.trials_table(columns).to_pandas().set_index("trial_id").reindex(index)
+    else:
+        rows = pd.DataFrame({"status": None, "error": None, order: np.nan}, index=index)
+    rows["status"] = rows["status"].fillna("")
+    value = pd.to_numeric(rows[order], errors="coerce").astype(float).where(rows["status"] == "ok")
+    trials = rows.assign(value=value, at_x=planned.at_x, at_y=planned.at_y)
+    return View(
+        planned=planned, status=status_of([planned.trial_id], store), trials=trials, order=order, level=level
+    )
+
+
+def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> RenderableType:
+    """The diagram, what its letters mean, and the cells that failed.
+
+    Parameters
+    ----------
+    width, height
+        Of the terminal, in letters; neighbouring cells share a letter where there are more.
+    ascii_only
+        Whether the terminal knows no other letters.
+    """
+    parts: list[RenderableType] = [Text(_counts(view.status), overflow="fold")]
+    if view.planned.x:
+        failed = _failed(view)
+        parts += _mesh(view, width, max(4, height - 9 - len(failed)))
+        parts += [_legend(view), *(Text(line, overflow="ellipsis", no_wrap=True) for line in failed)]
+    if ascii_only:
+        for part in parts:
+            if isinstance(part, Text):
+                part.plain = "".join(FALLBACK.get(letter, letter) for letter in part.plain)
+    return Group(*parts)
+
+
+def _counts(status: Status) -> str:
+    parts = [f"{status.done:,}/{status.total:,} trials", f"{status.failed:,} failed"]
+    if status.diverged:
+        parts.append(f"{status.diverged:,} diverged")
+    if not status.missing:
+        parts.append("complete")
+    elif status.rate is None:
+        parts.append("no launch is running")
+    else:
+        parts.append(f"{status.rate:.1f} trials/s")
+        if status.eta_s is not None:
+            parts.append(f"{duration(status.eta_s)} left")
+    return ", ".join(parts)
+
+
+def _mesh(view: View, width: int, height: int) -> list[Text]:
+    """The rows of the diagram, the largest y on top, and the ends of the x axis."""
+    planned, trials = view.planned, view.trials
+    ys = np.unique(planned.at_y[~np.isnan(planned.at_y)])
+    margin = max((len(f"{value:.4g}") for value in ys), default=0) + 1 if planned.y else 0
+    column, xs, columns = _binned(planned.at_x, width - margin - 1)
+    row, ys, rows = _binned(planned.at_y, height)
+    marks = _marks(view, row, column)
+    wide = 2 if columns * 2 + margin < width else 1
+    lines = []
+    for at in reversed(range(rows)):
+        line = Text(f"{ys[at]:.4g}".rjust(margin - 1) + " " if planned.y else "", no_wrap=True)
+        for each in range(columns):
+            letter, style = MARKS[marks[at, each]] if (at, each) in marks else (" ", "")
+            line.append(letter.ljust(wide), style=style)
+        lines.append(line)
+    start, end = f"{xs[0]:.4g}", f"{planned.at_x[~np.isnan(planned.at_x)].max():.4g}"
+    name = label(planned.x)
+    space = max(columns * wide - len(start) - len(end), len(name) + 2)
+    foot = Text(" " * margin + start + name.center(space) + end, no_wrap=True, overflow="ellipsis")
+    head = [Text(f"{label(planned.y)} (upwards)", style="dim")] if planned.y else []
+    assert len(trials) == len(row)
+    return [*head, *lines, foot]
+
+
+def _binned(values: FloatArray, most: int) -> tuple[npt.NDArray[np.int64], FloatArray, int]:
+    """The position of each value among the distinct ones, several in one where there are too many.
+
+    Returns
+    -------
+    The position (-1: no value), the smallest value of each position, and the number of positions.
+    """
+    levels = np.unique(values[~np.isnan(values)])
+    together = -(-len(levels) // max(1, most))
+    position = np.searchsorted(levels, values) // together
+    return np.where(np.isnan(values), -1, position), levels[::together], -(-len(levels) // together)
+
+
+def _marks(
+    view: View, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]
+) -> dict[tuple[int, int], str]:
+    """What to draw in each cell that is planned; a failed trial is never hidden by its mates."""
+    status = view.trials["status"].to_numpy(dtype=object)
+    frame = pd.DataFrame({
+        "row": row, "column": column, "value": view.trials["value"].to_numpy(), "failed": status == "failed",
+        "diverged": status == "diverged", "ok": status == "ok",
+    })  # fmt: skip
+    cells = frame[(row >= 0) & (column >= 0)].groupby(["row", "column"]).agg(
+        value=("value", "mean"), failed=("failed", "any"), diverged=("diverged", "sum"), ok=("ok", "sum")
+    )  # fmt: skip
+    kinds = np.select(
+        [
+            cells["failed"], cells["diverged"] > cells["ok"], cells["value"].isna(),
+            cells["value"] < view.level,
+        ],
+        ["failed", "diverged", "missing", "below"], "above",
+    )  # fmt: skip
+    return dict(zip(cells.index, kinds.tolist(), strict=True))
+
+
+def _legend(view: View) -> Text:
+    below, above = phase_names(view.order)
+    names = {"above": above, "below": below, "diverged": "diverged", "failed": "failed", "missing": "not yet"}
+    line = Text()
+    for kind, name in names.items():
+        letter, style = MARKS[kind]
+        line.append(letter, style=style)
+        line.append(f" {name}   ")
+    line.append(f"({view.order} at {view.level:g}")
+    if view.planned.averaged:
+        line.append(f"; mean over {', '.join(view.planned.averaged)}")
+    line.append(")")
+    return line
+
+
+def _failed(view: View) -> list[str]:
+    """The cells with failed trials and the first error of each, shortened."""
+    failed = view.trials[view.trials["status"] == "failed"]
+    if failed.empty:
+        return []
+    cells = failed.groupby(["at_x", "at_y"])["error"].agg(["size", "first"]).reset_index()
+    lines = []
+    for x, y, count, error in cells.head(MOST_FAILED).itertuples(index=False):
+        place = f"{view.planned.x}={x:.4g}" + (f", {view.planned.y}={y:.4g}" if view.planned.y else "")
+        told = str(error).splitlines()[0] if error else "no error was recorded"
+        lines.append(f"! {place}: {count} failed: {told}")
+    more = len(cells) - MOST_FAILED
+    return [*lines, f"! and {more} more cells"] if more > 0 else lines
+
+
+def watch(
+    sweep: str, console: Console, *, x: str | None, y: str | None, order: str, level: float,
+    every_s: float = EVERY_S,
+) -> None:  # fmt: skip
+    """Draw a sweep again and again until nothing is missing; elsewhere than on a terminal, line by line.
+
+    Raises
+    ------
+    PhasediagError
+        Where there is no such sweep, or no such axis.
+    """
+    source = _Source(store=Store.at(sweep).required(), x=x, y=y, order=order, level=level)
+    ascii_only = not (console.encoding or "").lower().startswith("utf")
+    view = source.look()
+
+    def picture() -> RenderableType:
+        return drawn(view, console.width, console.height, ascii_only)
+
+    if not console.is_terminal:
+        while view.status.missing:
+            console.print(_counts(view.status), highlight=False)
+            time.sleep(max(5 * every_s, 5 * source.took_s))
+            view = source.look()
+        console.print(picture(), highlight=False)
+        return
+    with Live(picture(), console=console, auto_refresh=False) as live:
+        while view.status.missing:
+            time.sleep(max(every_s, 5 * source.took_s))
+            view = source.look()
+            live.update(picture(), refresh=True)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Source:
+    """Looks at a store again and again; its grids are read once, and when there are more."""
+
+    store: Store
+    x: str | None
+    y: str | None
+    order: str
+    level: float
+    names: tuple[str, ...] = ()
+    planned: Planned | None = None
+    took_s: float = 0.0
+    """How long the last look took."""
+
+    def look(self) -> View:
+        started = time.monotonic()
+        names = tuple(name for name, _ in self.store.grids())
+        if self.planned is None or names != self.names:
+            with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
+                self.planned = planned_of(read_designs(self.store, Path(folder)), self.x, self.y)
+            self.names = names
+        view = view_of(self.store, self.planned, self.order, self.level)
+        self.took_s = time.monotonic() - started
+        return view

@@ -1,0 +1,112 @@
+"""refine: add trials where the boundary runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from phasediag.commands.options import COMPILE, JSON, RETRY, filtered, say, seconds
+
+if TYPE_CHECKING:
+    from phasediag.sweeps.refine import Round
+    from phasediag.sweeps.sweep import Outcome
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@click.option("--x", required=True, help="Axis along the rows, in which the boundary is located.")
+@click.option("--y", required=True, help="Axis that numbers the rows.")
+@click.option("--order", default="degree_normalized", show_default=True,
+              help="Column that tells the phases apart.")  # fmt: skip
+@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@click.option("--resolution", type=float, default=0.02, show_default=True,
+              help="Largest cell on the boundary, in decades; on linear axes in ranges.")  # fmt: skip
+@click.option("--budget", type=click.IntRange(min=0),
+              help="Most trials of all refinements of SWEEP together.")  # fmt: skip
+@click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the slices with this value.")
+@click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
+@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
+@click.option(
+    "--max-failures", type=click.IntRange(min=1), help="End after so many failed trials of a round."
+)
+@RETRY
+@click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
+@COMPILE
+@JSON
+def refine(
+    sweep_path: str, x: str, y: str, order: str, level: float | None, resolution: float, budget: int | None,
+    diverged: bool, where: Sequence[str], address: str | None, executor: Any, max_failures: int | None,
+    retry_failed: bool, time_limit: str | None, compile_mode: Any, as_json: bool,
+) -> None:  # fmt: skip
+    """Add trials to SWEEP only where the boundary runs, round by round; run again, it goes on."""
+    from phasediag.sweeps.refine import refine as add_points
+
+    deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
+    train = partial(
+        _launched, deadline=deadline, executor=executor, address=address, max_failures=max_failures,
+        retry_failed=retry_failed, compile=compile_mode,
+    )  # fmt: skip
+    found = add_points(
+        sweep_path, x, y,
+        order=order, level=level if level is not None else 0.0 if order == "log_rate" else 0.5,
+        resolution=resolution, budget=budget, diverged=diverged,
+        select=lambda trials: filtered(trials, where), train=train,
+        on_round=lambda done: say(described_round(done, x, y)),
+    )  # fmt: skip
+    if found.stopped:
+        say(found.stopped)
+    if as_json:
+        rounds = [_without_nan(asdict(done)) for done in found.rounds]
+        boundary = json.loads(found.boundary.to_json(orient="records"))
+        click.echo(json.dumps({"rounds": rounds, "boundary": boundary, "stopped": found.stopped}))
+    else:
+        say(found.boundary.to_string(index=False))
+        click.echo(found.sweep)
+    sys.exit(found.exit_code)
+
+
+def described_round(done: Round, x: str, y: str) -> str:
+    """What a round gained, in one line."""
+    if done.cells == 0:
+        return "the boundary runs through no cell of the sweep: there is nothing to refine"
+    width = "" if isnan(done.width) else f", 95 % interval {done.width:.2g} {done.unit_x}"
+    share = done.trials / done.dense
+    parts = [
+        f"round {done.number}: {done.added:,} trials added" if done.number else "before the first round",
+        f"{done.cells:,} cells on the boundary, at most {_size(done.size_x, done.unit_x, x)} by "
+        f"{_size(done.size_y, done.unit_y, y)}",
+        f"boundary in {done.rows:,} rows{width}",
+        f"{done.trials:,} trials where a regular grid takes {done.dense:,} ({share:.0%})",
+        f"next round: {done.coming:,} trials" if done.coming else "the resolution is reached",
+    ]
+    return "; ".join(parts)
+
+
+def _size(size: float, unit: str, name: str) -> str:
+    return f"{size:.3g} {unit} of {name}" if size else f"one whole number of {name}"
+
+
+def _launched(path: Path, storage: str, *, deadline: float | None, **options: Any) -> Outcome:
+    from phasediag.commands.progress import ProgressLine
+    from phasediag.sweeps import sweep
+
+    limit = None if deadline is None else max(1.0, deadline - time.monotonic())
+    with ProgressLine(Console(stderr=True)) as line:
+        return sweep.launch(path, storage, time_limit_s=limit, observer=line, **options)
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and isnan(value) else value for name, value in values.items()
+    }

@@ -1,0 +1,307 @@
+"""Refine a boundary: round after round, launch the points that tell where it runs.
+
+A round is a grid of explicit points under the sweep's own name, launched as any other grid: what the
+store holds is not trained again, and a killed refinement goes on where it was.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from phasediag.analysis.frames import load_trials
+from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+from phasediag.analysis.refinement import Axis, Lattice, Place, Point, Proposal, Side, places_of
+from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.storage.store import Store
+from phasediag.sweeps.designs import Design, Key, Slice, check_axes, facets_of, read_designs, slices_of
+from phasediag.sweeps.planning import make_survey
+from phasediag.sweeps.sweep import Outcome, launch
+from phasediag.trial import formatted
+
+Train = Callable[[Path, str], Outcome]
+"""Launches a grid file into a storage."""
+UNSEEN: Final = Place(side=Side.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What is known of the boundary after so many rounds, and what the next one would take."""
+
+    number: int
+    """0: before anything was added."""
+    added: int
+    """Trials that this round added."""
+    spent: int
+    """Trials of all refinements of the sweep."""
+    trials: int
+    """All trials of the refined slices."""
+    dense: int
+    """Trials of regular grids over these slices with cells as small as the largest on the boundary."""
+    cells: int
+    """Cells that the boundary runs through."""
+    size_x: float
+    """Of the largest of these along x, in `unit_x`; 0 where neighbouring whole numbers are reached."""
+    size_y: float
+    unit_x: str
+    unit_y: str
+    rows: int
+    """Rows of the diagram in which the boundary was found."""
+    width: float
+    """Median width of its 95 % interval, in `unit_x`; NaN with fewer than 3 replicates."""
+    coming: int
+    """Trials of the next round; 0 where the resolution is reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Refinement:
+    """How a refinement ended."""
+
+    sweep: str
+    rounds: tuple[Round, ...]
+    boundary: pd.DataFrame
+    """Of the phase diagram at the end."""
+    stopped: str
+    """Why it ended before the resolution was reached; empty where it did not."""
+    exit_code: int
+    """0 resolution or budget reached, 1 some trials failed, 130 interrupted."""
+
+
+def refine(
+    sweep: str | Path,
+    x: str,
+    y: str,
+    *,
+    order: str = "degree_normalized",
+    level: float = 0.5,
+    resolution: float = 0.02,
+    budget: int | None = None,
+    diverged: bool = False,
+    select: Callable[[pd.DataFrame], pd.DataFrame] = lambda trials: trials,
+    train: Train = launch,
+    on_round: Callable[[Round], None] = lambda done: None,
+) -> Refinement:
+    """Add trials to a sweep where the boundary of its phase diagram runs, until it is resolved.
+
+    In each round the cells of the diagram that lie on both sides of the level are halved along both
+    axes, and rows are continued to where their side is sure; every other axis is a facet, refined for
+    itself. New points have the replicates of the sweep. What a killed refinement left undone is trained
+    first.
+
+    Parameters
+    ----------
+    sweep
+        Folder or URI of a sweep whose grids form lattices in x and y.
+    x, y
+        Two of its axes. Whole-numbered parameters (width) stay whole.
+    order, level
+        The boundary is where the mean of this column crosses this value.
+    resolution
+        Largest cell on the boundary: decades on logarithmic axes, share of the range on linear ones.
+    budget
+        Most trials of all refinements of this sweep together; a round that does not fit is not begun.
+    diverged
+        Refine the border of the diverged trials too.
+    select
+        Keeps the trials of the slices to refine.
+    train
+        Launches the grid of a round.
+    on_round
+        Called before the first round and after each.
+
+    Raises
+    ------
+    PhasediagError
+        Where there is no such sweep, no such axes, or no lattice; or as `launch` does.
+    """
+    if not 0 < resolution < np.inf:
+        raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
+    store = Store.at(sweep).required()
+    with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
+        designs = read_designs(store, Path(folder))
+        base = check_axes([design for design in designs if not design.refines], x, y)
+        begun = [design for design in designs if design.refines]
+        own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}
+        work = _Work(
+            store=store, folder=Path(folder), base=base, x=x, y=y, order=order, level=level,
+            resolution=resolution, budget=budget, diverged=diverged, select=select, train=train,
+            facets=facets_of(base, x, y), spent=len({t for d in begun for t in d.trials.trial_id} - own),
+        )  # fmt: skip
+        work.finish(begun)
+        work.run(on_round)
+    if not work.rounds:
+        work.boundary = work.diagram().boundary
+    code = INTERRUPTED if work.drained else int(work.failed)
+    return Refinement(
+        sweep=store.folder.uri, rounds=tuple(work.rounds), boundary=work.boundary, stopped=work.stopped,
+        exit_code=code,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _View:
+    """A slice, and what was found in it so far."""
+
+    slice: Slice
+    key: Key
+    points: int
+    """Points that are planned or recorded in it."""
+    proposal: Proposal
+
+    @property
+    def replicates(self) -> int:
+        return self.slice.design.grid.replicates
+
+    def largest(self, axis: Axis, *, divisible: bool) -> float:
+        """The largest cell on the boundary along an axis; 0 where there is none, or none to be halved."""
+        along_x = axis is self.slice.x
+        spans = [(c.left, c.right) if along_x else (c.bottom, c.top) for c in self.proposal.crossed]
+        if divisible:
+            spans = [span for span in spans if axis.middle(*span) is not None]
+        return max((axis.size(*span) for span in spans), default=0.0)
+
+    @property
+    def dense(self) -> int:
+        """Points of a regular grid with cells as small as the largest on the boundary."""
+        return prod(axis.count(self.largest(axis, divisible=False)) for axis in (self.slice.x, self.slice.y))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Work:
+    """A refinement that runs."""
+
+    store: Store
+    folder: Path
+    base: Sequence[Design]
+    x: str
+    y: str
+    order: str
+    level: float
+    resolution: float
+    budget: int | None
+    diverged: bool
+    select: Callable[[pd.DataFrame], pd.DataFrame]
+    train: Train
+    facets: tuple[str, ...]
+    spent: int
+    tried: dict[tuple[str, Key], set[Point]] = field(default_factory=dict)
+    """Points of earlier rounds, by design and slice: those that `exclude` removes are not asked again."""
+    rounds: list[Round] = field(default_factory=list)
+    boundary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    stopped: str = ""
+    drained: bool = False
+    failed: bool = False
+
+    def finish(self, begun: Sequence[Design]) -> None:
+        """Train what earlier refinements planned and did not come to."""
+        for design in begun:
+            if not self.stopped and len(make_survey(design.grid, self.store).missing):
+                self._launch(design, design.grid.text)
+
+    def run(self, on_round: Callable[[Round], None]) -> None:
+        """Round after round, until the resolution or the budget is reached or a launch drains."""
+        added = 0
+        while not self.stopped:
+            diagram = self.diagram()
+            views = self._views(diagram)
+            self.boundary = diagram.boundary
+            done = self._round(added, views)
+            self.rounds.append(done)
+            on_round(done)
+            if not done.coming:
+                return
+            if self.budget is not None and self.spent + done.coming > self.budget:
+                self.stopped = (
+                    f"the next round takes {done.coming:,} trials, and {self.spent:,} of the budget of "
+                    f"{self.budget:,} are spent; raise --budget to go on"
+                )
+                return
+            added = done.coming
+            self.spent += added
+            self._launch_points(views)
+
+    def diagram(self) -> PhaseDiagram:
+        """The phase diagram of what the store holds now."""
+        trials = self.select(load_trials(self.store.folder.uri))
+        return phase_diagram(
+            trials, x=self.x, y=self.y, order=self.order, level=self.level, facet=self.facets
+        )
+
+    def _views(self, diagram: PhaseDiagram) -> list[_View]:
+        """The slices that the diagram shows, each with its proposal."""
+        groups: dict[Key, pd.DataFrame] = {(): diagram.cells}
+        if self.facets:
+            texts = [diagram.cells[name].map(_text) for name in self.facets]
+            groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
+        seen = {key: places_of(cells, self.x, self.y, self.level) for key, cells in groups.items()}
+        views = [
+            self._view(each, key, seen[key])
+            for design in self.base
+            for key, each in slices_of(design, self.x, self.y, self.facets).items()
+            if key in seen
+        ]
+        if not views:
+            raise PhasediagError(
+                f"the sweep has no lattice of two or more values of {self.x} and of {self.y} whose other "
+                "parameters are the same; launch a grid with both as axes"
+            )
+        return views
+
+    def _view(self, each: Slice, key: Key, seen: dict[Point, Place]) -> _View:
+        planned = each.points | self.tried.get((each.design.name, key), set())
+        places = {**dict.fromkeys(planned, UNSEEN), **seen}
+        lattice = Lattice(x=each.x, y=each.y, columns=each.columns, rows=each.rows, places=places)
+        proposal = lattice.propose(self.resolution, diverged=self.diverged)
+        return _View(slice=each, key=key, points=len(places), proposal=proposal)
+
+    def _round(self, added: int, views: Sequence[_View]) -> Round:
+        found = self.boundary.dropna(subset="position")
+        x, y = views[0].slice.x, views[0].slice.y
+        widths = [x.size(*pair) for pair in found[["low", "high"]].dropna().itertuples(index=False)]
+        return Round(
+            number=len(self.rounds), added=added, spent=self.spent,
+            trials=sum(view.points * view.replicates for view in views),
+            dense=sum(view.dense * view.replicates for view in views),
+            cells=sum(len(view.proposal.crossed) for view in views),
+            size_x=max(view.largest(view.slice.x, divisible=True) for view in views),
+            size_y=max(view.largest(view.slice.y, divisible=True) for view in views),
+            unit_x=x.unit, unit_y=y.unit, rows=len(found),
+            width=float(np.median(widths)) if widths else float("nan"),
+            coming=sum(len(view.proposal.points) * view.replicates for view in views),
+        )  # fmt: skip
+
+    def _launch_points(self, views: Sequence[_View]) -> None:
+        """One grid for every design: those of a sweep may differ in what is fixed."""
+        for design in self.base:
+            points = []
+            for view in views:
+                if view.slice.design is design:
+                    points += [view.slice.point(*point) for point in view.proposal.points]
+                    self.tried.setdefault((design.name, view.key), set()).update(view.proposal.points)
+            if points and not self.stopped:
+                why = (
+                    f"of {design.name}: {self.x} by {self.y}, {self.order} at {self.level:g}, "
+                    f"resolution {self.resolution:g}"
+                )
+                self._launch(design, design.extended(points, why))
+
+    def _launch(self, design: Design, text: str) -> None:
+        outcome = self.train(design.written(self.folder, text), self.store.folder.parent.uri)
+        self.failed |= outcome.status.failed > 0
+        self.drained = outcome.exit_code == INTERRUPTED
+        if outcome.drained:
+            self.stopped = f"drained: {outcome.drained}; run the same command again to go on"
+
+
+def _text(value: Any) -> str:
+    """A facet's value in a diagram as it stands in an identity."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return "null" if value is None or value != value else formatted(value)

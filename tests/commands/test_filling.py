@@ -1,0 +1,193 @@
+"""status --watch: what the terminal shows of a sweep, planted or really running."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from phasediag.cli import main
+from phasediag.commands import filling
+from phasediag.commands.filling import MARKS, drawn, planned_of, view_of
+from phasediag.grids.grid import parse_grid
+from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
+from phasediag.storage.store import Store
+from phasediag.sweeps.designs import read_designs
+from phasediag.trial import TRAINING
+from small_sweeps import command, grid_text, write
+
+DECAYS, RATES = 5, 4
+AXES = {
+    "weight_decay": f"{{logspace: [0.01, 1], num: {DECAYS}}}",
+    "learning_rate": f"{{linspace: [0.1, 0.4], num: {RATES}}}",
+}
+Captured = pytest.CaptureFixture[str]
+
+
+def planted(folder: Path, axes: dict[str, str] = AXES, **columns: list[object]) -> Store:
+    """A sweep with the rows of some of its trials, one value a trial; None: not done."""
+    text = grid_text(axes, {"steps": 10})
+    store = Store.open(folder, "g")
+    store.save_grid(text)
+    trials = parse_grid(text, Path("grid.yaml")).trials()
+    done = [row for row, status in enumerate(columns["status"]) if status is not None]
+    if done:
+        chosen = {name: [values[row] for row in done] for name, values in columns.items()}
+        rows = {"trial_id": trials.trial_id[done].tolist(), "pack_id": ["0" * 32] * len(done), **chosen}
+        empty = pa.Table.from_pylist([], schema=measurements_schema())
+        store.write_fragment("0" * 32, table(trials_schema(TRAINING), rows, len(done)), empty)
+    return store
+
+
+def shown(store: Store, folder: Path, width: int = 80, height: int = 24, ascii_only: bool = False) -> str:
+    planned = planned_of(read_designs(store, folder), None, None)
+    console = Console(width=width, height=height, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(drawn(view_of(store, planned, "degree_normalized", 0.5), width, height, ascii_only))
+    text = console.export_text()
+    console.file.close()
+    return text
+
+
+def letters(text: str) -> list[str]:
+    """The rows of the mesh without their labels."""
+    lines = [
+        re.match(r"^ *[\d.e+-]+ ((?:[●○×!·#ox.] ?)+)$", line.rstrip() + " ") for line in text.splitlines()
+    ]
+    return [found[1].replace(" ", "") for found in lines if found]
+
+
+def test_each_cell_has_its_letter_at_its_place(tmp_path: Path) -> None:
+    """Rates run upwards; the phases are told by letters alone."""
+    status = np.full((DECAYS, RATES), "ok", object)
+    value = np.add.outer(np.arange(DECAYS), np.zeros(RATES)) / (DECAYS - 1)
+    status[0, 0], status[1, 1], status[2, 3] = None, "failed", "diverged"
+    store = planted(
+        tmp_path, status=status.reshape(-1).tolist(), degree_normalized=value.reshape(-1).tolist(),
+        error=["boom"] * status.size,
+    )  # fmt: skip
+    text = shown(store, tmp_path)
+    assert letters(text) == ["○○×●●", "○○●●●", "○!●●●", "·○●●●"]
+    assert "19/20" not in text
+    assert "18/20 trials, 1 failed, 1 diverged, no launch is running" in text
+    assert "! weight_decay=0.03162, learning_rate=0.2: 1 failed: boom" in text
+    assert letters(shown(store, tmp_path, ascii_only=True)) == ["oox##", "oo###", "o!###", ".o###"]
+    assert shown(store, tmp_path, ascii_only=True).isascii()
+
+
+def test_letters_tell_all_without_colour() -> None:
+    assert len({letter for letter, _ in MARKS.values()}) == len(MARKS)
+    assert len({filling.FALLBACK.get(letter, letter) for letter, _ in MARKS.values()}) == len(MARKS)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_large_sweep_fits_the_terminal_and_hides_no_failure(width: int, tmp_path: Path) -> None:
+    axes = {
+        "weight_decay": "{logspace: [0.0001, 1], num: 300}",
+        "learning_rate": "{linspace: [0.1, 0.4], num: 70}",
+    }  # fmt: skip
+    status: list[object] = ["ok"] * 21000
+    status[12345] = "failed"
+    store = planted(tmp_path, axes, status=status, degree_normalized=[0.9] * 21000)
+    lines = shown(store, tmp_path, width=width).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= width
+    assert "".join(letters("\n".join(lines))).count("!") == 1
+
+
+def test_axes_are_chosen_by_their_number_of_values_or_named(tmp_path: Path) -> None:
+    axes = {"width": "[8, 16]", **AXES, "activation": "[tanh, relu]"}
+    store = planted(tmp_path, axes, status=[None] * 80)
+    designs = read_designs(store, tmp_path)
+    chosen = planned_of(designs, None, None)
+    assert (chosen.x, chosen.y, chosen.averaged) == ("weight_decay", "learning_rate", ("activation", "width"))
+    assert planned_of(designs, "width", None).y == "weight_decay"
+    assert planned_of(designs, None, "weight_decay").x == "learning_rate"
+    for wrong, said in (({"x": "activation"}, "no such axis"), ({"y": "widht"}, "did you mean 'width'")):
+        with pytest.raises(Exception, match=said):
+            planned_of(designs, **{"x": None, "y": None, **wrong})
+
+
+def test_one_axis_and_none_are_drawn_too(tmp_path: Path) -> None:
+    one = planted(
+        tmp_path / "one", {"weight_decay": "[0.1, 1]"}, status=["ok", None], degree_normalized=[1.0, None]
+    )
+    assert "● ·" in shown(one, tmp_path)
+    none = planted(tmp_path / "none", {"weight_decay": "[0.1]"}, status=[None])
+    assert "0/1 trials" in shown(none, tmp_path)
+
+
+def test_a_complete_sweep_is_drawn_once_elsewhere_than_on_a_terminal(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    planted(tmp_path, status=["ok"] * 20, degree_normalized=[1.0] * 20)
+    main(["status", str(tmp_path / "g"), "--watch"])
+    out = capsys.readouterr().out
+    assert "20/20 trials, 0 failed, complete" in out
+    assert letters(out) == ["●" * DECAYS] * RATES
+
+
+def in_terminal(*arguments: str | Path) -> tuple[subprocess.Popen[bytes], int]:
+    """`phasediag ARGUMENTS` in a pseudo-terminal of 80 by 24."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(command(*arguments), stdout=slave, stderr=slave, stdin=slave, env=environment)
+    os.close(slave)
+    return process, master
+
+
+def read_until(master: int, wanted: str, timeout: float = 120) -> str:
+    text, deadline = "", time.monotonic() + timeout
+    while wanted not in text and time.monotonic() < deadline:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                text += os.read(master, 65536).decode(errors="replace")
+            except OSError:
+                break
+    assert wanted in text, text[-2000:]
+    return text
+
+
+def test_ctrl_c_ends_the_watch_with_130(tmp_path: Path) -> None:
+    planted(tmp_path, status=["ok"] * 10 + [None] * 10, degree_normalized=[1.0] * 20)
+    process, master = in_terminal("status", tmp_path / "g", "--watch")
+    try:
+        read_until(master, "no launch is running")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        os.close(master)
+
+
+@pytest.mark.slow
+def test_the_diagram_fills_while_a_launch_runs(tmp_path: Path) -> None:
+    grid = write(tmp_path, grid_text(AXES, {"steps": 3000}, resources="{trials_per_pack: 2}"))
+    launch = command("launch", grid, "--storage", tmp_path, "--executor", "inline", "--compile", "off")
+    with subprocess.Popen(launch, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("g/trials/*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process, master = in_terminal("status", tmp_path / "g", "--watch")
+        try:
+            text = read_until(master, "complete", timeout=240)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(master)
+        assert running.wait(60) == 0
+    counts = [int(found) for found in re.findall(r"(\d+)/20 trials", text)]
+    assert counts == sorted(counts)
+    assert counts[-1] == 20
+    assert len(set(counts)) > 2, "it was seen to fill"
+    assert "trials/s" in text
+    assert "·" in text

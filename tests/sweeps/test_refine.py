@@ -1,0 +1,175 @@
+"""Refinement through real launches: what is added, what a killed one leaves, what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import phasediag
+from phasediag.cli import main
+from phasediag.errors import PhasediagError
+from phasediag.sweeps.refine import Refinement, refine
+from phasediag.sweeps.sweep import Outcome
+from small_sweeps import assert_same_rows, command, launched, run
+
+Captured = pytest.CaptureFixture[str]
+FIXED = {
+    "task": "linear_map", "inputs": 1, "outputs": 1, "singular_values": "[1.0]", "samples": 4, "data_seed": 0,
+    "test_samples": 1, "model": "mlp", "depth": 2, "width": 1, "activation": "linear", "init": "balanced",
+    "init_scale": 0.5, "batch_size": 0, "learning_rate": 0.05, "steps": 200, "dtype": "float64",
+}  # fmt: skip
+"""A chain that decay shrinks: its loss is (weight_decay / 2)^2 up to 1, sooner where the rate is high."""
+AXES = {
+    "weight_decay": "{logspace: [0.1, 10], num: 4}", "learning_rate": "{linspace: [0.02, 0.08], num: 3}",
+}  # fmt: skip
+LEVEL = 0.25
+inline = partial(phasediag.launch, executor="inline", compile="off")
+
+
+def grid(axes: dict[str, str] = AXES, **top: Any) -> str:
+    lines = ["name: chain", "fixed:", *(f"  {n}: {v}" for n, v in FIXED.items() if n not in axes)]
+    lines += ["axes:", *(f"  {n}: {v}" for n, v in axes.items())]
+    return "\n".join([*lines, *(f"{n}: {v}" for n, v in top.items())]) + "\n"
+
+
+def refined(sweep: Path, **options: Any) -> Refinement:
+    options = {"order": "train_loss", "level": LEVEL, "resolution": 0.26, "train": inline, **options}
+    return refine(sweep, "weight_decay", options.pop("y", "learning_rate"), **options)
+
+
+def test_the_boundary_is_found_where_it_is_and_a_second_refinement_adds_nothing(tmp_path: Path) -> None:
+    launched(tmp_path, grid(replicates=2))
+    found = refined(tmp_path / "chain", resolution=0.1)
+    assert (found.exit_code, found.stopped) == (0, "")
+    sizes = [(done.size_x, done.size_y) for done in found.rounds]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes[-1]) <= 0.1 * 1.001
+    np.testing.assert_allclose(found.boundary["position"], 1.0, rtol=0.02)
+    status = phasediag.status(tmp_path / "chain")
+    assert (status.missing, status.failed) == (0, 0)
+    assert found.rounds[-1].spent == status.total - 24 == sum(done.added for done in found.rounds)
+    assert found.rounds[-1].trials == status.total < 0.6 * found.rounds[-1].dense
+    trials = phasediag.load_trials(tmp_path / "chain")
+    assert (trials.groupby("point_id")["replicate"].nunique() == 2).all()
+    again = refined(tmp_path / "chain", resolution=0.1)
+    assert [done.added for done in again.rounds] == [0]
+    assert phasediag.status(tmp_path / "chain").total == status.total
+
+
+def test_every_slice_is_refined_for_itself_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    axes = {"weight_decay": AXES["weight_decay"], "width": "[1, 3]", "init_scale": "[0.4, 0.5]"}
+    launched(tmp_path, grid(axes))
+    refined(tmp_path / "chain", y="width")
+    trials = phasediag.load_trials(tmp_path / "chain")
+    assert set(trials["width"]) == {1, 2, 3}
+    added = trials.groupby("init_scale")["weight_decay"].nunique()
+    assert (added > 4).all()
+    only = refined(tmp_path / "chain", y="width", resolution=0.13, select=lambda t: t[t["init_scale"] == 0.4])
+    assert only.rounds[-1].spent > 0
+    more = phasediag.load_trials(tmp_path / "chain").groupby("init_scale")["weight_decay"].nunique()
+    assert more[0.5] == added[0.5]
+    assert more[0.4] > added[0.4]
+
+
+def test_a_round_that_exceeds_the_budget_is_not_begun(tmp_path: Path) -> None:
+    launched(tmp_path, grid())
+    first = refined(tmp_path / "chain", budget=12)
+    assert 0 < first.rounds[-1].spent <= 12 < first.rounds[-1].spent + first.rounds[-1].coming
+    assert "--budget" in first.stopped
+    assert phasediag.status(tmp_path / "chain").total == 12 + first.rounds[-1].spent
+    second = refined(tmp_path / "chain", budget=first.rounds[-1].spent)
+    assert second.rounds[-1].added == 0, "the budget counts what earlier refinements spent"
+
+
+def test_points_that_the_grid_excludes_are_asked_once(tmp_path: Path) -> None:
+    launched(tmp_path, grid(exclude='["weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03"]'))
+    found = refined(tmp_path / "chain", resolution=0.1)
+    assert found.rounds[-1].coming == 0
+    trials = phasediag.load_trials(tmp_path / "chain")
+    assert not trials.eval("weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03").any()
+
+
+def test_a_drained_round_ends_the_refinement_and_the_next_one_finishes_it_first(tmp_path: Path) -> None:
+    launched(tmp_path, grid())
+    asked: list[str] = []
+
+    def drained(path: Path, storage: str) -> Outcome:
+        asked.append(path.read_text())
+        return inline(path, storage, time_limit_s=1e-6)
+
+    first = refined(tmp_path / "chain", train=drained)
+    assert first.exit_code == 130
+    assert "again" in first.stopped
+    assert len(asked) == 1
+    second = refined(tmp_path / "chain")
+    assert second.exit_code == 0
+    assert phasediag.status(tmp_path / "chain").missing == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"y": "learning_rat"}, "did you mean 'learning_rate'?"),
+        ({"y": "weight_decay"}, "both 'weight_decay'"),
+        ({"y": "steps"}, "do not vary 'steps' themselves"),
+        ({"resolution": 0.0}, "--resolution 0 is not allowed"),
+        ({"order": "los"}, "no column 'los'"),
+    ],
+)
+def test_what_cannot_be_refined_is_told(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    launched(tmp_path, grid())
+    with pytest.raises(PhasediagError, match=said.replace("?", r"\?")):
+        refined(tmp_path / "chain", **options)
+
+
+def test_zipped_axes_have_no_values_between_theirs(tmp_path: Path) -> None:
+    axes = {**AXES, "init_scale": "[0.3, 0.4, 0.5]"}
+    launched(tmp_path, grid(axes, zip="[[learning_rate, init_scale]]"))
+    with pytest.raises(PhasediagError, match="zips learning_rate, init_scale"):
+        refined(tmp_path / "chain")
+
+
+def test_the_command_tells_what_each_round_gained(tmp_path: Path, capsys: Captured) -> None:
+    launched(tmp_path, grid())
+    arguments = ["refine", str(tmp_path / "chain"), "--x", "weight_decay", "--y", "learning_rate",
+                 "--order", "train_loss", "--level", str(LEVEL), "--resolution", "0.26",
+                 "--executor", "inline", "--compile", "off", "--json"]  # fmt: skip
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert [done["number"] for done in told["rounds"]] == list(range(len(told["rounds"])))
+    assert err.count("cells on the boundary, at most") == len(told["rounds"])
+    assert "the resolution is reached" in err
+    assert {"learning_rate", "position"} <= told["boundary"][0].keys()
+
+
+@pytest.mark.slow
+def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(tmp_path: Path) -> None:
+    arguments = ["--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", LEVEL,
+                 "--resolution", "0.08", "--executor", "inline", "--compile", "off"]  # fmt: skip
+    for name in ("one", "other"):
+        launched(tmp_path / name, grid(resources="{trials_per_pack: 2}"))
+    assert run("refine", tmp_path / "one" / "chain", *arguments).returncode == 0
+    sweep = tmp_path / "other" / "chain"
+    before = len(list((sweep / "trials").iterdir()))
+    with subprocess.Popen(command("refine", sweep, *arguments), stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while len(list((sweep / "trials").glob("*.parquet"))) < before + 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert len(list((sweep / "grids").glob("*.yaml"))) > 1
+    assert process.returncode == -signal.SIGKILL
+    assert phasediag.status(sweep).missing > 0
+    assert run("refine", sweep, *arguments).returncode == 0
+    assert_same_rows(tmp_path / "one" / "chain", sweep)
