@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.option("--x", required=True, help="Parameter along the horizontal axis, or an expression.")
 @click.option("--y", help="Parameter along the vertical axis; without it the diagram is a line along x.")
 @click.option("--order", default="degree_normalized", show_default=True,
-              help="Column or expression, such as 'neuron_count / width', that tells phases apart.")  # fmt: skip
+              help="Column or expression, such as 'neuron_count / width', that tells phases.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
-              show_default=True, help="The boundary is where the average crosses the level, where two fitted components of all "
-              "values are equally likely, or where the average changes fastest.")  # fmt: skip
+              show_default=True, help="Boundary: where the average crosses the level, where two fitted "
+              "components are equally likely, or where the average changes fastest.")  # fmt: skip
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
