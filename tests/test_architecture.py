@@ -32,6 +32,7 @@ sweeps.planning sweeps.sweep sweeps.rerun
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.laws
 analysis.independence analysis.verdict analysis.scaling analysis.finite_size
+analysis.strength
 analysis.labels analysis.mesh analysis.line analysis.plot
 commands.progress commands.options commands.launching commands.results commands.reference
 cli
