@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,15 @@ class SizeCollapse:
     def collapses(self) -> bool:
         """Whether the curves fall on one within their errors."""
         return self.quality <= GOOD
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result in plain types."""
+        parameters = self.parameters.astype(object).where(self.parameters.notna(), None)
+        return {
+            "x": self.x, "y": self.y, "size": self.size, "form": self.form, "quality": self.quality,
+            "unscaled_quality": self.unscaled_quality if np.isfinite(self.unscaled_quality) else None,
+            "collapses": self.collapses, "parameters": parameters.to_dict(orient="index"),
+        }  # fmt: skip
 
     def summary(self) -> str:
         """The result in words."""

@@ -15,7 +15,7 @@ from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
 from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import Groups, converged, has_status, with_formulas
 from phasediag.analysis.laws import deviance
-from phasediag.analysis.verdict import CLEARLY, Claim
+from phasediag.analysis.verdict import CLEARLY, Answer, Claim
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,15 +33,25 @@ class StrengthFit:
     """One row each of `exponent`, `variance` (of the gradient's share per unit of T without label noise),
     `noise` (what the square of the label noise adds): `value`, `low`, `high` (95 %)."""
     models: tuple[Mapping[str, Any], ...]
-    """`name, formula, aic, delta_aic`, best first: the combined strength, weight decay alone, noise alone,
-    and powers of both apart."""
+    """`name, formula, aic, delta_aic`, best first: the combined strength, weight decay alone, weight decay
+    with an offset that no noise changes, noise alone, and powers of both apart."""
     claim: Claim
     n: int
     replicates: int
 
+    def summary(self) -> str:
+        """The result in words."""
+        texts = [
+            f"{name} {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+            for name, row in self.parameters.iterrows()
+        ]
+        claim = f"{self.claim.verdict}: {self.claim.claim} ({self.claim.reason})"
+        return f"{self.y} ~ ({self.formula})^exponent: {', '.join(texts)}\n{claim}"
+
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types."""
-        rows = {str(name): row.to_dict() for name, row in self.parameters.iterrows()}
+        plain = self.parameters.astype(object).where(self.parameters.notna(), None)
+        rows = plain.to_dict(orient="index")
         return {
             "y": self.y, "parameters": rows, "models": [dict(m) for m in self.models],
             "claim": asdict(self.claim), "n": self.n, "replicates": self.replicates,
@@ -50,7 +60,7 @@ class StrengthFit:
     @property
     def formula(self) -> str:
         """The fitted strength as an expression of columns, for `fit_scaling` and `phase_diagram`."""
-        variance, noise = (float(self.parameters.loc[name, "value"]) for name in ("variance", "noise"))
+        _, variance, noise = self.parameters["value"].to_numpy(dtype=np.float64)
         text = f"weight_decay / 2 + lr_over_batch * ({variance:.6g}"
         return text + (f" + {noise:.6g} * label_noise ** 2)" if noise else ")")
 
@@ -171,6 +181,9 @@ def _compared(
     curves: list[tuple[str, str, FloatArray, int]] = [
         ("combined strength", "(gamma + T Var)^exponent", _curve(best, gamma, noises), len(best))
     ]
+    offset = np.ones((1, len(gamma)))
+    shifted = _curve(_combined(gamma, offset, means, weights, None), gamma, offset)
+    curves.append(("decay with an offset", "(gamma + offset)^exponent", shifted, 3))
     if (gamma > 0).all():
         curves.append(("weight decay alone", "gamma^exponent", _power([decay], means, weights), 2))
     if (noises.sum(axis=0) > 0).all() and np.ptp(total) > 0:
@@ -214,6 +227,6 @@ def _claim(y: str, models: tuple[Mapping[str, Any], ...]) -> Claim:
     combined = next(model for model in models if model["name"] == "combined strength")
     rival = next(model for model in models if model["name"] != "combined strength")
     gap = float(rival["aic"] - combined["aic"])
-    verdict = "supported" if gap > CLEARLY else "not supported" if gap < -CLEARLY else "cannot tell"
+    verdict: Answer = "supported" if gap > CLEARLY else "not supported" if gap < -CLEARLY else "cannot tell"
     reason = f"against {rival['name']} ({rival['formula']}): AIC better by {gap:.1f}"
     return Claim(claim=f"{y} follows the combined strength gamma + T Var", verdict=verdict, reason=reason)

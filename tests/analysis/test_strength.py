@@ -47,8 +47,11 @@ def test_the_fitted_strength_is_an_axis_of_a_scaling():
 
 @pytest.mark.parametrize(
     "mean",
-    [lambda g, t, s: 3 * g**-0.5 + 0 * t, lambda g, t, s: 0.3 * g**-0.4 * (t * (2 + 6 * s**2)) ** -0.4],
-    ids=["decay alone", "both apart"],
+    [
+        lambda g, t, s: 3 * (g + 0.01) ** -0.5 + 0 * t,
+        lambda g, t, s: 0.3 * g**-0.4 * (t * (2 + 6 * s**2)) ** -0.4,
+    ],
+    ids=["decay with an offset", "both apart"],
 )
 def test_another_dependence_is_not_supported(mean):
     assert fit_strength(sweep(mean), resamples=3).claim.verdict != "supported"
