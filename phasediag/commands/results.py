@@ -101,5 +101,4 @@ def scaling(
             told["strength"] = combined[0].as_dict()
         click.echo(json.dumps(told))
     else:
-        for result in (fit, *more, *combined):
-            click.echo(result.summary())
+        click.echo("\n".join([fit.summary(), *(m.summary() for m in more), *(c.summary() for c in combined)]))
