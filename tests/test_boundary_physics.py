@@ -53,10 +53,10 @@ def test_the_noise_that_collapses_a_chain_at_each_learning_rate(tmp_path: Path) 
                 "weight_decay": decay, "batch_size": 1, "steps": 1000, "dtype": "float64", "test_samples": 1,
             },
             "axes": {
-                "label_noise": {"logspace": [0.75, 4.9], "num": 20},
-                "learning_rate": [0.08, 0.1, 0.15],
+                "label_noise": {"logspace": [0.7, 4.9], "num": 20},
+                "learning_rate": [0.08, 0.1, 0.12],
             },
-            "replicates": 200,
+            "replicates": 300,
         },
     )  # fmt: skip
     assert set(trials["status"]) == {"ok"}
