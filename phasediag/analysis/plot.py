@@ -48,7 +48,7 @@ _STYLE: Final[dict[Any, Any]] = {
 }  # fmt: skip
 _COLUMN_WIDTH: Final = 3.5
 _HATCH: Final = "//////"
-_DASHES: Final = ("--", "-.", ":", (0, (5, 1)))
+_DASHES: Final = ("--", "-.", ":", (0, (5, 1)), (0, (1, 3)))
 _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.5), "edgecolor": BOUNDARY, "linewidth": 0.5}
 
 
@@ -349,7 +349,7 @@ def draw_scaling(fit: ScalingFit, ax: Axes | None = None) -> Axes:
 def _draw_laws(ax: Axes, fit: ScalingFit) -> None:
     x = np.geomspace(*fit.window, 200)
     colours = sns.color_palette("colorblind")
-    others = iter(zip((colours[i] for i in (0, 3, 2, 4)), _DASHES, strict=True))
+    others = iter(zip((colours[i] for i in (0, 3, 2, 4, 1)), _DASHES, strict=True))
     for model in fit.models:
         curve = law(model["name"]).mean(x, np.array(list(model["parameters"].values())))
         delta = f"ΔAIC {model['delta_aic']:.0f}"
