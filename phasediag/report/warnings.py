@@ -1,0 +1,169 @@
+"""What a reader must know before trusting a diagram, in whole sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES
+from phasediag.analysis.frame import converged, has_status
+from phasediag.analysis.labels import label
+from phasediag.analysis.phases import PhaseDiagram
+from phasediag.analysis.scaling import ScalingFit
+
+BoolArray = npt.NDArray[np.bool_]
+
+FEW_REPLICATES: Final = 5
+"""Below this an interval is stated, but hangs on the luck of few seeds."""
+
+
+def about_trials(trials: pd.DataFrame, planned: int) -> list[str]:
+    """Warnings about what is there: completeness, failures, convergence, replicates, optimizer, versions."""
+    return [*_completeness(trials, planned), *_convergence(trials), *_replicates(trials), *_adamw(trials),
+            *_versions(trials)]  # fmt: skip
+
+
+def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:
+    if planned > len(trials):
+        yield (
+            f"{planned - len(trials):,} of {planned:,} planned trials are missing; the figures show the "
+            "others. `phasediag launch` of the same grid trains what is missing."
+        )
+    for state, remedy in (
+        ("failed", "They are shown as missing; the table of errors tells why. `--retry-failed` tries again."),
+        ("diverged", "Their loss is not finite; they are a phase of their own and enter no mean."),
+    ):
+        count = int(has_status(trials, state).sum())
+        if count:
+            yield f"{count:,} of {len(trials):,} trials {state}. {remedy}"
+
+
+def _convergence(trials: pd.DataFrame) -> Iterator[str]:
+    ok = has_status(trials, "ok")
+    if "converged" not in trials or not ok.any():
+        return
+    unknown = ok & trials["converged"].isna().to_numpy()
+    late = ok & ~converged(trials, when_unknown=True)
+    if late.any():
+        yield (
+            f"{late.sum():,} of {ok.sum():,} trials ({late.sum() / ok.sum():.1%}) have not converged: their "
+            "degree still moved at the end, or decay had too few relaxations. Train them longer."
+        )
+    if unknown.any():
+        yield f"Whether {unknown.sum():,} trials have converged is not known."
+
+
+def _replicates(trials: pd.DataFrame) -> Iterator[str]:
+    if "replicate" not in trials:
+        return
+    count = trials["replicate"].nunique()
+    if count < FEWEST_REPLICATES:
+        yield (
+            f"{count} replicate{'s' if count > 1 else ''}: too few for an interval "
+            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Raise `replicates` in the grid."
+        )
+    elif count < FEW_REPLICATES:
+        yield (
+            f"Only {count} replicates: the intervals hang on few seeds. 10 cover as stated; raise "
+            "`replicates` in the grid."
+        )
+
+
+def _adamw(trials: pd.DataFrame) -> Iterator[str]:
+    if "optimizer" in trials and (trials["optimizer"] == "adamw").any():
+        yield (
+            "AdamW decouples weight decay from the loss: it bounds every weight by 1/weight_decay and never "
+            "collapses a layer, so its boundary must not be compared with a threshold γ_c of the loss "
+            "ℓ + γ‖θ‖², nor with the data's collapse threshold."
+        )
+
+
+def _versions(trials: pd.DataFrame) -> Iterator[str]:
+    for name, what in (("phasediag_version", "versions of phasediag"), ("torch_version", "versions of torch"),
+                       ("git_commit", "git commits")):  # fmt: skip
+        if name in trials and trials[name].nunique() > 1:
+            yield f"The trials come from {trials[name].nunique()} {what}; see how it was run."
+    if "git_commit" in trials:
+        dirty = int(trials["git_commit"].fillna("").str.endswith("-dirty").sum())
+        if dirty:
+            yield f"{dirty:,} trials were trained from a working tree with uncommitted changes (-dirty)."
+
+
+def about_diagram(diagram: PhaseDiagram) -> list[str]:
+    """Warnings about a boundary: where it is none, several, unconverged, or a jump inside one cell."""
+    return [*_crossings(diagram), *_fronts(diagram)]
+
+
+def _crossings(diagram: PhaseDiagram) -> Iterator[str]:
+    boundary, name = diagram.boundary, label(diagram.order)
+    without = int(boundary["position"].isna().sum())
+    if without == len(boundary):
+        yield f"{name}: no row crosses {diagram.level:g}, so there is no boundary in this range."
+    elif without:
+        yield f"{name}: {without} of {len(boundary)} rows do not cross {diagram.level:g}; they have none."
+    several = int((boundary["crossings"] > 1).sum())
+    if several:
+        yield (
+            f"{name}: {several} of {len(boundary)} rows cross {diagram.level:g} more than once; the steepest "
+            "crossing is stated."
+        )
+
+
+def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
+    cells = diagram.cells
+    late = int((cells["unconverged_share"] > 0.5).sum())
+    if late:
+        beside = int(beside_unconverged(diagram).sum())
+        found = int(diagram.boundary["position"].notna().sum())
+        yield (
+            f"{label(diagram.order)}: {late} of {len(cells)} cells have not converged. {beside} of {found} "
+            "boundary points lie beside such a cell: there the boundary is a front of training time, which "
+            "moves with the number of steps, and no boundary of phases."
+        )
+
+
+def beside_unconverged(diagram: PhaseDiagram) -> BoolArray:
+    """Which boundary points lie next to a cell that has not converged, shape (rows of the boundary,)."""
+    keys = [*diagram.facets, diagram.y]
+    cells = diagram.cells[[*keys, diagram.x, "unconverged_share"]].copy()
+    late = {_key(key): part for key, part in cells.groupby(keys, dropna=False)}
+    found = []
+    for row in diagram.boundary.to_dict("records"):
+        part = late.get(_key(row[name] for name in keys))
+        found.append(part is not None and _late_at(part, diagram.x, row["position"]))
+    return np.array(found, dtype=bool)
+
+
+def _key(values: object) -> tuple[str, ...]:
+    """A null is a key like any other."""
+    listed: Sequence[object] = list(values)  # type: ignore[call-overload]
+    return tuple("" if value is None or value != value else str(value) for value in listed)
+
+
+def _late_at(part: pd.DataFrame, x: str, position: float) -> bool:
+    if np.isnan(position):
+        return False
+    part = part.sort_values(x)
+    at = part[x].to_numpy(dtype=np.float64)
+    right = int(np.clip(np.searchsorted(at, position), 1, len(at) - 1)) if len(at) > 1 else 0
+    return bool((part["unconverged_share"].to_numpy()[max(right - 1, 0) : right + 1] > 0.5).any())
+
+
+def about_fit(fit: ScalingFit) -> list[str]:
+    """Warnings about a scaling: trials left out, a short window, another law that does better."""
+    found = []
+    if fit.left_out.get("not converged"):
+        found.append(f"{fit.left_out['not converged']:,} trials that have not converged were left out.")
+    decades = np.log10(fit.window[1] / fit.window[0])
+    if decades < 1:
+        found.append(
+            f"The window spans {decades:.2g} decades; below one decade an exponent says little about a law."
+        )
+    best = fit.models[0]
+    if best["name"] != "power law":
+        found.append(f"The {best['name']} law describes the counts better than the power law.")
+    return found
