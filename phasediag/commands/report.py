@@ -15,9 +15,7 @@ from phasediag.errors import PhasediagError
 @click.argument("sweep_path", metavar="SWEEP")
 @click.option("--x", help="Parameter along the horizontal axis; default: of the two with most values.")
 @click.option("--y", help="Parameter along the vertical axis.")
-@click.option(
-    "--order", help="Column that tells the phases apart; default: the degree of symmetry and the rate."
-)
+@click.option("--order", help="Column that tells the phases apart; default: the degree of symmetry.")
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)

@@ -43,6 +43,8 @@ _HATCHES: Final = {"unconverged": "//////", "diverged": "......", "missing": "xx
 _BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.88), "edgecolor": INK, "linewidth": 0.5}
 _EXACT: Final[dict[str, Any]] = {"color": "#c8102e", "linewidth": 1.3, "linestyle": (0, (4, 1.2, 1, 1.2))}
 _COLLAPSE: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.2, "linestyle": "--"}
+_NO_SEAMS: Final[dict[str, Any]] = {"edgecolors": "face", "linewidth": 0.6}
+"""Viewers of vector graphics leave hairlines between cells that only touch."""
 _MOST_VECTOR_CELLS: Final = 10_000
 _CURVE_POINTS: Final = 400
 
@@ -195,10 +197,11 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize) 
         cmap="viridis",
         norm=norm,
         rasterized=many,
+        **_NO_SEAMS,
     )
     if diverged.any():
         ax.pcolormesh(*lines, np.ma.masked_where(~diverged, np.ones(diverged.shape)),
-                      cmap=ListedColormap([DIVERGED]), rasterized=many)  # fmt: skip
+                      cmap=ListedColormap([DIVERGED]), rasterized=many, **_NO_SEAMS)  # fmt: skip
     _hatch_panel(ax, lines, panel, mesh)
     _draw_boundary(ax, diagram, panel)
     _draw_collapse(ax, diagram, panel)

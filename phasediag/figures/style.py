@@ -134,7 +134,12 @@ def legend(
 
 def named(name: str, value: Any) -> str:
     """`weight decay = 0.1`: a column and its value as a title or legend says it."""
-    return f"{label(name).split(' (')[0]} = {shown(value)}"
+    return f"{prose(name)} = {shown(value)}"
+
+
+def prose(name: str) -> str:
+    """What a sentence calls a column: its label without the unit."""
+    return label(name).split(" (")[0]
 
 
 def shown(value: Any) -> str:

@@ -28,7 +28,7 @@ from phasediag.report.warnings import about_trials
 from phasediag.version import VERSION
 
 ORDERS: Final = (("degree_normalized", 0.5), ("log_rate", 0.0))
-"""Order parameters that are drawn unless one is asked for, and their levels."""
+"""Order parameters and their levels; the first that lies on both sides of its level is drawn."""
 SCALED: Final = ("neuron_count", "rank")
 _MOST_ROWS: Final = 200
 """More rows of a table are in its CSV only."""
@@ -70,10 +70,10 @@ def report(
     Parameters
     ----------
     x, y
-        Parameters of the diagrams; None: the two of most values.
+        Parameters of the diagram; None: the two of most values.
     order, level
-        The order parameter of the diagrams and its value on the boundary; None: the degree of symmetry
-        at 0.5 and the growth rate at 0, where they were measured.
+        The order parameter and its value on the boundary; None: the degree of symmetry at 0.5, or the
+        growth rate at 0 where the degree never crosses that.
     made
         When; None: now.
 
@@ -86,7 +86,7 @@ def report(
     need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
     choice = choose(trials, x, y)
-    sections = _sections(trials, choice, _orders(order, level))
+    sections = _sections(trials, choice, *_order(trials, order, level))
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)
     return _environment().get_template("report.html.j2").render(
@@ -109,19 +109,24 @@ def report(
     )  # fmt: skip
 
 
-def _orders(order: str | None, level: float | None) -> tuple[tuple[str, float], ...]:
-    if order is None:
-        return tuple((name, default if level is None else level) for name, default in ORDERS)
-    return ((order, level if level is not None else dict(ORDERS).get(order, 0.5)),)
+def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
+    """The order parameter and its level."""
+    known = dict(ORDERS)
+    if order is not None:
+        return order, known.get(order, 0.5) if level is None else level
+    for name, at in ORDERS:
+        values = trials[name] if name in trials else pd.Series(dtype=np.float64)
+        if (values < at).any() and (values >= at).any():
+            return name, at if level is None else level
+    return ORDERS[0][0], ORDERS[0][1] if level is None else level
 
 
-def _sections(trials: pd.DataFrame, choice: Choice, orders: Sequence[tuple[str, float]]) -> list[Section]:
+def _sections(trials: pd.DataFrame, choice: Choice, order: str, level: float) -> list[Section]:
     found: list[Section | None] = []
-    for order, level in orders:
-        if choice.x and choice.y:
-            found.append(diagram_section(trials, choice, order, level))
-        if choice.x:
-            found.append(slices_section(trials, choice, order, level))
+    if choice.x and choice.y:
+        found.append(diagram_section(trials, choice, order, level))
+    if choice.x:
+        found.append(slices_section(trials, choice, order, level))
     along = "weight_decay" if "weight_decay" in (choice.x, choice.y, *choice.facets) else choice.x
     if along:
         found += [scaling_section(trials, choice, along, count) for count in SCALED if count in trials]

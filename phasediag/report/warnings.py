@@ -11,7 +11,6 @@ import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
-from phasediag.analysis.labels import label
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.scaling import ScalingFit
 
@@ -31,10 +30,13 @@ def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:
     if planned > len(trials):
         yield (
             f"{planned - len(trials):,} of {planned:,} planned trials are missing; the figures show the "
-            "others. `phasediag launch` of the same grid trains what is missing."
+            "others. Launch the same grid again to train them."
         )
     for state, remedy in (
-        ("failed", "They are shown as missing; the table of errors tells why. `--retry-failed` tries again."),
+        (
+            "failed",
+            "They are shown as missing; the table of errors tells why. Launch with --retry-failed to try again.",
+        ),
         ("diverged", "Their loss is not finite; they are a phase of their own and enter no mean."),
     ):
         count = int(has_status(trials, state).sum())
@@ -64,12 +66,12 @@ def _replicates(trials: pd.DataFrame) -> Iterator[str]:
     if count < FEWEST_REPLICATES:
         yield (
             f"{count} replicate{'s' if count > 1 else ''}: too few for an interval "
-            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Raise `replicates` in the grid."
+            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Raise the number of replicates in the grid."
         )
     elif count < FEW_REPLICATES:
         yield (
             f"Only {count} replicates: the intervals hang on few seeds. 10 cover as stated; raise "
-            "`replicates` in the grid."
+            "their number in the grid."
         )
 
 
@@ -99,16 +101,16 @@ def about_diagram(diagram: PhaseDiagram) -> list[str]:
 
 
 def _crossings(diagram: PhaseDiagram) -> Iterator[str]:
-    boundary, name = diagram.boundary, label(diagram.order)
+    boundary = diagram.boundary
     without = int(boundary["position"].isna().sum())
     if without == len(boundary):
-        yield f"{name}: no row crosses {diagram.level:g}, so there is no boundary in this range."
+        yield f"No row crosses {diagram.level:g}, so there is no boundary in this range."
     elif without:
-        yield f"{name}: {without} of {len(boundary)} rows do not cross {diagram.level:g}; they have none."
+        yield f"{without} of {len(boundary)} rows do not cross {diagram.level:g}; they have none."
     several = int((boundary["crossings"] > 1).sum())
     if several:
         yield (
-            f"{name}: {several} of {len(boundary)} rows cross {diagram.level:g} more than once; the steepest "
+            f"{several} of {len(boundary)} rows cross {diagram.level:g} more than once; the steepest "
             "crossing is stated."
         )
 
@@ -120,7 +122,7 @@ def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
         beside = int(beside_unconverged(diagram).sum())
         found = int(diagram.boundary["position"].notna().sum())
         yield (
-            f"{label(diagram.order)}: {late} of {len(cells)} cells have not converged. {beside} of {found} "
+            f"{late} of {len(cells)} cells have not converged. {beside} of {found} "
             "boundary points lie beside such a cell: there the boundary is a front of training time, which "
             "moves with the number of steps, and no boundary of phases."
         )
@@ -153,17 +155,21 @@ def _late_at(part: pd.DataFrame, x: str, position: float) -> bool:
     return bool((part["unconverged_share"].to_numpy()[max(right - 1, 0) : right + 1] > 0.5).any())
 
 
-def about_fit(fit: ScalingFit) -> list[str]:
-    """Warnings about a scaling: trials left out, a short window, another law that does better."""
+def about_fits(fits: Sequence[ScalingFit]) -> list[str]:
+    """Warnings about scalings: trials left out, a short window, another law that does better."""
     found = []
-    if fit.left_out.get("not converged"):
-        found.append(f"{fit.left_out['not converged']:,} trials that have not converged were left out.")
-    decades = np.log10(fit.window[1] / fit.window[0])
-    if decades < 1:
+    late = sum(fit.left_out.get("not converged", 0) for fit in fits)
+    if late:
+        found.append(f"{late:,} trials that have not converged were left out of the fits.")
+    decades = [float(np.log10(fit.window[1] / fit.window[0])) for fit in fits]
+    if min(decades) < 1:
         found.append(
-            f"The window spans {decades:.2g} decades; below one decade an exponent says little about a law."
+            f"The windows span {min(decades):.2g} to {max(decades):.2g} decades; below one an exponent "
+            "says little about a law."
         )
-    best = fit.models[0]
-    if best["name"] != "power law":
-        found.append(f"The {best['name']} law describes the counts better than the power law.")
+    other = sum(fit.models[0]["name"] != "power law" for fit in fits)
+    if other:
+        found.append(
+            f"In {other} of {len(fits)} fits another law describes the counts better than a power law."
+        )
     return found
