@@ -65,7 +65,7 @@ def slices(
     kept = frame[has_status(trials, "ok") & np.isfinite(frame["value"])]
     if kept.empty:
         raise AnalysisError(f"no trial that is ok has a finite {order}; choose another column")
-    found = kept.groupby(keys, dropna=False).agg(
+    found: pd.DataFrame = kept.groupby(keys, dropna=False).agg(
         mean=("value", "mean"), std=("value", "std"), trials=("value", "size"),
         unconverged_share=("unconverged", "mean"),
     )  # fmt: skip
@@ -75,4 +75,4 @@ def slices(
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
     low, high = (np.clip(found["mean"] + side * half, *_BOUNDS.get(order, (None, None))) for side in (-1, 1))
     found = found.assign(low=low, high=high).reset_index()
-    return found[[*keys, "mean", "low", "high", "trials", "unconverged_share"]]
+    return found.reindex(columns=[*keys, "mean", "low", "high", "trials", "unconverged_share"])

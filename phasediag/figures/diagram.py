@@ -137,8 +137,8 @@ def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") ->
     limits = ax.get_xlim(), ax.get_ylim()
     axis = ax.yaxis if along == "y" else ax.xaxis
     transform = axis.get_transform()
-    ends = transform.transform(np.array(limits[along == "y"], dtype=np.float64))
-    positions = transform.inverted().transform(np.linspace(*ends, _CURVE_POINTS))
+    low, high = transform.transform(np.array(limits[along == "y"], dtype=np.float64))
+    positions = transform.inverted().transform(np.linspace(float(low), float(high), _CURVE_POINTS))
     values = np.asarray(curve(positions), dtype=np.float64)
     points = (values, positions) if along == "y" else (positions, values)
     with style():

@@ -35,7 +35,7 @@ def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:
     for state, remedy in (
         (
             "failed",
-            "They are shown as missing; the table of errors tells why. Launch with --retry-failed to try again.",
+            "They are shown as missing; the table of errors tells why, --retry-failed trains them again.",
         ),
         ("diverged", "Their loss is not finite; they are a phase of their own and enter no mean."),
     ):
@@ -66,7 +66,7 @@ def _replicates(trials: pd.DataFrame) -> Iterator[str]:
     if count < FEWEST_REPLICATES:
         yield (
             f"{count} replicate{'s' if count > 1 else ''}: too few for an interval "
-            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Raise the number of replicates in the grid."
+            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Add replicates."
         )
     elif count < FEW_REPLICATES:
         yield (
