@@ -16,7 +16,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 ROUNDING: Final = 1e-9
 """Share of a row's range that is rounding."""
-_BLOCK: Final = 4_000_000
+BLOCK: Final = 4_000_000
+"""Cells times draws that are resampled at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +57,8 @@ class Boundary:
     high: FloatArray
     crossings: IntArray
     replicates: IntArray
+    cell: IntArray
+    """The cell that the boundary follows, -1 where there is none."""
 
 
 def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, seed: int) -> Boundary:
@@ -86,8 +89,12 @@ def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, se
         found, main = found[sure], main[sure]
         bounds = _bootstrap(rows, samples, found, main, level, resamples, seed)
         bounds = np.minimum(bounds[0], position[found]), np.maximum(bounds[1], position[found])
-        low[found], high[found] = _at_least_the_jump(rows, found, main, *bounds)
-    return Boundary(position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates)
+        low[found], high[found] = at_least_the_jump(rows, found, main, *bounds)
+    cell = np.full(count, -1)
+    cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
+    return Boundary(
+        position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates, cell=cell
+    )
 
 
 def _steepest(
@@ -123,9 +130,18 @@ def _crossing(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray, le
     return rows.coordinate[left] + width * (level - start) / (end - start)
 
 
-def _at_least_the_jump(
+def at_least_the_jump(
     rows: Rows, found: IntArray, main: IntArray, low: FloatArray, high: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
+    """Widen intervals to the cell where at least half of a row's range is passed inside it.
+
+    Parameters
+    ----------
+    found
+        Rows, shape (found,).
+    main, low, high
+        The cell that the boundary of each follows and its interval, shape (found,).
+    """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
     np.maximum.at(top, rows.row[known], rows.value[known])
@@ -143,7 +159,7 @@ def _bootstrap(
     left = _may_cross(rows, samples, found, level)
     low, high = np.empty(len(found)), np.empty(len(found))
     last = np.searchsorted(rows.row[left], found, side="right")
-    step = max(1, _BLOCK // len(draws.weights))
+    step = max(1, BLOCK // len(draws.weights))
     begin = 0
     while begin < len(found):
         offset = 0 if begin == 0 else last[begin - 1]
@@ -175,7 +191,7 @@ def _block(
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
     place[cells] = np.arange(len(cells))
-    value = _resampled_means(samples, cells, place, draws)
+    value = resampled_means(samples, cells, place, draws)
     steepest, _ = _steepest(rows, left, value, place, level)
     chosen = steepest[found]
     start = left[np.maximum(chosen, 0)]
@@ -203,8 +219,20 @@ def _beyond_the_end(
     return np.where((value >= level) == falls, last, first)
 
 
-def _resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
-    """The mean of each cell in each draw, NaN where none of its replicates was drawn."""
+def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
+    """The mean of each cell in each draw, NaN where none of its replicates was drawn.
+
+    Parameters
+    ----------
+    cells
+        The cells wanted, shape (wanted,).
+    place
+        The position of each cell in `cells`, shape (all cells,).
+
+    Returns
+    -------
+    Shape (wanted, draws).
+    """
     wanted = np.zeros(len(place), dtype=bool)
     wanted[cells] = True
     rows = np.flatnonzero(wanted[samples.cell] & ~np.isnan(samples.value))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.errors import AnalysisError
+from phasediag.grids.expression import parse_formula
 from phasediag.trial import formatted, nearest
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,6 +53,55 @@ def numbers(trials: pd.DataFrame, name: str) -> FloatArray:
             f"or use '{name}' as facet="
         )
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def with_formulas(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The trials with a column for each name that is no column but an expression of columns.
+
+    A row where a column of the expression is null has no value.
+
+    Parameters
+    ----------
+    names
+        Columns, or expressions such as `neuron_count / width` or `rank >= 2` (1 where it holds, 0 elsewhere).
+
+    Raises
+    ------
+    AnalysisError
+        Where the frame has no rows, lacks a column, or an expression cannot be read.
+    """
+    formulas = [name for name in dict.fromkeys(names) if name not in trials.columns]
+    need_columns(trials, [name for name in formulas if name.isidentifier()])
+    return trials.assign(**{text: _value(trials, text) for text in formulas}) if formulas else trials
+
+
+def _value(trials: pd.DataFrame, text: str) -> FloatArray:
+    kinds = {str(name): _kind(trials[name]) for name in trials.columns}
+    try:
+        formula = parse_formula(text, kinds)
+    except ValueError as error:
+        reason = str(error).replace("a parameter of this grid", "a column of the trials")
+        raise AnalysisError(f"'{text}' is no column, and as an expression of columns it {reason}") from None
+    arrays = {name: _operand(trials[name], kinds[name]) for name in formula.names}
+    values = formula.values(arrays, len(trials))
+    for name in formula.names:
+        values[trials[name].isna().to_numpy()] = np.nan
+    return values
+
+
+def _kind(column: pd.Series[Any]) -> type:
+    if pd.api.types.is_bool_dtype(column):
+        return bool
+    if pd.api.types.is_numeric_dtype(column):
+        return float
+    first = column.dropna().head(1)
+    return list if len(first) and not isinstance(first.iloc[0], str) else str
+
+
+def _operand(column: pd.Series[Any], kind: type) -> npt.NDArray[Any]:
+    if kind is float:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.astype(object).where(column.notna(), None).to_numpy()
 
 
 def has_status(trials: pd.DataFrame, status: str) -> BoolArray:

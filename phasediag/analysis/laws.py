@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from scipy.special import xlogy
 
 FloatArray = npt.NDArray[np.float64]
 
 _ITERATIONS: Final = 50
+_BREAKS: Final = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,13 @@ class Law:
     """Of x, shape (points,), and the parameters, shape (parameters,)."""
     fit: Callable[[FloatArray, FloatArray, FloatArray], Sequence[float]]
     """The parameters of highest quasi-likelihood, from x, means and weights, shape (points,) each."""
+    polynomial: bool
+    """Whether y is a power of x where x is large and where it is small."""
+    price: int
+    """What the parameters cost in an information criterion: their number, and 2 more for a change point
+    (Y. Ninomiya, Annals of the Institute of Statistical Mathematics 67, 943, 2015)."""
+    points: int
+    """How many values of x it needs at least."""
 
 
 def _fit_power_law(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
@@ -60,30 +69,82 @@ def _fit_saturating(growing: bool) -> Callable[[FloatArray, FloatArray, FloatArr
     return fit
 
 
+def _fit_broken(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
+    """The break is searched between the second and the last but one x, on a grid that is refined twice."""
+    u = np.log(x)
+    low, high = u[1], u[-2]
+    for _ in range(3):
+        breaks = np.linspace(low, high, _BREAKS)
+        away = u - breaks[:, None]
+        design = np.stack([np.minimum(away, 0), np.maximum(away, 0)], axis=-1)
+        coefficients = _poisson(design, means, weights)
+        curve = coefficients[:, :1] + np.einsum("bpk,bk->bp", design, coefficients[:, 1:])
+        with np.errstate(over="ignore", invalid="ignore"):
+            gain = (weights * (means * curve - np.exp(curve))).sum(axis=1)
+        best = int(np.argmax(np.where(np.isfinite(gain), gain, -np.inf)))
+        low, high = breaks[max(best - 1, 0)], breaks[min(best + 1, _BREAKS - 1)]
+    return [*np.exp([coefficients[best, 0], breaks[best]]), *coefficients[best, 1:]]
+
+
+def _poisson(design: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
+    """Coefficients (constant first) of log(mean) of highest quasi-likelihood for each design.
+
+    Newton's method with bounded steps. `design` has shape (designs, points, regressors).
+    """
+    full = np.concatenate([np.ones((*design.shape[:2], 1)), design], axis=-1)
+    start = np.log(weights @ means / weights.sum())
+    found = np.concatenate([np.full((len(full), 1), start), np.zeros((len(full), design.shape[-1]))], axis=1)
+    small = 1e-9 * np.eye(full.shape[-1])
+    for _ in range(_ITERATIONS):
+        expected = weights * np.exp(np.clip(np.einsum("bpk,bk->bp", full, found), -50, 50))
+        gradient = np.einsum("bpk,bp->bk", full, weights * means - expected)
+        curvature = np.einsum("bpk,bp,bpl->bkl", full, expected, full) + small
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        found = found + step / np.maximum(1, np.abs(step).max(axis=1, keepdims=True))
+    return found
+
+
+def _broken(x: FloatArray, p: FloatArray) -> FloatArray:
+    amplitude, at, below, above = p
+    u = np.log(x / at)
+    return np.asarray(amplitude * np.exp(below * np.minimum(u, 0) + above * np.maximum(u, 0)))
+
+
 LAWS: Final[tuple[Law, ...]] = (
     Law(
         name="power law", formula="amplitude * x^exponent", parameters=("amplitude", "exponent"),
         mean=lambda x, p: p[0] * x ** p[1], fit=_fit_power_law,
+        polynomial=True, price=2, points=3,
     ),
     Law(
         name="exponential", formula="amplitude * exp(rate * x)", parameters=("amplitude", "rate"),
         mean=lambda x, p: p[0] * np.exp(p[1] * x), fit=_fit_exponential,
+        polynomial=False, price=2, points=3,
     ),
     Law(
         name="logarithmic", formula="offset + slope * log(x)", parameters=("offset", "slope"),
         mean=lambda x, p: p[0] + p[1] * np.log(x), fit=_fit_logarithmic,
+        polynomial=False, price=2, points=3,
     ),
     Law(
         name="saturating", formula="plateau / (1 + x / scale)", parameters=("plateau", "scale"),
         mean=lambda x, p: p[0] / (1 + x / p[1]), fit=_fit_saturating(growing=False),
+        polynomial=True, price=2, points=3,
     ),
     Law(
         name="saturating growth", formula="plateau / (1 + scale / x)", parameters=("plateau", "scale"),
         mean=lambda x, p: p[0] / (1 + p[1] / x), fit=_fit_saturating(growing=True),
+        polynomial=True, price=2, points=3,
     ),
     Law(
         name="constant", formula="mean", parameters=("mean",),
         mean=lambda x, p: np.full(len(x), p[0]), fit=lambda x, m, w: [float(w @ m / w.sum())],
+        polynomial=False, price=1, points=3,
+    ),
+    Law(
+        name="broken power law", formula="amplitude * (x / at)^below, ^above beyond at",
+        parameters=("amplitude", "at", "below", "above"), mean=_broken, fit=_fit_broken,
+        polynomial=True, price=6, points=6,
     ),
 )  # fmt: skip
 """The laws that are compared; of the two that saturate, only the one in the direction of the counts."""
@@ -138,3 +199,30 @@ def _searched(
 def quasi_likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) -> float:
     """How well a curve describes means of so many counts: sum of y log(mu) - mu; shape (points,) each."""
     return float(weights @ (means * np.log(curve) - curve))
+
+
+def prediction_error(one: Law, x: FloatArray, means: FloatArray, weights: FloatArray) -> float:
+    """How badly a law, fitted to two thirds of the window, foretells the rest: its quasi-deviance a point.
+
+    Both ends are foretold in turn. Infinite where a law foretells no count at all; NaN where the two thirds
+    hold too few values of x.
+    """
+    part = -(-2 * len(x) // 3)
+    if part < one.points or part == len(x):
+        return float("nan")
+    total = 0.0
+    for known in (slice(0, part), slice(len(x) - part, None)):
+        rest = np.full(len(x), True)
+        rest[known] = False
+        if not means[known].any():
+            return float("nan")
+        curve = one.mean(x[rest], np.asarray(one.fit(x[known], means[known], weights[known])))
+        if not (np.isfinite(curve).all() and (curve > 0).all()):
+            return float("inf")
+        total += float(deviance(curve, means[rest], weights[rest]).sum())
+    return total / (2 * (len(x) - part))
+
+
+def deviance(curve: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
+    """The quasi-deviance of means of so many counts from a curve, shape (points,)."""
+    return np.asarray(2 * weights * (xlogy(means, means / curve) - means + curve))

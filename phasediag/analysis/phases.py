@@ -1,37 +1,41 @@
 """From a frame of trials to phases and the boundary between them.
 
 The order parameter is averaged over the replicates of every cell; the boundary is where that
-average crosses a level, row by row along x. Replicates share their random numbers over all cells,
-so they are resampled jointly: one draw of replicates serves the whole diagram.
+average crosses a level, or changes fastest, row by row along x. Replicates share their random
+numbers over all cells, so they are resampled jointly: one draw of replicates serves the whole diagram.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Final, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import replicate_codes
-from phasediag.analysis.boundary import Rows, Samples, find_boundary
-from phasediag.analysis.frame import Groups, coded, converged, has_status, need_columns, numbers
+from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.cells import DIVERGED, cell_statistics, order_values
+from phasediag.analysis.frame import Groups, need_columns, numbers, with_formulas
+from phasediag.analysis.mixture import two_phases
+from phasediag.analysis.scale import Scale
+from phasediag.analysis.slope import find_steepest
 from phasediag.errors import AnalysisError
-from phasediag.storage.schema_arrow import RESULT_COLUMNS
 
 if TYPE_CHECKING:
     from phasediag.analysis.plot import Axes, Figure
+
+__all__ = ["COLLAPSE", "Method", "PhaseDiagram", "Scale", "phase_diagram", "phase_names"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-MOST_FACET_VALUES: Final = 6
-"""An unnamed axis with more values than this is refused instead of becoming a facet."""
-COLLAPSE: Final = "collapse_weight_decay"
-"""The column with the weight decay at which the data alone make a network collapse."""
+Method = Literal["level", "mixture", "slope"]
+"""How phases are told apart."""
 PHASES: Final[Mapping[str, tuple[str, str]]] = {
     "degree_normalized": ("broken", "symmetric"),
     "degree_of_symmetry": ("broken", "symmetric"),
@@ -39,56 +43,11 @@ PHASES: Final[Mapping[str, tuple[str, str]]] = {
     "alive_count": ("symmetric", "broken"),
     "rank": ("symmetric", "broken"),
     "log_rate": ("collapsing", "growing"),
+    DIVERGED: ("stable", "diverged"),
 }
 """What an order parameter below and above its level means; others are 'below' and 'above'."""
-
-_FIRST: Final = ("weight_decay", "lr_over_batch", "label_noise", "init_scale", "width")
-_LAST: Final = ("learning_time", "learning_rate", "steps")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """How an axis is spaced: where to interpolate, and how to draw it."""
-
-    kind: Literal["linear", "log", "asinh"]
-    """asinh: zero beside logarithmically spaced values; linear below `width`, logarithmic above."""
-    width: float = 1.0
-
-    @classmethod
-    def of(cls, values: FloatArray) -> Scale:
-        """The scale on which these values are closest to evenly spaced.
-
-        Parameters
-        ----------
-        values
-            The distinct values of an axis, ascending, at least two, shape (values,).
-        """
-        positive = values[values > 0]
-        if values[0] < 0 or len(positive) < 2 or not _closer_to_log(positive):
-            return cls(kind="linear")
-        if values[0] > 0:
-            return cls(kind="log")
-        wide = positive[-1] >= 10 * positive[0]
-        return cls(kind="asinh", width=float(positive[0])) if wide else cls(kind="linear")
-
-    def forward(self, values: FloatArray) -> FloatArray:
-        """Values of the axis to evenly spaced coordinates."""
-        if self.kind == "linear":
-            return values
-        return np.log(values) if self.kind == "log" else np.arcsinh(values / self.width)
-
-    def inverse(self, coordinates: FloatArray) -> FloatArray:
-        """Evenly spaced coordinates to values of the axis."""
-        if self.kind == "linear":
-            return coordinates
-        return np.exp(coordinates) if self.kind == "log" else np.sinh(coordinates) * self.width
-
-
-def _closer_to_log(positive: FloatArray) -> bool:
-    if len(positive) == 2:
-        return bool(positive[1] >= 10 * positive[0])
-    rank = np.arange(len(positive))
-    return bool(np.corrcoef(np.log(positive), rank)[0, 1] > np.corrcoef(positive, rank)[0, 1])
+TRANSIENT: Final = ("log_rate", DIVERGED)
+"""Order parameters that are about the training itself: they need no convergence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,21 +56,30 @@ class PhaseDiagram:
 
     cells: pd.DataFrame
     """One row a cell that was run: the facet columns, x, y, `mean` and `std` of the order parameter over
-    its ok trials, `replicates` (trials with a value), `diverged_share` (of all that did not fail),
-    `unconverged_share` (of the ok ones), `phase` (a name by the order parameter, `diverged`, `missing`)."""
+    its ok trials, `replicates` (trials with a value), `susceptibility` (variance over replicates) with
+    its 95 % interval `susceptibility_low`, `susceptibility_high` (NaN below 5 replicates), `binder`
+    (1 - m4 / (3 m2^2) of the central moments: 0 for a normal spread, 2/3 for two equal peaks),
+    `diverged_share` (of all that did not fail), `unconverged_share` (of the ok ones), `upper_share` (by
+    mixture only: the mean probability of the upper component), `phase` (a name by the order parameter,
+    `diverged`, `unconverged`, `missing`)."""
     boundary: pd.DataFrame
     """One row a facet and value of y: both under their own names, `position`, `low`, `high` (95 %, units
-    of x), `crossings`, `replicates` (the fewer of the two cells beside the boundary, or of the row)."""
+    of x), `crossings`, `replicates` (the fewer of the two cells beside the boundary, or of the row),
+    `converged` (whether most trials of both cells beside it have; without a boundary, null)."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""
     x: str
     y: str
+    """Empty for a diagram along x alone."""
     order: str
     level: float
+    """Of the order parameter at the boundary: as given, equally likely in both components of the
+    mixture, or the median over the rows where it is steepest."""
     facets: tuple[str, ...]
     x_scale: Scale
     y_scale: Scale
+    method: Method = "level"
 
     @property
     def phases(self) -> tuple[str, str]:
@@ -125,13 +93,17 @@ class PhaseDiagram:
     def plot(self, ax: Axes | None = None) -> Axes | Figure:
         """Draw the diagram: Axes, or a Figure with one panel a facet where there are facets.
 
+        A diagram without y is one Axes with a curve a facet.
+
         Raises
         ------
         AnalysisError
             Where Axes are given for a diagram with facets.
         """
-        from phasediag.analysis.plot import draw_facets, draw_phase_diagram
+        from phasediag.analysis.plot import draw_facets, draw_line, draw_phase_diagram
 
+        if not self.y:
+            return draw_line(self, ax)
         if self.facets and ax is None:
             return draw_facets(self)
         return draw_phase_diagram(self, ax)
@@ -151,14 +123,15 @@ def phase_names(order: str) -> tuple[str, str]:
 def phase_diagram(
     trials: pd.DataFrame,
     x: str,
-    y: str,
+    y: str | None = None,
     order: str = "degree_normalized",
     level: float = 0.5,
     facet: str | Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    method: Method = "level",
 ) -> PhaseDiagram:
-    """Average an order parameter over replicates and find where it crosses a level.
+    """Average an order parameter over replicates and find where it passes from one phase to the other.
 
     Within a row (one value of y and facet) the average is interpolated linearly along x, along log x
     where x is spaced so. The crossing lies between neighbouring cells that both have a value: a cell
@@ -177,146 +150,114 @@ def phase_diagram(
     trials
         One row a trial, as `load_trials` returns it. Only `ok` rows have an order parameter.
     x, y
-        Columns of two numeric axes.
+        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet.
     order
-        Any numeric column.
+        Any numeric column, an expression of columns such as `neuron_count / width`, or `diverged`.
     level
-        Value of `order` at the boundary.
+        Value of `order` at the boundary, for the method `level`.
     facet
         Columns that split the diagram. Another axis becomes a facet if it has at most 6 values.
     resamples, seed
         Of the bootstrap.
+    method
+        `level`: the boundary is where the average crosses the level. `mixture`: two normal components
+        are fitted to the values of all cells together, and the boundary is where the trials' mean
+        probability of the upper one crosses 1/2; the components are held fixed in the bootstrap.
+        `slope`: the boundary is where the average changes fastest along x.
 
     Raises
     ------
     AnalysisError
-        For unknown, unusable or forgotten columns; says what to do.
+        For unknown, unusable or forgotten columns, or a mixture of one component; says what to do.
     """
+    if method not in get_args(Method):
+        raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
-    _check(trials, x, y, order, facets)
-    facets += _unnamed_axes(trials, (*facets, y, x), order)
-    group = Groups.of(trials, (*facets, y, x))
-    values = _order_values(trials, order)
-    cells = _cells(trials, group, values, order, level)
-    x_scale, y_scale = (Scale.of(v.astype(np.float64)) for v in (group.levels[-1], group.levels[-2]))
+    axes = [("x", x)] if y is None else [("x", x), ("y", y)]
+    special = order == DIVERGED and order not in trials
+    trials = with_formulas(trials, [name for _, name in axes] + ([] if special else [order]))
+    need_columns(trials, facets)
+    if not special:
+        numbers(trials, order)
+    check_axes(trials, axes, facets)
+    named = tuple(name for _, name in reversed(axes))
+    facets += unnamed_axes(trials, (*facets, *named), order)
+    group = Groups.of(trials, (*facets, *named))
+    values = order_values(trials, order)
+    cells = cell_statistics(trials, group, values)
+    decided = values
+    if method == "mixture":
+        mixture = two_phases(values, order)
+        level, decided = mixture.level, mixture.upper(values)
+        cells["upper_share"] = cell_statistics(trials, group, decided)["mean"]
+    x_scale = Scale.of(group.levels[-1].astype(np.float64))
+    y_scale = Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64))
+    rows = _rows(group, cells, x_scale, order, method, lines=y is not None)
+    samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
+    if method == "slope":
+        found = find_steepest(rows, samples, resamples, seed)
+        between = _between(rows, found)
+        level = float(np.nanmedian(between)) if len(between) else float("nan")
+        levels = np.where(found.cell >= 0, between, level)[rows.row]
+    else:
+        found = find_boundary(rows, samples, 0.5 if method == "mixture" else level, resamples, seed)
+        levels = np.full(len(cells), level)
+    cells["phase"] = _phases(cells, levels, order, method)
     return PhaseDiagram(
-        cells=cells, boundary=_boundary(trials, group, cells, values, x_scale, level, resamples, seed),
-        collapse=_collapse(trials, x, y, facets), x=x, y=y, order=order, level=level, facets=facets,
-        x_scale=x_scale, y_scale=y_scale,
+        cells=cells, boundary=_table(group, cells, rows, found, x_scale),
+        collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
+        x_scale=x_scale, y_scale=y_scale, method=method,
     )  # fmt: skip
 
 
-def _check(trials: pd.DataFrame, x: str, y: str, order: str, facets: tuple[str, ...]) -> None:
-    need_columns(trials, (x, y, order, *facets))
-    names = (x, y, *facets)
-    if len(set(names)) < len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise AnalysisError(f"'{twice}' is named twice among x, y and facet; give each a column of its own")
-    numbers(trials, order)
-    for role, name in (("x", x), ("y", y)):
-        values = numbers(trials, name)
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise AnalysisError(
-                f"{role}='{name}' is null or infinite in {bad} of {len(values)} trials; drop those"
-            )
-        if values.min() == values.max():
-            raise AnalysisError(
-                f"{role}='{name}' has only one value ({values[0]:g}) in these trials; a diagram needs two "
-                "axes that vary: choose another column, or keep more trials"
-            )
+def _phases(cells: pd.DataFrame, levels: FloatArray, order: str, method: Method) -> npt.NDArray[np.object_]:
+    below = cells["upper_share"] < 0.5 if method == "mixture" else cells["mean"] < levels
+    unconverged = (cells["unconverged_share"] > 0.5) & (order not in TRANSIENT)
+    conditions = [cells["diverged_share"] > 0.5, cells["replicates"] == 0, unconverged, below]
+    names = ["diverged", "missing", "unconverged", phase_names(order)[0]]
+    return np.select(conditions, names, phase_names(order)[1]).astype(object)
 
 
-def _unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tuple[str, ...]:
-    """The parameters that still vary inside the cells, and become facets."""
-    ignored = {*RESULT_COLUMNS, *named, order, COLLAPSE}
-    names = [str(c) for c in trials.columns if c not in ignored]
-    columns = {name: coded(trials[name]) for name in names}
-    names = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)
-    cell = Groups.of(trials, named).cell
-    found: tuple[str, ...] = ()
-    point = coded(trials["point_id"])[0] if names and "point_id" in trials else None
-    for name in names:
-        codes, values = columns[name]
-        is_result = point is not None and _varies(codes, point)
-        if is_result or not _varies(codes, cell):
-            continue
-        if len(values) > MOST_FACET_VALUES:
-            raise AnalysisError(
-                f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "
-                f"becomes a facet by itself up to {MOST_FACET_VALUES} values: pass facet='{name}', or keep "
-                f"the trials of one value, such as trials[trials['{name}'] == {values[0]!r}]"
-            )
-        found += (name,)
-        cell = cell * len(values) + codes
-    return found
-
-
-def _preference(name: str) -> int:
-    return _FIRST.index(name) if name in _FIRST else 9 + (name in _LAST and 1 + _LAST.index(name))
-
-
-def _varies(codes: IntArray, group: IntArray) -> bool:
-    ordered = np.argsort(group, kind="stable")
-    same_group = group[ordered][1:] == group[ordered][:-1]
-    return bool((same_group & (np.diff(codes[ordered]) != 0)).any())
-
-
-def _order_values(trials: pd.DataFrame, order: str) -> FloatArray:
-    """The order parameter of the ok trials, NaN elsewhere; infinities at the largest finite values."""
-    values = np.where(has_status(trials, "ok"), numbers(trials, order), np.nan)
-    finite = values[np.isfinite(values)]
-    return np.clip(values, finite.min(), finite.max()) if len(finite) else np.full_like(values, np.nan)
-
-
-def _cells(trials: pd.DataFrame, group: Groups, values: FloatArray, order: str, level: float) -> pd.DataFrame:
-    def total(weights: npt.NDArray[Any]) -> FloatArray:
-        sums = np.bincount(group.cell, weights.astype(np.float64), minlength=len(group.code))
-        return sums.astype(np.float64, copy=False)
-
-    known = np.isfinite(values)
-    ok, diverged = has_status(trials, "ok"), has_status(trials, "diverged")
-    unconverged = ok & ~converged(trials, when_unknown=True)
-    count = total(known)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total(np.where(known, values, 0)) / count
-        spread = total(np.where(known, values - mean[group.cell], 0) ** 2)
-        std = np.where(count > 1, np.sqrt(spread / (count - 1)), np.nan)
-        diverged_share = np.nan_to_num(total(diverged) / total(ok | diverged))
-        unconverged_share = np.nan_to_num(total(unconverged) / total(ok))
-    phase = np.select(
-        [diverged_share > 0.5, count == 0, mean < level], ["diverged", "missing", phase_names(order)[0]],
-        phase_names(order)[1],
-    )  # fmt: skip
-    return group.decoded(group.code, len(group.names)).assign(
-        mean=mean, std=std, replicates=count.astype(np.int64), diverged_share=diverged_share,
-        unconverged_share=unconverged_share, phase=phase,
-    )  # fmt: skip
-
-
-def _boundary(
-    trials: pd.DataFrame, group: Groups, cells: pd.DataFrame, values: FloatArray,
-    scale: Scale, level: float, resamples: int, seed: int,
-) -> pd.DataFrame:  # fmt: skip
+def _rows(
+    group: Groups, cells: pd.DataFrame, scale: Scale, order: str, method: Method, *, lines: bool
+) -> Rows:
     line, column = np.divmod(group.code, len(group.levels[-1]))
-    codes, row = np.unique(line, return_inverse=True)
-    rows = Rows(
-        row=row, coordinate=scale.forward(group.levels[-1].astype(np.float64))[column],
-        value=cells["mean"].where(cells["diverged_share"] <= 0.5).to_numpy(dtype=np.float64),
-        replicates=cells["replicates"].to_numpy(dtype=np.int64),
-        linked=(np.diff(line) == 0) & ~_gap(group, line, column),
+    value = cells["upper_share" if method == "mixture" else "mean"]
+    if order != DIVERGED:
+        value = value.where(cells["diverged_share"] <= 0.5)
+    return Rows(
+        row=np.unique(line, return_inverse=True)[1],
+        coordinate=scale.forward(group.levels[-1].astype(np.float64))[column],
+        value=value.to_numpy(dtype=np.float64), replicates=cells["replicates"].to_numpy(dtype=np.int64),
+        linked=(np.diff(line) == 0) & ~_gap(group, line, column, lines=lines),
     )  # fmt: skip
-    samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=values)
-    found = find_boundary(rows, samples, level, resamples, seed)
+
+
+def _between(rows: Rows, found: Boundary) -> FloatArray:
+    """The value of each row at its boundary, shape (rows,); NaN without one."""
+    left = np.maximum(found.cell, 0)
+    right = np.minimum(left + 1, len(rows.value) - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (found.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
+    between = rows.value[left] + np.clip(share, 0, 1) * (rows.value[right] - rows.value[left])
+    return np.where(found.cell >= 0, between, np.nan)
+
+
+def _table(group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale) -> pd.DataFrame:
+    settled = cells["unconverged_share"].to_numpy() <= 0.5
+    left = np.maximum(found.cell, 0)
+    both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
+    codes = np.unique(group.code // len(group.levels[-1]))
     return group.decoded(codes, len(group.names) - 1).assign(
         position=scale.inverse(found.position), low=scale.inverse(found.low), high=scale.inverse(found.high),
         crossings=found.crossings, replicates=found.replicates,
+        converged=pd.arrays.BooleanArray(both, found.cell < 0),
     )  # fmt: skip
 
 
-def _gap(group: Groups, line: IntArray, column: IntArray) -> BoolArray:
+def _gap(group: Groups, line: IntArray, column: IntArray, *, lines: bool) -> BoolArray:
     """Whether a planned cell is missing between a cell and the next, shape (cells - 1,)."""
-    facet = line // len(group.levels[-2])
+    facet = line // len(group.levels[-2]) if lines else np.zeros_like(line)
     facets, facet = np.unique(facet, return_inverse=True)
     rows = np.bincount(facet[np.flatnonzero(np.diff(line, prepend=-1))], minlength=len(facets))
     width = len(group.levels[-1])
@@ -325,10 +266,11 @@ def _gap(group: Groups, line: IntArray, column: IntArray) -> BoolArray:
     return planned[facet[1:], np.maximum(column[1:] - 1, 0)] > planned[facet[:-1], column[:-1]]
 
 
-def _collapse(trials: pd.DataFrame, x: str, y: str, facets: tuple[str, ...]) -> pd.DataFrame | None:
+def _collapse(trials: pd.DataFrame, x: str, y: str | None, facets: tuple[str, ...]) -> pd.DataFrame | None:
     if "weight_decay" not in (x, y) or COLLAPSE not in trials:
         return None
-    group = Groups.of(trials, (*facets, y if x == "weight_decay" else x))
+    other = y if x == "weight_decay" else x
+    group = Groups.of(trials, facets if other is None else (*facets, other))
     mean = pd.Series(numbers(trials, COLLAPSE)).groupby(group.cell).mean()
     frame = group.decoded(group.code, len(group.names)).assign(**{COLLAPSE: mean.to_numpy()})
     return frame.dropna(subset=COLLAPSE)

@@ -6,7 +6,7 @@ All laws are fitted by the quasi-likelihood of counts and are compared by its in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,8 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
-from phasediag.analysis.frame import converged, has_status, need_columns, numbers
-from phasediag.analysis.laws import LAWS, law, log_linear, quasi_likelihood
+from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.independence import Independence, fit_independence
+from phasediag.analysis.laws import LAWS, law, log_linear, prediction_error, quasi_likelihood
+from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -52,10 +54,16 @@ class ScalingFit:
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
     models: tuple[Mapping[str, Any], ...]
-    """`name, formula, parameters, aic, delta_aic, r2` of each law, best first."""
+    """`name, formula, parameters, aic, delta_aic, r2, prediction` of each law, best first; `prediction` is
+    the quasi-deviance a value of x, over the dispersion, of what a fit to two thirds of the window says
+    of the rest: about 1 for the true law."""
     points: pd.DataFrame
     """One row a value of x: x under its own name, `mean`, `std`, `trials`, `inside` the window, and the
     power law `fit` with its 95 % band `low`, `high` (NaN outside)."""
+    independence: Independence | None
+    """How y goes with the width where x is the same; None with one width."""
+    claims: tuple[Claim, ...]
+    """What the trials say of the conjecture and of Theorem 4."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted.
@@ -63,7 +71,9 @@ class ScalingFit:
         Numbers that are not finite become None.
         """
         names = ("x", "y", "exponent", "low", "high", "window", "n", "replicates", "left_out", "models")
-        return {name: _plain(getattr(self, name)) for name in names}
+        found = {name: _plain(getattr(self, name)) for name in names}
+        found["independence"] = None if self.independence is None else _plain(asdict(self.independence))
+        return {**found, "claims": [_plain(asdict(claim)) for claim in self.claims]}
 
     def summary(self) -> str:
         """The result in words."""
@@ -75,16 +85,20 @@ class ScalingFit:
         ]
         if self.left_out:
             lines.append("left out: " + ", ".join(f"{n} {reason}" for reason, n in self.left_out.items()))
-        lines.append(f"{'model':<18}{'delta AIC':>10}{'R2':>8}   parameters")
+        lines.append(f"{'model':<18}{'delta AIC':>10}{'R2':>8}{'prediction':>12}   parameters")
         for model in self.models:
             values = ", ".join(f"{name} {value:.4g}" for name, value in model["parameters"].items())
-            lines.append(f"{model['name']:<18}{model['delta_aic']:>10.1f}{model['r2']:>8.3f}   {values}")
+            lines.append(
+                f"{model['name']:<18}{model['delta_aic']:>10.1f}{model['r2']:>8.3f}"
+                f"{model['prediction']:>12.3g}   {values}"
+            )
         if best["name"] != "power law":
             power = next(m for m in self.models if m["name"] == "power law")
             support = "somewhat" if power["delta_aic"] < 4 else "clearly"
             lines.append(
                 f"the {best['name']} model ({best['formula']}) describes these trials {support} better"
             )
+        lines += [f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims]
         return "\n".join(lines)
 
     def _interval(self) -> str:
@@ -120,12 +134,16 @@ def fit_scaling(
     window: tuple[float, float] | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    by: str = "width",
 ) -> ScalingFit:
     """Fit y ~ x^exponent, and say how well other laws do.
 
     Only trials that are ok and converged, with positive x, enter. Other axes are pooled: filter the
-    trials to fit one of their values. The interval is a percentile bootstrap over replicates, resampled
-    jointly over all x, corrected for few replicates. `aic` is the quasi-likelihood's (QAIC): divided by
+    trials to fit one of their values. Where several widths remain, the dependence on the width is fitted
+    with a mean of its own for each x, so that no law is assumed.
+
+    The interval is a percentile bootstrap over replicates, resampled jointly over all x, corrected for
+    few replicates. `aic` is the quasi-likelihood's (QAIC): divided by
     the smallest dispersion that a law reaches, so that it is comparable between the laws.
 
     Parameters
@@ -133,21 +151,23 @@ def fit_scaling(
     trials
         One row a trial, as `load_trials` returns it.
     x
-        A numeric parameter.
+        A numeric parameter, or an expression such as `weight_decay / 2 + lr_over_batch * label_noise ** 2`.
     y
-        A count, or another column that is never negative.
+        A count, or another column or expression that is never negative.
     window
         The smallest and largest x to enter. By default a plateau at either end is left out: two or more
         neighbouring means at the end that lie within 5 % of the last one.
     resamples, seed
         Of the bootstrap.
+    by
+        The column of the widths, whose influence is tested; ignored where the trials lack it.
 
     Raises
     ------
     AnalysisError
         For unknown or unusable columns, or where fewer than 3 values of x remain.
     """
-    need_columns(trials, (x, y))
+    trials = with_formulas(trials, (x, y))
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)
@@ -175,12 +195,30 @@ def fit_scaling(
     band = dict(zip(("low", "high"), interval(curves, replicates), strict=True))
     fitted = law("power law").mean(values, np.array(list(power.values())))
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
+    independence = None
+    if by in trials and by != x:
+        independence = fit_independence(by, numbers(trials, by)[rows], at[rows], counts[rows], replicate)
+    claims = (
+        polynomial(x, y, models, float(np.log10(values[-1] / values[0]))), independent(x, y, independence),
+        bounded(x, y, float(low), float(high), _dimension(trials)),
+    )  # fmt: skip
     return ScalingFit(
         x=x, y=y, exponent=power["exponent"], low=float(low), high=float(high),
         window=(float(values[0]), float(values[-1])), n=len(rows), replicates=replicates,
         left_out={reason: number for reason, number in left_out.items() if number},
-        models=models, points=points,
+        models=models, points=points, independence=independence, claims=claims,
     )  # fmt: skip
+
+
+def _dimension(trials: pd.DataFrame) -> int | None:
+    """The length of a neuron's vector in a network of two layers; None where it is not the same for all."""
+    names = ("inputs", "outputs", "bias", "depth")
+    if any(name not in trials or trials[name].nunique(dropna=False) != 1 for name in names):
+        return None
+    first = trials[list(names)].iloc[0]
+    if first.isna().any() or first["depth"] != 2:
+        return None
+    return int(first["inputs"]) + int(first["outputs"]) + int(bool(first["bias"]))
 
 
 def _usable(
@@ -264,7 +302,8 @@ def _compared(
 ) -> tuple[Mapping[str, Any], ...]:
     """Fit every law to the counts, `place` telling the x of each; best first."""
     growing = law("power law").fit(x, means, weights)[1] > 0
-    laws = [one for one in LAWS if one.name != ("saturating" if growing else "saturating growth")]
+    wrong = "saturating" if growing else "saturating growth"
+    laws = [one for one in LAWS if one.name != wrong and len(x) >= one.points]
     fitted = [np.asarray(one.fit(x, means, weights)) for one in laws]
     curves = [one.mean(x, parameters) for one, parameters in zip(laws, fitted, strict=True)]
     scatter = [((counts - curve[place]) ** 2 / curve[place]).sum() for curve in curves]
@@ -276,8 +315,9 @@ def _compared(
             "name": one.name,
             "formula": one.formula,
             "parameters": dict(zip(one.parameters, parameters.tolist(), strict=True)),
-            "aic": 2 * len(parameters) - 2 * quasi_likelihood(curve, means, weights) / dispersion,
+            "aic": 2 * one.price - 2 * quasi_likelihood(curve, means, weights) / dispersion,
             "r2": 1 - _residual(means, weights, curve) / spread if spread > 0 else float("nan"),
+            "prediction": prediction_error(one, x, means, weights) / dispersion,
         }
         for one, parameters, curve in zip(laws, fitted, curves, strict=True)
     ]

@@ -5,27 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from phasediag.commands.options import JSON, filtered, say
+from phasediag.errors import PhasediagError
+
+if TYPE_CHECKING:
+    from phasediag.analysis.phases import Method
 
 
 @click.command()
 @click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Parameter along the horizontal axis.")
-@click.option("--y", required=True, help="Parameter along the vertical axis.")
+@click.option("--x", required=True, help="Parameter along the horizontal axis, or an expression.")
+@click.option("--y", help="Parameter along the vertical axis; without it the diagram is a line along x.")
 @click.option("--order", default="degree_normalized", show_default=True,
-              help="Column that tells the phases apart.")  # fmt: skip
+              help="Column or expression, such as 'neuron_count / width', that tells phases.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
+              show_default=True, help="Boundary: where the average crosses the level, where two fitted "
+              "components are equally likely, or where the average changes fastest.")  # fmt: skip
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON
 def diagram(
-    sweep_path: str, x: str, y: str, order: str, level: float | None, facet: Sequence[str],
-    where: Sequence[str], output: Path, as_json: bool,
+    sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
+    facet: Sequence[str], where: Sequence[str], output: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
@@ -33,8 +41,10 @@ def diagram(
     from phasediag.analysis.plot import save
 
     trials = filtered(load_trials(sweep_path), where)
+    if level is not None and method != "level":
+        raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5
-    found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None)
+    found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method)
     save(found.plot(), output)
     if as_json:
         boundary = json.loads(found.boundary.to_json(orient="records"))

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.labels import label
 from phasediag.analysis.mesh import Panel, alone, edges, panel_of, roomiest
-from phasediag.analysis.phases import COLLAPSE, PhaseDiagram, phase_names
+from phasediag.analysis.phases import PhaseDiagram, phase_names
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import (
     COLUMN_WIDTH,

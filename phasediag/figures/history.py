@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.history import breaking_steps
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import COLUMN_WIDTH, DASHES, INK, MARKERS, legend, set_scale, shades, style
 

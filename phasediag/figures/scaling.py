@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.laws import law
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.scale import Scale
 from phasediag.analysis.scaling import ScalingFit
 from phasediag.figures.style import DASHES, INK, axes_or_new, legend, set_scale, style
 

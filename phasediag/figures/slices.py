@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from phasediag.analysis.labels import label
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.scale import Scale
 from phasediag.analysis.slices import slices
 from phasediag.figures.style import DASHES, INK, MARKERS, axes_or_new, legend, set_scale, shades, shown, style
 

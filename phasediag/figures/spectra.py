@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from phasediag.analysis.frame import need_columns, numbers
 from phasediag.analysis.labels import label
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import INK, axes_or_new, legend, set_scale, style
 

@@ -24,7 +24,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from phasediag.analysis.labels import label
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]

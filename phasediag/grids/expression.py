@@ -1,4 +1,6 @@
-"""Expressions of `exclude`: comparisons, arithmetic and logic over parameters, without `eval`.
+"""Expressions over parameters and columns: comparisons, arithmetic and logic, without `eval`.
+
+`exclude` of a grid holds conditions; the analysis takes any expression as an order parameter.
 
 Python's grammar is used, restricted to a few kinds of node; types are checked before anything is
 evaluated, and whole columns are evaluated at once.
@@ -38,7 +40,7 @@ ALLOWED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A condition over parameters."""
+    """A condition or formula over parameters."""
 
     text: str
     tree: ast.expr
@@ -65,6 +67,24 @@ class Expression:
             mask = np.asarray(_evaluate(self.tree, arrays), dtype=bool)
         return np.array(np.broadcast_to(mask, (count,)))
 
+    def values(self, arrays: Mapping[str, Array], count: int) -> npt.NDArray[np.float64]:
+        """The value of each row, 1 or 0 for a condition; NaN where the arithmetic has no result.
+
+        Parameters
+        ----------
+        arrays
+            The values of each of `names`, shape (count,): float64 with NaN where missing, or objects.
+        count
+            Number of rows.
+
+        Returns
+        -------
+        Float64, shape (count,).
+        """
+        with np.errstate(all="ignore"):
+            value = np.asarray(_evaluate(self.tree, arrays), dtype=np.float64)
+        return np.array(np.broadcast_to(value, (count,)))
+
 
 def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
     """Parse a condition.
@@ -81,6 +101,34 @@ def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
     ValueError
         Where it is no condition, names something unknown, or mixes text with numbers; says what is allowed.
     """
+    expression, kind = _parsed(text, kinds)
+    if kind is not bool:
+        raise ValueError(f"is {_KINDS[kind]}, not a condition; compare it with something")
+    return expression
+
+
+def parse_formula(text: str, kinds: Mapping[str, type]) -> Expression:
+    """Parse a formula: arithmetic over numbers, or a condition, which counts as 1 or 0.
+
+    Parameters
+    ----------
+    text
+        For example `neuron_count / width`.
+    kinds
+        The plain type of each column that may be named.
+
+    Raises
+    ------
+    ValueError
+        Where it is text, names something unknown, or mixes text with numbers; says what is allowed.
+    """
+    expression, kind = _parsed(text, kinds)
+    if kind is str:
+        raise ValueError(f"is text, not a number; {ALLOWED}")
+    return expression
+
+
+def _parsed(text: str, kinds: Mapping[str, type]) -> tuple[Expression, type]:
     if len(text) > _LONGEST:
         raise ValueError(f"is longer than {_LONGEST} characters; split it into several")
     try:
@@ -92,10 +140,8 @@ def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
         kind = _kind(tree, kinds)
     except RecursionError:
         raise ValueError("is nested too deeply; split it into several") from None
-    if kind is not bool:
-        raise ValueError(f"is {_KINDS[kind]}, not a condition; compare it with something")
     names = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)) - set(_LITERALS)
-    return Expression(text=text, tree=tree, names=names)
+    return Expression(text=text, tree=tree, names=names), kind
 
 
 _LITERALS: Final = {"true": True, "false": False}

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.axes import COLLAPSE, MOST_FACET_VALUES
 from phasediag.analysis.frame import coded, need_columns
-from phasediag.analysis.phases import COLLAPSE, MOST_FACET_VALUES
 from phasediag.storage.schema_arrow import RESULT_COLUMNS
 
 IntArray = npt.NDArray[np.int64]

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.labels import label
-from phasediag.analysis.phases import COLLAPSE
 from phasediag.storage.schema_arrow import RESULT_COLUMNS
 
 STATES: Final = ("ok", "diverged", "failed", "missing")

@@ -146,10 +146,10 @@ def slices_section(trials: pd.DataFrame, choice: Choice, order: str, level: floa
 
 
 def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Section | None:
-    """Fits of a count against x, one for each facet; None where none of them can be made."""
+    """Fits of a count against x, one for each facet but width; None where none of them can be made."""
     shown = choice.of(trials)
     others = [name for name in (*choice.facets, choice.x, choice.y) if name and name != x]
-    facets = [name for name in others if shown[name].nunique(dropna=False) <= _MOST_FITS]
+    facets = [name for name in others if name != "width" and shown[name].nunique(dropna=False) <= _MOST_FITS]
     while facets and shown.groupby(facets, dropna=False).ngroups > _MOST_FITS:
         facets.pop()
     groups = list(shown.groupby(facets, dropna=False)) if facets else [((), shown)]
@@ -174,8 +174,8 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
     texts = [f"No fit for {'; '.join(names)}: {error}." for error, names in refused.items()]
     return Section(
         title=f"Scaling: {prose(y)} against {prose(x)}", pictures=pictures,
-        tables={"exponents": _exponents(fits), "models": _models(fits)},
-        warnings=(*about_fits(list(fits.values())), *texts), findings=(_verdict(fits, x, y, told),),
+        tables={"claims": _claims(fits), "exponents": _exponents(fits), "models": _models(fits)},
+        warnings=(*about_fits(list(fits.values())), *texts), findings=(_verdict(fits, x, y, told), *_claimed(fits)),
     )  # fmt: skip
 
 
@@ -189,6 +189,31 @@ def _verdict(fits: dict[str, ScalingFit], x: str, y: str, told: str) -> str:
     return (
         f"{_upper(prose(y))} against {prose(x)}{told}: {count}, exponent {spread}. "
         f"Best supported by AIC: {laws}."
+    )
+
+
+def _claimed(fits: dict[str, ScalingFit]) -> list[str]:
+    """Each claim in a sentence: in how many fits the trials support it, and in how many they do not."""
+    answers: dict[str, list[str]] = {}
+    for fit in fits.values():
+        for claim in fit.claims:
+            answers.setdefault(claim.claim, []).append(claim.verdict)
+    return [
+        f"{_upper(claim)}: "
+        + ", ".join(
+            verdict if len(given) == 1 else f"{verdict} in {count} of {len(given)} fits"
+            for verdict, count in pd.Series(given).value_counts().items()
+        )
+        + "."
+        for claim, given in answers.items()
+    ]
+
+
+def _claims(fits: dict[str, ScalingFit]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"trials of": name, "claim": claim.claim, "verdict": claim.verdict, "reason": claim.reason}
+        for name, fit in fits.items()
+        for claim in fit.claims
     )
 
 

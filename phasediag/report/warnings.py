@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.scaling import ScalingFit
-
-BoolArray = npt.NDArray[np.bool_]
 
 FEW_REPLICATES: Final = 5
 """Below this an interval is stated, but hangs on the luck of few seeds."""
@@ -119,40 +116,13 @@ def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
     cells = diagram.cells
     late = int((cells["unconverged_share"] > 0.5).sum())
     if late:
-        beside = int(beside_unconverged(diagram).sum())
+        beside = int((~diagram.boundary["converged"].astype("boolean")).fillna(False).sum())
         found = int(diagram.boundary["position"].notna().sum())
         yield (
             f"{late} of {len(cells)} cells have not converged. {beside} of {found} "
             "boundary points lie beside such a cell: there the boundary is a front of training time, which "
             "moves with the number of steps, and no boundary of phases."
         )
-
-
-def beside_unconverged(diagram: PhaseDiagram) -> BoolArray:
-    """Which boundary points lie next to a cell that has not converged, shape (rows of the boundary,)."""
-    keys = [*diagram.facets, diagram.y]
-    cells = diagram.cells[[*keys, diagram.x, "unconverged_share"]].copy()
-    late = {_key(key): part for key, part in cells.groupby(keys, dropna=False)}
-    found = []
-    for row in diagram.boundary.to_dict("records"):
-        part = late.get(_key(row[name] for name in keys))
-        found.append(part is not None and _late_at(part, diagram.x, row["position"]))
-    return np.array(found, dtype=bool)
-
-
-def _key(values: object) -> tuple[str, ...]:
-    """A null is a key like any other."""
-    listed: Sequence[object] = list(values)  # type: ignore[call-overload]
-    return tuple("" if value is None or value != value else str(value) for value in listed)
-
-
-def _late_at(part: pd.DataFrame, x: str, position: float) -> bool:
-    if np.isnan(position):
-        return False
-    part = part.sort_values(x)
-    at = part[x].to_numpy(dtype=np.float64)
-    right = int(np.clip(np.searchsorted(at, position), 1, len(at) - 1)) if len(at) > 1 else 0
-    return bool((part["unconverged_share"].to_numpy()[max(right - 1, 0) : right + 1] > 0.5).any())
 
 
 def about_fits(fits: Sequence[ScalingFit]) -> list[str]:

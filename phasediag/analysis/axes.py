@@ -1,0 +1,92 @@
+"""Which columns of a frame of trials span a diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.analysis.frame import Groups, coded, numbers
+from phasediag.errors import AnalysisError
+from phasediag.storage.schema_arrow import RESULT_COLUMNS
+
+IntArray = npt.NDArray[np.int64]
+
+MOST_FACET_VALUES: Final = 6
+"""An unnamed axis with more values than this is refused instead of becoming a facet."""
+COLLAPSE: Final = "collapse_weight_decay"
+"""The column with the weight decay at which the data alone make a network collapse."""
+
+_FIRST: Final = ("weight_decay", "lr_over_batch", "label_noise", "init_scale", "width")
+_LAST: Final = ("learning_time", "learning_rate", "steps")
+
+
+def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Sequence[str]) -> None:
+    """Refuse axes that are named twice, hold no numbers or do not vary.
+
+    Parameters
+    ----------
+    axes
+        The role (`x`, `y`) and the column of each.
+    """
+    names = [*(name for _, name in axes), *facets]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise AnalysisError(f"'{twice}' is named twice among x, y and facet; give each a column of its own")
+    for role, name in axes:
+        values = numbers(trials, name)
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise AnalysisError(
+                f"{role}='{name}' is null or infinite in {bad} of {len(values)} trials; drop those"
+            )
+        if values.min() == values.max():
+            needed = "two axes that vary" if len(axes) > 1 else "an axis that varies"
+            raise AnalysisError(
+                f"{role}='{name}' has only one value ({values[0]:g}) in these trials; a diagram needs "
+                f"{needed}: choose another column, or keep more trials"
+            )
+
+
+def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tuple[str, ...]:
+    """The parameters that still vary inside the cells, and become facets.
+
+    Raises
+    ------
+    AnalysisError
+        Where one has more than 6 values.
+    """
+    ignored = {*RESULT_COLUMNS, *named, order, COLLAPSE}
+    names = [str(c) for c in trials.columns if c not in ignored]
+    columns = {name: coded(trials[name]) for name in names}
+    names = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)
+    cell = Groups.of(trials, named).cell
+    found: tuple[str, ...] = ()
+    point = coded(trials["point_id"])[0] if names and "point_id" in trials else None
+    for name in names:
+        codes, values = columns[name]
+        is_result = point is not None and _varies(codes, point)
+        if is_result or not _varies(codes, cell):
+            continue
+        if len(values) > MOST_FACET_VALUES:
+            raise AnalysisError(
+                f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "
+                f"becomes a facet by itself up to {MOST_FACET_VALUES} values: pass facet='{name}', or keep "
+                f"the trials of one value, such as trials[trials['{name}'] == {values[0]!r}]"
+            )
+        found += (name,)
+        cell = cell * len(values) + codes
+    return found
+
+
+def _preference(name: str) -> int:
+    return _FIRST.index(name) if name in _FIRST else 9 + (name in _LAST and 1 + _LAST.index(name))
+
+
+def _varies(codes: IntArray, group: IntArray) -> bool:
+    ordered = np.argsort(group, kind="stable")
+    same_group = group[ordered][1:] == group[ordered][:-1]
+    return bool((same_group & (np.diff(codes[ordered]) != 0)).any())

@@ -1,0 +1,104 @@
+"""Which claims about the count of neurons the trials support, which not, and which they cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from phasediag.analysis.independence import NEGLIGIBLE, Independence
+from phasediag.analysis.laws import law
+
+Answer = Literal["supported", "not supported", "cannot tell"]
+CLEARLY: Final = 10.0
+"""Differences of AIC above this leave essentially no support (K. P. Burnham and D. R. Anderson, 2002)."""
+HARDLY: Final = 4.0
+"""Differences below this do not decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A claim and what the trials say of it."""
+
+    claim: str
+    verdict: Answer
+    reason: str
+
+
+def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: float) -> Claim:
+    """Whether y is polynomial in x: by information criterion, and by prediction outside the window.
+
+    Parameters
+    ----------
+    models
+        The laws as `ScalingFit.models` holds them.
+    decades
+        The width of the window.
+    """
+    trends = [model for model in models if model["name"] != "constant"]
+    best, other = (
+        min((m for m in trends if law(m["name"]).polynomial is kind), key=lambda m: float(m["aic"]))
+        for kind in (True, False)
+    )
+    gap = float(other["aic"] - best["aic"])
+    errors = float(best["prediction"]), float(other["prediction"])
+    told = f"{best['name']} against {other['name']}: AIC better by {gap:.1f}"
+    told += f", prediction error {errors[0]:.3g} against {errors[1]:.3g}" if np.isfinite(errors[0]) else ""
+    constant = next(m for m in models if m["name"] == "constant")
+    verdict: Answer = "cannot tell"
+    if constant["delta_aic"] < HARDLY:
+        told = f"{y} hardly changes over the window"
+    elif gap > CLEARLY and not errors[0] > errors[1]:
+        verdict = "supported"
+    elif gap < -CLEARLY and not errors[1] > errors[0]:
+        verdict = "not supported"
+    elif abs(gap) > CLEARLY:
+        told += "; the two criteria disagree"
+    reason = f"{told}; window of {decades:.1f} decades"
+    return Claim(claim=f"{y} is polynomial in {x}", verdict=verdict, reason=reason)
+
+
+def independent(x: str, y: str, found: Independence | None) -> Claim:
+    """Whether y is independent of the width at the same x."""
+    name = "width" if found is None else found.by
+    claim = f"{y} is independent of {name} at the same {x}"
+    if found is None:
+        return Claim(claim=claim, verdict="cannot tell", reason=f"the trials have one {name}")
+    widths = ", ".join(f"{value:g}" for value in found.values)
+    reason = f"{y} ~ {name}^{found.exponent:.2f} over {name} {widths}"
+    if np.isnan(found.low):
+        return Claim(claim=claim, verdict="cannot tell", reason=f"{reason}; 3 replicates are needed")
+    reason += f", 95 % interval [{found.low:.2f}, {found.high:.2f}]"
+    verdict: Answer = "cannot tell"
+    if found.low > NEGLIGIBLE or found.high < -NEGLIGIBLE:
+        verdict = "not supported"
+    elif found.low >= -NEGLIGIBLE and found.high <= NEGLIGIBLE:
+        bends = found.bend_p < 0.05 and abs(found.bend) > NEGLIGIBLE
+        verdict = "cannot tell" if bends else "supported"
+        reason += f", but the exponent of {x} changes with {name} (p = {found.bend_p:.2g})" if bends else ""
+    return Claim(claim=claim, verdict=verdict, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
+
+
+def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim:
+    """Whether the exponent obeys Theorem 4: y <= C x^(-3 d / (d + 2)), d the length of a neuron's vector.
+
+    Source: Theorem 4 as restored in the notes on the paper (N <= C gamma^(-3d/(d+2)), at most gamma^-3).
+
+    Parameters
+    ----------
+    low, high
+        The interval of the exponent.
+    dimension
+        d; None: unknown, and the bound is -3.
+    """
+    bound = -3.0 if dimension is None else -3 * dimension / (dimension + 2)
+    claim = f"{y} rises no faster than {x}^{bound:.2f} (Theorem 4" + (
+        f", d = {dimension})" if dimension is not None else ", any d)"
+    )
+    if np.isnan(low):
+        return Claim(claim=claim, verdict="cannot tell", reason="the exponent has no interval")
+    verdict: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
+    reason = f"exponent in [{low:.2f}, {high:.2f}]; the theorem is an upper bound, so a weak rise obeys it"
+    return Claim(claim=claim, verdict=verdict, reason=reason)

@@ -1,0 +1,74 @@
+"""Figures of diagrams along one axis: the order parameter, and where it passes from phase to phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from phasediag.analysis.labels import label
+from phasediag.analysis.phases import PhaseDiagram
+from phasediag.figures.style import MARKERS, axes_or_new, legend, named, set_scale, shades, style
+
+
+def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+    """Draw means and standard deviations against x, with each boundary and its 95 % interval.
+
+    Cells without a value are left out, unconverged ones are hollow, and diverged ones are crosses at the
+    lower edge.
+
+    Parameters
+    ----------
+    diagram
+        Without y; each facet is a curve.
+    ax
+        Where to draw; by default a new figure of one column's width.
+    """
+    own = ax is None
+    with style():
+        ax = axes_or_new(ax, height=3.2)
+        set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
+        _draw_curves(ax, diagram)
+        ax.set(xlabel=label(diagram.x), ylabel=label(diagram.order))
+        legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
+    return ax
+
+
+def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:
+    curves = list(_curves(diagram))
+    colours = shades(len(curves))
+    for number, (name, cells, boundary) in enumerate(curves):
+        look = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)], "markersize": 3.5}
+        _draw_curve(ax, diagram.x, cells, name, look)
+        position, low, high = (float(boundary[c].iloc[0]) for c in ("position", "low", "high"))
+        if not np.isnan(position):
+            ax.axvline(position, color=look["color"], linewidth=1, linestyle="--", label="_boundary")
+        if not np.isnan(low):
+            ax.axvspan(low, high, color=look["color"], alpha=0.2, linewidth=0, label="_interval")
+    if diagram.method == "level":
+        ax.axhline(diagram.level, color="#808080", linewidth=0.7, linestyle=":")
+
+
+def _curves(diagram: PhaseDiagram) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """The name, cells and boundary of each facet."""
+    facets = list(diagram.facets)
+    if not facets:
+        yield "mean ± sd", diagram.cells, diagram.boundary
+        return
+    boundaries = dict(iter(diagram.boundary.groupby(facets, dropna=False)))
+    for key, cells in diagram.cells.groupby(facets, dropna=False):
+        yield ", ".join(map(named, facets, key)), cells, boundaries[key]
+
+
+def _draw_curve(ax: Axes, x: str, cells: pd.DataFrame, name: str, look: dict[str, Any]) -> None:
+    known = cells[cells["mean"].notna() & (cells["phase"] != "diverged")].sort_values(x)
+    ax.errorbar(
+        known[x], known["mean"], known["std"].fillna(0), elinewidth=0.6, linewidth=0.9, label=name, **look
+    )
+    early = known[known["phase"] == "unconverged"]
+    ax.plot(early[x], early["mean"], linestyle="", **{**look, "markerfacecolor": "white"}, zorder=5)
+    lost = cells.loc[cells["phase"] == "diverged", x]
+    ax.plot(lost, np.full(len(lost), 0.02), "x", transform=ax.get_xaxis_transform(), color=look["color"])
