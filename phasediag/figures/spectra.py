@@ -55,7 +55,7 @@ def draw_spectra(
     need_columns(measurements, ("trial_id", "layer", "observable", "step", "epsilon", "distances"))
     rows = measurements[measurements["observable"] == observable]
     rows = rows[(rows["layer"] == (layer or rows["layer"].min())) & rows["distances"].notna()]
-    rows = rows.loc[rows.groupby("trial_id")["step"].idxmax()] if len(rows) else rows
+    rows = rows.sort_values("step", kind="stable").drop_duplicates("trial_id", keep="last")
     rows = rows.merge(pd.DataFrame({"trial_id": trials["trial_id"], "at": numbers(trials, x)}), on="trial_id")
     if rows.empty:
         raise AnalysisError(

@@ -175,7 +175,8 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
     return Section(
         title=f"Scaling: {prose(y)} against {prose(x)}", pictures=pictures,
         tables={"claims": _claims(fits), "exponents": _exponents(fits), "models": _models(fits)},
-        warnings=(*about_fits(list(fits.values())), *texts), findings=(_verdict(fits, x, y, told), *_claimed(fits)),
+        warnings=(*about_fits(list(fits.values())), *texts),
+        findings=(_verdict(fits, x, y, told), *_claimed(fits)),
     )  # fmt: skip
 
 
@@ -201,7 +202,7 @@ def _claimed(fits: dict[str, ScalingFit]) -> list[str]:
     return [
         f"{_upper(claim)}: "
         + ", ".join(
-            verdict if len(given) == 1 else f"{verdict} in {count} of {len(given)} fits"
+            str(verdict) if len(given) == 1 else f"{verdict} in {count} of {len(given)} fits"
             for verdict, count in pd.Series(given).value_counts().items()
         )
         + "."
