@@ -23,7 +23,8 @@ COLOURS = """[...document.querySelectorAll('p,li,td,th,a,summary,pre,h1,h2,capti
     let ground = e;
     while (ground && getComputedStyle(ground).backgroundColor == 'rgba(0, 0, 0, 0)')
         ground = ground.parentElement;
-    return [getComputedStyle(e).color, ground ? getComputedStyle(ground).backgroundColor : 'rgb(255,255,255)'];
+    const below = getComputedStyle(ground || document.body).backgroundColor;
+    return [getComputedStyle(e).color, below];
 })"""
 """Of every text: its colour, and that of what it stands on."""
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}

@@ -33,9 +33,9 @@ def planted(replicates=5, **columns):
     frame["learning_rate"] = 32 * frame["lr_over_batch"]
     return frame.assign(
         trial_id=[f"{i:032x}" for i in range(len(frame))], pack_id="p", status="ok", error=None,
-        converged=True, optimizer="sgd", batch_size=32, wall_s=0.5, steps_done=1000, device="cpu", torch_version="2.13.0",
-        phasediag_version="0.1.0", git_commit="abc", started_at=pd.Timestamp("2026-01-01", tz="UTC"),
-        **columns,
+        converged=True, optimizer="sgd", batch_size=32, wall_s=0.5, steps_done=1000, device="cpu",
+        torch_version="2.13.0", phasediag_version="0.1.0", git_commit="abc",
+        started_at=pd.Timestamp("2026-01-01", tz="UTC"), **columns,
     )  # fmt: skip
 
 
