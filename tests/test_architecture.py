@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version trial observables registry
+errors version exact trial observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
 training.initial training.data training.optimizers models.* tasks.*
@@ -32,7 +32,7 @@ sweeps.planning sweeps.sweep sweeps.rerun
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.laws
 analysis.independence analysis.verdict analysis.scaling
-analysis.labels analysis.mesh analysis.slices analysis.history
+analysis.labels analysis.mesh analysis.known analysis.slices analysis.history
 figures.style figures.* analysis.plot
 report.choice report.facts report.warnings report.figures report.page
 commands.progress commands.options commands.launching commands.results commands.reference commands.report

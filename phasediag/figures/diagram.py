@@ -156,6 +156,8 @@ def _extend_legend(ax: Axes, line: Line2D) -> None:
     before = figure.legends[0] if of_figure else ax.get_legend()
     handles = [] if before is None else [h for h in before.legend_handles if h is not None]
     if before is not None:
+        if line.get_label() in {text.get_text() for text in before.get_texts()}:
+            return
         before.remove()
     legend(ax, of_figure, [*handles, line])
 
