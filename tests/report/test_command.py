@@ -4,8 +4,7 @@ import pytest
 
 from phasediag.cli import main
 from phasediag.storage.store import Store
-
-from ..synthetic_sweep import write_pack
+from synthetic_sweep import write_pack
 
 
 @pytest.fixture
