@@ -20,7 +20,11 @@ THINNED = {
     "replicates: 4": "replicates: 3",
 }
 """The quickstart grid, changed so that it trains in some seconds."""
-PLANE = {"label_noise: [0, 0.7]": "label_noise: [0]", "width: [16, 32]": "width: [16]"}
+PLANE = {
+    "learning_time: 30": "learning_time: 8",
+    "label_noise: [0, 0.7]": "label_noise: [0]",
+    "width: [16, 32]": "width: [16]",
+}
 
 
 def launched(folder: Path, replaced: dict[str, str], more: str = "") -> Path:
