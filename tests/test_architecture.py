@@ -30,8 +30,9 @@ training.rows training.tile_run training.worker executors.watch
 executors.inline executors.ray_tune
 sweeps.planning sweeps.sweep sweeps.rerun
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
-analysis.slope analysis.cells analysis.mixture analysis.phases analysis.laws
-analysis.independence analysis.verdict analysis.scaling
+analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
+analysis.independence analysis.verdict analysis.scaling analysis.finite_size
+analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history
 figures.style figures.* analysis.plot
 report.choice report.facts report.warnings report.figures report.page

@@ -27,55 +27,78 @@ if TYPE_CHECKING:
               show_default=True, help="Boundary: where the average crosses the level, where two fitted "
               "components are equally likely, or where the average changes fastest.")  # fmt: skip
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
+@click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
+@click.option("--starts", metavar="COLUMN", help="With --transition: compare its smallest and largest value, "
+              "such as of init_scale, for hysteresis.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    facet: Sequence[str], where: Sequence[str], output: Path, as_json: bool,
+    facet: Sequence[str], transition: bool, starts: str | None, where: Sequence[str], output: Path,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.phases import phase_diagram
     from phasediag.analysis.plot import save
+    from phasediag.analysis.transition import transition_order
 
     trials = filtered(load_trials(sweep_path), where)
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5
     found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method)
+    told = {"boundary": found.boundary}
+    if transition or starts is not None:
+        told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
     save(found.plot(), output)
     if as_json:
-        boundary = json.loads(found.boundary.to_json(orient="records"))
-        click.echo(json.dumps({"output": str(output), "boundary": boundary}))
+        tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
+        click.echo(json.dumps({"output": str(output), **tables}))
     else:
-        say(found.boundary.to_string(index=False))
+        for table in told.values():
+            say(table.to_string(index=False))
         click.echo(str(output))
 
 
 @click.command()
 @click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Parameter that the count scales with.")
-@click.option("--y", default="neuron_count", show_default=True, help="Column that is fitted.")
+@click.option("--x", required=True, help="Parameter that the count scales with, or an expression.")
+@click.option(
+    "--y", default="neuron_count", show_default=True, help="Column that is fitted, or an expression."
+)
 @click.option("--window", nargs=2, type=float, help="Fit between these values of x.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one.")
+@click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as one strength.")
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
 @JSON
 def scaling(
     sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str],
-    output: Path | None, as_json: bool,
+    collapse: bool, strength: bool, output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Fit the neuron count of SWEEP against a parameter, and compare alternatives."""
+    """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
+    from phasediag.analysis.finite_size import fit_collapse
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.plot import save
     from phasediag.analysis.scaling import fit_scaling
+    from phasediag.analysis.strength import fit_strength
 
-    fit = fit_scaling(filtered(load_trials(sweep_path), where), x=x, y=y, window=window)
+    trials = filtered(load_trials(sweep_path), where)
+    fit = fit_scaling(trials, x=x, y=y, window=window)
+    more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
+    combined = [fit_strength(trials, y=y)] if strength else []
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
     if as_json:
-        click.echo(json.dumps(fit.as_dict()))
+        told = fit.as_dict()
+        if more:
+            told["collapse"] = more[0].as_dict()
+        if combined:
+            told["strength"] = combined[0].as_dict()
+        click.echo(json.dumps(told))
     else:
-        click.echo(fit.summary())
+        click.echo("\n".join([fit.summary(), *(m.summary() for m in more), *(c.summary() for c in combined)]))

@@ -104,6 +104,6 @@ def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_notebooks_are_stored_without_output() -> None:
-    for path in (ROOT / "analysis").glob("*.ipynb"):
-        notebook: Any = nbformat.read(path, as_version=4)
-        assert not any(cell.get("outputs") for cell in notebook.cells), path.name
+    for name in ("quickstart", "phase-boundary", "refinement", "from-a-million-rows"):
+        notebook: Any = nbformat.read(ROOT / "analysis" / f"{name}.ipynb", as_version=4)
+        assert not any(cell.get("outputs") for cell in notebook.cells), name

@@ -56,7 +56,7 @@ def sigmoid(seed):
 def test_the_interval_covers_the_planted_boundary(method, plant):
     hits, errors = [], []
     for seed in range(500):
-        found = phase_diagram(plant(seed), X, Y, method=method, resamples=400, seed=seed).boundary
+        found = phase_diagram(plant(seed), X, Y, level=0.55, method=method, resamples=400, seed=seed).boundary
         hits.append(found["low"].le(truth(found[Y])) & found["high"].ge(truth(found[Y])))
         errors.append(np.log(found["position"] / truth(found[Y])))
     assert 0.90 <= np.mean(hits) <= 0.99

@@ -1,0 +1,236 @@
+"""Of which order a transition is: two peaks within cells, jumps, and hysteresis between starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval, replicate_codes
+from phasediag.analysis.cells import order_values
+from phasediag.analysis.frame import Groups, coded, with_formulas
+from phasediag.analysis.mixture import Mixture
+from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+from phasediag.errors import AnalysisError
+
+FloatArray = npt.NDArray[np.float64]
+
+Order = Literal["first order", "continuous", "cannot tell"]
+STRONG: Final = 10.0
+"""Gain of the information criterion above which two components are very strongly preferred."""
+APART: Final = 3.0
+"""Components whose means differ by less than this many of their standard deviations are one broad peak."""
+FEWEST_VALUES: Final = 8
+"""With fewer different values in a cell its peaks are not counted."""
+JUMP: Final = 0.5
+"""A share of the row's range; passed inside one cell it is a jump."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Transition:
+    """What speaks for a jump and what for a continuous change, row by row."""
+
+    rows: pd.DataFrame
+    """One row a facet and value of y: both under their own names, `position`, `jump` (the largest change
+    between neighbouring cells, as a share of the row's range), `bimodality` (the gain of the Bayesian
+    information criterion by a second component among the values of a cell, the larger of the two cells
+    beside the boundary; NaN below 8 different values), `separation` (of the two components, in standard
+    deviations), `hysteresis` with `hysteresis_low`, `hysteresis_high` (by how
+    much the boundary moves from the smallest to the largest start, as log ratio on a log axis, in units
+    of x elsewhere; NaN without `starts`), `verdict` and `reason`."""
+    starts: str | None
+
+    @property
+    def verdict(self) -> Order:
+        """That of all rows together, where they agree."""
+        known = set(self.rows["verdict"]) - {"cannot tell"}
+        return known.pop() if len(known) == 1 else "cannot tell"
+
+
+def transition_order(
+    trials: pd.DataFrame,
+    x: str,
+    y: str | None = None,
+    order: str = "degree_normalized",
+    level: float = 0.5,
+    starts: str | None = None,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Transition:
+    """Say of each row whether its transition jumps.
+
+    First order: the boundary depends on the start (hysteresis whose interval excludes zero), or the values
+    beside the boundary fall into two well separated peaks. Continuous: no hysteresis where starts are
+    compared, one peak, and no jump between neighbouring cells. Else it cannot be told: a jump inside one
+    cell without two peaks may be a steep change that the grid does not resolve. Replicates differ in
+    their teacher and data too: where these move a steep but continuous transition by more than its
+    width, its values also show two peaks; pin them by `data_seed` to tell.
+
+    Parameters
+    ----------
+    trials, x, y, order, level, resamples, seed
+        As in `phase_diagram`, by whose method `level` the boundary is found.
+    starts
+        The column of the starts, such as `init_scale`, of which at least two values are compared.
+
+    Raises
+    ------
+    AnalysisError
+        As `phase_diagram`; and where `starts` has one value or is an axis.
+    """
+    trials = with_formulas(trials, [name for name in (x, y, order, starts) if name is not None])
+    if starts is None:
+        diagram = phase_diagram(trials, x, y, order, level, resamples=resamples, seed=seed)
+        rows = diagram.boundary
+        moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
+    else:
+        diagram, rows, moved = _hysteresis(trials, x, y, order, level, starts, resamples, seed)
+    evidence = [_evidence(trials, diagram, row) for _, row in rows.iterrows()]
+    table = rows.join(pd.DataFrame(evidence, index=rows.index)).join(moved)
+    table = table.drop(columns=["low", "high", "crossings", "converged"], errors="ignore")
+    answers = [_verdict(row, starts is not None) for _, row in table.iterrows()]
+    table[["verdict", "reason"]] = pd.DataFrame(answers, index=table.index, columns=["verdict", "reason"])
+    return Transition(rows=table, starts=starts)
+
+
+_HYSTERESIS: Final = ("hysteresis", "hysteresis_low", "hysteresis_high")
+
+
+def _hysteresis(
+    trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, starts: str,
+    resamples: int, seed: int,
+) -> tuple[PhaseDiagram, pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """The diagram by starts, the rows of the smallest start, and by how much they move to the largest."""
+    values = coded(trials[starts])[1]
+    if len(values) < 2 or starts in (x, y):
+        raise AnalysisError(
+            f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
+        )
+    ends = trials[trials[starts].isin([values[0], values[-1]])]
+    diagram = phase_diagram(ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed)
+    keys = [name for name in (*diagram.facets, diagram.y) if name and name != starts]
+    first, last = (
+        diagram.boundary[diagram.boundary[starts] == value].reset_index(drop=True)
+        for value in (values[0], values[-1])
+    )
+    rows = first.merge(last[[*keys, "position"]], on=keys, suffixes=("", "_last")) if keys else (
+        first.assign(position_last=last["position"])
+    )  # fmt: skip
+    forward = diagram.x_scale.forward
+    shift = forward(rows["position_last"].to_numpy()) - forward(rows["position"].to_numpy())
+    ends_of = (values[0], values[-1])
+    low, high = _drawn_shifts(ends, diagram, keys, rows, starts, ends_of, level, resamples, seed)
+    moved = pd.DataFrame(dict(zip(_HYSTERESIS, (shift, low, high), strict=True)), index=rows.index)
+    return diagram, rows.drop(columns="position_last"), moved
+
+
+def _drawn_shifts(
+    trials: pd.DataFrame, diagram: PhaseDiagram, keys: list[str], rows: pd.DataFrame, starts: str,
+    values: tuple[Any, Any], level: float, resamples: int, seed: int,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """The interval of the shift of each row, both starts resampled by the same draws of replicates."""
+    order = order_values(trials, diagram.order)
+    replicate = replicate_codes(trials, Groups.of(trials, (*keys, starts, diagram.x)).cell)
+    count = int(replicate.max()) + 1
+    draws = Resamples.of(count, resamples, seed)
+    low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    if count < FEWEST_REPLICATES:
+        return low, high
+    for number, (_, row) in enumerate(rows.iterrows()):
+        inside = np.full(len(trials), True)
+        for key in keys:
+            inside &= (trials[key] == row[key]).to_numpy()
+        ends = [
+            _positions(
+                trials, inside & (trials[starts] == value).to_numpy(), diagram, order, replicate,
+                draws.weights, level,
+            )
+            for value in values
+        ]  # fmt: skip
+        shifts = (ends[1] - ends[0])[draws.draw]
+        if np.isfinite(shifts).any():
+            low[number], high[number] = (float(v[0]) for v in interval(shifts[None], count))
+    return low, high
+
+
+def _positions(
+    trials: pd.DataFrame, chosen: npt.NDArray[np.bool_], diagram: PhaseDiagram, order: FloatArray,
+    replicate: npt.NDArray[np.int64], weights: FloatArray, level: float,
+) -> FloatArray:  # fmt: skip
+    """The steepest crossing of one row in each draw, in coordinates, shape (draws,); NaN without one."""
+    rows = np.flatnonzero(chosen & np.isfinite(order))
+    at, column = np.unique(trials[diagram.x].to_numpy(dtype=np.float64)[rows], return_inverse=True)
+    shape = (len(at), weights.shape[1])
+    index = np.ravel_multi_index((column, replicate[rows]), shape)
+    sums, number = (
+        np.bincount(index, w, minlength=shape[0] * shape[1]).reshape(shape)
+        for w in (order[rows], np.ones(len(rows)))
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (sums @ weights.T) / (number @ weights.T)
+        u = diagram.x_scale.forward(at)
+        start, end = mean[:-1], mean[1:]
+        crosses = (start >= level) != (end >= level)
+        slope = np.where(crosses, np.abs(end - start) / np.diff(u)[:, None], -1)
+        best, draw = np.argmax(slope, axis=0), np.arange(mean.shape[1])
+        share = (level - start[best, draw]) / (end[best, draw] - start[best, draw])
+    position = u[best] + share * np.diff(u)[best]
+    return np.where(slope[best, draw] > 0, position, np.nan)
+
+
+def _evidence(trials: pd.DataFrame, diagram: PhaseDiagram, row: pd.Series[Any]) -> dict[str, float]:
+    """Jump and bimodality of one row."""
+    empty = {"jump": np.nan, "bimodality": np.nan, "separation": np.nan}
+    keys = [name for name in (*diagram.facets, diagram.y) if name]
+    cells = diagram.cells
+    for key in keys:
+        cells = cells[cells[key] == row[key]]
+    cells = cells[cells["mean"].notna()].sort_values(diagram.x)
+    means = cells["mean"].to_numpy()
+    if len(means) < 2 or np.isnan(row["position"]) or np.ptp(means) == 0:
+        return empty
+    place = int(np.clip(np.searchsorted(cells[diagram.x].to_numpy(), row["position"]), 1, len(means) - 1))
+    beside = cells[diagram.x].to_numpy()[[place - 1, place]]
+    chosen = trials[diagram.x].isin(beside).to_numpy()
+    for key in keys:
+        chosen = chosen & (trials[key] == row[key]).to_numpy()
+    values = order_values(trials, diagram.order)[chosen]
+    centre = trials.loc[chosen, diagram.x].to_numpy()
+    peaks = [_peaks(values[(centre == at) & np.isfinite(values)]) for at in beside]
+    gain, separation = max(peaks, key=lambda pair: np.nan_to_num(pair[0], nan=-np.inf))
+    jump = float(np.abs(np.diff(means)).max() / np.ptp(means))
+    return {"jump": jump, "bimodality": gain, "separation": separation}
+
+
+def _peaks(values: FloatArray) -> tuple[float, float]:
+    """The gain of a second component and its distance from the first in standard deviations."""
+    found = Mixture.of(values) if len(np.unique(values)) >= FEWEST_VALUES else None
+    if found is None:
+        return float("nan"), float("nan")
+    spread = np.sqrt((found.std[0] ** 2 + found.std[1] ** 2) / 2)
+    return found.bic_gain, float((found.mean[1] - found.mean[0]) / spread)
+
+
+def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
+    if np.isnan(row["position"]):
+        return "cannot tell", "no boundary"
+    low, high = row["hysteresis_low"], row["hysteresis_high"]
+    if low > 0 or high < 0:
+        told = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
+        return "first order", f"the boundary moves with the start: {told}"
+    peaks = row["bimodality"] > STRONG and row["separation"] > APART
+    if peaks:
+        return "first order", (
+            f"two peaks beside the boundary: BIC better by {row['bimodality']:.0f}, "
+            f"{row['separation']:.1f} standard deviations apart"
+        )
+    if row["jump"] >= JUMP:
+        return "cannot tell", f"{row['jump']:.0%} of the range lie inside one cell: refine there"
+    if np.isnan(row["bimodality"]):
+        return "cannot tell", "fewer than 8 different values a cell beside the boundary show no peaks"
+    if compared and np.isnan(low):
+        return "cannot tell", "the hysteresis has no interval"
+    return "continuous", "one peak beside the boundary, no jump" + (", no hysteresis" if compared else "")

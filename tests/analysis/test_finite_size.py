@@ -1,0 +1,99 @@
+"""Planted exponents come back from the collapse; what does not collapse is not said to."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phasediag.analysis.finite_size import fit_collapse
+from phasediag.errors import AnalysisError
+
+SIZES = (8, 16, 32, 64)
+
+
+def sweep(mean, noise=0.03, seed=0, replicates=10, xs=None):
+    rng = np.random.default_rng(seed)
+    xs = np.geomspace(1e-3, 1, 14) if xs is None else xs
+    axes = [SIZES, xs, range(replicates)]
+    frame = pd.MultiIndex.from_product(axes, names=["width", "weight_decay", "replicate"])
+    frame = frame.to_frame(index=False).assign(status="ok", converged=True)
+    value = mean(frame["weight_decay"].to_numpy(), frame["width"].to_numpy() / 16)
+    factor = np.exp(rng.normal(0, noise, len(frame)))
+    return frame.assign(neuron_count=value * factor)
+
+
+def scaled_count(x, size, a=0.8, b=0.6):
+    return 10 * size**a / (1 + (x * size**b / 0.03) ** 1.2)
+
+
+def test_the_exponents_of_a_scaled_count_are_recovered():
+    found = fit_collapse(sweep(scaled_count), resamples=50)
+    assert found.parameters.loc["y_exponent", "value"] == pytest.approx(0.8, abs=0.03)
+    assert found.parameters.loc["x_exponent", "value"] == pytest.approx(0.6, abs=0.04)
+    assert found.collapses
+    assert found.unscaled_quality > 10 * found.quality
+    assert "the curves collapse" in found.summary()
+
+
+def test_the_scaled_points_lie_on_one_curve():
+    """Scaled by the sizes in units of their geometric mean, all lie on the curve of that size."""
+    points = fit_collapse(sweep(scaled_count, noise=0.005), resamples=5).points
+    middle = np.exp(np.log(SIZES).mean()) / 16
+    np.testing.assert_allclose(points["scaled_y"], scaled_count(points["scaled_x"], middle), rtol=0.06)
+
+
+@pytest.mark.slow
+def test_the_intervals_cover_the_exponents():
+    hits = []
+    for seed in range(200):
+        found = fit_collapse(sweep(scaled_count, 0.1, seed), resamples=100, seed=seed).parameters
+        truth = pd.Series({"y_exponent": 0.8, "x_exponent": 0.6})
+        hits.append((found["low"] <= truth) & (found["high"] >= truth))
+    assert 0.90 <= np.mean(hits) <= 0.995
+
+
+def test_a_count_independent_of_the_width_has_no_exponents():
+    found = fit_collapse(sweep(lambda x, _: 10 / (1 + (x / 0.03) ** 1.2)), resamples=30)
+    assert (found.parameters["low"] <= 0).all()
+    assert (found.parameters["high"] >= 0).all()
+    assert found.parameters["value"].abs().max() < 0.03
+
+
+def test_curves_of_different_shape_do_not_collapse():
+    found = fit_collapse(sweep(lambda x, s: 10 * x ** (-0.2 * s)), resamples=5)
+    assert not found.collapses
+    assert "do not collapse" in found.summary()
+
+
+def test_a_critical_point_and_its_exponents_are_recovered():
+    """m = L^-a F((x - 1) L^b) with a sigmoid F."""
+    xs = np.linspace(0.4, 1.7, 27)
+
+    def mean(x, size):
+        return size**-0.25 / (1 + np.exp((x - 1.0) * size**0.5 / 0.1))
+
+    frame = sweep(mean, noise=0.02, xs=xs).rename(columns={"neuron_count": "order"})
+    found = fit_collapse(frame, y="order", form="critical", resamples=50)
+    values = found.parameters["value"]
+    assert values["critical"] == pytest.approx(1.0, abs=0.01)
+    assert values["x_exponent"] == pytest.approx(0.5, abs=0.06)
+    assert values["y_exponent"] == pytest.approx(-0.25, abs=0.03)
+
+
+def test_two_replicates_give_no_interval():
+    found = fit_collapse(sweep(scaled_count, replicates=2), resamples=5).parameters
+    assert found[["low", "high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda f: f[f["width"] == 8], {}, "at least 2 values of 'width'"),
+        (lambda f: f.assign(converged=False), {}, "train longer"),
+        (lambda f: f[(f["width"] > 8) | (f["weight_decay"] > 0.3)], {}, "width=8 has"),
+        (lambda f: f, {"form": "exponential"}, "power or critical"),
+        (lambda f: f, {"size": "widht"}, "did you mean 'width'"),
+    ],
+)
+def test_refusals_say_what_to_do(change, options, message):
+    with pytest.raises(AnalysisError, match=message):
+        fit_collapse(change(sweep(scaled_count)), **options)

@@ -1,0 +1,98 @@
+"""Jumps are told from continuous changes by their peaks and by hysteresis."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phasediag.analysis.transition import transition_order
+from phasediag.errors import AnalysisError
+
+X, Y = "weight_decay", "width"
+
+
+def grid(replicates=20, starts=(0.1, 1.0), points=25):
+    axes = [np.geomspace(1e-2, 1, points), [8, 16], starts, range(replicates)]
+    names = [X, Y, "init_scale", "replicate"]
+    return (
+        pd.MultiIndex.from_product(axes, names=names)
+        .to_frame(index=False)
+        .assign(status="ok", converged=True)
+    )
+
+
+def continuous(seed=0, shift=0.0):
+    """A smooth rise whose place moves by `shift` (in log x) with the start."""
+    rng, frame = np.random.default_rng(seed), grid()
+    away = np.log(frame[X] / 0.1) - shift * (frame["init_scale"] > 0.5)
+    away += rng.normal(0, 0.1, 20)[frame["replicate"]]
+    return frame.assign(degree_normalized=1 / (1 + np.exp(-away)) + rng.normal(0, 0.02, len(frame)))
+
+
+def coexisting(seed=0):
+    """Trials sit in one of two states, the upper ever more often along x."""
+    rng, frame = np.random.default_rng(seed), grid()
+    upper = rng.random(len(frame)) < 1 / (1 + np.exp(-2 * np.log(frame[X] / 0.1)))
+    return frame.assign(degree_normalized=np.where(upper, 0.9, 0.1) + rng.normal(0, 0.03, len(frame)))
+
+
+def verdicts(make, **options):
+    return [transition_order(make(seed), X, Y, resamples=100, **options).verdict for seed in range(8)]
+
+
+def test_a_smooth_change_is_continuous():
+    assert verdicts(continuous, starts="init_scale").count("continuous") >= 7
+
+
+def test_two_peaks_are_a_jump():
+    found = transition_order(coexisting(), X, Y, starts="init_scale", resamples=100)
+    assert found.verdict == "first order"
+    assert found.rows["bimodality"].gt(10).all()
+    assert found.rows["separation"].gt(10).all()
+    assert found.rows["reason"].str.contains("two peaks").all()
+
+
+def test_hysteresis_is_measured_and_is_a_jump():
+    found = transition_order(continuous(shift=0.5), X, Y, starts="init_scale", resamples=200)
+    assert found.verdict == "first order"
+    np.testing.assert_allclose(found.rows["hysteresis"], 0.5, atol=0.05)
+    assert found.rows["hysteresis_low"].between(0.4, 0.5).all()
+    assert found.rows["hysteresis_high"].between(0.5, 0.6).all()
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_hysteresis_covers_it():
+    hits = []
+    for seed in range(100):
+        rows = transition_order(
+            continuous(seed, 0.2), X, Y, starts="init_scale", resamples=200, seed=seed
+        ).rows
+        hits.append(rows["hysteresis_low"].le(0.2) & rows["hysteresis_high"].ge(0.2))
+    assert 0.90 <= np.mean(hits) <= 0.995
+
+
+def test_a_jump_inside_one_cell_cannot_be_told():
+    frame = grid().assign(degree_normalized=lambda f: (f[X] > 0.1) * 1.0)
+    found = transition_order(frame, X, Y, starts="init_scale")
+    assert found.verdict == "cannot tell"
+    assert found.rows["reason"].str.contains("refine").all()
+    assert found.rows["jump"].eq(1).all()
+
+
+def test_without_starts_or_y():
+    frame = continuous()
+    frame = frame[(frame["init_scale"] == 1) & (frame[Y] == 8)]
+    found = transition_order(frame, X, resamples=50)
+    assert len(found.rows) == 1
+    assert found.verdict == "continuous"
+    assert found.rows["hysteresis"].isna().all()
+
+
+def test_no_boundary_cannot_be_told():
+    frame = continuous().assign(degree_normalized=0.9)
+    assert transition_order(frame, X, Y, starts="init_scale").rows["reason"].eq("no boundary").all()
+
+
+@pytest.mark.parametrize("starts", ["width", "label_noise"])
+def test_starts_must_be_starts(starts):
+    with pytest.raises(AnalysisError, match="at least two values and to be neither"):
+        transition_order(continuous().assign(label_noise=0.0), X, Y, starts=starts)

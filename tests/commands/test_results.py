@@ -1,0 +1,73 @@
+"""`diagram` and `scaling` say what the analysis finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from phasediag.analysis import frames
+from phasediag.commands.results import diagram, scaling
+from phasediag.errors import PhasediagError
+
+XS = np.geomspace(1e-3, 0.3, 8)
+
+
+@pytest.fixture
+def sweep(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """A count of two widths, 10 / sqrt(decay + noise), that all commands read."""
+    rng = np.random.default_rng(0)
+    axes = [XS, [3e-4, 3e-3], [8, 16, 32], [0.1, 1.0], range(4)]
+    names = ["weight_decay", "lr_over_batch", "width", "init_scale", "replicate"]
+    frame = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
+    expected = 2 * (frame["weight_decay"] / 2 + 5 * frame["lr_over_batch"]) ** -0.5
+    frame = frame.assign(status="ok", converged=True, neuron_count=rng.poisson(expected))
+    frame["degree_normalized"] = 1 - frame["neuron_count"] / 70
+    monkeypatch.setattr(frames, "load_trials", lambda path: frame)
+    return frame
+
+
+def told(command: object, *arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(command, ["sweep", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("method", ["level", "slope"])
+def test_a_diagram_along_one_axis(sweep: pd.DataFrame, tmp_path: Path, method: str) -> None:
+    path = tmp_path / "line.png"
+    found = told(diagram, "--x", "weight_decay", "--where", "init_scale=1.0", "--method", method,
+                 "--order", "neuron_count / width", "--where", "width=8", "--output", str(path))  # fmt: skip
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert len(found["boundary"]) == 2
+    assert {"position", "low", "high", "converged"} <= set(found["boundary"][0])
+
+
+def test_the_order_of_the_transition(sweep: pd.DataFrame, tmp_path: Path) -> None:
+    found = told(diagram, "--x", "weight_decay", "--y", "lr_over_batch", "--where", "width=8",
+                 "--level", "0.7", "--transition", "--starts", "init_scale", "--facet", "init_scale",
+                 "--output", str(tmp_path / "d.svg"))  # fmt: skip
+    assert {row["verdict"] for row in found["transition"]} <= {"first order", "continuous", "cannot tell"}
+    assert len(found["transition"]) == 2
+
+
+def test_a_level_is_for_the_method_level(sweep: pd.DataFrame) -> None:
+    with pytest.raises(PhasediagError, match="no meaning with --method slope"):
+        told(diagram, "--x", "weight_decay", "--method", "slope", "--level", "0.5")
+
+
+def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength")
+    found = told(scaling, *arguments)
+    assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(found)
+    assert found["collapse"]["parameters"]["y_exponent"]["low"] is not None
+    assert found["strength"]["parameters"]["exponent"]["value"] == pytest.approx(-0.5, abs=0.1)
+    assert [claim["verdict"] for claim in found["claims"]][1:] == ["supported", "supported"]
+    text = CliRunner().invoke(scaling, ["sweep", *arguments], catch_exceptions=False).stdout
+    assert "supported: neuron_count is independent of width" in text
+    assert "neuron_count follows the combined strength" in text
