@@ -14,6 +14,7 @@ from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
+from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
 from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.version import VERSION
@@ -26,7 +27,7 @@ def commands(debug: bool) -> None:
     """Phase diagrams of parameter symmetry: write a grid, launch it, look at the boundary."""
 
 
-for command in (plan, launch, status, diagram, scaling, refine, rerun, parameters, compact):
+for command in (plan, launch, status, diagram, scaling, refine, report, rerun, parameters, compact):
     commands.add_command(command)
 
 

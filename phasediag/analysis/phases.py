@@ -100,8 +100,7 @@ class PhaseDiagram:
         AnalysisError
             Where Axes are given for a diagram with facets.
         """
-        from phasediag.analysis.line import draw_line
-        from phasediag.analysis.plot import draw_facets, draw_phase_diagram
+        from phasediag.analysis.plot import draw_facets, draw_line, draw_phase_diagram
 
         if not self.y:
             return draw_line(self, ax)

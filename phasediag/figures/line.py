@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.phases import PhaseDiagram
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
-_MARKERS = "osD^vP"
+from phasediag.figures.style import MARKERS, axes_or_new, legend, named, set_scale, shades, style
 
 
 def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
@@ -30,13 +27,21 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     ax
         Where to draw; by default a new figure of one column's width.
     """
-    if ax is None:
-        ax = Figure(figsize=(3.5, 3.0), layout="constrained").add_subplot()
-    ax.set_xscale(diagram.x_scale.kind, **(
-        {"linear_width": diagram.x_scale.width} if diagram.x_scale.kind == "asinh" else {}
-    ))  # fmt: skip
-    for number, (name, cells, boundary) in enumerate(_curves(diagram)):
-        look = {"color": _COLOURS[number % 6], "marker": _MARKERS[number % 6], "markersize": 3.5}
+    own = ax is None
+    with style():
+        ax = axes_or_new(ax, height=3.2)
+        set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
+        _draw_curves(ax, diagram)
+        ax.set(xlabel=label(diagram.x), ylabel=label(diagram.order))
+        legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
+    return ax
+
+
+def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:
+    curves = list(_curves(diagram))
+    colours = shades(len(curves))
+    for number, (name, cells, boundary) in enumerate(curves):
+        look = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)], "markersize": 3.5}
         _draw_curve(ax, diagram.x, cells, name, look)
         position, low, high = (float(boundary[c].iloc[0]) for c in ("position", "low", "high"))
         if not np.isnan(position):
@@ -45,9 +50,6 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
             ax.axvspan(low, high, color=look["color"], alpha=0.2, linewidth=0, label="_interval")
     if diagram.method == "level":
         ax.axhline(diagram.level, color="#808080", linewidth=0.7, linestyle=":")
-    ax.set(xlabel=label(diagram.x), ylabel=label(diagram.order))
-    ax.legend(loc="best", fontsize="x-small", frameon=False)
-    return ax
 
 
 def _curves(diagram: PhaseDiagram) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
@@ -58,9 +60,7 @@ def _curves(diagram: PhaseDiagram) -> Iterator[tuple[str, pd.DataFrame, pd.DataF
         return
     boundaries = dict(iter(diagram.boundary.groupby(facets, dropna=False)))
     for key, cells in diagram.cells.groupby(facets, dropna=False):
-        name = ", ".join(f"{label(f)} {v:g}" if isinstance(v, float) else f"{label(f)} {v}"
-                         for f, v in zip(facets, key, strict=True))  # fmt: skip
-        yield name, cells, boundaries[key]
+        yield ", ".join(map(named, facets, key)), cells, boundaries[key]
 
 
 def _draw_curve(ax: Axes, x: str, cells: pd.DataFrame, name: str, look: dict[str, Any]) -> None:

@@ -3,15 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection, PolyCollection, QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from phasediag.analysis.phases import phase_diagram
-from phasediag.analysis.plot import DIVERGED, draw_phase_diagram, save
-from phasediag.analysis.scaling import fit_scaling
+from phasediag.analysis.plot import draw_curve, draw_phase_diagram, save
 from phasediag.errors import AnalysisError
+from phasediag.figures.diagram import DIVERGED
 
 XS, YS = np.geomspace(1e-3, 1, 7), np.geomspace(1e-4, 1e-2, 5)
 
@@ -48,7 +47,8 @@ def legend_texts(drawing):
 
 
 def hatched_cells(ax):
-    hatched = [a for a in ax.collections if isinstance(a, PolyCollection) and a.get_hatch()]
+    hatched = [a for a in ax.collections if a.get_label() == "_unconverged"]
+    assert all(isinstance(a, PolyCollection) and a.get_hatch() for a in hatched)
     paths = [path for artist in hatched for path in artist.get_paths()]
     return {
         (int(np.searchsorted(XS, p.vertices[0, 0])), int(np.searchsorted(YS, p.vertices[0, 1])))
@@ -117,7 +117,11 @@ def test_facets_share_axes_and_colours():
     frame = pd.concat([sweep(label_noise=noise) for noise in (0.0, 0.5, 1.0)])
     figure = draw(frame)
     panels = [ax for ax in figure.axes if meshes(ax) and ax.get_title()]
-    assert [ax.get_title() for ax in panels] == ["label_noise = 0", "label_noise = 0.5", "label_noise = 1"]
+    assert [ax.get_title() for ax in panels] == [
+        "label noise σ = 0",
+        "label noise σ = 0.5",
+        "label noise σ = 1",
+    ]
     assert len({ax.get_xlim() + ax.get_ylim() for ax in panels}) == 1
     assert len({meshes(ax)[0].get_clim() for ax in panels}) == 1
     with pytest.raises(AnalysisError, match=r"facets \(label_noise\)"):
@@ -175,20 +179,46 @@ def test_refuses_to_save_where_it_cannot(tmp_path, path):
         save(draw(sweep()), tmp_path / path)
 
 
-def test_scaling_shows_means_law_and_zeros():
-    xs = np.geomspace(1e-3, 1, 10)
-    index = pd.MultiIndex.from_product([xs, range(4)], names=["weight_decay", "replicate"])
-    frame = index.to_frame(index=False).assign(status="ok", converged=True)
-    frame["neuron_count"] = np.round((0.5 + frame["replicate"] / 10) * frame["weight_decay"] ** -0.6 * 3)
-    frame.loc[frame["weight_decay"] > 0.4, "neuron_count"] = 0
-    fit = fit_scaling(frame)
-    ax = fit.plot()
-    assert isinstance(ax, Axes)
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    texts = legend_texts(ax)
-    assert {"mean 0", "outside the window"} & texts
-    assert sum("ΔAIC" in text for text in texts) == len(fit.models)
-    (law,) = (line for line in ax.lines if str(line.get_label()).startswith("power law"))
-    slope = np.polyfit(np.log(law.get_xdata()), np.log(law.get_ydata()), 1)[0]
-    assert slope == pytest.approx(fit.exponent)
-    assert f"{abs(fit.exponent):.2f}" in ax.texts[0].get_text()
+def test_colours_are_told_apart_without_colour():
+    """Cells get lighter with the value throughout; what has no value has a pattern of its own."""
+    ax = draw(sweep())
+    mesh, _ = meshes(ax)
+    grey = mesh.cmap(np.linspace(0, 1, 256))[:, :3] @ [0.299, 0.587, 0.114]
+    assert (np.diff(grey) > 0).all()
+    patterns = {a.get_label(): a.get_hatch() for a in ax.collections if a.get_hatch()}
+    assert patterns.keys() == {"_unconverged", "_diverged", "_missing"}
+    assert len(set(patterns.values())) == 3
+
+
+def test_the_band_covers_the_hatching():
+    """Read together they are unreadable: the interval is drawn above, and nearly opaque."""
+    ax = draw(sweep(converged=False))
+    order = list(ax.collections)
+    (band,) = (a for a in order if a.get_label() == "_interval")
+    hatched = [a for a in order if a.get_label() == "_unconverged"]
+    assert hatched
+    assert all((a.get_zorder(), order.index(a)) < (band.get_zorder(), order.index(band)) for a in hatched)
+    assert band.get_facecolor()[0, 3] > 0.8
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+@pytest.mark.parametrize("own", [True, False])
+def test_a_known_curve_spans_the_axes_and_joins_the_legend(along, own):
+    diagram = phase_diagram(sweep(), "weight_decay", "lr_over_batch")
+    ax = diagram.plot() if own else diagram.plot(Figure(layout="constrained").add_subplot())
+    limits = ax.get_xlim(), ax.get_ylim()
+    line = draw_curve(ax, (lambda y: 3 * y) if along == "y" else (lambda x: x / 3), along, "E5")
+    x, y = line.get_data()
+    np.testing.assert_allclose(x, 3 * y)
+    here = y if along == "y" else x
+    np.testing.assert_allclose([here[0], here[-1]], limits[along == "y"])
+    np.testing.assert_allclose(np.diff(np.log(here)), np.diff(np.log(here)).mean())
+    assert (ax.get_xlim(), ax.get_ylim()) == limits
+    texts = legend_texts(ax) if own else {text.get_text() for text in ax.get_legend().get_texts()}
+    assert {"E5", "boundary (0.5)", "diverged"} <= texts
+    assert bool(ax.figure.legends) == own
+
+
+def test_a_known_curve_needs_an_axis_to_run_along():
+    with pytest.raises(AnalysisError, match="along='z'"):
+        draw_curve(draw(sweep()), lambda z: z, along="z")

@@ -1,0 +1,48 @@
+"""report: what a sweep found, as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from phasediag.commands.options import filtered
+from phasediag.errors import PhasediagError
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@click.option("--x", help="Parameter along the horizontal axis; default: of the two with most values.")
+@click.option("--y", help="Parameter along the vertical axis.")
+@click.option("--order", help="Column that tells the phases apart; default: the degree of symmetry.")
+@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+def report(
+    sweep_path: str, x: str | None, y: str | None, order: str | None, level: float | None,
+    where: Sequence[str], output: Path,
+) -> None:  # fmt: skip
+    """Write what SWEEP found into one HTML file that needs no network; prints its path."""
+    from phasediag.analysis.frames import load_trials
+    from phasediag.report.page import Sweep
+    from phasediag.report.page import report as page
+    from phasediag.storage.store import Store
+    from phasediag.sweeps.sweep import status
+
+    store = Store.at(sweep_path).required()
+    everything = load_trials(sweep_path)
+    trials = filtered(everything, where)
+    planned = status(sweep_path).total if not where else len(trials)
+    sweep = Sweep(
+        name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
+        grids=tuple(store.grids()),
+    )  # fmt: skip
+    text = page(sweep, x=x, y=y, order=order, level=level)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PhasediagError(
+            f"cannot write '{output}': {error.strerror or error}; choose another --output"
+        ) from error
+    click.echo(str(output))

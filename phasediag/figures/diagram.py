@@ -1,0 +1,302 @@
+"""The phase diagram: cells at their true positions, phases, the boundary and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.colors import CenteredNorm, ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from phasediag.analysis.axes import COLLAPSE
+from phasediag.analysis.labels import label
+from phasediag.analysis.mesh import Panel, alone, edges, panel_of, roomiest
+from phasediag.analysis.phases import PhaseDiagram, phase_names
+from phasediag.errors import AnalysisError
+from phasediag.figures.style import (
+    COLUMN_WIDTH,
+    INK,
+    axes_or_new,
+    figure_of,
+    halo,
+    legend,
+    named,
+    set_scale,
+    style,
+)
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Curve = Callable[[FloatArray], npt.ArrayLike]
+
+DIVERGED: Final = "#d55e00"
+MISSING: Final = "white"
+_MISSING_LINES: Final = "#8c8c8c"
+_HATCHES: Final = {"unconverged": "//////", "diverged": "......", "missing": "xxxx"}
+_BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.88), "edgecolor": INK, "linewidth": 0.5}
+_EXACT: Final[dict[str, Any]] = {"color": "#c8102e", "linewidth": 1.3, "linestyle": (0, (4, 1.2, 1, 1.2))}
+_COLLAPSE: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.2, "linestyle": "--"}
+_NO_SEAMS: Final[dict[str, Any]] = {"edgecolors": "face", "linewidth": 0.6}
+"""Viewers of vector graphics leave hairlines between cells that only touch."""
+_MOST_VECTOR_CELLS: Final = 10_000
+_CURVE_POINTS: Final = 400
+
+
+def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+    """Draw a diagram without facets.
+
+    Cells lie at their true positions. A position that a refinement did not run shows the nearest cell;
+    one that was planned and is missing is crossed out. Unconverged cells are hatched, diverged ones
+    dotted. The band is the boundary's 95 % interval.
+
+    Parameters
+    ----------
+    ax
+        Where to draw; by default a new figure of one column's width.
+
+    Raises
+    ------
+    AnalysisError
+        For a diagram with facets.
+    """
+    if diagram.facets:
+        raise AnalysisError(
+            f"a diagram with facets ({', '.join(diagram.facets)}) does not fit into one Axes; call plot() "
+            "without ax, or filter the trials to one value of each"
+        )
+    panel = panel_of(diagram, pd.Series(dtype=object))
+    own = ax is None
+    with style():
+        ax = axes_or_new(ax, COLUMN_WIDTH + 0.5, 3.7)
+        mesh = _draw_panel(ax, diagram, panel, _norm(diagram))
+        ax.set(xlabel=label(diagram.x), ylabel=label(diagram.y))
+        bar = figure_of(ax).colorbar(mesh, ax=ax, label=label(diagram.order), extend=_extend(diagram))
+        bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
+        legend(ax, own, _legend_handles(diagram, [panel]))
+    return ax
+
+
+def draw_facets(diagram: PhaseDiagram) -> Figure:
+    """Draw one panel a facet, on shared axes and colours.
+
+    The last facet column runs across where there are several; the panels of a single one wrap.
+    """
+    keys = diagram.cells[list(diagram.facets)].drop_duplicates().sort_values(list(diagram.facets))
+    panels = [(panel_of(diagram, key), _title(key)) for _, key in keys.iterrows()]
+    across = keys[diagram.facets[-1]].nunique() if len(diagram.facets) > 1 else _across(len(panels))
+    down = -(-len(panels) // across)
+    with style():
+        figure = Figure(figsize=(2.2 * across + 1.1, 2.2 * down + 0.9), layout="constrained")
+        axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        norm = _norm(diagram)
+        for ax, (panel, title) in zip(axes.flat, panels, strict=False):
+            mesh = _draw_panel(ax, diagram, panel, norm)
+            ax.set_title(title, fontsize="small")
+        for ax in axes.flat[len(panels) - across : len(panels)]:
+            ax.tick_params(labelbottom=True)
+        for ax in axes.flat[len(panels) :]:
+            ax.remove()
+        figure.supxlabel(label(diagram.x), fontsize="medium")
+        figure.supylabel(label(diagram.y), fontsize="medium")
+        bar = figure.colorbar(
+            mesh, ax=list(axes.flat[: len(panels)]), label=label(diagram.order), extend=_extend(diagram)
+        )
+        bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
+        handles = _legend_handles(diagram, [panel for panel, _ in panels])
+        figure.legend(handles=handles, loc="outside upper left", ncols=max(2 * across - 1, 2),
+                      frameon=False, fontsize="small")  # fmt: skip
+    return figure
+
+
+def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") -> Line2D:
+    """Lay a known boundary over a diagram, across all that the Axes show, and add it to the legend.
+
+    Parameters
+    ----------
+    curve
+        The boundary as a function of an array of positions; NaN where there is none.
+    along
+        The axis whose positions it takes: `y`, for a boundary x(y), or `x`, for y(x).
+    name
+        What the legend calls it.
+
+    Raises
+    ------
+    AnalysisError
+        Where `along` is neither.
+    """
+    if along not in ("x", "y"):
+        raise AnalysisError(f"along='{along}': a curve is given along 'x' or 'y'")
+    limits = ax.get_xlim(), ax.get_ylim()
+    axis = ax.yaxis if along == "y" else ax.xaxis
+    transform = axis.get_transform()
+    low, high = transform.transform(np.array(limits[along == "y"], dtype=np.float64))
+    positions = transform.inverted().transform(np.linspace(float(low), float(high), _CURVE_POINTS))
+    values = np.asarray(curve(positions), dtype=np.float64)
+    points = (values, positions) if along == "y" else (positions, values)
+    with style():
+        (line,) = ax.plot(*points, **_EXACT, path_effects=halo(), label=name, scalex=False, scaley=False)
+        ax.set(xlim=limits[0], ylim=limits[1])
+        _extend_legend(ax, line)
+    return line
+
+
+def _extend_legend(ax: Axes, line: Line2D) -> None:
+    """Add a line to the legend of these Axes, or to that of their figure."""
+    figure = figure_of(ax)
+    of_figure = ax.get_legend() is None and bool(figure.legends)
+    before = figure.legends[0] if of_figure else ax.get_legend()
+    handles = [] if before is None else [h for h in before.legend_handles if h is not None]
+    if before is not None:
+        if line.get_label() in {text.get_text() for text in before.get_texts()}:
+            return
+        before.remove()
+    legend(ax, of_figure, [*handles, line])
+
+
+def _across(count: int) -> int:
+    """How many panels of one facet column stand side by side."""
+    return count if count <= 3 else int(np.ceil(np.sqrt(count)))
+
+
+def _title(key: pd.Series[Any]) -> str:
+    return "\n".join(named(str(name), value) for name, value in key.items())
+
+
+def _norm(diagram: PhaseDiagram) -> Normalize:
+    values = diagram.cells["mean"].dropna().to_numpy(dtype=np.float64)
+    if diagram.order == "log_rate":
+        away = np.abs(values - diagram.level)
+        return CenteredNorm(diagram.level, float(np.quantile(away, 0.95)) or 1.0 if len(away) else 1.0)
+    if diagram.order in ("degree_normalized", "test_accuracy"):
+        return Normalize(0, 1)
+    if not len(values) or values.min() == values.max():
+        return Normalize(diagram.level - 1, diagram.level + 1)
+    return Normalize(float(values.min()), float(values.max()))
+
+
+def _extend(diagram: PhaseDiagram) -> str:
+    return "both" if diagram.order == "log_rate" else "neither"
+
+
+def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize) -> QuadMesh:
+    lines = edges(panel.x, diagram.x_scale), edges(panel.y, diagram.y_scale)
+    ax.set_facecolor(MISSING)
+    set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, panel.x)
+    set_scale(ax.set_yscale, ax.yaxis, diagram.y_scale, panel.y)
+    diverged = panel.phase == "diverged"
+    many = panel.value.size > _MOST_VECTOR_CELLS
+    mesh = ax.pcolormesh(
+        *lines,
+        np.ma.masked_where(panel.missing | diverged, panel.value),
+        cmap="viridis",
+        norm=norm,
+        rasterized=many,
+        **_NO_SEAMS,
+    )
+    if diverged.any():
+        ax.pcolormesh(*lines, np.ma.masked_where(~diverged, np.ones(diverged.shape)),
+                      cmap=ListedColormap([DIVERGED]), rasterized=many, **_NO_SEAMS)  # fmt: skip
+    _hatch_panel(ax, lines, panel, mesh)
+    _draw_boundary(ax, diagram, panel)
+    _draw_collapse(ax, diagram, panel)
+    for name in (*phase_names(diagram.order), "diverged"):
+        _name_region(ax, panel, name)
+    ax.set_xlim(lines[0][0], lines[0][-1])
+    ax.set_ylim(lines[1][0], lines[1][-1])
+    return mesh
+
+
+def _hatch_panel(ax: Axes, lines: tuple[FloatArray, FloatArray], panel: Panel, mesh: QuadMesh) -> None:
+    """Hatch the unconverged cells, in white on dark colours and black on light ones; mark the others."""
+    diverged = panel.phase == "diverged"
+    unconverged = panel.unconverged & ~panel.missing & ~diverged
+    shade = np.asarray(mesh.to_rgba(np.nan_to_num(panel.value)))[..., :3] @ [0.299, 0.587, 0.114]
+    for kind, colour, chosen in (
+        ("unconverged", "white", unconverged & (shade < 0.5)),
+        ("unconverged", "#303030", unconverged & (shade >= 0.5)),
+        ("diverged", "white", diverged),
+        ("missing", _MISSING_LINES, panel.missing),
+    ):
+        row, column = np.nonzero(chosen)
+        if len(row):
+            left, right = lines[0][column], lines[0][column + 1]
+            low, high = lines[1][row], lines[1][row + 1]
+            corners = np.stack([left, low, right, low, right, high, left, high], axis=1).reshape(-1, 4, 2)
+            ax.add_collection(PolyCollection(
+                list(corners), facecolors="none", edgecolors=colour, linewidths=0, hatch=_HATCHES[kind],
+                label=f"_{kind}",
+            ))  # fmt: skip
+
+
+def _draw_boundary(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
+    line = panel.boundary.sort_values(diagram.y)
+    y, position, low, high = (
+        line[name].to_numpy(dtype=np.float64) for name in (diagram.y, "position", "low", "high")
+    )
+    if np.isnan(position).all():
+        return
+    ax.fill_betweenx(y, low, high, **_BAND, label="_interval")
+    single = alone(~np.isnan(low))
+    ax.hlines(y[single], low[single], high[single], color=INK, linewidth=0.8, path_effects=halo())
+    ax.plot(position, y, color=INK, linewidth=1.3, path_effects=halo(), label="_boundary",
+            marker="o" if alone(~np.isnan(position)).any() else "", markersize=2.5)  # fmt: skip
+
+
+def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
+    if panel.collapse is None or panel.collapse.empty:
+        return
+    other = diagram.y if diagram.x == "weight_decay" else diagram.x
+    line = panel.collapse.sort_values(other)
+    points = [line[COLLAPSE].to_numpy(dtype=np.float64), line[other].to_numpy(dtype=np.float64)]
+    ax.plot(
+        *(points if diagram.x == "weight_decay" else points[::-1]), **_COLLAPSE, path_effects=halo(),
+        label="_collapse",
+    )  # fmt: skip
+
+
+def _name_region(ax: Axes, panel: Panel, name: str) -> None:
+    """Write the name of a phase where it is farthest from all others; not where it does not fit."""
+    place = roomiest(panel.phase == name, len(name))
+    if place is None:
+        return
+    row, column, rotation = place
+    text = ax.text(
+        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="small", color="#202020",
+        rotation=rotation, path_effects=halo(2.2), clip_on=True,
+    )  # fmt: skip
+    text.set_in_layout(False)
+
+
+def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
+    """What the panels show, and nothing else."""
+    handles: list[Artist] = []
+    if diagram.boundary["position"].notna().any():
+        handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:g})"))
+    if diagram.boundary["low"].notna().any():
+        handles.append(Patch(**_BAND, label="95 % interval"))
+    if any(panel.collapse is not None and len(panel.collapse) for panel in panels):
+        handles.append(Line2D([], [], **_COLLAPSE, label="data's collapse threshold"))
+    shown = {
+        "diverged": (any((panel.phase == "diverged").any() for panel in panels), DIVERGED, "white"),
+        "unconverged": (
+            any((panel.unconverged & (panel.phase != "diverged")).any() for panel in panels),
+            "white",
+            "#404040",
+        ),
+        "missing": (any(panel.missing.any() for panel in panels), MISSING, _MISSING_LINES),
+    }
+    handles += [
+        Patch(facecolor=face, edgecolor=lines, hatch=_HATCHES[kind], linewidth=0, label=kind)
+        for kind, (there, face, lines) in shown.items()
+        if there
+    ]
+    return handles

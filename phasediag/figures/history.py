@@ -1,0 +1,119 @@
+"""The course of training: loss and degree of symmetry against steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from phasediag.analysis.frame import need_columns
+from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.scale import Scale
+from phasediag.errors import AnalysisError
+from phasediag.figures.style import COLUMN_WIDTH, DASHES, INK, MARKERS, legend, set_scale, shades, style
+
+BROKEN = "#c8102e"
+MENDED = "#0072b2"
+
+
+def draw_history(
+    history: pd.DataFrame,
+    losses: pd.DataFrame | None = None,
+    observable: str = "permutation",
+    axes: tuple[Axes, Axes] | None = None,
+) -> tuple[Axes, Axes]:
+    """Draw the losses above the degree of symmetry of every layer of one trial.
+
+    Lines cross both where a symmetry broke or mended, as in Fig. 2 of the paper; a change lies between
+    two recorded steps, and is marked at the later one.
+
+    Parameters
+    ----------
+    history
+        One trial's rows of `load_measurements`, or `history.parquet` of a rerun.
+    losses
+        `losses.parquet` of a rerun: `step`, `train_loss`, `test_loss`. None: the distances are drawn
+        in place of the losses, which a sweep records of the last step only.
+    observable
+        Whose degree is drawn.
+    axes
+        Where to draw losses and degree; by default a new figure of one column's width.
+
+    Returns
+    -------
+    The Axes of losses and of degree.
+
+    Raises
+    ------
+    AnalysisError
+        Where the rows are of several trials, or of none with this observable.
+    """
+    need_columns(history, ("trial_id", "layer", "observable", "step", "degree"))
+    rows = history[history["observable"] == observable].sort_values(["layer", "step"])
+    if rows["trial_id"].nunique() != 1:
+        raise AnalysisError(
+            f"a history is of one trial, these are {rows['trial_id'].nunique()} with {observable}; keep one, "
+            "such as history[history['trial_id'] == TRIAL_ID]"
+        )
+    with style():
+        if axes is None:
+            figure = Figure(figsize=(COLUMN_WIDTH, 4.2), layout="constrained")
+            top, bottom = figure.subplots(2, 1, sharex=True)
+            axes = top, bottom
+        _draw_top(axes[0], rows, losses)
+        _draw_degrees(axes[1], rows, observable)
+        steps = np.unique(rows["step"].to_numpy(dtype=np.float64))
+        for ax in axes:
+            if len(steps) > 1:
+                set_scale(ax.set_xscale, ax.xaxis, Scale.of(steps), steps)
+            _mark(ax, breaking_steps(rows, observable), named=ax is axes[0])
+            legend(ax, False, ax.get_legend_handles_labels()[0])
+        axes[1].set_xlabel("training steps")
+    return axes
+
+
+def _draw_top(ax: Axes, rows: pd.DataFrame, losses: pd.DataFrame | None) -> None:
+    if losses is None:
+        _draw_distances(ax, rows)
+        return
+    need_columns(losses, ("step", "train_loss", "test_loss"))
+    for name, dashes in (("train_loss", "-"), ("test_loss", "--")):
+        ax.plot(losses["step"], losses[name], color=INK, linestyle=dashes, linewidth=1.1,
+                label=name.replace("_", " "))  # fmt: skip
+    ax.set(yscale="log", ylabel="squared error")
+
+
+def _draw_distances(ax: Axes, rows: pd.DataFrame) -> None:
+    """Every distance against the steps, and epsilon; on the first layer."""
+    first = rows[rows["layer"] == rows["layer"].iloc[0]]
+    known = first[first["distances"].notna()] if "distances" in first else first[:0]
+    if known.empty:
+        raise AnalysisError(
+            "the rows hold no distances and there are no losses; pass losses=, from `phasediag rerun`, or "
+            "set `measure: {distances: all}` in the grid"
+        )
+    lengths = known["distances"].map(len)
+    known = known[lengths == lengths.max()]
+    ax.plot(known["step"], np.stack(known["distances"].to_list()), color="#606060", linewidth=0.5, alpha=0.6)
+    ax.plot([], [], color="#606060", linewidth=0.5, label="distances of neighbours")
+    ax.plot(known["step"], known["epsilon"], color=INK, linestyle="--", linewidth=1.1, label="epsilon")
+    ax.set(yscale="log", ylabel=f"distance ({first['layer'].iloc[0]})")
+
+
+def _draw_degrees(ax: Axes, rows: pd.DataFrame, observable: str) -> None:
+    layers = list(rows.groupby("layer"))
+    for number, ((name, part), colour) in enumerate(zip(layers, shades(len(layers)), strict=True)):
+        ax.plot(part["step"], part["degree"], color=colour, linewidth=1.1, drawstyle="steps-post",
+                linestyle=DASHES[number % len(DASHES)], label=f"{name} (of {part['max_degree'].max():g})",
+                marker=MARKERS[number % len(MARKERS)] if len(part) <= 20 else "", markersize=3)  # fmt: skip
+    about = "degree of symmetry" if observable == "permutation" else f"degree ({observable})"
+    ax.set(ylabel=about, ylim=(-0.04 * rows["max_degree"].max(), 1.06 * rows["max_degree"].max()))
+
+
+def _mark(ax: Axes, changes: pd.DataFrame, named: bool) -> None:
+    for lost, colour, dashes, text in ((True, BROKEN, "-", "broken"), (False, MENDED, ":", "mended")):
+        steps = changes.loc[(changes["broken"] > 0) == lost, "step"].unique()
+        for number, step in enumerate(steps):
+            ax.axvline(step, color=colour, linestyle=dashes, linewidth=0.7, alpha=0.7, zorder=0,
+                       label=text if named and number == 0 else "_again")  # fmt: skip

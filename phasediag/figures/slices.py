@@ -1,0 +1,68 @@
+"""Cuts through a diagram: a column along one parameter, with its intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from phasediag.analysis.labels import label
+from phasediag.analysis.scale import Scale
+from phasediag.analysis.slices import slices
+from phasediag.figures.style import DASHES, INK, MARKERS, axes_or_new, legend, set_scale, shades, shown, style
+
+
+def draw_slices(
+    trials: pd.DataFrame,
+    x: str,
+    order: str = "degree_normalized",
+    by: str | None = None,
+    level: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw means over replicates with Student's 95 % interval, one curve a value of `by`.
+
+    Hollow points are means in which most trials have not converged.
+
+    Parameters
+    ----------
+    trials
+        One row a trial, as `load_trials` returns it.
+    x, order, by
+        As in `slices`.
+    level
+        Where to draw the level that parts the phases; None: nowhere.
+    ax
+        Where to draw; by default a new figure of one column's width.
+
+    Raises
+    ------
+    AnalysisError
+        For unknown or unusable columns, or more than 6 values of `by`.
+    """
+    table = slices(trials, x, order, by)
+    groups = [(None, table)] if by is None else list(table.groupby(by, dropna=False))
+    own = ax is None
+    with style():
+        ax = axes_or_new(ax, height=3.4)
+        values = np.unique(table[x].to_numpy(dtype=np.float64))
+        if len(values) > 1:
+            set_scale(ax.set_xscale, ax.xaxis, Scale.of(values), values)
+        if level is not None:
+            ax.axhline(level, color="#808080", linewidth=0.8, linestyle=":", label=f"level {level:g}")
+        for number, ((value, part), colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
+            text = "mean, 95 % interval" if by is None else shown(value)
+            _draw_slice(ax, part, x, number, colour if by is not None else INK, text)
+        ax.set(xlabel=label(x), ylabel=label(order))
+        legend(ax, own, ax.get_legend_handles_labels()[0], "x-small", label(by) if by else "")
+    return ax
+
+
+def _draw_slice(ax: Axes, part: pd.DataFrame, x: str, number: int, colour: object, text: str) -> None:
+    at, mean, low, high = (part[name].to_numpy(dtype=np.float64) for name in (x, "mean", "low", "high"))
+    look = {"color": colour, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.1}
+    ax.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.plot(at, mean, **look, marker=MARKERS[number % len(MARKERS)], markersize=3.5, label=text)
+    early = part["unconverged_share"].to_numpy(dtype=np.float64) > 0.5
+    ax.plot(at[early], mean[early], linestyle="", marker=MARKERS[number % len(MARKERS)], markersize=3.5,
+            color=colour, markerfacecolor="white", label="_unconverged")  # fmt: skip

@@ -1,0 +1,170 @@
+"""Facts, figures and warnings as one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from phasediag.analysis.frame import need_columns
+from phasediag.report.choice import Choice, axes_of, choose
+from phasediag.report.facts import (
+    axes_table,
+    completeness,
+    cost,
+    duration,
+    errors_table,
+    fixed_table,
+    machines,
+)
+from phasediag.report.figures import Section, diagram_section, scaling_section, slices_section
+from phasediag.report.warnings import about_trials
+from phasediag.version import VERSION
+
+ORDERS: Final = (("degree_normalized", 0.5), ("log_rate", 0.0))
+"""Order parameters and their levels; the first that lies on both sides of its level is drawn."""
+SCALED: Final = ("neuron_count", "rank")
+_MOST_ROWS: Final = 200
+"""More rows of a table are in its CSV only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table as the page shows it, and all of it as CSV."""
+
+    title: str
+    file: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    total: int
+    csv: str
+    """A data URI."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What a report is made from."""
+
+    name: str
+    uri: str
+    trials: pd.DataFrame
+    planned: int
+    """Trials of all its grids."""
+    grids: tuple[tuple[str, str], ...]
+    """The grids launched, as (name, text)."""
+
+
+def report(
+    sweep: Sweep, x: str | None = None, y: str | None = None, order: str | None = None,
+    level: float | None = None, made: datetime | None = None,
+) -> str:  # fmt: skip
+    """Tell what a sweep found, as HTML.
+
+    Parameters
+    ----------
+    x, y
+        Parameters of the diagram; None: the two of most values.
+    order, level
+        The order parameter and its value on the boundary; None: the degree of symmetry at 0.5, or the
+        growth rate at 0 where the degree never crosses that.
+    made
+        When; None: now.
+
+    Raises
+    ------
+    AnalysisError
+        Where the sweep has no trials, or a parameter is no column.
+    """
+    trials = sweep.trials
+    need_columns(trials, [name for name in (x, y, order) if name])
+    axes = axes_of(trials)
+    choice = choose(trials, x, y)
+    sections = _sections(trials, choice, *_order(trials, order, level))
+    states = completeness(trials, sweep.planned)
+    errors = errors_table(trials)
+    return _environment().get_template("report.html.j2").render(
+        name=sweep.name,
+        uri=sweep.uri,
+        made=f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        version=VERSION,
+        headline=_headline(trials, sweep.planned, sections),
+        warnings=about_trials(trials, sweep.planned),
+        sections=[(section, _tables(section.tables, sweep.name, number))
+                  for number, section in enumerate(sections, start=1)],
+        states=states.to_dict("records"),
+        axes=_table("axes", axes_table(trials, axes), f"{sweep.name}-axes.csv"),
+        fixed=_table("fixed parameters", fixed_table(trials, axes), f"{sweep.name}-fixed.csv"),
+        completeness=_table("trials by state", states, f"{sweep.name}-completeness.csv"),
+        errors=_table("errors", errors, f"{sweep.name}-errors.csv") if len(errors) else None,
+        machines=_table("versions and devices", machines(trials), f"{sweep.name}-machines.csv"),
+        cost=_table("cost", cost(trials), f"{sweep.name}-cost.csv"),
+        grids=sweep.grids,
+    )  # fmt: skip
+
+
+def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
+    """The order parameter and its level."""
+    known = dict(ORDERS)
+    if order is not None:
+        return order, known.get(order, 0.5) if level is None else level
+    for name, at in ORDERS:
+        values = trials[name] if name in trials else pd.Series(dtype=np.float64)
+        if (values < at).any() and (values >= at).any():
+            return name, at if level is None else level
+    return ORDERS[0][0], ORDERS[0][1] if level is None else level
+
+
+def _sections(trials: pd.DataFrame, choice: Choice, order: str, level: float) -> list[Section]:
+    found: list[Section | None] = []
+    if choice.x and choice.y:
+        found.append(diagram_section(trials, choice, order, level))
+    if choice.x:
+        found.append(slices_section(trials, choice, order, level))
+    along = "weight_decay" if "weight_decay" in (choice.x, choice.y, *choice.facets) else choice.x
+    if along:
+        found += [scaling_section(trials, choice, along, count) for count in SCALED if count in trials]
+    return [section for section in found if section is not None]
+
+
+def _headline(trials: pd.DataFrame, planned: int, sections: Sequence[Section]) -> list[str]:
+    planned = max(planned, len(trials))
+    lines = [f"{len(trials):,} of {planned:,} planned trials are recorded."]
+    if "wall_s" in trials:
+        lines.append(f"They took {duration(float(trials['wall_s'].sum()))} of training.")
+    return lines + [finding for section in sections for finding in section.findings]
+
+
+def _tables(tables: dict[str, pd.DataFrame], name: str, number: int) -> list[Table]:
+    return [_table(title, frame, f"{name}-{number}-{title}.csv") for title, frame in tables.items()]
+
+
+def _table(title: str, frame: pd.DataFrame, file: str) -> Table:
+    content = frame.to_csv(index=False).encode()
+    shown = frame.head(_MOST_ROWS)
+    columns = [_texts(shown[name]) for name in frame.columns]
+    return Table(
+        title=title, file=file, columns=tuple(map(str, frame.columns)),
+        rows=tuple(zip(*columns, strict=True)), total=len(frame),
+        numeric=tuple(pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns),
+        csv=f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}",
+    )  # fmt: skip
+
+
+def _texts(column: pd.Series[Any]) -> list[str]:
+    if pd.api.types.is_float_dtype(column):
+        return ["" if np.isnan(value) else f"{value:.4g}" for value in column.to_numpy(dtype=np.float64)]
+    return ["" if value is None or value is pd.NA else str(value) for value in column]
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("phasediag", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip

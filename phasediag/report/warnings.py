@@ -1,0 +1,145 @@
+"""What a reader must know before trusting a diagram, in whole sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES
+from phasediag.analysis.frame import converged, has_status
+from phasediag.analysis.phases import PhaseDiagram
+from phasediag.analysis.scaling import ScalingFit
+
+FEW_REPLICATES: Final = 5
+"""Below this an interval is stated, but hangs on the luck of few seeds."""
+
+
+def about_trials(trials: pd.DataFrame, planned: int) -> list[str]:
+    """Warnings about what is there: completeness, failures, convergence, replicates, optimizer, versions."""
+    return [*_completeness(trials, planned), *_convergence(trials), *_replicates(trials), *_adamw(trials),
+            *_versions(trials)]  # fmt: skip
+
+
+def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:
+    if planned > len(trials):
+        yield (
+            f"{planned - len(trials):,} of {planned:,} planned trials are missing; the figures show the "
+            "others. Launch the same grid again to train them."
+        )
+    for state, remedy in (
+        (
+            "failed",
+            "They are shown as missing; the table of errors tells why, --retry-failed trains them again.",
+        ),
+        ("diverged", "Their loss is not finite; they are a phase of their own and enter no mean."),
+    ):
+        count = int(has_status(trials, state).sum())
+        if count:
+            yield f"{count:,} of {len(trials):,} trials {state}. {remedy}"
+
+
+def _convergence(trials: pd.DataFrame) -> Iterator[str]:
+    ok = has_status(trials, "ok")
+    if "converged" not in trials or not ok.any():
+        return
+    unknown = ok & trials["converged"].isna().to_numpy()
+    late = ok & ~converged(trials, when_unknown=True)
+    if late.any():
+        yield (
+            f"{late.sum():,} of {ok.sum():,} trials ({late.sum() / ok.sum():.1%}) have not converged: their "
+            "degree still moved at the end, or decay had too few relaxations. Train them longer."
+        )
+    if unknown.any():
+        yield f"Whether {unknown.sum():,} trials have converged is not known."
+
+
+def _replicates(trials: pd.DataFrame) -> Iterator[str]:
+    if "replicate" not in trials:
+        return
+    count = trials["replicate"].nunique()
+    if count < FEWEST_REPLICATES:
+        yield (
+            f"{count} replicate{'s' if count > 1 else ''}: too few for an interval "
+            f"({FEWEST_REPLICATES} are needed), so no error bar is stated. Add replicates."
+        )
+    elif count < FEW_REPLICATES:
+        yield (
+            f"Only {count} replicates: the intervals hang on few seeds. 10 cover as stated; raise "
+            "their number in the grid."
+        )
+
+
+def _adamw(trials: pd.DataFrame) -> Iterator[str]:
+    if "optimizer" in trials and (trials["optimizer"] == "adamw").any():
+        yield (
+            "AdamW decouples weight decay from the loss: it bounds every weight by 1/weight_decay and never "
+            "collapses a layer, so its boundary must not be compared with a threshold γ_c of the loss "
+            "ℓ + γ‖θ‖², nor with the data's collapse threshold."
+        )
+
+
+def _versions(trials: pd.DataFrame) -> Iterator[str]:
+    for name, what in (("phasediag_version", "versions of phasediag"), ("torch_version", "versions of torch"),
+                       ("git_commit", "git commits")):  # fmt: skip
+        if name in trials and trials[name].nunique() > 1:
+            yield f"The trials come from {trials[name].nunique()} {what}; see how it was run."
+    if "git_commit" in trials:
+        dirty = int(trials["git_commit"].fillna("").str.endswith("-dirty").sum())
+        if dirty:
+            yield f"{dirty:,} trials were trained from a working tree with uncommitted changes (-dirty)."
+
+
+def about_diagram(diagram: PhaseDiagram) -> list[str]:
+    """Warnings about a boundary: where it is none, several, unconverged, or a jump inside one cell."""
+    return [*_crossings(diagram), *_fronts(diagram)]
+
+
+def _crossings(diagram: PhaseDiagram) -> Iterator[str]:
+    boundary = diagram.boundary
+    without = int(boundary["position"].isna().sum())
+    if without == len(boundary):
+        yield f"No row crosses {diagram.level:g}, so there is no boundary in this range."
+    elif without:
+        yield f"{without} of {len(boundary)} rows do not cross {diagram.level:g}; they have none."
+    several = int((boundary["crossings"] > 1).sum())
+    if several:
+        yield (
+            f"{several} of {len(boundary)} rows cross {diagram.level:g} more than once; the steepest "
+            "crossing is stated."
+        )
+
+
+def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
+    cells = diagram.cells
+    late = int((cells["unconverged_share"] > 0.5).sum())
+    if late:
+        beside = int((~diagram.boundary["converged"].astype("boolean")).fillna(False).sum())
+        found = int(diagram.boundary["position"].notna().sum())
+        yield (
+            f"{late} of {len(cells)} cells have not converged. {beside} of {found} "
+            "boundary points lie beside such a cell: there the boundary is a front of training time, which "
+            "moves with the number of steps, and no boundary of phases."
+        )
+
+
+def about_fits(fits: Sequence[ScalingFit]) -> list[str]:
+    """Warnings about scalings: trials left out, a short window, another law that does better."""
+    found = []
+    late = sum(fit.left_out.get("not converged", 0) for fit in fits)
+    if late:
+        found.append(f"{late:,} trials that have not converged were left out of the fits.")
+    decades = [float(np.log10(fit.window[1] / fit.window[0])) for fit in fits]
+    if min(decades) < 1:
+        found.append(
+            f"The windows span {min(decades):.2g} to {max(decades):.2g} decades; below one an exponent "
+            "says little about a law."
+        )
+    other = sum(fit.models[0]["name"] != "power law" for fit in fits)
+    if other:
+        found.append(
+            f"In {other} of {len(fits)} fits another law describes the counts better than a power law."
+        )
+    return found

@@ -1,0 +1,109 @@
+"""The notebooks run from the Parquet of a small sweep to their figures and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import phasediag
+
+ROOT = Path(__file__).parents[2]
+THINNED = {
+    "learning_time: 200": "learning_time: 30",
+    "num: 22": "num: 11",
+    "num: 5": "num: 2",
+    "init_scale: [0.1, 0.4]": "init_scale: [0.4]",
+    "replicates: 4": "replicates: 3",
+}
+"""The quickstart grid, changed so that it trains in some seconds."""
+PLANE = {
+    "learning_time: 30": "learning_time: 8",
+    "label_noise: [0, 0.7]": "label_noise: [0]",
+    "width: [16, 32]": "width: [16]",
+}
+
+
+def launched(folder: Path, replaced: dict[str, str], more: str = "") -> Path:
+    text = (ROOT / "jobs" / "quickstart.yaml").read_text()
+    for old, new in replaced.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    grid = folder / "grid.yaml"
+    grid.write_text(text + more)
+    outcome = phasediag.launch(grid, storage=str(folder), executor="inline", compile="off")
+    assert outcome.exit_code == 0
+    return folder / "quickstart"
+
+
+@pytest.fixture(scope="module")
+def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return launched(tmp_path_factory.mktemp("notebook"), THINNED)
+
+
+@pytest.fixture(scope="module")
+def refined_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plane of the quickstart, and then points between its cells where the boundary runs."""
+    folder = tmp_path_factory.mktemp("refined")
+    launched(folder, THINNED | PLANE)
+    fixed = {"init_scale: [0.4]": "init_scale: 0.4", "label_noise: [0]": "label_noise: 0",
+             "width: [16]": "width: 16"}  # fmt: skip
+    points = "".join(
+        f"  - {{weight_decay: {decay}, lr_over_batch: {ratio}}}\n"
+        for decay in (1.5, 1.7, 1.9, 2.1)
+        for ratio in (8e-3, 4e-2)
+    )
+    text = (folder / "grid.yaml").read_text()
+    for old, new in fixed.items():
+        text = text.replace(f"\n  {old}", "").replace("\naxes:", f"\n  {new}\naxes:")
+    head, _, rest = text.partition("axes:")
+    (folder / "grid.yaml").write_text(f"{head}points:\n{points}{rest[rest.index('replicates:') :]}")
+    outcome = phasediag.launch(folder / "grid.yaml", storage=str(folder), executor="inline", compile="off")
+    assert outcome.exit_code == 0
+    return folder / "quickstart"
+
+
+def executed(name: str, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """How many figures a notebook draws, and all the text that it prints or shows."""
+    monkeypatch.setenv("PHASEDIAG_SWEEP", str(sweep))
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    notebook: Any = nbformat.read(ROOT / "analysis" / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
+    return sum("image/png" in output.get("data", {}) for output in outputs), "\n".join(texts)
+
+
+def test_quickstart(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, printed = executed("quickstart", small_sweep, monkeypatch)
+    assert figures == 2
+    assert "rank ~ weight_decay^" in printed
+
+
+def test_phase_boundary(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, printed = executed("phase-boundary", small_sweep, monkeypatch)
+    assert figures == 3
+    assert "{2: nan, 3: 0." in printed
+
+
+def test_refinement(refined_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, printed = executed("refinement", refined_sweep, monkeypatch)
+    assert figures == 1
+    assert "90 trials instead of 90: 100%" in printed
+
+
+def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("polars", "duckdb", "xarray"):
+        pytest.importorskip(module)
+    _, printed = executed("from-a-million-rows", small_sweep, monkeypatch)
+    assert f"{11 * 2 * 2 * 2 * 3} rows" in printed
+    assert "Dimensions" in printed
+
+
+def test_notebooks_are_stored_without_output() -> None:
+    for name in ("quickstart", "phase-boundary", "refinement", "from-a-million-rows"):
+        notebook: Any = nbformat.read(ROOT / "analysis" / f"{name}.ipynb", as_version=4)
+        assert not any(cell.get("outputs") for cell in notebook.cells), name

@@ -1,0 +1,224 @@
+"""Curves show what the tables behind them say: inspected by their artists."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.plot import (
+    draw_history,
+    draw_size_collapse,
+    draw_slices,
+    draw_spectra,
+    save,
+    svg,
+)
+from phasediag.analysis.scaling import fit_scaling
+from phasediag.analysis.slices import slices
+from phasediag.errors import AnalysisError
+
+
+def legend_texts(ax):
+    own = [ax.get_legend()] if ax.get_legend() else []
+    return {text.get_text() for legend in (*ax.figure.legends, *own) for text in legend.get_texts()}
+
+
+def test_scaling_shows_means_law_and_zeros():
+    xs = np.geomspace(1e-3, 1, 10)
+    index = pd.MultiIndex.from_product([xs, range(4)], names=["weight_decay", "replicate"])
+    frame = index.to_frame(index=False).assign(status="ok", converged=True)
+    frame["neuron_count"] = np.round((0.5 + frame["replicate"] / 10) * frame["weight_decay"] ** -0.6 * 3)
+    frame.loc[frame["weight_decay"] > 0.4, "neuron_count"] = 0
+    fit = fit_scaling(frame)
+    ax = fit.plot()
+    assert isinstance(ax, Axes)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    texts = legend_texts(ax)
+    assert {"mean 0", "outside the window"} & texts
+    assert sum("ΔAIC" in text for text in texts) == len(fit.models)
+    (law,) = (line for line in ax.lines if str(line.get_label()).startswith("power law"))
+    slope = np.polyfit(np.log(law.get_xdata()), np.log(law.get_ydata()), 1)[0]
+    assert slope == pytest.approx(fit.exponent)
+    assert f"{abs(fit.exponent):.2f}" in ax.texts[0].get_text()
+
+
+def replicated(**columns):
+    index = pd.MultiIndex.from_product(
+        [np.geomspace(0.01, 1, 5), [16, 32], range(5)], names=["weight_decay", "width", "replicate"]
+    )
+    frame = index.to_frame(index=False)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(frame))
+    return frame.assign(train_loss=frame["weight_decay"] * frame["width"] + noise + 5, status="ok",
+                        converged=frame["weight_decay"] > 0.02, **columns)  # fmt: skip
+
+
+def test_slices_are_means_with_students_interval():
+    frame = replicated()
+    table = slices(frame, "weight_decay", "train_loss", by="width")
+    assert len(table) == 10
+    for row in table.itertuples():
+        same = (frame["weight_decay"] == row.weight_decay) & (frame["width"] == row.width)
+        values = frame.loc[same, "train_loss"]
+        low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+        assert (row.mean, row.low, row.high) == pytest.approx((values.mean(), low, high))
+        assert row.trials == 5
+        assert row.unconverged_share == (row.weight_decay < 0.02)
+
+
+def test_slices_leave_out_what_has_no_value_and_state_no_interval_for_two():
+    frame = replicated()
+    first = frame["weight_decay"] == frame["weight_decay"].min()
+    frame.loc[first & (frame["replicate"] > 1), "status"] = "diverged"
+    frame.loc[first & (frame["replicate"] > 1), "train_loss"] = np.inf
+    table = slices(frame, "weight_decay", "train_loss", by="width")
+    few = table["weight_decay"] == table["weight_decay"].min()
+    assert table.loc[few, "trials"].eq(2).all()
+    assert table.loc[few, ["low", "high"]].isna().all(axis=None)
+    assert table.loc[~few, ["low", "high"]].notna().all(axis=None)
+
+
+def test_intervals_of_shares_end_where_shares_end():
+    frame = replicated(degree_normalized=lambda f: (f["replicate"] == 0).astype(float))
+    table = slices(frame, "weight_decay", by="width")
+    assert (table["low"] == 0).all()
+    assert (table["high"] < 1).all()
+
+
+def test_slices_draw_one_curve_a_value_told_apart_without_colour():
+    ax = draw_slices(replicated(), "weight_decay", "train_loss", by="width", level=6)
+    curves = [line for line in ax.lines if line.get_label() in ("16", "32")]
+    table = slices(replicated(), "weight_decay", "train_loss", by="width")
+    for curve, (_, part) in zip(curves, table.groupby("width"), strict=True):
+        np.testing.assert_allclose(curve.get_data(), [part["weight_decay"], part["mean"]])
+    assert len({(c.get_marker(), c.get_linestyle()) for c in curves}) == 2
+    assert {"16", "32", "level 6"} == legend_texts(ax)
+    hollow = [line for line in ax.lines if line.get_label() == "_unconverged"]
+    assert [len(line.get_xdata()) for line in hollow] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"x": "weigt_decay"}, "weight_decay"), ({"x": "width", "by": "trial"}, "at most 6"),
+     ({"x": "width", "order": "empty"}, "finite empty")],
+)  # fmt: skip
+def test_slices_refuse_what_cannot_be_drawn(options, told):
+    frame = replicated(empty=np.nan)
+    with pytest.raises(AnalysisError, match=told):
+        slices(frame.assign(trial=range(len(frame))), **{"order": "train_loss", **options})
+
+
+def history(degrees, layer="hidden.1"):
+    degrees = list(degrees)
+    return pd.DataFrame({
+        "trial_id": "a", "layer": layer, "observable": "permutation", "step": 10 * np.arange(len(degrees)),
+        "degree": degrees, "max_degree": 3, "epsilon": 0.5,
+        "distances": [np.where(np.arange(3) < d, 0.1, 1.0) for d in degrees],
+    })  # fmt: skip
+
+
+def test_symmetries_break_and_mend_at_the_recorded_steps():
+    rows = pd.concat([history([3, 3, 1, 1, 2]), history([3, 3, 3, 3, 3], "hidden.2")])
+    found = breaking_steps(rows.sample(frac=1, random_state=0))
+    assert found[["layer", "after", "step", "degree_before", "degree", "broken"]].to_numpy().tolist() == [
+        ["hidden.1", 10, 20, 3, 1, 2],
+        ["hidden.1", 30, 40, 1, 2, -1],
+    ]
+
+
+def marked(ax):
+    """Steps of the lines that cross the Axes, by label."""
+    return [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]]
+
+
+@pytest.mark.parametrize("with_losses", [True, False])
+def test_a_history_marks_both_axes_where_symmetries_change(with_losses):
+    losses = pd.DataFrame({"step": [0, 20, 40], "train_loss": [9.0, 3.0, 1.0], "test_loss": [9.5, 4.0, 2.0]})
+    top, bottom = draw_history(history([3, 3, 1, 1, 2]), losses if with_losses else None)
+    assert marked(top) == marked(bottom) == [20, 40]
+    degree = next(line for line in bottom.lines if str(line.get_label()).startswith("hidden.1"))
+    np.testing.assert_array_equal(degree.get_data(), [[0, 10, 20, 30, 40], [3, 3, 1, 1, 2]])
+    assert top.get_yscale() == "log"
+    wanted = {"train loss", "test loss"} if with_losses else {"epsilon", "distances of neighbours"}
+    texts = {text.get_text() for text in top.get_legend().get_texts()}
+    assert texts == {*wanted, "broken", "mended"}
+
+
+def test_a_history_is_of_one_trial():
+    rows = pd.concat([history([3, 1]), history([3, 2]).assign(trial_id="b")])
+    with pytest.raises(AnalysisError, match="2 with permutation"):
+        draw_history(rows)
+    with pytest.raises(AnalysisError, match="no distances"):
+        draw_history(history([3, 1]).assign(distances=None))
+
+
+def test_spectra_show_every_distance_on_its_side_of_epsilon():
+    trials = pd.DataFrame({"trial_id": ["a", "b"], "weight_decay": [0.1, 1.0]})
+    rows = pd.concat(
+        [history([3, 1]), history([3, 3]).assign(trial_id="b"), history([0]).assign(trial_id="c")]
+    )
+    ax = draw_spectra(rows, trials, "weight_decay")
+    points = {line.get_label(): line.get_data() for line in ax.lines}
+    np.testing.assert_allclose(points["at least epsilon"], [[0.1, 0.1], [1, 1]])
+    np.testing.assert_allclose(points["below epsilon"], [[0.1, 1, 1, 1], [0.1] * 4])
+    np.testing.assert_allclose(points["epsilon (median)"], [[0.1, 1], [0.5, 0.5]])
+    with pytest.raises(AnalysisError, match="no distances of rank"):
+        draw_spectra(rows, trials, "weight_decay", "rank")
+
+
+def test_distances_of_zero_stay_on_the_figure():
+    rows = history([3]).assign(distances=[np.zeros(3)])
+    ax = draw_spectra(rows, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay")
+    (below,) = (line for line in ax.lines if line.get_label() == "below epsilon")
+    assert (below.get_ydata() > 0).all()
+
+
+def test_collapsed_sizes_are_drawn_in_order_and_told_apart():
+    x, size = np.array([2.0, 1, 3, 1, 2]), np.array([8, 8, 8, 16, 16])
+    ax = draw_size_collapse(x, 10 * x, size, np.full(5, 0.1), xlabel="scaled")
+    lines = [container.lines[0] for container in ax.containers]
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2, 3], [1, 2]]
+    assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 2
+    assert legend_texts(ax) == {"width 8", "width 16"}
+    with pytest.raises(AnalysisError, match="as many of each"):
+        draw_size_collapse(x, x[:3], size)
+
+
+def drawings():
+    frame = replicated(degree_normalized=lambda f: f["weight_decay"])
+    yield "slices", draw_slices(frame, "weight_decay", by="width")
+    yield "history", draw_history(history([3, 1, 2]))[0]
+    trials = pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]})
+    yield "spectra", draw_spectra(history([1]), trials, "weight_decay")
+    yield "collapse", draw_size_collapse([1, 2], [1, 2], [8, 8])
+
+
+@pytest.mark.parametrize("name", ["slices", "history", "spectra", "collapse"])
+def test_nothing_is_cut_or_covered(name):
+    figure = dict(drawings())[name].figure
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        assert figure.bbox.x0 - 1 <= box.x0
+        assert box.x1 <= figure.bbox.x1 + 1
+        assert figure.bbox.y0 - 1 <= box.y0
+        assert box.y1 <= figure.bbox.y1 + 1
+        inside = ax.get_window_extent()
+        for legend in (*figure.legends, *([ax.get_legend()] if ax.get_legend() else [])):
+            assert not legend.get_window_extent().shrunk(0.98, 0.9).overlaps(inside)
+
+
+@pytest.mark.parametrize("name", ["slices", "history", "spectra", "collapse"])
+def test_figures_go_into_the_callers_axes_and_out_as_vectors(name, tmp_path):
+    drawing = dict(drawings())[name]
+    assert isinstance(drawing, Axes)
+    content = save(drawing, tmp_path / "figure.svg").read_text()
+    assert "<image" not in content
+    assert b"<text" not in svg(drawing)
+    ax = Figure().add_subplot()
+    if name == "collapse":
+        assert draw_size_collapse([1, 2], [1, 2], [8, 8], ax=ax) is ax
+    if name == "slices":
+        assert draw_slices(replicated(), "weight_decay", "train_loss", ax=ax) is ax
