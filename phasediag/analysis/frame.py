@@ -160,12 +160,15 @@ def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
     """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         kind = np.float64 if column.hasnans or pd.api.types.is_float_dtype(column) else np.int64
-        values, codes = np.unique(column.to_numpy(dtype=kind, na_value=np.nan), return_inverse=True)
-        return codes.astype(np.int64), values
-    texts = column.to_numpy(dtype=object)
+        found = column.to_numpy(dtype=kind, na_value=np.nan)
+        codes, values = pd.factorize(found, sort=True, use_na_sentinel=False)
+        return codes.astype(np.int64), np.asarray(values)
+    texts: Any = column
     if column.dtype == object:
+        texts = column.to_numpy(dtype=object)
         lists = [row for row, value in enumerate(texts) if isinstance(value, list | tuple | np.ndarray)]
-        texts = texts.copy()
-        texts[lists] = [formatted(tuple(value)) for value in texts[lists]]
+        if lists:
+            texts = texts.copy()
+            texts[lists] = [formatted(tuple(value)) for value in texts[lists]]
     codes, values = pd.factorize(texts, use_na_sentinel=False)
     return codes.astype(np.int64), np.asarray(values, dtype=object)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from phasediag.errors import AnalysisError
 from phasediag.observables import SYMMETRIES, Observable, Threshold, breaking, degree, root_mean_square
+from phasediag.storage.choice import kept
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS
 from phasediag.storage.store import Store
 
@@ -142,13 +143,12 @@ def _checked(threshold: Mapping[str, float] | Threshold) -> Threshold:
 def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]:
     """The columns of `trials` that follow the threshold, shape (trials,)."""
     measured, position = _on_measured_layer(store, trials)
-    names = measured["observable"].to_numpy()
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     found: dict[str, FloatArray] = {}
     for observable in ("sign_flip", "permutation", "classes", "rank"):
-        here = np.flatnonzero(names == observable)
-        rows, at = measured.take(pa.array(here)), position[here]
+        here = pc.equal(measured["observable"], observable)
+        rows, at = measured.filter(here), position[here.to_numpy()]
         needed = ok & trials[_COUNTS[observable]].is_valid().to_numpy()
         _need_distances(rows["distances"], needed, at, observable)
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
@@ -173,13 +173,13 @@ def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]
 def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The last measurements on each trial's `measure_layer`, and the position of their trials."""
     rows = store.measurements_table(
-        _THRESHOLDED, last=True, columns=("trial_id", "layer", "observable", "max_degree", "distances")
-    )
+        _THRESHOLDED, last=True, ordered=False,
+        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
+    )  # fmt: skip
     of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
-    here = np.flatnonzero(pc.fill_null(same, False).to_numpy(zero_copy_only=False))
-    position = of.take(pa.array(here)).to_numpy(zero_copy_only=False).astype(np.int64)
-    return rows.take(pa.array(here)), position
+    here = pc.fill_null(same, False)
+    return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _whole(values: FloatArray) -> npt.NDArray[Any]:

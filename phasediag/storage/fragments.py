@@ -30,6 +30,8 @@ MERGED: Final = "merged-"
 MANIFEST: Final = "manifest.json"
 SUFFIX: Final = ".parquet"
 ROWS_PER_GROUP: Final = 1_048_576
+FEWEST_FOR_DICTIONARY: Final = 65_536
+"""Rows from which on a column's dictionary is worth the page of its own that each reader must unpack."""
 THREADS: Final = 16
 """Files opened at once: opening one on an object store waits for the network."""
 
@@ -189,6 +191,7 @@ def read(
     sources: Sequence[Source],
     columns: Sequence[str] | None,
     where: pc.Expression | None = None,
+    prune: Callable[[pa.Table], pa.Table] | None = None,
 ) -> pa.Table:
     """The rows of many files as one table.
 
@@ -198,19 +201,27 @@ def read(
         The columns wanted; files that lack one give nulls, and one that no file has is left out.
         None: all.
     where
-        Only rows for which this holds.
+        Only rows for which this holds; its columns must be among those wanted, `pack_id` too.
+    prune
+        Applied to the rows of each file, so that what is not needed is never held together.
 
     Raises
     ------
     FileNotFoundError, StoreError
         As `opened`.
     """
+    few = len(sources) < THREADS
 
     def rows(source: Source) -> pa.Table:
         fragment = opened(sweep, source)
         held = fragment.physical_schema.names
         chosen = held if columns is None else [name for name in columns if name in held]
-        return fragment.to_table(columns=chosen, filter=condition(source, where))
+        with sweep.filesystem.open_input_file(fragment.path) as file:
+            # Over small files a dataset's scanner takes longer to set up than the file to read.
+            found = pq.ParquetFile(file, metadata=fragment.metadata).read(chosen, use_threads=few)
+        wanted = condition(source, where)
+        found = found if wanted is None else found.filter(wanted)
+        return found if prune is None else prune(found)
 
     return promoted(in_parallel(rows, sources))
 
@@ -236,6 +247,7 @@ def parquet(rows: pa.Table) -> Buffer:
     sink = pa.BufferOutputStream()
     metadata = {**(rows.schema.metadata or {}), **METADATA}
     pq.write_table(
-        rows.replace_schema_metadata(metadata), sink, compression="zstd", row_group_size=ROWS_PER_GROUP
-    )
+        rows.replace_schema_metadata(metadata), sink, compression="zstd", row_group_size=ROWS_PER_GROUP,
+        use_dictionary=len(rows) >= FEWEST_FOR_DICTIONARY,
+    )  # fmt: skip
     return memoryview(sink.getvalue())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from phasediag.errors import StoreError
 from phasediag.storage import compaction
-from phasediag.storage.choice import CHOICE_COLUMNS, matching, of_trials, one_a_trial
+from phasediag.storage.choice import CHOICE_COLUMNS, in_order, last_of_each, matching, of_trials, one_a_trial
 from phasediag.storage.compaction import Compaction
 from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot, parquet, read, snapshot
@@ -208,7 +208,7 @@ class Store:
         """
         needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
         rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed)))
-        rows = rows.take(pc.sort_indices(rows["trial_id"]))
+        rows = in_order(rows)
         return rows if columns is None else self._selected(rows, "trials", columns)
 
     def measurements_table(
@@ -217,6 +217,7 @@ class Store:
         layer: str | None = None,
         last: bool = False,
         columns: Sequence[str] | None = None,
+        ordered: bool = True,
     ) -> pa.Table:
         """The measurements of the row chosen for each trial, by trial, step, layer and observable.
 
@@ -228,6 +229,8 @@ class Store:
             Only the last step recorded of each trial.
         columns
             The columns wanted, in this order; None: all.
+        ordered
+            False: in any order, which is faster.
 
         Raises
         ------
@@ -240,7 +243,8 @@ class Store:
 
         def rows_of(view: Snapshot) -> pa.Table:
             trials = one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS))
-            return of_trials(self._rows(view, "measurements", needed, where), trials, last)
+            found = self._rows(view, "measurements", needed, where, last_of_each if last else None)
+            return of_trials(found, trials, last, ordered)
 
         rows = self._reading(rows_of)
         return rows if columns is None else self._selected(rows, "measurements", columns)
@@ -295,14 +299,15 @@ class Store:
         return self.folder / "checkpoints" / pack_id
 
     def _rows(
-        self, view: Snapshot, kind: Kind, columns: Sequence[str] | None, where: pc.Expression | None = None
-    ) -> pa.Table:
+        self, view: Snapshot, kind: Kind, columns: Sequence[str] | None,
+        where: pc.Expression | None = None, prune: Callable[[pa.Table], pa.Table] | None = None,
+    ) -> pa.Table:  # fmt: skip
         """All rows of a kind; columns that belong to every sweep are there even if no file has them."""
         sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
             fixed = pa.schema([field for field in fixed if field.name in columns])
-        rows = read(self.folder, sources, columns, where) if sources else fixed.empty_table()
+        rows = read(self.folder, sources, columns, where, prune) if sources else fixed.empty_table()
         for name in set(fixed.names) - set(rows.schema.names):
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
         return rows.select(arranged(rows.schema.names))
