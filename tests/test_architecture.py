@@ -20,7 +20,7 @@ LAYERS = """
 errors version trial observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
-training.initial training.data training.optimizers models.* tasks.*
+training.initial training.compilation training.data training.optimizers models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.train training.collapse training.pack training.recording

@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from phasediag.registry import component
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.compilation import Compiled
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.initial import initial_weights
 from phasediag.training.optimizers import Moments, Rates, Update, Weights, optimizer
@@ -136,7 +137,7 @@ def tile_step(network: Network, compiled: bool) -> TileStep:
 
     many: Callable[..., Any] = vmap(one)
     if compiled:
-        many = torch.compile(many, fullgraph=True, dynamic=False)
+        many = Compiled(many)
 
     def step(state: State, rates: Rates, batch: Samples) -> State:
         weights, moments, done, alive = many(
