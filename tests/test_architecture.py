@@ -26,7 +26,7 @@ grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.train training.collapse training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
-training.rows training.tile_run training.worker executors.watch
+training.rows training.tile_run training.ahead training.worker executors.watch
 executors.inline executors.ray_tune
 sweeps.planning sweeps.sweep sweeps.rerun
 analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws

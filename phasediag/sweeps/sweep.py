@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.errors import INTERRUPTED, PhasediagError
-from phasediag.executors.inline import InlineExecutor
+from phasediag.executors.inline import InlineExecutor, local_workers
 from phasediag.executors.watch import Executor, LostPack, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.storage.lease import held_by, take
@@ -27,7 +27,6 @@ from phasediag.sweeps.planning import (
     Plan,
     Survey,
     checkpoint_state,
-    local_workers,
     make_plan,
     make_survey,
     stored_grid,
@@ -189,12 +188,23 @@ def _train(
     """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
     if watch.draining:
         return
-    with runner.ready(store.folder) as workers, draining_on_signals(watch):
+    expected = runner.expected_workers
+    packs = _planned(survey, store, expected, compile_mode) if expected else []
+    with (
+        runner.compiling(packs, job.sources),
+        runner.ready(store.folder) as workers,
+        draining_on_signals(watch),
+    ):
         store.save_grid(survey.grid.text, job.sources)
-        packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
+        if workers != expected:
+            packs = _planned(survey, store, workers, compile_mode)
         while packs and not watch.draining:
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+
+
+def _planned(survey: Survey, store: Store, workers: int, compile_mode: CompileMode) -> list[Pack]:
+    return list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
 
 
 def _drop_spent(store: Store) -> None:

@@ -80,7 +80,9 @@ def turn_products(graph: Graph) -> None:
         rows, columns = _shape(a)[1], _shape(b)[2]
         if columns % VECTOR and not rows % VECTOR:
             with graph.inserting_before(node):
-                product = graph.call_function(torch.ops.aten.bmm.default, (_turned(graph, b), _turned(graph, a)))
+                product = graph.call_function(
+                    torch.ops.aten.bmm.default, (_turned(graph, b), _turned(graph, a))
+                )
                 turned = _turned(graph, product)
             turned.meta = dict(node.meta)
             node.replace_all_uses_with(turned)
@@ -98,7 +100,7 @@ def _shape(node: Any) -> tuple[int, ...]:
 def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:
     """What tells one compiled program from another on this machine."""
     inputs = [(tuple(t.shape), t.stride(), str(t.dtype), t.device.type) for t in flat]
-    text = f"{graph.code}\n{inputs}\n{torch.__version__}"
+    text = f"{graph.code}\n{inputs}\n{torch.__version__}\n{torch.get_num_threads()}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -235,7 +235,8 @@ class Tile:
         """The batch of each trial from that of its world."""
         x = batch.x.index_select(0, self.world)
         y, noise = (
-            part.transpose(1, 2).index_select(0, self.world).transpose(1, 2) for part in (batch.y, batch.noise)
+            part.transpose(1, 2).index_select(0, self.world).transpose(1, 2)
+            for part in (batch.y, batch.noise)
         )
         return Samples(x=x, y=y, noise=noise)
 
