@@ -77,6 +77,7 @@ class PackTrainable(tune.Trainable):
         return {
             "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
             "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
+            "spent": dict(progress.spent), "notice": progress.notice,
         }  # fmt: skip
 
     def cleanup(self) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,6 +72,8 @@ class Outcome:
     too_many_failures: bool
     first_error: str
     sweep: str
+    split: Mapping[str, float]
+    """Seconds of all workers by what they were spent on: start-up, PHASES, idle."""
 
     @property
     def exit_code(self) -> int:
@@ -179,6 +181,7 @@ def launch(
         status=_status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
+        split=watch.split(),
     )  # fmt: skip
 
 
@@ -198,7 +201,9 @@ def _train(
         store.save_grid(survey.grid.text, job.sources)
         if workers != expected:
             packs = _planned(survey, store, workers, compile_mode)
+        watch.workers = workers
         while packs and not watch.draining:
+            watch.packs |= {pack.pack_id: pack for pack in packs}
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
 
@@ -227,6 +232,7 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
         return []
     watch.reports.pop(pack.pack_id, None)
+    watch.packs.pop(pack.pack_id, None)
     values = pack.trials.record(0)
     cost = cost_of(network_of(values, source_folder(job.sources)), values)
     parts = (np.arange(count // 2), np.arange(count // 2, count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,19 @@ class Program:
     ) -> None:
         self.network = network_of(values, folder)
         self.device = device
-        self.step = tile_step(self.network, compiled)
+        self.compiled = compiled
+        self.compile_s: float | None = None
+        """What the first step took, where it compiled."""
+        self._step = tile_step(self.network, compiled)
+
+    def step(self, state: State, rates: Rates, batch: Samples) -> State:
+        """The next state of a tile; the first call compiles, where that is asked."""
+        if self.compile_s is not None or not self.compiled:
+            return self._step(state, rates, batch)
+        started = time.monotonic()
+        after = self._step(state, rates, batch)
+        self.compile_s = time.monotonic() - started
+        return after
 
     def tile(self, trials: Trials) -> Tile:
         """A tile at step 0."""
