@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -18,12 +19,15 @@ from torch.utils import _pytree as pytree
 VECTOR: Final = 8
 """Numbers of single precision in a register: rows of products that are no multiple of it run slowly."""
 TURN: Final = [0, 2, 1]
+Shapes = tuple[torch.Size, ...]
+Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
+"""A compiled graph of plain tensors, and how its results are nested."""
 
 
 class Compiled:
-    """A function of nested tensors, compiled for the shapes of its first call.
+    """A function of nested tensors, compiled for every set of shapes that it is called with.
 
-    It is traced once to a graph of plain tensors. So each instance has a program of its own, however
+    It is traced to a graph of plain tensors. So each set of shapes has a program of its own, however
     many a process holds (`torch.compile` of one Python function allows eight), and a call checks
     nothing but the tensors that it is given.
 
@@ -31,40 +35,51 @@ class Compiled:
     ----------
     function
         Takes and gives dicts and tuples of tensors.
+
+    Attributes
+    ----------
+    seconds
+        Spent on compiling so far, or on waiting for another process that compiles.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self._program: Callable[..., Sequence[Tensor]] | None = None
-        self._result: pytree.TreeSpec | None = None
+        self.seconds = 0.0
+        self._programs: dict[Shapes, Program] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        """The function's result; the first call compiles, or loads what another process compiled."""
-        flat = pytree.tree_leaves(arguments)
-        if self._program is not None:
-            return pytree.tree_unflatten(self._program(*flat), self._require_result())
-        graph = self._traced(arguments)
-        program = torch.compile(graph.forward, fullgraph=True, dynamic=False)
+        """The function's result; the first call with new shapes compiles."""
+        flat, structure = pytree.tree_flatten(arguments)
+        shapes = tuple(tensor.shape for tensor in flat)
+        if shapes not in self._programs:
+            self._programs[shapes] = self._compiled(flat, structure)
+        run, result = self._programs[shapes]
+        return pytree.tree_unflatten(run(*flat), result)
+
+    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec) -> Program:
+        started = time.monotonic()
+        graph, result = self._traced(flat, structure)
+        run = torch.compile(graph.forward, fullgraph=True, dynamic=False)
         with compiled_once(_signature(graph, flat)):
-            results = program(*flat)
-        self._program = program
-        return pytree.tree_unflatten(results, self._require_result())
+            run(*flat)
+        self.seconds += time.monotonic() - started
+        return run, result
 
-    def _require_result(self) -> pytree.TreeSpec:
-        assert self._result is not None
-        return self._result
-
-    def _traced(self, arguments: tuple[Any, ...]) -> GraphModule:
-        flat, spec = pytree.tree_flatten(arguments)
+    def _traced(
+        self, flat: Sequence[Tensor], structure: pytree.TreeSpec
+    ) -> tuple[GraphModule, pytree.TreeSpec]:
+        results: list[pytree.TreeSpec] = []
 
         def flattened(*tensors: Tensor) -> list[Tensor]:
-            leaves, self._result = pytree.tree_flatten(self.function(*pytree.tree_unflatten(tensors, spec)))
+            leaves, result = pytree.tree_flatten(self.function(*pytree.tree_unflatten(tensors, structure)))
+            results.append(result)
             return leaves
 
         module = make_fx(flattened, tracing_mode="fake")(*flat)
-        turn_products(module.graph)
-        module.recompile()
-        return module
+        if flat[0].device.type == "cpu":
+            turn_products(module.graph)
+            module.recompile()
+        return module, results[-1]
 
 
 def turn_products(graph: Graph) -> None:

@@ -131,9 +131,9 @@ class TileRun:
 
     def _train(self, until: int) -> None:
         started, program = time.monotonic(), self.tile.program
-        compiled_before = program.compile_s or 0.0
+        compiled_before = program.compile_s
         self.tile.advance(until)
-        compiling = (program.compile_s or 0.0) - compiled_before
+        compiling = program.compile_s - compiled_before
         self.spent["compilation"] += compiling
         self._spend("training", started, compiling)
 

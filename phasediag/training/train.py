@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +115,8 @@ def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
     return {name: torch.where(active, new[name], old[name]) for name in old}
 
 
-TileStep = Callable[[State, Rates, Samples], State]
-
-
-def tile_step(network: Network, compiled: bool) -> TileStep:
-    """`trial_step` over a leading axis of trials, compiled where asked."""
+def vmapped_step(network: Network) -> Callable[..., Any]:
+    """`trial_step` over a leading axis of trials, of plain tensors and dicts of them."""
 
     def one(
         weights: Weights,
@@ -137,16 +133,7 @@ def tile_step(network: Network, compiled: bool) -> TileStep:
         return after.weights, after.moments, after.steps_done, after.alive
 
     many: Callable[..., Any] = vmap(one)
-    if compiled:
-        many = Compiled(many)
-
-    def step(state: State, rates: Rates, batch: Samples) -> State:
-        weights, moments, done, alive = many(
-            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
-        )
-        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
-
-    return step
+    return many
 
 
 class Program:
@@ -169,19 +156,20 @@ class Program:
     ) -> None:
         self.network = network_of(values, folder)
         self.device = device
-        self.compiled = compiled
-        self.compile_s: float | None = None
-        """What the first step took, where it compiled."""
-        self._step = tile_step(self.network, compiled)
+        step = vmapped_step(self.network)
+        self._many = Compiled(step) if compiled else step
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds spent on compiling so far."""
+        return self._many.seconds if isinstance(self._many, Compiled) else 0.0
 
     def step(self, state: State, rates: Rates, batch: Samples) -> State:
-        """The next state of a tile; the first call compiles, where that is asked."""
-        if self.compile_s is not None or not self.compiled:
-            return self._step(state, rates, batch)
-        started = time.monotonic()
-        after = self._step(state, rates, batch)
-        self.compile_s = time.monotonic() - started
-        return after
+        """The next state of a tile."""
+        weights, moments, done, alive = self._many(
+            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
+        )
+        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
     def tile(self, trials: Trials) -> Tile:
         """A tile at step 0."""

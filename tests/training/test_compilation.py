@@ -59,15 +59,15 @@ def test_a_process_holds_any_number_of_programs() -> None:
             tile.advance(3)
         for name, weights in eager.state.weights.items():
             torch.testing.assert_close(compiled.state.weights[name], weights, rtol=1e-10, atol=1e-12)
-        assert compiled.program.compile_s is not None
-        assert eager.program.compile_s is None
+        assert compiled.program.compile_s > 0
+        assert eager.program.compile_s == 0
 
 
 @pytest.mark.usefixtures("untranslated")
 def test_nested_arguments_and_results_keep_their_shape() -> None:
     double = Compiled(lambda a, b: ({"sum": a["x"] + b, "x": a["x"]}, 2 * b))
-    for value in (1.0, 5.0):
-        x, b = torch.full((2, 3), value), torch.ones(2, 3)
+    for rows, value in ((2, 1.0), (2, 5.0), (4, 3.0), (2, 7.0)):
+        x, b = torch.full((rows, 3), value), torch.ones(rows, 3)
         found, twice = double({"x": x}, b)
         assert torch.equal(found["sum"], x + b)
         assert torch.equal(found["x"], x)
