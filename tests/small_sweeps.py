@@ -18,7 +18,8 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.sweep import Outcome
 
 MAY_DIFFER: Final = (
-    "pack_id", "wall_s", "device", "started_at", "phasediag_version", "torch_version", "git_commit",
+    "pack_id", "wall_s", "projected_bytes", "measured_bytes", "device", "started_at", "phasediag_version",
+    "torch_version", "git_commit",
 )  # fmt: skip
 """Columns in which two runs of a trial may differ (law 2)."""
 SIXTEENS: Final = {

@@ -62,12 +62,13 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
 @click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of this grid.")
 @click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
 @COMPILE
+@click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
 def launch(
     grid: str, storage: str, address: str | None, executor: Any, max_failures: int | None, retry_failed: bool,
-    remeasure: bool, time_limit: str | None, compile_mode: Any,
+    remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool,
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once."""
-    from phasediag.commands.progress import ProgressLine, described_outcome
+    from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
     limit = None if time_limit is None else seconds(time_limit)
@@ -78,6 +79,8 @@ def launch(
             observer=line,
         )  # fmt: skip
     say(described_outcome(outcome))
+    if profile:
+        say(described_split(outcome))
     click.echo(outcome.sweep)
     sys.exit(outcome.exit_code)
 

@@ -75,6 +75,8 @@ def described(watch: Watch) -> str:
         parts.append(f"draining: {watch.reason}")
     elif watch.eta_s is not None:
         parts.append(f"{duration(watch.eta_s)} left")
+    if watch.notice:
+        parts.append(watch.notice)
     if watch.first_error:
         parts.append(f"first error: {watch.first_error.splitlines()[0][:120]}")
     return ", ".join(parts)
@@ -95,6 +97,13 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def described_split(outcome: Outcome) -> str:
+    """`workers' time: start-up 12 s (10 %), compilation ...`."""
+    whole = max(sum(outcome.split.values()), 1e-9)
+    parts = [f"{phase} {s:.1f} s ({s / whole:.0%})" for phase, s in outcome.split.items()]
+    return f"workers' time, {whole:.1f} s in all: {', '.join(parts)}"
 
 
 def described_outcome(outcome: Outcome) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,15 @@ class InlineExecutor:
 
     cpus: float = 1.0
     gpus: float = 0.0
+
+    @property
+    def expected_workers(self) -> int:
+        """One."""
+        return 1
+
+    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
+        """Nothing: there are no workers to wait for."""
+        return nullcontext()
 
     @contextmanager
     def ready(self, folder: Folder) -> Iterator[int]:
@@ -50,6 +60,12 @@ def _run_one(run: PackRun, watch: Watch) -> None:
     while not run.done and not watch.draining:
         watch.report(run.pack.pack_id, run.advance(SLICE_SECONDS))
     run.checkpoint()
+
+
+def local_workers(cpus: float, gpus: float) -> int:
+    """How many packs of these resources run at once on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, int(1 / gpus) if gpus else int(cores / cpus))
 
 
 def training_device(gpus: float) -> torch.device:

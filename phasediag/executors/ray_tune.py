@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +33,11 @@ from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from phasediag.errors import ClusterError, PhasediagError  # noqa: E402
-from phasediag.executors.inline import training_device  # noqa: E402
+from phasediag.executors.inline import local_workers, training_device  # noqa: E402
 from phasediag.executors.watch import LostPack, Watch  # noqa: E402
 from phasediag.storage.folder import Folder  # noqa: E402
 from phasediag.storage.store import Store  # noqa: E402
+from phasediag.training.ahead import compiling_ahead  # noqa: E402
 from phasediag.training.pack import Pack  # noqa: E402
 from phasediag.training.rows import Job  # noqa: E402
 from phasediag.training.worker import PackRun, Progress  # noqa: E402
@@ -76,6 +77,7 @@ class PackTrainable(tune.Trainable):
         return {
             "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
             "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
+            "spent": dict(progress.spent), "notice": progress.notice,
         }  # fmt: skip
 
     def cleanup(self) -> None:
@@ -146,6 +148,17 @@ class RayExecutor:
     gpus: float = 0.0
     log: Path | None = None
     """Where Ray's own messages go."""
+
+    @property
+    def expected_workers(self) -> int | None:
+        """As many as a local Ray will have room for; of a cluster it is not known."""
+        return local_workers(self.cpus, self.gpus) if self.address is None else None
+
+    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
+        """Compile the first pack's program in a process beside a local Ray on CPUs."""
+        if self.address is not None or self.gpus or not packs or not packs[0].compiled:
+            return nullcontext()
+        return compiling_ahead(packs[0], sources, max(1, int(self.cpus)))
 
     @contextmanager
     def ready(self, folder: Folder) -> Iterator[int]:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -16,6 +16,7 @@ from phasediag.errors import INTERRUPTED
 from phasediag.storage.folder import Folder
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job
+from phasediag.training.tile_run import PHASES
 from phasediag.training.worker import Progress
 
 
@@ -41,6 +42,13 @@ class Watch:
     """Called after every report."""
     reports: dict[str, Progress] = field(default_factory=dict)
     """The latest of every pack, by pack_id."""
+    packs: dict[str, Pack] = field(default_factory=dict)
+    """All packs that were to run so far, by pack_id."""
+    workers: int = 1
+    ready_s: float | None = None
+    """Seconds until the first worker had begun."""
+    began: tuple[float, float] | None = None
+    """When something was first trained, and the projected seconds of it."""
     started: float = field(default_factory=time.monotonic)
     reason: str = ""
     """Why it drains; empty while it goes on."""
@@ -49,7 +57,11 @@ class Watch:
 
     def report(self, pack_id: str, progress: Progress) -> None:
         """Take in how far a pack is."""
+        if self.ready_s is None:
+            self.ready_s = time.monotonic() - self.started - sum(progress.spent.values())
         self.reports[pack_id] = progress
+        if self.began is None and progress.trials_done > progress.resumed:
+            self.began = (time.monotonic(), self._work_done)
         if self.too_many_failures:
             self.drain(f"{self.failed} trials failed (--max-failures {self.max_failures})")
         self.observer(self)
@@ -108,14 +120,56 @@ class Watch:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds still to go at this rate; None before a hundredth of the trials tells one."""
-        rate = self.rate
-        early = self.trials_done < 0.01 * self.total
-        return None if early or rate <= 0 else (self.total - self.trials_done) / rate
+        """Seconds still to go; None before a hundredth of the work tells.
+
+        The work of a trial is its projected time; the pace at which it goes is measured from the first
+        trained step on, so that neither starting nor compiling counts, nor a wrong projection.
+        """
+        if self.began is None:
+            return None
+        since, before = self.began
+        whole = sum(pack.projected_seconds for pack in self.packs.values())
+        done, elapsed = self._work_done, time.monotonic() - since
+        if done - before < 0.01 * whole or elapsed <= 0:
+            return None
+        return (whole - done) * elapsed / (done - before)
+
+    @property
+    def _work_done(self) -> float:
+        """Projected seconds of what is trained."""
+        shares = ((self.packs.get(name), progress) for name, progress in self.reports.items())
+        return sum(p.projected_seconds * r.trials_done / len(p.trials) for p, r in shares if p)
+
+    @property
+    def notice(self) -> str:
+        """The latest of what workers gave up to go on."""
+        return next((r.notice for r in reversed(self.reports.values()) if r.notice), "")
+
+    def split(self) -> dict[str, float]:
+        """How the time of all workers since the start was spent, in seconds.
+
+        Start-up lasts until a worker first tells of something; idle is what nothing else explains:
+        a worker without a pack, and what Ray needs between two slices.
+        """
+        spent = dict.fromkeys(PHASES, 0.0)
+        for progress in self.reports.values():
+            for phase, seconds in progress.spent.items():
+                spent[phase] += seconds
+        wall = (time.monotonic() - self.started) * self.workers
+        startup = min((self.ready_s or 0.0) * self.workers, wall - sum(spent.values()))
+        idle = wall - startup - sum(spent.values())
+        return {"start-up": max(0.0, startup), **spent, "idle": max(0.0, idle)}
 
 
 class Executor(Protocol):
     """Runs packs."""
+
+    @property
+    def expected_workers(self) -> int | None:
+        """How many packs will run at once, where that is known before anything is started."""
+
+    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
+        """Compile what the first pack needs while workers start, where that saves time."""
 
     def ready(self, folder: Folder) -> AbstractContextManager[int]:
         """Hold what is needed to run packs, and tell how many run at once."""

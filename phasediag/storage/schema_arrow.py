@@ -57,6 +57,8 @@ _RESULTS: Final = pa.schema(
         ("threshold_relative", pa.float64()),
         ("measure_layer", pa.string()),
         ("wall_s", pa.float64()),
+        ("projected_bytes", pa.int64()),
+        ("measured_bytes", pa.int64()),
         ("device", pa.string()),
         ("phasediag_version", pa.string()),
         ("git_commit", pa.string()),

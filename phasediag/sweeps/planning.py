@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -216,12 +215,6 @@ def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = json.loads(files["pack.json"])
     return state
-
-
-def local_workers(cpus: float, gpus: float) -> int:
-    """How many packs of these resources run at once on this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, int(1 / gpus) if gpus else int(cores / cpus))
 
 
 def user_sources(grid: Grid) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.errors import INTERRUPTED, PhasediagError
-from phasediag.executors.inline import InlineExecutor
+from phasediag.executors.inline import InlineExecutor, local_workers
 from phasediag.executors.watch import Executor, LostPack, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.storage.lease import held_by, take
@@ -27,7 +27,6 @@ from phasediag.sweeps.planning import (
     Plan,
     Survey,
     checkpoint_state,
-    local_workers,
     make_plan,
     make_survey,
     stored_grid,
@@ -73,6 +72,8 @@ class Outcome:
     too_many_failures: bool
     first_error: str
     sweep: str
+    split: Mapping[str, float]
+    """Seconds of all workers by what they were spent on: start-up, PHASES, idle."""
 
     @property
     def exit_code(self) -> int:
@@ -180,6 +181,7 @@ def launch(
         status=status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
+        split=watch.split(),
     )  # fmt: skip
 
 
@@ -189,12 +191,25 @@ def _train(
     """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
     if watch.draining:
         return
-    with runner.ready(store.folder) as workers, draining_on_signals(watch):
+    expected = runner.expected_workers
+    packs = _planned(survey, store, expected, compile_mode) if expected else []
+    with (
+        runner.compiling(packs, job.sources),
+        runner.ready(store.folder) as workers,
+        draining_on_signals(watch),
+    ):
         store.save_grid(survey.grid.text, job.sources)
-        packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
+        if workers != expected:
+            packs = _planned(survey, store, workers, compile_mode)
+        watch.workers = workers
         while packs and not watch.draining:
+            watch.packs |= {pack.pack_id: pack for pack in packs}
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+
+
+def _planned(survey: Survey, store: Store, workers: int, compile_mode: CompileMode) -> list[Pack]:
+    return list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
 
 
 def _drop_spent(store: Store) -> None:
@@ -217,6 +232,7 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
         return []
     watch.reports.pop(pack.pack_id, None)
+    watch.packs.pop(pack.pack_id, None)
     values = pack.trials.record(0)
     cost = cost_of(network_of(values, source_folder(job.sources)), values)
     parts = (np.arange(count // 2), np.arange(count // 2, count))

@@ -40,7 +40,8 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
     trials, count = pack.trials.take(rows), len(rows)
     parameters: dict[str, Any] = {name: list(trials.values(name)) for name in trials.columns}
     fixed = {
-        "pack_id": pack.pack_id, "threshold_absolute": job.measure.threshold.absolute,
+        "pack_id": pack.pack_id, "projected_bytes": pack.projected_bytes,
+        "threshold_absolute": job.measure.threshold.absolute,
         "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
         "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
     }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +32,8 @@ from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
+PHASES: Final = ("compilation", "training", "measurement", "writing")
+"""What a worker spends its time on."""
 COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank")
 
 
@@ -90,6 +94,7 @@ class TileRun:
         self.tile = Tile(program, padded)
         self.recorder = Recorder(job.measure, self.tile, len(work.rows))
         self.wall_s = 0.0
+        self.spent = dict.fromkeys(PHASES, 0.0)
         self.started_at = datetime.now(UTC)
         self._slice = 16
 
@@ -104,26 +109,44 @@ class TileRun:
         return self.tile.step / max(self.tile.steps)
 
     def advance(self, deadline: float) -> None:
-        """Train and measure until the deadline or the end."""
-        while not self.finished and time.monotonic() < deadline:
+        """Train and measure until the deadline or the end; some steps in any case."""
+        while not self.finished:
             before, from_step = time.monotonic(), self.tile.step
             self.advance_to(min(max(self.tile.steps), from_step + self._slice))
             taken = max(time.monotonic() - before, 1e-6)
             self._slice = int(
                 min(4 * self._slice, max(1, (self.tile.step - from_step) * SLICE_SECONDS / taken))
             )
+            if time.monotonic() >= deadline:
+                return
 
     def advance_to(self, step: int) -> None:
         """Train up to a step, measuring at every step where something is due."""
-        started = time.monotonic()
         if self.tile.step == 0 and not self.recorder.started:
-            self.recorder.record()
+            self._measure()
         while self.tile.step < step:
             due = self.recorder.next_due(self.tile.step + 1)
-            self.tile.advance(min(due, step))
+            self._train(min(due, step))
             if self.tile.step == due:
-                self.recorder.record()
-        self.wall_s += time.monotonic() - started
+                self._measure()
+
+    def _train(self, until: int) -> None:
+        started, program = time.monotonic(), self.tile.program
+        compiled_before = program.compile_s
+        self.tile.advance(until)
+        compiling = program.compile_s - compiled_before
+        self.spent["compilation"] += compiling
+        self._spend("training", started, compiling)
+
+    def _measure(self) -> None:
+        started = time.monotonic()
+        self.recorder.record()
+        self._spend("measurement", started)
+
+    def _spend(self, phase: str, since: float, elsewhere: float = 0.0) -> None:
+        seconds = time.monotonic() - since
+        self.spent[phase] += seconds - elsewhere
+        self.wall_s += seconds
 
     def rows(self) -> tuple[pa.Table, pa.Table]:
         """The tile's rows of `trials` and of `measurements`."""
@@ -145,7 +168,7 @@ class TileRun:
         for name in columns:
             columns[name] = np.where(diverged, np.nan, columns[name])
         columns["relaxations"] = relaxations
-        self.wall_s += time.monotonic() - started
+        self._spend("measurement", started)
         values: dict[str, Any] = {name: _nullable(name, column) for name, column in columns.items()}
         values |= {
             "status": np.where(diverged, "diverged", "ok").astype(object),
@@ -155,6 +178,7 @@ class TileRun:
                 None if d else bool(c) for c, d in zip(measured["converged"], diverged, strict=True)
             ],
             "wall_s": np.full(count, self.wall_s / count),
+            "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
             "device": [device_name(self.tile.program.device)] * count,
             "started_at": [self.started_at] * count,
         }
@@ -219,6 +243,13 @@ class TileRun:
                 )
             )
         self.recorder.recording = recording
+
+
+def measured_bytes(device: torch.device) -> int:
+    """Peak memory so far: a GPU's that torch has allocated; on the CPU all that the process held."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Unhashed(tuple[Any, ...]):

@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from phasediag.registry import component
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.compilation import Compiled
 from phasediag.training.control import Control, control_of
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.initial import initial_weights
@@ -134,11 +135,8 @@ def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
     return {name: torch.where(active, new[name], old[name]) for name in old}
 
 
-TileStep = Callable[[State, Rates, Samples], State]
-
-
-def tile_step(network: Network, compiled: bool) -> TileStep:
-    """`trial_step` over a leading axis of trials, compiled where asked."""
+def vmapped_step(network: Network) -> Callable[..., Any]:
+    """`trial_step` over a leading axis of trials, of plain tensors and dicts of them."""
 
     def one(
         weights: Weights,
@@ -155,16 +153,7 @@ def tile_step(network: Network, compiled: bool) -> TileStep:
         return after.weights, after.moments, after.steps_done, after.alive
 
     many: Callable[..., Any] = vmap(one)
-    if compiled:
-        many = torch.compile(many, fullgraph=True, dynamic=False)
-
-    def step(state: State, rates: Rates, batch: Samples) -> State:
-        weights, moments, done, alive = many(
-            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
-        )
-        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
-
-    return step
+    return many
 
 
 class Program:
@@ -187,7 +176,20 @@ class Program:
     ) -> None:
         self.network = network_of(values, folder)
         self.device = device
-        self.step = tile_step(self.network, compiled)
+        step = vmapped_step(self.network)
+        self._many = Compiled(step) if compiled else step
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds spent on compiling so far."""
+        return self._many.seconds if isinstance(self._many, Compiled) else 0.0
+
+    def step(self, state: State, rates: Rates, batch: Samples) -> State:
+        """The next state of a tile."""
+        weights, moments, done, alive = self._many(
+            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
+        )
+        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
     def tile(self, trials: Trials) -> Tile:
         """A tile at step 0."""
@@ -258,7 +260,11 @@ class Tile:
 
     def _gathered(self, batch: Samples) -> Samples:
         """The batch of each trial from that of its world."""
-        x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
+        x = batch.x.index_select(0, self.world)
+        y, noise = (
+            part.transpose(1, 2).index_select(0, self.world).transpose(1, 2)
+            for part in (batch.y, batch.noise)
+        )
         return Samples(x=x, y=y, noise=noise)
 
     def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:

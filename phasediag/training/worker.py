@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from phasediag.storage.store import Store
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job, failed_rows
-from phasediag.training.tile_run import TileRun, TileWork, source_folder
+from phasediag.training.tile_run import PHASES, TileRun, TileWork, source_folder
 
 CHECKPOINT_SECONDS: Final = 30.0
 """Between two checkpoints of a pack in training."""
@@ -34,6 +35,10 @@ class Progress:
     error: str
     """Of the first failed trial; empty where none failed."""
     done: bool
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of this worker, by `PHASES`."""
+    notice: str = ""
+    """What was given up to go on, such as the size of a tile."""
 
 
 class PackRun:
@@ -58,7 +63,8 @@ class PackRun:
         self.finished: list[tuple[pa.Table, pa.Table]] = []
         self.current: TileRun | None = None
         self.done = False
-        self.error = ""
+        self.error = self.notice = ""
+        self.spent = dict.fromkeys(PHASES, 0.0)
         self._saved_at = time.monotonic()
         if not self._resume():
             size = pack.tile_size
@@ -81,13 +87,15 @@ class PackRun:
         status = [s for rows, _ in self.finished for s in rows["status"].to_pylist()]
         return Progress(
             trials_done=self._trials_done, resumed=self._resumed, failed=status.count("failed"),
-            diverged=status.count("diverged"), error=self.error, done=self.done,
+            diverged=status.count("diverged"), error=self.error, done=self.done, spent=self._spent(),
+            notice=self.notice,
         )  # fmt: skip
 
     def checkpoint(self) -> None:
         """Save everything that is needed to continue."""
         if self.done:
             return
+        started = time.monotonic()
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
             "compiled": self.pack.compiled, "measure": repr(self.job.measure), "error": self.error,
@@ -102,6 +110,16 @@ class PackRun:
         files["pack.json"] = json.dumps(state).encode()
         self.store.write_checkpoint(self.pack.pack_id, files)
         self._saved_at = time.monotonic()
+        self.spent["writing"] += self._saved_at - started
+
+    def _spent(self) -> dict[str, float]:
+        running = self.current.spent if self.current else {}
+        return {phase: self.spent[phase] + running.get(phase, 0.0) for phase in PHASES}
+
+    def _close(self) -> None:
+        """Let the present tile go; its time stays counted."""
+        self.spent = self._spent()
+        self.current = None
 
     @property
     def _trials_done(self) -> float:
@@ -142,9 +160,9 @@ class PackRun:
             self.current.advance(deadline)
             if self.current.finished:
                 self.finished.append(self.current.rows())
-                self.current = None
+                self._close()
         except Exception as error:  # whatever a trial raises is that trial's result, never the sweep's end
-            self.current = None
+            self._close()
             self._halve(work, error)
 
     def _halve(self, work: TileWork, error: Exception) -> None:
@@ -154,18 +172,31 @@ class PackRun:
             self.error = self.error or text
             self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
             return
-        out_of_memory = isinstance(error, torch.OutOfMemoryError)
-        middle = len(work.rows) // 2
-        size = max(2, work.size // 2) if out_of_memory else work.size
-        self.queue.extendleft(
-            TileWork(rows=rows, size=size) for rows in (work.rows[middle:], work.rows[:middle])
-        )
+        size = work.size
+        if _out_of_memory(error) and size > 2:
+            size //= 2
+            self.notice = f"out of memory with tiles of {work.size} trials: going on with {size}"
+            self.queue = deque(half for waiting in self.queue for half in _halved(waiting, size))
+        self.queue.extendleft(reversed(_halved(work, size)))
 
     def _commit(self) -> None:
+        started = time.monotonic()
         trials, measurements = zip(*self.finished, strict=True)
         self.store.write_fragment(self.pack.pack_id, pa.concat_tables(trials), pa.concat_tables(measurements))
         self.store.drop_checkpoint(self.pack.pack_id)
+        self.spent["writing"] += time.monotonic() - started
         self.done = True
+
+
+def _halved(work: TileWork, size: int) -> list[TileWork]:
+    middle = len(work.rows) // 2
+    halves = (work.rows[:middle], work.rows[middle:])
+    return [TileWork(rows=rows, size=size) for rows in halves if len(rows)]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of the GPU, of Python, or of torch's allocator on the CPU, which says so only in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _packed(rows: pa.Table) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,41 @@ def test_the_share_of_wall_time_adds_up(grid: Grid, tmp_path: Path) -> None:
     seconds = store.trials_table(["wall_s"])["wall_s"].to_numpy()
     assert (seconds > 0).all()
     assert 0 < np.sum(seconds) < 120
+
+
+def test_every_waiting_tile_is_halved_with_the_one_that_was_too_large(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would raise as well; and the launch is told in one line."""
+    sizes = []
+    advance = worker.TileRun.advance
+
+    def limited(run: worker.TileRun, deadline: float) -> None:
+        sizes.append(len(run.tile.trials))
+        if sizes[-1] > 5:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        advance(run, deadline)
+
+    monkeypatch.setattr(worker.TileRun, "advance", limited)
+    run = finished(grid, pack_of(grid, 9), Store.at(tmp_path))
+    assert [size for size in sizes if size > 5] == [9]
+    assert run.progress().notice == "out of memory with tiles of 9 trials: going on with 4"
+    rows = Store.at(tmp_path).trials_table(["trial_id", "status"])
+    assert len(set(rows["trial_id"].to_pylist())) == len(rows) == 18
+    assert "failed" not in rows["status"].to_pylist()
+
+
+def test_memory_is_recorded_beside_its_projection(grid: Grid, tmp_path: Path) -> None:
+    store, pack = Store.at(tmp_path), pack_of(grid, 7)
+    finished(grid, pack, store)
+    rows = store.trials_table(["projected_bytes", "measured_bytes"])
+    assert set(rows["projected_bytes"].to_pylist()) == {pack.projected_bytes}
+    assert min(rows["measured_bytes"].to_pylist()) > 2**20
+
+
+def test_the_phases_of_a_pack_add_up_to_its_time(grid: Grid, tmp_path: Path) -> None:
+    started = time.monotonic()
+    spent = finished(grid, pack_of(grid, 7), Store.at(tmp_path)).progress().spent
+    assert spent["compilation"] == 0
+    assert all(spent[phase] > 0 for phase in ("training", "measurement", "writing"))
+    assert sum(spent.values()) <= time.monotonic() - started
