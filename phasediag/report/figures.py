@@ -218,7 +218,7 @@ def _claimed(fits: dict[str, ScalingFit]) -> list[str]:
         for claim in fit.claims:
             answers.setdefault(claim.claim, []).append(claim.verdict)
     return [
-        f"{_upper(claim)}: "
+        f"Whether {claim}: "
         + ", ".join(
             str(verdict) if len(given) == 1 else f"{verdict} in {count} of {len(given)} fits"
             for verdict, count in pd.Series(given).value_counts().items()
