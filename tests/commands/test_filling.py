@@ -23,7 +23,7 @@ from phasediag.grids.grid import parse_grid
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.designs import read_designs
-from phasediag.trial import TRAINING
+from phasediag.parameters import TRAINING
 from small_sweeps import command, grid_text, write
 
 DECAYS, RATES = 5, 4
