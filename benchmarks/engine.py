@@ -4,9 +4,8 @@ python benchmarks/engine.py --width 16 --width 64
 
 The job is that of `baseline_ray_tune.py`, in tiles as `plan` sizes them, in float32 on one thread,
 compilation left out. The rows are timed in turns within one process, in time of this thread, so that their
-ratios hold on a busy machine: the step as phasediag runs it, the vmapped step given to
-`torch.compile` as it is, the step without compilation, and the bare products of one step (`torch.bmm`, forward
-and backward).
+ratios hold on a busy machine: the step as phasediag runs it, the vmapped step given to `torch.compile` as
+it is, the step without compilation, and the bare products of one step (`torch.bmm`, forward and backward).
 """
 
 from __future__ import annotations
