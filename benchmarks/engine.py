@@ -4,9 +4,8 @@ python benchmarks/engine.py --width 16 --width 64
 
 The job is that of `baseline_ray_tune.py`, in tiles as `plan` sizes them, in float32 on one thread,
 compilation left out. The rows are timed in turns within one process, in time of this thread, so that their
-ratios hold on a busy machine: the step as phasediag runs it, the same step through `torch.compile` without
-turning its products, the step without compilation, and the bare products of one step (`torch.bmm`, forward
-and backward).
+ratios hold on a busy machine: the step as phasediag runs it, the vmapped step given to `torch.compile` as
+it is, the step without compilation, and the bare products of one step (`torch.bmm`, forward and backward).
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def stepping(trials: Trials, compiled: bool) -> Callable[[], None]:
     return lambda: tile.advance(tile.step + 1)
 
 
-def without_turning(trials: Trials) -> Callable[[], None]:
+def untraced(trials: Trials) -> Callable[[], None]:
     """The same, the vmapped step given to `torch.compile` as it is."""
     ours: Any = train.Compiled
     train.Compiled = partial(torch.compile, fullgraph=True, dynamic=False)  # type: ignore[assignment,misc]
@@ -120,7 +119,7 @@ def main(widths: tuple[int, ...], tile: int | None, rounds: int) -> None:
         trials = trials_of(width, size)
         bare, operations = products(width, size)
         calls = {
-            "phasediag": stepping(trials, True), "torch.compile(vmap(step))": without_turning(trials),
+            "phasediag": stepping(trials, True), "torch.compile(vmap(step))": untraced(trials),
             "vmap(step), eager": stepping(trials, False), "bare products": bare,
         }  # fmt: skip
         Console().print(report(width, size, timed(calls, rounds), operations))

@@ -1,4 +1,4 @@
-"""Compiling the step of a tile: traced to a flat graph, small products turned, compiled once a machine."""
+"""Compiling the step of a tile: traced to a flat graph, compiled once a machine."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-VECTOR: Final = 8
-"""Numbers of single precision in a register: rows of products that are no multiple of it run slowly."""
-TURN: Final = [0, 2, 1]
 Shapes = tuple[torch.Size, ...]
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
@@ -76,40 +73,7 @@ class Compiled:
             return leaves
 
         module = make_fx(flattened, tracing_mode="fake")(*flat)
-        if flat[0].device.type == "cpu":
-            turn_products(module.graph)
-            module.recompile()
         return module, results[-1]
-
-
-def turn_products(graph: Graph) -> None:
-    """Compute a batched product as the transpose of (b^T a^T) where that fills the registers.
-
-    The numbers summed are the same; only the order of the loops differs. A product of 10 columns
-    runs at a fifth of the rate of one of 32, and its transpose has the 32 samples as columns.
-    """
-    for node in list(graph.nodes):
-        if node.target is not torch.ops.aten.bmm.default:
-            continue
-        a, b = node.args
-        rows, columns = _shape(a)[1], _shape(b)[2]
-        if columns % VECTOR and not rows % VECTOR:
-            with graph.inserting_before(node):
-                product = graph.call_function(
-                    torch.ops.aten.bmm.default, (_turned(graph, b), _turned(graph, a))
-                )
-                turned = _turned(graph, product)
-            turned.meta = dict(node.meta)
-            node.replace_all_uses_with(turned)
-            graph.erase_node(node)
-
-
-def _turned(graph: Graph, node: Node) -> Node:
-    return graph.call_function(torch.ops.aten.permute.default, (node, TURN))
-
-
-def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(node.meta["val"].shape)
 
 
 def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:

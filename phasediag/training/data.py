@@ -213,8 +213,8 @@ class Batches:
         stacked = self._stacked(parts)
         return Samples(
             x=stacked.x.transpose(0, 1).contiguous(),
-            y=_samples_last(stacked.y.transpose(0, 1)),
-            noise=_samples_last(stacked.noise.transpose(0, 1)),
+            y=stacked.y.transpose(0, 1).contiguous(),
+            noise=stacked.noise.transpose(0, 1).contiguous(),
         )
 
     def _draw_one(self, index: int, block: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,11 +238,6 @@ class Batches:
     def _stacked(self, parts: Sequence[tuple[Tensor, ...]]) -> Samples:
         x, y, noise = (torch.stack(column).to(self.device, self.dtype) for column in zip(*parts, strict=True))
         return Samples(x=x, y=y, noise=noise)
-
-
-def _samples_last(part: Tensor) -> Tensor:
-    """The same numbers, laid out so that samples follow each other in memory: as the losses read them."""
-    return part.transpose(-1, -2).contiguous().transpose(-1, -2)
 
 
 def _drawn(world: Task) -> DrawnTask:

@@ -260,11 +260,7 @@ class Tile:
 
     def _gathered(self, batch: Samples) -> Samples:
         """The batch of each trial from that of its world."""
-        x = batch.x.index_select(0, self.world)
-        y, noise = (
-            part.transpose(1, 2).index_select(0, self.world).transpose(1, 2)
-            for part in (batch.y, batch.noise)
-        )
+        x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
         return Samples(x=x, y=y, noise=noise)
 
     def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:

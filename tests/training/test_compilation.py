@@ -1,4 +1,4 @@
-"""The traced, turned and compiled step is the step that was written; a program is compiled once a machine."""
+"""The traced and compiled step is the step that was written; a program is compiled once a machine."""
 
 from __future__ import annotations
 
@@ -8,34 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from phasediag.training import compilation
-from phasediag.training.compilation import Compiled, compiled_once, turn_products
+from phasediag.training.compilation import Compiled, compiled_once
 from trained_tiles import grid_of, tile_of
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
-
-
-def products(graph: torch.fx.Graph) -> list[tuple[int, int]]:
-    """Rows and columns of every batched product."""
-    nodes = [node for node in graph.nodes if node.target is torch.ops.aten.bmm.default]
-    return [(node.args[0].meta["val"].shape[1], node.args[1].meta["val"].shape[2]) for node in nodes]
-
-
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
-def test_a_turned_product_is_the_product(rows: int, inner: int, columns: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    a = torch.randn(3, rows, inner, generator=generator, dtype=torch.float64)
-    b = torch.randn(3, inner, columns, generator=generator, dtype=torch.float64)
-    module = make_fx(torch.bmm, tracing_mode="fake")(a, b)
-    turn_products(module.graph)
-    module.recompile()
-    torch.testing.assert_close(module(a, b), torch.bmm(a, b), rtol=1e-12, atol=1e-12)
-    turned = sum(node.target is torch.ops.aten.permute.default for node in module.graph.nodes) == 3
-    assert turned == (columns % 8 != 0 and rows % 8 == 0)
 
 
 @pytest.fixture
