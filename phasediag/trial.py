@@ -165,41 +165,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean '{match[0]}'?" if match else ""
 
 
-TRAINING: Final[tuple[Parameter, ...]] = (
-    Parameter(name="task", type=str, default=REQUIRED, neutral=REQUIRED, role=Role.STRUCTURAL,
-              meaning="Source of data: a task of phasediag, or `my_task.py:Task`."),
-    Parameter(name="model", type=str, default="mlp", neutral=REQUIRED, role=Role.STRUCTURAL,
-              meaning="Architecture: a model of phasediag, or `my_net.py:Net`."),
-    Parameter(name="optimizer", type=Literal["sgd", "adam", "adamw"], default="sgd", neutral="sgd",
-              role=Role.STRUCTURAL, meaning="Update rule; adam couples the decay, adamw decouples it."),
-    Parameter(name="learning_rate", type=PositiveFloat, default=0.05, neutral=REQUIRED, role=Role.BATCHED,
-              meaning="Step size of the update."),
-    Parameter(name="batch_size", type=Count, default=32, neutral=REQUIRED, role=Role.STRUCTURAL,
-              unit="samples", meaning="Samples a step, drawn with replacement; 0 is the full batch."),
-    Parameter(name="lr_over_batch", type=NonNegativeFloat, default=None, neutral=REQUIRED,
-              role=Role.DERIVED, unit="1/samples",
-              meaning="Temperature T = learning_rate / batch_size; determines one of the two."),
-    Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
-              role=Role.STRUCTURAL, meaning="Momentum of sgd."),
-    Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
-              meaning="Adds weight_decay * theta to the gradient: twice gamma of loss + gamma |theta|^2."),
-    Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
-              meaning="Multiplies the initial weights."),
-    Parameter(name="init", type=Literal["kaiming_normal", "balanced"], default="kaiming_normal",
-              neutral="kaiming_normal", role=Role.BATCHED,
-              meaning="Initial weights: normal of std sqrt(2/fan_in), or equal singular values init_scale."),
-    Parameter(name="steps", type=PositiveInt, default=10000, neutral=REQUIRED, role=Role.BATCHED,
-              unit="steps", meaning="Length of training."),
-    Parameter(name="learning_time", type=PositiveFloat, default=None, neutral=REQUIRED,
-              role=Role.DERIVED, unit="steps * learning_rate",
-              meaning="Stands instead of steps: ceil(learning_time / learning_rate)."),
-    Parameter(name="dtype", type=Literal["float32", "float64"], default="float32", neutral="float32",
-              role=Role.STRUCTURAL, meaning="Precision of weights and data."),
-    Parameter(name="data_seed", type=Count | None, default=None, neutral=None, role=Role.BATCHED,
-              meaning="Pins teacher, data and test set across replicates."),
-)  # fmt: skip
-
-
 def label_noise_parameters(noise: bool = True) -> tuple[Parameter, ...]:
     """The parameters `label_noise` and, where a task can be finite, `noise`."""
     label_noise = Parameter(
@@ -383,6 +348,9 @@ def pack_id(trial_ids: Iterable[str]) -> str:
     return _digest("\n".join(sorted(trial_ids)))
 
 
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control"]
+
+
 @dataclass(frozen=True, slots=True)
 class Streams:
     """The random streams of one replicate: each a function of (seed, stream, position) alone."""
@@ -390,9 +358,7 @@ class Streams:
     seed: int
     data_seed: int | None = None
 
-    def generator(
-        self, stream: Literal["teacher", "data", "test", "init", "batch", "noise"], position: int = 0
-    ) -> np.random.Generator:
+    def generator(self, stream: Stream, position: int = 0) -> np.random.Generator:
         """A generator for block `position` of a stream; blocks never overlap (2^64 draws each)."""
         pinned = self.data_seed is not None and stream in ("teacher", "data", "test")
         text = f"data_seed={self.data_seed}" if pinned else f"seed={self.seed}"

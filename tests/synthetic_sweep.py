@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from phasediag.observables import Threshold, degree
+from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
-from phasediag.trial import TRAINING, Parameter
+from phasediag.trial import Parameter
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -17,18 +17,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version trial observables registry
+errors version trial parameters observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
-training.initial training.data training.optimizers models.* tasks.*
+training.initial training.data training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.train training.collapse training.pack training.recording
+training.train training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
 training.rows training.tile_run training.worker executors.watch
 executors.inline executors.ray_tune
 sweeps.planning sweeps.sweep sweeps.rerun
+theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws
 analysis.scaling analysis.labels analysis.mesh analysis.plot
 commands.progress commands.options commands.launching commands.results commands.reference

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import parse_grid
+from phasediag.parameters import TRAINING
 from phasediag.trial import (
     REQUIRED,
-    TRAINING,
     Column,
     Identity,
     Parameter,

@@ -49,7 +49,7 @@ def task_of(trials: Trials, row: int) -> Task:
 
 
 def weights_of(tile: Tile, row: int) -> dict[str, np.ndarray]:
-    return {name: w[row].numpy().copy() for name, w in tile.state.weights.items()}
+    return {name: w[row].numpy().copy() for name, w in tile.weights.items()}
 
 
 def recorded(tile: Tile, measure: Measure) -> Recorder:

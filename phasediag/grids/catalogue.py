@@ -10,8 +10,9 @@ from typing import Final
 
 from pydantic import PydanticSchemaGenerationError
 
+from phasediag.parameters import TRAINING
 from phasediag.registry import Component, Kind, built_in, component
-from phasediag.trial import TRAINING, Parameter, Value
+from phasediag.trial import Parameter, Value
 
 LARGEST_INT: Final = 2**63 - 1
 KINDS: Final[tuple[Kind, ...]] = ("task", "model")

@@ -18,6 +18,8 @@ from phasediag.grids.columns import combinations, derived
 from phasediag.grids.expression import Expression
 from phasediag.grids.reading import Report
 from phasediag.grids.rules import (
+    ANISOTROPY,
+    CONTROLLED,
     DATA_SIZE,
     FULL_BATCH,
     MOMENTUM,
@@ -124,6 +126,7 @@ class Expander:
             else:
                 columns[name] = Column(pool=(_plain(parameter.default),))
         columns[DATA_SIZE] = _data_size(task, columns)
+        controls = set(columns["control"].pool)
         rules = [r for r in derivations(frozenset(block.given), self.hold) if r.target in columns]
         for rule in rules:
             inputs = [columns[name] for name in rule.inputs]
@@ -136,6 +139,7 @@ class Expander:
             survivors = np.flatnonzero(kept).astype(np.int64)
             columns = {name: column.take(survivors) for name, column in columns.items()}
         self._check_names(block, parameters, lacking, rows, task, model)
+        self._check_controls(block, controls, int(rows[0]))
         if not lacking:
             self._check_combinations(block, columns, rules, rows, task, model)
         del columns[DATA_SIZE]
@@ -164,11 +168,17 @@ class Expander:
             remedy = f"give {name} under fixed or axes; allowed: {parameters[name].allowed}"
             self._note(block, ["model" if name in model.parameters else "task"], row, problem, remedy)
 
+    def _check_controls(self, block: Block, controls: set[Value], row: int) -> None:
+        for name, (owner, _) in CONTROLLED.items():
+            if name in block.given and owner not in controls:
+                problem = f"{name} is given, and no point has control: {owner}, which alone knows it"
+                self._note(block, [name], row, problem, f"set control: {owner}, or leave {name} out")
+
     def _check_combinations(
         self, block: Block, columns: Mapping[str, Column], rules: Sequence[Rule], rows: IntArray,
         task: Component, model: Component,
     ) -> None:  # fmt: skip
-        own = [MOMENTUM, QUENCHED]
+        own = [MOMENTUM, QUENCHED, ANISOTROPY]
         if not getattr(task.cls, "population", False):
             own.append(FULL_BATCH)
         constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]

@@ -17,6 +17,11 @@ from phasediag.trial import Constraint, Value, rounded
 Hold = Literal["batch_size", "learning_rate"]
 DATA_SIZE: Final = "data set size"
 """Column of the training set's size while a grid is expanded: 0 is fresh data, None unknown."""
+CONTROLLED: Final[dict[str, tuple[str, Value]]] = {
+    "dcs_symmetry": ("dcs", "weights"), "syre_scale": ("syre", None), "syre_distribution": ("syre", "normal"),
+    "syre_anisotropy": ("syre", 0.0),
+}  # fmt: skip
+"""The parameters that one control alone has: that control, and the value where none is given."""
 _WHOLE: Final = 1e-9
 _MOST_STEPS: Final = 2**53
 
@@ -74,7 +79,8 @@ def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
         length = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
     else:
         length = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
-    return temperature, length, Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
+    noise = Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
+    return temperature, length, noise, *(_of_control(name) for name in CONTROLLED)
 
 
 def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, str]]:
@@ -90,6 +96,25 @@ def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, st
     if {"steps", "learning_time"} <= given:
         found.append(("learning_time", "steps and learning_time are both given", "leave one of the two out"))
     return found
+
+
+def _of_control(name: str) -> Rule:
+    """The value of a parameter that only one control has: null under the others."""
+    owner, otherwise = CONTROLLED[name]
+
+    def value(given: Value, control: str) -> Value:
+        if control != owner:
+            return None
+        return otherwise if given is None else given
+
+    return Rule(target=name, inputs=(name, "control"), value=value)
+
+
+def _anisotropy_fault(anisotropy: float | None, optimizer: str) -> str | None:
+    if not anisotropy or optimizer != "adamw":
+        return None
+    told = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and adamw decouples it"
+    return f"{told}; use optimizer: sgd or adam, or syre_anisotropy: 0"
 
 
 def _momentum_fault(momentum: float, optimizer: str) -> str | None:
@@ -111,6 +136,7 @@ def _quenched_fault(noise: str | None, size: int | None) -> str | None:
 
 
 MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
+ANISOTROPY: Final = Constraint(parameters=("syre_anisotropy", "optimizer"), fault=_anisotropy_fault)
 QUENCHED: Final = Constraint(parameters=("noise", DATA_SIZE), fault=_quenched_fault)
 FULL_BATCH: Final = Constraint(parameters=("batch_size", DATA_SIZE), fault=_full_batch_fault)
 """Holds for every task without an exact population loss."""

@@ -15,10 +15,10 @@ from phasediag.grids.catalogue import KINDS, LARGEST_INT, all_declarations
 from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.parameters import TRAINING
 from phasediag.registry import Kind, built_in, component
 from phasediag.trial import (
     REQUIRED,
-    TRAINING,
     Parameter,
     Required,
     Role,

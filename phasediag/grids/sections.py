@@ -37,6 +37,8 @@ class Measure:
     threshold: Threshold
     layer: str
     """The layer of the observables that stand in the trial's own row."""
+    entropic: bool = False
+    """Whether the terms of the entropic loss are computed at the last step."""
 
 
 class LayerObservable(Section):
@@ -70,6 +72,8 @@ class MeasureSection(Section):
     """Below which distance two neurons count as equal."""
     layer: LayerName = "hidden.1"
     """The layer that the trial's own row tells about."""
+    entropic: bool = False
+    """Whether the gradient noise and the other terms of the entropic loss are recorded at the last step."""
 
     def resolve(self) -> Measure:
         """The section with its layers filled in."""
@@ -82,7 +86,7 @@ class MeasureSection(Section):
         ]
         return Measure(
             observables=tuple(dict.fromkeys(always + asked)), every=self.every, distances=self.distances,
-            threshold=self.threshold, layer=self.layer,
+            threshold=self.threshold, layer=self.layer, entropic=self.entropic,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.store import Store
@@ -27,6 +27,8 @@ Mask = npt.NDArray[np.bool_]
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
+ENTROPIC: Final = "decay_term"
+"""The column that every trial has where the entropic loss was measured."""
 DISTANCE_BYTES: Final = 3.6
 """One stored distance in single precision, compressed."""
 
@@ -112,6 +114,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     lacking = _unmeasured(grid, store, trials, done)
     if lacking.any() and not remeasure:
         asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
+        asked += " and the entropic loss" if grid.measure.entropic else ""
         raise PhasediagError(
             f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
             f"{asked}; ask for what was measured, or train them again with --remeasure"
@@ -156,6 +159,8 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
             continue
         found = store.measurements_table(request.observable, layer=request.layer, columns=["trial_id"])
         measured &= _among(ids, found["trial_id"]) | ~_has_layer(trials, request.layer)
+    if grid.measure.entropic:
+        measured &= _among(ids, _with_entropy(store))
     diverged = rows.filter(pc.equal(rows["status"], "diverged"))["trial_id"]
     return done & ~(measured | _among(ids, diverged))
 
@@ -163,6 +168,15 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
 def _among(ids: pa.Array, held: pa.ChunkedArray) -> Mask:
     found: Mask = pc.is_in(ids, value_set=held.combine_chunks()).to_numpy(zero_copy_only=False)
     return found
+
+
+def _with_entropy(store: Store) -> pa.ChunkedArray:
+    """Ids of the trials whose entropic loss was recorded; none in a sweep older than that column."""
+    try:
+        rows = store.trials_table(["trial_id", ENTROPIC])
+    except StoreError:
+        return pa.chunked_array([pa.array([], pa.string())])
+    return rows.filter(rows[ENTROPIC].is_valid())["trial_id"]
 
 
 def _has_layer(trials: Trials, layer: str) -> Mask:

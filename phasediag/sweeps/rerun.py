@@ -65,7 +65,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     losses = _trained(tile, every)
     rows, history = tile.rows()
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor[0].contiguous() for name, tensor in tile.tile.state.weights.items()}
+    weights = {name: tensor[0].contiguous() for name, tensor in tile.tile.weights.items()}
     safetensors.torch.save_file(weights, folder / "weights.safetensors")
     pq.write_table(history, folder / "history.parquet")
     pq.write_table(losses, folder / "losses.parquet")

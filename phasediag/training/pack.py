@@ -56,7 +56,7 @@ class Cost:
 def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
-    weights = sum(int(np.prod(shape)) for shape in shapes)
+    weights = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
     features = sum(shape[0] for shape in shapes if len(shape) > 1)
     inputs, outputs = network.task.sizes(values)
     batch = values["batch_size"] or values.get("samples") or 6

@@ -154,13 +154,13 @@ class Recorder:
 
     def _distances(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
         index = torch.from_numpy(rows).to(self.tile.program.device)
-        weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.state.weights.items()}
+        weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
         return measure(weights, tuple(self.groups.values()), requests)
 
     def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
         if len(rows):
             index = torch.from_numpy(rows).to(self.tile.program.device)
-            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.state.weights.items()}
+            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
             into[rows] = log_norm(weights, layer).double().cpu().numpy()
 
     def _epsilon(self, found: Distances) -> FloatArray:

@@ -21,6 +21,7 @@ import torch
 
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.collapse import collapse_weight_decay
+from phasediag.training.entropy import entropic_columns
 from phasediag.training.pack import Pack
 from phasediag.training.recording import Block, Recorder, Recording, results
 from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
@@ -138,6 +139,8 @@ class TileRun:
         layer = self.job.measure.layer
         measured = results(self.recorder, rates, steps_done, layer)
         columns |= measured | {"collapse_weight_decay": collapse_weight_decay(self.tile)[:count]}
+        if self.job.measure.entropic:
+            columns |= {name: c[:count] for name, c in entropic_columns(self.tile, layer).items()}
         relaxations = columns["relaxations"]
         for name in columns:
             columns[name] = np.where(diverged, np.nan, columns[name])

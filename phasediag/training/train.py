@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from phasediag.registry import component
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.control import Control, control_of
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.initial import initial_weights
 from phasediag.training.optimizers import Moments, Rates, Update, Weights, optimizer
@@ -34,6 +35,8 @@ class Network:
     update: Update
     moments: tuple[str, ...]
     groups: tuple[NeuronGroup, ...]
+    control: Control
+    """Makes the weights of the network from the numbers that are trained."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -52,9 +55,11 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     momentum = values["momentum"]
     assert isinstance(momentum, float)
     moments, update = optimizer(str(values["optimizer"]), momentum)
+    groups = tuple(getattr(module, "neuron_groups", ()))
+    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
     return Network(
         module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
-        groups=tuple(getattr(module, "neuron_groups", ())),
+        groups=groups, control=control_of(values, shapes, groups),
     )  # fmt: skip
 
 
@@ -63,6 +68,7 @@ class State:
     """A network in training; in a tile every tensor has a leading axis of trials."""
 
     weights: Weights
+    """What is trained: the weights themselves, or what `network.control` makes them of."""
     moments: Moments
     steps_done: Tensor
     """Int64 scalar."""
@@ -85,7 +91,8 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
     state
         Of one network, no leading axes.
     rates
-        Scalars of the trial: learning_rate, weight_decay, label_noise, and steps (int64).
+        Of the trial: the scalars learning_rate, weight_decay, label_noise, and steps (int64); the
+        constants of its control.
     batch
         x (samples, inputs), y and noise (samples, outputs).
 
@@ -94,9 +101,11 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
     The next state. A trial whose loss is not finite, or that has done its steps, stays as it is.
     """
 
-    def objective(weights: Weights) -> Tensor:
+    def objective(trained: Weights) -> Tensor:
+        weights = network.control.effective(trained, rates)
         prediction = functional_call(network.module, weights, (batch.x,))
-        return network.task.loss(prediction, batch.y + rates["label_noise"] * batch.noise)
+        loss = network.task.loss(prediction, batch.y + rates["label_noise"] * batch.noise)
+        return network.control.penalized(loss, trained, rates)
 
     gradients, loss = grad_and_value(objective)(state.weights)
     weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
@@ -198,9 +207,15 @@ class Tile:
         assert isinstance(batch_size, int)
         self.batches = Batches(worlds, batch_size, values.get("noise") == "fresh", network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
-        self.state = _start(network, records, trials, device)
+        self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
+        self.state = _start(network, records, trials, self.rates, device)
         self.step = 0
         self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
+        return vmap(self.program.network.control.effective)(self.state.weights, self.rates)
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
@@ -249,10 +264,11 @@ class Tile:
         features = sum(shape[0] for shape in network.shapes.values() if len(shape) > 1)
         chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * (features + data.x.shape[2])))
         parts = []
+        effective = self.weights
         with torch.no_grad():
             trials = torch.arange(len(self.world), device=self.world.device)
             for rows in trials.tensor_split(max(1, len(trials) // chunk)):
-                weights = {name: w[rows] for name, w in self.state.weights.items()}
+                weights = {name: w[rows] for name, w in effective.items()}
                 world = self.world[rows]
                 parts.append(
                     vmap(one)(
@@ -292,7 +308,9 @@ def _rates(records: list[dict[str, Value]], dtype: torch.dtype, device: torch.de
     return rates | {"steps": torch.tensor([r["steps"] for r in records], dtype=torch.int64, device=device)}
 
 
-def _start(network: Network, records: list[dict[str, Value]], trials: Trials, device: torch.device) -> State:
+def _start(
+    network: Network, records: list[dict[str, Value]], trials: Trials, rates: Rates, device: torch.device
+) -> State:
     """Initial weights, drawn once for each replicate and kind of init, times init_scale."""
     kinds = [(seed, str(r["init"])) for seed, r in zip(trials.seed.tolist(), records, strict=True)]
     distinct = list(dict.fromkeys(kinds))
@@ -306,6 +324,7 @@ def _start(network: Network, records: list[dict[str, Value]], trials: Trials, de
         stacked = torch.stack([torch.from_numpy(w[name]) for w in drawn])[index]
         scaled = stacked * scale.view(-1, *[1] * len(shape))
         weights[name] = scaled.to(device, network.dtype)
+    weights = vmap(network.control.start)(weights, rates)
     zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
     count = len(records)
     return State(

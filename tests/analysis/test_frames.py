@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import AnalysisError, StoreError
 from phasediag.observables import Threshold
+from phasediag.parameters import TRAINING
 from phasediag.storage.compaction import compact
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.storage.store import Store
-from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
+from phasediag.trial import REQUIRED, Parameter, Role
 from synthetic_sweep import (
     measured_rows,
     pack_name,

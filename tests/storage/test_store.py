@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.parameters import TRAINING
 from phasediag.storage import fragments, schema_arrow
 from phasediag.storage.compaction import compact
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import take
 from phasediag.storage.schema_arrow import RESULT_COLUMNS, measurements_schema, promoted, table, trials_schema
 from phasediag.storage.store import Store
-from phasediag.trial import REQUIRED, TRAINING, Parameter, Role
+from phasediag.trial import REQUIRED, Parameter, Role
 from synthetic_sweep import measured_rows, pack_name, trial_id, trial_rows, write_pack
 
 

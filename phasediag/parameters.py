@@ -1,0 +1,69 @@
+"""The parameters of every trial, whatever its task and model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from phasediag.trial import (
+    REQUIRED,
+    Count,
+    NonNegativeFloat,
+    Parameter,
+    PositiveFloat,
+    PositiveInt,
+    Role,
+)
+
+TRAINING: Final[tuple[Parameter, ...]] = (
+    Parameter(name="task", type=str, default=REQUIRED, neutral=REQUIRED, role=Role.STRUCTURAL,
+              meaning="Source of data: a task of phasediag, or `my_task.py:Task`."),
+    Parameter(name="model", type=str, default="mlp", neutral=REQUIRED, role=Role.STRUCTURAL,
+              meaning="Architecture: a model of phasediag, or `my_net.py:Net`."),
+    Parameter(name="optimizer", type=Literal["sgd", "adam", "adamw"], default="sgd", neutral="sgd",
+              role=Role.STRUCTURAL, meaning="Update rule; adam couples the decay, adamw decouples it."),
+    Parameter(name="learning_rate", type=PositiveFloat, default=0.05, neutral=REQUIRED, role=Role.BATCHED,
+              meaning="Step size of the update."),
+    Parameter(name="batch_size", type=Count, default=32, neutral=REQUIRED, role=Role.STRUCTURAL,
+              unit="samples", meaning="Samples a step, drawn with replacement; 0 is the full batch."),
+    Parameter(name="lr_over_batch", type=NonNegativeFloat, default=None, neutral=REQUIRED,
+              role=Role.DERIVED, unit="1/samples",
+              meaning="Temperature T = learning_rate / batch_size; determines one of the two."),
+    Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
+              role=Role.STRUCTURAL, meaning="Momentum of sgd."),
+    Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
+              meaning="Adds weight_decay * theta to the gradient: twice gamma of loss + gamma |theta|^2."),
+    Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
+              meaning="Multiplies the initial weights."),
+    Parameter(name="init", type=Literal["kaiming_normal", "balanced"], default="kaiming_normal",
+              neutral="kaiming_normal", role=Role.BATCHED,
+              meaning="Initial weights: normal of std sqrt(2/fan_in), or equal singular values init_scale."),
+    Parameter(name="steps", type=PositiveInt, default=10000, neutral=REQUIRED, role=Role.BATCHED,
+              unit="steps", meaning="Length of training."),
+    Parameter(name="learning_time", type=PositiveFloat, default=None, neutral=REQUIRED,
+              role=Role.DERIVED, unit="steps * learning_rate",
+              meaning="Stands instead of steps: ceil(learning_time / learning_rate)."),
+    Parameter(name="dtype", type=Literal["float32", "float64"], default="float32", neutral="float32",
+              role=Role.STRUCTURAL, meaning="Precision of weights and data."),
+    Parameter(name="data_seed", type=Count | None, default=None, neutral=None, role=Role.BATCHED,
+              meaning="Pins teacher, data and test set across replicates."),
+    Parameter(name="control", type=Literal["none", "dcs", "gate", "syre"], default="none", neutral="none",
+              role=Role.STRUCTURAL,
+              meaning="How the weights follow from what is trained: dcs and gate introduce a symmetry "
+              "(theta = (I - OO^T) w + O (u v); v W a matrix), syre removes all (theta + theta_0)."),
+    Parameter(name="dcs_symmetry", type=Literal["weights", "permutation", "sign_flip"] | None, default=None,
+              neutral=REQUIRED, role=Role.STRUCTURAL,
+              meaning="Directions O of dcs: every weight (where not given), the differences of a layer's "
+              "neurons, or the weights of hidden neurons."),
+    Parameter(name="syre_scale", type=NonNegativeFloat | None, default=None, neutral=REQUIRED,
+              role=Role.BATCHED, unit="weights",
+              meaning="sigma_0, size of theta_0 of syre; null is 0.01 / sqrt(number of weights)."),
+    Parameter(name="syre_distribution", type=Literal["normal", "constant"] | None, default=None,
+              neutral=REQUIRED, role=Role.BATCHED,
+              meaning="theta_0 of syre: normal of std sigma_0 (where not given), or sigma_0 everywhere."),
+    Parameter(name="syre_anisotropy", type=Annotated[float, Field(ge=0, lt=1)] | None, default=None,
+              neutral=REQUIRED, role=Role.BATCHED,
+              meaning="sigma_D of syre: the decay of each weight is multiplied by a factor, uniform in "
+              "1 - sigma_D to 1 + sigma_D; 0 where not given."),
+)  # fmt: skip
