@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from phasediag.commands.calibrate import calibrate
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
@@ -25,7 +26,7 @@ def commands(debug: bool) -> None:
     """Phase diagrams of parameter symmetry: write a grid, launch it, look at the boundary."""
 
 
-for command in (plan, launch, status, diagram, scaling, rerun, parameters, compact):
+for command in (plan, launch, status, diagram, scaling, rerun, parameters, compact, calibrate):
     commands.add_command(command)
 
 

@@ -137,7 +137,8 @@ def chain_stationary(signal: float, gamma: float, layers: int) -> tuple[float, f
 def chain_largest_gamma(signal: float, start: float, layers: int) -> float:
     """E3: gamma up to which a chain of M >= 3 layers that starts balanced at w = `start` learns.
 
-    start^(M-2) (c - start^M) below the separatrix' end, w^M = c (M-2) / (2(M-1)); `chain_metastability` above.
+    start^(M-2) (c - start^M) below the separatrix' end, w^M = c (M-2) / (2(M-1)); above it
+    `chain_metastability`.
     """
     top = (signal * (layers - 2) / (2 * (layers - 1))) ** (1 / layers)
     low = min(start, top)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version trial parameters observables registry
+errors exact version trial parameters observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.measure
 training.initial training.data training.optimizers training.control models.* tasks.*
@@ -32,7 +32,9 @@ sweeps.planning sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.bootstrap analysis.boundary analysis.phases analysis.laws
 analysis.scaling analysis.labels analysis.mesh analysis.plot
-commands.progress commands.options commands.launching commands.results commands.reference
+calibration.instrument calibration.reading calibration.decay calibration.dynamics calibration.noise
+calibration.permutation calibration.control calibration.calibrate calibration.figure
+commands.progress commands.options commands.calibrate commands.launching commands.results commands.reference
 cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""

@@ -84,13 +84,13 @@ def homogeneous_layers(instrument: Instrument, quick: bool) -> list[Reading]:
         {
             "fixed": {
                 **data, "singular_values": [1.0], "task": "linear_map", "test_samples": 1, "depth": 2,
-                "init_scale": 0.3, "learning_rate": 0.2, "batch_size": 0, "steps": 1500 if quick else 2500,
-                "data_seed": 0,
+                "learning_rate": 0.3, "batch_size": 0, "steps": 1800 if quick else 3000, "data_seed": 0,
             },
             "axes": {
-                "weight_decay": {"logspace": [0.35, 5.0], "num": 110 if quick else 160},
+                "weight_decay": {"logspace": [0.4, 4.2], "num": 110 if quick else 160},
                 "activation": ["relu", "tanh"],
-                "width": [4, 8] if quick else [8, 32],
+                "width": [8] if quick else [8, 32],
+                "init_scale": [0.2, 0.4],
             },
             "replicates": 3,
         },
@@ -98,11 +98,12 @@ def homogeneous_layers(instrument: Instrument, quick: bool) -> list[Reading]:
     x, y = (part.numpy() for part in LinearMap(data, Streams(seed=0, data_seed=0)).train_set())
     thresholds = {"relu": exact.relu_threshold(x, y), "tanh": exact.linear_threshold(y.T @ x / len(x))}
     readings = []
-    for activation, threshold in thresholds.items():
+    alive = sweep.trials.assign(alive=(sweep.trials["alive_count"] > 0).astype(float))
+    for (activation, width), trials in alive.groupby(["activation", "width"]):
         readings += boundaries(
-            "E2", f"gamma where {activation} collapses, width {{}}",
-            sweep.trials[sweep.trials["activation"] == activation], lambda _, t=threshold: t,
-            x="gamma", y="width", order="alive_count", level=0.5,
+            "E2", f"gamma where {activation} of width {width} collapses, initial scale {{}}", trials,
+            lambda _, threshold=thresholds[activation]: threshold,
+            x="gamma", y="init_scale", order="alive", level=0.5,
         )  # fmt: skip
     return readings
 
@@ -135,7 +136,8 @@ def chains(instrument: Instrument, quick: bool) -> list[Reading]:
         x="gamma", y="init_scale", order="alive_count", level=0.5,
     )  # fmt: skip
     transition = boundaries(
-        "E3", "gamma of the transition, from a chain of 3 started at {}", learned[learned["init_scale"] > 0.5],
+        "E3", "gamma of the transition, from a chain of 3 started at {}",
+        learned[learned["init_scale"] > 0.5],
         lambda _: exact.chain_transition(signal, layers),
         x="gamma", y="init_scale", order="above_origin", level=0.0,
     )  # fmt: skip
@@ -145,11 +147,11 @@ def chains(instrument: Instrument, quick: bool) -> list[Reading]:
 def optimizers(instrument: Instrument, quick: bool) -> list[Reading]:
     """E13: adam with coupled decay collapses where gradient descent does; adamw never does."""
     signals = (0.5, 0.8)
-    fixed = {**CHAIN, "init_scale": 0.4, "learning_rate": 0.01, "steps": 2500 if quick else 5000}
+    fixed = {**CHAIN, "init_scale": 0.3, "learning_rate": 0.01}
     adam = instrument.run(
         "e13-adam",
         {
-            "fixed": {**fixed, "optimizer": "adam"},
+            "fixed": {**fixed, "optimizer": "adam", "steps": 1500 if quick else 4000},
             "axes": {"weight_decay": {"logspace": [0.4, 4.2], "num": 110}, "signal": list(signals)},
             "replicates": 3,
         },
@@ -157,7 +159,7 @@ def optimizers(instrument: Instrument, quick: bool) -> list[Reading]:
     adamw = instrument.run(
         "e13-adamw",
         {
-            "fixed": {**fixed, "optimizer": "adamw"},
+            "fixed": {**fixed, "optimizer": "adamw", "steps": 4000},
             "axes": {"weight_decay": [2.0, 3.0, 4.0], "signal": list(signals)},
             "replicates": 3,
         },

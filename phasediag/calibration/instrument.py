@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from ruamel.yaml import YAML
 
+from phasediag import exact
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import PhasediagError
-from phasediag.exact import gamma_of
-from phasediag.executors.watch import Watch
 from phasediag.observables import Threshold
 from phasediag.sweeps.sweep import ExecutorName, launch
 from phasediag.training.pack import CompileMode
@@ -54,7 +53,7 @@ class Instrument:
     Any other value of the first three is a planted fault: a calibration that passes with it is worthless.
     """
 
-    gamma_of: Callable[[float], float] = gamma_of
+    gamma_of: Callable[[float], float] = exact.gamma_of
     """What a weight decay is taken for in the exact results."""
     optimizers: Mapping[str, str] = field(default_factory=dict)
     """Optimizers that are trained in place of the ones asked for."""
@@ -64,7 +63,6 @@ class Instrument:
     """Where the sweeps go."""
     executor: ExecutorName = "inline"
     compile: CompileMode = "auto"
-    observer: Callable[[Watch], None] = lambda watch: None
 
     def run(self, name: str, grid: Mapping[str, Any]) -> Sweep:
         """Launch a grid as a user does, and read its trials.
@@ -93,9 +91,7 @@ class Instrument:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
             YAML(typ="safe").dump({"name": name, **grid, "fixed": fixed, "measure": measure}, file)
-        outcome = launch(
-            path, str(self.folder), executor=self.executor, compile=self.compile, observer=self.observer
-        )
+        outcome = launch(path, str(self.folder), executor=self.executor, compile=self.compile)
         if outcome.exit_code:
             reason = outcome.first_error or outcome.drained or f"{outcome.status.missing} trials are missing"
             raise PhasediagError(f"calibration {name} did not end: {reason}; run it again to go on")
@@ -104,12 +100,17 @@ class Instrument:
         return Sweep(path=self.folder / name, trials=trials.assign(gamma=gamma))
 
 
+def _whole_decay(weight_decay: float) -> float:
+    """The planted fault: gamma without its factor of 1/2."""
+    return weight_decay
+
+
 FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "gamma": {"gamma_of": lambda weight_decay: weight_decay},
+    "gamma": {"gamma_of": _whole_decay},
     "optimizer": {"optimizers": {"adam": "adamw"}},
     "threshold": {"threshold_factor": 100.0},
 }
-"""Mistakes that a calibration must notice: a factor of 2 in gamma, AdamW for Adam, a threshold of 100 times."""
+"""Mistakes that a calibration must notice: a factor 2 in gamma, AdamW for Adam, thresholds times 100."""
 
 
 def with_fault(instrument: Instrument, fault: str) -> Instrument:

@@ -41,17 +41,17 @@ def stationary_law(instrument: Instrument, quick: bool) -> list[Reading]:
     """E6: noise is a soft threshold, E[uw] = c - gamma - T sigma^2; and the shape of the law of uw."""
     signal, rate, decay = 0.5, 0.01, 0.2
     excess = signal - instrument.gamma_of(decay)
-    shares = (0.25, 0.4)
+    shares = (0.2, 0.3)
     noises = [float(np.sqrt(share * (signal - decay / 2) / rate)) for share in shares]
     sweep = instrument.run(
         "e6-stationary",
         {
             "fixed": {
                 **CHAIN, "signal": signal, "init_scale": 0.55, "learning_rate": rate, "weight_decay": decay,
-                "steps": 3000 if quick else 6000,
+                "steps": 4000 if quick else 6000,
             },
             "axes": {"label_noise": noises},
-            "replicates": 200 if quick else 400,
+            "replicates": 400 if quick else 800,
             "measure": {"every": 100, "distances": "all"},
         },
     )  # fmt: skip
@@ -85,7 +85,7 @@ def _vanishing(instrument: Instrument, signal: float, quick: bool) -> list[Readi
         "e6-vanishing",
         {
             "fixed": {**CHAIN, "signal": signal, "init_scale": 1e-12, "learning_rate": rate, "steps": 1200},
-            "axes": {"label_noise": {"logspace": [1.6, 12.0], "num": 16}, "weight_decay": [0.1, 0.3]},
+            "axes": {"label_noise": {"logspace": [1.9, 16.0], "num": 16}, "weight_decay": [0.1, 0.3]},
             "replicates": 200 if quick else 400,
         },
     )  # fmt: skip
@@ -107,7 +107,7 @@ def neuron(instrument: Instrument, quick: bool) -> list[Reading]:
                 "singular_values": [slope], "noise": "fresh", "activation": "tanh", "init_scale": 1e-12,
                 "learning_rate": rate, "steps": 1200,
             },
-            "axes": {"label_noise": {"logspace": [1.6, 12.0], "num": 16}, "weight_decay": [0.0, 0.2]},
+            "axes": {"label_noise": {"logspace": [1.9, 16.0], "num": 16}, "weight_decay": [0.0, 0.2]},
             "replicates": 200 if quick else 400,
         },
     )  # fmt: skip

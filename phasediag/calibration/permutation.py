@@ -15,10 +15,11 @@ def equal_neurons(instrument: Instrument, quick: bool) -> list[Reading]:
         {
             "fixed": {
                 "task": "hermite", "teacher_weights": list(teacher), "model": "hermite", "dtype": "float64",
-                "learning_rate": 0.05, "batch_size": 0, "init_scale": 0.25, "steps": 2500,
+                "learning_rate": 0.08 if quick else 0.05, "batch_size": 0, "init_scale": 0.25,
+                "steps": 2400 if quick else 4800,
             },
             "axes": {
-                "weight_decay": {"logspace": [0.5, 7.2], "num": 90 if quick else 180},
+                "weight_decay": {"logspace": [0.5, 4.9 if quick else 7.2], "num": 80 if quick else 180},
                 "width": list(widths),
             },
             "replicates": 3,
