@@ -23,7 +23,7 @@ symmetry.measure
 training.initial training.data training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.train training.collapse training.entropy training.pack training.recording
+training.train training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
 training.rows training.tile_run training.worker executors.watch

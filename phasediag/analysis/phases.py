@@ -7,6 +7,7 @@ so they are resampled jointly: one draw of replicates serves the whole diagram.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -143,6 +144,20 @@ class PhaseDiagram:
         return png(self.plot())
 
 
+class DecoupledDecayWarning(UserWarning):
+    """A diagram over the weight decay of adamw, which has no collapse threshold to compare with."""
+
+
+def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
+    if "weight_decay" in axes and "optimizer" in trials and (trials["optimizer"] == "adamw").any():
+        warnings.warn(
+            "adamw decouples the decay: it bounds every weight by 1 / weight_decay and never collapses a "
+            "network, so a boundary here is not to be compared with a collapse threshold gamma_c; use "
+            "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
+            DecoupledDecayWarning, stacklevel=3,
+        )  # fmt: skip
+
+
 def phase_names(order: str) -> tuple[str, str]:
     """The names of the phases in which an order parameter is below and above its level."""
     return PHASES.get(order, ("below", "above"))
@@ -191,9 +206,15 @@ def phase_diagram(
     ------
     AnalysisError
         For unknown, unusable or forgotten columns; says what to do.
+
+    Warns
+    -----
+    DecoupledDecayWarning
+        Where an axis is the weight decay and a trial was trained with adamw.
     """
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
     _check(trials, x, y, order, facets)
+    _warn_of_adamw(trials, (x, y))
     facets += _unnamed_axes(trials, (*facets, y, x), order)
     group = Groups.of(trials, (*facets, y, x))
     values = _order_values(trials, order)

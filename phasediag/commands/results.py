@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,12 +30,16 @@ def diagram(
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
-    from phasediag.analysis.phases import phase_diagram
+    from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import save
 
     trials = filtered(load_trials(sweep_path), where)
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5
-    found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DecoupledDecayWarning)
+        found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None)
+    for warning in caught:
+        say(f"warning: {warning.message}")
     save(found.plot(), output)
     if as_json:
         boundary = json.loads(found.boundary.to_json(orient="records"))
