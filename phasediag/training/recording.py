@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,8 @@ class Recording:
     nine_tenths: FloatArray
     """Normalized degree at 0.9 of each trial's steps, NaN before."""
     margins: dict[tuple[Moment, Observable], FloatArray] = field(default_factory=dict)
-    """`log_margin` of the layer's distances, shape (trials, length), NaN before."""
+    """`log_margin` of the layer's distances, shape (trials, 2, length), NaN before: over the threshold, and
+    over its absolute part, which layers that shrink as a whole reach first."""
 
     @classmethod
     def empty(cls, trials: int) -> Recording:
@@ -121,10 +122,11 @@ class Recorder:
         requests = [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
         for found in self._distances(rows, requests):
             distances = found.distances.double().cpu().numpy()
-            kept = self.recording.margins.setdefault(
-                (moment, found.observable), np.full((len(self.steps), distances.shape[1]), np.nan)
-            )
-            kept[rows] = log_margin(distances, self._epsilon(found))
+            absolute = np.full(len(rows), self.plan.threshold.absolute)
+            shape = (len(self.steps), 2, distances.shape[1])
+            kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
+            kept[rows, 0] = log_margin(distances, self._epsilon(found))
+            kept[rows, 1] = log_margin(distances, absolute)
             if moment == "late" and found.observable == "permutation":
                 self.recording.nine_tenths[rows] = _normalized(self._degree(found), found.max_degree)
 
@@ -244,10 +246,19 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
 def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
     margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
     waits = [
-        steps_to_crossing(margins["half", name], margins["late", name], margins["last", name], steps)
+        _waits(*(margins[moment, name] for moment in get_args(Moment)), steps)
         for name in ALWAYS
-        if ("last", name) in margins and margins["last", name].shape[1]
+        if ("last", name) in margins and margins["last", name].shape[2]
     ]
     speed = rates["learning_rate"] * rates["weight_decay"]
     relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
     return more_steps(waits, drift, steps, relaxing)
+
+
+def _waits(half: FloatArray, late: FloatArray, last: FloatArray, steps: FloatArray) -> FloatArray:
+    """Steps until each distance crosses its threshold, or sinks below the absolute part of it."""
+    relative, absolute = (
+        steps_to_crossing(half[:, part], late[:, part], last[:, part], steps) for part in (0, 1)
+    )
+    sinking = (last[:, 0] > 0) & (last[:, 1] > 0)
+    return np.minimum(relative, np.where(sinking, absolute, np.inf))
