@@ -8,7 +8,7 @@ import numpy as np
 
 from phasediag import exact
 from phasediag.calibration.decay import CHAIN, products
-from phasediag.calibration.instrument import Instrument
+from phasediag.calibration.instrument import Instrument, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Streams
@@ -75,11 +75,11 @@ def removed(instrument: Instrument, quick: bool) -> list[Reading]:
         },
     )  # fmt: skip
     readings = []
-    for (decay, shift), trials in sweep.trials.groupby(["weight_decay", "syre_scale"]):
-        gamma = instrument.gamma_of(float(decay))
+    for (decay, shift), trials in grouped(sweep.trials, "weight_decay", "syre_scale"):
+        gamma = instrument.gamma_of(decay)
         name = f"weight at gamma {gamma:g} with shift {shift:g}"
         weights = np.sqrt(products(sweep, trials))
         readings.append(
-            value("E12", name, exact.shifted_weight(signal, gamma, float(shift)), weights, systematic=0.005)
+            value("E12", name, exact.shifted_weight(signal, gamma, shift), weights, systematic=0.005)
         )
     return readings

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from phasediag import exact
-from phasediag.calibration.instrument import FloatArray, Instrument, Sweep
+from phasediag.calibration.instrument import FloatArray, Instrument, Sweep, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Streams
@@ -20,6 +21,11 @@ CHAIN: Final[dict[str, Any]] = {
 """f = u w x, x = +-1, y = signal x: without label noise every batch is the population."""
 SETTLED: Final = 2e-3
 """Relative; what single precision and the end of relaxation leave open in a value."""
+
+
+def _always(value: float, _: float) -> float:
+    """An exact value that does not depend on the other axis."""
+    return value
 
 
 def products(sweep: Sweep, trials: pd.DataFrame) -> FloatArray:
@@ -50,7 +56,7 @@ def linear_layers(instrument: Instrument, quick: bool) -> list[Reading]:
     readings = []
     for rank, mode in enumerate(modes):
         readings += boundaries(
-            "E1", f"gamma where mode {rank + 1} is lost, width {{}}", sweep.trials, lambda _, s=mode: s,
+            "E1", f"gamma where mode {rank + 1} is lost, width {{}}", sweep.trials, partial(_always, mode),
             x="gamma", y="width", order="rank", level=rank + 0.5,
         )  # fmt: skip
     return readings + _mode_strengths(sweep, modes)
@@ -99,10 +105,10 @@ def homogeneous_layers(instrument: Instrument, quick: bool) -> list[Reading]:
     thresholds = {"relu": exact.relu_threshold(x, y), "tanh": exact.linear_threshold(y.T @ x / len(x))}
     readings = []
     alive = sweep.trials.assign(alive=(sweep.trials["alive_count"] > 0).astype(float))
-    for (activation, width), trials in alive.groupby(["activation", "width"]):
+    for (activation, width), trials in grouped(alive, "activation", "width"):
         readings += boundaries(
             "E2", f"gamma where {activation} of width {width} collapses, initial scale {{}}", trials,
-            lambda _, threshold=thresholds[activation]: threshold,
+            partial(_always, thresholds[activation]),
             x="gamma", y="init_scale", order="alive", level=0.5,
         )  # fmt: skip
     return readings
@@ -168,7 +174,7 @@ def optimizers(instrument: Instrument, quick: bool) -> list[Reading]:
         "E13", "gamma where adam collapses, signal {}", adam.trials, lambda signal: signal,
         x="gamma", y="signal", order="alive_count", level=0.5,
     )  # fmt: skip
-    for (decay, signal), trials in adamw.trials.groupby(["weight_decay", "signal"]):
+    for (decay, signal), trials in grouped(adamw.trials, "weight_decay", "signal"):
         expected = exact.decoupled_product(signal, decay)
         name = f"uw under adamw, weight decay {decay:g}, signal {signal:g}"
         readings.append(value("E13", name, expected, products(adamw, trials), systematic=0.01))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from phasediag import exact
 from phasediag.calibration.decay import CHAIN
-from phasediag.calibration.instrument import Instrument, Sweep
+from phasediag.calibration.instrument import Instrument, Sweep, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,8 +36,8 @@ def balance(instrument: Instrument, quick: bool) -> list[Reading]:
     )  # fmt: skip
     u, norm = (_histories(sweep, observable) for observable in ("rank", "sign_flip"))
     readings = []
-    for decay, trials in sweep.trials.groupby("weight_decay"):
-        gamma = instrument.gamma_of(float(decay))
+    for decay, trials in grouped(sweep.trials, "weight_decay"):
+        gamma = instrument.gamma_of(decay)
         ratios = [
             found for trial in trials["trial_id"]
             if (found := _balance_ratio(u[trial].to_numpy(), norm[trial].to_numpy(), rate, gamma)) is not None
@@ -79,8 +79,8 @@ def times(instrument: Instrument, quick: bool) -> list[Reading]:
     square = _histories(sweep, "sign_flip") ** 2 / 2
     time = square.index.to_numpy() * rate
     readings = []
-    for (decay, start), trials in sweep.trials.groupby(["weight_decay", "init_scale"]):
-        excess = signal - instrument.gamma_of(float(decay))
+    for (decay, start), trials in grouped(sweep.trials, "weight_decay", "init_scale"):
+        excess = signal - instrument.gamma_of(decay)
         curves = square[trials["trial_id"]].to_numpy().T
         if excess > 1e-9 and start == starts[0]:
             reached = [float(np.interp(excess / 2, curve, time)) for curve in curves]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,11 @@ class Sweep:
         found = load_measurements(self.path, observable, last=True).set_index("trial_id")["distances"]
         chosen = self.trials if trials is None else trials
         return np.stack(found.loc[chosen["trial_id"]].tolist()).astype(np.float64)
+
+
+def grouped(trials: pd.DataFrame, *names: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The trials of each combination of values: the value, or the tuple of values, and the rows."""
+    yield from trials.groupby(list(names) if len(names) > 1 else names[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from phasediag import exact
 from phasediag.calibration.decay import CHAIN
-from phasediag.calibration.instrument import FloatArray, Instrument
+from phasediag.calibration.instrument import FloatArray, Instrument, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 
 
@@ -28,13 +30,17 @@ def collapse(instrument: Instrument, quick: bool) -> list[Reading]:
         },
     )  # fmt: skip
     readings = []
-    for (law, rate), trials in sweep.trials.groupby(["noise_distribution", "learning_rate"]):
+    for (law, rate), trials in grouped(sweep.trials, "noise_distribution", "learning_rate"):
         readings += boundaries(
             "E5", f"{law} noise of collapse, rate {rate:g}, weight decay {{}}", trials,
-            lambda decay, r=rate, n=law: exact.noise_threshold(signal, r, instrument.gamma_of(decay), law=n),
+            partial(_threshold, instrument, signal, rate, law),
             x="label_noise", y="weight_decay", order="log_rate", level=0.0, tolerance=0.03,
         )  # fmt: skip
     return readings
+
+
+def _threshold(instrument: Instrument, signal: float, rate: float, law: str, decay: float) -> float:
+    return exact.noise_threshold(signal, rate, instrument.gamma_of(decay), law=law)
 
 
 def stationary_law(instrument: Instrument, quick: bool) -> list[Reading]:
@@ -61,8 +67,8 @@ def stationary_law(instrument: Instrument, quick: bool) -> list[Reading]:
     )
     products = history.pivot(index="trial_id", columns="step", values="product")
     readings = []
-    for noise, trials in sweep.trials.groupby("label_noise"):
-        diffusion = rate * float(noise) ** 2
+    for noise, trials in grouped(sweep.trials, "label_noise"):
+        diffusion = rate * noise**2
         shape, scale = exact.stationary_law(excess, diffusion)
         found = products.loc[trials["trial_id"]].to_numpy()
         name = f"mean of uw, T sigma^2 {diffusion:.3g}"

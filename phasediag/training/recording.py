@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -246,7 +246,7 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
 def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
     margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
     waits = [
-        _waits(*(margins[moment, name] for moment in get_args(Moment)), steps)
+        _waits(margins["half", name], margins["late", name], margins["last", name], steps)
         for name in ALWAYS
         if ("last", name) in margins and margins["last", name].shape[2]
     ]
