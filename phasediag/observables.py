@@ -44,7 +44,8 @@ class Threshold(BaseModel):
         -------
         Float64, shape (trials,).
         """
-        scale = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
+        with np.errstate(over="ignore"):
+            scale = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
         epsilon: npt.NDArray[np.float64] = np.maximum(self.absolute, self.relative * scale)
         return epsilon
 
