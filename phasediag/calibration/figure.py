@@ -36,7 +36,8 @@ def draw_calibration(readings: Sequence[Reading]) -> Figure:
     names = [f"{reading.result}  {reading.quantity}" for reading in readings]
     ax.set_yticks(range(len(readings)), names, fontsize=6)
     ax.set(xlim=(1 - reach, 1 + reach), ylim=(len(readings) - 0.4, -0.6))
-    ax.set_xlabel("measured / exact, with 95 % interval; grey: tolerance")
+    ax.set_xlabel("measured / exact, with 95 % interval; grey: tolerance", fontsize=8)
+    ax.tick_params(axis="x", labelsize=7)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     return figure

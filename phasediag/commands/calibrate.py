@@ -87,6 +87,8 @@ def _print(readings: Sequence[Reading]) -> None:
             f"{reading.low:.5g} to {reading.high:.5g}", f"{reading.relative_error:+.2%}", verdict,
         )  # fmt: skip
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
     console.print(table)
     failed = sum(bool(reading.fault) for reading in readings)
     console.print(f"{len(readings) - failed} of {len(readings)} readings agree with the exact results")
