@@ -179,7 +179,7 @@ def _alignment(
 ) -> Tensor:
     """Cosine of the entropic force on the weights with their way to the symmetric subspace."""
     force = {name: -part for name, part in gradient.items()}
-    weights, pushed = _pushed(lambda numbers: network.control.effective(numbers, rates), trained, force)
+    weights, pushed = pushforward(lambda numbers: network.control.effective(numbers, rates), trained, force)
     axes = dict.fromkeys((*group.incoming, *group.bias), 0) | dict.fromkeys(group.outgoing, 1)
     way = {
         name: (weights[name].mean(dim=axis, keepdim=True) if symmetry == "permutation" else 0) - weights[name]
@@ -189,7 +189,7 @@ def _alignment(
     return _dot({name: pushed[name] for name in way}, way) / (lengths[0] * lengths[1])
 
 
-def _pushed(
+def pushforward(
     effective: Callable[[Weights], Weights], trained: Weights, force: Weights
 ) -> tuple[Weights, Weights]:
     """The weights, and the Jacobian of the weights times a vector, by two reverse sweeps."""

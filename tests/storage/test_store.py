@@ -147,7 +147,7 @@ def test_columns_of_different_types_are_reconciled(one: pa.Array, other: pa.Arra
 
 def test_old_and_new_columns_are_read_together(store: Store) -> None:
     new = [*TRAINING, parameter("momentum_of_teacher", float)]
-    old = trial_rows(pack_name(1), [1]).drop_columns(["rank", "data_seed"])
+    old = trial_rows(pack_name(1), [1]).drop_columns(["rank", TRAINING[-1].name])
     store.write_fragment(pack_name(1), old, measured_rows(pack_name(1), [1]))
     fresh = trial_rows(pack_name(2), [2], parameters=new, momentum_of_teacher=[0.5], rank=[7])
     store.write_fragment(pack_name(2), fresh, measured_rows(pack_name(2), [2]))
