@@ -25,7 +25,9 @@ def draw_calibration(readings: Sequence[Reading]) -> Figure:
     for row, reading in enumerate(readings):
         colour = FAILED if reading.fault else PASSED
         ax.barh(row, 2 * reading.tolerance, left=1 - reading.tolerance, height=0.8, color="#e8e8e8", zorder=0)
-        ratio, low, high = (x / reading.exact for x in (reading.measured, reading.low, reading.high))
+        ratio, low, high = (
+            x / (reading.exact or float("nan")) for x in (reading.measured, reading.low, reading.high)
+        )
         if not np.isfinite(ratio) or abs(ratio - 1) > reach:
             text = "not found" if not np.isfinite(ratio) else f"{ratio:.3g}"
             ax.text(1 + reach, row, f"{text} ▸", ha="right", va="center", color=colour, fontsize=6.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite, log
+from math import inf, isfinite, log
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -45,8 +45,8 @@ class Reading:
 
     @property
     def relative_error(self) -> float:
-        """(measured - exact) / exact."""
-        return self.measured / self.exact - 1
+        """(measured - exact) / exact; infinite where the exact value is zero."""
+        return self.measured / self.exact - 1 if self.exact else inf
 
     @property
     def fault(self) -> str:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def calibrate(
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
     """What was not found is null in JSON."""
-    return {name: None if isinstance(x, float) and x != x else x for name, x in row.items()}
+    return {name: None if isinstance(x, float) and not isfinite(x) else x for name, x in row.items()}
 
 
 def _print(readings: Sequence[Reading]) -> None:
