@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from phasediag.commands.calibrate import calibrate
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
@@ -27,7 +28,9 @@ def commands(debug: bool) -> None:
     """Phase diagrams of parameter symmetry: write a grid, launch it, look at the boundary."""
 
 
-for command in (plan, launch, status, diagram, scaling, refine, report, rerun, parameters, compact):
+for command in (
+    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, parameters, compact,
+):  # fmt: skip
     commands.add_command(command)
 
 

@@ -50,7 +50,8 @@ class Threshold(BaseModel):
         -------
         Float64, shape (trials,).
         """
-        return self.at_scale(root_mean_square(norms))
+        with np.errstate(over="ignore"):
+            return self.at_scale(root_mean_square(norms))
 
     def at_scale(self, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The threshold where s is `scale`; any shape, float64."""

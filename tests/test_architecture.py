@@ -23,7 +23,7 @@ symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
 training.initial training.compilation training.data training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.train training.collapse training.entropy training.pack training.recording
+training.train training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
 training.rows training.tile_run training.ahead training.worker executors.watch
@@ -37,8 +37,10 @@ analysis.labels analysis.mesh analysis.known analysis.slices analysis.history
 figures.style figures.* analysis.plot
 analysis.refinement sweeps.designs sweeps.refine
 report.choice report.facts report.warnings report.figures report.page
+calibration.instrument calibration.reading calibration.decay calibration.dynamics calibration.noise
+calibration.permutation calibration.control calibration.calibrate calibration.figure
 commands.progress commands.options commands.filling commands.launching commands.results
-commands.reference commands.refine commands.report
+commands.calibrate commands.reference commands.refine commands.report
 cli
 """
 """Every module, lowest first; `models.*` and `tasks.*` are one layer each, open to a new file."""

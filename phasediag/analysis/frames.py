@@ -51,8 +51,8 @@ def load_trials(
     threshold
         Count again from the stored distances below this threshold, `{"absolute": ..., "relative": ...}`,
         without training: `degree_of_symmetry`, `degree_normalized`, `neuron_count`, `alive_count` and
-        `rank` follow it. `drift` and `converged` become null: they rest on distances before the end
-        of the run, which are not stored. None: as recorded.
+        `rank` follow it. `drift`, `converged` and `more_steps` become null: they rest on distances before
+        the end of the run, which are not stored. None: as recorded.
     columns
         The columns wanted, in this order; None: all. A trial that lacks one has null there.
 
@@ -165,7 +165,7 @@ def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]
     return {
         **{name: _whole(values) for name, values in found.items()},
         "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
-        "converged": pd.array([pd.NA] * len(trials), dtype="boolean"),
+        "converged": pd.array([pd.NA] * len(trials), dtype="boolean"), "more_steps": np.nan,
         "threshold_absolute": cut.absolute, "threshold_relative": cut.relative,
     }  # fmt: skip
 

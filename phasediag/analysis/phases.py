@@ -7,6 +7,7 @@ numbers over all cells, so they are resampled jointly: one draw of replicates se
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args, overload
@@ -115,6 +116,20 @@ class PhaseDiagram:
         return png(self.plot())
 
 
+class DecoupledDecayWarning(UserWarning):
+    """A diagram over the weight decay of adamw, which has no collapse threshold to compare with."""
+
+
+def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
+    if "weight_decay" in axes and "optimizer" in trials and (trials["optimizer"] == "adamw").any():
+        warnings.warn(
+            "adamw decouples the decay: it bounds every weight by 1 / weight_decay and never collapses a "
+            "network, so a boundary here is not to be compared with a collapse threshold gamma_c; use "
+            "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
+            DecoupledDecayWarning, stacklevel=3,
+        )  # fmt: skip
+
+
 def phase_names(order: str) -> tuple[str, str]:
     """The names of the phases in which an order parameter is below and above its level."""
     return PHASES.get(order, ("below", "above"))
@@ -170,6 +185,11 @@ def phase_diagram(
     ------
     AnalysisError
         For unknown, unusable or forgotten columns, or a mixture of one component; says what to do.
+
+    Warns
+    -----
+    DecoupledDecayWarning
+        Where an axis is the weight decay and a trial was trained with adamw.
     """
     if method not in get_args(Method):
         raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
@@ -182,6 +202,7 @@ def phase_diagram(
         numbers(trials, order)
     check_axes(trials, axes, facets)
     named = tuple(name for _, name in reversed(axes))
+    _warn_of_adamw(trials, named)
     facets += unnamed_axes(trials, (*facets, *named), order)
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)

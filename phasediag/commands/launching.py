@@ -119,6 +119,12 @@ def status(
         shown["rate"] = f"{found.rate:.1f} trials/s"
     if found.eta_s is not None:
         shown["left"] = duration(found.eta_s)
+    if found.unconverged:
+        shown["unconverged"] = f"{found.unconverged:,}"
+    if found.more_steps is not None:
+        shown["more steps they need"] = (
+            f"about {found.more_steps:,.0f} (median), {found.more_steps_most:,} at most"
+        )
     print_table(sweep_path, shown)
 
 

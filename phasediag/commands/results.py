@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ def diagram(
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
-    from phasediag.analysis.phases import phase_diagram
+    from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import save
     from phasediag.analysis.transition import transition_order
 
@@ -49,7 +50,13 @@ def diagram(
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5
-    found = phase_diagram(trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DecoupledDecayWarning)
+        found = phase_diagram(
+            trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method
+        )
+    for warning in caught:
+        say(f"warning: {warning.message}")
     told = {"boundary": found.boundary}
     if transition or starts is not None:
         told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows

@@ -46,6 +46,7 @@ _RESULTS: Final = pa.schema(
         ("drift", pa.float64()),
         ("relaxations", pa.float64()),
         ("converged", pa.bool_()),
+        ("more_steps", pa.int64()),
         ("collapse_weight_decay", pa.float64()),
         ("gradient_noise", pa.float64()),
         ("entropic_term", pa.float64()),

@@ -16,8 +16,8 @@ from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.store import Store
+from phasediag.training.convergence import RELAXATIONS
 from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials
-from phasediag.training.recording import RELAXATIONS
 from phasediag.training.tile_run import place_sources
 from phasediag.training.train import network_of
 from phasediag.trial import Trials

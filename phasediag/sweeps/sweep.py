@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +57,12 @@ class Status:
     rate: float | None = None
     """Trials a second of the launch that is running; None where none is."""
     eta_s: float | None = None
+    unconverged: int | None = None
+    """Trials that should have trained for longer; None where that was not looked at."""
+    more_steps: float | None = None
+    """How many more steps they need, in the median (an estimate); None where there are none."""
+    more_steps_most: int | None = None
+    """The same of the one that needs most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +259,19 @@ def status(sweep: str | Path) -> Status:
             stored_grid(store, name, text, Path(folder) / name).trials().trial_id
             for name, text in store.grids()
         ]
-    return status_of(ids, store)
+    return replace(status_of(ids, store), **_convergence(store))
+
+
+def _convergence(store: Store) -> dict[str, Any]:
+    """How many trials are unconverged and how many more steps they need, as recorded with each."""
+    if not len(store.committed()):
+        return {}
+    rows = store.trials_table(["converged", "more_steps"])
+    needed = rows.filter(pc.equal(rows["converged"], False))["more_steps"].drop_null().to_numpy()
+    found: dict[str, Any] = {"unconverged": pc.sum(pc.equal(rows["converged"], False)).as_py() or 0}
+    if len(needed):
+        found |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
+    return found
 
 
 def status_of(ids: Sequence[TextArray], store: Store) -> Status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.observables import Observable, degree, root_mean_square
+from phasediag.observables import ALWAYS, Observable, degree, root_mean_square
 from phasediag.symmetry.measure import Distances, Request, log_norm, measure
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
+from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
 from phasediag.training.train import Tile
 from phasediag.trial import IntArray
 
-SMALL_DRIFT: Final = 0.05
-"""Change of the normalized degree over the last tenth of a run below which it counts as settled."""
-RELAXATIONS: Final = 10.0
-"""Learning time times weight decay that a run needs, for what decays to have decayed."""
+Moment = Literal["half", "late", "last"]
+"""Half, 0.9 and the end of a trial's steps."""
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -57,6 +56,9 @@ class Recording:
     """The same at the last step."""
     nine_tenths: FloatArray
     """Normalized degree at 0.9 of each trial's steps, NaN before."""
+    margins: dict[tuple[Moment, Observable], FloatArray] = field(default_factory=dict)
+    """`log_margin` of the layer's distances, shape (trials, 2, length), NaN before: over the threshold, and
+    over its absolute part, which layers that shrink as a whole reach first."""
 
     @classmethod
     def empty(cls, trials: int) -> Recording:
@@ -112,10 +114,24 @@ class Recorder:
             return
         self._norms(self.recording.half, np.flatnonzero(self._half == step), layer)
         self._norms(self.recording.end, np.flatnonzero(self.steps == step), layer)
-        settled = np.flatnonzero(self._nine_tenths == step)
-        if len(settled):
-            (found,) = self._distances(settled, [Request(observable="permutation", layer=layer.name)])
-            self.recording.nine_tenths[settled] = _normalized(self._degree(found), found.max_degree)
+        moments: tuple[tuple[Moment, IntArray], ...]
+        moments = (("half", self._half), ("late", self._nine_tenths), ("last", self.steps))
+        for moment, due in moments:
+            rows = np.flatnonzero(due == step)
+            if len(rows):
+                self._margins(moment, rows, layer)
+
+    def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
+        requests = [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
+        for found in self._distances(rows, requests):
+            distances = found.distances.double().cpu().numpy()
+            absolute = np.full(len(rows), self.plan.threshold.absolute)
+            shape = (len(self.steps), 2, distances.shape[1])
+            kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
+            kept[rows, 0] = log_margin(distances, self._epsilon(found))
+            kept[rows, 1] = log_margin(distances, absolute)
+            if moment == "late" and found.observable == "permutation":
+                self.recording.nine_tenths[rows] = _normalized(self._degree(found), found.max_degree)
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
@@ -216,6 +232,7 @@ def results(
     normalized = last["permutation"] / neighbours
     drift = normalized - recording.nine_tenths
     relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
+    needed = np.full(count, np.nan) if group is None else _more_steps(recorder, rates, drift)
     return {
         "max_degree": np.full(count, width - 1),
         "degree_of_symmetry": last["permutation"],
@@ -226,7 +243,8 @@ def results(
         "log_rate": (recording.end - recording.half) / (steps - steps // 2),
         "drift": drift,
         "relaxations": relaxations,
-        "converged": _converged(drift, relaxations, rates["weight_decay"]).astype(np.float64),
+        "converged": np.where(np.isnan(needed), np.nan, needed == 0),
+        "more_steps": needed,
     }
 
 
@@ -234,7 +252,22 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
     return float(width_of(group, recorder.tile.program.network.shapes))
 
 
-def _converged(drift: FloatArray, relaxations: FloatArray, decay: FloatArray) -> npt.NDArray[np.bool_]:
-    settled = np.isnan(drift) | (np.abs(drift) <= SMALL_DRIFT)
-    converged: npt.NDArray[np.bool_] = settled & ((decay == 0) | (relaxations >= RELAXATIONS))
-    return converged
+def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
+    margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
+    waits = [
+        _waits(margins["half", name], margins["late", name], margins["last", name], steps)
+        for name in ALWAYS
+        if ("last", name) in margins and margins["last", name].shape[2]
+    ]
+    speed = rates["learning_rate"] * rates["weight_decay"]
+    relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
+    return more_steps(waits, drift, steps, relaxing)
+
+
+def _waits(half: FloatArray, late: FloatArray, last: FloatArray, steps: FloatArray) -> FloatArray:
+    """Steps until each distance crosses its threshold, or sinks below the absolute part of it."""
+    relative, absolute = (
+        steps_to_crossing(half[:, part], late[:, part], last[:, part], steps) for part in (0, 1)
+    )
+    sinking = (last[:, 0] > 0) & (last[:, 1] > 0)
+    return np.minimum(relative, np.where(sinking, absolute, np.inf))

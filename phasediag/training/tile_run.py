@@ -34,7 +34,7 @@ SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
 PHASES: Final = ("compilation", "training", "measurement", "writing")
 """What a worker spends its time on."""
-COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank")
+COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank", "more_steps")
 
 
 @cache
@@ -175,7 +175,8 @@ class TileRun:
             "steps_done": steps_done,
             "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
             "converged": [
-                None if d else bool(c) for c, d in zip(measured["converged"], diverged, strict=True)
+                None if d or np.isnan(c) else bool(c)
+                for c, d in zip(measured["converged"], diverged, strict=True)
             ],
             "wall_s": np.full(count, self.wall_s / count),
             "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
@@ -198,6 +199,7 @@ class TileRun:
         arrays = {f"state/{n}": t.cpu().contiguous().numpy() for n, t in self.tile.state.tensors().items()}
         arrays |= {"half": recording.half, "end": recording.end, "nine_tenths": recording.nine_tenths}
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in recording.last.items()}
+        arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in recording.margins.items()}
         blocks = []
         for number, block in enumerate(recording.blocks):
             blocks.append([block.step, block.layer, block.observable, block.max_degree])
@@ -229,6 +231,8 @@ class TileRun:
         last = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("last/")]
         recording = Recording(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
         recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
+        margins = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("margin/")]
+        recording.margins = {(at, observable): margin for at, observable, margin in margins}  # type: ignore[misc]
         for number, (step, layer, observable, max_degree) in enumerate(plain["blocks"]):
             parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon", "scale")}
             distances = arrays.get(f"block/{number}/distances")

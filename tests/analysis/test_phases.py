@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasediag.analysis.phases import Scale, phase_diagram
+from phasediag.analysis.phases import DecoupledDecayWarning, Scale, phase_diagram
 from phasediag.errors import AnalysisError
 
 X, Y = "weight_decay", "lr_over_batch"
@@ -250,3 +250,16 @@ def test_importing_the_analysis_loads_nothing_heavy():
     heavy = ["torch", "ray", "matplotlib", "seaborn"]
     out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def test_a_diagram_over_the_decay_of_adamw_warns_that_there_is_no_threshold() -> None:
+    """E13: adamw bounds weights and never collapses them."""
+    trials = pd.DataFrame(
+        [
+            {"weight_decay": d, "width": w, "replicate": 0, "status": "ok", "degree_normalized": float(d > 1)}
+            for d in (0.5, 1.0, 2.0) for w in (1, 2)
+        ]
+    )  # fmt: skip
+    phase_diagram(trials.assign(optimizer="adam"), x="weight_decay", y="width")
+    with pytest.warns(DecoupledDecayWarning, match="1 / weight_decay"):
+        phase_diagram(trials.assign(optimizer="adamw"), x="weight_decay", y="width")

@@ -20,10 +20,10 @@ from phasediag.cli import main
 from phasediag.commands import filling
 from phasediag.commands.filling import MARKS, drawn, planned_of, view_of
 from phasediag.grids.grid import parse_grid
+from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.designs import read_designs
-from phasediag.parameters import TRAINING
 from small_sweeps import command, grid_text, write
 
 DECAYS, RATES = 5, 4

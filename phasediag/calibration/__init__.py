@@ -1,0 +1,1 @@
+"""The instrument measured against exact results, by the path that every sweep takes."""

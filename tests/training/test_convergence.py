@@ -1,0 +1,93 @@
+"""`converged` against motions whose end is known, and against chains of known relaxation time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasediag import exact
+from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
+from phasediag.training.recording import results
+from trained_tiles import grid_of, recorded, tile_of
+
+STEPS = 1000
+
+
+def waits(distance: Any, steps: int = STEPS) -> float:
+    """The forecast for one distance that is this function of the step, in thresholds."""
+    moments = (steps // 2, round(0.9 * steps), steps)
+    margins = [log_margin(np.array([[distance(at)]]), np.ones(1)) for at in moments]
+    return float(steps_to_crossing(*margins, np.array([float(steps)]))[0, 0])
+
+
+@given(rate=st.floats(1e-5, 2e-2), start=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
+def test_an_exponential_is_forecast_exactly(rate: float, start: float, sign: int) -> None:
+    crossing = -sign * np.log(start) / rate - STEPS
+    found = waits(lambda step: start * np.exp(sign * rate * step))
+    if crossing > 1e-3:
+        assert found == pytest.approx(crossing, rel=1e-4)
+    elif crossing < -1e-3:
+        assert found == np.inf
+
+
+def test_an_algebraic_decay_is_not_forecast_too_late() -> None:
+    """At a transition distances fall as step^(-1/2): 1.3 of the threshold is reached at 1.69 of the run."""
+    found = waits(lambda step: 1.3 * np.sqrt(STEPS / step))
+    assert 0.3 * STEPS < found <= 0.69 * STEPS
+
+
+def test_what_has_ended_or_only_fluctuates_does_not_move() -> None:
+    assert (
+        waits(lambda step: 5 * np.exp(-step / 50) + 1.01) == np.inf
+        or waits(lambda step: 5 * np.exp(-step / 50) + 1.01) > STEPS
+    )
+    assert waits(lambda step: 3.0 if step < 800 else 1.05) == np.inf
+    assert waits(lambda step: {500: 1.3, 900: 1.1, 1000: 1.2}[step]) == np.inf
+
+
+def test_the_steps_that_are_missing_are_the_largest_of_all_reasons() -> None:
+    steps, none = np.full(4, 100.0), np.full((4, 20), np.inf)
+    moving = none.copy()
+    moving[1, :2] = (30.0, 50.0)
+    moving[2, :2] = (30.0, 150.0)
+    found = more_steps([moving, none], np.array([0, 0, 0.01, 0.2]), steps, np.array([0, 0, 120.0, 0]))
+    assert found.tolist() == [0, 50, 20, 100]
+
+
+def chain(signal: float, decay: float, steps: int) -> dict[str, np.ndarray]:
+    fixed = {
+        "task": "scalar_linear", "signal": signal, "test_samples": 1, "model": "mlp", "depth": 2, "width": 1,
+        "activation": "linear", "init": "balanced", "init_scale": 0.5, "batch_size": 1, "dtype": "float64",
+        "learning_rate": 0.05, "steps": steps, "weight_decay": decay,
+    }  # fmt: skip
+    tile = tile_of(grid_of(fixed, replicates=2).trials())
+    rates = {name: tile.rates[name].numpy() for name in ("learning_rate", "weight_decay")}
+    recorder = recorded(tile, grid_of(fixed).measure)
+    return results(recorder, rates, tile.state.steps_done.numpy(), "hidden.1")
+
+
+def test_a_dying_chain_is_converged_once_it_is_dead_and_says_when_that_will_be() -> None:
+    """Above the transition u falls as exp(2 (c - gamma) t): E10. Dead: norm below 1e-3."""
+    signal, decay = 0.5, 1.2
+    late = exact.learning_curve(signal - decay / 2, 0.25, 10.0)
+    time = 10 + np.log(np.sqrt(2 * late) / 1e-3) / (2 * (decay / 2 - signal))
+    death = float(time / 0.05)
+    halfway = chain(signal, decay, round(0.6 * death))
+    assert halfway["alive_count"][0] == 1
+    assert halfway["converged"][0] == 0
+    assert halfway["more_steps"][0] == pytest.approx(0.4 * death, rel=0.1)
+    after = chain(signal, decay, round(1.05 * death))
+    assert after["alive_count"][0] == 0
+    assert after["converged"][0] == 1
+    assert after["more_steps"][0] == 0
+
+
+def test_a_chain_that_learned_is_converged_as_soon_as_decay_has_acted() -> None:
+    signal, decay = 0.8, 0.8
+    short, long = (chain(signal, decay, steps) for steps in (200, 300))
+    assert short["more_steps"][0] == pytest.approx(RELAXATIONS / (0.05 * decay) - 200)
+    assert long["converged"][0] == 1
