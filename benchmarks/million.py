@@ -242,7 +242,8 @@ def main(trials: int, folder: Path | None, only: str | None, compacting: bool) -
             files, size = stored(sweep)
             console.print(
                 f"written in {time.perf_counter() - start:.0f} s: {len(plan.packs):,} packs, "
-                f"{files:,} files, {size / trials:.0f} bytes a trial (projected by plan: {plan.store_bytes / trials:.0f})"
+                f"{files:,} files, {size / trials:.0f} bytes a trial "
+                f"(projected by plan: {plan.store_bytes / trials:.0f})"
             )
         places = {
             "GRID": str(grid), "EMPTY": str(root / "empty"), "STORAGE": str(root / "sweeps"),
