@@ -15,7 +15,7 @@ test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check-long: .venv/installed-test  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600

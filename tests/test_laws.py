@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import phasediag
@@ -132,6 +134,15 @@ def test_law_3_extending_a_grid_trains_only_the_new_trials(tmp_path: Path) -> No
     assert {pack: fragments(tmp_path / "g")[pack] for pack in written} == written
     launched(tmp_path / "fresh", extended)
     assert_same_rows(tmp_path / "g", tmp_path / "fresh" / "g")
+
+
+def test_a_file_of_points_is_kept_with_the_sweep(tmp_path: Path) -> None:
+    points = tmp_path / "points.parquet"
+    pq.write_table(pa.table({"weight_decay": [0.01, 0.1]}), points)
+    launched(tmp_path, grid_text({}, {"steps": 20}, points="points.parquet").replace("axes:\n", ""))
+    points.unlink()
+    found = phasediag.status(str(tmp_path / "g"))
+    assert (found.total, found.done) == (2, 2)
 
 
 def test_law_3_launching_twice_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,8 @@ class Draft:
         self.resources = self._section("resources", Resources)
         before = len(report.faults)
         self._points = read_points(self._top["points"], folder, report) if "points" in self._top else []
+        listed = self._top["points"].content if "points" in self._top else None
+        self.points_file = listed if isinstance(listed, str) else None
         self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
         self.catalogue = self._catalogue()
         self._check_top_keys()

@@ -47,6 +47,8 @@ class Grid:
     """By the value of the parameter `task`."""
     models: Mapping[str, Component]
     """By the value of the parameter `model`."""
+    points_file: str | None
+    """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
     """The resolved points."""
 
@@ -140,5 +142,5 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
         name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, zips=draft.zips,
         replicates=draft.replicates, seed=draft.seed, hold=draft.hold, measure=draft.measure,
         resources=draft.resources, parameters=draft.catalogue.parameters, tasks=draft.catalogue.tasks,
-        models=draft.catalogue.models, parts=tuple(parts),
+        models=draft.catalogue.models, points_file=draft.points_file, parts=tuple(parts),
     )  # fmt: skip

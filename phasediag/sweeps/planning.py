@@ -17,10 +17,10 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.store import Store
 from phasediag.training.convergence import RELAXATIONS
-from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials
+from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials, structures
 from phasediag.training.tile_run import place_sources
 from phasediag.training.train import network_of
-from phasediag.trial import Trials
+from phasediag.trial import Trials, nearest
 
 Mask = npt.NDArray[np.bool_]
 
@@ -133,8 +133,14 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     ----------
     workers
         Processes that will train at once.
+
+    Raises
+    ------
+    PhasediagError
+        Where no missing trial has a layer that is to be measured.
     """
     grid = survey.grid
+    _check_layers(survey)
     resumed, rest = _unfinished(grid, store, survey.missing)
     per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
     packs = pack_trials(
@@ -142,6 +148,22 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
     )  # fmt: skip
     return Plan(survey=survey, packs=(*resumed, *packs), workers=workers)
+
+
+def _check_layers(survey: Survey) -> None:
+    """Refuse a layer that no network has; networks without any hidden layer have nothing to measure."""
+    grid, missing = survey.grid, survey.missing
+    if not len(missing):
+        return
+    first, _ = structures(missing, grid.parameters)
+    networks = (network_of(missing.record(row), grid.path.parent) for row in first.tolist())
+    layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
+    for layer in [grid.measure.layer, *(request.layer for request in grid.measure.observables)]:
+        if layers and layer not in layers:
+            remedy = nearest(layer, layers) or f"there are {', '.join(layers[:8])}"
+            raise PhasediagError(
+                f"{grid.path}: measure: no network of this grid has a layer '{layer}'; {remedy}"
+            )
 
 
 def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
@@ -227,13 +249,28 @@ def user_sources(grid: Grid) -> dict[str, bytes]:
     """
     components = [*grid.tasks.values(), *grid.models.values()]
     files = sorted({component.name.partition(":")[0] for component in components if component.source})
-    for file in files:
-        if Path(file).is_absolute():
-            raise PhasediagError(
-                f"{grid.path}: the path of {file} is absolute, and workers on other machines have no such "
-                "file; write it relative to the grid"
-            )
-    return {file: (grid.path.parent / file).read_bytes() for file in files}
+    return {file: _content(grid, file) for file in files}
+
+
+def recorded_files(grid: Grid) -> dict[str, bytes]:
+    """What must be kept beside a grid so that it can be read again: sources, and a file of points.
+
+    Raises
+    ------
+    PhasediagError
+        Where a path is absolute.
+    """
+    points = {} if grid.points_file is None else {grid.points_file: _content(grid, grid.points_file)}
+    return user_sources(grid) | points
+
+
+def _content(grid: Grid, file: str) -> bytes:
+    if Path(file).is_absolute():
+        raise PhasediagError(
+            f"{grid.path}: the path of {file} is absolute, and other machines have no such file; write it "
+            "relative to the grid"
+        )
+    return (grid.path.parent / file).read_bytes()
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:

@@ -29,6 +29,7 @@ from phasediag.sweeps.planning import (
     checkpoint_state,
     make_plan,
     make_survey,
+    recorded_files,
     stored_grid,
     user_sources,
 )
@@ -180,7 +181,7 @@ def launch(
             if len(survey.missing):
                 _train(runner, survey, job, watch, store, compile)
             else:
-                store.save_grid(read.text, job.sources)
+                store.save_grid(read.text, recorded_files(read))
     if watch.fatal:
         raise PhasediagError(watch.fatal)
     return Outcome(
@@ -204,7 +205,7 @@ def _train(
         runner.ready(store.folder) as workers,
         draining_on_signals(watch),
     ):
-        store.save_grid(survey.grid.text, job.sources)
+        store.save_grid(survey.grid.text, recorded_files(survey.grid))
         if workers != expected:
             packs = _planned(survey, store, workers, compile_mode)
         watch.workers = workers

@@ -127,12 +127,17 @@ def pack_trials(
     return sorted(packs, key=lambda pack: -pack.projected_seconds)
 
 
+def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[IntArray, IntArray]:
+    """A first row of every structure, and the structure of each row: shapes (structures,), (trials,)."""
+    structural = [c for name, c in trials.columns.items() if parameters[name].role is Role.STRUCTURAL]
+    return combinations(structural, len(trials))
+
+
 def _structures(trials: Trials, parameters: Mapping[str, Parameter]) -> list[IntArray]:
     """Rows of the trials that share every structural parameter, each list in training order."""
-    structural = [c for name, c in trials.columns.items() if parameters[name].role is Role.STRUCTURAL]
     if not len(trials):
         return []
-    _, group = combinations(structural, len(trials))
+    _, group = structures(trials, parameters)
     order = np.lexsort((trials.replicate, trials.grid_seed, -trials.values("steps").astype(np.int64), group))
     return np.split(order, np.cumsum(np.bincount(group))[:-1])
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from phasediag.errors import PhasediagError
 from phasediag.registry import component
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.compilation import Compiled
@@ -57,13 +58,26 @@ class Network:
 
 
 def network_of(values: Mapping[str, Value], folder: Path) -> Network:
-    """The network of a trial's record; user files are looked up in `folder`."""
+    """The network of a trial's record; user files are looked up in `folder`.
+
+    Raises
+    ------
+    PhasediagError
+        Where the model refuses the values.
+    """
     task = component("task", str(values["task"]), folder)
     model = component("model", str(values["model"]), folder)
     inputs, outputs = task.cls.sizes(values)
     arguments = {name: values[name] for name in model.parameters}
-    with torch.device("meta"):
-        module = model.cls(inputs=inputs, outputs=outputs, **arguments)
+    try:
+        with torch.device("meta"):
+            module = model.cls(inputs=inputs, outputs=outputs, **arguments)
+    except Exception as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        raise PhasediagError(
+            f"model '{model.name}' cannot be built with inputs={inputs}, outputs={outputs}, {given}: "
+            f"{type(error).__name__}: {error}; change these values, or mend the model"
+        ) from error
     momentum = values["momentum"]
     assert isinstance(momentum, float)
     moments, update = optimizer(str(values["optimizer"]), momentum)

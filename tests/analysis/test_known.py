@@ -68,6 +68,7 @@ def test_e5_against_label_noise(other):
 @pytest.mark.parametrize(
     "changed", [{"optimizer": "adamw"}, {"task": "teacher_student"}, {"batch_size": 32}],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore::phasediag.analysis.phases.DecoupledDecayWarning")
 def test_no_curve_where_the_result_does_not_hold(changed):
     assert known(hermite(), "weight_decay", "width", "degree_normalized") is not None
     assert known(hermite(**changed), "weight_decay", "width", "degree_normalized") is None

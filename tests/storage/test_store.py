@@ -378,6 +378,7 @@ print("ready", flush=True)
 number = 0
 while True:
     write_pack(store, number, range(4 * number, 4 * number + 4))
+    print("written", flush=True)
     number += 1
 """
 
@@ -389,6 +390,7 @@ def test_a_killed_writer_leaves_no_part_of_a_fragment(store: Store) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == b"ready\n"
+            assert child.stdout.readline() == b"written\n"
             time.sleep(wait)
             child.kill()
         found, measured = store.committed(), store.measurements_table()
