@@ -70,7 +70,8 @@ CLI: Final = "from phasediag.cli import main; main({})"
 LOAD: Final = "from phasediag.analysis.frames import load_trials, load_measurements; "
 DIAGRAM: Final = (
     "from phasediag.analysis.phases import phase_diagram; "
-    "d = phase_diagram({}, x='weight_decay', y='lr_over_batch', facet=['width', 'label_noise', 'init_scale']); "
+    "d = phase_diagram({}, x='weight_decay', y='lr_over_batch', "
+    "facet=['width', 'label_noise', 'init_scale']); "
     "assert len(d.boundary) > 1"
 )
 TASKS: Final = (
@@ -110,7 +111,8 @@ class Measured:
 def measured(task: Task, places: dict[str, str]) -> Measured:
     """Run an operation in a fresh interpreter; its output is dropped."""
     names = "; ".join(f"{name} = {value!r}" for name, value in places.items())
-    code = f"{names}\ntry:\n    {task.code}\nexcept SystemExit as end:\n    assert not end.code, end.code\n{PEAK}"
+    guarded = f"try:\n    {task.code}\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    code = f"{names}\n{guarded}\n{PEAK}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -239,8 +241,9 @@ def main(trials: int, folder: Path | None, only: str | None, compacting: bool) -
             plan = write_sweep(grid, root / "sweeps")
             files, size = stored(sweep)
             console.print(
-                f"written in {time.perf_counter() - start:.0f} s: {len(plan.packs):,} packs, {files:,} files, "
-                f"{size / trials:.0f} bytes a trial (projected by plan: {plan.store_bytes / trials:.0f})"
+                f"written in {time.perf_counter() - start:.0f} s: {len(plan.packs):,} packs, "
+                f"{files:,} files, {size / trials:.0f} bytes a trial "
+                f"(projected by plan: {plan.store_bytes / trials:.0f})"
             )
         places = {
             "GRID": str(grid), "EMPTY": str(root / "empty"), "STORAGE": str(root / "sweeps"),
