@@ -624,6 +624,22 @@ def test_damage_is_told(store: Store) -> None:
         store.committed()
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_unordered_measurements_are_the_same_rows(store: Store, last: bool) -> None:
+    write_pack(store, 2, [3, 4, 5])
+    write_pack(store, 1, [1, 2, 3], started=5.0)
+    compact(store.folder, rows_per_file=4)  # a pack's rows lie in several files
+    write_pack(store, 3, [6, 1], started=9.0)
+    ordered = store.measurements_table(last=last).to_pylist()
+    unordered = store.measurements_table(last=last, ordered=False).to_pylist()
+    assert sorted(unordered, key=lambda row: (row["trial_id"], row["step"])) == ordered
+    steps = [10] if last else [0, 10]
+    every = [(trial_id(i), step) for i in range(1, 7) for step in steps]
+    assert [(row["trial_id"], row["step"]) for row in ordered] == every
+    packs = {row["trial_id"]: row["pack_id"] for row in ordered}
+    assert [packs[trial_id(i)] for i in range(1, 7)] == [pack_name(n) for n in (3, 1, 1, 2, 2, 3)]
+
+
 def test_old_temporary_files_are_cleared(store: Store) -> None:
     write_pack(store, 1, [1])
     folder = Path(store.folder.path) / "trials"
