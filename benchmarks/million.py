@@ -111,13 +111,8 @@ class Measured:
 def measured(task: Task, places: dict[str, str]) -> Measured:
     """Run an operation in a fresh interpreter; its output is dropped."""
     names = "; ".join(f"{name} = {value!r}" for name, value in places.items())
-<<<<<<< HEAD
-    ending = "except SystemExit as end:\n    assert not end.code, end.code"
-    code = f"{names}\ntry:\n    {task.code}\n{ending}\n{PEAK}"
-=======
     guarded = f"try:\n    {task.code}\nexcept SystemExit as end:\n    assert not end.code, end.code"
     code = f"{names}\n{guarded}\n{PEAK}"
->>>>>>> h-scale
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
