@@ -50,8 +50,7 @@ class Threshold(BaseModel):
         -------
         Float64, shape (trials,).
         """
-        with np.errstate(over="ignore"):
-            return self.at_scale(root_mean_square(norms))
+        return self.at_scale(root_mean_square(norms))
 
     def at_scale(self, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The threshold where s is `scale`; any shape, float64."""
@@ -61,7 +60,8 @@ class Threshold(BaseModel):
 
 def root_mean_square(norms: FloatArray) -> npt.NDArray[np.float64]:
     """S of each trial, from the norms of its neuron vectors: shape (trials, width) to (trials,)."""
-    scale: npt.NDArray[np.float64] = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
+    with np.errstate(over="ignore"):
+        scale: npt.NDArray[np.float64] = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
     return scale
 
 

@@ -185,9 +185,9 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def arranged(names: Iterable[str]) -> list[str]:
-    """Column names in order: ids, parameters, results, then those of measurements."""
+    """Column names in order: ids, parameters, results, or ids and what is measured."""
     names = dict.fromkeys(names)
-    fixed = dict.fromkeys((*RESULT_COLUMNS, *MEASUREMENT_COLUMNS))
+    fixed = dict.fromkeys(RESULT_COLUMNS if "status" in names else (*RESULT_COLUMNS, *MEASUREMENT_COLUMNS))
     leading = [name for name in _LEADING.names if name in names]
     parameters = [name for name in names if name not in fixed]
     return [*leading, *parameters, *(n for n in fixed if n in names and n not in leading)]

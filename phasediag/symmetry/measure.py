@@ -153,8 +153,12 @@ def log_norm(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Tensor:
     unit = power_of_two(vectors.abs().amax(dim=1))
     total = (vectors / unit[:, None]).double().square().sum(dim=1)
     logarithm = total.log() / 2 + unit.double().log()
-    floor = math.log(torch.finfo(vectors.dtype).smallest_normal)
-    return logarithm.clamp(min=floor).to(vectors.dtype)
+    return logarithm.clamp(min=math.log(torch.finfo(vectors.dtype).smallest_normal)).to(vectors.dtype)
+
+
+def least_log_norm(dtype: torch.dtype) -> float:
+    """What `log_norm` gives for a layer that is zero, or too small for the dtype."""
+    return float(torch.tensor(math.log(torch.finfo(dtype).smallest_normal), dtype=dtype))
 
 
 def _chunks(parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup]) -> list[dict[str, Tensor]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phasediag.grids.sections import Measure
 from phasediag.observables import ALWAYS, Observable, degree, root_mean_square
-from phasediag.symmetry.measure import Distances, Request, log_norm, measure
+from phasediag.symmetry.measure import Distances, Request, least_log_norm, log_norm, measure
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
@@ -240,12 +240,19 @@ def results(
         "neuron_count": last["classes"],
         "alive_count": width - last["sign_flip"],
         "rank": last["rank"],
-        "log_rate": (recording.end - recording.half) / (steps - steps // 2),
+        "log_rate": _log_rate(recorder, steps),
         "drift": drift,
         "relaxations": relaxations,
         "converged": np.where(np.isnan(needed), np.nan, needed == 0),
         "more_steps": needed,
     }
+
+
+def _log_rate(recorder: Recorder, steps: IntArray) -> FloatArray:
+    """Growth rate of the layer's norm over the second half; -inf where it was zero all along."""
+    half, end = recorder.recording.half, recorder.recording.end
+    gone = np.maximum(half, end) <= least_log_norm(recorder.tile.program.network.dtype)
+    return np.where(gone, -np.inf, (end - half) / (steps - steps // 2))
 
 
 def _width(recorder: Recorder, group: NeuronGroup) -> float:

@@ -81,8 +81,8 @@ def test_equal_neurons_in_the_plane_of_decay_and_width(tmp_path: Path) -> None:
     teacher = np.array([1.0, 0.2])
     decays, widths = [0.5, 7.2], np.arange(2, 2 + DENSE)
     fixed = {
-        "task": "hermite", "teacher_weights": teacher.tolist(), "model": "hermite", "learning_rate": 0.04,
-        "batch_size": 0, "init_scale": 0.05, "steps": 2500, "dtype": "float64",
+        "task": "hermite", "teacher_weights": teacher.tolist(), "model": "hermite", "learning_rate": 0.012,
+        "batch_size": 0, "init_scale": 0.05, "steps": 5000, "dtype": "float64",
     }  # fmt: skip
     dense, few, share = compared(
         tmp_path, fixed,

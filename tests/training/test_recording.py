@@ -99,6 +99,15 @@ def test_log_rate_is_the_growth_of_the_layers_norm_over_the_second_half(layer: i
     assert found[1] < found[0]
 
 
+def test_log_rate_of_a_layer_that_is_zero_is_minus_infinity() -> None:
+    """Underflow must not read as the boundary, whose rate is zero."""
+    fixed = BASE | {"teacher_scale": 0, "depth": 2, "activation": "square", "bias": False, "steps": 10}
+    grid = grid_of(fixed, {"init_scale": [0.0, 1.0]})
+    found = columns(recorded(tile_of(grid.trials()), grid.measure))["log_rate"]
+    assert found[0] == -np.inf
+    assert np.isfinite(found[1])
+
+
 def test_log_rate_of_pure_decay_is_that_of_decay() -> None:
     """Weights of a dead task shrink by (1 - rate * decay) a step, far below where their squares underflow."""
     fixed = BASE | {
