@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from phasediag.commands.options import COMPILE, JSON, say
@@ -84,7 +85,7 @@ def _print(readings: Sequence[Reading]) -> None:
     for reading in readings:
         verdict = f"[red]FAILED[/red] {reading.fault}" if reading.fault else f"within {reading.tolerance:.0%}"
         table.add_row(
-            reading.result, reading.quantity, f"{reading.exact:.5g}", f"{reading.measured:.5g}",
+            reading.result, escape(reading.quantity), f"{reading.exact:.5g}", f"{reading.measured:.5g}",
             f"{reading.low:.5g} to {reading.high:.5g}", f"{reading.relative_error:+.2%}", verdict,
         )  # fmt: skip
     console = Console()
