@@ -136,6 +136,22 @@ def test_law_3_extending_a_grid_trains_only_the_new_trials(tmp_path: Path) -> No
     assert_same_rows(tmp_path / "g", tmp_path / "fresh" / "g")
 
 
+def test_losses_are_recorded_beside_every_measurement_where_asked(tmp_path: Path) -> None:
+    axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 40}
+    launched(tmp_path, grid_text(axes, fixed, measure="{every: 10}"))
+    text = grid_text(axes, fixed, measure="{every: 10, losses: true}")
+    with pytest.raises(PhasediagError, match=r"with losses; .*--remeasure"):
+        launched(tmp_path, text)
+    assert launched(tmp_path, text, remeasure=True).trained == 2
+    history = phasediag.load_measurements(str(tmp_path / "g"), observable="permutation")
+    rows = phasediag.load_trials(str(tmp_path / "g")).set_index("trial_id")
+    assert sorted(history["step"].unique()) == [0, 10, 20, 30, 40]
+    assert history["train_loss"].notna().all()
+    last = history[history["step"] == 40].set_index("trial_id")
+    both = ["train_loss", "test_loss"]
+    pd.testing.assert_frame_equal(last[both], rows.loc[last.index, both], check_dtype=False)
+
+
 def test_a_file_of_points_is_kept_with_the_sweep(tmp_path: Path) -> None:
     points = tmp_path / "points.parquet"
     pq.write_table(pa.table({"weight_decay": [0.01, 0.1]}), points)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,7 @@ class Coincidence:
 
 
 def coincidence(
-    courses: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    history: pd.DataFrame,
     layer: str = "hidden.1",
     observable: str = "permutation",
     *,
@@ -40,25 +39,29 @@ def coincidence(
     """Test whether the losses of generators fall together with drops of the loss.
 
     The statistic is the mean drop of log(train_loss) over the recorded intervals, each weighted by the
-    generators lost in it (a degree that grows counts for nothing). Under the null hypothesis the two
+    generators lost in it for the first time: by how much the degree fell below all it was before, so that
+    a distance that flickers about its threshold counts once. Under the null hypothesis the two
     courses of a trial are independent: one is shifted against the other by a random number of intervals,
     cyclically, so that each keeps its own autocorrelation.
 
     Parameters
     ----------
-    courses
-        Of each trial, `history.parquet` and `losses.parquet` of a rerun, recorded at the same steps.
+    history
+        Rows of `load_measurements` of a sweep with `measure: {every: ..., losses: true}`.
     shifts
         Random shifts drawn; the p-value is at least 1 / (shifts + 1).
 
     Raises
     ------
     AnalysisError
-        Where a trial's two tables were recorded at different steps, or there are none.
+        Where no losses were recorded, or fewer than three steps of a trial.
     """
-    if not courses:
-        raise AnalysisError("coincidence needs the course of at least one trial; see `phasediag rerun`")
-    pairs = [_intervals(history, losses, layer, observable) for history, losses in courses]
+    need_columns(history, ("trial_id", "step", "layer", "observable", "degree", "train_loss"))
+    rows = history[(history["layer"] == layer) & (history["observable"] == observable)]
+    if rows.empty or rows["train_loss"].isna().any():
+        remedy = "launch with measure: {every: 100, losses: true}"
+        raise AnalysisError(f"no losses were recorded beside {observable} on {layer}; {remedy}")
+    pairs = [_intervals(trial) for _, trial in rows.groupby("trial_id")]
     broken = sum(float(lost.sum()) for lost, _ in pairs)
     if broken == 0:
         return Coincidence(broken=0, ratio=np.nan, p_value=np.nan, trials=len(pairs))
@@ -75,19 +78,11 @@ def coincidence(
     )  # fmt: skip
 
 
-def _intervals(
-    history: pd.DataFrame, losses: pd.DataFrame, layer: str, observable: str
-) -> tuple[FloatArray, FloatArray]:
+def _intervals(trial: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
     """Generators lost and drop of log(train_loss) in each recorded interval, shapes (intervals,)."""
-    need_columns(history, ("step", "layer", "observable", "degree"))
-    need_columns(losses, ("step", "train_loss"))
-    rows = history[(history["layer"] == layer) & (history["observable"] == observable)].sort_values("step")
-    losses = losses.sort_values("step")
-    if len(rows) < 3 or rows["step"].tolist() != losses["step"].tolist():
-        raise AnalysisError(
-            f"{observable} on {layer} was recorded at {len(rows)} steps, the loss at {len(losses)}; both "
-            "must be of one rerun, and at least three"
-        )
-    lost = -np.diff(rows["degree"].to_numpy(dtype=np.float64))
-    drop = -np.diff(np.log(losses["train_loss"].to_numpy(dtype=np.float64)))
-    return np.maximum(lost, 0.0), drop
+    trial = trial.sort_values("step")
+    if len(trial) < 3:
+        raise AnalysisError(f"a trial was recorded at {len(trial)} steps only; lower measure.every")
+    lost = -np.diff(np.minimum.accumulate(trial["degree"].to_numpy(dtype=np.float64)))
+    drop = -np.diff(np.log(trial["train_loss"].to_numpy(dtype=np.float64)))
+    return lost, drop

@@ -39,6 +39,8 @@ class Measure:
     """The layer of the observables that stand in the trial's own row."""
     entropic: bool = False
     """Whether the terms of the entropic loss are computed at the last step."""
+    losses: bool = False
+    """Whether the losses are computed whenever something is measured."""
 
 
 class LayerObservable(Section):
@@ -72,6 +74,8 @@ class MeasureSection(Section):
     """Below which distance two neurons count as equal."""
     layer: LayerName = "hidden.1"
     """The layer that the trial's own row tells about."""
+    losses: bool = False
+    """Whether train and test loss are recorded at every measurement, not only at the last step."""
     entropic: bool = False
     """Whether the gradient noise and the other terms of the entropic loss are recorded at the last step."""
 
@@ -87,6 +91,7 @@ class MeasureSection(Section):
         return Measure(
             observables=tuple(dict.fromkeys(always + asked)), every=self.every, distances=self.distances,
             threshold=self.threshold, layer=self.layer, entropic=self.entropic,
+            losses=self.losses,
         )  # fmt: skip
 
 

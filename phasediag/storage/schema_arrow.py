@@ -71,7 +71,7 @@ RESULT_COLUMNS: Final[tuple[str, ...]] = (*_LEADING.names, *_RESULTS.names)
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
 MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = (
     "trial_id", "pack_id", "step", "layer", "observable", "max_degree", "degree", "normalized", "epsilon",
-    "scale", "distances",
+    "scale", "train_loss", "test_loss", "distances",
 )  # fmt: skip
 """The columns of `measurements`, in their order."""
 DERIVED_COLUMNS: Final[tuple[str, ...]] = ("degree_per_neuron", "degree_of_breaking", "breaking_normalized")
@@ -112,7 +112,7 @@ def measurements_schema(dtype: str = "float32") -> pa.Schema:
         "trial_id": pa.string(), "pack_id": pa.string(), "step": pa.int64(), "layer": pa.string(),
         "observable": pa.string(), "max_degree": pa.int64(), "degree": pa.int64(),
         "normalized": pa.float64(), "epsilon": pa.float64(), "scale": pa.float64(),
-        "distances": pa.list_(numbers),
+        "train_loss": pa.float64(), "test_loss": pa.float64(), "distances": pa.list_(numbers),
     }  # fmt: skip
     return pa.schema([(name, types[name]) for name in MEASUREMENT_COLUMNS], metadata=METADATA)
 

@@ -114,6 +114,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     if lacking.any() and not remeasure:
         asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
         asked += " and the entropic loss" if grid.measure.entropic else ""
+        asked += ", with losses" if grid.measure.losses else ""
         raise PhasediagError(
             f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
             f"{asked}; ask for what was measured, or train them again with --remeasure"
@@ -182,6 +183,10 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
         measured &= _among(ids, found["trial_id"]) | ~_has_layer(trials, request.layer)
     if grid.measure.entropic:
         measured &= _among(ids, _with_entropy(store))
+    if grid.measure.losses:
+        found = store.measurements_table("permutation", layer=layer, columns=["trial_id", "train_loss"])
+        recorded = found.filter(found["train_loss"].is_valid())["trial_id"]
+        measured &= _among(ids, recorded) | ~_has_layer(trials, layer)
     diverged = rows.filter(pc.equal(rows["status"], "diverged"))["trial_id"]
     return done & ~(measured | _among(ids, diverged))
 

@@ -41,6 +41,9 @@ class Block:
     """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
+    train_loss: FloatArray | None = None
+    """Shape (measured,); None where only the last step's is asked for."""
+    test_loss: FloatArray | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -135,6 +138,7 @@ class Recorder:
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
+        train, test = self._losses(rows)
         for found in self._distances(rows, self._requests()):
             key = (found.layer, found.observable)
             counted = self._degree(found)
@@ -152,8 +156,16 @@ class Recorder:
                         epsilon=self._epsilon(found)[part],
                         scale=_scale(found)[part],
                         distances=found.distances.cpu().numpy()[part] if kept else None,
+                        train_loss=None if train is None else train[part],
+                        test_loss=None if test is None else test[part],
                     )
                 )
+
+    def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
+        if not self.plan.losses:
+            return None, None
+        train, test, _ = self.tile.losses()
+        return train.double().cpu().numpy()[rows], test.double().cpu().numpy()[rows]
 
     def _kept(self, finishing: npt.NDArray[np.bool_]) -> Iterable[tuple[npt.NDArray[np.bool_], bool]]:
         """The parts of the measured trials, and whether their distances are stored."""

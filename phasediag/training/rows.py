@@ -80,6 +80,8 @@ def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema:
         "normalized": counted / block.max_degree if block.max_degree else [None] * count,
         "epsilon": block.epsilon[keep], "scale": block.scale[keep],
     }  # fmt: skip
+    if block.train_loss is not None and block.test_loss is not None:
+        columns |= {"train_loss": block.train_loss[keep], "test_loss": block.test_loss[keep]}
     if block.distances is not None:
         columns["distances"] = block.distances[keep]
     return table(schema, columns, count)

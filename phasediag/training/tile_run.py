@@ -209,6 +209,8 @@ class TileRun:
                 "epsilon": block.epsilon,
                 "scale": block.scale,
                 "distances": block.distances,
+                "train_loss": block.train_loss,
+                "test_loss": block.test_loss,
             }
             arrays |= {
                 f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None
@@ -235,14 +237,15 @@ class TileRun:
         recording.margins = {(at, observable): margin for at, observable, margin in margins}  # type: ignore[misc]
         for number, (step, layer, observable, max_degree) in enumerate(plain["blocks"]):
             parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon", "scale")}
-            distances = arrays.get(f"block/{number}/distances")
             recording.blocks.append(
                 Block(
                     step=step,
                     layer=layer,
                     observable=observable,
                     max_degree=max_degree,
-                    distances=distances,
+                    distances=arrays.get(f"block/{number}/distances"),
+                    train_loss=arrays.get(f"block/{number}/train_loss"),
+                    test_loss=arrays.get(f"block/{number}/test_loss"),
                     **parts,
                 )
             )

@@ -8,17 +8,14 @@ from phasediag.analysis.coincidence import coincidence
 from phasediag.errors import AnalysisError
 
 STEPS = np.arange(0, 10_100, 100)
-Course = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def course(breaks: np.ndarray, drops: np.ndarray) -> Course:
+def course(breaks: np.ndarray, drops: np.ndarray, trial: str = "a") -> pd.DataFrame:
     """A trial whose degree falls by `breaks` and whose log loss falls by `drops` in each interval."""
     degree = 63 - np.concatenate([[0], np.cumsum(breaks)])
-    history = pd.DataFrame(
-        {"step": STEPS, "layer": "hidden.1", "observable": "permutation", "degree": degree}
-    )
     loss = np.exp(-np.concatenate([[0.0], np.cumsum(drops)]))
-    return history, pd.DataFrame({"step": STEPS, "train_loss": loss})
+    rows = pd.DataFrame({"step": STEPS, "degree": degree, "train_loss": loss})
+    return rows.assign(trial_id=trial, layer="hidden.1", observable="permutation")
 
 
 def pulses(at: list[int], height: float, width: int = 4) -> np.ndarray:
@@ -30,14 +27,12 @@ def pulses(at: list[int], height: float, width: int = 4) -> np.ndarray:
 
 def test_breaks_in_the_drops_are_found_and_told_by_how_much() -> None:
     drops = 0.01 + pulses([20, 60], 0.5)
-    found = coincidence([course(pulses([20, 60], 2), drops)])
+    found = coincidence(course(pulses([20, 60], 2), drops))
     assert (found.broken, found.trials) == (16, 1)
     assert found.ratio == pytest.approx(0.51 / drops.mean())
     assert found.p_value < 0.05
-    together = coincidence(
-        [course(pulses([20 + k, 60], 2), 0.01 + pulses([20 + k, 60], 0.5)) for k in range(3)]
-    )
-    assert together.p_value < 0.001
+    several = [course(pulses([20 + k, 60], 2), 0.01 + pulses([20 + k, 60], 0.5), str(k)) for k in range(3)]
+    assert coincidence(pd.concat(several)).p_value < 0.001
 
 
 def test_p_values_of_independent_courses_are_uniform() -> None:
@@ -47,27 +42,27 @@ def test_p_values_of_independent_courses_are_uniform() -> None:
     def burst() -> np.ndarray:
         return np.roll(pulses([0], 1, int(generator.integers(3, 20))), int(generator.integers(0, 100)))
 
-    p = [coincidence([course(burst(), 0.01 + burst())], shifts=199, seed=i).p_value for i in range(300)]
+    p = [coincidence(course(burst(), 0.01 + burst()), shifts=199, seed=i).p_value for i in range(300)]
     assert np.mean(np.array(p) <= 0.05) < 0.09
     assert 0.4 < np.mean(p) <= 1
 
 
 def test_breaks_away_from_the_drops_are_not_significant() -> None:
-    found = coincidence([course(pulses([80], 2), 0.001 + pulses([20], 0.5))])
+    found = coincidence(course(pulses([80], 2), 0.001 + pulses([20], 0.5)))
     assert found.ratio < 0.1
     assert found.p_value > 0.5
 
 
 def test_a_degree_that_only_grows_breaks_nothing() -> None:
-    found = coincidence([course(-pulses([20], 1), pulses([20], 0.5))])
+    found = coincidence(course(-pulses([20], 1), pulses([20], 0.5)))
     assert found.broken == 0
     assert np.isnan(found.ratio)
     assert np.isnan(found.p_value)
 
 
-def test_tables_of_different_runs_are_refused() -> None:
-    history, losses = course(pulses([20], 1), pulses([20], 0.5))
-    with pytest.raises(AnalysisError, match="both must be of one rerun"):
-        coincidence([(history, losses[::2])])
-    with pytest.raises(AnalysisError, match="at least one trial"):
-        coincidence([])
+def test_a_history_without_losses_is_refused() -> None:
+    rows = course(pulses([20], 1), pulses([20], 0.5))
+    with pytest.raises(AnalysisError, match="losses: true"):
+        coincidence(rows.assign(train_loss=np.nan))
+    with pytest.raises(AnalysisError, match=r"lower measure\.every"):
+        coincidence(rows[:2])

@@ -107,3 +107,19 @@ def test_notebooks_are_stored_without_output() -> None:
     for name in ("quickstart", "phase-boundary", "refinement", "from-a-million-rows"):
         notebook: Any = nbformat.read(ROOT / "analysis" / f"{name}.ipynb", as_version=4)
         assert not any(cell.get("outputs") for cell in notebook.cells), name
+
+
+def test_symmetry_breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "jobs" / "paper" / "fig2.yaml").read_text()
+    for old, new in {
+        "steps: 6000": "steps: 600", "width: 64": "width: 16", "samples: 500": "samples: 64",
+        "init_scale: [0.1, 0.2, 0.5, 1]": "init_scale: [0.2, 2]", "replicates: 5": "replicates: 2",
+    }.items():  # fmt: skip
+        assert old in text, old
+        text = text.replace(old, new)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(text)
+    assert phasediag.launch(grid, storage=str(tmp_path), executor="inline", compile="off").exit_code == 0
+    figures, told = executed("symmetry-breaking", tmp_path / "fig2", monkeypatch)
+    assert figures == 2
+    assert "init scale 2: no generator is lost" in told
