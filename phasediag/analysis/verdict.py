@@ -17,6 +17,9 @@ CLEARLY: Final = 10.0
 HARDLY: Final = 4.0
 """Differences below this do not decide."""
 
+LEAST_DECADES: Final = 1.0
+"""A window narrower than this tells no law from another: a steep power and a cut-off look alike."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -50,6 +53,8 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     verdict: Answer = "cannot tell"
     if constant["delta_aic"] < HARDLY:
         told = f"{y} hardly changes over the window"
+    elif decades < LEAST_DECADES:
+        told += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
     elif gap > CLEARLY and not errors[0] > errors[1]:
         verdict = "supported"
     elif gap < -CLEARLY and not errors[1] > errors[0]:

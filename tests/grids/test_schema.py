@@ -17,7 +17,7 @@ from phasediag.parameters import TRAINING
 from phasediag.registry import built_in, component
 from phasediag.trial import Role
 
-JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
+JOBS = sorted((Path(__file__).parents[2] / "jobs").rglob("*.yaml"))
 BY_COMBINATION = {
     "duplicate key", "duplicate top key", "another task's key", "fixed and axis", "backwards",
     "fractional widths", "one of two ends", "duplicate after rounding", "no task", "too many",
