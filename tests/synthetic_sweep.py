@@ -92,7 +92,8 @@ def write_measured_pack(
     Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing.
     """
     pack = pack_name(number)
-    columns: dict[str, list[Any]] = {name: [] for name in measurements_schema().names}
+    recorded = [name for name in measurements_schema().names if name not in ("train_loss", "test_loss")]
+    columns: dict[str, list[Any]] = {name: [] for name in recorded}
     results: dict[str, list[Any]] = {
         name: []
         for name in (
