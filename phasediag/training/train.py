@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,9 @@ from phasediag.training.optimizers import Moments, Rates, Update, Weights, optim
 from phasediag.trial import Streams, Trials, Value
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
+CALL_NUMBERS: Final = 2**18
+"""Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
+MOST_STEPS_A_CALL: Final = 16
 EVALUATION_NUMBERS: Final = 2**23
 """Numbers held at once while losses over whole data sets are computed."""
 
@@ -135,8 +138,9 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
 
     gradients, loss = grad_and_value(objective)(state.weights)
     weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
-    alive = state.alive & torch.isfinite(loss)
-    active = alive & (state.steps_done < rates["steps"])
+    unfinished = state.steps_done < rates["steps"]
+    alive = state.alive & (torch.isfinite(loss) | ~unfinished)
+    active = alive & unfinished
     return State(
         weights=_chosen(active, weights, state.weights),
         moments={name: _chosen(active, moments[name], state.moments[name]) for name in moments},
@@ -149,8 +153,13 @@ def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
     return {name: torch.where(active, new[name], old[name]) for name in old}
 
 
-def vmapped_step(network: Network) -> Callable[..., Any]:
-    """`trial_step` over a leading axis of trials, of plain tensors and dicts of them."""
+def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
+    """Some times `trial_step` over a leading axis of trials, of plain tensors and dicts of them.
+
+    The function takes the parts of a state; the rates; the batches of the steps, x, y and noise; and the
+    step, counted as `steps_done`, at which every trial stops. It takes a step for each batch, whose shapes
+    are (samples, ...) where all trials share it, or else (trials, samples, ...).
+    """
 
     def one(
         weights: Weights,
@@ -166,7 +175,19 @@ def vmapped_step(network: Network) -> Callable[..., Any]:
         after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
         return after.weights, after.moments, after.steps_done, after.alive
 
-    many: Callable[..., Any] = vmap(one)
+    def many(
+        state: tuple[Weights, Moments, Tensor, Tensor],
+        rates: Rates,
+        batches: Sequence[tuple[Tensor, Tensor, Tensor]],
+        until: Tensor,
+    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+        bounded = {**rates, "steps": torch.minimum(rates["steps"], until)}
+        own = None if shared else 0
+        step = vmap(one, in_dims=(0, 0, 0, 0, 0, own, own, own))
+        for batch in batches:
+            state = step(*state, bounded, *batch)
+        return state
+
     return many
 
 
@@ -190,19 +211,39 @@ class Program:
     ) -> None:
         self.network = network_of(values, folder)
         self.device = device
-        step = vmapped_step(self.network)
-        self._many = Compiled(step) if compiled else step
+        self.compiled = compiled
+        self._many: dict[bool, Callable[..., Any]] = {}
 
     @property
     def compile_s(self) -> float:
         """Seconds spent on compiling so far."""
-        return self._many.seconds if isinstance(self._many, Compiled) else 0.0
+        return sum(many.seconds for many in self._many.values() if isinstance(many, Compiled))
 
-    def step(self, state: State, rates: Rates, batch: Samples) -> State:
-        """The next state of a tile."""
-        weights, moments, done, alive = self._many(
-            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
-        )
+    def steps_a_call(self, tile: Tile) -> int:
+        """Steps that one call takes: the more, the less a step costs beside calling it."""
+        if not self.compiled:
+            return 1
+        numbers = len(tile.trials) * tile.batches.batch_size * self.network.numbers_per_sample
+        fitting = max(1, CALL_NUMBERS // numbers)
+        return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
+
+    def advance(self, state: State, rates: Rates, batches: Sequence[Samples], until: int) -> State:
+        """The state of a tile a step for each batch later; of a trial, at most its step `until`.
+
+        Parameters
+        ----------
+        batches
+            One for all trials, without a leading axis of trials, or one for each.
+        """
+        shared = batches[0].x.dim() == 2
+        if shared not in self._many:
+            many = vmapped_steps(self.network, shared)
+            self._many[shared] = Compiled(many) if self.compiled else many
+        parts = (state.weights, state.moments, state.steps_done, state.alive)
+        plain = [(batch.x, batch.y, batch.noise) for batch in batches]
+        with torch.no_grad():
+            parts = self._many[shared](parts, rates, plain, torch.tensor(until, device=self.device))
+        weights, moments, done, alive = parts
         return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
     def tile(self, trials: Trials) -> Tile:
@@ -237,7 +278,7 @@ class Tile:
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
         self.state = _start(network, records, trials, self.rates, device)
         self.step = 0
-        self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
+        self._constant = self.batches.at(0) if self.batches.constant else None
 
     @property
     def weights(self) -> Weights:
@@ -246,11 +287,22 @@ class Tile:
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
-        with torch.no_grad():
-            for step in range(self.step, until):
-                batch = self._constant or self._gathered(self.batches.at(step))
-                self.state = self.program.step(self.state, self.rates, batch)
-        self.step = until
+        count = self.program.steps_a_call(self)
+        while self.step < until:
+            stop = min(until, self.step + count)
+            batches = [self._batch(min(step, stop - 1)) for step in range(self.step, self.step + count)]
+            self.state = self.program.advance(self.state, self.rates, batches, stop)
+            self.step = stop
+
+    def _batch(self, step: int) -> Samples:
+        """Of one step: the batch of the tile's only world, or that of each trial's world."""
+        batch = self._constant or self.batches.at(step)
+        parts = (batch.x, batch.y, batch.noise)
+        if len(self.batches.worlds) == 1:
+            x, y, noise = (part[0] for part in parts)
+        else:
+            x, y, noise = (part.index_select(0, self.world) for part in parts)
+        return Samples(x=x, y=y, noise=noise)
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
@@ -271,11 +323,6 @@ class Tile:
             steps_done=moved["steps_done"], alive=moved["alive"],
         )  # fmt: skip
         self.step = step
-
-    def _gathered(self, batch: Samples) -> Samples:
-        """The batch of each trial from that of its world."""
-        x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
-        return Samples(x=x, y=y, noise=noise)
 
     def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:
         """Loss and share of right classes over whole data sets, a few trials (never one) at a time."""
