@@ -19,10 +19,10 @@ from phasediag.grids.grid import Grid
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import stored_grid, user_sources
+from phasediag.training.network import network_of
 from phasediag.training.pack import cost_of, make_pack
 from phasediag.training.rows import Job
 from phasediag.training.tile_run import TileRun, TileWork, source_folder
-from phasediag.training.train import network_of
 from phasediag.trial import Trials
 
 HISTORY_POINTS = 100

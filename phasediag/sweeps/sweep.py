@@ -33,10 +33,10 @@ from phasediag.sweeps.planning import (
     stored_grid,
     user_sources,
 )
+from phasediag.training.network import network_of
 from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
-from phasediag.training.train import network_of
 from phasediag.training.worker import Progress
 from phasediag.trial import TextArray
 

@@ -46,7 +46,7 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
     assert process.stdin is not None
     try:
         with suppress(BrokenPipeError), process.stdin as pipe:
-            pickle.dump((trials, dict(sources), threads), pipe)
+            pickle.dump((trials, dict(sources), threads, pack.shared), pipe)
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -54,11 +54,11 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
         process.wait()
 
 
-def compile_program(trials: Trials, sources: Mapping[str, bytes], threads: int) -> None:
-    """Compile the step of a tile of these trials by taking it once."""
+def compile_program(trials: Trials, sources: Mapping[str, bytes], threads: int, shared: bool) -> None:
+    """Compile the step of a tile of these trials by taking it once; `shared` as in `Pack`."""
     torch.set_num_threads(threads)
     program = Program(trials.record(0), source_folder(sources), torch.device("cpu"), compiled=True)
-    program.tile(trials).advance(1)
+    program.tile(trials, shared=shared).advance(1)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from torch.func import functional_call, grad, vjp, vmap
 
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.data import Samples
+from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.train import Network, Tile
+from phasediag.training.train import Tile
 
 FloatArray = npt.NDArray[np.float64]
 GRADIENT_NUMBERS: Final = 2**22

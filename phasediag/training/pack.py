@@ -12,7 +12,8 @@ import numpy as np
 
 from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
-from phasediag.training.train import Network, network_of
+from phasediag.training.data import Task
+from phasediag.training.network import Network, network_of
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value
 
 CompileMode = Literal["auto", "on", "off"]
@@ -81,6 +82,8 @@ class Pack:
     """In the order in which they are trained."""
     tile_size: int
     compiled: bool
+    shared: bool
+    """Whether each tile's trials live in one world: they see the same batches."""
     projected_bytes: int
     """Upper bound on device memory, in bytes."""
     projected_seconds: float
@@ -134,11 +137,11 @@ def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[Int
 
 
 def _structures(trials: Trials, parameters: Mapping[str, Parameter]) -> list[IntArray]:
-    """Rows of the trials that share every structural parameter, each list in training order."""
+    """Rows of the trials that share every structural parameter."""
     if not len(trials):
         return []
     _, group = structures(trials, parameters)
-    order = np.lexsort((trials.replicate, trials.grid_seed, -trials.values("steps").astype(np.int64), group))
+    order = np.argsort(group, kind="stable")
     return np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
@@ -148,8 +151,12 @@ def _packs_of(
     values = trials.record(0)
     network = network_of(values, folder)
     cost = cost_of(network, values)
+    trials, world = _in_order(trials, network.task)
     share = ceil(len(trials) / workers)
     tile = _even(cost.tile, min(len(trials), trials_per_pack or share))
+    aligned = _aligned(world, tile)
+    shared = aligned > 0 and (trials_per_pack or aligned) % aligned == 0
+    tile = aligned if shared else tile
     steps = trials.values("steps").astype(np.float64)
     compiled = _pays(cost, tile, float(steps.sum()) / workers, compile_mode)
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
@@ -159,10 +166,26 @@ def _packs_of(
         per_pack = max(tile, tile * round(fitting / tile))
     else:
         per_pack = trials_per_pack
-    return [
-        make_pack(trials.take(np.arange(start, min(start + per_pack, len(trials)))), tile, compiled, cost)
-        for start in range(0, len(trials), per_pack)
-    ]
+    parts = [np.arange(i, min(i + per_pack, len(trials))) for i in range(0, len(trials), per_pack)]
+    return [make_pack(trials.take(part), tile, compiled, cost, shared=shared) for part in parts]
+
+
+def _in_order(trials: Trials, task: type[Task]) -> tuple[Trials, IntArray]:
+    """The trials of a structure in training order, and the number of the world that each lives in."""
+    names = ["data_seed", *(p.name for p in task.declares if p.name != "label_noise")]
+    _, data = combinations([trials.columns[name] for name in names], len(trials))
+    steps = trials.values("steps").astype(np.int64)
+    keys = (data, trials.replicate, trials.grid_seed, -steps)
+    order = np.lexsort(keys)
+    changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
+    return trials.take(order), np.concatenate([[0], np.cumsum(changes)])
+
+
+def _aligned(world: IntArray, tile: int) -> int:
+    """The largest tile, from half of `tile` on, that cuts all worlds in whole tiles; 0 if there is none."""
+    counts = np.unique(np.bincount(world))
+    common = int(np.gcd.reduce(counts))
+    return max((d for d in range(max(2, ceil(tile / 2)), tile + 1) if common % d == 0), default=0)
 
 
 def _even(largest: int, share: int) -> int:
@@ -177,13 +200,13 @@ def _pays(cost: Cost, tile: int, trial_steps: float, mode: CompileMode) -> bool:
     return saved > COMPILE_SECONDS
 
 
-def make_pack(trials: Trials, tile_size: int, compiled: bool, cost: Cost) -> Pack:
+def make_pack(trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, shared: bool = False) -> Pack:
     """A pack of these trials in this order, with its projections."""
     tile_size = min(tile_size, max(2, len(trials)))
     steps = trials.values("steps").astype(np.float64)
     longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
     return Pack(
         pack_id=pack_id(trials.trial_id.tolist()), trials=trials, tile_size=tile_size, compiled=compiled,
-        projected_bytes=int(2 * tile_size * cost.bytes),
+        shared=shared, projected_bytes=int(2 * tile_size * cost.bytes),
         projected_seconds=float(sum(longest)) * cost.step_seconds(tile_size, compiled),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from phasediag.training.entropy import entropic_columns
 from phasediag.training.pack import Pack
 from phasediag.training.recording import Block, Recorder, Recording, results
 from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
-from phasediag.training.train import Program, Tile
+from phasediag.training.train import Program
 from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
@@ -91,7 +91,7 @@ class TileRun:
         program = program_for(
             repr(structure), source_folder(job.sources), device, pack.compiled, Unhashed(values)
         )
-        self.tile = Tile(program, padded)
+        self.tile = program.tile(padded, shared=pack.shared)
         self.recorder = Recorder(job.measure, self.tile, len(work.rows))
         self.wall_s = 0.0
         self.spent = dict.fromkeys(PHASES, 0.0)

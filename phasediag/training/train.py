@@ -8,88 +8,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from phasediag.errors import PhasediagError
-from phasediag.registry import component
-from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.compilation import Compiled
-from phasediag.training.control import Control, control_of
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.initial import initial_weights
-from phasediag.training.optimizers import Moments, Rates, Update, Weights, optimizer
+from phasediag.training.network import Network, network_of
+from phasediag.training.optimizers import Moments, Rates, Weights
 from phasediag.trial import Streams, Trials, Value
 
-DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
 MOST_STEPS_A_CALL: Final = 16
 EVALUATION_NUMBERS: Final = 2**23
 """Numbers held at once while losses over whole data sets are computed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """What all trials of a structure have in common."""
-
-    module: nn.Module
-    """On the meta device: only its code and shapes are used."""
-    task: type[Task]
-    dtype: torch.dtype
-    update: Update
-    moments: tuple[str, ...]
-    groups: tuple[NeuronGroup, ...]
-    control: Control
-    """Makes the weights of the network from the numbers that are trained."""
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter."""
-        return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
-
-    @property
-    def uses_of_weights(self) -> int:
-        """How often one sample passes each weight; the module tells where it is not once."""
-        return int(getattr(self.module, "uses_of_weights", 1))
-
-    @property
-    def numbers_per_sample(self) -> int:
-        """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
-        outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
-        return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
-
-
-def network_of(values: Mapping[str, Value], folder: Path) -> Network:
-    """The network of a trial's record; user files are looked up in `folder`.
-
-    Raises
-    ------
-    PhasediagError
-        Where the model refuses the values.
-    """
-    task = component("task", str(values["task"]), folder)
-    model = component("model", str(values["model"]), folder)
-    inputs, outputs = task.cls.sizes(values)
-    arguments = {name: values[name] for name in model.parameters}
-    try:
-        with torch.device("meta"):
-            module = model.cls(inputs=inputs, outputs=outputs, **arguments)
-    except Exception as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        raise PhasediagError(
-            f"model '{model.name}' cannot be built with inputs={inputs}, outputs={outputs}, {given}: "
-            f"{type(error).__name__}: {error}; change these values, or mend the model"
-        ) from error
-    momentum = values["momentum"]
-    assert isinstance(momentum, float)
-    moments, update = optimizer(str(values["optimizer"]), momentum)
-    groups = tuple(getattr(module, "neuron_groups", ()))
-    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    return Network(
-        module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
-        groups=groups, control=control_of(values, shapes, groups),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,13 +179,22 @@ class Program:
         weights, moments, done, alive = parts
         return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
-    def tile(self, trials: Trials) -> Tile:
+    def tile(self, trials: Trials, *, shared: bool = True) -> Tile:
         """A tile at step 0."""
-        return Tile(self, trials)
+        return Tile(self, trials, shared=shared)
 
 
 class Tile:
     """Trials of one structure in training, side by side.
+
+    Parameters
+    ----------
+    program
+        Of their structure.
+    trials
+        Two or more.
+    shared
+        Whether trials that all live in one world share its batches, instead of each having its own.
 
     Attributes
     ----------
@@ -262,7 +204,7 @@ class Tile:
         Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
     """
 
-    def __init__(self, program: Program, trials: Trials) -> None:
+    def __init__(self, program: Program, trials: Trials, *, shared: bool = True) -> None:
         self.program = program
         self.trials = trials
         records = [trials.record(row) for row in range(len(trials))]
@@ -270,6 +212,7 @@ class Tile:
         network, device = program.network, program.device
         worlds, index = _worlds(network.task, records, trials)
         self.world = torch.tensor(index, device=device)
+        self.shared = shared and len(worlds) == 1
         values = records[0]
         batch_size = values["batch_size"]
         assert isinstance(batch_size, int)
@@ -298,7 +241,7 @@ class Tile:
         """Of one step: the batch of the tile's only world, or that of each trial's world."""
         batch = self._constant or self.batches.at(step)
         parts = (batch.x, batch.y, batch.noise)
-        if len(self.batches.worlds) == 1:
+        if self.shared:
             x, y, noise = (part[0] for part in parts)
         else:
             x, y, noise = (part.index_select(0, self.world) for part in parts)

@@ -98,7 +98,8 @@ class PackRun:
         started = time.monotonic()
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "measure": repr(self.job.measure), "error": self.error,
+            "compiled": self.pack.compiled, "shared": self.pack.shared,
+            "measure": repr(self.job.measure), "error": self.error,
             "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
         }  # fmt: skip
         files = {}
