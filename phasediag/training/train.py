@@ -20,7 +20,7 @@ from phasediag.trial import Streams, Trials, Value
 
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
-MOST_STEPS_A_CALL: Final = 16
+MOST_STEPS_A_CALL: Final = 8
 EVALUATION_NUMBERS: Final = 2**23
 """Numbers held at once while losses over whole data sets are computed."""
 
