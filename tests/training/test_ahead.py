@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from phasediag.training import ahead
-from phasediag.training.ahead import Compiler
+from phasediag.training.ahead import ISA_TRUSTED, Compiler
 from phasediag.training.pack import Pack, cost_of, make_pack
 from phasediag.training.train import network_of
 from trained_tiles import grid_of, tile_of
@@ -55,6 +56,20 @@ def test_one_can_be_started_before_torch_is_imported() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "ray", "pandas", "numpy"}.isdisjoint(run.stdout.split())
+
+
+@pytest.mark.slow
+def test_the_processor_and_a_trial_build_agree_on_vector_units() -> None:
+    """So a program that was compiled without the trial computes the same bits."""
+    code = "from torch._inductor.cpu_vec_isa import pick_vec_isa; print(pick_vec_isa())"
+    found = []
+    for trust in ({}, {ISA_TRUSTED: "1"}):
+        environment = {name: value for name, value in os.environ.items() if name != ISA_TRUSTED} | trust
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        found.append(run.stdout)
+    assert found[0] == found[1] != ""
 
 
 @pytest.mark.slow
