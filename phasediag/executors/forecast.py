@@ -120,7 +120,7 @@ class Forecast:
                 work[self._program(name)] += self._work(name)
                 took[self._program(name)] += course.seen - course.began
         overall = sum(took.values()) / sum(work.values())
-        paces = defaultdict(lambda: overall)
+        paces: defaultdict[str, float] = defaultdict(lambda: overall)
         paces.update({name: (took[name] + DOUBT * overall) / (work[name] + DOUBT) for name in work})
         return paces
 
