@@ -248,6 +248,10 @@ def test_plain_lines_are_no_flood() -> None:
     assert "draining: SIGTERM; again to stop at once" in texts[2]
 
 
+def test_a_slow_rate_is_not_zero() -> None:
+    assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
+
+
 def test_trials_from_a_checkpoint_are_no_speed() -> None:
     watch = watch_of(60)
     watch.report("q", Progress(trials_done=30, resumed=20, failed=0, diverged=0, error="", done=True))

@@ -71,7 +71,8 @@ def described(watch: Watch) -> str:
     """`1200/4096 trials, 96.1 trials/s, 0 failed, 30 s left`."""
     done, rate = f"{watch.trials_done:.0f}/{watch.total} trials", watch.rate
     waiting = "starting workers" if watch.total else "nothing to train"
-    parts = [done, waiting if rate is None else f"{rate:.1f} trials/s", f"{watch.failed} failed"]
+    pace = waiting if rate is None else f"{rate:{'.1f' if rate >= 0.1 else '.2g'}} trials/s"
+    parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
     if watch.reason:

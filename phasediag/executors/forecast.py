@@ -45,7 +45,7 @@ class Course:
         compiling = progress.spent.get("compilation", 0.0)
         self.began += compiling - self.compiling
         self.compiling, self.seen, self.done = compiling, now, progress.done
-        self.trained = progress.trials_done - progress.resumed
+        self.resumed, self.trained = progress.resumed, progress.trials_done - progress.resumed
 
 
 def course_of(progress: Progress, now: float) -> Course:
