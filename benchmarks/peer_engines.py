@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import peer_batched
+import psutil
 import torch
 from peer_jobs import CPU
 from peer_work import Array, Work, turn
@@ -130,12 +130,15 @@ def jax_on(path: Path) -> Iterator[Jax]:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """This process and the ones that it starts on one core, with one thread; as before after the block."""
-    threads, cores = torch.get_num_threads(), os.sched_getaffinity(0)
+    """One thread, and on Linux one core for this process and the ones that it starts; then as before."""
+    threads, process = torch.get_num_threads(), psutil.Process()
+    cores = process.cpu_affinity() if psutil.LINUX else []
     torch.set_num_threads(1)
-    os.sched_setaffinity(0, {max(cores)})
+    if cores:
+        process.cpu_affinity([max(cores)])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, cores)
+        if cores:
+            process.cpu_affinity(cores)
         torch.set_num_threads(threads)

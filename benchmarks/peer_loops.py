@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import joblib
 import torch
 from peer_work import Work, load
 
-CORES = len(os.sched_getaffinity(0))
+CORES: Final[int] = joblib.cpu_count()
 
 
 @lru_cache(maxsize=1)
