@@ -45,6 +45,8 @@ SEARCH_ROUNDS: Final = 3
 SEARCH_SECONDS: Final = 0.25
 """Of one engine's turn, as the next."""
 TURN_SECONDS: Final = 0.75
+WIDTH: Final = 150
+"""Columns of text that the tables take."""
 OURS: Final = "phasediag"
 BEST_TUNE: Final = "Ray Tune, reuse_actors=True"
 LOOP: Final = "plain PyTorch loop"
@@ -242,8 +244,10 @@ def compare(job: Job, rounds: int, few: int, many: int, engines_only: bool) -> N
             single, more = one_by_one(str(small), few, many)
             losses |= more
     deviations = agreed(job, losses, start)
-    Console().print(tiles_table(job, engines))
-    Console().print(peers_table(job, work, engines, single, deviations))
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(tiles_table(job, engines))
+    console.print(peers_table(job, work, engines, single, deviations))
 
 
 def trainers_of(trials: Trials, work: Work, jax: Jax, compiled: bool = True) -> dict[str, Engine]:
