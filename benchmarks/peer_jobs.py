@@ -64,7 +64,7 @@ JOBS: Final = (
             name=f"width-{width}", title=f"MLP of 5 weight layers, width {width}, batch 32, float32",
             grid=MLP.format(width=width, steps=STEPS), tiles=tiles, timed_steps=128, tolerance=1e-5,
         )
-        for width, tiles in ((16, (32, 64, 128, 256, 512, 1024)), (64, (8, 16, 32, 64, 128, 256)))
+        for width, tiles in ((16, (16, 32, 64, 128, 256, 512, 1024)), (64, (4, 8, 16, 32, 64, 128, 256)))
     ),
     Job(
         name="chain", title="chain of 2 scalar layers, fresh batch of 1, float64",
