@@ -53,7 +53,7 @@ LOOP: Final = "plain PyTorch loop"
 FAIR: Final = 1.25
 JAX: Final = "JAX jit(vmap(scan))"
 BATCHED: Final = "batched by hand, in place"
-FLOOR: Final = "bare products (torch.bmm)"
+FLOOR: Final = "bare batched products"
 SPEEDUPS: Final[Mapping[tuple[str, str], float]] = {("width-16", JAX): 1.5, ("width-64", JAX): 1.2}
 """Targets: at least so many times the peer's speed."""
 SHARES: Final[Mapping[tuple[str, str], float]] = {("width-64", FLOOR): 0.6}
@@ -181,7 +181,7 @@ def tiles_table(job: Job, engines: Engines) -> Table:
     table = Table("tile", *engines.by_tile, title=f"{job.title}\nµs of a core, a trial and step, by tile")
     for size in job.tiles:
         cells = [
-            f"{'[bold]' * (engines.best[name] == size)}{found[size] * 1e6:.3g}"
+            f"{'[bold]' * (engines.best[name] == size)}{digits(found[size] * 1e6)}"
             for name, found in engines.by_tile.items()
         ]
         table.add_row(f"{size:,}", *cells)
@@ -205,12 +205,12 @@ def peers_table(
         for name, turns in engines.turns.items()
     }
     for name, (tile, each, remark) in rows.items():
-        ratio, rate = f"{each / ours:.1f} x", f"{work.operations / each / 1e9:.3g}"
+        ratio, rate = f"{digits(each / ours)} x", f"{work.operations / each / 1e9:.3g}"
         if name in engines.turns:
             turns = engines.ratios(name)
-            ratio = f"{np.median(turns):.2f} x ({turns.min():.2f}, {turns.max():.2f})"
+            ratio = f"{digits(np.median(turns))} x ({digits(turns.min())}, {digits(turns.max())})"
         differ = f"{deviations[name]:.0e}" if name in deviations else ""
-        table.add_row(name, f"{tile:,}", f"{each * 1e6:.3g}", rate, ratio, differ, remark)
+        table.add_row(name, f"{tile:,}", digits(each * 1e6), rate, ratio, differ, remark)
     return table
 
 
@@ -221,6 +221,11 @@ def verdict(job: Job, name: str, engines: Engines) -> str:
     if key in SPEEDUPS:
         return f"target {SPEEDUPS[key]:g} x: {outcome(found >= SPEEDUPS[key])}"
     return f"{told}; target {SHARES[key]:.0%}: {outcome(found >= SHARES[key])}" if key in SHARES else told
+
+
+def digits(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def outcome(met: bool) -> str:
