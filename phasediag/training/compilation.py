@@ -16,7 +16,8 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from phasediag.training.elementary import replacements
+from phasediag.training.elementary import tanh
+from phasediag.training.products import products, suits
 
 Shapes = tuple[torch.Size, ...]
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
@@ -77,6 +78,21 @@ class Compiled:
         replaced = replacements(flat[0].device)
         module = make_fx(flattened, decomposition_table=replaced, tracing_mode="fake")(*flat)
         return module, results[-1]
+
+
+def replacements(device: torch.device) -> dict[Any, Callable[..., Any]]:
+    """What stands for which operator in a graph that is compiled for a device, where it does not decline."""
+    if device.type != "cpu":
+        return {}
+    return {torch.ops.aten.tanh.default: _tanh, torch.ops.aten.bmm.default: _bmm}
+
+
+def _tanh(x: Tensor) -> Any:
+    return tanh(x) if x.dtype == torch.float32 else NotImplemented
+
+
+def _bmm(a: Tensor, b: Tensor) -> Any:
+    return products(a, b) if suits(a, b) else NotImplemented
 
 
 def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:

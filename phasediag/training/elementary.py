@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import torch
 from torch import Tensor
 
 TANH_BOUND: Final = 9.02
@@ -43,12 +42,3 @@ def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
     for coefficient in reversed(coefficients[:-2]):
         value = value * x + coefficient
     return value
-
-
-def replacements(device: torch.device) -> dict[Any, Callable[..., Any]]:
-    """What stands for which operator in a graph that is compiled for a device, where it does not decline."""
-    return {torch.ops.aten.tanh.default: _tanh_of_float32} if device.type == "cpu" else {}
-
-
-def _tanh_of_float32(x: Tensor) -> Any:
-    return tanh(x) if x.dtype == torch.float32 else NotImplemented

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasediag.training.elementary import replacements, tanh
+from phasediag.training.elementary import tanh
 
 SAMPLE = torch.cat([torch.logspace(-37, 1.3, 400_001), torch.linspace(0, 12, 400_001)])
 
@@ -29,10 +29,3 @@ def test_tanh_is_odd_bounded_and_itself_at_the_ends() -> None:
 def test_tanh_of_a_small_number_keeps_its_relative_accuracy(x: float) -> None:
     """Near a symmetric state the signal is the relative size of the smallest activations."""
     assert float(tanh(torch.tensor(x))) == pytest.approx(x, rel=5e-7, abs=1e-44)
-
-
-def test_only_single_precision_on_the_cpu_is_computed_otherwise() -> None:
-    assert not replacements(torch.device("cuda"))
-    (replaced,) = replacements(torch.device("cpu")).values()
-    assert replaced(torch.ones(2, dtype=torch.float64)) is NotImplemented
-    assert torch.equal(replaced(SAMPLE), tanh(SAMPLE))

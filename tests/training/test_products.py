@@ -1,0 +1,84 @@
+"""Products of small matrices are those of double precision to rounding, whatever strides and sides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from phasediag.training.compilation import replacements
+from phasediag.training.products import LARGEST_SIDE, products, suits
+
+sides = st.integers(1, 41)
+needs_its_processor = pytest.mark.skipif(
+    not suits(torch.ones(1, 1, 1), torch.ones(1, 1, 1)), reason="measured on processors with AVX2 only"
+)
+
+
+def drawn(shape: tuple[int, int, int], layout: str, seed: int) -> Tensor:
+    """A batch of matrices of this shape: side by side, transposed, the same one throughout, or rows apart."""
+    generator = torch.Generator().manual_seed(seed)
+    batch, rows, columns = shape
+    if layout == "transposed":
+        return torch.randn(batch, columns, rows, generator=generator).transpose(1, 2)
+    if layout == "shared":
+        return torch.randn(1, rows, columns, generator=generator).expand(batch, -1, -1)
+    if layout == "apart":
+        return torch.randn(rows, batch, 2 * columns, generator=generator).transpose(0, 1)[..., ::2]
+    return torch.randn(batch, rows, columns, generator=generator)
+
+
+layouts = st.sampled_from(["plain", "transposed", "shared", "apart"])
+
+
+@needs_its_processor
+@settings(max_examples=300)
+@given(st.integers(1, 5), sides, sides, sides, layouts, layouts, st.integers(0, 99))
+def test_any_shapes_and_strides(
+    batch: int, rows: int, depth: int, columns: int, left: str, right: str, seed: int
+) -> None:
+    a, b = drawn((batch, rows, depth), left, seed), drawn((batch, depth, columns), right, seed + 100)
+    found, exact = products(a, b), a.double() @ b.double()
+    bound = 1e-7 * (depth + 2) * (a.double().abs() @ b.double().abs())
+    assert found.is_contiguous()
+    assert found.shape == exact.shape
+    assert bool(((found - exact).abs() <= bound).all())
+
+
+@needs_its_processor
+def test_a_product_does_not_depend_on_its_neighbours_or_on_threads() -> None:
+    a, b = drawn((64, 33, 47), "plain", 0), drawn((64, 47, 21), "transposed", 1)
+    together, threads = products(a, b), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(products(a, b), together)
+    finally:
+        torch.set_num_threads(threads)
+    for row in (0, 17, 63):
+        assert torch.equal(products(a[row : row + 1], b[row : row + 1])[0], together[row])
+
+
+@needs_its_processor
+def test_infinities_and_nans_pass() -> None:
+    a, b = torch.ones(1, 2, 3), torch.ones(1, 3, 2)
+    a[0, 0, 0], a[0, 1, 1] = float("inf"), float("nan")
+    assert torch.equal(products(a, b)[0].isinf(), torch.tensor([[True, True], [False, False]]))
+    assert torch.equal(products(a, b)[0].isnan(), torch.tensor([[False, False], [True, True]]))
+
+
+def test_other_types_sides_and_devices_keep_torchs_own() -> None:
+    small = torch.ones(2, 3, 3)
+    assert not suits(small.double(), small.double())
+    assert not suits(torch.ones(1, 1, LARGEST_SIDE + 1), torch.ones(1, LARGEST_SIDE + 1, 1))
+    assert not suits(small.to("meta"), small.to("meta"))
+    assert not replacements(torch.device("cuda"))
+    bmm = replacements(torch.device("cpu"))[torch.ops.aten.bmm.default]
+    assert bmm(small.double(), small.double()) is NotImplemented
+
+
+def test_only_tanh_in_single_precision_is_replaced() -> None:
+    tanh = replacements(torch.device("cpu"))[torch.ops.aten.tanh.default]
+    assert tanh(torch.ones(2, dtype=torch.float64)) is NotImplemented
+    torch.testing.assert_close(tanh(torch.ones(2)), torch.tanh(torch.ones(2)))
