@@ -21,7 +21,7 @@ _library.define(  # type: ignore[no-untyped-call]
 
 
 def suits(a: Tensor, b: Tensor) -> bool:
-    """Whether `products` takes these factors, on a processor of the kind where it was measured to be faster."""
+    """Whether `products` takes these factors, on a kind of processor where it was measured to be faster."""
     known = torch.backends.cpu.get_cpu_capability() == "AVX2" and a.device.type == "cpu"
     small = max(*a.shape[1:], b.shape[2]) <= LARGEST_SIDE
     return known and small and a.dtype == b.dtype == torch.float32
