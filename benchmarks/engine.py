@@ -26,6 +26,7 @@ from rich.table import Table
 
 from phasediag.grids.grid import parse_grid
 from phasediag.training import train
+from phasediag.training.network import network_of
 from phasediag.training.pack import cost_of
 from phasediag.trial import Trials
 
@@ -43,7 +44,7 @@ def trials_of(width: int, count: int) -> Trials:
 def tile_size(width: int) -> int:
     """Trials of a tile, as phasediag chooses them."""
     values = trials_of(width, 1).record(0)
-    return cost_of(train.network_of(values, Path()), values).tile
+    return cost_of(network_of(values, Path()), values).tile
 
 
 def stepping(trials: Trials, compiled: bool) -> Callable[[], None]:

@@ -17,9 +17,9 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.store import Store
 from phasediag.training.convergence import RELAXATIONS
-from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials, structures
+from phasediag.training.network import network_of
+from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
 from phasediag.training.tile_run import place_sources
-from phasediag.training.train import network_of
 from phasediag.trial import Trials, nearest
 
 Mask = npt.NDArray[np.bool_]
@@ -230,8 +230,8 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
             continue
         free[rows] = False
         trials = missing.take(rows)
-        cost = cost_of(network_of(trials.record(0), grid.path.parent), trials.record(0))
-        packs.append(make_pack(trials, state["tile_size"], state["compiled"], cost))
+        envelope = state.get("envelope", {})
+        packs.append(remade(trials, state["tile_size"], state["compiled"], envelope, grid.path.parent))
     return packs, missing.take(free)
 
 

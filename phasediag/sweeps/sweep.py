@@ -33,10 +33,9 @@ from phasediag.sweeps.planning import (
     stored_grid,
     user_sources,
 )
-from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack
+from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
-from phasediag.training.train import network_of
 from phasediag.training.worker import Progress
 from phasediag.trial import TextArray
 
@@ -240,10 +239,10 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         return []
     watch.reports.pop(pack.pack_id, None)
     watch.packs.pop(pack.pack_id, None)
-    values = pack.trials.record(0)
-    cost = cost_of(network_of(values, source_folder(job.sources)), values)
-    parts = (np.arange(count // 2), np.arange(count // 2, count))
-    return [make_pack(pack.trials.take(rows), pack.tile_size, pack.compiled, cost) for rows in parts]
+    folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
+    return [
+        remade(pack.trials.take(rows), pack.tile_size, pack.compiled, pack.envelope, folder) for rows in parts
+    ]
 
 
 def status(sweep: str | Path) -> Status:

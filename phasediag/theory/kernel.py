@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from phasediag.training.entropy import pushforward
+from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
-from phasediag.training.train import Network
 
 Projection = Callable[[Weights], Weights]
 """P: the projection of weights on a symmetric subspace, as `Reduction.symmetrized`."""

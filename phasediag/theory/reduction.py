@@ -14,8 +14,9 @@ from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.control import Control
 from phasediag.training.data import Samples
 from phasediag.training.initial import Shapes
+from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.train import Network, State, trial_step
+from phasediag.training.train import State, trial_step
 
 DEAD = -1
 """Label of a neuron whose weights are all zero."""

@@ -16,7 +16,7 @@ import torch
 from phasediag.training.pack import Pack
 from phasediag.training.tile_run import source_folder
 from phasediag.training.train import Program
-from phasediag.trial import Trials
+from phasediag.trial import Trials, Value
 
 MODULE = "phasediag.training.ahead"
 
@@ -46,7 +46,7 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
     assert process.stdin is not None
     try:
         with suppress(BrokenPipeError), process.stdin as pipe:
-            pickle.dump((trials, dict(sources), threads), pipe)
+            pickle.dump((trials, dict(pack.envelope), dict(sources), threads), pipe)
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -54,10 +54,13 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
         process.wait()
 
 
-def compile_program(trials: Trials, sources: Mapping[str, bytes], threads: int) -> None:
-    """Compile the step of a tile of these trials by taking it once."""
+def compile_program(
+    trials: Trials, envelope: Mapping[str, Value], sources: Mapping[str, bytes], threads: int
+) -> None:
+    """Compile the step of a tile of these trials, padded to an envelope, by taking it once."""
     torch.set_num_threads(threads)
-    program = Program(trials.record(0), source_folder(sources), torch.device("cpu"), compiled=True)
+    folder, device = source_folder(sources), torch.device("cpu")
+    program = Program(trials.record(0), folder, device, compiled=True, envelope=envelope)
     program.tile(trials).advance(1)
 
 

@@ -2,91 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from phasediag.errors import PhasediagError
-from phasediag.registry import component
-from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.compilation import Compiled
-from phasediag.training.control import Control, control_of
 from phasediag.training.data import Batches, Samples, Task
+from phasediag.training.evaluation import losses_of
 from phasediag.training.initial import initial_weights
-from phasediag.training.optimizers import Moments, Rates, Update, Weights, optimizer
+from phasediag.training.network import Network, network_of
+from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.padding import BATCH, PaddedBatches, constants_of, data_loss, placed, whole, within
 from phasediag.trial import Streams, Trials, Value
-
-DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
-EVALUATION_NUMBERS: Final = 2**23
-"""Numbers held at once while losses over whole data sets are computed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """What all trials of a structure have in common."""
-
-    module: nn.Module
-    """On the meta device: only its code and shapes are used."""
-    task: type[Task]
-    dtype: torch.dtype
-    update: Update
-    moments: tuple[str, ...]
-    groups: tuple[NeuronGroup, ...]
-    control: Control
-    """Makes the weights of the network from the numbers that are trained."""
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter."""
-        return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
-
-    @property
-    def uses_of_weights(self) -> int:
-        """How often one sample passes each weight; the module tells where it is not once."""
-        return int(getattr(self.module, "uses_of_weights", 1))
-
-    @property
-    def numbers_per_sample(self) -> int:
-        """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
-        outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
-        return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
-
-
-def network_of(values: Mapping[str, Value], folder: Path) -> Network:
-    """The network of a trial's record; user files are looked up in `folder`.
-
-    Raises
-    ------
-    PhasediagError
-        Where the model refuses the values.
-    """
-    task = component("task", str(values["task"]), folder)
-    model = component("model", str(values["model"]), folder)
-    inputs, outputs = task.cls.sizes(values)
-    arguments = {name: values[name] for name in model.parameters}
-    try:
-        with torch.device("meta"):
-            module = model.cls(inputs=inputs, outputs=outputs, **arguments)
-    except Exception as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        raise PhasediagError(
-            f"model '{model.name}' cannot be built with inputs={inputs}, outputs={outputs}, {given}: "
-            f"{type(error).__name__}: {error}; change these values, or mend the model"
-        ) from error
-    momentum = values["momentum"]
-    assert isinstance(momentum, float)
-    moments, update = optimizer(str(values["optimizer"]), momentum)
-    groups = tuple(getattr(module, "neuron_groups", ()))
-    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    return Network(
-        module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
-        groups=groups, control=control_of(values, shapes, groups),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +50,7 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
         Of one network, no leading axes.
     rates
         Of the trial: the scalars learning_rate, weight_decay, label_noise, and steps (int64); the
-        constants of its control.
+        constants of its control and of its padding.
     batch
         x (samples, inputs), y and noise (samples, outputs).
 
@@ -130,10 +62,12 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
     def objective(trained: Weights) -> Tensor:
         weights = network.control.effective(trained, rates)
         prediction = functional_call(network.module, weights, (batch.x,))
-        loss = network.task.loss(prediction, batch.y + rates["label_noise"] * batch.noise)
+        target = batch.y + rates["label_noise"] * batch.noise
+        loss = data_loss(network.task.loss, prediction, target, rates)
         return network.control.penalized(loss, trained, rates)
 
     gradients, loss = grad_and_value(objective)(state.weights)
+    gradients = within(gradients, rates)
     weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
     alive = state.alive & torch.isfinite(loss)
     active = alive & (state.steps_done < rates["steps"])
@@ -183,13 +117,18 @@ class Program:
         `cpu` or `cuda`.
     compiled
         Whether the step goes through `torch.compile`.
+    envelope
+        The largest values of the parameters in which the trials may differ; none: they differ in none.
     """
 
     def __init__(
-        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool
-    ) -> None:
-        self.network = network_of(values, folder)
-        self.device = device
+        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool,
+        envelope: Mapping[str, Value] | None = None,
+    ) -> None:  # fmt: skip
+        self.envelope = dict(envelope or {})
+        self.network = network_of({**values, **self.envelope}, folder)
+        self.folder, self.device = folder, device
+        self._networks: dict[tuple[Value, ...], Network] = {}
         step = vmapped_step(self.network)
         self._many = Compiled(step) if compiled else step
 
@@ -209,6 +148,16 @@ class Program:
         """A tile at step 0."""
         return Tile(self, trials)
 
+    def own(self, record: Mapping[str, Value]) -> Network:
+        """The network of a trial: that of the program, or a smaller one that is padded to it."""
+        differing = {name: value for name, value in self.envelope.items() if name != BATCH}
+        sizes = tuple(record[name] for name in differing)
+        if sizes == tuple(differing.values()):
+            return self.network
+        if sizes not in self._networks:
+            self._networks[sizes] = network_of(record, self.folder)
+        return self._networks[sizes]
+
 
 class Tile:
     """Trials of one structure in training, side by side.
@@ -216,7 +165,9 @@ class Tile:
     Attributes
     ----------
     state
-        Every tensor with a leading axis of trials.
+        Every tensor with a leading axis of trials; networks smaller than the program's lie in its corner.
+    own
+        The network of each trial.
     step
         Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
     """
@@ -226,23 +177,32 @@ class Tile:
         self.trials = trials
         records = [trials.record(row) for row in range(len(trials))]
         self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
-        network, device = program.network, program.device
-        worlds, index = _worlds(network.task, records, trials)
+        self.network, self.device = network, device = program.network, program.device
+        self.own = [program.own(record) for record in records]
+        worlds, index = _worlds(network.task, records, trials, program.envelope)
         self.world = torch.tensor(index, device=device)
-        values = records[0]
-        batch_size = values["batch_size"]
-        assert isinstance(batch_size, int)
-        self.batches = Batches(worlds, batch_size, values.get("noise") == "fresh", network.dtype, device)
+        values = {**records[0], **program.envelope}
+        drawing = PaddedBatches if BATCH in program.envelope else Batches
+        fresh_noise = values.get("noise") == "fresh"
+        self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
-        self.state = _start(network, records, trials, self.rates, device)
+        shapes = {each: each.shapes for each in {network, *self.own}}
+        own = [shapes[each] for each in self.own]
+        self.rates |= constants_of(program.envelope, records, own, shapes[network], network.dtype, device)
+        self.state = _start(network, self.own, records, trials, self.rates, device)
         self.step = 0
         self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
 
     @property
+    def trained(self) -> Weights:
+        """What is trained, with a leading axis of trials."""
+        return self.state.weights
+
+    @property
     def weights(self) -> Weights:
         """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
-        return vmap(self.program.network.control.effective)(self.state.weights, self.rates)
+        return vmap(self.network.control.effective)(self.state.weights, self.rates)
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
@@ -254,9 +214,7 @@ class Tile:
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
-        train = self._evaluated(self.batches.training_set(), noisy=True)[0]
-        test, hits = self._evaluated(self.batches.test_set(), noisy=False)
-        return train, test, hits if self.program.network.task.classes else None
+        return losses_of(self.network, self.weights, self.rates["label_noise"], self.world, self.batches)
 
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from a checkpoint's tensors."""
@@ -277,44 +235,17 @@ class Tile:
         x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
         return Samples(x=x, y=y, noise=noise)
 
-    def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:
-        """Loss and share of right classes over whole data sets, a few trials (never one) at a time."""
-        network = self.program.network
-
-        def one(
-            weights: Weights, noise_scale: Tensor, x: Tensor, y: Tensor, e: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            prediction = functional_call(network.module, weights, (x,))
-            loss = network.task.loss(prediction, y + noise_scale * e if noisy else y)
-            return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
-
-        numbers = network.numbers_per_sample + data.x.shape[2]
-        chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers))
-        parts = []
-        effective = self.weights
-        with torch.no_grad():
-            trials = torch.arange(len(self.world), device=self.world.device)
-            for rows in trials.tensor_split(max(1, len(trials) // chunk)):
-                weights = {name: w[rows] for name, w in effective.items()}
-                world = self.world[rows]
-                parts.append(
-                    vmap(one)(
-                        weights,
-                        self.rates["label_noise"][rows],
-                        data.x[world],
-                        data.y[world],
-                        data.noise[world],
-                    )
-                )
-        losses, hits = zip(*parts, strict=True)
-        return torch.cat(losses), torch.cat(hits)
-
 
 def _worlds(
-    task: type[Task], records: list[dict[str, Value]], trials: Trials
+    task: type[Task], records: list[dict[str, Value]], trials: Trials, envelope: Iterable[str]
 ) -> tuple[list[Task], list[int]]:
-    """The distinct replicates and data sets of a tile, and which one each trial lives in."""
+    """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in.
+
+    A task of the user may look at what it does not declare: where that differs, the worlds do.
+    """
     names = [p.name for p in task.declares if p.name != "label_noise"]
+    users_own = ":" in str(records[0]["task"])
+    names += [name for name in envelope if users_own or name == BATCH]
     positions: dict[tuple[Any, ...], int] = {}
     worlds: list[Task] = []
     index: list[int] = []
@@ -336,13 +267,16 @@ def _rates(records: list[dict[str, Value]], dtype: torch.dtype, device: torch.de
 
 
 def _start(
-    network: Network, records: list[dict[str, Value]], trials: Trials, rates: Rates, device: torch.device
-) -> State:
-    """Initial weights, drawn once for each replicate and kind of init, times init_scale."""
-    kinds = [(seed, str(r["init"])) for seed, r in zip(trials.seed.tolist(), records, strict=True)]
+    network: Network, own: list[Network], records: list[dict[str, Value]], trials: Trials, rates: Rates,
+    device: torch.device,
+) -> State:  # fmt: skip
+    """Initial weights, drawn once for each replicate, kind of init and size, times init_scale."""
+    seeds, inits = trials.seed.tolist(), [str(record["init"]) for record in records]
+    kinds = list(zip(seeds, inits, own, strict=True))
     distinct = list(dict.fromkeys(kinds))
     drawn = [
-        initial_weights(network.shapes, init, Streams(seed).generator("init")) for seed, init in distinct
+        placed(initial_weights(each.shapes, init, Streams(seed).generator("init")), network.shapes)
+        for seed, init, each in distinct
     ]
     index = torch.tensor([distinct.index(kind) for kind in kinds])
     scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64)

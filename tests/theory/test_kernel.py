@@ -13,7 +13,8 @@ from torch.func import functional_call
 from phasediag.theory.kernel import kernel_limit, kernel_network, largest_rate, masked_features
 from phasediag.theory.reduction import reduce
 from phasediag.training.data import Samples
-from phasediag.training.train import Network, State, Tile, trial_step
+from phasediag.training.network import Network
+from phasediag.training.train import State, Tile, trial_step
 from trained_tiles import grid_of, tile_of
 
 FIXED: dict[str, Any] = {

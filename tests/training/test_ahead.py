@@ -10,8 +10,8 @@ import torch
 
 from phasediag.training import ahead
 from phasediag.training.ahead import compiling_ahead
+from phasediag.training.network import network_of
 from phasediag.training.pack import Pack, cost_of, make_pack
-from phasediag.training.train import network_of
 from trained_tiles import grid_of, tile_of
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"

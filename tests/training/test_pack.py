@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
+from phasediag.training.network import network_of
 from phasediag.training.pack import LARGEST_TILE, PACK_SECONDS, TILE_BYTES, Cost, Pack, cost_of, pack_trials
-from phasediag.training.train import network_of
 from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}
