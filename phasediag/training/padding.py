@@ -28,8 +28,8 @@ PADDING: Final = "padding/"
 """Before the names of all that padding adds to the constants of a trial."""
 INSIDE: Final = PADDING + "inside/"
 """Before the name of a parameter: where it is no padding, bool, shaped like the parameter."""
-SHARE: Final = PADDING + "share"
-"""Of each sample of a batch in the loss, shape (batch_size,): 0 where it is padding."""
+OWN: Final = PADDING + "own"
+"""Which samples of a batch are the trial's own, bool, shape (batch_size,): the others are padding."""
 BATCH: Final = "batch_size"
 
 
@@ -61,7 +61,7 @@ def cut(weights: Weights, shapes: Shapes) -> Weights:
 
 def constants_of(
     envelope: Mapping[str, Value], records: Sequence[Mapping[str, Value]], own: Sequence[Shapes],
-    shapes: Shapes, dtype: torch.dtype, device: torch.device,
+    shapes: Shapes, device: torch.device,
 ) -> dict[str, Tensor]:  # fmt: skip
     """What tells the network and the batch of each trial from their padding.
 
@@ -76,15 +76,14 @@ def constants_of(
 
     Returns
     -------
-    `INSIDE` of every parameter and `SHARE`, as far as they are needed, with a leading axis of trials.
+    `INSIDE` of every parameter and `OWN`, as far as they are needed, with a leading axis of trials.
     """
     constants: dict[str, Tensor] = {}
     if set(envelope) - {BATCH}:
         constants = {name: inside.to(device) for name, inside in _insides(own, shapes).items()}
     if BATCH in envelope:
         count = torch.tensor([whole(record[BATCH]) for record in records])[:, None]
-        share = (torch.arange(whole(envelope[BATCH])) < count) / count.to(torch.float64)
-        constants[SHARE] = share.to(device, dtype)
+        constants[OWN] = (torch.arange(whole(envelope[BATCH])) < count).to(device)
     return constants
 
 
@@ -114,13 +113,14 @@ def data_loss(
     loss: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor, rates: Rates
 ) -> Tensor:
     """The loss of one network over its own samples; where batches are padded it is a mean over samples."""
-    if SHARE not in rates:
+    if OWN not in rates:
         return loss(prediction, target)
 
     def of_one(prediction: Tensor, target: Tensor) -> Tensor:
         return loss(prediction[None], target[None])
 
-    return (rates[SHARE] * vmap(of_one)(prediction, target)).sum()
+    own = torch.where(rates[OWN], vmap(of_one)(prediction, target), 0)
+    return own.sum() / rates[OWN].sum()
 
 
 class PaddedBatches(Batches):

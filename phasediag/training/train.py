@@ -189,7 +189,7 @@ class Tile:
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
         shapes = {each: each.shapes for each in {network, *self.own}}
         own = [shapes[each] for each in self.own]
-        self.rates |= constants_of(program.envelope, records, own, shapes[network], network.dtype, device)
+        self.rates |= constants_of(program.envelope, records, own, shapes[network], device)
         self.state = _start(network, self.own, records, trials, self.rates, device)
         self.step = 0
         self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
