@@ -150,8 +150,10 @@ def test_padding_is_exact_for_the_other_models() -> None:
         "dtype": "float64",
     }
     assert_padding_is_exact(grid_of(hermite | {"init_scale": 0.1}, SIZES), 1e-12)
-    fixed = {"task": "in_context", "model": "transformer", "length": 4, "token_size": 3, "heads": 2,
-             "head_width": 2, "steps": STEPS, "learning_rate": 0.002, "init_scale": 0.5, "dtype": "float64"}  # fmt: skip
+    fixed = {
+        "task": "in_context", "model": "transformer", "length": 4, "token_size": 3, "heads": 2,
+        "head_width": 2, "steps": STEPS, "learning_rate": 0.002, "init_scale": 0.5, "dtype": "float64",
+    }  # fmt: skip
     axes = {"stream_width": [3, 4], "feedforward": [2, 5], "batch_size": [4, 7]}
     assert_padding_is_exact(grid_of(fixed, axes), 1e-12, tuple(axes))
 
