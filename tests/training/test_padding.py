@@ -141,6 +141,24 @@ def test_padding_is_exact_where_the_activation_is_not_zero_at_zero(optimizer: st
     assert free.weights["third.weight"][narrow, :, 3:].any(), "it is the mask that keeps it there"
 
 
+CURIOUS = """
+from phasediag.tasks.teacher_student import TeacherStudent
+
+class Task(TeacherStudent):
+    registered = ""
+
+    def target(self, x):
+        return super().target(x) * self.values["width"]
+"""
+"""A task of the user that looks at what it does not declare."""
+
+
+def test_a_task_of_the_user_sees_the_record_of_each_trial(tmp_path: Path) -> None:
+    write(tmp_path, CURIOUS, "task.py")
+    fixed = {**SMALL, "task": "task.py:Task", "dtype": "float64", "learning_rate": 0.002}
+    assert_padding_is_exact(grid_of(fixed, SIZES, path=tmp_path / "grid.yaml"), 1e-12)
+
+
 def test_padding_is_exact_for_the_other_models() -> None:
     hermite = {
         "task": "hermite",
