@@ -4,18 +4,17 @@ python benchmarks/engine.py --width 16 --width 64
 
 The job is that of `baseline_ray_tune.py`, in tiles as `plan` sizes them, in float32 on one thread,
 compilation left out. The rows are timed in turns within one process, in time of this thread, so that their
-ratios hold on a busy machine: the step as phasediag runs it, the vmapped step given to `torch.compile` as
-it is, the step without compilation, and the bare products of one step (`torch.bmm`, forward and backward).
+ratios hold on a busy machine: the step as phasediag runs it, the step without compilation, and the bare
+products of one step (`torch.bmm`, forward and backward).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import baseline_ray_tune as baseline
 import click
@@ -47,21 +46,12 @@ def tile_size(width: int) -> int:
     return cost_of(network_of(values, Path()), values).tile
 
 
-def stepping(trials: Trials, compiled: bool) -> Callable[[], None]:
-    """A call that trains a tile for one step."""
+def stepping(trials: Trials, compiled: bool) -> tuple[Callable[[], None], int]:
+    """A call that trains a tile, and the steps that it takes."""
     tile = train.Program(trials.record(0), Path(), CPU, compiled).tile(trials)
     tile.advance(1)
-    return lambda: tile.advance(tile.step + 1)
-
-
-def untraced(trials: Trials) -> Callable[[], None]:
-    """The same, the vmapped step given to `torch.compile` as it is."""
-    ours: Any = train.Compiled
-    train.Compiled = partial(torch.compile, fullgraph=True, dynamic=False)  # type: ignore[assignment,misc]
-    try:
-        return stepping(trials, True)
-    finally:
-        train.Compiled = ours  # type: ignore[misc]
+    steps = tile.program.steps_a_call(tile)
+    return lambda: tile.advance(tile.step + steps), steps
 
 
 def products(width: int, tile: int) -> tuple[Callable[[], None], float]:
@@ -84,16 +74,16 @@ def products(width: int, tile: int) -> tuple[Callable[[], None], float]:
     return run, operations
 
 
-def timed(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Seconds of each call, the median of rounds in which all take turns."""
+def timed(calls: dict[str, tuple[Callable[[], None], int]], rounds: int) -> dict[str, float]:
+    """Seconds of a step of each call, the median of rounds in which all take turns."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
-        for name, call in calls.items():
+        for name, (call, steps) in calls.items():
             count, start = 0, time.thread_time()
             while time.thread_time() - start < ROUND_SECONDS:
                 call()
                 count += 1
-            found[name].append((time.thread_time() - start) / count)
+            found[name].append((time.thread_time() - start) / (count * steps))
     return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in found.items()}
 
 
@@ -120,8 +110,8 @@ def main(widths: tuple[int, ...], tile: int | None, rounds: int) -> None:
         trials = trials_of(width, size)
         bare, operations = products(width, size)
         calls = {
-            "phasediag": stepping(trials, True), "torch.compile(vmap(step))": untraced(trials),
-            "vmap(step), eager": stepping(trials, False), "bare products": bare,
+            "phasediag": stepping(trials, True), "vmap(step), eager": stepping(trials, False),
+            "bare products": (bare, 1),
         }  # fmt: skip
         Console().print(report(width, size, timed(calls, rounds), operations))
 

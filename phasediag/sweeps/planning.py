@@ -230,8 +230,8 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
             continue
         free[rows] = False
         trials = missing.take(rows)
-        envelope = state.get("envelope", {})
-        packs.append(remade(trials, state["tile_size"], state["compiled"], envelope, grid.path.parent))
+        told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
+        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
     return packs, missing.take(free)
 
 

@@ -56,7 +56,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
         job = Job(
             sweep=store.folder.uri, measure=measure, parameters=grid.parameters, sources=user_sources(grid)
         )
-    pack = remade(trial, 2, False, {}, source_folder(job.sources))
+    pack = remade(trial, 2, False, source_folder(job.sources))
     tile = TileRun(pack, job, torch.device("cpu"), TileWork(rows=np.arange(1), size=2))
     losses = _trained(tile, every)
     rows, history = tile.rows()

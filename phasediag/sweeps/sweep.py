@@ -241,7 +241,8 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
     watch.packs.pop(pack.pack_id, None)
     folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
     return [
-        remade(pack.trials.take(rows), pack.tile_size, pack.compiled, pack.envelope, folder) for rows in parts
+        remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, envelope=pack.envelope)
+        for rows in parts
     ]
 
 

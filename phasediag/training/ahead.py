@@ -46,7 +46,8 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
     assert process.stdin is not None
     try:
         with suppress(BrokenPipeError), process.stdin as pipe:
-            pickle.dump((trials, dict(pack.envelope), dict(sources), threads), pipe)
+            told = (trials, dict(pack.envelope), dict(sources), threads, pack.shared)
+            pickle.dump(told, pipe)
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -55,13 +56,13 @@ def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> I
 
 
 def compile_program(
-    trials: Trials, envelope: Mapping[str, Value], sources: Mapping[str, bytes], threads: int
+    trials: Trials, envelope: Mapping[str, Value], sources: Mapping[str, bytes], threads: int, shared: bool
 ) -> None:
-    """Compile the step of a tile of these trials, padded to an envelope, by taking it once."""
+    """Compile the step of a tile of these trials by taking it once; `envelope` and `shared` as in `Pack`."""
     torch.set_num_threads(threads)
     folder, device = source_folder(sources), torch.device("cpu")
     program = Program(trials.record(0), folder, device, compiled=True, envelope=envelope)
-    program.tile(trials).advance(1)
+    program.tile(trials, shared=shared).advance(1)
 
 
 if __name__ == "__main__":

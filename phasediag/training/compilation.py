@@ -16,6 +16,8 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
+from phasediag.training.elementary import replacements
+
 Shapes = tuple[torch.Size, ...]
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
@@ -55,10 +57,10 @@ class Compiled:
 
     def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec) -> Program:
         started = time.monotonic()
-        graph, result = self._traced(flat, structure)
-        run = torch.compile(graph.forward, fullgraph=True, dynamic=False)
-        with compiled_once(_signature(graph, flat)):
-            run(*flat)
+        with torch.no_grad():
+            graph, result = self._traced(flat, structure)
+            with compiled_once(_signature(graph, flat)):
+                run = translated(graph, flat)
         self.seconds += time.monotonic() - started
         return run, result
 
@@ -72,8 +74,19 @@ class Compiled:
             results.append(result)
             return leaves
 
-        module = make_fx(flattened, tracing_mode="fake")(*flat)
+        replaced = replacements(flat[0].device)
+        module = make_fx(flattened, decomposition_table=replaced, tracing_mode="fake")(*flat)
         return module, results[-1]
+
+
+def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
+    """The machine's code of a graph, from its cache where that holds it."""
+    from torch._inductor import config, standalone_compile
+
+    known = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    with config.patch({"cpp.vec_isa_ok": True} if known else {}):
+        compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
+    return compiled
 
 
 def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""What all trials of a structure have in common: the model's code, and how it is trained."""
+"""What the trials of a structure have in common: their network."""
 
 from __future__ import annotations
 

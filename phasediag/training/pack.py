@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -14,6 +14,7 @@ from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
 from phasediag.training.buckets import buckets, envelope_of, structure_of
 from phasediag.training.network import Network, network_of
+from phasediag.training.padding import world_names
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value
 
 CompileMode = Literal["auto", "on", "off"]
@@ -82,6 +83,8 @@ class Pack:
     """In the order in which they are trained."""
     tile_size: int
     compiled: bool
+    shared: bool
+    """Whether each tile's trials live in one world: they see the same batches."""
     projected_bytes: int
     """Upper bound on device memory, in bytes."""
     projected_seconds: float
@@ -150,9 +153,10 @@ def pack_trials(
     for number, members in enumerate(joined):
         bucket[members] = number
     packs: list[Pack] = []
-    for members, rows in zip(joined, _in_training_order(trials, bucket[group]), strict=True):
+    for members, rows in zip(joined, _groups(bucket[group]), strict=True):
         envelope = envelope_of([found[i] for i in members])
-        packs += _packs_of(trials.take(rows), costs[members[0]], envelope, conditions)
+        head = members[0]
+        packs += _packs_of(trials.take(rows), networks[head], costs[head], envelope, conditions)
     return sorted(packs, key=lambda pack: -pack.projected_seconds)
 
 
@@ -166,9 +170,9 @@ def _structural(trials: Trials, parameters: Mapping[str, Parameter]) -> list[str
     return [name for name in trials.columns if parameters[name].role is Role.STRUCTURAL]
 
 
-def _in_training_order(trials: Trials, group: IntArray) -> list[IntArray]:
-    """The rows of each group of trials, in the order in which they are trained."""
-    order = np.lexsort((trials.replicate, trials.grid_seed, -trials.values("steps").astype(np.int64), group))
+def _groups(group: IntArray) -> list[IntArray]:
+    """The rows of each group of trials."""
+    order = np.argsort(group, kind="stable")
     return np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
@@ -201,9 +205,13 @@ class Conditions:
 
 
 def _packs_of(
-    trials: Trials, cost: Cost, envelope: Mapping[str, Value], conditions: Conditions
+    trials: Trials, network: Network, cost: Cost, envelope: Mapping[str, Value], conditions: Conditions
 ) -> list[Pack]:
+    trials, world = _in_order(trials, world_names(network.task, str(trials.record(0)["task"]), envelope))
     tile = conditions.tile(cost, len(trials))
+    aligned = _aligned(world, tile)
+    shared = aligned > 0 and (conditions.trials_per_pack or aligned) % aligned == 0
+    tile = aligned if shared else tile
     steps = trials.values("steps").astype(np.float64)
     compiled = conditions.compiled(cost, tile, float(steps.sum()))
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
@@ -213,12 +221,25 @@ def _packs_of(
         per_pack = max(tile, tile * round(fitting / tile))
     else:
         per_pack = conditions.trials_per_pack
-    return [
-        make_pack(
-            trials.take(np.arange(start, min(start + per_pack, len(trials)))), tile, compiled, cost, envelope
-        )
-        for start in range(0, len(trials), per_pack)
-    ]
+    parts = [np.arange(i, min(i + per_pack, len(trials))) for i in range(0, len(trials), per_pack)]
+    return [make_pack(trials.take(p), tile, compiled, cost, shared=shared, envelope=envelope) for p in parts]
+
+
+def _in_order(trials: Trials, names: Sequence[str]) -> tuple[Trials, IntArray]:
+    """The trials of a program in training order, and the number of the world that each lives in."""
+    _, data = combinations([trials.columns[name] for name in names], len(trials))
+    steps = trials.values("steps").astype(np.int64)
+    keys = (data, trials.replicate, trials.grid_seed, -steps)
+    order = np.lexsort(keys)
+    changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
+    return trials.take(order), np.concatenate([[0], np.cumsum(changes)])
+
+
+def _aligned(world: IntArray, tile: int) -> int:
+    """The largest tile, from half of `tile` on, that cuts all worlds in whole tiles; 0 if there is none."""
+    counts = np.unique(np.bincount(world))
+    common = int(np.gcd.reduce(counts))
+    return max((d for d in range(max(2, ceil(tile / 2)), tile + 1) if common % d == 0), default=0)
 
 
 def _even(largest: int, share: int) -> int:
@@ -227,29 +248,32 @@ def _even(largest: int, share: int) -> int:
 
 
 def make_pack(
-    trials: Trials, tile_size: int, compiled: bool, cost: Cost, envelope: Mapping[str, Value] | None = None
-) -> Pack:
+    trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, shared: bool = False,
+    envelope: Mapping[str, Value] | None = None,
+) -> Pack:  # fmt: skip
     """A pack of these trials in this order, with its projections; the cost is that of its program."""
     tile_size = min(tile_size, max(2, len(trials)))
     steps = trials.values("steps").astype(np.float64)
     longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
     return Pack(
         pack_id=pack_id(trials.trial_id.tolist()), trials=trials, tile_size=tile_size, compiled=compiled,
-        projected_bytes=int(2 * tile_size * cost.bytes),
+        shared=shared, projected_bytes=int(2 * tile_size * cost.bytes),
         projected_seconds=float(sum(longest)) * cost.step_seconds(tile_size, compiled),
         envelope=dict(envelope or {}),
     )  # fmt: skip
 
 
 def remade(
-    trials: Trials, tile_size: int, compiled: bool, envelope: Mapping[str, Value], folder: Path
-) -> Pack:
-    """A pack of trials of another one, of a structure or of those of an envelope.
+    trials: Trials, tile_size: int, compiled: bool, folder: Path, *, shared: bool = False,
+    envelope: Mapping[str, Value] | None = None,
+) -> Pack:  # fmt: skip
+    """A pack of trials of another one, with its tile size, compilation, sharing and envelope.
 
     Parameters
     ----------
     folder
         Where user files are.
     """
-    values = {**trials.record(0), **envelope}
-    return make_pack(trials, tile_size, compiled, cost_of(network_of(values, folder), values), envelope)
+    values = {**trials.record(0), **(envelope or {})}
+    cost = cost_of(network_of(values, folder), values)
+    return make_pack(trials, tile_size, compiled, cost, shared=shared, envelope=envelope)

@@ -8,7 +8,7 @@ gets from them zeros. A smaller batch is filled up with repeats of its samples, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -99,6 +99,19 @@ def _insides(own: Sequence[Shapes], shapes: Shapes) -> dict[str, Tensor]:
             inside[number][corner(each[name])] = True
         found[INSIDE + name] = torch.from_numpy(inside)[index]
     return found
+
+
+def world_names(task: type[Task], name: str, envelope: Iterable[str]) -> list[str]:
+    """The parameters that tell the worlds of a replicate apart, where trials differ in those of an envelope.
+
+    Parameters
+    ----------
+    task, name
+        The class, and the trials' value that names it: a task of the user may look at what it does not
+        declare.
+    """
+    declared = ["data_seed", *(p.name for p in task.declares if p.name != "label_noise")]
+    return declared + [each for each in envelope if ":" in name or each == BATCH]
 
 
 def within(gradients: Weights, rates: Rates) -> Weights:

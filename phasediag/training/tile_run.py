@@ -28,7 +28,7 @@ from phasediag.training.pack import Pack
 from phasediag.training.parts import parts_of
 from phasediag.training.recording import FloatArray, Recorder, Recording, results
 from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
-from phasediag.training.train import Program, Tile
+from phasediag.training.train import Program
 from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
@@ -93,7 +93,7 @@ class TileRun:
         program = program_for(
             repr((structure, pack.envelope)), source_folder(job.sources), device, pack.compiled, known
         )
-        self.tile = Tile(program, padded)
+        self.tile = program.tile(padded, shared=pack.shared)
         parts = parts_of(self.tile, len(work.rows))
         self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
         self.wall_s = 0.0

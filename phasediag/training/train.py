@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -17,8 +17,21 @@ from phasediag.training.evaluation import losses_of
 from phasediag.training.initial import initial_weights
 from phasediag.training.network import Network, network_of
 from phasediag.training.optimizers import Moments, Rates, Weights
-from phasediag.training.padding import BATCH, PaddedBatches, constants_of, data_loss, placed, whole, within
+from phasediag.training.padding import (
+    BATCH,
+    PaddedBatches,
+    constants_of,
+    data_loss,
+    placed,
+    whole,
+    within,
+    world_names,
+)  # fmt: skip
 from phasediag.trial import Streams, Trials, Value
+
+CALL_NUMBERS: Final = 2**18
+"""Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
+MOST_STEPS_A_CALL: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +82,9 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
     gradients, loss = grad_and_value(objective)(state.weights)
     gradients = within(gradients, rates)
     weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
-    alive = state.alive & torch.isfinite(loss)
-    active = alive & (state.steps_done < rates["steps"])
+    unfinished = state.steps_done < rates["steps"]
+    alive = state.alive & (torch.isfinite(loss) | ~unfinished)
+    active = alive & unfinished
     return State(
         weights=_chosen(active, weights, state.weights),
         moments={name: _chosen(active, moments[name], state.moments[name]) for name in moments},
@@ -83,8 +97,13 @@ def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
     return {name: torch.where(active, new[name], old[name]) for name in old}
 
 
-def vmapped_step(network: Network) -> Callable[..., Any]:
-    """`trial_step` over a leading axis of trials, of plain tensors and dicts of them."""
+def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
+    """Some times `trial_step` over a leading axis of trials, of plain tensors and dicts of them.
+
+    The function takes the parts of a state; the rates; the batches of the steps, x, y and noise; and the
+    step, counted as `steps_done`, at which every trial stops. It takes a step for each batch, whose shapes
+    are (samples, ...) where all trials share it, or else (trials, samples, ...).
+    """
 
     def one(
         weights: Weights,
@@ -100,7 +119,19 @@ def vmapped_step(network: Network) -> Callable[..., Any]:
         after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
         return after.weights, after.moments, after.steps_done, after.alive
 
-    many: Callable[..., Any] = vmap(one)
+    def many(
+        state: tuple[Weights, Moments, Tensor, Tensor],
+        rates: Rates,
+        batches: Sequence[tuple[Tensor, Tensor, Tensor]],
+        until: Tensor,
+    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+        bounded = {**rates, "steps": torch.minimum(rates["steps"], until)}
+        own = None if shared else 0
+        step = vmap(one, in_dims=(0, 0, 0, 0, 0, own, own, own))
+        for batch in batches:
+            state = step(*state, bounded, *batch)
+        return state
+
     return many
 
 
@@ -129,24 +160,44 @@ class Program:
         self.network = network_of({**values, **self.envelope}, folder)
         self.folder, self.device = folder, device
         self._networks: dict[tuple[Value, ...], Network] = {}
-        step = vmapped_step(self.network)
-        self._many = Compiled(step) if compiled else step
+        self.compiled = compiled
+        self._many: dict[bool, Callable[..., Any]] = {}
 
     @property
     def compile_s(self) -> float:
         """Seconds spent on compiling so far."""
-        return self._many.seconds if isinstance(self._many, Compiled) else 0.0
+        return sum(many.seconds for many in self._many.values() if isinstance(many, Compiled))
 
-    def step(self, state: State, rates: Rates, batch: Samples) -> State:
-        """The next state of a tile."""
-        weights, moments, done, alive = self._many(
-            state.weights, state.moments, state.steps_done, state.alive, rates, batch.x, batch.y, batch.noise
-        )
+    def steps_a_call(self, tile: Tile) -> int:
+        """Steps that one call takes: the more, the less a step costs beside calling it."""
+        if not self.compiled:
+            return 1
+        numbers = len(tile.trials) * tile.batches.batch_size * self.network.numbers_per_sample
+        fitting = max(1, CALL_NUMBERS // numbers)
+        return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
+
+    def advance(self, state: State, rates: Rates, batches: Sequence[Samples], until: int) -> State:
+        """The state of a tile a step for each batch later; of a trial, at most its step `until`.
+
+        Parameters
+        ----------
+        batches
+            One for all trials, without a leading axis of trials, or one for each.
+        """
+        shared = batches[0].x.dim() == 2
+        if shared not in self._many:
+            many = vmapped_steps(self.network, shared)
+            self._many[shared] = Compiled(many) if self.compiled else many
+        parts = (state.weights, state.moments, state.steps_done, state.alive)
+        plain = [(batch.x, batch.y, batch.noise) for batch in batches]
+        with torch.no_grad():
+            parts = self._many[shared](parts, rates, plain, torch.tensor(until, device=self.device))
+        weights, moments, done, alive = parts
         return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
-    def tile(self, trials: Trials) -> Tile:
+    def tile(self, trials: Trials, *, shared: bool = True) -> Tile:
         """A tile at step 0."""
-        return Tile(self, trials)
+        return Tile(self, trials, shared=shared)
 
     def own(self, record: Mapping[str, Value]) -> Network:
         """The network of a trial: that of the program, or a smaller one that is padded to it."""
@@ -162,6 +213,15 @@ class Program:
 class Tile:
     """Trials of one structure in training, side by side.
 
+    Parameters
+    ----------
+    program
+        Of their structure.
+    trials
+        Two or more.
+    shared
+        Whether trials that all live in one world share its batches, instead of each having its own.
+
     Attributes
     ----------
     state
@@ -172,7 +232,7 @@ class Tile:
         Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
     """
 
-    def __init__(self, program: Program, trials: Trials) -> None:
+    def __init__(self, program: Program, trials: Trials, *, shared: bool = True) -> None:
         self.program = program
         self.trials = trials
         records = [trials.record(row) for row in range(len(trials))]
@@ -181,6 +241,7 @@ class Tile:
         self.own = [program.own(record) for record in records]
         worlds, index = _worlds(network.task, records, trials, program.envelope)
         self.world = torch.tensor(index, device=device)
+        self.shared = shared and len(worlds) == 1
         values = {**records[0], **program.envelope}
         drawing = PaddedBatches if BATCH in program.envelope else Batches
         fresh_noise = values.get("noise") == "fresh"
@@ -192,7 +253,7 @@ class Tile:
         self.rates |= constants_of(program.envelope, records, own, shapes[network], device)
         self.state = _start(network, self.own, records, trials, self.rates, device)
         self.step = 0
-        self._constant = self._gathered(self.batches.at(0)) if self.batches.constant else None
+        self._constant = self.batches.at(0) if self.batches.constant else None
 
     @property
     def trained(self) -> Weights:
@@ -206,11 +267,22 @@ class Tile:
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
-        with torch.no_grad():
-            for step in range(self.step, until):
-                batch = self._constant or self._gathered(self.batches.at(step))
-                self.state = self.program.step(self.state, self.rates, batch)
-        self.step = until
+        count = self.program.steps_a_call(self)
+        while self.step < until:
+            stop = min(until, self.step + count)
+            batches = [self._batch(min(step, stop - 1)) for step in range(self.step, self.step + count)]
+            self.state = self.program.advance(self.state, self.rates, batches, stop)
+            self.step = stop
+
+    def _batch(self, step: int) -> Samples:
+        """Of one step: the batch of the tile's only world, or that of each trial's world."""
+        batch = self._constant or self.batches.at(step)
+        parts = (batch.x, batch.y, batch.noise)
+        if self.shared:
+            x, y, noise = (part[0] for part in parts)
+        else:
+            x, y, noise = (part.index_select(0, self.world) for part in parts)
+        return Samples(x=x, y=y, noise=noise)
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
@@ -230,27 +302,17 @@ class Tile:
         )  # fmt: skip
         self.step = step
 
-    def _gathered(self, batch: Samples) -> Samples:
-        """The batch of each trial from that of its world."""
-        x, y, noise = (part.index_select(0, self.world) for part in (batch.x, batch.y, batch.noise))
-        return Samples(x=x, y=y, noise=noise)
-
 
 def _worlds(
-    task: type[Task], records: list[dict[str, Value]], trials: Trials, envelope: Iterable[str]
+    task: type[Task], records: list[dict[str, Value]], trials: Trials, envelope: Mapping[str, Value]
 ) -> tuple[list[Task], list[int]]:
-    """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in.
-
-    A task of the user may look at what it does not declare: where that differs, the worlds do.
-    """
-    names = [p.name for p in task.declares if p.name != "label_noise"]
-    users_own = ":" in str(records[0]["task"])
-    names += [name for name in envelope if users_own or name == BATCH]
+    """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in."""
+    names = world_names(task, str(records[0]["task"]), envelope)
     positions: dict[tuple[Any, ...], int] = {}
     worlds: list[Task] = []
     index: list[int] = []
     for record, seed in zip(records, trials.seed.tolist(), strict=True):
-        key = (seed, record["data_seed"], *(record[name] for name in names))
+        key = (seed, *(record[name] for name in names))
         if key not in positions:
             positions[key] = len(worlds)
             data_seed = record["data_seed"]

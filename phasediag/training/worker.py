@@ -98,7 +98,7 @@ class PackRun:
         started = time.monotonic()
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "envelope": dict(self.pack.envelope),
+            "compiled": self.pack.compiled, "shared": self.pack.shared, "envelope": dict(self.pack.envelope),
             "measure": repr(self.job.measure), "error": self.error,
             "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
         }  # fmt: skip

@@ -155,3 +155,27 @@ def test_no_trials_make_no_packs() -> None:
     grid = sweep(3)
     none = grid.trials().take(np.zeros(3, dtype=bool))
     assert pack_trials(none, grid.parameters, Path(), workers=2) == []
+
+
+@settings(max_examples=40)
+@given(st.integers(2, 400), st.integers(1, 4), st.integers(1, 3), st.sampled_from([8, 256]))
+def test_shared_tiles_hold_one_replicate_each(points: int, replicates: int, workers: int, width: int) -> None:
+    grid = grid_of(
+        SMALL | {"width": width},
+        {"weight_decay": {"linspace": [0.1, 1], "num": points}, "data_seed": [None, 3]},
+        replicates=replicates,
+    )
+    packs = packs_of(grid, workers)
+    assert sum(len(pack.trials) for pack in packs) == 2 * points * replicates
+    for pack in packs:
+        for tile in pack.tiles():
+            worlds = {(seed, tile.record(row)["data_seed"]) for row, seed in enumerate(tile.seed.tolist())}
+            assert len(worlds) == 1 or not pack.shared
+
+
+def test_a_grid_of_whole_tiles_a_replicate_shares_its_batches() -> None:
+    packs = pack_trials(
+        grid_of(SMALL, {"weight_decay": {"linspace": [0.1, 1], "num": 1000}}, replicates=3).trials(),
+        grid_of(SMALL, {"weight_decay": [0.1]}).parameters, Path(), workers=2,
+    )  # fmt: skip
+    assert all(pack.shared and 1000 % pack.tile_size == 0 for pack in packs)

@@ -295,7 +295,7 @@ def grid(tmp_path: Path) -> Grid:
 def padded_pack(grid: Grid) -> Pack:
     (found,) = pack_trials(grid.trials(), grid.parameters, Path(), workers=1, compile_mode="off")
     assert found.envelope == {"width": 8, "batch_size": 8}
-    return remade(found.trials, 10, False, found.envelope, Path())
+    return remade(found.trials, 10, False, Path(), envelope=found.envelope)
 
 
 def job_of(grid: Grid, store: Store) -> Job:
@@ -329,7 +329,7 @@ def test_a_checkpoint_is_not_continued_with_another_padding(grid: Grid, tmp_path
     run.current = worker.TileRun(padded, run.job, CPU, run.queue.popleft())
     run.current.advance_to(30)
     run.checkpoint()
-    wider = remade(padded.trials, 10, False, {"width": 9, "batch_size": 8}, Path())
+    wider = remade(padded.trials, 10, False, Path(), envelope={"width": 9, "batch_size": 8})
     assert wider.pack_id == padded.pack_id
     assert PackRun(wider, run.job, store, CPU).progress().resumed == 0
     assert PackRun(padded, run.job, store, CPU).progress().resumed > 0
@@ -339,7 +339,7 @@ def test_tiles_of_a_padded_pack_are_halved_where_memory_is_short(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy, short, padded = Store.at(tmp_path / "roomy"), Store.at(tmp_path / "short"), padded_pack(grid)
-    padded = remade(padded.trials.take(np.arange(8)), 8, False, padded.envelope, Path())
+    padded = remade(padded.trials.take(np.arange(8)), 8, False, Path(), envelope=padded.envelope)
     finished(grid, padded, roomy)
     train = worker.TileRun.advance
 

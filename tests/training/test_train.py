@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phasediag.training.train import Tile
+from phasediag.training import compilation
+from phasediag.training.train import Program, Tile
 from phasediag.trial import Trials
-from trained_tiles import grid_of, pair, tile_of, weights_of
+from trained_tiles import CPU, grid_of, pair, tile_of, weights_of
 
 STEPS = 15
 SMALL: dict[str, Any] = {
@@ -271,3 +273,54 @@ def test_the_compiled_step_is_the_eager_step(fixed: dict[str, Any]) -> None:
     assert torch.equal(eager.state.steps_done, compiled.state.steps_done)
     for found, expected in zip(compiled.losses()[:2], eager.losses()[:2], strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+
+
+CHAIN: dict[str, Any] = {
+    "task": "teacher_student",
+    "width": 2,
+    "batch_size": 4,
+    "samples": 8,
+    "dtype": "float64",
+}
+
+
+@pytest.mark.parametrize("batch", [{"batch_size": 4}, {"batch_size": 0}, {"samples": 0}], ids=str)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_any_slices_of_training_and_any_steps_a_call_give_the_same_weights(
+    monkeypatch: pytest.MonkeyPatch, batch: dict[str, Any], seeds: int
+) -> None:
+    """Calls of 16 steps, cut where something is due, against one step a call; not all trials end together."""
+    monkeypatch.setattr(compilation, "translated", lambda graph, flat: graph)
+    axes = {"weight_decay": [0.0, 0.3], "steps": [5, 37, 300]}
+    trials = grid_of(CHAIN | batch, axes, replicates=seeds).trials()
+    together, single = tile_of(trials, compiled=True), tile_of(trials)
+    assert (together.program.steps_a_call(together), single.program.steps_a_call(single)) == (16, 1)
+    for until in (1, 2, 4, 20, 21, 60, 255, 257, 300):
+        together.advance(until)
+    single.advance(300)
+    assert together.state.steps_done.tolist() == single.state.steps_done.tolist() == together.steps
+    for name, weights in single.state.weights.items():
+        torch.testing.assert_close(together.state.weights[name], weights, rtol=1e-10, atol=1e-12)
+
+
+def test_trials_of_one_world_share_its_batches_without_a_change() -> None:
+    trials = grid_of(CHAIN | {"steps": 20}, {"weight_decay": [0.0, 0.1, 0.3]}).trials()
+    program = Program(trials.record(0), Path(), CPU, False)
+    shared, own = program.tile(trials), program.tile(trials, shared=False)
+    assert (shared.shared, own.shared) == (True, False)
+    for tile in (shared, own):
+        tile.advance(20)
+    for name, weights in own.state.weights.items():
+        torch.testing.assert_close(shared.state.weights[name], weights, rtol=1e-12, atol=1e-14)
+
+
+def test_a_trial_that_is_done_cannot_diverge_in_the_company_of_others() -> None:
+    """The last step leaves weights whose next loss overflows: what the tile does next is not its training."""
+    fixed = CHAIN | {"learning_rate": 1e3, "init_scale": 5.0, "activation": "linear"}
+    axes = {"steps": [6, 200]}
+    trials = grid_of(fixed, axes).trials()
+    alone, together = tile_of(pair(trials, 0)), tile_of(trials)
+    for tile in (alone, together):
+        tile.advance(max(tile.steps))
+    assert together.state.alive.tolist()[0] == alone.state.alive.tolist()[0]
+    assert together.state.steps_done.tolist()[0] == alone.state.steps_done.tolist()[0]
