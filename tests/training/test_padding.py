@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "task": "teacher_student", "inputs": 3, "outputs": 2, "samples": 20, "test_samples": 10, "steps": STEPS,
     "learning_rate": 0.02, "label_noise": 0.1, "init_scale": 0.7,
 }  # fmt: skip
-SIZES = {"width": [3, 8, 5], "batch_size": [4, 7], "weight_decay": [0.0, 0.3]}
+SIZES = {"width": [3, 8, 5], "batch_size": [4, 7, 6], "weight_decay": [0.0, 0.3]}
 
 COSINE = """
 import torch
@@ -59,6 +59,11 @@ class Net(nn.Module):
         )
 """
 """A model of the user whose activations are not zero at zero."""
+
+
+def small(fixed: dict[str, Any], path: Path = Path("grid.yaml")) -> Grid:
+    """A grid of several widths, with batch sizes of their own."""
+    return grid_of(fixed, SIZES, path, zip=[["width", "batch_size"]])
 
 
 def together(trials: Trials, folder: Path, envelope: dict[str, int], compiled: bool = False) -> Tile:
@@ -96,7 +101,7 @@ def assert_padding_is_exact(
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "swish", "linear", "sin", "square", "cube"])
 def test_padding_is_exact_for_every_activation(activation: str) -> None:
     fixed = {"activation": activation, "dtype": "float64", "init_scale": 0.2 if activation == "cube" else 0.7}
-    assert_padding_is_exact(grid_of(SMALL | fixed, SIZES), 1e-12)
+    assert_padding_is_exact(small(SMALL | fixed), 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +120,7 @@ def test_padding_is_exact_for_other_structures(fixed: dict[str, Any]) -> None:
     base = SMALL | {"dtype": "float64"} | fixed
     if "task" in fixed:
         base = {n: v for n, v in base.items() if n not in ("inputs", "outputs", "test_samples")}
-    assert_padding_is_exact(grid_of(base, SIZES), 1e-12)
+    assert_padding_is_exact(small(base), 1e-12)
 
 
 def test_padding_is_exact_for_a_full_batch() -> None:
@@ -124,14 +129,14 @@ def test_padding_is_exact_for_a_full_batch() -> None:
 
 
 def test_padding_is_rounding_in_single_precision() -> None:
-    assert_padding_is_exact(grid_of(SMALL | {"depth": 3, "bias": True}, SIZES), 1e-5)
+    assert_padding_is_exact(small(SMALL | {"depth": 3, "bias": True}), 1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_padding_is_exact_where_the_activation_is_not_zero_at_zero(optimizer: str, tmp_path: Path) -> None:
     write(tmp_path, COSINE, "net.py")
     fixed = {**SMALL, "model": "net.py:Net", "dtype": "float64", "optimizer": optimizer}
-    grid = grid_of(fixed, SIZES, path=tmp_path / "grid.yaml")
+    grid = small(fixed, tmp_path / "grid.yaml")
     assert_padding_is_exact(grid, 1e-12)
     free = together(grid.trials(), tmp_path, {"width": 8, "batch_size": 7})
     for name in [name for name in free.rates if name.startswith(INSIDE)]:
@@ -156,7 +161,7 @@ class Task(TeacherStudent):
 def test_a_task_of_the_user_sees_the_record_of_each_trial(tmp_path: Path) -> None:
     write(tmp_path, CURIOUS, "task.py")
     fixed = {**SMALL, "task": "task.py:Task", "dtype": "float64", "learning_rate": 0.002}
-    assert_padding_is_exact(grid_of(fixed, SIZES, path=tmp_path / "grid.yaml"), 1e-12)
+    assert_padding_is_exact(small(fixed, tmp_path / "grid.yaml"), 1e-12)
 
 
 def test_padding_is_exact_for_the_other_models() -> None:
@@ -167,19 +172,19 @@ def test_padding_is_exact_for_the_other_models() -> None:
         "learning_rate": 0.001,
         "dtype": "float64",
     }
-    assert_padding_is_exact(grid_of(hermite | {"init_scale": 0.1}, SIZES), 1e-12)
+    assert_padding_is_exact(small(hermite | {"init_scale": 0.1}), 1e-12)
     fixed = {
         "task": "in_context", "model": "transformer", "length": 4, "token_size": 3, "heads": 2,
         "head_width": 2, "steps": STEPS, "learning_rate": 0.002, "init_scale": 0.5, "dtype": "float64",
     }  # fmt: skip
-    axes = {"stream_width": [3, 4], "feedforward": [2, 5], "batch_size": [4, 7]}
-    assert_padding_is_exact(grid_of(fixed, axes), 1e-12, tuple(axes))
+    axes = {"stream_width": [3, 4], "feedforward": [5, 2], "batch_size": [7, 4]}
+    assert_padding_is_exact(grid_of(fixed, axes, zip=[list(axes)]), 1e-12, tuple(axes))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_compiled_program_pads_alike() -> None:
-    found = grid_of(SMALL | {"depth": 3, "dtype": "float64"}, SIZES).trials()
+    found = small(SMALL | {"depth": 3, "dtype": "float64"}).trials()
     tiles = [together(found, Path(), {"width": 8, "batch_size": 7}, compiled) for compiled in (False, True)]
     for tile in tiles:
         tile.advance(STEPS)
@@ -208,11 +213,11 @@ def test_a_padded_batch_begins_with_the_batch_of_the_trial_alone(fixed: dict[str
 
 def test_the_constants_of_padding_depend_on_the_envelope_alone() -> None:
     """So that all tiles of a pack, and what is compiled ahead of it, are one program."""
-    found = grid_of(SMALL, SIZES).trials()
+    found = small(SMALL).trials()
     envelope = {"width": 8, "batch_size": 7}
-    small = found.values("width") * 10 + found.values("batch_size")
+    size = found.values("width") * 10 + found.values("batch_size")
     seen = set()
-    for row in (int(small.argmin()), int(small.argmax())):
+    for row in (int(size.argmin()), int(size.argmax())):
         tile = together(found.take(np.array([row, row])), Path(), envelope)
         seen.add(tuple((name, tuple(rate.shape)) for name, rate in tile.rates.items()))
         assert tile.rates[OWN].sum(dim=1).tolist() == [found.values("batch_size")[row]] * 2
