@@ -13,6 +13,8 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -121,13 +123,13 @@ def plain_loop_s(count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def tune_s(count: int) -> float:
-    """Seconds that `tuner.fit` takes for `count` Tune trials on the Ray that is running."""
+def fit(trainable: Any, space: Config, reuse_actors: bool) -> tuple[float, tune.ResultGrid]:
+    """Seconds that `tuner.fit` takes on the Ray that is running, and what it gives."""
     with tempfile.TemporaryDirectory() as storage:
         tuner = tune.Tuner(
-            tune.with_resources(OneNetwork, {"cpu": 1}),
-            param_space={"trial": tune.grid_search(settings(count))},
-            tune_config=tune.TuneConfig(reuse_actors=True),
+            tune.with_resources(trainable, {"cpu": 1}),
+            param_space=space,
+            tune_config=tune.TuneConfig(reuse_actors=reuse_actors),
             run_config=tune.RunConfig(
                 storage_path=storage,
                 verbose=0,
@@ -137,22 +139,42 @@ def tune_s(count: int) -> float:
         start = time.perf_counter()
         results = tuner.fit()
         wall = time.perf_counter() - start
-    if results.num_errors or len(results) != count:
+    if results.num_errors:
         raise RuntimeError(f"{results.num_errors} of {len(results)} Tune trials failed: {results.errors[:1]}")
+    return wall, results
+
+
+def tune_s(count: int) -> float:
+    """Seconds that `count` Tune trials take on the Ray that is running."""
+    wall, results = fit(OneNetwork, {"trial": tune.grid_search(settings(count))}, reuse_actors=True)
+    if len(results) != count:
+        raise RuntimeError(f"{len(results)} Tune trials ran, not {count}")
     return wall
 
 
-def slope(few: int, many: int, workers: int) -> Slope:
-    """Measure the cost of a Tune trial between two runs that differ in nothing but their number."""
+@contextmanager
+def local_ray(workers: int) -> Iterator[None]:
+    """A Ray of this machine, for the time of the block."""
     ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     # Without loggers Tune warns of every Tune trial that it has no file of results; they are in memory.
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     try:
-        few_s, many_s = tune_s(few), tune_s(many)
+        yield
     finally:
         ray.shutdown()
+
+
+def slope_of(seconds_of: Callable[[int], float], few: int, many: int) -> Slope:
+    """The cost of a Tune trial between two runs that differ in nothing but their number."""
+    few_s, many_s = seconds_of(few), seconds_of(many)
     trial_s = (many_s - few_s) / (many - few)
     return Slope(trial_s=trial_s, startup_s=few_s - few * trial_s)
+
+
+def slope(few: int, many: int, workers: int) -> Slope:
+    """Measure the cost of a Tune trial at best practice."""
+    with local_ray(workers):
+        return slope_of(tune_s, few, many)
 
 
 @click.command(help=__doc__)

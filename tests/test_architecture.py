@@ -28,7 +28,7 @@ training.padding training.network training.evaluation training.buckets training.
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
-training.rows training.tile_run training.ahead training.worker executors.watch
+training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch
 executors.inline executors.ray_tune
 sweeps.planning sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation

@@ -213,8 +213,10 @@ class Lines:
 
 def watch_of(done: float, total: int = 100) -> Watch:
     watch = Watch(total=total)
-    watch.started -= 10
-    watch.reports["p"] = Progress(trials_done=done, failed=0, diverged=0, error="", done=False)
+    watch.report(
+        "p",
+        Progress(trials_done=done, failed=0, diverged=0, error="", done=False, spent={"training": 10.0}),
+    )
     return watch
 
 
@@ -240,14 +242,19 @@ def test_plain_lines_are_no_flood() -> None:
         drains.drain("SIGTERM; again to stop at once")
         line(drains)
     texts = [text for _, text in lines.found]
-    assert len(texts) == 2
-    assert texts[0].startswith("0/100 trials, 0.0 trials/s")
-    assert "draining: SIGTERM; again to stop at once" in texts[1]
+    assert len(texts) == 3
+    assert texts[0].startswith("0/100 trials, starting workers, 0 failed")
+    assert texts[1].startswith("1/100 trials, 0.1 trials/s, 0 failed")
+    assert "draining: SIGTERM; again to stop at once" in texts[2]
+
+
+def test_a_slow_rate_is_not_zero() -> None:
+    assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
 
 
 def test_trials_from_a_checkpoint_are_no_speed() -> None:
     watch = watch_of(60)
-    watch.reports["q"] = Progress(trials_done=30, resumed=20, failed=0, diverged=0, error="", done=True)
+    watch.report("q", Progress(trials_done=30, resumed=20, failed=0, diverged=0, error="", done=True))
     assert watch.trials_done == 90
     assert watch.trained == 30
     assert watch.rate == pytest.approx(7, rel=0.01)

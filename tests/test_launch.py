@@ -140,7 +140,7 @@ def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
         r"12 of 12 trials done \(0 diverged\), 0 failed, 0 missing; 12 trained in \d+ (s|min)", lines[-1]
     )
     for line in lines[:-1]:
-        assert re.match(r"\d+/12 trials, \d+\.\d trials/s, 0 failed", line), found.stderr
+        assert re.match(r"\d+/12 trials, (starting workers|\d+\.\d+ trials/s), 0 failed", line), found.stderr
     assert_same_rows(tmp_path / "g", undisturbed)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from phasediag.errors import PhasediagError
-from phasediag.trial import formatted, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STORAGE = click.option(
     "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
@@ -40,6 +41,10 @@ def print_table(title: str, rows: dict[str, str]) -> None:
 
 def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     """The trials with the values that `--where NAME=VALUE` asks for."""
+    import pandas as pd
+
+    from phasediag.trial import formatted, nearest
+
     for condition in where:
         name, equals, text = condition.partition("=")
         if not equals or name not in trials.columns:
@@ -57,6 +62,10 @@ def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
 
 def _same_form(column: pd.Series[Any], text: str) -> str:
     """A value of the command line as it stands in an identity: a float of a column of floats."""
+    import pandas as pd
+
+    from phasediag.trial import formatted
+
     if not pd.api.types.is_float_dtype(column):
         return text
     try:

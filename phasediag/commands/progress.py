@@ -18,13 +18,14 @@ class ProgressLine:
     """Shows a watch on a console; to be given to `launch` as its observer.
 
     Elsewhere than on a terminal a thread prints a plain line every `PLAIN_EVERY_S`, whether or not
-    anything was reported meanwhile: a compilation is no silence.
+    anything was reported meanwhile: a compilation is no silence. One more is printed when there is a
+    rate for the first time, and one when the launch begins to drain.
     """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._watch: Watch | None = None
-        self._reason = ""
+        self._said = (False, "")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
@@ -52,9 +53,10 @@ class ProgressLine:
         if self._bar:
             text = described(watch)
             self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
-        elif self._watch is None or watch.reason != self._reason:
+        news = (watch.rate is not None, watch.reason)
+        if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
-        self._watch, self._reason = watch, watch.reason
+        self._watch, self._said = watch, news
 
     def _print_until_stopped(self) -> None:
         while not self._stop.wait(PLAIN_EVERY_S):
@@ -67,8 +69,10 @@ class ProgressLine:
 
 def described(watch: Watch) -> str:
     """`1200/4096 trials, 96.1 trials/s, 0 failed, 30 s left`."""
-    done = f"{watch.trials_done:.0f}/{watch.total} trials"
-    parts = [done, f"{watch.rate:.1f} trials/s", f"{watch.failed} failed"]
+    done, rate = f"{watch.trials_done:.0f}/{watch.total} trials", watch.rate
+    waiting = "starting workers" if watch.total else "nothing to train"
+    pace = waiting if rate is None else f"{rate:{'.1f' if rate >= 0.1 else '.2g'}} trials/s"
+    parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
     if watch.reason:
@@ -103,7 +107,11 @@ def described_split(outcome: Outcome) -> str:
     """`workers' time: start-up 12 s (10 %), compilation ...`."""
     whole = max(sum(outcome.split.values()), 1e-9)
     parts = [f"{phase} {s:.1f} s ({s / whole:.0%})" for phase, s in outcome.split.items()]
-    return f"workers' time, {whole:.1f} s in all: {', '.join(parts)}"
+    text = f"workers' time, {whole:.1f} s in all: {', '.join(parts)}"
+    if outcome.foretold is not None:
+        told, took = outcome.foretold
+        text += f"\nleft at a tenth: {told:.1f} s told, {took:.1f} s taken"
+    return text
 
 
 def described_outcome(outcome: Outcome) -> str:

@@ -8,13 +8,17 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+from phasediag.training.ahead import Compiler
+
 QUIET: Final = {
+    "RAY_prestart_worker_first_driver": "0",  # actors come before such workers are ready, and get others
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -37,7 +41,6 @@ from phasediag.executors.inline import local_workers, training_device  # noqa: E
 from phasediag.executors.watch import LostPack, Watch  # noqa: E402
 from phasediag.storage.folder import Folder  # noqa: E402
 from phasediag.storage.store import Store  # noqa: E402
-from phasediag.training.ahead import compiling_ahead  # noqa: E402
 from phasediag.training.pack import Pack  # noqa: E402
 from phasediag.training.rows import Job  # noqa: E402
 from phasediag.training.worker import PackRun, Progress  # noqa: E402
@@ -56,6 +59,8 @@ class PackTrainable(tune.Trainable):
     ) -> None:
         """Take in the packs and the job once for each actor."""
         torch.set_num_threads(max(1, int(cpus)))
+        if any(pack.compiled for pack in packs.values()):
+            import_module("torch._inductor.compile_fx")  # takes seconds, which pass while others compile
         self.packs, self.job = packs, job
         self.device = training_device(gpus)
         self.store = Store.at(job.sweep)
@@ -148,17 +153,28 @@ class RayExecutor:
     gpus: float = 0.0
     log: Path | None = None
     """Where Ray's own messages go."""
+    compiler: Compiler | None = None
+    """One that was started beforehand; None: it starts its own where that saves time."""
 
     @property
     def expected_workers(self) -> int | None:
         """As many as a local Ray will have room for; of a cluster it is not known."""
         return local_workers(self.cpus, self.gpus) if self.address is None else None
 
-    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
+    @contextmanager
+    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> Iterator[None]:
         """Compile the first pack's program in a process beside a local Ray on CPUs."""
-        if self.address is not None or self.gpus or not packs or not packs[0].compiled:
-            return nullcontext()
-        return compiling_ahead(packs[0], sources, max(1, int(self.cpus)))
+        compiler = self.compiler
+        if self.address is None and not self.gpus and packs and packs[0].compiled:
+            compiler = compiler or Compiler()
+            compiler.compile(packs[0], sources, max(1, int(self.cpus)))
+        elif compiler is not None:
+            compiler.close()
+        try:
+            yield
+        finally:
+            if compiler is not None:
+                compiler.close()
 
     @contextmanager
     def ready(self, folder: Folder) -> Iterator[int]:

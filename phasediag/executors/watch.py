@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
+from typing import Final, Protocol
 
 from phasediag.errors import INTERRUPTED
+from phasediag.executors.forecast import Forecast, program_of
 from phasediag.storage.folder import Folder
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job
 from phasediag.training.tile_run import PHASES
 from phasediag.training.worker import Progress
+from phasediag.trial import Parameter
+
+TENTH: Final = 0.1
+"""Of the trials, after which the time told to be left is kept, to be compared with what it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +47,39 @@ class Watch:
     """Called after every report."""
     reports: dict[str, Progress] = field(default_factory=dict)
     """The latest of every pack, by pack_id."""
-    packs: dict[str, Pack] = field(default_factory=dict)
-    """All packs that were to run so far, by pack_id."""
+    forecast: Forecast = field(default_factory=Forecast)
+    """Of all packs that were to run so far."""
+    foretold: tuple[float, float] | None = None
+    """When a tenth of the trials was trained, and the seconds then told to be left; None before."""
     workers: int = 1
     ready_s: float | None = None
     """Seconds until the first worker had begun."""
-    began: tuple[float, float] | None = None
-    """When something was first trained, and the projected seconds of it."""
     started: float = field(default_factory=time.monotonic)
     reason: str = ""
     """Why it drains; empty while it goes on."""
     fatal: str = ""
     """What makes it pointless to go on, such as a full disk; empty while there is nothing."""
 
+    def expect(self, packs: Sequence[Pack], parameters: Mapping[str, Parameter]) -> None:
+        """Take in packs that are to run, in this order."""
+        self.forecast.packs |= {pack.pack_id: pack for pack in packs}
+        self.forecast.programs |= {pack.pack_id: program_of(pack, parameters) for pack in packs}
+
+    def forget(self, pack_id: str) -> None:
+        """Expect a pack no more: it was lost, and others train its trials."""
+        for known in (self.reports, self.forecast.packs, self.forecast.courses):
+            known.pop(pack_id, None)
+
     def report(self, pack_id: str, progress: Progress) -> None:
         """Take in how far a pack is."""
+        now = time.monotonic()
         if self.ready_s is None:
-            self.ready_s = time.monotonic() - self.started - sum(progress.spent.values())
+            self.ready_s = now - self.started - sum(progress.spent.values())
         self.reports[pack_id] = progress
-        if self.began is None and progress.trials_done > progress.resumed:
-            self.began = (time.monotonic(), self._work_done)
+        self.forecast.take(pack_id, progress, now)
+        if self.foretold is None and self.trials_done >= TENTH * self.total:
+            left = self.eta_s
+            self.foretold = None if left is None else (now, left)
         if self.too_many_failures:
             self.drain(f"{self.failed} trials failed (--max-failures {self.max_failures})")
         self.observer(self)
@@ -90,60 +108,57 @@ class Watch:
     @property
     def trials_done(self) -> float:
         """Trials' worth of training done, fractions included."""
-        return sum(progress.trials_done for progress in self.reports.values())
+        return sum(progress.trials_done for progress in list(self.reports.values()))
 
     @property
     def trained(self) -> int:
         """Trials of the packs that are committed."""
-        return round(sum(progress.trials_done for progress in self.reports.values() if progress.done))
+        return round(sum(progress.trials_done for progress in list(self.reports.values()) if progress.done))
 
     @property
     def failed(self) -> int:
         """Trials that raised."""
-        return sum(progress.failed for progress in self.reports.values())
+        return sum(progress.failed for progress in list(self.reports.values()))
 
     @property
     def diverged(self) -> int:
         """Trials whose loss was not finite."""
-        return sum(progress.diverged for progress in self.reports.values())
+        return sum(progress.diverged for progress in list(self.reports.values()))
 
     @property
     def first_error(self) -> str:
         """Of the first trial that failed."""
-        return next((progress.error for progress in self.reports.values() if progress.error), "")
+        return next((progress.error for progress in list(self.reports.values()) if progress.error), "")
 
     @property
-    def rate(self) -> float:
-        """Trials a second since the start; what came with checkpoints took no time."""
-        trained = self.trials_done - sum(progress.resumed for progress in self.reports.values())
-        return max(trained, 0.0) / max(time.monotonic() - self.started, 1e-9)
+    def rate(self) -> float | None:
+        """Trials a second since training began; None before any was trained.
+
+        What came with checkpoints took no time and does not count.
+        """
+        courses = list(self.forecast.courses.values())
+        trained = sum(course.trained for course in courses)
+        if trained <= 0:
+            return None
+        return trained / max(time.monotonic() - min(course.began for course in courses), 1e-9)
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds still to go; None before a hundredth of the work tells.
-
-        The work of a trial is its projected time; the pace at which it goes is measured from the first
-        trained step on, so that neither starting nor compiling counts, nor a wrong projection.
-        """
-        if self.began is None:
-            return None
-        since, before = self.began
-        whole = sum(pack.projected_seconds for pack in self.packs.values())
-        done, elapsed = self._work_done, time.monotonic() - since
-        if done - before < 0.01 * whole or elapsed <= 0:
-            return None
-        return (whole - done) * elapsed / (done - before)
+        """Seconds still to go; None before a hundredth of the work tells (`Forecast.left`)."""
+        return self.forecast.left(self.workers, time.monotonic())
 
     @property
-    def _work_done(self) -> float:
-        """Projected seconds of what is trained."""
-        shares = ((self.packs.get(name), progress) for name, progress in self.reports.items())
-        return sum(p.projected_seconds * r.trials_done / len(p.trials) for p, r in shares if p)
+    def foretold_and_taken(self) -> tuple[float, float] | None:
+        """Seconds told to be left at a tenth, and seconds from then to the latest report."""
+        if self.foretold is None:
+            return None
+        at, told = self.foretold
+        return told, max(course.seen for course in self.forecast.courses.values()) - at
 
     @property
     def notice(self) -> str:
         """The latest of what workers gave up to go on."""
-        return next((r.notice for r in reversed(self.reports.values()) if r.notice), "")
+        return next((r.notice for r in reversed(list(self.reports.values())) if r.notice), "")
 
     def split(self) -> dict[str, float]:
         """How the time of all workers since the start was spent, in seconds.
@@ -152,7 +167,7 @@ class Watch:
         a worker without a pack, and what Ray needs between two slices.
         """
         spent = dict.fromkeys(PHASES, 0.0)
-        for progress in self.reports.values():
+        for progress in list(self.reports.values()):
             for phase, seconds in progress.spent.items():
                 spent[phase] += seconds
         wall = (time.monotonic() - self.started) * self.workers

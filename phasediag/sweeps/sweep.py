@@ -33,6 +33,7 @@ from phasediag.sweeps.planning import (
     stored_grid,
     user_sources,
 )
+from phasediag.training.ahead import Compiler
 from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
@@ -80,6 +81,8 @@ class Outcome:
     sweep: str
     split: Mapping[str, float]
     """Seconds of all workers by what they were spent on: start-up, PHASES, idle."""
+    foretold: tuple[float, float] | None = None
+    """Seconds that it told to be left at a tenth of its trials, and seconds that they took."""
 
     @property
     def exit_code(self) -> int:
@@ -124,6 +127,7 @@ def launch(
     time_limit_s: float | None = None,
     compile: CompileMode = "auto",
     observer: Callable[[Watch], None] = lambda watch: None,
+    compiler: Compiler | None = None,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
 
@@ -149,6 +153,8 @@ def launch(
         `auto` compiles where that pays.
     observer
         Called with the watch at every report of progress.
+    compiler
+        A process started beforehand, for a launch on a local Ray; None: one is started when needed.
 
     Raises
     ------
@@ -161,7 +167,7 @@ def launch(
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
     with draining_on_signals(watch):
-        runner = _executor(executor, address, read, store)
+        runner = _executor(executor, address, read, store, compiler)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
             sources=user_sources(read), git_commit=git_commit(),
@@ -187,7 +193,7 @@ def launch(
         status=status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
-        split=watch.split(),
+        split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
 
 
@@ -209,7 +215,7 @@ def _train(
             packs = _planned(survey, store, workers, compile_mode)
         watch.workers = workers
         while packs and not watch.draining:
-            watch.packs |= {pack.pack_id: pack for pack in packs}
+            watch.expect(packs, job.parameters)
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
 
@@ -232,13 +238,12 @@ def _drop_spent(store: Store) -> None:
 def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
     pack, count = lost.pack, len(lost.pack.trials)
     store.drop_checkpoint(pack.pack_id)
+    watch.forget(pack.pack_id)
     if count == 1:
         error = f"its worker died: {lost.error}"
         store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), error))
         watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
         return []
-    watch.reports.pop(pack.pack_id, None)
-    watch.packs.pop(pack.pack_id, None)
     folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
     return [
         remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, envelope=pack.envelope)
@@ -299,7 +304,9 @@ def _rate(store: Store) -> float | None:
     return float(fresh / max((datetime.now(UTC) - since).total_seconds(), 1.0))
 
 
-def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store) -> Executor:
+def _executor(
+    name: ExecutorName, address: str | None, grid: Grid, store: Store, compiler: Compiler | None
+) -> Executor:
     resources = grid.resources
     if name == "inline":
         return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus)
@@ -308,8 +315,9 @@ def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store)
     log = Path(store.folder.path) / "ray.log" if store.folder.local else None
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
-        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log
-    )
+        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log,
+        compiler=compiler,
+    )  # fmt: skip
 
 
 def _margin(time_limit_s: float) -> float:

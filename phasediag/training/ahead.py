@@ -7,63 +7,92 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-import torch
-
-from phasediag.training.pack import Pack
-from phasediag.training.tile_run import source_folder
-from phasediag.training.train import Program
-from phasediag.trial import Trials, Value
+if TYPE_CHECKING:
+    from phasediag.training.pack import Pack
+    from phasediag.trial import Trials, Value
 
 MODULE = "phasediag.training.ahead"
 
 
-@contextmanager
-def compiling_ahead(pack: Pack, sources: Mapping[str, bytes], threads: int) -> Iterator[None]:
-    """Compile the program of a pack for the time of a block.
+class Compiler:
+    """A process that compiles one program; to be closed.
 
-    What is compiled lands in the machine's cache, where workers find it; those that come early wait
-    for it (`compiled_once`). If the process fails, the workers compile for themselves.
-
-    Parameters
-    ----------
-    pack
-        Gives the structure and the size of the tile.
-    sources
-        The user's files, by the name that the grid uses.
-    threads
-        Of a worker: programs for other numbers of threads differ.
+    It may be started before it is known which program: importing the compiler takes it seconds, and
+    this module, which imports nothing, none. What it compiles lands in the machine's cache, where
+    workers find it; those that come early wait for it (`compiled_once`). If it fails, the workers
+    compile for themselves.
     """
-    size = max(2, pack.tile_size)
-    trials = pack.trials.take(np.zeros(size, dtype=np.int64))
-    process = subprocess.Popen(
-        [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdin is not None
-    try:
-        with suppress(BrokenPipeError), process.stdin as pipe:
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def compile(self, pack: Pack, sources: Mapping[str, bytes], threads: int) -> None:
+        """Begin to compile the program of a pack.
+
+        Parameters
+        ----------
+        pack
+            Gives the structure and the size of the tile.
+        sources
+            The user's files, by the name that the grid uses.
+        threads
+            Of a worker: programs for other numbers of threads differ.
+        """
+        import numpy as np
+
+        trials = pack.trials.take(np.zeros(max(2, pack.tile_size), dtype=np.int64))
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError), self._process.stdin as pipe:
             told = (trials, dict(pack.envelope), dict(sources), threads, pack.shared)
             pickle.dump(told, pipe)
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+
+    def close(self) -> None:
+        """End the process, whatever it is doing; nothing where it has ended."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 def compile_program(
     trials: Trials, envelope: Mapping[str, Value], sources: Mapping[str, bytes], threads: int, shared: bool
 ) -> None:
     """Compile the step of a tile of these trials by taking it once; `envelope` and `shared` as in `Pack`."""
+    import torch
+
+    from phasediag.training.tile_run import source_folder
+    from phasediag.training.train import Program
+
     torch.set_num_threads(threads)
     folder, device = source_folder(sources), torch.device("cpu")
     program = Program(trials.record(0), folder, device, compiled=True, envelope=envelope)
     program.tile(trials, shared=shared).advance(1)
 
 
+def serve() -> None:
+    """Import what compiling takes, then compile what stdin asks for, if it asks for anything."""
+    for module in ("torch._inductor.compile_fx", "phasediag.training.train"):
+        import_module(module)
+    with suppress(EOFError):
+        compile_program(*pickle.load(sys.stdin.buffer))
+
+
 if __name__ == "__main__":
-    compile_program(*pickle.load(sys.stdin.buffer))
+    serve()

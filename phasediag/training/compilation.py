@@ -83,10 +83,15 @@ def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequ
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
 
-    known = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    with config.patch({"cpp.vec_isa_ok": True} if known else {}):
+    with config.patch({"cpp.vec_isa_ok": True} if _vectors_known() else {}):
         compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
     return compiled
+
+
+def _vectors_known() -> bool:
+    """Whether any C++ compiler knows the processor's vectors; else a trial build finds out, in 4 s."""
+    known = torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
+    return known and not torch.cpu._is_amx_tile_supported()
 
 
 def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:

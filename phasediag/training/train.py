@@ -31,7 +31,7 @@ from phasediag.trial import Streams, Trials, Value
 
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
-MOST_STEPS_A_CALL: Final = 16
+MOST_STEPS_A_CALL: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from phasediag.executors import watch as watching
+from phasediag.executors.forecast import makespan
 from phasediag.executors.watch import Watch
+from phasediag.grids.grid import Grid
 from phasediag.training.pack import Pack, pack_trials
 from phasediag.training.worker import Progress
 from trained_tiles import grid_of
+
+WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)
+SLICE = 1.5
+"""Seconds between two reports of a simulated worker."""
 
 
 @pytest.fixture
@@ -21,18 +29,77 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def packs() -> list[Pack]:
-    """Two structures, the wide one of which costs far more a trial."""
-    fixed = {"task": "teacher_student", "batch_size": 32, "steps": 50_000}
-    grid = grid_of(fixed, {"width": [4, 128], "weight_decay": {"linspace": [0, 1], "num": 400}})
-    return pack_trials(grid.trials(), grid.parameters, Path(), workers=1, compile_mode="off")
+def grid(widths: Sequence[int], steps: int = 50_000) -> Grid:
+    fixed = {"task": "teacher_student", "batch_size": 32, "steps": steps}
+    return grid_of(fixed, {"width": list(widths), "weight_decay": {"linspace": [0, 1], "num": 400}})
+
+
+def packs(widths: Sequence[int] = (4, 128)) -> list[Pack]:
+    """Structures of which the wide ones cost far more a trial."""
+    asked = grid(widths)
+    return pack_trials(asked.trials(), asked.parameters, Path(), workers=1, compile_mode="off")
+
+
+TYPES = grid([4]).parameters
+
+
+def watch_of(pack: Pack) -> Watch:
+    watch = Watch(total=len(pack.trials), started=0.0)
+    watch.expect([pack], TYPES)
+    return watch
+
+
+def wrong(pack: Pack, seed: int) -> float:
+    """By what the projection of a pack's program errs, apart from the machine: at most 15 %."""
+    width = pack.trials.record(0)["width"]
+    assert isinstance(width, int)
+    return float(1.15 ** np.random.default_rng([seed, width]).uniform(-1, 1))
+
+
+def simulated(
+    watch: Watch, queue: Sequence[Pack], pace: dict[str, float], workers: int, clock: list[float],
+    rng: np.random.Generator,
+) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
+    """Workers that train packs in order, with 5 % of noise on every slice, and report to the watch.
+
+    Returns
+    -------
+    Times at which it told what is left and what it told; the time of the end; seconds of all workers.
+    """
+    waiting, told_left, busy = list(queue), [], 0.0
+    running: list[tuple[float, int, Pack, float, float]] = []
+    for worker in range(workers):
+        running.append((20.0 + worker, worker, waiting.pop(0), 0.0, 0.0))
+    while running:
+        now, worker, pack, share, spent = min(running, key=lambda state: state[:2])
+        running.remove((now, worker, pack, share, spent))
+        whole = pace[pack.pack_id] * pack.projected_seconds
+        if share >= 1 and not waiting:
+            continue
+        if share >= 1:
+            pack, share, spent = waiting.pop(0), 0.0, 0.0
+            whole = pace[pack.pack_id] * pack.projected_seconds
+        step = min(SLICE, (1 - share) * whole)
+        taken = step * float(rng.uniform(0.95, 1.05))
+        after = 1.0 if step < SLICE else share + step / whole
+        running.append((now + taken, worker, pack, after, spent + taken))
+        busy += taken
+        clock[0] = max(clock[0], now + taken)
+        watch.report(pack.pack_id, progress(pack, after, spent=spent + taken))
+        if watch.eta_s is not None:
+            told_left.append((clock[0], watch.eta_s))
+    return told_left, clock[0], busy
+
+
+def told(pack: Pack, share: float, spent: Mapping[str, float], resumed: float = 0.0) -> Progress:
+    return Progress(
+        trials_done=share * len(pack.trials), resumed=resumed, failed=0, diverged=0, error="",
+        done=share == 1, spent=dict(spent),
+    )  # fmt: skip
 
 
 def progress(pack: Pack, share: float, spent: float = 0.0, resumed: float = 0.0) -> Progress:
-    return Progress(
-        trials_done=share * len(pack.trials), resumed=resumed, failed=0, diverged=0, error="",
-        done=share == 1, spent={"training": spent},
-    )  # fmt: skip
+    return told(pack, share, {"training": spent}, resumed)
 
 
 @pytest.mark.parametrize("slower", [0.5, 1.0, 3.0])
@@ -41,23 +108,68 @@ def test_the_eta_is_right_after_a_tenth_whatever_start_up_and_machine(
     slower: float, startup: float, clock: list[float]
 ) -> None:
     watch, all_packs = Watch(total=800, started=0.0), packs()
-    watch.packs = {pack.pack_id: pack for pack in all_packs}
+    watch.expect(all_packs, TYPES)
     whole = sum(pack.projected_seconds for pack in all_packs)
     clock[0], worked = startup, 0.0
     watch.report(all_packs[0].pack_id, progress(all_packs[0], 1e-9))
     for pack in all_packs:
         for part in range(1, 11):
-            clock[0] += slower * pack.projected_seconds / 10
+            taken = slower * pack.projected_seconds / 10
+            clock[0] += taken
             worked += pack.projected_seconds / 10
-            watch.report(pack.pack_id, progress(pack, part / 10))
+            watch.report(pack.pack_id, progress(pack, part / 10, spent=part * taken))
             if worked > 0.1 * whole:
                 assert watch.eta_s == pytest.approx(slower * (whole - worked), rel=0.02, abs=1e-3)
     assert watch.eta_s == pytest.approx(0, abs=1e-6 * whole * slower)
 
 
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_program(
+    seed: int, workers: int, clock: list[float]
+) -> None:
+    """Simulated: workers take packs in order on a machine that is three times as slow as projected."""
+    rng = np.random.default_rng(seed)
+    asked = grid(WIDTHS, steps=2_000)
+    all_packs = pack_trials(asked.trials(), asked.parameters, Path(), workers=workers, compile_mode="off")
+    pace = {pack.pack_id: 3.0 * wrong(pack, seed) for pack in all_packs}
+    watch = Watch(total=sum(len(pack.trials) for pack in all_packs), started=0.0, workers=workers)
+    watch.expect(all_packs, TYPES)
+    told, end, busy = simulated(watch, all_packs, pace, workers, clock, rng)
+    assert watch.eta_s == 0
+    late = [(at, left) for at, left in told if at > 20 + 0.1 * (end - 20)]
+    assert len(late) > 50
+    assert all(abs(at + left - end) < 0.2 * (end - at) + SLICE for at, left in late)
+    assert busy > 0.9 * workers * (end - 20)
+
+
+def test_a_program_that_is_slower_than_projected_is_not_taken_for_all(clock: list[float]) -> None:
+    """Half of each program is done; the wide one took three times its projection, the narrow one once."""
+    wide, narrow = (pack for pack in packs() if pack.projected_seconds)
+    watch = Watch(total=800, started=0.0, workers=2)
+    watch.expect([wide, narrow], TYPES)
+    seconds = {wide.pack_id: 3 * wide.projected_seconds, narrow.pack_id: narrow.projected_seconds}
+    clock[0] = 1000.0
+    for pack in (wide, narrow):
+        watch.report(pack.pack_id, progress(pack, 0.5, spent=seconds[pack.pack_id] / 2))
+    assert watch.eta_s == pytest.approx(seconds[wide.pack_id] / 2, rel=0.1)
+    clock[0] += seconds[wide.pack_id] / 2
+    watch.report(wide.pack_id, progress(wide, 1.0, spent=seconds[wide.pack_id]))
+    assert watch.eta_s is not None
+    assert watch.eta_s < 0.2 * narrow.projected_seconds
+
+
+def test_the_last_pack_is_waited_for() -> None:
+    """Two workers do not halve the time of one pack."""
+    assert makespan([30.0], [], 2) == 30
+    assert makespan([30.0, 10.0], [25.0, 1.0], 2) == 35
+    assert makespan([], [5.0, 4.0, 3.0], 2) == 7
+    assert makespan([], [], 2) == 0
+
+
 def test_what_came_with_a_checkpoint_does_not_speed_the_eta_up(clock: list[float]) -> None:
     (pack, *_) = packs()
-    watch = Watch(total=len(pack.trials), started=0.0, packs={pack.pack_id: pack})
+    watch = watch_of(pack)
     half = len(pack.trials) / 2
     for second, share in ((1.0, 0.5), (2.0, 0.501), (102.0, 0.601)):
         clock[0] = second
@@ -65,13 +177,48 @@ def test_what_came_with_a_checkpoint_does_not_speed_the_eta_up(clock: list[float
     assert watch.eta_s == pytest.approx(399)
 
 
-def test_there_is_no_eta_before_anything_was_trained(clock: list[float]) -> None:
+def test_there_is_neither_rate_nor_eta_before_anything_was_trained(clock: list[float]) -> None:
     (pack, *_) = packs()
-    watch = Watch(total=len(pack.trials), started=0.0, packs={pack.pack_id: pack})
+    watch = watch_of(pack)
     clock[0] = 50.0
-    assert watch.eta_s is None
+    assert (watch.rate, watch.eta_s) == (None, None)
     watch.report(pack.pack_id, progress(pack, 0.0))
-    assert watch.eta_s is None
+    assert (watch.rate, watch.eta_s) == (None, None)
+    watch.report(pack.pack_id, progress(pack, 0.5, resumed=0.5 * len(pack.trials)))
+    assert (watch.rate, watch.eta_s) == (None, None)
+
+
+def test_the_rate_counts_from_the_first_trained_step_on(clock: list[float]) -> None:
+    """Neither start-up nor compilation is training: 4 s of 100 were."""
+    (pack, *_) = packs()
+    watch = watch_of(pack)
+    clock[0] = 100.0
+    spent = {"compilation": 11.0, "training": 4.0}
+    watch.report(pack.pack_id, told(pack, 0.25, spent))
+    assert watch.rate == pytest.approx(0.25 * len(pack.trials) / 4)
+    clock[0] = 104.0
+    assert watch.rate == pytest.approx(0.25 * len(pack.trials) / 8)
+
+
+def test_what_was_told_at_a_tenth_is_kept(clock: list[float]) -> None:
+    (pack, *_) = packs()
+    watch = watch_of(pack)
+    for second in range(0, 101, 5):
+        clock[0] = float(second)
+        watch.report(pack.pack_id, progress(pack, second / 100))
+    assert watch.foretold_and_taken == pytest.approx((90, 90))
+
+
+def test_a_lost_pack_is_not_waited_for(clock: list[float]) -> None:
+    one, two, *_ = packs()
+    watch = Watch(total=800, started=0.0)
+    watch.expect([one, two], TYPES)
+    for pack in (one, two):
+        clock[0] += 10
+        watch.report(pack.pack_id, progress(pack, 0.5, spent=10.0))
+    watch.forget(one.pack_id)
+    assert watch.trials_done == len(two.trials) / 2
+    assert watch.eta_s == pytest.approx(10)
 
 
 def test_the_split_adds_up_to_the_time_of_all_workers(clock: list[float]) -> None:

@@ -1,0 +1,137 @@
+"""The jobs on which peers are compared, and their work as phasediag itself starts and draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from peer_work import Array, Work
+
+from phasediag.grids.grid import parse_grid
+from phasediag.training.data import Batches, Samples
+from phasediag.training.network import DTYPES, network_of
+from phasediag.training.train import Program
+from phasediag.trial import Streams, Trials
+
+CPU: Final = torch.device("cpu")
+MLP: Final = """\
+name: peers
+fixed:
+  {{task: teacher_student, inputs: 20, outputs: 10, samples: 1000, teacher_width: 4, teacher_depth: 5,
+   model: mlp, depth: 5, width: {width}, activation: tanh, batch_size: 32, steps: {steps}}}
+axes:
+  weight_decay:  {{logspace: [1e-3, 1e-1], num: 8}}
+  lr_over_batch: {{logspace: [1e-4, 1e-3], num: 8}}
+  label_noise:   {{logspace: [1e-2, 1], num: 4}}
+  init_scale:    {{linspace: [0.5, 1.5], num: 4}}
+"""
+"""The job of `baseline_ray_tune.py`, 1,024 trials."""
+CHAIN: Final = """\
+name: peers
+fixed:
+  {{task: scalar_linear, signal: 0.5, test_samples: 64, model: mlp, depth: 2, width: 1, activation: linear,
+   init: balanced, init_scale: 0.5, dtype: float64, batch_size: 1, learning_rate: 0.05, steps: {steps}}}
+axes:
+  label_noise:  {{logspace: [0.9, 7.0], num: 16}}
+  weight_decay: [0.0, 0.2]
+replicates: {replicates}
+"""
+"""The job of `phasediag calibrate` E5 (collapse by label noise), started where the loss shows the weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job, and how it is timed."""
+
+    name: str
+    title: str
+    grid: str
+    tiles: tuple[int, ...]
+    """Sizes that the engines try; at the first one their losses are compared."""
+    timed_steps: int
+    """Of a training that the engines are timed in: whole blocks of phasediag's batches."""
+    tolerance: float
+    """Of a loss after `COMPARED_STEPS`, in units of the largest change of a loss until then."""
+
+
+COMPARED_STEPS: Final = 50
+STEPS: Final = 1000
+JOBS: Final = (
+    *(
+        Job(
+            name=f"width-{width}", title=f"MLP of 5 weight layers, width {width}, batch 32, float32",
+            grid=MLP.format(width=width, steps=STEPS), tiles=tiles, timed_steps=128, tolerance=1e-5,
+        )
+        for width, tiles in ((16, (16, 32, 64, 128, 256, 512, 1024)), (64, (4, 8, 16, 32, 64, 128, 256)))
+    ),
+    Job(
+        name="chain", title="chain of 2 scalar layers, fresh batch of 1, float64",
+        grid=CHAIN.format(steps=1024, replicates=256), tiles=(512, 1024, 2048, 4096, 8192), timed_steps=1024,
+        tolerance=1e-9,
+    ),
+)  # fmt: skip
+
+
+def trials_of(grid: str) -> Trials:
+    """The trials of a grid, replicate by replicate; those of a replicate in an order of no meaning."""
+    trials = parse_grid(grid, Path("grid.yaml")).trials()
+    shuffled = np.random.default_rng(0).permutation(len(trials))
+    points = trials.point_id[shuffled]
+    if len(set(trials.replicate.tolist())) > 1:
+        shuffled = shuffled[np.lexsort((points.astype(str), trials.replicate[shuffled]))]
+    return trials.take(shuffled)
+
+
+def work_of(trials: Trials, timed_steps: int) -> Work:
+    """What phasediag would train of these trials: its initial weights, data and batches."""
+    records = [trials.record(row) for row in range(len(trials))]
+    network = network_of(records[0], Path())
+    tile = Program(records[0], Path(), CPU, False).tile(trials)
+    firsts = [int(np.argmax(trials.replicate == replicate)) for replicate in sorted(set(trials.replicate))]
+    seeds = trials.seed.tolist()
+    worlds = [network.task(records[row], Streams(seeds[row])) for row in firsts]
+    batch_size, steps = int(str(records[0]["batch_size"])), int(str(records[0]["steps"]))
+    dtype = DTYPES[str(records[0]["dtype"])]
+    batches = Batches(worlds, batch_size, False, dtype, CPU)
+    data, rows = drawn(batches, steps)
+
+    def rates(name: str) -> Array:
+        return np.array([record.get(name) or 0.0 for record in records], dtype=data[0].dtype)
+
+    return Work(
+        weights=tuple(w.numpy() for w in tile.weights.values()), data=data, rows=rows,
+        learning_rate=rates("learning_rate"), weight_decay=rates("weight_decay"),
+        label_noise=rates("label_noise"), measured=arrays(batches.training_set()),
+        tanh=records[0]["activation"] == "tanh", timed_steps=timed_steps,
+    )  # fmt: skip
+
+
+def arrays(samples: Samples) -> tuple[Array, Array, Array]:
+    return samples.x.numpy(), samples.y.numpy(), samples.noise.numpy()
+
+
+def drawn(batches: Batches, steps: int) -> tuple[tuple[Array, Array, Array], Array]:
+    """Data, shapes (replicates, samples, numbers), and the rows of every batch (replicates, steps, batch)."""
+    each = [arrays(batches.at(step)) for step in range(steps)]
+    x, y, noise = (np.stack(parts, axis=1) for parts in zip(*each, strict=True))
+    replicates, _, batch, _ = x.shape
+    if batches.fresh:
+        data = tuple(part.reshape(replicates, steps * batch, -1) for part in (x, y, noise))
+        rows = np.broadcast_to(np.arange(steps * batch).reshape(steps, batch), (replicates, steps, batch))
+        return data, rows.astype(np.int32)  # type: ignore[return-value]
+    data = arrays(batches.training_set())
+    rows = np.stack([found(whole, part) for whole, part in zip(data[0], x, strict=True)])
+    world = np.arange(replicates)[:, None, None]
+    if not all((whole[world, rows] == part).all() for whole, part in zip(data, (x, y, noise), strict=True)):
+        raise RuntimeError("the batches of phasediag are not drawn from its training set")
+    return data, rows
+
+
+def found(samples: Array, drawn: Array) -> Array:
+    """Where among the samples (samples, numbers) each drawn one (..., numbers) stands: int32."""
+    position = {sample.tobytes(): row for row, sample in enumerate(samples)}
+    flat = [position[sample.tobytes()] for sample in drawn.reshape(-1, drawn.shape[-1])]
+    return np.array(flat, dtype=np.int32).reshape(drawn.shape[:-1])
