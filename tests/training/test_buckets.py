@@ -120,7 +120,7 @@ def test_neighbouring_widths_share_a_program_where_each_would_be_compiled() -> N
 
 
 def test_structures_that_fill_their_tiles_for_minutes_need_no_bucket() -> None:
-    decay = {"linspace": [0, 1], "num": 3000}
+    decay = {"linspace": [0, 1], "num": 9000}
     assert programs(packs_of(grid_of(SMALL | {"steps": 500_000}, WIDTHS | {"weight_decay": decay}))) == [{}]
 
 
