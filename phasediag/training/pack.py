@@ -26,6 +26,8 @@ TILE_BYTES: Final = 24 * 2**20
 LARGEST_TILE: Final = 4096
 COMPILE_SECONDS: Final = 15.0
 """What the first call of a compiled structure costs, code generation and C++ compiler included."""
+FURTHER_SECONDS: Final = 4.0
+"""The same of a further structure, once the compiler is loaded: what joining two structures saves."""
 SECONDS_PER_FLOP: Final = 2.5e-11
 SECONDS_PER_NUMBER: Final = {False: 5.5e-9, True: 1.8e-9}
 """Time of one elementwise number in float32 a step on one core: eager, compiled."""
@@ -197,12 +199,12 @@ class Conditions:
         return saved / self.workers > COMPILE_SECONDS
 
     def seconds(self, cost: Cost, trials: int, steps: float) -> float:
-        """Projected time of so many trials with so many steps together, compilation included."""
+        """Projected time of so many trials with so many steps together, beside other compiled structures."""
         tile = self.tile(cost, trials)
         compiled = self.compiled(cost, tile, steps)
         slots = ceil(trials / tile) * tile / trials * steps
         training = slots / tile * cost.step_seconds(tile, compiled) / self.workers
-        return training + (COMPILE_SECONDS if compiled else 0.0)
+        return training + (FURTHER_SECONDS if compiled else 0.0)
 
 
 def _packs_of(
