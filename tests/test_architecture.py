@@ -24,8 +24,8 @@ training.initial training.elementary training.products training.compilation trai
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.network training.train training.convergence training.collapse training.entropy training.pack
-training.recording
+training.padding training.network training.evaluation training.buckets training.train training.parts
+training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
 storage.store
 training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch

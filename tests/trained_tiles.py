@@ -21,12 +21,14 @@ from phasediag.trial import Streams, Trials
 CPU = torch.device("cpu")
 
 
-def grid_of(fixed: dict[str, Any], axes: dict[str, Any] | None = None, **sections: Any) -> Grid:
+def grid_of(
+    fixed: dict[str, Any], axes: dict[str, Any] | None = None, path: Path = Path("grid.yaml"), **sections: Any
+) -> Grid:
     """A validated grid, in which an axis replaces a fixed value; `sections` are its other keys."""
     fixed = {name: value for name, value in fixed.items() if name not in (axes or {})}
     text = io.StringIO()
     YAML(typ="safe").dump({"name": "tiles", "fixed": fixed, "axes": axes or {}, **sections}, text)
-    return parse_grid(text.getvalue(), Path("grid.yaml"))
+    return parse_grid(text.getvalue(), path)
 
 
 def tile_of(trials: Trials, compiled: bool = False) -> Tile:

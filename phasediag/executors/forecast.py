@@ -19,9 +19,9 @@ DOUBT: Final = 5.0
 
 
 def program_of(pack: Pack, parameters: Mapping[str, Parameter]) -> str:
-    """What packs share whose projections err alike: the structure of the first trial."""
-    values = pack.trials.record(0).items()
-    return repr([(name, value) for name, value in values if parameters[name].role is Role.STRUCTURAL])
+    """What packs share whose projections err alike: the structure of their program."""
+    values = [(n, value) for n, value in pack.values.items() if parameters[n].role is Role.STRUCTURAL]
+    return repr((values, sorted(pack.envelope)))
 
 
 @dataclass(slots=True, kw_only=True)

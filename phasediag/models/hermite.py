@@ -26,6 +26,7 @@ class Hermite(nn.Module):
 
     registered: ClassVar[str] = "hermite"
     declares: ClassVar[tuple[Parameter, ...]] = tuple(p for p in MLP_PARAMETERS if p.name == "width")
+    padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(
             parameters=("model", "task"),

@@ -45,6 +45,7 @@ class MLP(nn.Module):
     registered: ClassVar[str] = "mlp"
     declares: ClassVar[tuple[Parameter, ...]] = PARAMETERS
     constraints: ClassVar[tuple[Constraint, ...]] = ()
+    padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
 
     def __init__(
         self, inputs: int, outputs: int, depth: int, width: int, activation: str, bias: bool = False

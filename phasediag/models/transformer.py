@@ -90,6 +90,7 @@ class Transformer(nn.Module):
 
     registered: ClassVar[str] = "transformer"
     declares: ClassVar[tuple[Parameter, ...]] = PARAMETERS
+    padded: ClassVar[tuple[str, ...]] = ("stream_width", "feedforward", "batch_size")
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(parameters=("length", "inputs", "model"), fault=_length_fault),
         Constraint(

@@ -18,7 +18,7 @@ from phasediag.observables import ALWAYS
 from phasediag.storage.store import Store
 from phasediag.training.convergence import RELAXATIONS
 from phasediag.training.network import network_of
-from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack, pack_trials, structures
+from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
 from phasediag.training.tile_run import place_sources
 from phasediag.trial import Trials, nearest
 
@@ -230,9 +230,8 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
             continue
         free[rows] = False
         trials = missing.take(rows)
-        cost = cost_of(network_of(trials.record(0), grid.path.parent), trials.record(0))
-        shared = state.get("shared", False)
-        packs.append(make_pack(trials, state["tile_size"], state["compiled"], cost, shared=shared))
+        told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
+        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
     return packs, missing.take(free)
 
 

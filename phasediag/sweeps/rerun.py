@@ -19,8 +19,7 @@ from phasediag.grids.grid import Grid
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import stored_grid, user_sources
-from phasediag.training.network import network_of
-from phasediag.training.pack import cost_of, make_pack
+from phasediag.training.pack import remade
 from phasediag.training.rows import Job
 from phasediag.training.tile_run import TileRun, TileWork, source_folder
 from phasediag.trial import Trials
@@ -57,11 +56,8 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
         job = Job(
             sweep=store.folder.uri, measure=measure, parameters=grid.parameters, sources=user_sources(grid)
         )
-    values = trial.record(0)
-    cost = cost_of(network_of(values, source_folder(job.sources)), values)
-    tile = TileRun(
-        make_pack(trial, 2, False, cost), job, torch.device("cpu"), TileWork(rows=np.arange(1), size=2)
-    )
+    pack = remade(trial, 2, False, source_folder(job.sources))
+    tile = TileRun(pack, job, torch.device("cpu"), TileWork(rows=np.arange(1), size=2))
     losses = _trained(tile, every)
     rows, history = tile.rows()
     folder.mkdir(parents=True, exist_ok=True)

@@ -34,8 +34,7 @@ from phasediag.sweeps.planning import (
     user_sources,
 )
 from phasediag.training.ahead import Compiler
-from phasediag.training.network import network_of
-from phasediag.training.pack import CompileMode, Pack, cost_of, make_pack
+from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
 from phasediag.training.worker import Progress
@@ -245,10 +244,11 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), error))
         watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
         return []
-    values = pack.trials.record(0)
-    cost = cost_of(network_of(values, source_folder(job.sources)), values)
-    parts = (np.arange(count // 2), np.arange(count // 2, count))
-    return [make_pack(pack.trials.take(rows), pack.tile_size, pack.compiled, cost) for rows in parts]
+    folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
+    return [
+        remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, envelope=pack.envelope)
+        for rows in parts
+    ]
 
 
 def status(sweep: str | Path) -> Status:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from phasediag.training.pack import Pack
-    from phasediag.trial import Trials
+    from phasediag.trial import Trials, Value
 
 MODULE = "phasediag.training.ahead"
 
@@ -51,7 +51,8 @@ class Compiler:
         trials = pack.trials.take(np.zeros(max(2, pack.tile_size), dtype=np.int64))
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as pipe:
-            pickle.dump((trials, dict(sources), threads, pack.shared), pipe)
+            told = (trials, dict(pack.envelope), dict(sources), threads, pack.shared)
+            pickle.dump(told, pipe)
 
     def close(self) -> None:
         """End the process, whatever it is doing; nothing where it has ended."""
@@ -70,15 +71,18 @@ class Compiler:
         self.close()
 
 
-def compile_program(trials: Trials, sources: Mapping[str, bytes], threads: int, shared: bool) -> None:
-    """Compile the step of a tile of these trials by taking it once; `shared` as in `Pack`."""
+def compile_program(
+    trials: Trials, envelope: Mapping[str, Value], sources: Mapping[str, bytes], threads: int, shared: bool
+) -> None:
+    """Compile the step of a tile of these trials by taking it once; `envelope` and `shared` as in `Pack`."""
     import torch
 
     from phasediag.training.tile_run import source_folder
     from phasediag.training.train import Program
 
     torch.set_num_threads(threads)
-    program = Program(trials.record(0), source_folder(sources), torch.device("cpu"), compiled=True)
+    folder, device = source_folder(sources), torch.device("cpu")
+    program = Program(trials.record(0), folder, device, compiled=True, envelope=envelope)
     program.tile(trials, shared=shared).advance(1)
 
 

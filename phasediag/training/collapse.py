@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from phasediag.training.data import Task
-from phasediag.training.train import Tile
+from phasediag.training.parts import Networks
 
 
-def collapse_weight_decay(tile: Tile) -> npt.NDArray[np.float64]:
+def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     """Weight decay above which the origin is stable for gradient descent on the training set.
 
     2 * slope * |mean(y x^T)|_op, with y the training targets including quenched noise (`science.md`
@@ -25,7 +25,7 @@ def collapse_weight_decay(tile: Tile) -> npt.NDArray[np.float64]:
     Float64, shape (trials,); NaN where the model does not tell its slope, the loss is not the squared
     error, the decay is decoupled (adamw has no such threshold, E13), a control is on, or data are fresh.
     """
-    values, network = tile.trials.record(0), tile.program.network
+    values, network = tile.trials.record(0), tile.network
     slope_of: Callable[[Mapping[str, Any]], float | None] | None
     slope_of = getattr(type(network.module), "collapse_slope", None)
     slope = slope_of(values) if slope_of else None

@@ -68,7 +68,11 @@ class Task(ABC):
 
     @staticmethod
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
-        """Squared error, summed over outputs, mean over samples: (samples, outputs) to a scalar."""
+        """Squared error, summed over outputs, mean over samples: (samples, outputs) to a scalar.
+
+        A class with another loss that is a mean over samples too, none of which sees the others, states
+        `mean_over_samples = True`: then trials of several batch sizes may share a program.
+        """
         return (prediction - target).square().sum(dim=-1).mean()
 
     @property
@@ -218,8 +222,14 @@ class Batches:
         )
 
     def _draw_one(self, index: int, block: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        return self._samples_of(index, block, steps, self.batch_size)
+
+    def _samples_of(
+        self, index: int, block: int, steps: int, batch_size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, targets and noise of a world for the steps of a block, shapes (steps * batch_size, ...)."""
         world = self.worlds[index]
-        count = steps * self.batch_size
+        count = steps * batch_size
         batch = world.streams.generator("batch", block)
         rows: Tensor | None = None
         if self.fresh:

@@ -15,7 +15,7 @@ from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.train import Tile
+from phasediag.training.parts import Networks
 
 FloatArray = npt.NDArray[np.float64]
 GRADIENT_NUMBERS: Final = 2**22
@@ -26,7 +26,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def entropic_columns(tile: Tile, layer: str) -> dict[str, FloatArray]:
+def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     """The terms of the effective loss that SGD descends on average, at the present weights.
 
     F = L + gamma |theta|^2 + (eta / 4) |grad L|^2 + (T / 4) Tr Sigma + O(eta^2), T = eta / B
@@ -57,7 +57,7 @@ def entropic_columns(tile: Tile, layer: str) -> dict[str, FloatArray]:
       Jacobian of the weights by what is trained, the identity without control. NaN where the layer
       does not exist, either vector vanishes, or the loss is a population's.
     """
-    network, device = tile.program.network, tile.program.device
+    network, device = tile.network, tile.device
     data = tile.batches.training_set()
     group = {g.name: g for g in network.groups}.get(layer)
     size = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
@@ -68,7 +68,7 @@ def entropic_columns(tile: Tile, layer: str) -> dict[str, FloatArray]:
     trials = torch.arange(len(tile.trials), device=device)
     for rows in trials.tensor_split(max(1, len(trials) // chunk)):
         world = tile.world[rows]
-        trained = {name: w[rows] for name, w in tile.state.weights.items()}
+        trained = {name: w[rows] for name, w in tile.trained.items()}
         rates = {name: rate[rows] for name, rate in tile.rates.items()}
         some = Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
         parts.append(_terms(network, group, trained, rates, some, piece))
@@ -76,7 +76,7 @@ def entropic_columns(tile: Tile, layer: str) -> dict[str, FloatArray]:
     return {name: found[name] for name in COLUMNS} | _noise_of_batches(tile, found["gradient_noise"])
 
 
-def _noise_of_batches(tile: Tile, variance: FloatArray) -> dict[str, FloatArray]:
+def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatArray]:
     """`gradient_noise` and `entropic_term` as the batches of the trial are drawn."""
     batches = tile.batches
     if batches.full and batches.worlds[0].population:

@@ -21,7 +21,7 @@ from phasediag.trial import Value
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:
     """What all trials of a structure have in common."""
 

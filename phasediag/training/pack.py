@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Final, Literal
@@ -12,8 +12,9 @@ import numpy as np
 
 from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
-from phasediag.training.data import Task
+from phasediag.training.buckets import buckets, envelope_of, structure_of
 from phasediag.training.network import Network, network_of
+from phasediag.training.padding import world_names
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value
 
 CompileMode = Literal["auto", "on", "off"]
@@ -25,6 +26,8 @@ TILE_BYTES: Final = 24 * 2**20
 LARGEST_TILE: Final = 4096
 COMPILE_SECONDS: Final = 15.0
 """What the first call of a compiled structure costs, code generation and C++ compiler included."""
+FURTHER_SECONDS: Final = 4.0
+"""The same of a further structure, once the compiler is loaded: what joining two structures saves."""
 SECONDS_PER_FLOP: Final = 2.5e-11
 SECONDS_PER_NUMBER: Final = {False: 5.5e-9, True: 1.8e-9}
 """Time of one elementwise number in float32 a step on one core: eager, compiled."""
@@ -76,7 +79,7 @@ def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pack:
-    """Trials of one structure, trained tile after tile: the unit of work, checkpoint and fragment."""
+    """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment."""
 
     pack_id: str
     trials: Trials
@@ -89,6 +92,14 @@ class Pack:
     """Upper bound on device memory, in bytes."""
     projected_seconds: float
     """On one core, compilation left out."""
+    envelope: Mapping[str, Value] = field(default_factory=dict)
+    """The program's values of the parameters that differ between its trials: the largest. Smaller networks
+    and batches are padded to it. None: all trials are of one structure."""
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """A record that the program can be built from."""
+        return {**self.trials.record(0), **self.envelope}
 
     def tiles(self) -> Iterator[Trials]:
         """The trials of each tile; the last one may be short."""
@@ -105,7 +116,7 @@ def pack_trials(
     compile_mode: CompileMode = "auto",
     trials_per_pack: int | None = None,
 ) -> list[Pack]:
-    """Group trials by structure, order them, cut them into packs.
+    """Group trials by structure, join structures by padding where it pays, order them, cut them into packs.
 
     Parameters
     ----------
@@ -125,55 +136,100 @@ def pack_trials(
     -------
     The packs, longest first. Every trial is in one of them.
     """
+    if not len(trials):
+        return []
+    conditions = Conditions(workers=workers, compile_mode=compile_mode, trials_per_pack=trials_per_pack)
+    first, group = structures(trials, parameters)
+    records = [trials.record(row) for row in first.tolist()]
+    networks = [network_of(values, folder) for values in records]
+    costs = [cost_of(network, values) for network, values in zip(networks, records, strict=True)]
+    counts, steps = np.bincount(group), np.bincount(group, weights=trials.values("steps"))
+    found = [
+        structure_of(
+            values, _structural(trials, parameters), network, folder,
+            flops=cost.flops, trials=int(count), steps=float(total),
+        )
+        for values, network, cost, count, total in zip(records, networks, costs, counts, steps, strict=True)
+    ]  # fmt: skip
+    joined = buckets(found, lambda i, count, total: conditions.seconds(costs[i], count, total))
+    bucket = np.empty(len(found), dtype=np.int64)
+    for number, members in enumerate(joined):
+        bucket[members] = number
     packs: list[Pack] = []
-    for rows in _structures(trials, parameters):
-        packs += _packs_of(trials.take(rows), folder, workers, compile_mode, trials_per_pack)
+    for members, rows in zip(joined, _groups(bucket[group]), strict=True):
+        envelope = envelope_of([found[i] for i in members])
+        head = members[0]
+        packs += _packs_of(trials.take(rows), networks[head], costs[head], envelope, conditions)
     return sorted(packs, key=lambda pack: -pack.projected_seconds)
 
 
 def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[IntArray, IntArray]:
     """A first row of every structure, and the structure of each row: shapes (structures,), (trials,)."""
-    structural = [c for name, c in trials.columns.items() if parameters[name].role is Role.STRUCTURAL]
-    return combinations(structural, len(trials))
+    columns = [trials.columns[name] for name in _structural(trials, parameters)]
+    return combinations(columns, len(trials))
 
 
-def _structures(trials: Trials, parameters: Mapping[str, Parameter]) -> list[IntArray]:
-    """Rows of the trials that share every structural parameter."""
-    if not len(trials):
-        return []
-    _, group = structures(trials, parameters)
+def _structural(trials: Trials, parameters: Mapping[str, Parameter]) -> list[str]:
+    return [name for name in trials.columns if parameters[name].role is Role.STRUCTURAL]
+
+
+def _groups(group: IntArray) -> list[IntArray]:
+    """The rows of each group of trials."""
     order = np.argsort(group, kind="stable")
     return np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How a launch trains whatever it trains."""
+
+    workers: int
+    compile_mode: CompileMode
+    trials_per_pack: int | None
+
+    def tile(self, cost: Cost, trials: int) -> int:
+        """The size of tiles of so many trials."""
+        return _even(cost.tile, min(trials, self.trials_per_pack or ceil(trials / self.workers)))
+
+    def compiled(self, cost: Cost, tile: int, steps: float) -> bool:
+        """Whether to compile what trains so many steps of all trials together."""
+        if self.compile_mode != "auto":
+            return self.compile_mode == "on"
+        saved = (cost.step_seconds(tile, False) - cost.step_seconds(tile, True)) / tile * steps
+        return saved / self.workers > COMPILE_SECONDS
+
+    def seconds(self, cost: Cost, trials: int, steps: float) -> float:
+        """Projected time of so many trials with so many steps together, beside other compiled structures."""
+        tile = self.tile(cost, trials)
+        compiled = self.compiled(cost, tile, steps)
+        slots = ceil(trials / tile) * tile / trials * steps
+        training = slots / tile * cost.step_seconds(tile, compiled) / self.workers
+        return training + (FURTHER_SECONDS if compiled else 0.0)
+
+
 def _packs_of(
-    trials: Trials, folder: Path, workers: int, compile_mode: CompileMode, trials_per_pack: int | None
+    trials: Trials, network: Network, cost: Cost, envelope: Mapping[str, Value], conditions: Conditions
 ) -> list[Pack]:
-    values = trials.record(0)
-    network = network_of(values, folder)
-    cost = cost_of(network, values)
-    trials, world = _in_order(trials, network.task)
-    share = ceil(len(trials) / workers)
-    tile = _even(cost.tile, min(len(trials), trials_per_pack or share))
+    trials, world = _in_order(trials, world_names(network.task, str(trials.record(0)["task"]), envelope))
+    tile = conditions.tile(cost, len(trials))
     aligned = _aligned(world, tile)
-    shared = aligned > 0 and (trials_per_pack or aligned) % aligned == 0
+    shared = aligned > 0 and (conditions.trials_per_pack or aligned) % aligned == 0
     tile = aligned if shared else tile
     steps = trials.values("steps").astype(np.float64)
-    compiled = _pays(cost, tile, float(steps.sum()) / workers, compile_mode)
+    compiled = conditions.compiled(cost, tile, float(steps.sum()))
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
-    if trials_per_pack is None:
-        target = min(PACK_SECONDS, float(seconds[-1]) / workers)
+    if conditions.trials_per_pack is None:
+        target = min(PACK_SECONDS, float(seconds[-1]) / conditions.workers)
         fitting = int(np.searchsorted(seconds, target, side="left")) + 1
         per_pack = max(tile, tile * round(fitting / tile))
     else:
-        per_pack = trials_per_pack
+        per_pack = conditions.trials_per_pack
     parts = [np.arange(i, min(i + per_pack, len(trials))) for i in range(0, len(trials), per_pack)]
-    return [make_pack(trials.take(part), tile, compiled, cost, shared=shared) for part in parts]
+    return [make_pack(trials.take(p), tile, compiled, cost, shared=shared, envelope=envelope) for p in parts]
 
 
-def _in_order(trials: Trials, task: type[Task]) -> tuple[Trials, IntArray]:
-    """The trials of a structure in training order, and the number of the world that each lives in."""
-    names = ["data_seed", *(p.name for p in task.declares if p.name != "label_noise")]
+def _in_order(trials: Trials, names: Sequence[str]) -> tuple[Trials, IntArray]:
+    """The trials of a program in training order, and the number of the world that each lives in."""
     _, data = combinations([trials.columns[name] for name in names], len(trials))
     steps = trials.values("steps").astype(np.int64)
     keys = (data, trials.replicate, trials.grid_seed, -steps)
@@ -194,15 +250,11 @@ def _even(largest: int, share: int) -> int:
     return max(2, ceil(share / ceil(share / largest)))
 
 
-def _pays(cost: Cost, tile: int, trial_steps: float, mode: CompileMode) -> bool:
-    if mode != "auto":
-        return mode == "on"
-    saved = (cost.step_seconds(tile, False) - cost.step_seconds(tile, True)) / tile * trial_steps
-    return saved > COMPILE_SECONDS
-
-
-def make_pack(trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, shared: bool = False) -> Pack:
-    """A pack of these trials in this order, with its projections."""
+def make_pack(
+    trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, shared: bool = False,
+    envelope: Mapping[str, Value] | None = None,
+) -> Pack:  # fmt: skip
+    """A pack of these trials in this order, with its projections; the cost is that of its program."""
     tile_size = min(tile_size, max(2, len(trials)))
     steps = trials.values("steps").astype(np.float64)
     longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
@@ -210,4 +262,21 @@ def make_pack(trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, sha
         pack_id=pack_id(trials.trial_id.tolist()), trials=trials, tile_size=tile_size, compiled=compiled,
         shared=shared, projected_bytes=int(2 * tile_size * cost.bytes),
         projected_seconds=float(sum(longest)) * cost.step_seconds(tile_size, compiled),
+        envelope=dict(envelope or {}),
     )  # fmt: skip
+
+
+def remade(
+    trials: Trials, tile_size: int, compiled: bool, folder: Path, *, shared: bool = False,
+    envelope: Mapping[str, Value] | None = None,
+) -> Pack:  # fmt: skip
+    """A pack of trials of another one, with its tile size, compilation, sharing and envelope.
+
+    Parameters
+    ----------
+    folder
+        Where user files are.
+    """
+    values = {**trials.record(0), **(envelope or {})}
+    cost = cost_of(network_of(values, folder), values)
+    return make_pack(trials, tile_size, compiled, cost, shared=shared, envelope=envelope)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from phasediag.symmetry.measure import Distances, Request, least_log_norm, log_n
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
-from phasediag.training.train import Tile
+from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
 
 Moment = Literal["half", "late", "last"]
@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """One observable of one layer at one step, for some trials of a tile."""
+    """One observable of one layer at one step, for some trials of a tile or of a part of one."""
 
     step: int
     layer: str
@@ -44,6 +44,13 @@ class Block:
     train_loss: FloatArray | None = None
     """Shape (measured,); None where only the last step's is asked for."""
     test_loss: FloatArray | None = None
+
+
+NEVER: Final = 2**62
+"""Later than the last step of any trial."""
+ALWAYS_HELD: Final = ("rows", "degree", "epsilon", "scale")
+SOMETIMES_HELD: Final = ("distances", "train_loss", "test_loss")
+"""The arrays of a block."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,6 +77,39 @@ class Recording:
             half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
         )
 
+    def saved(self) -> tuple[list[list[Any]], dict[str, npt.NDArray[Any]]]:
+        """What a checkpoint holds: of each block what fits JSON, and all arrays, by name."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "half": self.half,
+            "end": self.end,
+            "nine_tenths": self.nine_tenths,
+        }
+        arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
+        arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in self.margins.items()}
+        told = []
+        for number, block in enumerate(self.blocks):
+            told.append([block.step, block.layer, block.observable, block.max_degree])
+            parts = {name: getattr(block, name) for name in ALWAYS_HELD + SOMETIMES_HELD}
+            held = {f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None}
+            arrays |= held
+        return told, arrays
+
+    @classmethod
+    def restored(cls, told: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]) -> Recording:
+        """What `saved` gave, once more."""
+        recording = cls(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
+        last = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("last/")]
+        recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
+        margins = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("margin/")]
+        recording.margins = {(at, observable): margin for at, observable, margin in margins}  # type: ignore[misc]
+        for number, (step, layer, observable, max_degree) in enumerate(told):
+            names = {name: f"block/{number}/{name}" for name in ALWAYS_HELD + SOMETIMES_HELD}
+            held: dict[str, Any] = {name: arrays.get(place) for name, place in names.items()}
+            recording.blocks.append(
+                Block(step=step, layer=layer, observable=observable, max_degree=max_degree, **held)
+            )
+        return recording
+
 
 class Recorder:
     """Measures a tile at the steps where something is due.
@@ -84,11 +124,11 @@ class Recorder:
         How many of its trials are no padding.
     """
 
-    def __init__(self, plan: Measure, tile: Tile, real: int, recording: Recording | None = None) -> None:
+    def __init__(self, plan: Measure, tile: Networks, real: int, recording: Recording | None = None) -> None:
         self.plan = plan
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
-        self.groups = {group.name: group for group in tile.program.network.groups}
+        self.groups = {group.name: group for group in tile.network.groups}
         self.recording = recording or Recording.empty(real)
         half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
         self._half, self._nine_tenths = half, nine_tenths
@@ -102,8 +142,8 @@ class Recorder:
         return bool(self.recording.blocks) or not self.groups
 
     def next_due(self, step: int) -> int:
-        """The first step from `step` on at which something is measured."""
-        return int(self.due[np.searchsorted(self.due, step)])
+        """The first step from `step` on at which something is measured; `NEVER` where nothing is."""
+        return int(self.due[self.due >= step].min(initial=NEVER))
 
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
@@ -185,13 +225,13 @@ class Recorder:
         ]
 
     def _distances(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
-        index = torch.from_numpy(rows).to(self.tile.program.device)
+        index = torch.from_numpy(rows).to(self.tile.device)
         weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
         return measure(weights, tuple(self.groups.values()), requests)
 
     def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
         if len(rows):
-            index = torch.from_numpy(rows).to(self.tile.program.device)
+            index = torch.from_numpy(rows).to(self.tile.device)
             weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
             into[rows] = log_norm(weights, layer).double().cpu().numpy()
 
@@ -263,12 +303,12 @@ def results(
 def _log_rate(recorder: Recorder, steps: IntArray) -> FloatArray:
     """Growth rate of the layer's norm over the second half; -inf where it was zero all along."""
     half, end = recorder.recording.half, recorder.recording.end
-    gone = np.maximum(half, end) <= least_log_norm(recorder.tile.program.network.dtype)
+    gone = np.maximum(half, end) <= least_log_norm(recorder.tile.network.dtype)
     return np.where(gone, -np.inf, (end - half) / (steps - steps // 2))
 
 
 def _width(recorder: Recorder, group: NeuronGroup) -> float:
-    return float(width_of(group, recorder.tile.program.network.shapes))
+    return float(width_of(group, recorder.tile.network.shapes))
 
 
 def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:

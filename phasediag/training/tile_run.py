@@ -25,7 +25,8 @@ from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.collapse import collapse_weight_decay
 from phasediag.training.entropy import entropic_columns
 from phasediag.training.pack import Pack
-from phasediag.training.recording import Block, Recorder, Recording, results
+from phasediag.training.parts import parts_of
+from phasediag.training.recording import FloatArray, Recorder, Recording, results
 from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
 from phasediag.training.train import Program
 from phasediag.trial import IntArray
@@ -38,9 +39,10 @@ COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_coun
 
 
 @cache
-def program_for(structure: str, folder: Path, device: torch.device, compiled: bool, values: Any) -> Program:
+def program_for(structure: str, folder: Path, device: torch.device, compiled: bool, known: Any) -> Program:
     """The program of a structure, kept for the packs to come in this process."""
-    return Program(dict(values), folder, device, compiled)
+    values, envelope = known
+    return Program(values, folder, device, compiled, envelope)
 
 
 def source_folder(sources: Mapping[str, bytes]) -> Path:
@@ -86,13 +88,14 @@ class TileRun:
         self.trials = pack.trials.take(work.rows)
         padding = np.zeros(max(2, work.size) - len(work.rows), dtype=np.int64)
         padded = self.trials.take(np.concatenate([np.arange(len(work.rows)), padding]))
-        structure = {name: column.pool[0] for name, column in padded.columns.items() if _shared(name, job)}
-        values = tuple(padded.record(0).items())
+        structure = {name: value for name, value in pack.values.items() if _shared(name, job)}
+        known = Unhashed((pack.values, pack.envelope))
         program = program_for(
-            repr(structure), source_folder(job.sources), device, pack.compiled, Unhashed(values)
+            repr((structure, pack.envelope)), source_folder(job.sources), device, pack.compiled, known
         )
         self.tile = program.tile(padded, shared=pack.shared)
-        self.recorder = Recorder(job.measure, self.tile, len(work.rows))
+        parts = parts_of(self.tile, len(work.rows))
+        self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
         self.wall_s = 0.0
         self.spent = dict.fromkeys(PHASES, 0.0)
         self.started_at = datetime.now(UTC)
@@ -122,10 +125,10 @@ class TileRun:
 
     def advance_to(self, step: int) -> None:
         """Train up to a step, measuring at every step where something is due."""
-        if self.tile.step == 0 and not self.recorder.started:
+        if self.tile.step == 0 and not any(recorder.started for _, recorder in self.parts):
             self._measure()
         while self.tile.step < step:
-            due = self.recorder.next_due(self.tile.step + 1)
+            due = min(recorder.next_due(self.tile.step + 1) for _, recorder in self.parts)
             self._train(min(due, step))
             if self.tile.step == due:
                 self._measure()
@@ -140,7 +143,8 @@ class TileRun:
 
     def _measure(self) -> None:
         started = time.monotonic()
-        self.recorder.record()
+        for _, recorder in self.parts:
+            recorder.record()
         self._spend("measurement", started)
 
     def _spend(self, phase: str, since: float, elsewhere: float = 0.0) -> None:
@@ -152,18 +156,12 @@ class TileRun:
         """The tile's rows of `trials` and of `measurements`."""
         started = time.monotonic()
         count = len(self.work.rows)
-        train, test, accuracy = self.tile.losses()
-        columns = {"train_loss": _host(train, count), "test_loss": _host(test, count)}
-        if accuracy is not None:
-            columns["test_accuracy"] = _host(accuracy, count)
         steps_done = self.tile.state.steps_done[:count].cpu().numpy()
-        diverged = ~(self.tile.state.alive[:count].cpu().numpy() & np.isfinite(columns["train_loss"]))
-        rates = {name: _host(self.tile.rates[name], count) for name in ("learning_rate", "weight_decay")}
-        layer = self.job.measure.layer
-        measured = results(self.recorder, rates, steps_done, layer)
-        columns |= measured | {"collapse_weight_decay": collapse_weight_decay(self.tile)[:count]}
-        if self.job.measure.entropic:
-            columns |= {name: c[:count] for name, c in entropic_columns(self.tile, layer).items()}
+        columns = _joined(
+            [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts], count
+        )
+        alive = self.tile.state.alive[:count].cpu().numpy()
+        diverged = ~(alive & np.isfinite(columns["train_loss"]))
         relaxations = columns["relaxations"]
         for name in columns:
             columns[name] = np.where(diverged, np.nan, columns[name])
@@ -176,7 +174,7 @@ class TileRun:
             "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
             "converged": [
                 None if d or np.isnan(c) else bool(c)
-                for c, d in zip(measured["converged"], diverged, strict=True)
+                for c, d in zip(columns["converged"], diverged, strict=True)
             ],
             "wall_s": np.full(count, self.wall_s / count),
             "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
@@ -185,36 +183,37 @@ class TileRun:
         }
         return trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
 
+    def _columns(self, recorder: Recorder, steps_done: IntArray) -> dict[str, FloatArray]:
+        """What is measured at the end of the trials of a part."""
+        networks, layer, count = recorder.tile, self.job.measure.layer, len(steps_done)
+        train, test, accuracy = networks.losses()
+        columns = {"train_loss": _host(train, count), "test_loss": _host(test, count)}
+        if accuracy is not None:
+            columns["test_accuracy"] = _host(accuracy, count)
+        rates = {name: _host(networks.rates[name], count) for name in ("learning_rate", "weight_decay")}
+        columns |= results(recorder, rates, steps_done, layer)
+        columns["collapse_weight_decay"] = collapse_weight_decay(networks)[:count]
+        if self.job.measure.entropic:
+            columns |= {name: column[:count] for name, column in entropic_columns(networks, layer).items()}
+        return columns
+
     def _measurements(self, kept: BoolArray) -> pa.Table:
         schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
-        parts = [
-            block_rows(self.pack.pack_id, self.trials, b, kept, schema)
-            for b in self.recorder.recording.blocks
+        found = [
+            block_rows(self.pack.pack_id, self.trials.take(rows), block, kept[rows], schema)
+            for rows, recorder in self.parts
+            for block in recorder.recording.blocks
         ]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        return pa.concat_tables([schema.empty_table(), *found])
 
     def saved(self) -> tuple[dict[str, Any], bytes]:
         """The tile for a checkpoint: what fits JSON, and the arrays."""
-        recording = self.recorder.recording
         arrays = {f"state/{n}": t.cpu().contiguous().numpy() for n, t in self.tile.state.tensors().items()}
-        arrays |= {"half": recording.half, "end": recording.end, "nine_tenths": recording.nine_tenths}
-        arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in recording.last.items()}
-        arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in recording.margins.items()}
         blocks = []
-        for number, block in enumerate(recording.blocks):
-            blocks.append([block.step, block.layer, block.observable, block.max_degree])
-            parts = {
-                "rows": block.rows,
-                "degree": block.degree,
-                "epsilon": block.epsilon,
-                "scale": block.scale,
-                "distances": block.distances,
-                "train_loss": block.train_loss,
-                "test_loss": block.test_loss,
-            }
-            arrays |= {
-                f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None
-            }
+        for number, (_, recorder) in enumerate(self.parts):
+            told, held = recorder.recording.saved()
+            arrays |= {f"{number}/{name}": array for name, array in held.items()}
+            blocks.append(told)
         plain = {
             "rows": self.work.rows.tolist(), "size": self.work.size, "step": self.tile.step,
             "wall_s": self.wall_s, "started_at": self.started_at.isoformat(), "blocks": blocks,
@@ -230,26 +229,10 @@ class TileRun:
         self.tile.restore(state, plain["step"])
         self.wall_s = plain["wall_s"]
         self.started_at = datetime.fromisoformat(plain["started_at"])
-        last = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("last/")]
-        recording = Recording(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
-        recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
-        margins = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("margin/")]
-        recording.margins = {(at, observable): margin for at, observable, margin in margins}  # type: ignore[misc]
-        for number, (step, layer, observable, max_degree) in enumerate(plain["blocks"]):
-            parts = {n: arrays[f"block/{number}/{n}"] for n in ("rows", "degree", "epsilon", "scale")}
-            recording.blocks.append(
-                Block(
-                    step=step,
-                    layer=layer,
-                    observable=observable,
-                    max_degree=max_degree,
-                    distances=arrays.get(f"block/{number}/distances"),
-                    train_loss=arrays.get(f"block/{number}/train_loss"),
-                    test_loss=arrays.get(f"block/{number}/test_loss"),
-                    **parts,
-                )
-            )
-        self.recorder.recording = recording
+        for number, (_, recorder) in enumerate(self.parts):
+            prefix = f"{number}/"
+            held = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+            recorder.recording = Recording.restored(plain["blocks"][number], held)
 
 
 def measured_bytes(device: torch.device) -> int:
@@ -273,6 +256,15 @@ class Unhashed(tuple[Any, ...]):
 
 def _shared(name: str, job: Job) -> bool:
     return job.parameters[name].role == "structural"
+
+
+def _joined(parts: Sequence[tuple[IntArray, dict[str, FloatArray]]], count: int) -> dict[str, FloatArray]:
+    """Columns of all trials from those of parts, each with its positions."""
+    columns = {name: np.full(count, np.nan) for _, found in parts for name in found}
+    for rows, found in parts:
+        for name, column in found.items():
+            columns[name][rows] = column
+    return columns
 
 
 def _host(tensor: torch.Tensor, count: int) -> np.ndarray:

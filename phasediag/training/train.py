@@ -13,16 +13,25 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from phasediag.training.compilation import Compiled
 from phasediag.training.data import Batches, Samples, Task
+from phasediag.training.evaluation import losses_of
 from phasediag.training.initial import initial_weights
 from phasediag.training.network import Network, network_of
 from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.padding import (
+    BATCH,
+    PaddedBatches,
+    constants_of,
+    data_loss,
+    placed,
+    whole,
+    within,
+    world_names,
+)  # fmt: skip
 from phasediag.trial import Streams, Trials, Value
 
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
 MOST_STEPS_A_CALL: Final = 8
-EVALUATION_NUMBERS: Final = 2**23
-"""Numbers held at once while losses over whole data sets are computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +63,7 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
         Of one network, no leading axes.
     rates
         Of the trial: the scalars learning_rate, weight_decay, label_noise, and steps (int64); the
-        constants of its control.
+        constants of its control and of its padding.
     batch
         x (samples, inputs), y and noise (samples, outputs).
 
@@ -66,10 +75,12 @@ def trial_step(network: Network, state: State, rates: Rates, batch: Samples) -> 
     def objective(trained: Weights) -> Tensor:
         weights = network.control.effective(trained, rates)
         prediction = functional_call(network.module, weights, (batch.x,))
-        loss = network.task.loss(prediction, batch.y + rates["label_noise"] * batch.noise)
+        target = batch.y + rates["label_noise"] * batch.noise
+        loss = data_loss(network.task.loss, prediction, target, rates)
         return network.control.penalized(loss, trained, rates)
 
     gradients, loss = grad_and_value(objective)(state.weights)
+    gradients = within(gradients, rates)
     weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
     unfinished = state.steps_done < rates["steps"]
     alive = state.alive & (torch.isfinite(loss) | ~unfinished)
@@ -137,13 +148,18 @@ class Program:
         `cpu` or `cuda`.
     compiled
         Whether the step goes through `torch.compile`.
+    envelope
+        The largest values of the parameters in which the trials may differ; none: they differ in none.
     """
 
     def __init__(
-        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool
-    ) -> None:
-        self.network = network_of(values, folder)
-        self.device = device
+        self, values: Mapping[str, Value], folder: Path, device: torch.device, compiled: bool,
+        envelope: Mapping[str, Value] | None = None,
+    ) -> None:  # fmt: skip
+        self.envelope = dict(envelope or {})
+        self.network = network_of({**values, **self.envelope}, folder)
+        self.folder, self.device = folder, device
+        self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
         self._many: dict[bool, Callable[..., Any]] = {}
 
@@ -183,6 +199,16 @@ class Program:
         """A tile at step 0."""
         return Tile(self, trials, shared=shared)
 
+    def own(self, record: Mapping[str, Value]) -> Network:
+        """The network of a trial: that of the program, or a smaller one that is padded to it."""
+        differing = {name: value for name, value in self.envelope.items() if name != BATCH}
+        sizes = tuple(record[name] for name in differing)
+        if sizes == tuple(differing.values()):
+            return self.network
+        if sizes not in self._networks:
+            self._networks[sizes] = network_of(record, self.folder)
+        return self._networks[sizes]
+
 
 class Tile:
     """Trials of one structure in training, side by side.
@@ -199,7 +225,9 @@ class Tile:
     Attributes
     ----------
     state
-        Every tensor with a leading axis of trials.
+        Every tensor with a leading axis of trials; networks smaller than the program's lie in its corner.
+    own
+        The network of each trial.
     step
         Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
     """
@@ -209,24 +237,33 @@ class Tile:
         self.trials = trials
         records = [trials.record(row) for row in range(len(trials))]
         self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
-        network, device = program.network, program.device
-        worlds, index = _worlds(network.task, records, trials)
+        self.network, self.device = network, device = program.network, program.device
+        self.own = [program.own(record) for record in records]
+        worlds, index = _worlds(network.task, records, trials, program.envelope)
         self.world = torch.tensor(index, device=device)
         self.shared = shared and len(worlds) == 1
-        values = records[0]
-        batch_size = values["batch_size"]
-        assert isinstance(batch_size, int)
-        self.batches = Batches(worlds, batch_size, values.get("noise") == "fresh", network.dtype, device)
+        values = {**records[0], **program.envelope}
+        drawing = PaddedBatches if BATCH in program.envelope else Batches
+        fresh_noise = values.get("noise") == "fresh"
+        self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
-        self.state = _start(network, records, trials, self.rates, device)
+        shapes = {each: each.shapes for each in {network, *self.own}}
+        own = [shapes[each] for each in self.own]
+        self.rates |= constants_of(program.envelope, records, own, shapes[network], device)
+        self.state = _start(network, self.own, records, trials, self.rates, device)
         self.step = 0
         self._constant = self.batches.at(0) if self.batches.constant else None
 
     @property
+    def trained(self) -> Weights:
+        """What is trained, with a leading axis of trials."""
+        return self.state.weights
+
+    @property
     def weights(self) -> Weights:
         """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
-        return vmap(self.program.network.control.effective)(self.state.weights, self.rates)
+        return vmap(self.network.control.effective)(self.state.weights, self.rates)
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
@@ -249,9 +286,7 @@ class Tile:
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
-        train = self._evaluated(self.batches.training_set(), noisy=True)[0]
-        test, hits = self._evaluated(self.batches.test_set(), noisy=False)
-        return train, test, hits if self.program.network.task.classes else None
+        return losses_of(self.network, self.weights, self.rates["label_noise"], self.world, self.batches)
 
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from a checkpoint's tensors."""
@@ -267,49 +302,17 @@ class Tile:
         )  # fmt: skip
         self.step = step
 
-    def _evaluated(self, data: Samples, noisy: bool) -> tuple[Tensor, Tensor]:
-        """Loss and share of right classes over whole data sets, a few trials (never one) at a time."""
-        network = self.program.network
-
-        def one(
-            weights: Weights, noise_scale: Tensor, x: Tensor, y: Tensor, e: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            prediction = functional_call(network.module, weights, (x,))
-            loss = network.task.loss(prediction, y + noise_scale * e if noisy else y)
-            return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
-
-        numbers = network.numbers_per_sample + data.x.shape[2]
-        chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers))
-        parts = []
-        effective = self.weights
-        with torch.no_grad():
-            trials = torch.arange(len(self.world), device=self.world.device)
-            for rows in trials.tensor_split(max(1, len(trials) // chunk)):
-                weights = {name: w[rows] for name, w in effective.items()}
-                world = self.world[rows]
-                parts.append(
-                    vmap(one)(
-                        weights,
-                        self.rates["label_noise"][rows],
-                        data.x[world],
-                        data.y[world],
-                        data.noise[world],
-                    )
-                )
-        losses, hits = zip(*parts, strict=True)
-        return torch.cat(losses), torch.cat(hits)
-
 
 def _worlds(
-    task: type[Task], records: list[dict[str, Value]], trials: Trials
+    task: type[Task], records: list[dict[str, Value]], trials: Trials, envelope: Mapping[str, Value]
 ) -> tuple[list[Task], list[int]]:
-    """The distinct replicates and data sets of a tile, and which one each trial lives in."""
-    names = [p.name for p in task.declares if p.name != "label_noise"]
+    """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in."""
+    names = world_names(task, str(records[0]["task"]), envelope)
     positions: dict[tuple[Any, ...], int] = {}
     worlds: list[Task] = []
     index: list[int] = []
     for record, seed in zip(records, trials.seed.tolist(), strict=True):
-        key = (seed, record["data_seed"], *(record[name] for name in names))
+        key = (seed, *(record[name] for name in names))
         if key not in positions:
             positions[key] = len(worlds)
             data_seed = record["data_seed"]
@@ -326,13 +329,16 @@ def _rates(records: list[dict[str, Value]], dtype: torch.dtype, device: torch.de
 
 
 def _start(
-    network: Network, records: list[dict[str, Value]], trials: Trials, rates: Rates, device: torch.device
-) -> State:
-    """Initial weights, drawn once for each replicate and kind of init, times init_scale."""
-    kinds = [(seed, str(r["init"])) for seed, r in zip(trials.seed.tolist(), records, strict=True)]
+    network: Network, own: list[Network], records: list[dict[str, Value]], trials: Trials, rates: Rates,
+    device: torch.device,
+) -> State:  # fmt: skip
+    """Initial weights, drawn once for each replicate, kind of init and size, times init_scale."""
+    seeds, inits = trials.seed.tolist(), [str(record["init"]) for record in records]
+    kinds = list(zip(seeds, inits, own, strict=True))
     distinct = list(dict.fromkeys(kinds))
     drawn = [
-        initial_weights(network.shapes, init, Streams(seed).generator("init")) for seed, init in distinct
+        placed(initial_weights(each.shapes, init, Streams(seed).generator("init")), network.shapes)
+        for seed, init, each in distinct
     ]
     index = torch.tensor([distinct.index(kind) for kind in kinds])
     scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64)

@@ -98,7 +98,7 @@ class PackRun:
         started = time.monotonic()
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "shared": self.pack.shared,
+            "compiled": self.pack.compiled, "shared": self.pack.shared, "envelope": dict(self.pack.envelope),
             "measure": repr(self.job.measure), "error": self.error,
             "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
         }  # fmt: skip
@@ -128,13 +128,14 @@ class PackRun:
         return sum(len(rows) for rows, _ in self.finished) + partial
 
     def _resume(self) -> bool:
-        """Continue from the checkpoint, if there is one of these trials that was measured alike."""
+        """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""
         files = self.store.read_checkpoint(self.pack.pack_id)
         if files is None:
             return False
         state = json.loads(files["pack.json"])
-        same_trials = state["trial_ids"] == self.pack.trials.trial_id.tolist()
-        if not same_trials or state.get("measure") != repr(self.job.measure):
+        same = state["trial_ids"] == self.pack.trials.trial_id.tolist()
+        same &= state.get("envelope") == dict(self.pack.envelope)
+        if not same or state.get("measure") != repr(self.job.measure):
             return False
         self.error = state["error"]
         self.queue.extend(TileWork(rows=np.array(w["rows"]), size=w["size"]) for w in state["queue"])

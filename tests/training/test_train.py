@@ -193,7 +193,7 @@ def test_losses_do_not_depend_on_how_trials_are_chunked(monkeypatch: pytest.Monk
     fixed = WIDE | {"outputs": 1, "samples": samples, "test_samples": samples, "dtype": "float32", "steps": 1}
     trials = grid_of(fixed, {"weight_decay": [0.0, 0.1, 0.2]}, replicates=5).trials()
     whole = outcome(trained(trials, 1))
-    monkeypatch.setattr("phasediag.training.train.EVALUATION_NUMBERS", 2 * samples * (16 + 1 + 16))
+    monkeypatch.setattr("phasediag.training.evaluation.EVALUATION_NUMBERS", 2 * samples * (16 + 1 + 16))
     for count in range(2, len(trials) + 1):
         fewer = outcome(trained(trials.take(np.arange(count)), 1))
         for found, expected in zip(fewer[-2:], whole[-2:], strict=True):

@@ -1,0 +1,148 @@
+"""Structures that share a program by padding, and those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from phasediag.registry import component
+from phasediag.training.data import Task
+from phasediag.training.initial import Shapes
+from phasediag.training.network import Network
+from phasediag.training.padding import BATCH, fits, whole
+from phasediag.trial import Value
+
+WASTE: Final = 0.3
+"""Bound on the arithmetic of a bucket over that of its trials alone, less 1."""
+PROMISED: Final = 16
+"""Networks all of whose sizes are multiples of it have rows that are equal bit by bit in any company."""
+
+Seconds = Callable[[int, int, float], float]
+"""Of so many trials with so many steps together, trained as one structure, by its position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """Trials that agree in every structural parameter."""
+
+    kind: Hashable
+    """What those must agree in that share a bucket."""
+    free: tuple[str, ...]
+    """The parameters in which they may differ."""
+    sizes: tuple[int, ...]
+    """Their values."""
+    shapes: Shapes
+    flops: float
+    """Of one step of one trial."""
+    trials: int
+    steps: float
+    """Of all trials together."""
+
+    def holds(self, other: Structure) -> bool:
+        """Whether the other's trials can be trained as padded ones of this structure."""
+        smaller = all(a <= b for a, b in zip(other.sizes, self.sizes, strict=True))
+        return smaller and fits(other.shapes, self.shapes)
+
+
+def buckets(structures: Sequence[Structure], seconds: Seconds) -> list[list[int]]:
+    """Which structures to train as one, padded to the largest of them.
+
+    From the largest on, each takes those that it holds, the larger ones first, as long as padding
+    wastes less than `WASTE` of the arithmetic, and only as many as make the whole soonest done:
+    what padding wastes is set against what a program of its own would cost.
+
+    Parameters
+    ----------
+    seconds
+        Projected, compilation included.
+
+    Returns
+    -------
+    Positions; each is in one bucket, at whose head stands the structure that holds the others.
+    """
+    alone = [seconds(i, s.trials, s.steps) for i, s in enumerate(structures)]
+    waiting = sorted(
+        range(len(structures)), key=lambda i: (structures[i].flops, structures[i].sizes), reverse=True
+    )
+    found = []
+    while waiting:
+        bucket = _bucket(structures, waiting, alone, seconds)
+        taken = set(bucket)
+        waiting = [i for i in waiting if i not in taken]
+        found.append(bucket)
+    return found
+
+
+def _bucket(
+    structures: Sequence[Structure], waiting: Sequence[int], alone: Sequence[float], seconds: Seconds
+) -> list[int]:
+    """The first of those that wait, and those that it takes."""
+    head = waiting[0]
+    largest = structures[head]
+    members, trials, steps = [head], largest.trials, largest.steps
+    own, apart = largest.flops * largest.steps, alone[head]
+    best, gained = 1, 0.0
+    for i in waiting[1:]:
+        other = structures[i]
+        if other.kind != largest.kind or not largest.holds(other):
+            continue
+        trials, steps = trials + other.trials, steps + other.steps
+        own, apart = own + other.flops * other.steps, apart + alone[i]
+        if largest.flops * steps >= (1 + WASTE) * own:
+            break
+        members.append(i)
+        gain = apart - seconds(head, trials, steps)
+        if gain > gained:
+            best, gained = len(members), gain
+    return members[:best]
+
+
+def envelope_of(bucket: Sequence[Structure]) -> dict[str, Value]:
+    """The values that a bucket's program has for the parameters in which its structures differ."""
+    head = bucket[0]
+    differing = (len({structure.sizes[k] for structure in bucket}) > 1 for k in range(len(head.free)))
+    return {
+        name: size for name, size, differs in zip(head.free, head.sizes, differing, strict=True) if differs
+    }
+
+
+def structure_of(
+    values: Mapping[str, Value], structural: Iterable[str], network: Network, folder: Path, *,
+    flops: float, trials: int, steps: float,
+) -> Structure:  # fmt: skip
+    """The structure of a trial's record, as `Structure` tells it.
+
+    Parameters
+    ----------
+    structural
+        The names of the structural parameters.
+    """
+    free = _free(values, network, folder)
+    fixed = tuple(values[name] for name in structural if name not in free)
+    return Structure(
+        kind=(free, fixed, network.task.sizes(values)), free=free,
+        sizes=tuple(whole(values[name]) for name in free), shapes=network.shapes,
+        flops=flops, trials=trials, steps=steps,
+    )  # fmt: skip
+
+
+def _free(values: Mapping[str, Value], network: Network, folder: Path) -> tuple[str, ...]:
+    """The parameters in which trials of one pack may differ from the one of this record.
+
+    The model states them as `padded`, in its own class: a subclass states them anew. They are none
+    where a control makes the weights, and where rows are promised to be the same bit by bit.
+    """
+    promised = all(size % PROMISED == 0 for shape in network.shapes.values() for size in shape)
+    if values["control"] != "none" or promised:
+        return ()
+    declared = component("task", str(values["task"]), folder).parameters
+    batches = values[BATCH] != 0 and _mean_over_samples(network.task)
+    names = vars(type(network.module)).get("padded", ())
+    return tuple(name for name in names if name not in declared and (name != BATCH or batches))
+
+
+def _mean_over_samples(task: type[Task]) -> bool:
+    """Whether the loss of a task is a mean over samples: the built-in one, or as the class itself states."""
+    return task.loss is Task.loss or bool(vars(task).get("mean_over_samples", False))
