@@ -30,7 +30,7 @@ from rich.table import Table
 
 from phasediag.grids.grid import read_grid
 from phasediag.grids.sections import Measure
-from phasediag.observables import degree
+from phasediag.observables import degree, root_mean_square
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import Plan, make_plan, make_survey
@@ -179,12 +179,13 @@ def made_up(
         distances = (spread[:, None] * rng.random((count, length))).astype(np.float32)
         if observable == "sign_flip":
             distances += np.float32(1e-3)
-            epsilon = measure.threshold.epsilon(distances)
+            scale = root_mean_square(distances)
+            epsilon = measure.threshold.at_scale(scale)
         elif observable == "classes":
             distances = -np.sort(-distances, axis=1)
         yield Block(
             step=step, layer=measure.layer, observable=observable, max_degree=length, epsilon=epsilon,
-            rows=np.arange(count), distances=distances if step else None,
+            scale=scale, rows=np.arange(count), distances=distances if step else None,
             degree=degree(observable, distances, epsilon, measure.threshold.absolute),
         )  # fmt: skip
 

@@ -25,10 +25,10 @@ grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.a
 grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.train training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
-storage.store
+storage.roster storage.store
 training.rows training.tile_run training.ahead training.worker executors.watch
 executors.inline executors.ray_tune
-sweeps.planning sweeps.sweep sweeps.rerun
+sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
