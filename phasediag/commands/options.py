@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -46,13 +48,22 @@ def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
             hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
             raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
         column = trials[name]
-        texts = column.map(lambda value: "null" if value is None or value is pd.NA else formatted(value))
-        wanted = texts == _same_form(column, text)
+        wanted = _forms(column) == _same_form(column, text)
         if not wanted.any():
             values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
             raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
         trials = trials[wanted]
     return trials
+
+
+def _forms(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    """The values of a column as they stand in an identity; each distinct number or text is formed once."""
+    codes, values = np.arange(len(column)), column.to_list()
+    if column.dtype != object:
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        values = distinct.tolist()
+    texts = ["null" if value is None or value is pd.NA else formatted(value) for value in values]
+    return np.array(texts, dtype=object)[codes]
 
 
 def _same_form(column: pd.Series[Any], text: str) -> str:

@@ -9,7 +9,7 @@ manifest does not hold replaces all merged rows of its pack.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -192,6 +192,7 @@ def read(
     columns: Sequence[str] | None,
     where: pc.Expression | None = None,
     prune: Callable[[pa.Table], pa.Table] | None = None,
+    without: Collection[str] = (),
 ) -> pa.Table:
     """The rows of many files as one table.
 
@@ -204,6 +205,8 @@ def read(
         Only rows for which this holds; its columns must be among those wanted, `pack_id` too.
     prune
         Applied to the rows of each file, so that what is not needed is never held together.
+    without
+        Columns that are left out, where `columns` is None.
 
     Raises
     ------
@@ -215,11 +218,11 @@ def read(
     def rows(source: Source) -> pa.Table:
         with opened(sweep, source) as file:
             held = file.schema_arrow.names
-            chosen = held if columns is None else [name for name in columns if name in held]
+            wanted = [name for name in held if name not in without] if columns is None else columns
             # Over small files a dataset's scanner takes longer to set up than the file to read.
-            found = file.read(chosen, use_threads=few)
-        wanted = condition(source, where)
-        found = found if wanted is None else found.filter(wanted)
+            found = file.read([name for name in wanted if name in held], use_threads=few)
+        holds = condition(source, where)
+        found = found if holds is None else found.filter(holds)
         return found if prune is None else prune(found)
 
     return promoted(in_parallel(rows, sources))

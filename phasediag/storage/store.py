@@ -185,7 +185,9 @@ class Store:
         rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
         return Committed(trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks())
 
-    def trials_table(self, columns: Sequence[str] | None = None, ordered: bool = True) -> pa.Table:
+    def trials_table(
+        self, columns: Sequence[str] | None = None, ordered: bool = True, without: Collection[str] = ()
+    ) -> pa.Table:
         """One row a trial, in the order of their ids.
 
         Of several rows of a trial the reader takes ok or diverged before failed, then the one that
@@ -197,6 +199,8 @@ class Store:
             The columns wanted, in this order; None: all.
         ordered
             False: in any order, which is faster.
+        without
+            Columns that are left out, where `columns` is None.
 
         Raises
         ------
@@ -204,7 +208,8 @@ class Store:
             Where a file cannot be read, or no trial has a column that is wanted.
         """
         needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
-        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed)))
+        left_out = frozenset(without).difference(CHOICE_COLUMNS)
+        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed, without=left_out)))
         rows = in_order(rows) if ordered else rows
         return rows if columns is None else self._selected(rows, "trials", columns)
 
@@ -329,14 +334,15 @@ class Store:
     def _rows(
         self, view: Snapshot, kind: Kind, columns: Sequence[str] | None,
         where: pc.Expression | None = None, prune: Callable[[pa.Table], pa.Table] | None = None,
+        without: Collection[str] = (),
     ) -> pa.Table:  # fmt: skip
         """All rows of a kind; columns that belong to every sweep are there even if no file has them."""
         sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
             fixed = pa.schema([field for field in fixed if field.name in columns])
-        rows = read(self.folder, sources, columns, where, prune) if sources else fixed.empty_table()
-        for name in set(fixed.names) - set(rows.schema.names):
+        rows = read(self.folder, sources, columns, where, prune, without) if sources else fixed.empty_table()
+        for name in set(fixed.names) - set(rows.schema.names) - set(without):
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
         return rows.select(arranged(rows.schema.names))
 
