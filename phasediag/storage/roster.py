@@ -88,8 +88,9 @@ def roster_file(roster: pa.Table, key: bytes) -> Buffer:
     """A roster as the bytes of a Parquet file, guarded by checksums."""
     sink = pa.BufferOutputStream()
     names = [name for name in roster.column_names if name != ID]
+    metadata = roster.schema.metadata
     pq.write_table(
-        roster.replace_schema_metadata({**(roster.schema.metadata or {}), _KEY: key}), sink,
+        roster.replace_schema_metadata({**metadata, _KEY: _seal(roster.schema, roster[ID], key)}), sink,
         compression={name: "zstd" if name != ID else "none" for name in roster.column_names},
         use_dictionary=names, write_statistics=False, write_page_checksum=True,
     )  # fmt: skip
@@ -108,12 +109,21 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        if (file.schema_arrow.metadata or {}).get(_KEY) != key:
-            return None
-        names = [n for n in file.schema_arrow.names if n == ID or columns is None or n in columns]
-        return unpacked(file.read(names), columns)
+        schema = file.schema_arrow
+        packed = file.read([n for n in schema.names if n == ID or columns is None or n in columns])
+        intact = (schema.metadata or {})[_KEY] == _seal(schema, packed[ID], key)
+        return unpacked(packed, columns) if intact else None
     except (OSError, ValueError, KeyError, pa.ArrowException):
         return None
+
+
+def _seal(schema: pa.Schema, ids: pa.ChunkedArray, key: bytes) -> bytes:
+    """A hash of all that the checksums of the pages of the parameters do not guard."""
+    kinds = [str(f.type.value_type if pa.types.is_list(f.type) else f.type) for f in schema]
+    parts = (key, schema.names, kinds, schema.metadata[_CONSTANT], schema.metadata[_GIVEN], len(ids))
+    digest = blake2b(repr(parts).encode(), digest_size=16)
+    digest.update(_bytes(ids.combine_chunks()))
+    return digest.hexdigest().encode()
 
 
 def unpacked(packed: pa.Table, columns: Collection[str] | None = None) -> pa.Table:
@@ -145,8 +155,12 @@ def given_of(roster: pa.Table) -> frozenset[str]:
 
 def hexadecimal(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:
     """Bytes as text of two letters each, as ids stand in `trials`."""
-    count, size = len(digests), digests.type.byte_width
+    letters = _bytes(digests).hex().encode()
+    ends = np.arange(len(digests) + 1, dtype=np.int32) * (2 * digests.type.byte_width)
+    return pa.StringArray.from_buffers(len(digests), pa.py_buffer(ends), pa.py_buffer(letters))
+
+
+def _bytes(digests: pa.FixedSizeBinaryArray) -> memoryview:
+    size = digests.type.byte_width
     start = digests.offset * size
-    letters = memoryview(digests.buffers()[1])[start : start + count * size].hex().encode() if count else b""
-    ends = np.arange(count + 1, dtype=np.int32) * (2 * size)
-    return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(letters))
+    return memoryview(digests.buffers()[1] or b"")[start : start + len(digests) * size]

@@ -187,7 +187,8 @@ class _Held:
         """A column of text, '' where the store has no such trial or a null."""
         encoded = self.rows[column].combine_chunks().dictionary_encode()
         pool = np.array(["", *encoded.dictionary.to_pylist()], dtype=object)
-        return pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
+        found: TextArray = pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
+        return found
 
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
