@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ from rich.table import Table
 
 from phasediag.grids.grid import read_grid
 from phasediag.grids.sections import Measure
-from phasediag.observables import degree
+from phasediag.observables import degree, root_mean_square
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import Plan, make_plan, make_survey
+from phasediag.sweeps.planning import Plan, make_plan, make_survey, roster_of_grid
 from phasediag.training.pack import Pack
 from phasediag.training.recording import Block
 from phasediag.training.rows import Job, block_rows, trial_rows
@@ -61,7 +61,7 @@ class Task:
 
     name: str
     code: str
-    """Python, with GRID, EMPTY, STORAGE and SWEEP as paths."""
+    """Python, with GRID, EMPTY, STORAGE, SWEEP and FIGURE as paths."""
     most_s: float | None = None
     most_gb: float | None = None
 
@@ -88,6 +88,10 @@ TASKS: Final = (
          code=LOAD + "load_trials(SWEEP, columns=['weight_decay', 'lr_over_batch', 'label_noise', 'width', "
          "'replicate', 'degree_normalized'])"),
     Task(name="phase diagram", code=LOAD + DIAGRAM.format("load_trials(SWEEP)"), most_s=10, most_gb=3),
+    Task(name="diagram command, 40 panels drawn",
+         code=CLI.format("['diagram', SWEEP, '--x', 'weight_decay', '--y', 'lr_over_batch', '--facet', "
+                         "'width', '--facet', 'label_noise', '--where', 'init_scale=1', '--output', FIGURE]"),
+         most_s=10, most_gb=3),
     Task(name="phase diagram at another threshold",
          code=LOAD + DIAGRAM.format("load_trials(SWEEP, threshold={'absolute': 1e-3, 'relative': 0.1})")),
     Task(name="load_measurements, last permutation",
@@ -131,8 +135,9 @@ def write_sweep(grid: Path, storage: Path) -> Plan:
     """Every pack of the grid's plan as a fragment with made-up results."""
     read = read_grid(grid)
     store = Store.open(storage, read.name)
-    plan = make_plan(make_survey(read, store), store, workers=2)
-    store.save_grid(read.text)
+    survey = make_survey(read, store)
+    plan = make_plan(survey, store, workers=2)
+    store.save_grid(read.text, roster=roster_of_grid(read, survey.trials))
     job = Job(sweep=str(storage), measure=read.measure, parameters=read.parameters, git_commit="0" * 40)
 
     def write(pack: Pack) -> None:
@@ -179,12 +184,13 @@ def made_up(
         distances = (spread[:, None] * rng.random((count, length))).astype(np.float32)
         if observable == "sign_flip":
             distances += np.float32(1e-3)
-            epsilon = measure.threshold.epsilon(distances)
+            scale = root_mean_square(distances)
+            epsilon = measure.threshold.at_scale(scale)
         elif observable == "classes":
             distances = -np.sort(-distances, axis=1)
         yield Block(
             step=step, layer=measure.layer, observable=observable, max_degree=length, epsilon=epsilon,
-            rows=np.arange(count), distances=distances if step else None,
+            scale=scale, rows=np.arange(count), distances=distances if step else None,
             degree=degree(observable, distances, epsilon, measure.threshold.absolute),
         )  # fmt: skip
 
@@ -226,12 +232,12 @@ def row(task: Task, found: Measured, remark: str = "") -> tuple[str, ...]:
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Keep the sweep here; one that is there serves."
 )
-@click.option("--only", help="Only the operations whose name contains this.")
+@click.option("--only", multiple=True, help="Only the operations whose name contains this; several add up.")
 @click.option("--compact/--no-compact", "compacting", default=True, show_default=True)
-def main(trials: int, folder: Path | None, only: str | None, compacting: bool) -> None:
+def main(trials: int, folder: Path | None, only: Sequence[str], compacting: bool) -> None:
     console = Console()
     table = Table("operation", "wall s", "CPU s", "peak GB", "target", "", title=f"{trials:,} trials")
-    chosen = [task for task in TASKS if only is None or only in task.name]
+    chosen = [task for task in TASKS if not only or any(each in task.name for each in only)]
     with kept(folder) as root:
         grid = root / "grid.yaml"
         grid.write_text(GRID.replace("@noises@", str([n / 10 for n in range(trials // 100_000)])))
@@ -247,11 +253,11 @@ def main(trials: int, folder: Path | None, only: str | None, compacting: bool) -
             )
         places = {
             "GRID": str(grid), "EMPTY": str(root / "empty"), "STORAGE": str(root / "sweeps"),
-            "SWEEP": str(sweep),
+            "SWEEP": str(sweep), "FIGURE": str(root / "diagram.png"),
         }  # fmt: skip
         for task in chosen:
             table.add_row(*row(task, measured(task, places)))
-        if compacting and only is None:
+        if compacting and not only:
             table.add_row(*row(COMPACT, measured(COMPACT, places)))
             measured(COMPACT, places)  # deletes what the first one replaced
             files, size = stored(sweep)

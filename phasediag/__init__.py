@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from phasediag.analysis.frames import load_measurements, load_trials
     from phasediag.analysis.phases import PhaseDiagram, phase_diagram
     from phasediag.analysis.scaling import ScalingFit, fit_scaling
-    from phasediag.sweeps.sweep import launch, plan, status
+    from phasediag.sweeps.status import status
+    from phasediag.sweeps.sweep import launch, plan
 
 __version__ = VERSION
 
@@ -20,7 +21,7 @@ _HOMES = {
     "load_trials": "analysis.frames", "load_measurements": "analysis.frames",
     "phase_diagram": "analysis.phases", "PhaseDiagram": "analysis.phases",
     "fit_scaling": "analysis.scaling", "ScalingFit": "analysis.scaling",
-    "launch": "sweeps.sweep", "plan": "sweeps.sweep", "status": "sweeps.sweep",
+    "launch": "sweeps.sweep", "plan": "sweeps.sweep", "status": "sweeps.status",
 }  # fmt: skip
 
 __all__ = [

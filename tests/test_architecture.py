@@ -27,10 +27,10 @@ grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.network training.evaluation training.buckets training.train training.parts
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
-storage.store
+storage.roster storage.store
 training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch
 executors.inline executors.ray_tune
-sweeps.planning sweeps.sweep sweeps.rerun
+sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws

@@ -65,12 +65,15 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
     names = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)
     cell = Groups.of(trials, named).cell
     found: tuple[str, ...] = ()
-    point = coded(trials["point_id"])[0] if names and "point_id" in trials else None
+    point: IntArray | None = None
     for name in names:
         codes, values = columns[name]
-        is_result = point is not None and _varies(codes, point)
-        if is_result or not _varies(codes, cell):
+        if not _varies(codes, cell):
             continue
+        if point is None and "point_id" in trials:
+            point = coded(trials["point_id"])[0]
+        if point is not None and _varies(codes, point):
+            continue  # a result: it differs between the replicates of a point
         if len(values) > MOST_FACET_VALUES:
             raise AnalysisError(
                 f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -82,7 +82,18 @@ def interval(values: FloatArray, replicates: int) -> tuple[FloatArray, FloatArra
         empty = np.full(values.shape[:-1], np.nan)
         return empty, empty
     tail = (1 - CONFIDENCE) / 2
-    student = stats.t.ppf(tail, replicates - 1) * np.sqrt(replicates / (replicates - 1))
-    level = float(stats.norm.cdf(student))
-    low, high = np.nanquantile(values, [level, 1 - level], axis=-1)
+    student = special.stdtrit(replicates - 1, tail) * np.sqrt(replicates / (replicates - 1))
+    level = float(special.ndtr(student))
+    low, high = _quantiles(values, [level, 1 - level])
     return low, high
+
+
+def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
+    """`np.nanquantile` along the last axis, which takes one row at a time; only rows with NaN need that."""
+    partly = np.isnan(values).any(axis=-1)
+    if partly.all():
+        return np.asarray(np.nanquantile(values, levels, axis=-1), dtype=np.float64)
+    found = np.asarray(np.quantile(values, levels, axis=-1), dtype=np.float64)
+    if partly.any():
+        found[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
+    return found

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from phasediag.analysis.bootstrap import CONFIDENCE
 from phasediag.analysis.frame import Groups, converged, has_status, numbers
@@ -85,7 +85,7 @@ def _variance_interval(
     D. G. Bonett, Computational Statistics & Data Analysis 50, 775 (2006): normal in log(variance), with
     the kurtosis about the trimmed mean. NaN where all values are equal: they say nothing of the spread.
     """
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
     with np.errstate(invalid="ignore", divide="ignore"):
         away = values - _trimmed_mean(values, cell, count)[cell]
         fourth = np.bincount(cell, np.nan_to_num(away) ** 4, minlength=len(count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
@@ -16,12 +17,16 @@ from pydantic import ValidationError
 from phasediag.errors import AnalysisError
 from phasediag.observables import SYMMETRIES, Observable, Threshold, breaking, degree, root_mean_square
 from phasediag.storage.choice import kept
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
 
 FloatArray = npt.NDArray[np.float64]
 
 _THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
+_OF_A_DIAGRAM: Final = (
+    "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
+)  # fmt: skip
+"""The results that any diagram rests on."""
 _COUNTS: Final[Mapping[Observable, str]] = {
     "permutation": "degree_of_symmetry",
     "classes": "neuron_count",
@@ -67,10 +72,34 @@ def load_trials(
     cut = None if threshold is None else _checked(threshold)
     rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**_recounted(store, rows, cut))
-    if columns is None or not set(DERIVED_COLUMNS).isdisjoint(columns):
-        counted, top = (trials[name].to_numpy(np.float64) for name in ("degree_of_symmetry", "max_degree"))
-        trials = trials.assign(**breaking(counted, top, top + 1))
+    trials = _with_readings(trials)
     return trials if columns is None else trials[list(columns)]
+
+
+def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFrame:
+    """The trials with all that a diagram of some columns needs; other results are not read.
+
+    Parameters
+    ----------
+    texts
+        Columns, or expressions of columns.
+
+    Returns
+    -------
+    As `load_trials`, with every parameter, the results that are named, and what tells replicates and fates.
+    Where a text names what no trial has, all columns.
+
+    Raises
+    ------
+    StoreError
+        Where there is no such sweep.
+    """
+    words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))
+    words |= {"degree_of_symmetry", "max_degree"} if words & set(DERIVED_COLUMNS) else set()
+    unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
+    trials = _with_readings(_frame(Store.at(sweep).required().trials_table(without=unread)))
+    known = {*trials.columns, "diverged", "and", "or", "not"}
+    return trials if words <= known else load_trials(sweep)
 
 
 def load_measurements(
@@ -115,6 +144,14 @@ def load_measurements(
     counted = np.where(np.isin(names, SYMMETRIES), rows["degree"].to_numpy().astype(np.float64), np.nan)
     top = rows["max_degree"].to_numpy().astype(np.float64)
     return _frame(rows).assign(**breaking(counted, top, top + (names == "permutation")))
+
+
+def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials with the readings of Eq. 14 besides, where what they rest on was read."""
+    if not {"degree_of_symmetry", "max_degree"} <= set(trials.columns):
+        return trials
+    counted, top = (trials[name].to_numpy(np.float64) for name in ("degree_of_symmetry", "max_degree"))
+    return trials.assign(**breaking(counted, top, top + 1))
 
 
 def _needed(columns: Sequence[str], recounted: bool) -> list[str]:

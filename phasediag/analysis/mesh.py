@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
 
 from phasediag.analysis.phases import PhaseDiagram, Scale
 from phasediag.errors import AnalysisError
@@ -93,6 +92,8 @@ def _nearest(
     planned = regular & planned_rows[:, None] & planned_columns
     fill = ~present & ~planned & rows[:, None] & columns
     if fill.any():
+        from scipy.spatial import cKDTree
+
         u, v = _unit(diagram.x_scale.forward(x)), _unit(diagram.y_scale.forward(y))
         tree = cKDTree(np.column_stack([u[column], v[row]]))
         wanted = np.nonzero(fill)

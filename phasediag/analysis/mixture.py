@@ -7,9 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.optimize import brentq
-from sklearn.mixture import GaussianMixture
 
 from phasediag.errors import AnalysisError
 
@@ -43,6 +40,8 @@ class Mixture:
         values
             Shape (trials,); those that are not finite are left out.
         """
+        from sklearn.mixture import GaussianMixture  # takes a second, and few diagrams are of mixtures
+
         values = values[np.isfinite(values)]
         if len(values) > MOST_VALUES:
             values = np.random.default_rng(seed).choice(values, MOST_VALUES, replace=False)
@@ -71,6 +70,8 @@ class Mixture:
 
         Values outside the two means count as at them, so that the probability never falls with the value.
         """
+        from scipy import stats
+
         inside = np.clip(values, *self.mean)
         logs = [np.log(self.weight[k]) + stats.norm.logpdf(inside, self.mean[k], self.std[k]) for k in (0, 1)]
         return np.asarray(1 / (1 + np.exp(np.clip(logs[0] - logs[1], -700, 700))), dtype=np.float64)
@@ -78,6 +79,8 @@ class Mixture:
     @property
     def level(self) -> float:
         """The value that is equally likely in both components; midway where none between the means is."""
+        from scipy.optimize import brentq
+
         ends = self.upper(np.array(self.mean)) - 0.5
         if ends[0] >= 0 or ends[1] <= 0:
             return sum(self.mean) / 2

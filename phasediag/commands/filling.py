@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -20,9 +19,9 @@ from phasediag.analysis.labels import label
 from phasediag.analysis.phases import phase_names
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
+from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.designs import Design, read_designs
-from phasediag.sweeps.sweep import Status, status_of
+from phasediag.sweeps.status import Status, rosters, status_of
 from phasediag.trial import nearest
 
 FloatArray = npt.NDArray[np.float64]
@@ -68,15 +67,20 @@ class View:
     level: float
 
 
-def planned_of(designs: Sequence[Design], x: str | None, y: str | None) -> Planned:
+def planned_of(grids: Sequence[pa.Table], x: str | None, y: str | None) -> Planned:
     """The trials of some grids on two axes: those asked for, else the two with most values.
+
+    Parameters
+    ----------
+    grids
+        The trials of each grid, with all parameters that any of them gives values to.
 
     Raises
     ------
     PhasediagError
         Where an axis is asked for that is none.
     """
-    columns = {name: _numbers(designs, name) for name in sorted({n for d in designs for n in d.given})}
+    columns = {name: _numbers(grids, name) for name in sorted({n for grid in grids for n in given_of(grid)})}
     counts = {name: len(np.unique(v[~np.isnan(v)])) for name, v in columns.items() if v is not None}
     ranked = sorted((n for n in counts if counts[n] > 1), key=lambda name: -counts[name])
     for option, name in (("--x", x), ("--y", y)):
@@ -89,28 +93,26 @@ def planned_of(designs: Sequence[Design], x: str | None, y: str | None) -> Plann
         raise PhasediagError(f"--x and --y are both '{x}'; name two axes of the sweep")
     across = x or next((name for name in ranked if name != y), "")
     up = y or next((name for name in ranked if name != across), "")
-    ids = np.concatenate([design.trials.trial_id for design in designs])
-    first = np.unique(ids.astype(str), return_index=True)[1]
+    ids = np.concatenate([grid["trial_id"].to_numpy().astype(str) for grid in grids])
+    first = np.unique(ids, return_index=True)[1]
     at = [columns[name] if name else None for name in (across, up)]
     at_x, at_y = (np.zeros(len(ids)) if values is None else values for values in at)
     varying = [n for n, v in columns.items() if v is None or counts[n] > 1]
     return Planned(
-        trial_id=ids[first], x=across, y=up, at_x=at_x[first], at_y=at_y[first],
+        trial_id=ids[first].astype(object), x=across, y=up, at_x=at_x[first], at_y=at_y[first],
         averaged=tuple(n for n in varying if n not in (across, up)),
     )  # fmt: skip
 
 
-def _numbers(designs: Sequence[Design], name: str) -> FloatArray | None:
-    """A parameter over the trials of all designs, NaN where it does not apply; None where it is no number."""
+def _numbers(grids: Sequence[pa.Table], name: str) -> FloatArray | None:
+    """A parameter over the trials of all grids, NaN where it does not apply; None where it is no number."""
     parts = []
-    for design in designs:
-        parameter = design.grid.parameters.get(name)
-        if parameter is not None and parameter.kind not in (int, float):
+    for grid in grids:
+        kind = grid.schema.field(name).type if name in grid.column_names else pa.null()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
             return None
-        known = name in design.trials.columns
-        parts.append(
-            design.trials.values(name).astype(np.float64) if known else np.full(len(design.trials), np.nan)
-        )
+        known = not pa.types.is_null(kind)
+        parts.append(grid[name].to_numpy().astype(np.float64) if known else np.full(len(grid), np.nan))
     return np.concatenate(parts)
 
 
@@ -307,8 +309,7 @@ class _Source:
         started = time.monotonic()
         names = tuple(name for name, _ in self.store.grids())
         if self.planned is None or names != self.names:
-            with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
-                self.planned = planned_of(read_designs(self.store, Path(folder)), self.x, self.y)
+            self.planned = planned_of([roster for _, roster in rosters(self.store, None)], self.x, self.y)
             self.names = names
         view = view_of(self.store, self.planned, self.order, self.level)
         self.took_s = time.monotonic() - started

@@ -121,9 +121,9 @@ def status(
         filling.watch(sweep_path, Console(), x=x, y=y, order=order, level=at)
         return
     from phasediag.commands.progress import duration
-    from phasediag.sweeps import sweep
+    from phasediag.sweeps.status import status as status_of_sweep
 
-    found = sweep.status(sweep_path)
+    found = status_of_sweep(sweep_path)
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return

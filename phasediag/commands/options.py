@@ -13,6 +13,8 @@ from rich.table import Table
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 STORAGE = click.option(
@@ -41,9 +43,7 @@ def print_table(title: str, rows: dict[str, str]) -> None:
 
 def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     """The trials with the values that `--where NAME=VALUE` asks for."""
-    import pandas as pd
-
-    from phasediag.trial import formatted, nearest
+    from phasediag.trial import nearest
 
     for condition in where:
         name, equals, text = condition.partition("=")
@@ -51,13 +51,27 @@ def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
             hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
             raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
         column = trials[name]
-        texts = column.map(lambda value: "null" if value is None or value is pd.NA else formatted(value))
-        wanted = texts == _same_form(column, text)
+        wanted = _forms(column) == _same_form(column, text)
         if not wanted.any():
             values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
             raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
         trials = trials[wanted]
     return trials
+
+
+def _forms(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    """The values of a column as they stand in an identity; each distinct number or text is formed once."""
+    import numpy as np
+    import pandas as pd
+
+    from phasediag.trial import formatted
+
+    codes, values = np.arange(len(column)), column.to_list()
+    if column.dtype != object:
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        values = distinct.tolist()
+    texts = ["null" if value is None or value is pd.NA else formatted(value) for value in values]
+    return np.array(texts, dtype=object)[codes]
 
 
 def _same_form(column: pd.Series[Any], text: str) -> str:

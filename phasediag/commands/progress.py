@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from phasediag.executors.watch import Watch
-from phasediag.sweeps.sweep import Outcome
+if TYPE_CHECKING:
+    from phasediag.executors.watch import Watch
+    from phasediag.sweeps.sweep import Outcome
 
 PLAIN_EVERY_S: Final = 10.0
 

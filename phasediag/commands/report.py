@@ -28,7 +28,7 @@ def report(
     from phasediag.report.page import Sweep
     from phasediag.report.page import report as page
     from phasediag.storage.store import Store
-    from phasediag.sweeps.sweep import status
+    from phasediag.sweeps.status import status
 
     store = Store.at(sweep_path).required()
     everything = load_trials(sweep_path)

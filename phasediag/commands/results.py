@@ -41,12 +41,13 @@ def diagram(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
-    from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import save
     from phasediag.analysis.transition import transition_order
 
-    trials = filtered(load_trials(sweep_path), where)
+    needed = [text for text in (x, y, order, starts, *facet) if text is not None]
+    trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5

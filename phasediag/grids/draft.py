@@ -70,6 +70,11 @@ class Draft:
             self._check_count()
         self._sound = len(report.faults) == before
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The parameters that axes and points give values to."""
+        return frozenset(self.axes).union(*self._point_columns)
+
     def expand(self) -> list[Part]:
         """The resolved points; empty where the keys alone are already at fault."""
         if not self._sound:

@@ -33,6 +33,8 @@ class Grid:
     fixed: Mapping[str, Value]
     axes: Mapping[str, tuple[Value, ...]]
     """The values of each axis, in the order of the file."""
+    given: frozenset[str]
+    """The parameters that axes and points give values to."""
     zips: tuple[tuple[str, ...], ...]
     """Axes that move together."""
     replicates: int
@@ -139,8 +141,9 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     parts = draft.expand()
     report.close()
     return Grid(
-        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, zips=draft.zips,
-        replicates=draft.replicates, seed=draft.seed, hold=draft.hold, measure=draft.measure,
-        resources=draft.resources, parameters=draft.catalogue.parameters, tasks=draft.catalogue.tasks,
-        models=draft.catalogue.models, points_file=draft.points_file, parts=tuple(parts),
+        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
+        zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
+        measure=draft.measure, resources=draft.resources, parameters=draft.catalogue.parameters,
+        tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
+        parts=tuple(parts),
     )  # fmt: skip

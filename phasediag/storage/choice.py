@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,8 +11,46 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.trial import TextArray
+
+IntArray = npt.NDArray[np.int64]
+
+ID_LETTERS: Final = 32
 CHOICE_COLUMNS: Final = ("trial_id", "pack_id", "status", "started_at")
 """The columns of `trials` on which the choice rests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Committed:
+    """What a store holds of each trial, one entry a trial."""
+
+    trial_id: pa.Array
+    status: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.trial_id)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials are `ok`, `diverged` and `failed`."""
+        found = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.status).to_pylist()}
+        return {status: found.get(status, 0) for status in ("ok", "diverged", "failed")}
+
+    def status_of(self, ids: TextArray) -> TextArray:
+        """The status of each trial: `ok`, `diverged` or `failed`; '' where the store has none.
+
+        Parameters
+        ----------
+        ids
+            Trial ids, shape (trials,).
+
+        Returns
+        -------
+        Objects of text, shape (trials,).
+        """
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.trial_id)
+        found: TextArray = self.status.take(rows).fill_null("").to_numpy(zero_copy_only=False).astype(object)
+        return found
 
 
 def one_a_trial(rows: pa.Table) -> pa.Table:
@@ -23,7 +62,7 @@ def one_a_trial(rows: pa.Table) -> pa.Table:
         Rows of `trials` with at least `CHOICE_COLUMNS`, several a trial where packs overlapped.
     """
     ids = rows["trial_id"]
-    if pc.count_distinct(ids).as_py() == len(rows):
+    if _distinct(ids.combine_chunks()):
         return rows
     seen = pc.value_counts(ids.combine_chunks())
     twice = seen.field("values").filter(pc.greater(seen.field("counts"), 1))
@@ -92,12 +131,20 @@ def of_trials(rows: pa.Table, trials: pa.Table, last: bool, ordered: bool = True
     return rows.take(pa.array(np.lexsort((*labels, rank[of]))))
 
 
+def pairs(rows: pa.Table, column: str | None) -> pa.Table:
+    """The trials and packs of measurements, once each; only of those with a value in a column."""
+    if column is not None:
+        known = column in rows.schema.names
+        rows = rows.filter(rows[column].is_valid()) if known else rows.slice(0, 0)
+    return rows.select(["trial_id", "pack_id"]).group_by(["trial_id", "pack_id"]).aggregate([])
+
+
 def kept(rows: pa.Table, mask: pa.Array) -> pa.Table:
     """The rows for which a mask holds; the same table, not a copy, where it holds for all."""
     return rows if pc.all(mask, min_count=0).as_py() else rows.filter(mask)
 
 
-def _codes(column: pa.ChunkedArray, ranked: bool = False) -> tuple[npt.NDArray[np.int64], int]:
+def _codes(column: pa.ChunkedArray, ranked: bool = False) -> tuple[IntArray, int]:
     """Each value as the number of its distinct one, in ascending order where `ranked`; how many there are."""
     encoded = column.combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -109,9 +156,45 @@ def _codes(column: pa.ChunkedArray, ranked: bool = False) -> tuple[npt.NDArray[n
 
 def in_order(rows: pa.Table) -> pa.Table:
     """The rows by trial id."""
-    order = pc.sort_indices(rows["trial_id"].combine_chunks())
+    order = pa.array(order_of(rows["trial_id"].combine_chunks()))
     columns = [column if _uniform(column) else column.combine_chunks().take(order) for column in rows.columns]
     return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def order_of(ids: pa.Array) -> IntArray:
+    """The rows that sort ids, int64, shape (ids,); ids of 32 letters, as all trials have, are sorted fast."""
+    words = _words(ids)
+    if words is None:
+        rows: IntArray = pc.sort_indices(ids).to_numpy().astype(np.int64)
+        return rows
+    order = np.argsort(words[:, 0], kind="stable")
+    alike = words[order[1:], 0] == words[order[:-1], 0]
+    tied = np.concatenate([alike, [False]]) | np.concatenate([[False], alike])
+    if tied.any():
+        among = order[tied]
+        order[tied] = among[np.lexsort(words[among].T[::-1])]
+    return order
+
+
+def _distinct(ids: pa.Array) -> bool:
+    """Whether no id occurs twice."""
+    words = _words(ids)
+    if words is None:
+        return bool(pc.count_distinct(ids, mode="all").as_py() == len(ids))
+    order = order_of(ids)
+    return not (words[order[1:]] == words[order[:-1]]).all(axis=1).any()
+
+
+def _words(ids: pa.Array) -> npt.NDArray[np.uint64] | None:
+    """Ids of 32 letters as numbers in the same order, shape (ids, 4); None where one is longer or shorter."""
+    if not len(ids) or ids.null_count or not pa.types.is_string(ids.type):
+        return None
+    _, ends, letters = ids.buffers()
+    ends = np.frombuffer(ends, dtype=np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    if (np.diff(ends) != ID_LETTERS).any():
+        return None
+    text = np.frombuffer(letters, dtype=np.uint8)[ends[0] : ends[-1]]
+    return text.view(">u8").reshape(-1, ID_LETTERS // 8).astype(np.uint64)
 
 
 def _uniform(column: pa.ChunkedArray) -> bool:

@@ -132,15 +132,23 @@ def _merge(
 
 def _files(sweep: Folder, sources: list[Source], rows_per_file: int) -> Iterator[pa.Table]:
     """The rows of all sources in one schema, cut into tables of the size of a file."""
-    schema = joint_schema(in_parallel(lambda source: opened(sweep, source).physical_schema, sources))
+    schema = joint_schema(in_parallel(lambda source: _schema(sweep, source), sources))
     parts: list[pa.Table] = []
     rows = size = 0
     for source in sources:
-        for batch in opened(sweep, source).to_batches(filter=condition(source)):
-            parts.append(conform(pa.Table.from_batches([batch]), schema))
-            rows, size = rows + len(batch), size + batch.nbytes
-            if rows >= rows_per_file or size >= BYTES_PER_FILE:
-                yield pa.concat_tables(parts)
-                parts, rows, size = [], 0, 0
+        wanted = condition(source)
+        with opened(sweep, source) as file:
+            for batch in file.iter_batches():
+                found = pa.Table.from_batches([batch])
+                parts.append(conform(found if wanted is None else found.filter(wanted), schema))
+                rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
+                if rows >= rows_per_file or size >= BYTES_PER_FILE:
+                    yield pa.concat_tables(parts)
+                    parts, rows, size = [], 0, 0
     if rows:
         yield pa.concat_tables(parts)
+
+
+def _schema(sweep: Folder, source: Source) -> pa.Schema:
+    with opened(sweep, source) as file:
+        return file.schema_arrow

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from phasediag.errors import StoreError
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
+_PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
 
 Buffer = bytes | bytearray | memoryview
 
@@ -243,3 +244,14 @@ def _unwritable(where: str, error: OSError) -> StoreError:
         f"cannot write {where}: {error}; check that the storage exists, that you may write there "
         "and that it is not full, then launch again: finished work is kept"
     )
+
+
+def stored_path(file: str) -> str:
+    """Where a user's file lies inside a folder of the sweep: never outside of that folder."""
+    return "/".join(_PATH_TOKENS.get(part, part) for part in PurePosixPath(file).parts)
+
+
+def named_path(stored: str) -> str:
+    """The path that `stored_path` was given."""
+    names = {token: part for part, token in _PATH_TOKENS.items()}
+    return str(PurePosixPath(*(names.get(part, part) for part in PurePosixPath(stored).parts)))

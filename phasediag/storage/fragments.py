@@ -9,14 +9,14 @@ manifest does not hold replaces all merged rows of its pack.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from phasediag.errors import StoreError
@@ -161,8 +161,9 @@ def _live(sweep: Folder, kind: Kind, known: Manifest) -> dict[str, Entry]:
     return {pack: entry for pack, entry in found.items() if absorbed.get(pack) != entry.stamp}
 
 
-def opened(sweep: Folder, source: Source) -> ds.ParquetFileFragment:
-    """A file of the sweep, ready to be read.
+@contextmanager
+def opened(sweep: Folder, source: Source) -> Iterator[pq.ParquetFile]:
+    """A file of the sweep, open for the time of the block.
 
     Raises
     ------
@@ -171,11 +172,9 @@ def opened(sweep: Folder, source: Source) -> ds.ParquetFileFragment:
     StoreError
         Where it is no Parquet file.
     """
-    fragment = ds.ParquetFileFormat().make_fragment(
-        f"{sweep.path.rstrip('/')}/{source.path}", filesystem=sweep.filesystem
-    )
     try:
-        fragment.ensure_complete_metadata()
+        file = sweep.filesystem.open_input_file(f"{sweep.path.rstrip('/')}/{source.path}")
+        found = pq.ParquetFile(file)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -183,7 +182,8 @@ def opened(sweep: Folder, source: Source) -> ds.ParquetFileFragment:
             f"{sweep.uri}/{source.path} cannot be read: {error}; if it is damaged, delete it and launch "
             "again: its trials are then trained once more"
         ) from error
-    return fragment
+    with file:
+        yield found
 
 
 def read(
@@ -192,6 +192,7 @@ def read(
     columns: Sequence[str] | None,
     where: pc.Expression | None = None,
     prune: Callable[[pa.Table], pa.Table] | None = None,
+    without: Collection[str] = (),
 ) -> pa.Table:
     """The rows of many files as one table.
 
@@ -204,6 +205,8 @@ def read(
         Only rows for which this holds; its columns must be among those wanted, `pack_id` too.
     prune
         Applied to the rows of each file, so that what is not needed is never held together.
+    without
+        Columns that are left out, where `columns` is None.
 
     Raises
     ------
@@ -213,14 +216,13 @@ def read(
     few = len(sources) < THREADS
 
     def rows(source: Source) -> pa.Table:
-        fragment = opened(sweep, source)
-        held = fragment.physical_schema.names
-        chosen = held if columns is None else [name for name in columns if name in held]
-        with sweep.filesystem.open_input_file(fragment.path) as file:
+        with opened(sweep, source) as file:
+            held = file.schema_arrow.names
+            wanted = [name for name in held if name not in without] if columns is None else columns
             # Over small files a dataset's scanner takes longer to set up than the file to read.
-            found = pq.ParquetFile(file, metadata=fragment.metadata).read(chosen, use_threads=few)
-        wanted = condition(source, where)
-        found = found if wanted is None else found.filter(wanted)
+            found = file.read([name for name in wanted if name in held], use_threads=few)
+        holds = condition(source, where)
+        found = found if holds is None else found.filter(holds)
         return found if prune is None else prune(found)
 
     return promoted(in_parallel(rows, sources))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
@@ -15,52 +15,28 @@ import pyarrow.compute as pc
 
 from phasediag.errors import StoreError
 from phasediag.storage import compaction
-from phasediag.storage.choice import CHOICE_COLUMNS, in_order, last_of_each, matching, of_trials, one_a_trial
+from phasediag.storage.choice import (
+    CHOICE_COLUMNS,
+    Committed,
+    in_order,
+    last_of_each,
+    matching,
+    of_trials,
+    one_a_trial,
+    pairs,
+)
 from phasediag.storage.compaction import Compaction
-from phasediag.storage.folder import Folder
+from phasediag.storage.folder import Folder, named_path, stored_path
 from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot, parquet, read, snapshot
 from phasediag.storage.lease import take
+from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name
 from phasediag.storage.schema_arrow import arranged, measurements_schema, trials_schema
-from phasediag.trial import TextArray, nearest
+from phasediag.trial import nearest
 
 STATE: Final = "state"
 """The one file of a checkpoint."""
-_PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Committed:
-    """What a store holds of each trial, one entry a trial."""
-
-    trial_id: pa.Array
-    status: pa.Array
-
-    def __len__(self) -> int:
-        return len(self.trial_id)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many trials are `ok`, `diverged` and `failed`."""
-        found = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.status).to_pylist()}
-        return {status: found.get(status, 0) for status in ("ok", "diverged", "failed")}
-
-    def status_of(self, ids: TextArray) -> TextArray:
-        """The status of each trial: `ok`, `diverged` or `failed`; '' where the store has none.
-
-        Parameters
-        ----------
-        ids
-            Trial ids, shape (trials,).
-
-        Returns
-        -------
-        Objects of text, shape (trials,).
-        """
-        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.trial_id)
-        found: TextArray = self.status.take(rows).fill_null("").to_numpy(zero_copy_only=False).astype(object)
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +95,9 @@ class Store:
             f"{hint}; give the folder of a sweep, or run `phasediag launch GRID` first"
         )
 
-    def save_grid(self, text: str, sources: Mapping[str, bytes] | None = None) -> str:
+    def save_grid(
+        self, text: str, sources: Mapping[str, bytes] | None = None, roster: pa.Table | None = None
+    ) -> str:
         """Record a grid and the user's files that it names; one that is recorded already adds nothing.
 
         Parameters
@@ -128,6 +106,8 @@ class Store:
             The grid as YAML.
         sources
             Content of each file, by its path as the grid names it.
+        roster
+            Its trials, kept so that `roster` finds them; written where those kept do not count.
 
         Returns
         -------
@@ -138,29 +118,44 @@ class Store:
         StoreError
             Where it cannot be written.
         """
-        sources = sources or {}
-        known = self.grids()
-        for name, recorded in known:
-            if recorded == text and self.grid_sources(name) == dict(sources):
-                return name
-        number = max((int(PurePosixPath(name).stem) for name, _ in known), default=0) + 1
-        beside = self.folder / "grids" / f"{number:04d}"
-        beside.clear()
-        for file, content in sources.items():
-            beside.write(_stored_path(file), content)
-        (self.folder / "grids").write(f"{number:04d}.yaml", text.encode())
-        return f"{number:04d}.yaml"
+        sources, known = dict(sources or {}), self.grids()
+        same = (name for name, recorded in known if recorded == text and self.grid_sources(name) == sources)
+        name = next(same, None)
+        if name is None:
+            number = max((int(PurePosixPath(name).stem) for name, _ in known), default=0) + 1
+            name = f"{number:04d}.yaml"
+            self._beside(name).clear()
+            for file, content in sources.items():
+                self._beside(name).write(stored_path(file), content)
+            self._grids.write(name, text.encode())
+        if roster is not None and self.roster(name, text) is None:
+            self._grids.write(roster_name(name), roster_file(roster, key_of(text, sources)))
+        return name
 
     def grids(self) -> list[tuple[str, str]]:
         """Every grid launched under this name, as (name, text), oldest first."""
-        folder = self.folder / "grids"
-        names = [e.name for e in folder.entries() if e.name.endswith(".yaml") and e.name[:-5].isdigit()]
-        return [(name, folder.read(name).decode()) for name in sorted(names, key=lambda n: int(n[:-5]))]
+        names = [e.name for e in self._grids.entries() if e.name.endswith(".yaml") and e.name[:-5].isdigit()]
+        return [(name, self._grids.read(name).decode()) for name in sorted(names, key=lambda n: int(n[:-5]))]
 
     def grid_sources(self, name: str) -> dict[str, bytes]:
         """The user's files recorded with a grid, by their path as the grid names it."""
-        beside = self.folder / "grids" / PurePosixPath(name).stem
-        return {_named_path(file): beside.read(file) for file in beside.files()}
+        return {named_path(file): self._beside(name).read(file) for file in self._beside(name).files()}
+
+    def roster(self, name: str, text: str, columns: Collection[str] | None = ()) -> pa.Table | None:
+        """The trials of a recorded grid, as kept beside it; None where the grid must be expanded for them.
+
+        Parameters
+        ----------
+        name, text
+            Of the grid, as `grids` has them.
+        columns
+            The parameters wanted besides `trial_id`; None: all.
+        """
+        try:
+            content = self._grids.read(roster_name(name))
+        except FileNotFoundError:
+            return None
+        return read_roster(content, key_of(text, self.grid_sources(name)), columns)
 
     def write_fragment(self, pack_id: str, trials: pa.Table, measurements: pa.Table) -> None:
         """Commit a pack; each file appears whole or not at all, and the trials appear last.
@@ -190,7 +185,9 @@ class Store:
         rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
         return Committed(trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks())
 
-    def trials_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def trials_table(
+        self, columns: Sequence[str] | None = None, ordered: bool = True, without: Collection[str] = ()
+    ) -> pa.Table:
         """One row a trial, in the order of their ids.
 
         Of several rows of a trial the reader takes ok or diverged before failed, then the one that
@@ -200,6 +197,10 @@ class Store:
         ----------
         columns
             The columns wanted, in this order; None: all.
+        ordered
+            False: in any order, which is faster.
+        without
+            Columns that are left out, where `columns` is None.
 
         Raises
         ------
@@ -207,8 +208,9 @@ class Store:
             Where a file cannot be read, or no trial has a column that is wanted.
         """
         needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
-        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed)))
-        rows = in_order(rows)
+        left_out = frozenset(without).difference(CHOICE_COLUMNS)
+        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed, without=left_out)))
+        rows = in_order(rows) if ordered else rows
         return rows if columns is None else self._selected(rows, "trials", columns)
 
     def measurements_table(
@@ -248,6 +250,29 @@ class Store:
 
         rows = self._reading(rows_of)
         return rows if columns is None else self._selected(rows, "measurements", columns)
+
+    def measured(self, observable: str, layer: str, column: str | None = None) -> pa.Array:
+        """The trials that were measured for an observable on a layer, in any order, each at least once.
+
+        Parameters
+        ----------
+        column
+            Count only the measurements with a value in this column.
+
+        Raises
+        ------
+        StoreError
+            Where a file cannot be read.
+        """
+        needed = ("trial_id", "pack_id", "layer", "observable", *([column] if column else []))
+        where = matching(observable, layer)
+
+        def rows_of(view: Snapshot) -> pa.Table:
+            trials = one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS))
+            found = self._rows(view, "measurements", needed, where, lambda rows: pairs(rows, column))
+            return of_trials(found, trials, last=False, ordered=False)
+
+        return self._reading(rows_of)["trial_id"].combine_chunks()
 
     def checkpoints(self) -> list[str]:
         """The packs that are unfinished and have a checkpoint."""
@@ -295,20 +320,29 @@ class Store:
         with take(self.required(), name="compact.lease", purpose="compaction"):
             return compaction.compact(self.folder)
 
+    @property
+    def _grids(self) -> Folder:
+        return self.folder / "grids"
+
+    def _beside(self, name: str) -> Folder:
+        """The folder of a grid's files."""
+        return self._grids / PurePosixPath(name).stem
+
     def _checkpoint(self, pack_id: str) -> Folder:
         return self.folder / "checkpoints" / pack_id
 
     def _rows(
         self, view: Snapshot, kind: Kind, columns: Sequence[str] | None,
         where: pc.Expression | None = None, prune: Callable[[pa.Table], pa.Table] | None = None,
+        without: Collection[str] = (),
     ) -> pa.Table:  # fmt: skip
         """All rows of a kind; columns that belong to every sweep are there even if no file has them."""
         sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
             fixed = pa.schema([field for field in fixed if field.name in columns])
-        rows = read(self.folder, sources, columns, where, prune) if sources else fixed.empty_table()
-        for name in set(fixed.names) - set(rows.schema.names):
+        rows = read(self.folder, sources, columns, where, prune, without) if sources else fixed.empty_table()
+        for name in set(fixed.names) - set(rows.schema.names) - set(without):
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
         return rows.select(arranged(rows.schema.names))
 
@@ -342,13 +376,3 @@ def _sweeps(storage: Folder) -> list[str]:
         return [name for name in storage.folders() if Store(folder=storage / name).exists()]
     except StoreError:
         return []
-
-
-def _stored_path(file: str) -> str:
-    """Where a user's file lies beside its grid: never outside of that folder."""
-    return "/".join(_PATH_TOKENS.get(part, part) for part in PurePosixPath(file).parts)
-
-
-def _named_path(stored: str) -> str:
-    names = {token: part for part, token in _PATH_TOKENS.items()}
-    return str(PurePosixPath(*(names.get(part, part) for part in PurePosixPath(stored).parts)))

@@ -12,15 +12,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.errors import PhasediagError, StoreError
+from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
+from phasediag.storage.roster import ID_BYTES, roster_of
 from phasediag.storage.store import Store
 from phasediag.training.convergence import RELAXATIONS
 from phasediag.training.network import network_of
 from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
 from phasediag.training.tile_run import place_sources
-from phasediag.trial import Trials, nearest
+from phasediag.trial import TextArray, Trials, nearest
 
 Mask = npt.NDArray[np.bool_]
 
@@ -73,13 +74,13 @@ class Plan:
 
     @property
     def store_bytes(self) -> int:
-        """Projected size of the fragments."""
+        """Projected size of the fragments, and of the ids kept beside the grid."""
         missing, measure = self.survey.missing, self.survey.grid.measure
         if not len(missing):
             return 0
         width = missing.values("width").astype(float) if "width" in missing.columns else np.ones(len(missing))
         kept = 0.0 if measure.distances == "none" else len(measure.observables) * DISTANCE_BYTES
-        return int(len(missing) * ROW_BYTES + kept * width.sum())
+        return int(len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width.sum())
 
     @property
     def unrelaxed(self) -> int:
@@ -106,11 +107,10 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
         Where committed trials lack an observable and `remeasure` is not set.
     """
     trials = grid.trials()
-    status = np.full(len(trials), "", object)
-    if store.exists():
-        status = store.committed().status_of(trials.trial_id)
+    held = _Held.of(store, trials, grid)
+    status = held.texts("status")
     done, failed = (status == "ok") | (status == "diverged"), status == "failed"
-    lacking = _unmeasured(grid, store, trials, done)
+    lacking = _unmeasured(grid, store, trials, held) & done
     if lacking.any() and not remeasure:
         asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
         asked += " and the entropic loss" if grid.measure.entropic else ""
@@ -167,42 +167,66 @@ def _check_layers(survey: Survey) -> None:
             )
 
 
-def _unmeasured(grid: Grid, store: Store, trials: Trials, done: Mask) -> Mask:
-    """Committed trials that lack something the grid asks to measure; the diverged lack nothing."""
-    if not done.any():
-        return done
-    rows = store.trials_table(["trial_id", "measure_layer", "status"])
-    ids = pa.array(trials.trial_id, pa.string())
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Held:
+    """What a store holds of each trial of a grid; arrays have shape (trials,)."""
+
+    rows: pa.Table
+    """One row a trial that the store holds, in any order."""
+    ids: pa.Array
+    at: pa.Array
+    """The row of each trial; null where there is none."""
+
+    @classmethod
+    def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
+        columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
+        rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
+        return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
+
+    def texts(self, column: str) -> TextArray:
+        """A column of text, '' where the store has no such trial or a null."""
+        encoded = self.rows[column].combine_chunks().dictionary_encode()
+        pool = np.array(["", *encoded.dictionary.to_pylist()], dtype=object)
+        found: TextArray = pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
+        return found
+
+    def known(self, column: str) -> Mask:
+        """Where the store has a value."""
+        return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
+
+    def among(self, ids: pa.Array) -> Mask:
+        """Which trials are among these."""
+        return _mask(pc.is_in(self.ids, value_set=ids))
+
+
+def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
+    """Trials that lack something the grid asks to measure; the diverged lack nothing.
+
+    Measurements are read only for what the rows of the trials themselves leave open.
+    """
     layer = grid.measure.layer
-    held = {layer: rows.filter(pc.equal(rows["measure_layer"], layer))["trial_id"]}
-    measured = _among(ids, held[layer])
+    measured: Mask = held.texts("measure_layer") == layer
+    open_to_doubt: Mask = held.texts("status") == "ok"
     for request in grid.measure.observables:
         if request.observable in ALWAYS and request.layer == layer:
             continue
-        found = store.measurements_table(request.observable, layer=request.layer, columns=["trial_id"])
-        measured &= _among(ids, found["trial_id"]) | ~_has_layer(trials, request.layer)
+        found = ~_has_layer(trials, request.layer)
+        if request.observable == "rank" and request.layer == layer:
+            found |= held.known("rank")
+        if (open_to_doubt & measured & ~found).any():
+            found |= held.among(store.measured(request.observable, request.layer))
+        measured &= found
     if grid.measure.entropic:
-        measured &= _among(ids, _with_entropy(store))
+        measured &= held.known(ENTROPIC)
     if grid.measure.losses:
-        found = store.measurements_table("permutation", layer=layer, columns=["trial_id", "train_loss"])
-        recorded = found.filter(found["train_loss"].is_valid())["trial_id"]
-        measured &= _among(ids, recorded) | ~_has_layer(trials, layer)
-    diverged = rows.filter(pc.equal(rows["status"], "diverged"))["trial_id"]
-    return done & ~(measured | _among(ids, diverged))
+        recorded = store.measured("permutation", layer, column="train_loss")
+        measured &= held.among(recorded) | ~_has_layer(trials, layer)
+    return open_to_doubt & ~measured
 
 
-def _among(ids: pa.Array, held: pa.ChunkedArray) -> Mask:
-    found: Mask = pc.is_in(ids, value_set=held.combine_chunks()).to_numpy(zero_copy_only=False)
+def _mask(values: pa.Array) -> Mask:
+    found: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
     return found
-
-
-def _with_entropy(store: Store) -> pa.ChunkedArray:
-    """Ids of the trials whose entropic loss was recorded; none in a sweep older than that column."""
-    try:
-        rows = store.trials_table(["trial_id", ENTROPIC])
-    except StoreError:
-        return pa.chunked_array([pa.array([], pa.string())])
-    return rows.filter(rows[ENTROPIC].is_valid())["trial_id"]
 
 
 def _has_layer(trials: Trials, layer: str) -> Mask:
@@ -276,6 +300,11 @@ def _content(grid: Grid, file: str) -> bytes:
             "relative to the grid"
         )
     return (grid.path.parent / file).read_bytes()
+
+
+def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
+    """The trials of a grid as they are kept beside it."""
+    return roster_of(trials, grid.parameters, grid.given)
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:

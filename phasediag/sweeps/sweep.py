@@ -1,27 +1,22 @@
-"""Plan, launch, status: a sweep from the outside."""
+"""Plan and launch: a sweep from the outside."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.executors.inline import InlineExecutor, local_workers
 from phasediag.executors.watch import Executor, LostPack, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.storage.lease import held_by, take
+from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import (
     Plan,
@@ -30,40 +25,18 @@ from phasediag.sweeps.planning import (
     make_plan,
     make_survey,
     recorded_files,
-    stored_grid,
+    roster_of_grid,
     user_sources,
 )
+from phasediag.sweeps.status import Status, status_of
 from phasediag.training.ahead import Compiler
 from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
 from phasediag.training.worker import Progress
-from phasediag.trial import TextArray
 
 ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How far a sweep is."""
-
-    total: int
-    """Trials of all grids launched under its name."""
-    done: int
-    ok: int
-    diverged: int
-    failed: int
-    missing: int
-    rate: float | None = None
-    """Trials a second of the launch that is running; None where none is."""
-    eta_s: float | None = None
-    unconverged: int | None = None
-    """Trials that should have trained for longer; None where that was not looked at."""
-    more_steps: float | None = None
-    """How many more steps they need, in the median (an estimate); None where there are none."""
-    more_steps_most: int | None = None
-    """The same of the one that needs most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +159,7 @@ def launch(
             if len(survey.missing):
                 _train(runner, survey, job, watch, store, compile)
             else:
-                store.save_grid(read.text, recorded_files(read))
+                _record(survey, store)
     if watch.fatal:
         raise PhasediagError(watch.fatal)
     return Outcome(
@@ -210,7 +183,7 @@ def _train(
         runner.ready(store.folder) as workers,
         draining_on_signals(watch),
     ):
-        store.save_grid(survey.grid.text, recorded_files(survey.grid))
+        _record(survey, store)
         if workers != expected:
             packs = _planned(survey, store, workers, compile_mode)
         watch.workers = workers
@@ -218,6 +191,12 @@ def _train(
             watch.expect(packs, job.parameters)
             lost = runner.run(packs, job, watch)
             packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+
+
+def _record(survey: Survey, store: Store) -> None:
+    """Keep the grid with what is needed to read it again, and its trials with it."""
+    grid = survey.grid
+    store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, survey.trials))
 
 
 def _planned(survey: Survey, store: Store, workers: int, compile_mode: CompileMode) -> list[Pack]:
@@ -249,59 +228,6 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, envelope=pack.envelope)
         for rows in parts
     ]
-
-
-def status(sweep: str | Path) -> Status:
-    """How far a sweep is, over all grids that were launched under its name.
-
-    Raises
-    ------
-    StoreError
-        Where there is no such sweep.
-    """
-    store = Store.at(sweep).required()
-    with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
-        ids = [
-            stored_grid(store, name, text, Path(folder) / name).trials().trial_id
-            for name, text in store.grids()
-        ]
-    return replace(status_of(ids, store), **_convergence(store))
-
-
-def _convergence(store: Store) -> dict[str, Any]:
-    """How many trials are unconverged and how many more steps they need, as recorded with each."""
-    if not len(store.committed()):
-        return {}
-    rows = store.trials_table(["converged", "more_steps"])
-    needed = rows.filter(pc.equal(rows["converged"], False))["more_steps"].drop_null().to_numpy()
-    found: dict[str, Any] = {"unconverged": pc.sum(pc.equal(rows["converged"], False)).as_py() or 0}
-    if len(needed):
-        found |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
-    return found
-
-
-def status_of(ids: Sequence[TextArray], store: Store) -> Status:
-    """How far a store is with these trials, each counted once."""
-    wanted = np.array(list(dict.fromkeys(itertools.chain.from_iterable(ids))), dtype=object)
-    found = store.committed().status_of(wanted) if store.exists() else np.full(len(wanted), "", object)
-    ok, diverged, failed = (int((found == name).sum()) for name in ("ok", "diverged", "failed"))
-    missing = len(wanted) - ok - diverged - failed
-    rate = _rate(store)
-    return Status(
-        total=len(wanted), done=ok + diverged, ok=ok, diverged=diverged, failed=failed, missing=missing,
-        rate=rate, eta_s=missing / rate if rate else None,
-    )  # fmt: skip
-
-
-def _rate(store: Store) -> float | None:
-    """Trials a second of the launch that holds the lease; None where none does."""
-    holder = held_by(store)
-    if holder is None or not store.exists():
-        return None
-    since = datetime.fromisoformat(holder.since)
-    started = store.trials_table(["started_at"])["started_at"]
-    fresh = pc.sum(pc.greater_equal(started, pa.scalar(since, started.type))).as_py() or 0
-    return float(fresh / max((datetime.now(UTC) - since).total_seconds(), 1.0))
 
 
 def _executor(

@@ -23,7 +23,7 @@ from phasediag.grids.grid import parse_grid
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
-from phasediag.sweeps.designs import read_designs
+from phasediag.sweeps.status import rosters
 from small_sweeps import command, grid_text, write
 
 DECAYS, RATES = 5, 4
@@ -49,8 +49,12 @@ def planted(folder: Path, axes: dict[str, str] = AXES, **columns: list[object]) 
     return store
 
 
+def planned_grids(store: Store) -> list[pa.Table]:
+    return [roster for _, roster in rosters(store, None)]
+
+
 def shown(store: Store, folder: Path, width: int = 80, height: int = 24, ascii_only: bool = False) -> str:
-    planned = planned_of(read_designs(store, folder), None, None)
+    planned = planned_of(planned_grids(store), None, None)
     console = Console(width=width, height=height, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(drawn(view_of(store, planned, "degree_normalized", 0.5), width, height, ascii_only))
     text = console.export_text()
@@ -107,14 +111,14 @@ def test_a_large_sweep_fits_the_terminal_and_hides_no_failure(width: int, tmp_pa
 def test_axes_are_chosen_by_their_number_of_values_or_named(tmp_path: Path) -> None:
     axes = {"width": "[8, 16]", **AXES, "activation": "[tanh, relu]"}
     store = planted(tmp_path, axes, status=[None] * 80)
-    designs = read_designs(store, tmp_path)
-    chosen = planned_of(designs, None, None)
+    grids = planned_grids(store)
+    chosen = planned_of(grids, None, None)
     assert (chosen.x, chosen.y, chosen.averaged) == ("weight_decay", "learning_rate", ("activation", "width"))
-    assert planned_of(designs, "width", None).y == "weight_decay"
-    assert planned_of(designs, None, "weight_decay").x == "learning_rate"
+    assert planned_of(grids, "width", None).y == "weight_decay"
+    assert planned_of(grids, None, "weight_decay").x == "learning_rate"
     for wrong, said in (({"x": "activation"}, "no such axis"), ({"y": "widht"}, "did you mean 'width'")):
         with pytest.raises(Exception, match=said):
-            planned_of(designs, **{"x": None, "y": None, **wrong})
+            planned_of(grids, **{"x": None, "y": None, **wrong})
 
 
 def test_one_axis_and_none_are_drawn_too(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     frame = frame.assign(status="ok", converged=True, neuron_count=rng.poisson(expected))
     frame["degree_normalized"] = 1 - frame["neuron_count"] / 70
     monkeypatch.setattr(frames, "load_trials", lambda path: frame)
+    monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
     return frame
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import phasediag
-from phasediag.sweeps.sweep import status
+from phasediag.sweeps.status import status
 from small_sweeps import grid_text, launched
 
 

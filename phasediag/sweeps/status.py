@@ -1,0 +1,131 @@
+"""How far a sweep is, told without torch and without expanding its grids again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasediag.storage.lease import Holder, held_by
+from phasediag.storage.roster import unpacked
+from phasediag.storage.store import Store
+from phasediag.trial import TextArray
+
+CONVERGENCE: Final = ("converged", "more_steps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far a sweep is."""
+
+    total: int
+    """Trials of all grids launched under its name."""
+    done: int
+    ok: int
+    diverged: int
+    failed: int
+    missing: int
+    rate: float | None = None
+    """Trials a second of the launch that is running; None where none is."""
+    eta_s: float | None = None
+    unconverged: int | None = None
+    """Trials that should have trained for longer; None where that was not looked at."""
+    more_steps: float | None = None
+    """How many more steps they need, in the median (an estimate); None where there are none."""
+    more_steps_most: int | None = None
+    """The same of the one that needs most."""
+
+
+def status(sweep: str | Path) -> Status:
+    """How far a sweep is, over all grids that were launched under its name.
+
+    Raises
+    ------
+    StoreError
+        Where there is no such sweep.
+    """
+    store = Store.at(sweep).required()
+    ids = [roster["trial_id"].combine_chunks() for _, roster in rosters(store)]
+    return status_of(ids, store, convergence=True)
+
+
+def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[str, pa.Table]]:
+    """The trials of every grid of a sweep, oldest first, by the grid's name.
+
+    Those kept beside the grids are taken where they count, and found out anew, with torch, where not.
+
+    Parameters
+    ----------
+    columns
+        The parameters wanted besides `trial_id`; None: all.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
+        for name, text in store.grids():
+            kept = store.roster(name, text, columns)
+            found.append(
+                (name, _expanded(store, name, text, Path(folder), columns) if kept is None else kept)
+            )
+    return found
+
+
+def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
+    """The trials of a grid, found out by reading it."""
+    from phasediag.sweeps.planning import roster_of_grid, stored_grid
+
+    grid = stored_grid(store, name, text, folder / name)
+    return unpacked(roster_of_grid(grid, grid.trials()), columns)
+
+
+def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence: bool = False) -> Status:
+    """How far a store is with these trials, each counted once.
+
+    Parameters
+    ----------
+    ids
+        Trial ids as text, in as many arrays as it pleases; each array holds an id once.
+    convergence
+        Whether to tell, of all trials of the store, how many are unconverged.
+    """
+    arrays = [part if isinstance(part, pa.Array) else pa.array(part, pa.string()) for part in ids]
+    wanted = arrays[0] if len(arrays) == 1 else pc.unique(pa.chunked_array(arrays, pa.string()))
+    holder = held_by(store)
+    columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
+    rows = store.trials_table(columns, ordered=False)
+    of = rows["status"].filter(pc.is_in(rows["trial_id"], value_set=wanted))
+    counts = {name: pc.sum(pc.equal(of, name)).as_py() or 0 for name in ("ok", "diverged", "failed")}
+    missing = len(wanted) - sum(counts.values())
+    rate = _rate(rows, holder)
+    return Status(
+        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing, rate=rate,
+        eta_s=missing / rate if rate else None, **(_convergence(rows) if convergence else {}),
+    )  # fmt: skip
+
+
+def _convergence(rows: pa.Table) -> dict[str, Any]:
+    """How many trials are unconverged and how many more steps they need, as recorded with each."""
+    if not len(rows):
+        return {}
+    unconverged = pc.equal(rows["converged"], False)
+    needed = rows.filter(unconverged)["more_steps"].drop_null().to_numpy()
+    found: dict[str, Any] = {"unconverged": pc.sum(unconverged).as_py() or 0}
+    if len(needed):
+        found |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
+    return found
+
+
+def _rate(rows: pa.Table, holder: Holder | None) -> float | None:
+    """Trials a second of the launch that holds the lease; None where none does."""
+    if holder is None:
+        return None
+    since = datetime.fromisoformat(holder.since)
+    started = rows["started_at"]
+    fresh = pc.sum(pc.greater_equal(started, pa.scalar(since, started.type))).as_py() or 0
+    return float(fresh / max((datetime.now(UTC) - since).total_seconds(), 1.0))

@@ -1,0 +1,126 @@
+"""`status` says the same with and without the ids kept beside the grids, and needs no torch with them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import phasediag
+from phasediag.errors import PhasediagError
+from phasediag.storage.store import Store
+from phasediag.sweeps.status import status
+from small_sweeps import grid_text, launched, write
+
+AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two grids of which the second holds the first, both launched."""
+    folder = tmp_path_factory.mktemp("grown")
+    launched(folder, grid_text(AXES, FIXED, replicates=2))
+    launched(folder, grid_text({"weight_decay": "[0.01, 0.03, 0.1]"}, FIXED, replicates=3))
+    return folder
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted((folder / "g" / "grids").glob("*.ids.parquet"))
+
+
+def test_a_launch_keeps_the_ids_of_every_grid(grown: Path) -> None:
+    assert [path.name for path in kept(grown)] == ["0001.ids.parquet", "0002.ids.parquet"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "nonsense", "of another grid"])
+def test_status_is_the_same_without_them(grown: Path, damage: str) -> None:
+    whole = {path: path.read_bytes() for path in kept(grown)}
+    found = status(grown / "g")
+    assert (found.total, found.done, found.missing) == (9, 9, 0)
+    first, second = whole
+    try:
+        for path in whole:
+            if damage == "gone":
+                path.unlink()
+            else:
+                other = whole[second if path == first else first]
+                path.write_bytes({"cut": whole[path][:-9], "nonsense": b"?"}.get(damage, other))
+        assert status(grown / "g") == found
+    finally:
+        for path, content in whole.items():
+            path.write_bytes(content)
+
+
+def told(*arguments: str | Path) -> tuple[str, bool]:
+    """What a command prints, and whether it loaded torch."""
+    code = (
+        "import sys; from phasediag.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *said, torch = done.stdout.strip().splitlines()
+    return "\n".join(said), torch == "True"
+
+
+@pytest.mark.parametrize("option", [[], ["--json"], ["--watch"]])
+def test_status_loads_no_torch(grown: Path, option: list[str]) -> None:
+    said, torch = told("status", grown / "g", *option)
+    assert "9" in said
+    assert not torch
+
+
+def test_without_ids_it_must_load_torch_and_says_the_same(grown: Path, tmp_path: Path) -> None:
+    """What makes the test before this one mean something."""
+    launched(tmp_path, grid_text(AXES, FIXED))
+    for path in kept(tmp_path):
+        path.unlink()
+    for option in ("--json", "--watch"):
+        before, loaded = told("status", tmp_path / "g", option)
+        assert loaded
+        launched(tmp_path, grid_text(AXES, FIXED))
+        assert kept(tmp_path), "a launch of a recorded grid keeps what was missing"
+        assert told("status", tmp_path / "g", option) == (before, False)
+        kept(tmp_path)[0].unlink()
+
+
+def test_a_plan_of_an_old_store_is_the_same(grown: Path) -> None:
+    grid = write(grown, grid_text({"weight_decay": "[0.01, 0.1, 1]"}, FIXED, replicates=2), "wider.yaml")
+    found = phasediag.plan(grid, str(grown)).survey
+    assert (found.done, found.failed, len(found.missing)) == (4, 0, 2)
+
+
+RANK = "{observables: [permutation, rank]}"
+
+
+def test_measurements_are_read_only_where_trials_leave_it_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: object) -> None:
+        raise AssertionError("measurements were read")
+
+    launched(tmp_path, grid_text(AXES, FIXED, measure=RANK))
+    plain, rank = (
+        write(tmp_path, grid_text(AXES, FIXED, **more), f"{number}.yaml")
+        for number, more in enumerate(({}, {"measure": RANK}))
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "measured", never)
+        for grid in (plain, rank):
+            assert phasediag.plan(grid, str(tmp_path)).survey.done == 2
+    launched(tmp_path / "plain", grid_text(AXES, FIXED))
+    with pytest.raises(PhasediagError, match=r"2 committed trials .*--remeasure"):
+        phasediag.plan(rank, str(tmp_path / "plain"))
+
+
+def test_json_has_every_field(grown: Path) -> None:
+    said, _ = told("status", grown / "g", "--json")
+    assert {"total", "done", "ok", "diverged", "failed", "missing", "rate", "eta_s"} <= set(json.loads(said))
