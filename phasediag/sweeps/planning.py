@@ -205,8 +205,8 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
     Measurements are read only for what the rows of the trials themselves leave open.
     """
     layer = grid.measure.layer
-    measured = held.texts("measure_layer") == layer
-    open_to_doubt = held.texts("status") == "ok"
+    measured: Mask = held.texts("measure_layer") == layer
+    open_to_doubt: Mask = held.texts("status") == "ok"
     for request in grid.measure.observables:
         if request.observable in ALWAYS and request.layer == layer:
             continue
