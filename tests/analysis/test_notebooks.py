@@ -121,5 +121,5 @@ def test_symmetry_breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     grid.write_text(text)
     assert phasediag.launch(grid, storage=str(tmp_path), executor="inline", compile="off").exit_code == 0
     figures, told = executed("symmetry-breaking", tmp_path / "fig2", monkeypatch)
-    assert figures == 2
+    assert figures == 3
     assert "init scale 2: no generator is lost" in told
