@@ -77,7 +77,8 @@ def told(left_out: Mapping[str, int]) -> str:
 def _cells(at: FloatArray, size: FloatArray | None) -> IntArray:
     """The number of each trial's cell, shape (trials,)."""
     keys = pd.DataFrame({"at": at, "size": 0.0 if size is None else size})
-    return keys.groupby(["at", "size"], dropna=False, sort=False).ngroup().to_numpy(dtype=np.int64)
+    cells: IntArray = keys.groupby(["at", "size"], dropna=False, sort=False).ngroup().to_numpy().astype(np.int64)
+    return cells
 
 
 def _share(cell: IntArray, among: BoolArray, values: npt.NDArray[np.generic]) -> FloatArray:
@@ -85,4 +86,5 @@ def _share(cell: IntArray, among: BoolArray, values: npt.NDArray[np.generic]) ->
     cells = int(cell.max()) + 1
     total = np.bincount(cell[among], values[among].astype(np.float64), minlength=cells)
     number = np.bincount(cell[among], minlength=cells)
-    return np.divide(total, number, out=np.full(cells, np.nan), where=number > 0)[cell]
+    means: FloatArray = np.divide(total, number, out=np.full(cells, np.nan), where=number > 0)
+    return means[cell]
