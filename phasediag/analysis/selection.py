@@ -77,7 +77,9 @@ def told(left_out: Mapping[str, int]) -> str:
 def _cells(at: FloatArray, size: FloatArray | None) -> IntArray:
     """The number of each trial's cell, shape (trials,)."""
     keys = pd.DataFrame({"at": at, "size": 0.0 if size is None else size})
-    cells: IntArray = keys.groupby(["at", "size"], dropna=False, sort=False).ngroup().to_numpy().astype(np.int64)
+    cells: IntArray = (
+        keys.groupby(["at", "size"], dropna=False, sort=False).ngroup().to_numpy().astype(np.int64)
+    )
     return cells
 
 
