@@ -16,6 +16,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 ROUNDING: Final = 1e-9
 """Share of a row's range that is rounding."""
+STEP: Final = 0.9
+"""Share of the change over three cells that the middle one has where it holds a step between plateaus."""
 BLOCK: Final = 4_000_000
 """Cells times draws that are resampled at once."""
 
@@ -133,7 +135,10 @@ def _crossing(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray, le
 def at_least_the_jump(
     rows: Rows, found: IntArray, main: IntArray, low: FloatArray, high: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Widen intervals to the cell where at least half of a row's range is passed inside it.
+    """Widen intervals to the cell where the order parameter jumps inside it.
+
+    It does where it passes at least half of the row's range there, or a step between two plateaus, as of
+    a rank: nearly all of what it changes over this cell and its neighbours.
 
     Parameters
     ----------
@@ -146,7 +151,14 @@ def at_least_the_jump(
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
     np.maximum.at(top, rows.row[known], rows.value[known])
     np.minimum.at(bottom, rows.row[known], rows.value[known])
-    jumps = np.abs(rows.value[main + 1] - rows.value[main]) > (0.5 - ROUNDING) * (top - bottom)[found]
+    change = np.abs(rows.value[main + 1] - rows.value[main])
+    jumps = change > (0.5 - ROUNDING) * (top - bottom)[found]
+    before, after = np.maximum(main - 1, 0), np.minimum(main + 2, len(rows.row) - 1)
+    inside = (before < main) & (after > main + 1) & (rows.row[before] == found) & (rows.row[after] == found)
+    with np.errstate(invalid="ignore"):  # both may be -inf
+        beside = np.abs(rows.value[main] - rows.value[before])
+        beside += np.abs(rows.value[after] - rows.value[main + 1])
+    jumps |= inside & (change >= STEP * (change + beside))
     low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
     return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
 

@@ -33,6 +33,7 @@ def coincidence(
     layer: str = "hidden.1",
     observable: str = "permutation",
     *,
+    descent: float = 1.0,
     shifts: int = 9999,
     seed: int = 0,
 ) -> Coincidence:
@@ -48,20 +49,26 @@ def coincidence(
     ----------
     history
         Rows of `load_measurements` of a sweep with `measure: {every: ..., losses: true}`.
+    descent
+        Share of the fall of log(train_loss), from its start to its least, with which each course ends;
+        1 keeps all. In a long quiet end nothing happens to either course, so that any two early ones
+        coincide: a p-value that holds with 0.9 too does not rest on it.
     shifts
         Random shifts drawn; the p-value is at least 1 / (shifts + 1).
 
     Raises
     ------
     AnalysisError
-        Where no losses were recorded, or fewer than three steps of a trial.
+        Where no losses were recorded, fewer than three steps of a trial, or `descent` is not in (0, 1].
     """
+    if not 0 < descent <= 1:
+        raise AnalysisError(f"descent={descent:g} is not allowed; it is a share, above 0 and at most 1")
     need_columns(history, ("trial_id", "step", "layer", "observable", "degree", "train_loss"))
     rows = history[(history["layer"] == layer) & (history["observable"] == observable)]
     if rows.empty or rows["train_loss"].isna().any():
         remedy = "launch with measure: {every: 100, losses: true}"
         raise AnalysisError(f"no losses were recorded beside {observable} on {layer}; {remedy}")
-    pairs = [_intervals(trial) for _, trial in rows.groupby("trial_id")]
+    pairs = [_intervals(trial, descent) for _, trial in rows.groupby("trial_id")]
     broken = sum(float(lost.sum()) for lost, _ in pairs)
     if broken == 0:
         return Coincidence(broken=0, ratio=np.nan, p_value=np.nan, trials=len(pairs))
@@ -78,11 +85,15 @@ def coincidence(
     )  # fmt: skip
 
 
-def _intervals(trial: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+def _intervals(trial: pd.DataFrame, descent: float) -> tuple[FloatArray, FloatArray]:
     """Generators lost and drop of log(train_loss) in each recorded interval, shapes (intervals,)."""
     trial = trial.sort_values("step")
     if len(trial) < 3:
         raise AnalysisError(f"a trial was recorded at {len(trial)} steps only; lower measure.every")
+    loss = np.log(trial["train_loss"].to_numpy(dtype=np.float64))
+    end = len(loss)
+    if descent < 1:
+        fallen = loss[0] - loss >= descent * (loss[0] - loss.min())
+        end = max(int(np.argmax(fallen)) + 1, 3)
     lost = -np.diff(np.minimum.accumulate(trial["degree"].to_numpy(dtype=np.float64)))
-    drop = -np.diff(np.log(trial["train_loss"].to_numpy(dtype=np.float64)))
-    return lost, drop
+    return lost[: end - 1], -np.diff(loss[:end])

@@ -15,12 +15,17 @@ from phasediag.analysis.phases import PhaseDiagram
 from phasediag.exact import gamma_of, noise_threshold, permutation_threshold
 
 FloatArray = npt.NDArray[np.float64]
+Curve = Callable[[FloatArray], FloatArray]
 
 _E5: Final[Mapping[str, Any]] = {
     "task": "scalar_linear", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
     "optimizer": "sgd", "momentum": 0.0, "input_distribution": "rademacher",
 }  # fmt: skip
 _E9: Final[Mapping[str, Any]] = {"task": "hermite", "model": "hermite", "optimizer": "sgd", "batch_size": 0}
+_E1: Final[Mapping[str, Any]] = {
+    "task": "linear_map", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
+    "optimizer": "sgd", "batch_size": 0, "label_noise": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +33,18 @@ class Known:
     """A boundary that is known exactly, as `draw_curve` takes it."""
 
     name: str
-    curve: Callable[[FloatArray], FloatArray]
+    curve: Curve
     along: Literal["x", "y"]
 
 
 def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     """The exact boundary of these trials in the plane of this diagram.
 
-    Known are the collapse by label noise of two linear layers under SGD (E5; order parameter
-    `log_rate`) against label noise and one of weight decay, learning rate or its ratio to the batch
-    size, and the permutation symmetry of `hermite` networks (E9; `degree_normalized`) against weight
-    decay and width.
+    Known are the rank of two linear layers on all of a noise-free linear map (E1; order parameter
+    `rank`) against weight decay and anything else, the collapse by label noise of two linear layers
+    under SGD (E5; `log_rate`) against label noise and one of weight decay, learning rate or its ratio to
+    the batch size, and the permutation symmetry of `hermite` networks (E9; `degree_normalized`) against
+    weight decay and width; all without control.
 
     Parameters
     ----------
@@ -50,21 +56,43 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     None where no exact result applies.
     """
     axes = {diagram.x, diagram.y}
+    if "control" in trials and _only(trials, "control") != "none":
+        return None
+    if diagram.order == "rank" and "weight_decay" in axes and _all(trials, _E1):
+        return _along(diagram, "weight_decay", "exact (E1)", _rank_threshold(trials, axes, diagram.level))
     if diagram.order == "log_rate" and "label_noise" in axes and _all(trials, _E5):
         (other,) = axes - {"label_noise"}
-        at = _noise_threshold(trials, other)
-        return at and Known(name="exact (E5)", curve=at, along="y" if diagram.y == other else "x")
+        return _along(diagram, "label_noise", "exact (E5)", _noise_threshold(trials, other))
     if diagram.order == "degree_normalized" and axes == {"weight_decay", "width"} and _all(trials, _E9):
-        weights = trials["teacher_weights"].iloc[0] if len(coded(trials["teacher_weights"])[1]) == 1 else None
-        if weights is not None:
-            curve: Callable[[FloatArray], FloatArray] = lambda widths: np.array(  # noqa: E731
-                [2 * permutation_threshold(weights, width) for width in widths]
-            )
-            return Known(name="exact (E9)", curve=curve, along="y" if diagram.y == "width" else "x")
+        return _along(diagram, "weight_decay", "exact (E9)", _equal_threshold(trials))
     return None
 
 
-def _noise_threshold(trials: pd.DataFrame, other: str) -> Callable[[FloatArray], FloatArray] | None:
+def _along(diagram: PhaseDiagram, located: str, name: str, curve: Curve | None) -> Known | None:
+    """The curve that gives the axis `located` as a function of the other one."""
+    return curve and Known(name=name, curve=curve, along="y" if diagram.x == located else "x")
+
+
+def _equal_threshold(trials: pd.DataFrame) -> Curve | None:
+    """Weight decay at the boundary of E9 as a function of width."""
+    weights = trials["teacher_weights"].iloc[0] if _only(trials, "teacher_weights") is not None else None
+    if weights is None:
+        return None
+    return lambda widths: np.array([2 * permutation_threshold(weights, width) for width in widths])
+
+
+def _rank_threshold(trials: pd.DataFrame, axes: set[str], level: float) -> Curve | None:
+    """Weight decay at which the rank of E1 passes a level; NaN at widths that do not reach it."""
+    if level <= 0 or _only(trials, "singular_values") is None:
+        return None
+    modes, mode = np.sort(trials["singular_values"].iloc[0])[::-1], int(np.ceil(level))
+    if mode > len(modes):
+        return None
+    wide = "width" in axes
+    return lambda others: np.where(wide & (others < mode), np.nan, 2 * modes[mode - 1])
+
+
+def _noise_threshold(trials: pd.DataFrame, other: str) -> Curve | None:
     """Label noise at the boundary as a function of another parameter."""
     free = {"learning_rate", "lr_over_batch"} if other in ("learning_rate", "lr_over_batch") else {other}
     needed = ["signal", "learning_rate", "weight_decay", "batch_size", "noise_distribution"]
@@ -85,9 +113,12 @@ def _sigma(fixed: Mapping[str, Any], other: str, value: float) -> float:
     given = {**fixed, other: value}
     rate = value * batch if other == "lr_over_batch" else float(given["learning_rate"])
     gamma, signal = gamma_of(float(given["weight_decay"])), float(fixed["signal"])
-    return (
-        noise_threshold(signal, rate, gamma, batch, fixed["noise_distribution"]) if signal > gamma else np.nan
-    )
+    if signal <= gamma:
+        return np.nan
+    try:
+        return noise_threshold(signal, rate, gamma, batch, fixed["noise_distribution"])
+    except ValueError:  # no noise near the small-rate limit makes the origin attract at so large a rate
+        return np.nan
 
 
 def _all(trials: pd.DataFrame, wanted: Mapping[str, Any]) -> bool:

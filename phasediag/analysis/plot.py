@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from phasediag.figures.diagram import draw_curve, draw_facets, draw_phase_diagram
+from phasediag.figures.exact_curve import draw_with_exact
 from phasediag.figures.history import draw_history
 from phasediag.figures.line import draw_line
 from phasediag.figures.scaling import draw_scaling
@@ -13,5 +14,6 @@ from phasediag.figures.style import Axes, Figure, png, save, svg
 
 __all__ = [
     "Axes", "Figure", "draw_curve", "draw_facets", "draw_history", "draw_line", "draw_phase_diagram",
-    "draw_scaling", "draw_size_collapse", "draw_slices", "draw_spectra", "png", "save", "svg",
+    "draw_scaling", "draw_size_collapse", "draw_slices", "draw_spectra", "draw_with_exact", "png", "save",
+    "svg",
 ]  # fmt: skip

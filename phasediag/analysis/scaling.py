@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
-from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.frame import numbers, with_formulas
 from phasediag.analysis.independence import Independence, fit_independence
 from phasediag.analysis.laws import LAWS, law, log_linear, prediction_error, quasi_likelihood
+from phasediag.analysis.selection import ROOM, select, told
 from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
 from phasediag.errors import AnalysisError
 
@@ -84,7 +85,7 @@ class ScalingFit:
             f"{self.replicates} replicates",
         ]
         if self.left_out:
-            lines.append("left out: " + ", ".join(f"{n} {reason}" for reason, n in self.left_out.items()))
+            lines.append(f"left out: {told(self.left_out)}")
         lines.append(f"{'model':<18}{'delta AIC':>10}{'R2':>8}{'prediction':>12}   parameters")
         for model in self.models:
             values = ", ".join(f"{name} {value:.4g}" for name, value in model["parameters"].items())
@@ -135,11 +136,13 @@ def fit_scaling(
     resamples: int = 1000,
     seed: int = 0,
     by: str = "width",
+    room: float = ROOM,
 ) -> ScalingFit:
     """Fit y ~ x^exponent, and say how well other laws do.
 
-    Only trials that are ok and converged, with positive x, enter. Other axes are pooled: filter the
-    trials to fit one of their values. Where several widths remain, the dependence on the width is fitted
+    Only trials that are ok and converged, with positive x, enter, from cells of x and width most of
+    which has converged and whose count the width does not limit. Other axes are pooled: filter the trials
+    to fit one of their values. Where several widths remain, the dependence on the width is fitted
     with a mean of its own for each x, so that no law is assumed.
 
     The interval is a percentile bootstrap over replicates, resampled jointly over all x, corrected for
@@ -161,6 +164,9 @@ def fit_scaling(
         Of the bootstrap.
     by
         The column of the widths, whose influence is tested; ignored where the trials lack it.
+    room
+        Cells whose mean count exceeds this share of their width are left out: a layer cannot hold more
+        neurons than it has. Ignored where some count does exceed its width; 1 keeps all.
 
     Raises
     ------
@@ -171,7 +177,8 @@ def fit_scaling(
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)
-    usable, left_out = _usable(trials, at, counts, y)
+    sizes = numbers(trials, by) if by in trials and by != x else None
+    usable, left_out = select(trials, at, counts, sizes, room)
     points = _points(x, at[usable], counts[usable])
     window = _window(points, x, y, left_out) if window is None else window
     inside = usable & (at >= window[0]) & (at <= window[1])
@@ -196,8 +203,8 @@ def fit_scaling(
     fitted = law("power law").mean(values, np.array(list(power.values())))
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
     independence = None
-    if by in trials and by != x:
-        independence = fit_independence(by, numbers(trials, by)[rows], at[rows], counts[rows], replicate)
+    if sizes is not None:
+        independence = fit_independence(by, sizes[rows], at[rows], counts[rows], replicate)
     claims = (
         polynomial(x, y, models, float(np.log10(values[-1] / values[0]))), independent(x, y, independence),
         bounded(x, y, float(low), float(high), _dimension(trials)),
@@ -221,34 +228,9 @@ def _dimension(trials: pd.DataFrame) -> int | None:
     return int(first["inputs"]) + int(first["outputs"]) + int(bool(first["bias"]))
 
 
-def _usable(
-    trials: pd.DataFrame, at: FloatArray, counts: FloatArray, y: str
-) -> tuple[BoolArray, dict[str, int]]:
-    reasons = {
-        "failed": has_status(trials, "failed"),
-        "diverged": has_status(trials, "diverged"),
-        "not converged": ~converged(trials, when_unknown=False),
-        "without a value": ~np.isfinite(counts),
-        "not at a positive x": ~(np.isfinite(at) & (at > 0)),
-    }
-    left_out = {}
-    remaining = np.full(len(trials), True)
-    for reason, bad in reasons.items():
-        left_out[reason] = int((remaining & bad).sum())
-        remaining &= ~bad
-    usable = has_status(trials, "ok") & remaining
-    if (counts[usable] < 0).any():
-        raise AnalysisError(f"y='{y}' is negative in some trials; a scaling is fitted to counts, at least 0")
-    return usable, left_out
-
-
 def _points(x: str, at: FloatArray, counts: FloatArray) -> pd.DataFrame:
     grouped = pd.DataFrame({x: at, "count": counts}).groupby(x)["count"]
     return grouped.agg(mean="mean", std="std", trials="size").reset_index()
-
-
-def _told(left_out: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {reason}" for reason, n in left_out.items() if n) or "none"
 
 
 def _window(points: pd.DataFrame, x: str, y: str, left_out: Mapping[str, int]) -> tuple[float, float]:
@@ -260,7 +242,7 @@ def _window(points: pd.DataFrame, x: str, y: str, left_out: Mapping[str, int]) -
     if last - first < FEWEST_POINTS:
         raise AnalysisError(
             f"only {max(last - first, 0)} values of {x} lie between the plateaus of {y}, a fit needs "
-            f"{FEWEST_POINTS} (trials left out: {_told(left_out)}); give window=(smallest, largest), or add "
+            f"{FEWEST_POINTS} (trials left out: {told(left_out)}); give window=(smallest, largest), or add "
             "values where it changes"
         )
     return float(values[first]), float(values[last - 1])
@@ -279,7 +261,7 @@ def _check_points(
     if len(kept) < FEWEST_POINTS:
         raise AnalysisError(
             f"{len(kept)} distinct values of {x} remain in the window {window[0]:g} to {window[1]:g}, a fit "
-            f"needs {FEWEST_POINTS} (trials left out: {_told(left_out)}); widen window=, train longer, "
+            f"needs {FEWEST_POINTS} (trials left out: {told(left_out)}); widen window=, train longer, "
             "or add values"
         )
     if not (kept["mean"] > 0).any():

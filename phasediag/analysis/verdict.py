@@ -19,6 +19,8 @@ HARDLY: Final = 4.0
 
 LEAST_DECADES: Final = 1.0
 """A window narrower than this tells no law from another: a steep power and a cut-off look alike."""
+LARGEST_ERROR: Final = 5.0
+"""A law whose prediction errs by more foretells nothing: about 1 is what scatter alone makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,9 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     elif decades < LEAST_DECADES:
         told += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
     elif gap > CLEARLY and not errors[0] > errors[1]:
-        verdict = "supported"
+        least = min(float(m["prediction"]) for m in trends if law(m["name"]).polynomial)
+        verdict = "cannot tell" if least > LARGEST_ERROR else "supported"
+        told += f"; yet no polynomial law foretells the rest (best {least:.3g})" * (least > LARGEST_ERROR)
     elif gap < -CLEARLY and not errors[1] > errors[0]:
         verdict = "not supported"
     elif abs(gap) > CLEARLY:

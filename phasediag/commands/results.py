@@ -43,7 +43,7 @@ def diagram(
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
-    from phasediag.analysis.plot import save
+    from phasediag.analysis.plot import draw_with_exact, save
     from phasediag.analysis.transition import transition_order
 
     needed = [text for text in (x, y, order, starts, *facet) if text is not None]
@@ -61,7 +61,7 @@ def diagram(
     told = {"boundary": found.boundary}
     if transition or starts is not None:
         told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
-    save(found.plot(), output)
+    save(draw_with_exact(found, trials), output)
     if as_json:
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
         click.echo(json.dumps({"output": str(output), **tables}))

@@ -9,9 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.known import known_boundary
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
-from phasediag.analysis.plot import Axes, Figure, draw_curve, draw_slices, png, svg
+from phasediag.analysis.plot import Axes, Figure, draw_slices, draw_with_exact, png, svg
 from phasediag.analysis.scaling import ScalingFit, fit_scaling
 from phasediag.analysis.slices import MOST_SLICES, slices
 from phasediag.errors import AnalysisError
@@ -82,29 +81,12 @@ def diagram_section(trials: pd.DataFrame, choice: Choice, order: str, level: flo
     )
     return Section(
         title=f"Phase diagram: {prose(order)}",
-        pictures=(picture(_drawn(diagram, shown), alt, caption),),
+        pictures=(picture(draw_with_exact(diagram, shown), alt, caption),),
         tables={"boundary": diagram.boundary, "cells": diagram.cells}
         | ({} if diagram.collapse is None or diagram.collapse.empty else {"collapse": diagram.collapse}),
         warnings=tuple(about_diagram(diagram)),
         findings=(_found(diagram),),
     )  # fmt: skip
-
-
-def _drawn(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figure:
-    """The diagram, with the exact boundary in every panel where it is known."""
-    drawing = diagram.plot()
-    facets = list(diagram.facets)
-    if isinstance(drawing, Axes):
-        panels = [(drawing, trials)]
-    else:
-        keys = diagram.cells[facets].drop_duplicates().sort_values(facets)
-        parts = [trials.merge(keys.iloc[[row]], on=facets) for row in range(len(keys))]
-        panels = list(zip(drawing.axes, parts, strict=False))
-    for ax, part in panels:
-        known = known_boundary(part, diagram)
-        if known is not None:
-            draw_curve(ax, known.curve, known.along, known.name)
-    return drawing
 
 
 def _described(diagram: PhaseDiagram) -> str:

@@ -47,6 +47,33 @@ def test_p_values_of_independent_courses_are_uniform() -> None:
     assert 0.4 < np.mean(p) <= 1
 
 
+def test_a_quiet_end_makes_early_courses_coincide_but_not_on_the_descent() -> None:
+    """Independent bursts in the first fifth of a run that is over by then."""
+    generator = np.random.default_rng(0)
+
+    def burst() -> np.ndarray:
+        return pulses([int(generator.integers(0, 17))], 1)
+
+    whole, falling = [], []
+    for _ in range(200):
+        rows = course(burst(), 1e-6 + burst())
+        whole.append(coincidence(rows, shifts=199).p_value)
+        falling.append(coincidence(rows, shifts=199, descent=0.99).p_value)
+    told = np.array(falling)[~np.isnan(falling)]
+    assert np.mean(np.array(whole) <= 0.1) > 0.25
+    assert len(told) > 50
+    assert np.mean(told <= 0.1) < 0.15
+
+
+def test_the_descent_ends_where_the_loss_has_fallen_by_its_share() -> None:
+    drops = pulses([10, 60], 0.5)
+    rows = course(pulses([10, 60], 1), drops)
+    assert coincidence(rows, descent=0.5).broken == 4
+    assert coincidence(rows, descent=1).broken == 8
+    with pytest.raises(AnalysisError, match="descent=0 is not allowed"):
+        coincidence(rows, descent=0)
+
+
 def test_breaks_away_from_the_drops_are_not_significant() -> None:
     found = coincidence(course(pulses([80], 2), 0.001 + pulses([20], 0.5)))
     assert found.ratio < 0.1

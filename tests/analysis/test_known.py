@@ -14,6 +14,11 @@ CHAIN = {
     "optimizer": "sgd", "momentum": 0.0, "input_distribution": "rademacher",
     "noise_distribution": "rademacher", "signal": 0.5, "batch_size": 1,
 }  # fmt: skip
+LINEAR = {
+    "task": "linear_map", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
+    "optimizer": "sgd", "batch_size": 0, "label_noise": 0.0, "singular_values": (0.5, 0.25, 1.0),
+    "control": "none",
+}  # fmt: skip
 
 
 def plane(axes, **fixed):
@@ -65,8 +70,44 @@ def test_e5_against_label_noise(other):
     assert np.isfinite(draw_curve(ax, found.curve, found.along, found.name).get_xdata()).all()
 
 
+def test_e5_has_no_curve_at_rates_at_which_no_noise_collapses_the_chain():
+    fixed = {"weight_decay": 0.0, **CHAIN, "batch_size": 4}
+    frame = plane({"label_noise": [1.0, 3.0, 5.0], "learning_rate": [0.05, 1.0]}, **fixed)
+    curve = known(frame, "label_noise", "learning_rate", "log_rate").curve
+    assert np.isfinite(curve(np.array([0.05, 1.0]))).tolist() == [True, False]
+
+
+def linear(axes, **changed):
+    frame = plane(axes, **{**LINEAR, **changed})
+    return frame.assign(rank=4 * (1 - frame["degree_normalized"]))
+
+
+@pytest.mark.parametrize(("level", "mode"), [(0.5, 1.0), (1.5, 0.5), (2.0, 0.5), (2.5, 0.25)])
+def test_e1_each_mode_of_the_rank_has_its_boundary(level, mode):
+    frame = linear({"weight_decay": [0.25, 1.0, 4.0], "learning_rate": [0.01, 0.02]})
+    diagram = phase_diagram(frame, "weight_decay", "learning_rate", order="rank", level=level)
+    found = known_boundary(frame, diagram)
+    assert (found.name, found.along) == ("exact (E1)", "y")
+    np.testing.assert_allclose(found.curve(np.array([0.01, 0.02])), 2 * mode)
+
+
+def test_e1_narrow_networks_do_not_reach_the_rank():
+    frame = linear({"weight_decay": [0.25, 1.0, 4.0], "width": [1, 4]})
+    diagram = phase_diagram(frame, "weight_decay", "width", order="rank", level=1.5)
+    np.testing.assert_array_equal(known_boundary(frame, diagram).curve(np.array([1.0, 4.0])), [np.nan, 1.0])
+
+
+@pytest.mark.parametrize("changed", [{"label_noise": 1.0}, {"batch_size": 8}, {"control": "syre"}])
+def test_e1_has_no_curve_where_noise_or_control_moves_it(changed):
+    axes = {"weight_decay": [0.25, 1.0, 4.0], "learning_rate": [0.01, 0.02]}
+    for frame, there in ((linear(axes), True), (linear(axes, **changed), False)):
+        diagram = phase_diagram(frame, "weight_decay", "learning_rate", order="rank", level=0.5)
+        assert (known_boundary(frame, diagram) is not None) is there
+
+
 @pytest.mark.parametrize(
-    "changed", [{"optimizer": "adamw"}, {"task": "teacher_student"}, {"batch_size": 32}],
+    "changed",
+    [{"optimizer": "adamw"}, {"task": "teacher_student"}, {"batch_size": 32}, {"control": "syre"}],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::phasediag.analysis.phases.DecoupledDecayWarning")
 def test_no_curve_where_the_result_does_not_hold(changed):

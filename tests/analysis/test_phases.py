@@ -123,6 +123,22 @@ def test_where_it_jumps_the_interval_is_at_least_the_cell():
     np.testing.assert_allclose(found.loc[1, ["low", "high"]].astype(float), found["position"][1])
 
 
+def test_a_step_of_a_staircase_is_a_jump():
+    """A rank passes a third of its range in one cell and none in the next ones."""
+    row, at = [0.0, 0.0, 0.3, 0.3, 0.7, 0.7, 1.0, 1.0], 3
+    xs = np.geomspace(1e-2, 1, 8)
+    found = boundary_of(from_means([row] * 2, xs))
+    assert (found["low"] <= xs[at] * (1 + 1e-12)).all()
+    assert (found["high"] >= xs[at + 1] * (1 - 1e-12)).all()
+
+
+def test_a_resolved_slope_is_no_jump():
+    """Three cells that share the change, or a crossing at the end of a row: nothing tells of a step."""
+    for row in ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.55, 0.7, 0.8, 0.9, 1.0]):
+        found = boundary_of(from_means([row] * 2, np.geomspace(1e-2, 1, 6)))
+        np.testing.assert_allclose(found["low"], found["high"])
+
+
 def test_a_resample_without_crossing_puts_the_boundary_at_the_end_of_the_row():
     xs = np.geomspace(1e-2, 1, 4)
     frame = from_means([[0.9, 0.8, 0.7, 0.49]] * 2, xs, replicates=6)

@@ -49,6 +49,21 @@ def test_a_diagram_along_one_axis(sweep: pd.DataFrame, tmp_path: Path, method: s
     assert {"position", "low", "high", "converged"} <= set(found["boundary"][0])
 
 
+def test_a_diagram_shows_the_exact_boundary_where_it_is_known(
+    sweep: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = {"task": "hermite", "model": "hermite", "optimizer": "sgd", "batch_size": 0}
+    exact = sweep.assign(**fixed, teacher_weights=[(1.0, 0.2)] * len(sweep))
+    chosen = ("--where", "init_scale=1.0", "--where", "lr_over_batch=0.0003", "--level", "0.7")
+    drawn = []
+    for number, trials in enumerate((sweep, exact)):
+        monkeypatch.setattr(frames, "load_trials", lambda path, trials=trials: trials)
+        path = tmp_path / f"{number}.svg"
+        told(diagram, "--x", "weight_decay", "--y", "width", *chosen, "--output", str(path))
+        drawn.append(path.read_text())
+    assert ["exact (E9)" in text for text in drawn] == [False, True]
+
+
 def test_the_order_of_the_transition(sweep: pd.DataFrame, tmp_path: Path) -> None:
     found = told(diagram, "--x", "weight_decay", "--y", "lr_over_batch", "--where", "width=8",
                  "--level", "0.7", "--transition", "--starts", "init_scale", "--facet", "init_scale",

@@ -42,13 +42,13 @@ def error(
 
 
 def compared(
-    folder: Path, fixed: Axes, dense: Axes, start: Axes, replicates: int, resolution: float,
+    folder: Path, grid: Axes, dense: Axes, start: Axes, replicates: int, resolution: float,
     question: tuple[str, str, str, float], exact: Callable[[Any], Any], at: Any,
 ) -> tuple[float, float, float]:  # fmt: skip
     """The errors of a dense grid and of a refinement, and the share of the dense grid's trials it took."""
     x, y, order, level = question
-    every = swept(folder, "dense", {"fixed": fixed, "axes": dense, "replicates": replicates})
-    few = swept(folder, "few", {"fixed": fixed, "axes": start, "replicates": replicates})
+    every = swept(folder, "dense", {**grid, "axes": dense, "replicates": replicates})
+    few = swept(folder, "few", {**grid, "axes": start, "replicates": replicates})
     done = refine(few, x, y, order=order, level=level, resolution=resolution, train=inline)
     assert (done.exit_code, done.stopped) == (0, "")
     counts = [phasediag.status(sweep).total for sweep in (few, every)]
@@ -65,7 +65,7 @@ def test_noise_collapse_in_the_plane_of_noise_and_rate(tmp_path: Path) -> None:
         "dtype": "float64", "test_samples": 1,
     }  # fmt: skip
     dense, few, share = compared(
-        tmp_path, fixed,
+        tmp_path, {"fixed": fixed},
         {"label_noise": logs(noises, DENSE), "learning_rate": logs(rates, DENSE)},
         {"label_noise": logs(noises, 9), "learning_rate": logs(rates, 9)},
         replicates=8, resolution=np.log10(noises[1] / noises[0]) / (DENSE - 1),
@@ -77,15 +77,23 @@ def test_noise_collapse_in_the_plane_of_noise_and_rate(tmp_path: Path) -> None:
 
 
 def test_equal_neurons_in_the_plane_of_decay_and_width(tmp_path: Path) -> None:
-    """E9: weight_decay = 4 (Q - S^2 / h) at widths 2 to 65; rows are whole numbers."""
+    """E9: weight_decay = 4 (Q - S^2 / h) at widths 2 to 65; rows are whole numbers.
+
+    Neurons that differ by less than at the start count as equal. Small differences grow below the exact
+    decay and shrink above it, so that the boundary is there after any time. Neighbours among h normal numbers
+    of std s lie about 2 s / h apart, and neurons end at S / h: the threshold is relative, 2 s / S. Momentum
+    makes the time tenfold; the rate is what width 65 bears.
+    """
     teacher = np.array([1.0, 0.2])
     decays, widths = [0.5, 7.2], np.arange(2, 2 + DENSE)
+    scale = 0.004
+    threshold = {"absolute": 1e-9, "relative": float(2 * np.sqrt(2) * scale / teacher.sum())}
     fixed = {
-        "task": "hermite", "teacher_weights": teacher.tolist(), "model": "hermite", "learning_rate": 0.012,
-        "batch_size": 0, "init_scale": 0.05, "steps": 5000, "dtype": "float64",
+        "task": "hermite", "teacher_weights": teacher.tolist(), "model": "hermite", "learning_rate": 0.0135,
+        "momentum": 0.9, "batch_size": 0, "init_scale": scale, "steps": 600, "dtype": "float64",
     }  # fmt: skip
     dense, few, share = compared(
-        tmp_path, fixed,
+        tmp_path, {"fixed": fixed, "measure": {"threshold": threshold}},
         {"weight_decay": logs(decays, DENSE), "width": widths.tolist()},
         {"weight_decay": logs(decays, 9), "width": [2, 4, 8, 16, 32, 65]},
         replicates=1, resolution=np.log10(decays[1] / decays[0]) / (2 * DENSE - 2),
