@@ -87,9 +87,10 @@ def compile_program(
 
 
 def serve() -> None:
-    """Import what compiling takes, then compile what stdin asks for, if it asks for anything."""
+    """Import what compiling takes, build what all programs use, then compile what stdin asks for."""
     for module in ("torch._inductor.compile_fx", "phasediag.training.train"):
         import_module(module)
+    import_module("phasediag.training.products").build()
     with suppress(EOFError):
         compile_program(*pickle.load(sys.stdin.buffer))
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 SOURCE: Final = Path(__file__).with_name("products.cpp")
+PROCESSOR: Final = "AVX2"
+"""As torch names what a processor can do."""
 LARGEST_SIDE: Final = 256
 """Of a matrix: larger ones keep torch's product, which is no slower there."""
 
@@ -22,7 +24,7 @@ _library.define(  # type: ignore[no-untyped-call]
 
 def suits(a: Tensor, b: Tensor) -> bool:
     """Whether `products` takes these factors, on a kind of processor where it was measured to be faster."""
-    known = torch.backends.cpu.get_cpu_capability() == "AVX2" and a.device.type == "cpu"
+    known = torch.backends.cpu.get_cpu_capability() == PROCESSOR and a.device.type == "cpu"
     small = max(*a.shape[1:], b.shape[2]) <= LARGEST_SIDE
     return known and small and a.dtype == b.dtype == torch.float32
 
@@ -44,6 +46,12 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     """
     result: Tensor = torch.ops.phasediag.products(a, b)
     return result
+
+
+def build() -> None:
+    """Build the program before it is needed, where it will be."""
+    if torch.backends.cpu.get_cpu_capability() == PROCESSOR:
+        _program()
 
 
 def _on_the_cpu(a: Tensor, b: Tensor) -> Tensor:
