@@ -1,8 +1,8 @@
 """Ray Tune at its best practice, one network a Tune trial: what phasediag is measured against.
 
-The job: an MLP of 5 weight layers, 20 inputs, 10 outputs, tanh, width 16, batch 32, 1,000 samples, plain
-SGD with weight decay, 1,000 steps. Class trainable, `reuse_actors=True`, one thread a worker, loggers and
-checkpoints off.
+The job: an MLP of 5 weight layers, 20 inputs, 10 outputs, tanh, width 16 (or another), batch 32, 1,000
+samples, plain SGD with weight decay, 1,000 steps. Class trainable, `reuse_actors=True`, one thread a worker,
+loggers and checkpoints off.
 
 python benchmarks/baseline_ray_tune.py --few 40 --many 120
 """
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ def train(config: Config) -> float:
     with torch.no_grad():
         y = network(4)(x)
     y += config["label_noise"] * torch.randn_like(y)
-    model = network(WIDTH)
+    model = network(config["width"])
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(config["init_scale"])
@@ -99,22 +100,24 @@ class OneNetwork(tune.Trainable):
         return True
 
 
-def settings(count: int) -> list[Config]:
-    """`count` trials spread over the four axes of the benchmark's grid."""
+def settings(count: int, width: int = WIDTH) -> list[Config]:
+    """`count` trials of a width spread over the four axes of the benchmark's grid."""
     rng = np.random.default_rng(0)
     low_high = {"weight_decay": (1e-3, 1e-1), "lr_over_batch": (1e-4, 1e-3), "label_noise": (1e-2, 1.0)}
     drawn = {
         name: np.exp(rng.uniform(np.log(low), np.log(high), count)) for name, (low, high) in low_high.items()
     }
     drawn["init_scale"] = rng.uniform(0.5, 1.5, count)
-    return [{name: float(v[i]) for name, v in drawn.items()} | {"seed": i} for i in range(count)]
+    return [
+        {name: float(v[i]) for name, v in drawn.items()} | {"seed": i, "width": width} for i in range(count)
+    ]
 
 
-def plain_loop_s(count: int) -> float:
+def plain_loop_s(count: int, width: int = WIDTH) -> float:
     """Seconds a trial in this process, without Ray, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    trials = settings(count + 1)
+    trials = settings(count + 1, width)
     train(trials.pop())
     start = time.perf_counter()
     for trial in trials:
@@ -144,9 +147,9 @@ def fit(trainable: Any, space: Config, reuse_actors: bool) -> tuple[float, tune.
     return wall, results
 
 
-def tune_s(count: int) -> float:
+def tune_s(count: int, width: int = WIDTH) -> float:
     """Seconds that `count` Tune trials take on the Ray that is running."""
-    wall, results = fit(OneNetwork, {"trial": tune.grid_search(settings(count))}, reuse_actors=True)
+    wall, results = fit(OneNetwork, {"trial": tune.grid_search(settings(count, width))}, reuse_actors=True)
     if len(results) != count:
         raise RuntimeError(f"{len(results)} Tune trials ran, not {count}")
     return wall
@@ -171,21 +174,22 @@ def slope_of(seconds_of: Callable[[int], float], few: int, many: int) -> Slope:
     return Slope(trial_s=trial_s, startup_s=few_s - few * trial_s)
 
 
-def slope(few: int, many: int, workers: int) -> Slope:
+def slope(few: int, many: int, workers: int, width: int = WIDTH) -> Slope:
     """Measure the cost of a Tune trial at best practice."""
     with local_ray(workers):
-        return slope_of(tune_s, few, many)
+        return slope_of(partial(tune_s, width=width), few, many)
 
 
 @click.command(help=__doc__)
 @click.option("--few", default=40, show_default=True)
 @click.option("--many", default=120, show_default=True)
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True)
-def main(few: int, many: int, workers: int) -> None:
-    measured = slope(few, many, workers)
+@click.option("--width", default=WIDTH, show_default=True)
+def main(few: int, many: int, workers: int, width: int) -> None:
+    measured = slope(few, many, workers, width)
     click.echo(
         f"{measured.trial_s:.3f} s a trial on {workers} workers, start-up {measured.startup_s:.1f} s; "
-        f"plain loop {plain_loop_s(5):.3f} s a trial in one process"
+        f"plain loop {plain_loop_s(5, width):.3f} s a trial in one process"
     )
 
 

@@ -36,8 +36,7 @@ ROUND_SECONDS: Final = 0.3
 
 def trials_of(width: int, count: int) -> Trials:
     """`count` trials of the benchmark's grid."""
-    text = grid_text(count).replace(f"  width: {baseline.WIDTH}\n", f"  width: {width}\n")
-    return parse_grid(text, Path("grid.yaml")).trials()
+    return parse_grid(grid_text(count, width), Path("grid.yaml")).trials()
 
 
 def tile_size(width: int) -> int:

@@ -63,7 +63,7 @@ def prime_factors(count: int) -> list[int]:
     return [count] if count > 1 else []
 
 
-def grid_text(trials: int) -> str:
+def grid_text(trials: int, width: int = baseline.WIDTH) -> str:
     """A grid of `trials` trials of the baseline's job."""
     axes = [
         f"  {axis.format(size)}" if size > 1 else f"  {axis.split(':')[0]}: [0.01]"
@@ -81,7 +81,7 @@ def grid_text(trials: int) -> str:
             f"  teacher_depth: {baseline.DEPTH}",
             "  model: mlp",
             f"  depth: {baseline.DEPTH}",
-            f"  width: {baseline.WIDTH}",
+            f"  width: {width}",
             "  activation: tanh",
             f"  batch_size: {baseline.BATCH}",
             f"  steps: {baseline.STEPS}",
@@ -92,11 +92,11 @@ def grid_text(trials: int) -> str:
     )
 
 
-def launch(trials: int, warm: bool) -> Launched:
+def launch(trials: int, warm: bool, width: int = baseline.WIDTH) -> Launched:
     """Run `phasediag launch` on a grid of `trials` trials into an empty storage, and time the process."""
     with tempfile.TemporaryDirectory(prefix="phasediag-bench-") as folder:
         grid = Path(folder, "grid.yaml")
-        grid.write_text(grid_text(trials))
+        grid.write_text(grid_text(trials, width))
         environment = dict(os.environ)
         if not warm:
             cache = str(Path(folder, "cache"))
@@ -112,12 +112,12 @@ def launch(trials: int, warm: bool) -> Launched:
     return Launched(wall_s=wall_s, trials=done)
 
 
-def report(loop_s: float, slope: baseline.Slope, launched: Launched, workers: int) -> Table:
+def report(loop_s: float, slope: baseline.Slope, launched: Launched, workers: int, width: int) -> Table:
     """The table of one run."""
     launch_s = launched.wall_s / launched.trials
     unfairness = slope.trial_s / (loop_s / workers)
     verdict = f"fair below {FAIR}" if unfairness < FAIR else f"not fair: above {FAIR}; is the machine quiet?"
-    title = f"{launched.trials:,} trials of {baseline.STEPS:,} steps, {workers} workers"
+    title = f"{launched.trials:,} trials of width {width}, {baseline.STEPS:,} steps, {workers} workers"
     table = Table("", "s a trial", "remark", title=title)
     table.add_row("plain PyTorch loop", f"{loop_s:.4f}", "one process, one thread")
     table.add_row("Ray Tune", f"{slope.trial_s:.4f}", f"slope; start-up {slope.startup_s:.1f} s apart")
@@ -136,11 +136,12 @@ def report(loop_s: float, slope: baseline.Slope, launched: Launched, workers: in
     "--workers", default=os.cpu_count() or 1, show_default=True, help="Ray Tune's, one thread each."
 )
 @click.option("--warm", is_flag=True, help="Let phasediag find what an earlier run compiled.")
-def main(trials: int, few: int, many: int, workers: int, warm: bool) -> None:
-    loop_s = baseline.plain_loop_s(10)
-    slope = baseline.slope(few, many, workers)
-    launched = launch(trials, warm)
-    Console().print(report(loop_s, slope, launched, workers))
+@click.option("--width", default=baseline.WIDTH, show_default=True, help="Of the networks.")
+def main(trials: int, few: int, many: int, workers: int, warm: bool, width: int) -> None:
+    loop_s = baseline.plain_loop_s(10, width)
+    slope = baseline.slope(few, many, workers, width)
+    launched = launch(trials, warm, width)
+    Console().print(report(loop_s, slope, launched, workers, width))
     if slope.trial_s >= FAIR * loop_s / workers:
         sys.exit(1)
 
