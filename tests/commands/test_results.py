@@ -57,7 +57,7 @@ def test_a_diagram_shows_the_exact_boundary_where_it_is_known(
     chosen = ("--where", "init_scale=1.0", "--where", "lr_over_batch=0.0003", "--level", "0.7")
     drawn = []
     for number, trials in enumerate((sweep, exact)):
-        monkeypatch.setattr(frames, "load_trials", lambda path, trials=trials: trials)
+        monkeypatch.setattr(frames, "load_for", lambda path, texts, trials=trials: trials)
         path = tmp_path / f"{number}.svg"
         told(diagram, "--x", "weight_decay", "--y", "width", *chosen, "--output", str(path))
         drawn.append(path.read_text())
