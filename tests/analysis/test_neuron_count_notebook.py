@@ -19,7 +19,7 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The flagship grid with fewer, faster trials."""
     text = (ROOT / "jobs" / "neuron-count.yaml").read_text()
     replaced = {
-        "steps: 100000": "steps: 2000", "[1e-3, 1], num: 25": "[5e-2, 1], num: 6",
+        "steps: 100000": "steps: 2000", "[1e-3, 1], num: 25": "[3e-1, 3], num: 6",
         "every: 50000": "every: 1000", "width: [8, 16, 32, 64]": "width: [8, 16]",
         "replicates: 10": "replicates: 3",
     }  # fmt: skip
