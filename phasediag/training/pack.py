@@ -21,8 +21,8 @@ CompileMode = Literal["auto", "on", "off"]
 
 PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
-TILE_BYTES: Final = 12 * 2**20
-"""Working set of a tile on the CPU; those of two workers that are larger run slower, out of the shared cache."""
+TILE_BYTES: Final = 24 * 2**20
+"""Working set of a tile on the CPU; larger ones run slower, out of the shared cache."""
 LARGEST_TILE: Final = 4096
 COMPILE_SECONDS: Final = 15.0
 """What the first call of a compiled structure costs, code generation and C++ compiler included."""
