@@ -32,8 +32,8 @@ def suits(a: Tensor, b: Tensor) -> bool:
 def products(a: Tensor, b: Tensor) -> Tensor:
     """The product of each pair of matrices, as `torch.bmm` has it.
 
-    For matrices of 16 x 16 it takes half the time of `torch.bmm` (benchmarks/engine.py). Each product is
-    that of its own two matrices, to the bit, whatever others lie beside them.
+    It is faster than `torch.bmm` for sides of a few tens. Each product is that of its own two matrices, to
+    the bit, whatever others lie beside them.
 
     Parameters
     ----------
