@@ -147,7 +147,7 @@ class Program:
     device
         `cpu` or `cuda`.
     compiled
-        Whether the step goes through `torch.compile`.
+        Whether the steps go through the compiler of `torch.compile`.
     envelope
         The largest values of the parameters in which the trials may differ; none: they differ in none.
     """
