@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from filelock import FileLock
@@ -19,15 +19,18 @@ from torch.utils import _pytree as pytree
 from phasediag.training.elementary import tanh
 from phasediag.training.products import products, suits
 
-Shapes = tuple[torch.Size, ...]
+Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
+"""Shapes and strides."""
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
+UNCHECKED: Final = {"size_asserts": False, "alignment_asserts": False}
+"""Settings of a program that is only called with the layouts that it was compiled for."""
 
 
 class Compiled:
-    """A function of nested tensors, compiled for every set of shapes that it is called with.
+    """A function of nested tensors, compiled for every set of shapes and strides that it is called with.
 
-    It is traced to a graph of plain tensors. So each set of shapes has a program of its own, however
+    It is traced to a graph of plain tensors. So each set has a program of its own, however
     many a process holds (`torch.compile` of one Python function allows eight), and a call checks
     nothing but the tensors that it is given.
 
@@ -45,15 +48,15 @@ class Compiled:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.seconds = 0.0
-        self._programs: dict[Shapes, Program] = {}
+        self._programs: dict[Layouts, Program] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        """The function's result; the first call with new shapes compiles."""
+        """The function's result; the first call with new layouts compiles."""
         flat, structure = pytree.tree_flatten(arguments)
-        shapes = tuple(tensor.shape for tensor in flat)
-        if shapes not in self._programs:
-            self._programs[shapes] = self._compiled(flat, structure)
-        run, result = self._programs[shapes]
+        layouts = tuple((tensor.shape, tensor.stride()) for tensor in flat)
+        if layouts not in self._programs:
+            self._programs[layouts] = self._compiled(flat, structure)
+        run, result = self._programs[layouts]
         return pytree.tree_unflatten(run(*flat), result)
 
     def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec) -> Program:
@@ -99,7 +102,8 @@ def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequ
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
 
-    with config.patch({"cpp.vec_isa_ok": True} if _vectors_known() else {}):
+    settings = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    with config.patch(settings):
         compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
     return compiled
 

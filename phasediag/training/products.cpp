@@ -4,6 +4,9 @@
 // whose columns do not lie side by side is transposed once into scratch that stays in the cache.
 #include <cstdint>
 #include <immintrin.h>
+#include <stdexcept>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/c/shim.h>
 #include <vector>
 
 namespace {
@@ -103,23 +106,70 @@ void product(Left a, Right b, float* out, int64_t rows, int64_t depth, int64_t c
   else if (left > 0) strip<1, true>(a, right(), out + n, columns, rows, depth, mask_of(left));
 }
 
-}  // namespace
+void check(AOTITorchError error) {
+  if (error) throw std::runtime_error("phasediag::products: torch failed");
+}
 
-extern "C" void products(const int64_t* sizes, const float* a, const int64_t* a_stride, const float* b,
-                         const int64_t* b_stride, float* out, int64_t threads) {
-  const int64_t batch = sizes[0], rows = sizes[1], depth = sizes[2], columns = sizes[3];
+// A tensor that torch hands to an operator, which has to let go of it.
+class Given {
+ public:
+  explicit Given(StableIValue value) : handle_(reinterpret_cast<AtenTensorHandle>(value)) {
+    void* data;
+    check(aoti_torch_get_data_ptr(handle_, &data));
+    check(aoti_torch_get_sizes(handle_, &sizes));
+    check(aoti_torch_get_strides(handle_, &strides));
+    at = static_cast<const float*>(data);
+  }
+  Given(const Given&) = delete;
+  ~Given() { aoti_torch_delete_tensor_object(handle_); }
+
+  const float* at;
+  int64_t *sizes, *strides;
+
+ private:
+  AtenTensorHandle handle_;
+};
+
+void all_products(const Given& a, const Given& b, float* out, uint32_t threads) {
+  const int64_t batch = a.sizes[0], rows = a.sizes[1], depth = a.sizes[2], columns = b.sizes[2];
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    std::vector<float> scratch(b_stride[2] == 1 ? 0 : depth * columns);
+    std::vector<float> scratch(b.strides[2] == 1 ? 0 : depth * columns);
 #pragma omp for
     for (int64_t t = 0; t < batch; ++t) {
-      Right right{b + t * b_stride[0], b_stride[1]};
-      if (b_stride[2] != 1) {
-        pack(right.at, b_stride, scratch.data(), depth, columns);
+      Right right{b.at + t * b.strides[0], b.strides[1]};
+      if (b.strides[2] != 1) {
+        pack(right.at, b.strides, scratch.data(), depth, columns);
         right = {scratch.data(), columns};
       }
-      Left left{a + t * a_stride[0], a_stride[1], a_stride[2]};
+      Left left{a.at + t * a.strides[0], a.strides[1], a.strides[2]};
       product(left, right, out + t * rows * columns, rows, depth, columns);
     }
   }
 }
+
+void on_the_cpu(StableIValue* stack, uint64_t, uint64_t) {
+  const Given a(stack[0]), b(stack[1]);
+  const int64_t batch = a.sizes[0], rows = a.sizes[1], columns = b.sizes[2];
+  const int64_t sizes[] = {batch, rows, columns}, strides[] = {rows * columns, columns, 1};
+  AtenTensorHandle result;
+  check(aoti_torch_empty_strided(3, sizes, strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(),
+                                 /*device_index=*/-1, &result));
+  void* out;
+  uint32_t threads;
+  check(aoti_torch_get_data_ptr(result, &out));
+  check(torch_get_num_threads(&threads));
+  all_products(a, b, static_cast<float*>(out), threads);
+  stack[0] = reinterpret_cast<StableIValue>(result);
+}
+
+// Tells torch's dispatcher of the kernel when the library is loaded.
+struct Registration {
+  Registration() {
+    check(aoti_torch_library_init_impl("phasediag", "CPU", __FILE__, __LINE__, &library));
+    check(aoti_torch_library_impl(library, "products", on_the_cpu));
+  }
+  TorchLibraryHandle library;
+} registration;
+
+}  // namespace

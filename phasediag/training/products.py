@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import CDLL, Array, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -44,44 +43,25 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     -------
     Float32, shape (batch, rows, columns), contiguous.
     """
+    build()
     result: Tensor = torch.ops.phasediag.products(a, b)
     return result
 
 
+@cache
 def build() -> None:
-    """Build the program before it is needed, where it will be."""
+    """Build the operator's program, where it will be needed, and load it.
+
+    The compiler of `torch.compile` does it, once a machine.
+    """
     if torch.backends.cpu.get_cpu_capability() == PROCESSOR:
-        _program()
+        from torch._inductor.codecache import CppCodeCache
 
-
-def _on_the_cpu(a: Tensor, b: Tensor) -> Tensor:
-    out = _empty(a, b)
-    sizes = (*a.shape, b.shape[2])
-    _program().products(
-        _numbers(sizes), c_void_p(a.data_ptr()), _numbers(a.stride()), c_void_p(b.data_ptr()),
-        _numbers(b.stride()), c_void_p(out.data_ptr()), c_int64(torch.get_num_threads()),
-    )  # fmt: skip
-    return out
+        CppCodeCache.load(SOURCE.read_text(), extra_flags=("-mavx2", "-mfma"), needs_vec_isa=False)
 
 
 def _empty(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[2]))
 
 
-def _numbers(values: tuple[int, ...]) -> Array[c_int64]:
-    return (c_int64 * len(values))(*values)
-
-
-@cache
-def _program() -> CDLL:
-    """Built by the compiler that `torch.compile` uses, once a machine."""
-    from torch._inductor.codecache import CppCodeCache
-
-    program: CDLL = CppCodeCache.load(
-        SOURCE.read_text(), extra_flags=("-mavx2", "-mfma"), needs_vec_isa=False
-    )
-    return program
-
-
-_library.impl("products", _on_the_cpu, "CPU")  # type: ignore[no-untyped-call]
 torch.library.register_fake("phasediag::products", _empty, lib=_library)
