@@ -20,7 +20,7 @@ LAYERS = """
 errors version exact trial parameters identity observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
-training.initial training.elementary training.products training.compilation training.data
+training.initial training.elementary training.products training.fusion training.compilation training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema

@@ -1,5 +1,7 @@
-// Products of many small matrices in float32: out[t] = a[t] b[t], row by row, with AVX2 and FMA.
+// Products of many small matrices in float32: out[t] = a[t] b[t], row by row, with AVX2 and FMA; as they
+// are, or, while a product is still in the cache, its tanh or its product with the derivative of tanh.
 //
+// TANH_BOUND, TANH_ABOVE and TANH_BELOW come from elementary.py.
 // Blocks of 6 x 16 results stay in registers; columns beyond a multiple of 8 are masked. A second factor
 // whose columns do not lie side by side is transposed once into scratch that stays in the cache.
 #include <cstdint>
@@ -106,8 +108,41 @@ void product(Left a, Right b, float* out, int64_t rows, int64_t depth, int64_t c
   else if (left > 0) strip<1, true>(a, right(), out + n, columns, rows, depth, mask_of(left));
 }
 
-void check(AOTITorchError error) {
-  if (error) throw std::runtime_error("phasediag::products: torch failed");
+template <int64_t SIZE>
+inline __m256 polynomial(__m256 x, const float (&coefficients)[SIZE]) {
+  __m256 value = _mm256_set1_ps(coefficients[SIZE - 1]);
+  for (int64_t i = SIZE - 2; i >= 0; --i) value = _mm256_fmadd_ps(value, x, _mm256_set1_ps(coefficients[i]));
+  return value;
+}
+
+// Of a NaN, min and max give their second operand.
+inline __m256 clamped(__m256 x, float bound) {
+  return _mm256_max_ps(_mm256_set1_ps(-bound), _mm256_min_ps(_mm256_set1_ps(bound), x));
+}
+
+inline __m256 tanh_of(__m256 x) {
+  x = clamped(x, TANH_BOUND);
+  const __m256 square = _mm256_mul_ps(x, x);
+  const __m256 above = _mm256_mul_ps(x, polynomial(square, TANH_ABOVE));
+  return clamped(_mm256_div_ps(above, polynomial(square, TANH_BELOW)), 1.0f);
+}
+
+// 1 - y² for y = tanh(x)
+inline __m256 slope_of(__m256 y) { return _mm256_fnmadd_ps(y, y, _mm256_set1_ps(1.0f)); }
+
+template <class Function>
+inline void in_place(float* at, const float* other, int64_t count, Function function) {
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES)
+    _mm256_storeu_ps(at + i, function(_mm256_loadu_ps(at + i), _mm256_loadu_ps(other + i)));
+  if (i == count) return;
+  const __m256i rest = mask_of(count - i);
+  const __m256 value = function(_mm256_maskload_ps(at + i, rest), _mm256_maskload_ps(other + i, rest));
+  _mm256_maskstore_ps(at + i, rest, value);
+}
+
+void check(bool fine) {
+  if (!fine) throw std::runtime_error("phasediag::products: a tensor that it does not take");
 }
 
 // A tensor that torch hands to an operator, which has to let go of it.
@@ -115,9 +150,9 @@ class Given {
  public:
   explicit Given(StableIValue value) : handle_(reinterpret_cast<AtenTensorHandle>(value)) {
     void* data;
-    check(aoti_torch_get_data_ptr(handle_, &data));
-    check(aoti_torch_get_sizes(handle_, &sizes));
-    check(aoti_torch_get_strides(handle_, &strides));
+    check(!aoti_torch_get_data_ptr(handle_, &data));
+    check(!aoti_torch_get_sizes(handle_, &sizes));
+    check(!aoti_torch_get_strides(handle_, &strides));
     at = static_cast<const float*>(data);
   }
   Given(const Given&) = delete;
@@ -130,7 +165,8 @@ class Given {
   AtenTensorHandle handle_;
 };
 
-void all_products(const Given& a, const Given& b, float* out, uint32_t threads) {
+template <class After>
+void all_products(const Given& a, const Given& b, float* out, uint32_t threads, After after) {
   const int64_t batch = a.sizes[0], rows = a.sizes[1], depth = a.sizes[2], columns = b.sizes[2];
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
@@ -143,31 +179,56 @@ void all_products(const Given& a, const Given& b, float* out, uint32_t threads) 
         right = {scratch.data(), columns};
       }
       Left left{a.at + t * a.strides[0], a.strides[1], a.strides[2]};
-      product(left, right, out + t * rows * columns, rows, depth, columns);
+      const int64_t offset = t * rows * columns;
+      product(left, right, out + offset, rows, depth, columns);
+      after(out + offset, offset, rows * columns);
     }
   }
 }
 
-void on_the_cpu(StableIValue* stack, uint64_t, uint64_t) {
-  const Given a(stack[0]), b(stack[1]);
-  const int64_t batch = a.sizes[0], rows = a.sizes[1], columns = b.sizes[2];
-  const int64_t sizes[] = {batch, rows, columns}, strides[] = {rows * columns, columns, 1};
+template <class After>
+StableIValue computed(const Given& a, const Given& b, After after) {
+  const int64_t rows = a.sizes[1], columns = b.sizes[2];
+  const int64_t sizes[] = {a.sizes[0], rows, columns}, strides[] = {rows * columns, columns, 1};
   AtenTensorHandle result;
-  check(aoti_torch_empty_strided(3, sizes, strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(),
-                                 /*device_index=*/-1, &result));
+  check(!aoti_torch_empty_strided(3, sizes, strides, aoti_torch_dtype_float32(),
+                                  aoti_torch_device_type_cpu(), /*device_index=*/-1, &result));
   void* out;
   uint32_t threads;
-  check(aoti_torch_get_data_ptr(result, &out));
-  check(torch_get_num_threads(&threads));
-  all_products(a, b, static_cast<float*>(out), threads);
-  stack[0] = reinterpret_cast<StableIValue>(result);
+  check(!aoti_torch_get_data_ptr(result, &out));
+  check(!torch_get_num_threads(&threads));
+  all_products(a, b, static_cast<float*>(out), threads, after);
+  return reinterpret_cast<StableIValue>(result);
 }
 
-// Tells torch's dispatcher of the kernel when the library is loaded.
+void products(StableIValue* stack, uint64_t, uint64_t) {
+  const Given a(stack[0]), b(stack[1]);
+  stack[0] = computed(a, b, [](float*, int64_t, int64_t) {});
+}
+
+void products_tanh(StableIValue* stack, uint64_t, uint64_t) {
+  const Given a(stack[0]), b(stack[1]);
+  stack[0] = computed(a, b, [](float* out, int64_t, int64_t count) {
+    in_place(out, out, count, [](__m256 x, __m256) { return tanh_of(x); });
+  });
+}
+
+void products_tanh_backward(StableIValue* stack, uint64_t, uint64_t) {
+  const Given a(stack[0]), b(stack[1]), y(stack[2]);
+  const int64_t columns = y.sizes[2];
+  check(y.strides[2] == 1 && y.strides[1] == columns && y.strides[0] == y.sizes[1] * columns);
+  stack[0] = computed(a, b, [&](float* out, int64_t offset, int64_t count) {
+    in_place(out, y.at + offset, count, [](__m256 x, __m256 y) { return _mm256_mul_ps(x, slope_of(y)); });
+  });
+}
+
+// Tells torch's dispatcher of the kernels when the library is loaded.
 struct Registration {
   Registration() {
-    check(aoti_torch_library_init_impl("phasediag", "CPU", __FILE__, __LINE__, &library));
-    check(aoti_torch_library_impl(library, "products", on_the_cpu));
+    check(!aoti_torch_library_init_impl("phasediag", "CPU", __FILE__, __LINE__, &library));
+    check(!aoti_torch_library_impl(library, "products", products));
+    check(!aoti_torch_library_impl(library, "products_tanh", products_tanh));
+    check(!aoti_torch_library_impl(library, "products_tanh_backward", products_tanh_backward));
   }
   TorchLibraryHandle library;
 } registration;

@@ -1,4 +1,4 @@
-"""Products of many small matrices on the CPU: an operator of torch's, with a C++ program behind it."""
+"""Products of many small matrices on the CPU: operators of torch's, with a C++ program behind them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from phasediag.training.elementary import TANH_ABOVE, TANH_BELOW, TANH_BOUND
+
 SOURCE: Final = Path(__file__).with_name("products.cpp")
 PROCESSOR: Final = "AVX2"
 """As torch names what a processor can do."""
@@ -16,9 +18,12 @@ LARGEST_SIDE: Final = 256
 """Of a matrix: larger ones keep torch's product, which is no slower there."""
 
 _library: Final = torch.library.Library("phasediag", "DEF")  # type: ignore[no-untyped-call]
-_library.define(  # type: ignore[no-untyped-call]
-    "products(Tensor a, Tensor b) -> Tensor", tags=(torch.Tag.flexible_layout,)
-)
+for _operator in (
+    "products(Tensor a, Tensor b) -> Tensor",
+    "products_tanh(Tensor a, Tensor b) -> Tensor",
+    "products_tanh_backward(Tensor a, Tensor b, Tensor y) -> Tensor",
+):
+    _library.define(_operator, tags=(torch.Tag.flexible_layout,))  # type: ignore[no-untyped-call]
 
 
 def suits(a: Tensor, b: Tensor) -> bool:
@@ -48,20 +53,49 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     return result
 
 
+def products_tanh(a: Tensor, b: Tensor) -> Tensor:
+    """`tanh` of `elementary`, to rounding, of `products`: taken while each product is in the cache."""
+    build()
+    result: Tensor = torch.ops.phasediag.products_tanh(a, b)
+    return result
+
+
+def products_tanh_backward(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """`products` times `1 - y²`, the derivative of tanh where its value is `y`.
+
+    Parameters
+    ----------
+    y
+        Float32 on the CPU, shape (batch, rows, columns), contiguous.
+    """
+    build()
+    result: Tensor = torch.ops.phasediag.products_tanh_backward(a, b, y)
+    return result
+
+
 @cache
 def build() -> None:
-    """Build the operator's program, where it will be needed, and load it.
+    """Build the operators' program, where it will be needed, and load it.
 
     The compiler of `torch.compile` does it, once a machine.
     """
     if torch.backends.cpu.get_cpu_capability() == PROCESSOR:
         from torch._inductor.codecache import CppCodeCache
 
-        CppCodeCache.load(SOURCE.read_text(), extra_flags=("-mavx2", "-mfma"), needs_vec_isa=False)
+        CppCodeCache.load(_source(), extra_flags=("-mavx2", "-mfma"), needs_vec_isa=False)
 
 
-def _empty(a: Tensor, b: Tensor) -> Tensor:
+def _source() -> str:
+    """The program, with the numbers of tanh before it."""
+    constants = [f"constexpr float TANH_BOUND = {TANH_BOUND!r}f;"]
+    for name, numbers in (("ABOVE", TANH_ABOVE), ("BELOW", TANH_BELOW)):
+        constants.append(f"constexpr float TANH_{name}[] = {{{', '.join(f'{n!r}f' for n in numbers)}}};")
+    return "\n".join([*constants, SOURCE.read_text()])
+
+
+def _empty(a: Tensor, b: Tensor, y: Tensor | None = None) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[2]))
 
 
-torch.library.register_fake("phasediag::products", _empty, lib=_library)
+for _name in ("products", "products_tanh", "products_tanh_backward"):
+    torch.library.register_fake(f"phasediag::{_name}", _empty, lib=_library)

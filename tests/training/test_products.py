@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from phasediag.training.compilation import replacements
-from phasediag.training.products import LARGEST_SIDE, products, suits
+from phasediag.training.elementary import tanh
+from phasediag.training.products import (
+    LARGEST_SIDE,
+    products,
+    products_tanh,
+    products_tanh_backward,
+    suits,
+)
 
 sides = st.integers(1, 41)
 needs_its_processor = pytest.mark.skipif(
@@ -82,3 +89,29 @@ def test_only_tanh_in_single_precision_is_replaced() -> None:
     tanh = replacements(torch.device("cpu"))[torch.ops.aten.tanh.default]
     assert tanh(torch.ones(2, dtype=torch.float64)) is NotImplemented
     torch.testing.assert_close(tanh(torch.ones(2)), torch.tanh(torch.ones(2)))
+
+
+@needs_its_processor
+@settings(max_examples=100)
+@given(st.integers(1, 3), sides, sides, sides, layouts, layouts, st.integers(0, 99))
+def test_what_follows_a_product_is_taken_of_it(
+    batch: int, rows: int, depth: int, columns: int, left: str, right: str, seed: int
+) -> None:
+    a, b = drawn((batch, rows, depth), left, seed), drawn((batch, depth, columns), right, seed + 100)
+    plain, y = products(a, b), drawn((batch, rows, columns), "plain", seed + 200)
+    torch.testing.assert_close(products_tanh(a, b), tanh(plain), rtol=1e-6, atol=1e-44)
+    torch.testing.assert_close(products_tanh_backward(a, b, y), plain * (1 - y * y), rtol=2e-6, atol=1e-6)
+
+
+@needs_its_processor
+def test_the_tanh_of_a_product_is_that_of_torch_up_to_the_ends() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 4001), torch.tensor([float("inf"), -float("inf"), float("nan")])])
+    found = products_tanh(x.view(1, -1, 1), torch.ones(1, 1, 1)).view(-1)
+    torch.testing.assert_close(found, torch.tanh(x), rtol=5e-7, atol=0, equal_nan=True)
+
+
+@needs_its_processor
+def test_values_of_tanh_that_lie_apart_are_refused() -> None:
+    a, b, apart = torch.ones(2, 3, 4), torch.ones(2, 4, 5), torch.ones(2, 5, 3).transpose(1, 2)
+    with pytest.raises(RuntimeError, match="phasediag::products"):
+        products_tanh_backward(a, b, apart)
