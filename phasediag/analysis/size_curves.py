@@ -1,0 +1,237 @@
+"""The curves of several sizes, scaled by exponents, and how far they then lie from each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.analysis.bootstrap import replicate_codes
+from phasediag.analysis.frame import Groups
+from phasediag.errors import AnalysisError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Form = Literal["power", "critical"]
+_LEAST_ERROR: Final = 1e-3
+"""Of a mean, as a share of the range: replicates that agree exactly are no proof of an exact mean."""
+_NONE: Final = -1
+"""No such point."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SizeCurves:
+    """Sums of the values of each cell and replicate, ready to be resampled."""
+
+    form: Form
+    cells: pd.DataFrame
+    x: FloatArray
+    size: FloatArray
+    """In units of the geometric mean of the sizes."""
+    group: IntArray
+    sums: FloatArray
+    """Shape (cells, replicates)."""
+    numbers: FloatArray
+    squares: FloatArray
+
+    @classmethod
+    def of(
+        cls, trials: pd.DataFrame, values: FloatArray, x: str, y: str, size: str, form: Form
+    ) -> SizeCurves:
+        """Sum the values of each size, x and replicate.
+
+        Raises
+        ------
+        AnalysisError
+            For a single size, or fewer than 4 points of a size.
+        """
+        groups = Groups.of(trials, (size, x))
+        cells = groups.decoded(groups.code, 2)
+        if len(trials) == 0 or cells[size].nunique() < 2:
+            raise AnalysisError(
+                f"finite-size scaling needs at least 2 values of '{size}' among the trials that are ok and "
+                "converged; add some, train longer, or widen window="
+            )
+        replicate = replicate_codes(trials, groups.cell)
+        shape = (len(cells), int(replicate.max()) + 1)
+        index = np.ravel_multi_index((groups.cell, replicate), shape)
+        sums, counts, squares = (
+            np.bincount(index, weights, minlength=shape[0] * shape[1]).reshape(shape)
+            for weights in (values, np.ones_like(values), values**2)
+        )
+        kept = sums.sum(axis=1) > 0 if form == "power" else np.full(len(cells), True)
+        cells = cells[kept].reset_index(drop=True)
+        fewest = cells[size].value_counts()
+        if len(fewest) < 2 or fewest.min() < 4:
+            raise AnalysisError(
+                f"{size}={fewest.idxmin()} has {fewest.min()} usable values of {x}, a collapse needs 4 of "
+                f"each; leave that {size} out, train longer, or widen window="
+            )
+        log_size = np.log(cells[size].to_numpy(dtype=np.float64))
+        return cls(
+            form=form, cells=cells, x=cells[x].to_numpy(dtype=np.float64),
+            size=np.exp(log_size - np.unique(log_size).mean()),
+            group=np.unique(log_size, return_inverse=True)[1], sums=sums[kept], numbers=counts[kept],
+            squares=squares[kept],
+        )  # fmt: skip
+
+    @property
+    def replicates(self) -> int:
+        """How many there are."""
+        return int(self.sums.shape[1])
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """The mean of each cell, shape (cells,)."""
+        return np.asarray(self.sums.sum(axis=1) / self.numbers.sum(axis=1), dtype=np.float64)
+
+    @cached_property
+    def error(self) -> FloatArray:
+        """The standard error of each mean, shape (cells,)."""
+        number = self.numbers.sum(axis=1)
+        variance = (self.squares.sum(axis=1) / number - self.mean**2) * number / np.maximum(number - 1, 1)
+        least = _LEAST_ERROR * np.ptp(self.mean)
+        return np.asarray(np.sqrt(np.maximum(variance, 0) / number + least**2), dtype=np.float64)
+
+    def drawn(self, weights: FloatArray) -> FloatArray:
+        """The means in draws of replicates.
+
+        Parameters
+        ----------
+        weights
+            How often each replicate was drawn, shape (draws, replicates).
+
+        Returns
+        -------
+        Shape (draws, cells); NaN where no replicate of a cell was drawn.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((weights @ self.sums.T) / (weights @ self.numbers.T), dtype=np.float64)
+
+    def scaled(self, parameters: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The scaled x, y and error of y; logarithms with the form `power`.
+
+        Parameters
+        ----------
+        parameters
+            The exponents of y and of x, and with `critical` the critical x; shape (draws, 2 or 3).
+        mean
+            Shape (draws, cells).
+
+        Returns
+        -------
+        Three arrays of shape (draws, cells).
+        """
+        a, b = parameters[:, 0:1], parameters[:, 1:2]
+        if self.form == "power":
+            u = np.log(self.size)
+            return np.log(self.x) + b * u, np.log(mean) - a * u, self.error / np.abs(mean)
+        shrink = self.size**-a
+        return (self.x - parameters[:, 2:3]) * self.size**b, mean * shrink, self.error * shrink
+
+    def at_size(self, parameters: FloatArray, size: float) -> FloatArray:
+        """Where a curve of another size has the scaled x of each cell, in `positions`."""
+        b = parameters[:, 1:2]
+        if self.form == "power":
+            return np.asarray(np.log(self.x) + b * np.log(self.size / size), dtype=np.float64)
+        moved = (self.x - parameters[:, 2:3]) * ((self.size / size) ** b - 1)
+        return np.asarray(self.x + moved, dtype=np.float64)
+
+    @cached_property
+    def positions(self) -> FloatArray:
+        """The unscaled x of each cell; its logarithm with the form `power`."""
+        return np.log(self.x) if self.form == "power" else self.x
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Size:
+    """The points of one size, in order of x."""
+
+    size: float
+    positions: FloatArray
+    before: IntArray
+    """The last known cell among the first so many points; shape (draws, points + 1)."""
+    after: IntArray
+    """The first known cell behind the first so many points."""
+
+
+class CollapseQuality:
+    """Houdayer and Hartmann's S of scaled curves, for many draws of replicates at once.
+
+    For each point, a weighted line is fitted through the two points of each other size that enclose it; S is
+    the mean squared distance from it in units of both errors (Phys. Rev. B 70, 014418, 2004).
+    """
+
+    def __init__(self, curves: SizeCurves, mean: FloatArray) -> None:
+        """Take the means of the draws, shape (draws, cells); cells that are NaN in a draw are left out."""
+        self.curves = curves
+        self.known = np.isfinite(mean) & (curves.error > 0)
+        if curves.form == "power":
+            self.known &= mean > 0
+        self.mean = np.where(self.known, mean, np.nan)
+        self.sizes = [self._size(group) for group in np.unique(curves.group)]
+
+    def _size(self, group: int) -> _Size:
+        own = np.flatnonzero(self.curves.group == group)
+        own = own[np.argsort(self.curves.positions[own])]
+        places = np.arange(len(own))
+        known = self.known[:, own]
+        last = np.maximum.accumulate(np.where(known, places, _NONE), axis=1)
+        first = np.minimum.accumulate(np.where(known, places, len(own))[:, ::-1], axis=1)[:, ::-1]
+        edge = np.full((len(known), 1), _NONE)
+        cells = np.append(own, _NONE)
+        return _Size(
+            size=float(self.curves.size[own[0]]), positions=self.curves.positions[own],
+            before=np.hstack([edge, cells[last]]), after=np.hstack([cells[first], edge]),
+        )  # fmt: skip
+
+    def __call__(self, parameters: FloatArray, draws: IntArray) -> FloatArray:
+        """S of some draws at their parameters.
+
+        Parameters
+        ----------
+        parameters
+            Shape (k, 2 or 3), as `SizeCurves.scaled` takes them.
+        draws
+            The numbers of the draws, shape (k,).
+
+        Returns
+        -------
+        Shape (k,); infinite where fewer than half of the points overlap with other sizes.
+        """
+        known = self.known[draws]
+        with np.errstate(all="ignore"):
+            x, y, error = self.curves.scaled(parameters, self.mean[draws])
+            k, kx, ky, kxx, kxy = self._sums(parameters, draws, x, y, 1 / error**2)
+            determinant = k * kxx - kx**2
+            curve = (kxx * ky - kx * kxy + x * (k * kxy - kx * ky)) / determinant
+            variance = (kxx - 2 * x * kx + x**2 * k) / determinant
+            distance = (y - curve) ** 2 / (error**2 + variance)
+            usable = known & np.isfinite(distance) & (determinant > 0)
+            total = np.where(usable, distance, 0).sum(axis=1)
+            number = usable.sum(axis=1)
+            enough = (2 * number >= known.sum(axis=1)) & (number > 0)
+            return np.where(enough, total / number, np.inf)
+
+    def _sums(
+        self, parameters: FloatArray, draws: IntArray, x: FloatArray, y: FloatArray, weights: FloatArray
+    ) -> FloatArray:
+        """Sums of w, w x, w y, w x², w x y over the points that enclose each; shape (5, k, cells)."""
+        terms = np.stack([weights, weights * x, weights * y, weights * x**2, weights * x * y])
+        terms = terms.reshape(5, -1)
+        rows = np.arange(len(x))[:, None]
+        sums = np.zeros((5, *x.shape))
+        for group, other in enumerate(self.sizes):
+            points = np.flatnonzero(self.curves.group != group)
+            place = np.searchsorted(other.positions, self.curves.at_size(parameters, other.size)[:, points])
+            before, after = other.before[draws[:, None], place], other.after[draws[:, None], place]
+            row, column = np.nonzero((before != _NONE) & (after != _NONE) & self.known[draws][:, points])
+            start = rows[row, 0] * x.shape[1]
+            enclosing = terms[:, start + before[row, column]] + terms[:, start + after[row, column]]
+            sums[:, row, points[column]] += enclosing
+        return sums
