@@ -178,3 +178,46 @@ def test_a_storage_that_a_node_does_not_see_is_refused(
         ray_tune._check_shared(folder, nodes)
     ray_tune._check_shared(folder, nodes[:1])
     assert folder.files() == []
+
+
+def test_a_ray_that_does_not_come_up_in_time_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a plain Exception on a busy machine."""
+    from phasediag.executors import ray_tune
+
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.\nThe GCS has become overloaded.")
+
+    monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError) as caught, ray_tune.connected(None, None):
+        pass
+    assert str(caught.value) == (
+        "Ray did not start on this machine: The current node timed out during startup. The GCS has become "
+        "overloaded.; it gives up where the machine is too busy or short of memory: launch again when there "
+        "is less to do, or with --executor inline, which trains in one process without Ray"
+    )
+
+
+def test_nodes_that_do_not_answer_are_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.exceptions import GetTimeoutError
+
+    from phasediag.executors import ray_tune
+
+    class Reader:
+        def options(self, scheduling_strategy: Any) -> Reader:
+            return self
+
+        def remote(self, uri: str, name: str) -> None:
+            pass
+
+    def get(reads: list[None], timeout: float) -> list[str]:
+        raise GetTimeoutError("Get timed out")
+
+    monkeypatch.setattr(ray_tune, "_read_token", Reader())
+    monkeypatch.setattr(ray_tune.ray, "get", get)
+    folder = Folder.at(tmp_path / "g")
+    with pytest.raises(ClusterError, match=r"not all of the 1 nodes .* within 120 s"):
+        ray_tune._check_shared(folder, [{"NodeID": "aa" * 28, "NodeManagerAddress": "one"}])
+    assert folder.files() == []
