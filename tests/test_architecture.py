@@ -35,7 +35,7 @@ theory.reduction theory.kernel theory.decomposition theory.counting theory.separ
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
 analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
-analysis.size_curves analysis.finite_size
+analysis.moderation analysis.size_curves analysis.finite_size
 analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence
 figures.style figures.* analysis.plot

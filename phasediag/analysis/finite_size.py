@@ -13,11 +13,13 @@ from phasediag.analysis.bootstrap import Resamples, interval
 from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
 from phasediag.analysis.simplex import minima
-from phasediag.analysis.size_curves import CollapseQuality, Form, SizeCurves
+from phasediag.analysis.size_curves import CollapseQuality, Form, Means, SizeCurves
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
 
+_EXPONENTS: Final = np.linspace(-2, 2, 17)
+_STARTS: Final = 6
 GOOD: Final = 2.0
 """Up to this quality the curves collapse within their errors."""
 
@@ -85,8 +87,9 @@ def fit_collapse(
     of the width is a = b = 0. `critical`: y = L^a F((x - x_c) L^b), for an order parameter at a continuous
     transition (b = 1/nu, a = -beta/nu). The quality is that of J. Houdayer and A. K. Hartmann, Phys. Rev.
     B 70, 014418 (2004), with a local line through the points of the other sizes; it is minimised by
-    simplex search, for all draws at once. The intervals are percentile bootstraps over replicates,
-    resampled jointly over all sizes and x, corrected for few replicates.
+    simplex searches from the best points of a lattice of exponents from -2 to 2. The intervals are
+    percentile bootstraps over replicates, resampled jointly over all sizes and x and their errors with
+    them, corrected for few replicates.
 
     Parameters
     ----------
@@ -117,49 +120,58 @@ def fit_collapse(
     usable = inside & has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
     trials, values = trials[usable], values[usable]
     curves = SizeCurves.of(trials, values, x, y, size, form)
-    mean = curves.mean[None]
-    best = _best(curves, mean, _first_guess(curves))
+    means = curves.means()
+    quality = CollapseQuality(curves, means)
+    best = _best(curves, means, quality)
     draws = Resamples.of(curves.replicates, resamples, seed)
-    found = _best(curves, curves.drawn(draws.weights), best[0], quick=True)
+    drawn = CollapseQuality(curves, curves.means(draws.weights))
+    found = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
     low, high = interval(found[draws.draw].T, curves.replicates)
     names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
     parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
     neutral = np.zeros_like(best)
     neutral[:, 2:] = best[:, 2:]
-    quality = CollapseQuality(curves, mean)
     first = np.zeros(1, dtype=np.int64)
     return SizeCollapse(
-        x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, best),
+        x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, means, best),
         quality=float(quality(best, first)[0]), unscaled_quality=float(quality(neutral, first)[0]),
     )  # fmt: skip
 
 
-def _points(curves: SizeCurves, parameters: FloatArray) -> pd.DataFrame:
+def _points(curves: SizeCurves, means: Means, parameters: FloatArray) -> pd.DataFrame:
     """The cells with their means, as measured and scaled."""
-    at, value, error = (each[0] for each in curves.scaled(parameters, curves.mean[None]))
+    at, value, error = (each[0] for each in curves.scaled(parameters, means.mean, means.error))
     if curves.form == "power":
         at, value = np.exp(at), np.exp(value)
         error = value * error
     return curves.cells.assign(
-        mean=curves.mean, error=curves.error, scaled_x=at, scaled_y=value, scaled_error=error
+        mean=means.mean[0], error=means.error[0], scaled_x=at, scaled_y=value, scaled_error=error
     )
 
 
-def _first_guess(curves: SizeCurves) -> FloatArray:
-    """Zero exponents; the critical x where the mean curve is steepest."""
+def _best(curves: SizeCurves, means: Means, quality: CollapseQuality) -> FloatArray:
+    """The parameters of the best collapse, shape (1, p), from the best points of a lattice of exponents."""
+    exponents = np.stack(np.meshgrid(_EXPONENTS, _EXPONENTS), axis=-1).reshape(-1, 2)
+    critical = np.tile(_steepest(curves, means), (len(exponents), 1))
+    lattice = np.hstack([exponents, critical])
+    one = np.zeros(len(lattice), dtype=np.int64)
+    starts = lattice[np.argsort(quality(lattice, one), kind="stable")[:_STARTS]]
+    many = CollapseQuality(curves, means.repeated(len(starts)))
+    found = _minima(many, starts, 0.2)
+    return found[[np.argmin(many(found, np.arange(len(found))))]]
+
+
+def _steepest(curves: SizeCurves, means: Means) -> FloatArray:
+    """Where the mean curve is steepest, a first guess at the critical x; none with the form `power`."""
     if curves.form == "power":
-        return np.zeros(2)
-    frame = pd.DataFrame({"x": curves.x, "mean": curves.mean}).groupby("x")["mean"].mean()
+        return np.zeros(0)
+    frame = pd.DataFrame({"x": curves.x, "mean": means.mean[0]}).groupby("x")["mean"].mean()
     steepest = int(np.argmax(np.abs(np.diff(frame.to_numpy()) / np.diff(frame.index.to_numpy()))))
-    return np.array([0.0, 0.5, float(frame.index[steepest : steepest + 2].to_numpy().mean())])
+    return np.array([frame.index[steepest : steepest + 2].to_numpy().mean()])
 
 
-def _best(curves: SizeCurves, means: FloatArray, start: FloatArray, quick: bool = False) -> FloatArray:
-    """The parameters of the best collapse of each draw; `quick` starts close to it."""
-    steps = np.full(len(start), 0.05 if quick else 0.3)
-    steps[2:] = np.ptp(curves.x) * (0.01 if quick else 0.05)
-    starts = np.repeat(start[None], len(means), axis=0)
-    return minima(
-        CollapseQuality(curves, means), starts, steps,
-        xatol=1e-3, fatol=1e-4, iterations=120 if quick else 600,
-    )  # fmt: skip
+def _minima(quality: CollapseQuality, starts: FloatArray, step: float) -> FloatArray:
+    """The parameters of the best collapse of each draw near its start; `step` is that of the exponents."""
+    steps = np.full(starts.shape[1], step)
+    steps[2:] *= 0.2 * np.ptp(quality.curves.x)
+    return minima(quality, starts, steps, xatol=1e-3, fatol=1e-4, iterations=300)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.frame import Groups
+from phasediag.analysis.moderation import moderated
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +23,19 @@ _LEAST_ERROR: Final = 1e-3
 """Of a mean, as a share of the range: replicates that agree exactly are no proof of an exact mean."""
 _NONE: Final = -1
 """No such point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Means:
+    """The means of all cells in draws of replicates, and their standard errors; shape (draws, cells)."""
+
+    mean: FloatArray
+    """NaN where no replicate of a cell was drawn."""
+    error: FloatArray
+
+    def repeated(self, times: int) -> Means:
+        """Each draw so many times."""
+        return Means(mean=self.mean.repeat(times, axis=0), error=self.error.repeat(times, axis=0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,43 +99,41 @@ class SizeCurves:
         """How many there are."""
         return int(self.sums.shape[1])
 
-    @cached_property
-    def mean(self) -> FloatArray:
-        """The mean of each cell, shape (cells,)."""
-        return np.asarray(self.sums.sum(axis=1) / self.numbers.sum(axis=1), dtype=np.float64)
+    def means(self, weights: FloatArray | None = None) -> Means:
+        """The means of all cells and their errors, of all replicates or in draws of them.
 
-    @cached_property
-    def error(self) -> FloatArray:
-        """The standard error of each mean, shape (cells,)."""
-        number = self.numbers.sum(axis=1)
-        variance = (self.squares.sum(axis=1) / number - self.mean**2) * number / np.maximum(number - 1, 1)
-        least = _LEAST_ERROR * np.ptp(self.mean)
-        return np.asarray(np.sqrt(np.maximum(variance, 0) / number + least**2), dtype=np.float64)
-
-    def drawn(self, weights: FloatArray) -> FloatArray:
-        """The means in draws of replicates.
+        The variance over replicates, with the form `power` that of the relative deviation, is moderated.
 
         Parameters
         ----------
         weights
-            How often each replicate was drawn, shape (draws, replicates).
-
-        Returns
-        -------
-        Shape (draws, cells); NaN where no replicate of a cell was drawn.
+            How often each replicate was drawn, shape (draws, replicates); None: each once, one draw.
         """
+        taken = np.ones((1, self.replicates)) if weights is None else weights
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((weights @ self.sums.T) / (weights @ self.numbers.T), dtype=np.float64)
+            number = taken @ self.numbers.T
+            mean = (taken @ self.sums.T) / number
+            variance = (taken @ self.squares.T / number - mean**2) * number / np.maximum(number - 1, 1)
+            unit = mean**2 if self.form == "power" else np.ones_like(mean)
+            variance = moderated(np.maximum(variance, 0) / unit, number - 1) * unit
+            error = np.sqrt(variance / number + self._least_error**2)
+        return Means(mean=mean, error=error)
 
-    def scaled(self, parameters: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    @cached_property
+    def _least_error(self) -> float:
+        return _LEAST_ERROR * float(np.ptp(self.sums.sum(axis=1) / self.numbers.sum(axis=1)))
+
+    def scaled(
+        self, parameters: FloatArray, mean: FloatArray, error: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The scaled x, y and error of y; logarithms with the form `power`.
 
         Parameters
         ----------
         parameters
             The exponents of y and of x, and with `critical` the critical x; shape (draws, 2 or 3).
-        mean
-            Shape (draws, cells).
+        mean, error
+            As `means` gives them, shape (draws, cells).
 
         Returns
         -------
@@ -130,9 +142,9 @@ class SizeCurves:
         a, b = parameters[:, 0:1], parameters[:, 1:2]
         if self.form == "power":
             u = np.log(self.size)
-            return np.log(self.x) + b * u, np.log(mean) - a * u, self.error / np.abs(mean)
+            return np.log(self.x) + b * u, np.log(mean) - a * u, error / np.abs(mean)
         shrink = self.size**-a
-        return (self.x - parameters[:, 2:3]) * self.size**b, mean * shrink, self.error * shrink
+        return (self.x - parameters[:, 2:3]) * self.size**b, mean * shrink, error * shrink
 
     def at_size(self, parameters: FloatArray, size: float) -> FloatArray:
         """Where a curve of another size has the scaled x of each cell, in `positions`."""
@@ -167,13 +179,12 @@ class CollapseQuality:
     the mean squared distance from it in units of both errors (Phys. Rev. B 70, 014418, 2004).
     """
 
-    def __init__(self, curves: SizeCurves, mean: FloatArray) -> None:
-        """Take the means of the draws, shape (draws, cells); cells that are NaN in a draw are left out."""
-        self.curves = curves
-        self.known = np.isfinite(mean) & (curves.error > 0)
+    def __init__(self, curves: SizeCurves, means: Means) -> None:
+        """Take the means of the draws; cells that are NaN in a draw are left out of it."""
+        self.curves, self.means = curves, means
+        self.known = np.isfinite(means.mean) & (means.error > 0)
         if curves.form == "power":
-            self.known &= mean > 0
-        self.mean = np.where(self.known, mean, np.nan)
+            self.known &= means.mean > 0
         self.sizes = [self._size(group) for group in np.unique(curves.group)]
 
     def _size(self, group: int) -> _Size:
@@ -206,7 +217,7 @@ class CollapseQuality:
         """
         known = self.known[draws]
         with np.errstate(all="ignore"):
-            x, y, error = self.curves.scaled(parameters, self.mean[draws])
+            x, y, error = self.curves.scaled(parameters, self.means.mean[draws], self.means.error[draws])
             k, kx, ky, kxx, kxy = self._sums(parameters, draws, x, y, 1 / error**2)
             determinant = k * kxx - kx**2
             curve = (kxx * ky - kx * kxy + x * (k * kxy - kx * ky)) / determinant

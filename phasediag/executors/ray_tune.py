@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,6 +159,8 @@ class RayExecutor:
     gpus: float = 0.0
     log: Path | None = None
     """Where Ray's own messages go."""
+    keep: bool = False
+    """Leave a local Ray running for the next launch of this process; it ends with the process."""
     compiler: Compiler | None = None
     """One that was started beforehand; None: it starts its own where that saves time."""
 
@@ -184,7 +188,7 @@ class RayExecutor:
     def ready(self, folder: Folder) -> Iterator[int]:
         """A connection to Ray for the time of a block, given the number of workers it can run at once.
 
-        A local Ray is ended with the block, a cluster is left alone.
+        A local Ray is ended with the block unless it is kept, a cluster is left alone.
 
         Raises
         ------
@@ -192,7 +196,7 @@ class RayExecutor:
             Where the cluster cannot be reached, cannot give a worker its resources, or does not
             share the storage.
         """
-        with connected(self.address, self.log):
+        with connected(self.address, self.log, keep=self.keep):
             yield self._check(folder)
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
@@ -242,17 +246,32 @@ class RayExecutor:
 
 
 @contextmanager
-def connected(address: str | None, log: Path | None) -> Iterator[None]:
-    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone."""
+def connected(address: str | None, log: Path | None, *, keep: bool = False) -> Iterator[None]:
+    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone.
+
+    One that was there before is used, and left as it is. With `keep` the connection stays after the block.
+    """
     already = ray.is_initialized()
     if not already:
         _quiet(log)
-        _connect(address)
+        with _own_sigterm():
+            _connect(address)
     try:
         yield
     finally:
-        if not already:
+        if not already and not keep:
             ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Put the handler of SIGTERM back in place after the block: Ray brings one that ends the process."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str | None) -> None:

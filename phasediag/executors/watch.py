@@ -203,8 +203,7 @@ def draining_on_signals(watch: Watch) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM drain the launch, and a second one end it at once.
 
     A second one within `ONE_SIGNAL` seconds is the first once more: GNU `timeout` signals its child, and then
-    its whole process group. To be entered again once an executor is ready: Ray puts handlers of its own in
-    place.
+    its whole process group.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -23,9 +23,9 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
     return SizeCurves.of(frame, y, "x", "y", "width", form)
 
 
-def by_hand(made: SizeCurves, parameters: FloatArray, mean: FloatArray) -> float:
+def by_hand(made: SizeCurves, parameters: FloatArray, mean: FloatArray, errors: FloatArray) -> float:
     """S = mean of (y - Y)^2 / (dy^2 + dY^2), Y on the weighted line through the enclosing points."""
-    (x,), (y,), (error,) = made.scaled(parameters[None], mean[None])
+    (x,), (y,), (error,) = made.scaled(parameters[None], mean[None], errors[None])
     known = np.isfinite(y)
     terms = []
     for i in np.flatnonzero(known):
@@ -50,24 +50,36 @@ def test_the_quality_is_that_of_the_definition(form: Form) -> None:
     made = curves(form)
     rng = np.random.default_rng(1)
     weights = rng.multinomial(REPLICATES, np.full(REPLICATES, 1 / REPLICATES), size=30).astype(float)
-    means = made.drawn(weights)
-    assert np.isnan(means).any(), "some cells are not drawn"
+    means = made.means(weights)
+    assert np.isnan(means.mean).any(), "some cells are not drawn"
     parameters = rng.normal(0.3, 0.5, (30, 2 if form == "power" else 3))
     parameters[0, :2] = 0
     parameters[1, 1] = 9
     found = CollapseQuality(made, means)(parameters, np.arange(30))
     assert found[1] == np.inf, "scaled so far apart that no curves overlap"
     np.testing.assert_allclose(
-        found, [by_hand(made, p, m) for p, m in zip(parameters, means, strict=True)], rtol=1e-6
+        found,
+        [by_hand(made, *each) for each in zip(parameters, means.mean, means.error, strict=True)],
+        rtol=1e-6,
     )
 
 
 def test_some_draws_are_as_they_are_among_all() -> None:
     made = curves("power")
-    means = made.drawn(np.eye(REPLICATES) + 1)
+    means = made.means(np.eye(REPLICATES) + 1)
     parameters = np.random.default_rng(2).normal(0.3, 0.2, (REPLICATES, 2))
     quality = CollapseQuality(made, means)
     chosen = np.array([4, 1])
     np.testing.assert_array_equal(
         quality(parameters[chosen], chosen), quality(parameters, np.arange(REPLICATES))[chosen]
     )
+
+
+def test_errors_over_replicates_are_pooled_as_far_as_the_cells_are_alike() -> None:
+    """Cells whose true relative spread is one have nearly one relative error, and that is the true one."""
+    rng = np.random.default_rng(3)
+    axes = [SIZES, np.geomspace(0.5, 1, 60), range(10)]
+    frame = pd.MultiIndex.from_product(axes, names=["width", "x", "replicate"]).to_frame(index=False)
+    y = frame["width"].to_numpy() / frame["x"].to_numpy() * (1 + rng.normal(0, 0.1, len(frame)))
+    means = SizeCurves.of(frame, y, "x", "y", "width", "power").means()
+    np.testing.assert_allclose(means.error / means.mean, 0.1 / np.sqrt(10), rtol=0.2)

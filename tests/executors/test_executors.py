@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ def executor(request: pytest.FixtureRequest) -> Any:
 
     with connected(None, None):
         yield "ray"
+
+
+def test_sigterm_keeps_the_handler_it_had(executor: Any) -> None:
+    """Ray's own would end the process before the packs are set aside."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_rows_are_those_of_one_pack_inline(executor: Any, tmp_path: Path) -> None:
