@@ -86,7 +86,7 @@ def fit_collapse(
     `power`: y = L^a F(x L^b), for a count against a strength: all is taken in logarithms; independence
     of the width is a = b = 0. `critical`: y = L^a F((x - x_c) L^b), for an order parameter at a continuous
     transition (b = 1/nu, a = -beta/nu). The quality is that of J. Houdayer and A. K. Hartmann, Phys. Rev.
-    B 70, 014418 (2004), with a local line through the points of the other sizes; it is minimised by
+    B 70, 014418 (2004), with a local parabola through the points of the other sizes; it is minimised by
     simplex searches from the best points of a lattice of exponents from -2 to 2. The intervals are
     percentile bootstraps over replicates, resampled jointly over all sizes and x and their errors with
     them, corrected for few replicates.

@@ -21,6 +21,8 @@ IntArray = npt.NDArray[np.int64]
 Form = Literal["power", "critical"]
 _LEAST_ERROR: Final = 1e-3
 """Of a mean, as a share of the range: replicates that agree exactly are no proof of an exact mean."""
+_SINGULAR: Final = 1e-9
+"""Of the product of its diagonal: a determinant up to this is zero but for rounding."""
 _NONE: Final = -1
 """No such point."""
 
@@ -166,17 +168,18 @@ class _Size:
 
     size: float
     positions: FloatArray
-    before: IntArray
-    """The last known cell among the first so many points; shape (draws, points + 1)."""
-    after: IntArray
-    """The first known cell behind the first so many points."""
+    near: IntArray
+    """The last two known cells among the first so many points and the first two behind them; shape
+    (draws, points + 1, 4)."""
 
 
 class CollapseQuality:
     """Houdayer and Hartmann's S of scaled curves, for many draws of replicates at once.
 
-    For each point, a weighted line is fitted through the two points of each other size that enclose it; S is
-    the mean squared distance from it in units of both errors (Phys. Rev. B 70, 014418, 2004).
+    For each point, a weighted parabola is fitted through the two points to each side of it of each other size
+    that has points on both sides; S is the mean squared distance from it in units of both errors. They (Phys.
+    Rev. B 70, 014418, 2004) take a line through one point to each side: between points as far apart as those
+    of a sweep, curves bend by more than their errors, and S would be least where the points of all sizes align.
     """
 
     def __init__(self, curves: SizeCurves, means: Means) -> None:
@@ -190,15 +193,18 @@ class CollapseQuality:
     def _size(self, group: int) -> _Size:
         own = np.flatnonzero(self.curves.group == group)
         own = own[np.argsort(self.curves.positions[own])]
-        places = np.arange(len(own))
         known = self.known[:, own]
-        last = np.maximum.accumulate(np.where(known, places, _NONE), axis=1)
-        first = np.minimum.accumulate(np.where(known, places, len(own))[:, ::-1], axis=1)[:, ::-1]
-        edge = np.full((len(known), 1), _NONE)
-        cells = np.append(own, _NONE)
+        up_to = np.hstack([np.zeros((len(known), 1), np.int64), known.cumsum(axis=1)])
+        rank = up_to[:, :, None] + np.array([-2, -1, 0, 1])
+        cells = np.where(known, own, _NONE)
+        in_order = np.take_along_axis(cells, np.argsort(~known, axis=1, kind="stable"), axis=1)
+        inside = (rank >= 0) & (rank < up_to[:, -1:, None])
+        chosen = np.take_along_axis(in_order[:, None], np.clip(rank, 0, len(own) - 1), axis=2)
+        near = np.where(inside, chosen, _NONE)
+        enclosed = (near[..., 1:2] != _NONE) & (near[..., 2:3] != _NONE)
         return _Size(
             size=float(self.curves.size[own[0]]), positions=self.curves.positions[own],
-            before=np.hstack([edge, cells[last]]), after=np.hstack([cells[first], edge]),
+            near=np.where(enclosed, near, _NONE),
         )  # fmt: skip
 
     def __call__(self, parameters: FloatArray, draws: IntArray) -> FloatArray:
@@ -218,31 +224,39 @@ class CollapseQuality:
         known = self.known[draws]
         with np.errstate(all="ignore"):
             x, y, error = self.curves.scaled(parameters, self.means.mean[draws], self.means.error[draws])
-            k, kx, ky, kxx, kxy = self._sums(parameters, draws, x, y, 1 / error**2)
-            determinant = k * kxx - kx**2
-            curve = (kxx * ky - kx * kxy + x * (k * kxy - kx * ky)) / determinant
-            variance = (kxx - 2 * x * kx + x**2 * k) / determinant
-            distance = (y - curve) ** 2 / (error**2 + variance)
-            usable = known & np.isfinite(distance) & (determinant > 0)
+            sums = self._sums(parameters, draws, x, y, error)
+            s0, s1, s2, s3, s4, t0, t1, t2 = sums
+            c0, c1, c2 = s2 * s4 - s3**2, s2 * s3 - s1 * s4, s1 * s3 - s2**2
+            determinant = s0 * c0 + s1 * c1 + s2 * c2
+            curve = (c0 * t0 + c1 * t1 + c2 * t2) / determinant
+            distance = (y - curve) ** 2 / (error**2 + c0 / determinant)
+            usable = known & np.isfinite(distance) & (determinant > _SINGULAR * s0 * s2 * s4)
             total = np.where(usable, distance, 0).sum(axis=1)
             number = usable.sum(axis=1)
             enough = (2 * number >= known.sum(axis=1)) & (number > 0)
             return np.where(enough, total / number, np.inf)
 
     def _sums(
-        self, parameters: FloatArray, draws: IntArray, x: FloatArray, y: FloatArray, weights: FloatArray
+        self, parameters: FloatArray, draws: IntArray, x: FloatArray, y: FloatArray, error: FloatArray
     ) -> FloatArray:
-        """Sums of w, w x, w y, w x², w x y over the points that enclose each; shape (5, k, cells)."""
-        terms = np.stack([weights, weights * x, weights * y, weights * x**2, weights * x * y])
-        terms = terms.reshape(5, -1)
-        rows = np.arange(len(x))[:, None]
-        sums = np.zeros((5, *x.shape))
+        """Sums of w d^0 to w d^4 and w y d^0 to w y d^2 over the points near each, d = their x less its own.
+
+        Shape (8, k, cells).
+        """
+        known, flat_x, flat_y, weight = self.known[draws], x.ravel(), y.ravel(), (1 / error**2).ravel()
+        sums = np.zeros((8, x.size))
         for group, other in enumerate(self.sizes):
             points = np.flatnonzero(self.curves.group != group)
             place = np.searchsorted(other.positions, self.curves.at_size(parameters, other.size)[:, points])
-            before, after = other.before[draws[:, None], place], other.after[draws[:, None], place]
-            row, column = np.nonzero((before != _NONE) & (after != _NONE) & self.known[draws][:, points])
-            start = rows[row, 0] * x.shape[1]
-            enclosing = terms[:, start + before[row, column]] + terms[:, start + after[row, column]]
-            sums[:, row, points[column]] += enclosing
-        return sums
+            near = other.near[draws[:, None], place]
+            for side in range(near.shape[2]):
+                row, column = np.nonzero((near[:, :, side] != _NONE) & known[:, points])
+                at = row * x.shape[1] + points[column]
+                cell = row * x.shape[1] + near[row, column, side]
+                apart, term, value = flat_x[cell] - flat_x[at], weight[cell], flat_y[cell]
+                for power in range(5):
+                    sums[power, at] += term
+                    if power < 3:
+                        sums[5 + power, at] += term * value
+                    term = term * apart
+        return sums.reshape(8, *x.shape)

@@ -24,24 +24,23 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
 
 
 def by_hand(made: SizeCurves, parameters: FloatArray, mean: FloatArray, errors: FloatArray) -> float:
-    """S = mean of (y - Y)^2 / (dy^2 + dY^2), Y on the weighted line through the enclosing points."""
+    """S = mean of (y - Y)^2 / (dy^2 + dY^2), Y on the weighted parabola through two points to each side."""
     (x,), (y,), (error,) = made.scaled(parameters[None], mean[None], errors[None])
     known = np.isfinite(y)
     terms = []
     for i in np.flatnonzero(known):
         near: list[int] = []
         for group in set(made.group) - {made.group[i]}:
-            own = list(np.flatnonzero(known & (made.group == group)))
+            own = sorted(np.flatnonzero(known & (made.group == group)), key=lambda j: x[j])
             below, above = [j for j in own if x[j] < x[i]], [j for j in own if x[j] >= x[i]]
             if below and above:
-                near += [max(below, key=lambda j: x[j]), min(above, key=lambda j: x[j])]
-        if not near:
+                near += below[-2:] + above[:2]
+        if len(near) < 3:
             continue
-        design = np.stack([np.ones(len(near)), x[near]], axis=1)
+        design = np.stack([np.ones(len(near)), x[near] - x[i], (x[near] - x[i]) ** 2], axis=1)
         covariance = np.linalg.inv(design.T @ (design / error[near][:, None] ** 2))
-        line = covariance @ design.T @ (y[near] / error[near] ** 2)
-        at = np.array([1, x[i]])
-        terms.append((y[i] - at @ line) ** 2 / (error[i] ** 2 + at @ covariance @ at))
+        curve = covariance @ design.T @ (y[near] / error[near] ** 2)
+        terms.append((y[i] - curve[0]) ** 2 / (error[i] ** 2 + covariance[0, 0]))
     return float(np.mean(terms)) if 2 * len(terms) >= known.sum() else float("inf")
 
 
