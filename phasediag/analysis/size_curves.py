@@ -179,7 +179,7 @@ class CollapseQuality:
     For each point, a weighted parabola is fitted through the two points to each side of it of each other size
     that has points on both sides; S is the mean squared distance from it in units of both errors. They (Phys.
     Rev. B 70, 014418, 2004) take a line through one point to each side: between points as far apart as those
-    of a sweep, curves bend by more than their errors, and S would be least where the points of all sizes align.
+    of a sweep, curves bend by more than their errors, and S would be least where points of all sizes align.
     """
 
     def __init__(self, curves: SizeCurves, means: Means) -> None:
