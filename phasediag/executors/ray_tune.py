@@ -40,7 +40,7 @@ from ray.exceptions import RayError  # noqa: E402
 from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from phasediag.errors import ClusterError, PhasediagError  # noqa: E402
+from phasediag.errors import INTERRUPTED, ClusterError, PhasediagError  # noqa: E402
 from phasediag.executors.inline import local_workers, training_device  # noqa: E402
 from phasediag.executors.watch import LostPack, Watch  # noqa: E402
 from phasediag.storage.folder import Folder  # noqa: E402
@@ -265,10 +265,15 @@ def connected(address: str | None, log: Path | None, *, keep: bool = False) -> I
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Put the handler of SIGTERM back in place after the block: Ray brings one that ends the process."""
+    """Put the handler of SIGTERM back in place after the block: Ray brings one that ends the process.
+
+    A SIGTERM within the block ends it as interrupted, whatever Ray makes of it.
+    """
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as ended:
+        raise SystemExit(INTERRUPTED) from ended
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,22 @@ def test_a_ray_that_does_not_come_up_in_time_is_one_clear_error(monkeypatch: pyt
         "overloaded.; it gives up where the machine is too busy or short of memory: launch again when there "
         "is less to do, or with --executor inline, which trains in one process without Ray"
     )
+
+
+def test_sigterm_while_ray_starts_ends_as_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from phasediag.executors import ray_tune
+
+    def init(**options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    with pytest.raises(SystemExit) as ended, ray_tune.connected(None, None):
+        pass
+    assert ended.value.code == 130
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_nodes_that_do_not_answer_are_one_clear_error(
