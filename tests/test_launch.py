@@ -17,7 +17,17 @@ import pytest
 
 import phasediag
 from phasediag.executors.watch import ONE_SIGNAL
-from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
+from small_sweeps import (
+    assert_same_rows,
+    command,
+    ended,
+    fragments,
+    grid_text,
+    launched,
+    pack_workers,
+    run,
+    write,
+)
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 STEPS = {"steps": 2500}
@@ -63,26 +73,7 @@ def said(grid: Path) -> str:
     return (grid.parent / "stderr").read_text()
 
 
-def ended(processes: list[psutil.Process], within: float = 60) -> None:
-    """Wait until processes are gone; those that stay are killed, and the test fails."""
-    deadline = time.monotonic() + within
-    while (alive := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in alive:
-        with suppress(psutil.Error):
-            process.kill()
-    assert not alive, f"still there after {within} s: {alive}"
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether a process is there, and no zombie that nobody has buried."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition: Callable[[], object], driver: subprocess.Popen[bytes], within: float = 90) -> None:
+def wait_for(condition: Callable[[], object], driver: subprocess.Popen[bytes], within: float = 240) -> None:
     """Wait until something is true of a launch that still runs."""
     deadline = time.monotonic() + within
     while not condition():

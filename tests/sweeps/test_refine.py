@@ -20,7 +20,7 @@ from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import Refinement, refine
 from phasediag.sweeps.sweep import Outcome
-from small_sweeps import assert_same_rows, command, fragments, launched, run
+from small_sweeps import assert_same_rows, command, ended, fragments, launched, run
 
 Captured = pytest.CaptureFixture[str]
 FIXED = {
@@ -145,9 +145,9 @@ def test_the_command_tells_what_each_round_gained(tmp_path: Path, capsys: Captur
                  "--order", "train_loss", "--level", str(LEVEL), "--resolution", "0.26",
                  "--executor", "inline", "--compile", "off", "--json"]  # fmt: skip
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as stopped:
         main(arguments)
-    assert ended.value.code == 0
+    assert stopped.value.code == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert [done["number"] for done in told["rounds"]] == list(range(len(told["rounds"])))
@@ -183,7 +183,7 @@ def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(executor: str
             time.sleep(0.01)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    ended(workers)
     assert len(list((sweep / "grids").glob("*.yaml"))) > 1
     assert process.returncode == -signal.SIGKILL
     assert phasediag.status(sweep).missing > 0
@@ -207,11 +207,11 @@ def test_a_refinement_starts_ray_once_for_all_rounds_and_leaves_the_rows_of_an_i
         launched(tmp_path / executor, grid())
         arguments = [str(tmp_path / executor / "chain"), *ARGUMENTS, "0.2", "--executor", executor]
         try:
-            with pytest.raises(SystemExit) as ended:
+            with pytest.raises(SystemExit) as stopped:
                 main(["refine", *arguments])
         finally:
             ray_tune.ray.shutdown()
-        assert ended.value.code == 0
+        assert stopped.value.code == 0
     assert capsys.readouterr().err.count("trials added") >= 4
     assert len(starts) == 1
     assert_same_rows(tmp_path / "inline" / "chain", tmp_path / "ray" / "chain")
