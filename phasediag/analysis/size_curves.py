@@ -170,7 +170,7 @@ class _Size:
     positions: FloatArray
     near: IntArray
     """The last two known cells among the first so many points and the first two behind them; shape
-    (draws, points + 1, 4)."""
+    (4, draws, points + 1)."""
 
 
 class CollapseQuality:
@@ -195,13 +195,13 @@ class CollapseQuality:
         own = own[np.argsort(self.curves.positions[own])]
         known = self.known[:, own]
         up_to = np.hstack([np.zeros((len(known), 1), np.int64), known.cumsum(axis=1)])
-        rank = up_to[:, :, None] + np.array([-2, -1, 0, 1])
+        rank = up_to + np.array([-2, -1, 0, 1])[:, None, None]
         cells = np.where(known, own, _NONE)
         in_order = np.take_along_axis(cells, np.argsort(~known, axis=1, kind="stable"), axis=1)
-        inside = (rank >= 0) & (rank < up_to[:, -1:, None])
-        chosen = np.take_along_axis(in_order[:, None], np.clip(rank, 0, len(own) - 1), axis=2)
+        inside = (rank >= 0) & (rank < up_to[:, -1:])
+        chosen = np.take_along_axis(in_order[None], np.clip(rank, 0, len(own) - 1), axis=2)
         near = np.where(inside, chosen, _NONE)
-        enclosed = (near[..., 1:2] != _NONE) & (near[..., 2:3] != _NONE)
+        enclosed = (near[1] != _NONE) & (near[2] != _NONE)
         return _Size(
             size=float(self.curves.size[own[0]]), positions=self.curves.positions[own],
             near=np.where(enclosed, near, _NONE),
@@ -243,20 +243,20 @@ class CollapseQuality:
 
         Shape (8, k, cells).
         """
-        known, flat_x, flat_y, weight = self.known[draws], x.ravel(), y.ravel(), (1 / error**2).ravel()
-        sums = np.zeros((8, x.size))
+        flat_x, flat_y, weight = x.ravel(), y.ravel(), (1 / error**2).ravel()
+        first = (np.arange(len(x)) * x.shape[1])[:, None]
+        sums = np.zeros((8, *x.shape))
         for group, other in enumerate(self.sizes):
             points = np.flatnonzero(self.curves.group != group)
             place = np.searchsorted(other.positions, self.curves.at_size(parameters, other.size)[:, points])
-            near = other.near[draws[:, None], place]
-            for side in range(near.shape[2]):
-                row, column = np.nonzero((near[:, :, side] != _NONE) & known[:, points])
-                at = row * x.shape[1] + points[column]
-                cell = row * x.shape[1] + near[row, column, side]
-                apart, term, value = flat_x[cell] - flat_x[at], weight[cell], flat_y[cell]
-                for power in range(5):
-                    sums[power, at] += term
-                    if power < 3:
-                        sums[5 + power, at] += term * value
-                    term = term * apart
-        return sums.reshape(8, *x.shape)
+            near = other.near[:, draws[:, None], place]
+            cell = first + near  # of the last cell of the row before, or of all, where there is none
+            term = np.where(near != _NONE, weight[cell], 0)
+            value = np.where(near != _NONE, flat_y[cell], 0)
+            apart = flat_x[cell] - x[:, points]
+            for power in range(5):
+                sums[power][:, points] += term.sum(axis=0)
+                if power < 3:
+                    sums[5 + power][:, points] += (term * value).sum(axis=0)
+                term *= apart
+        return sums

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import Refinement, refine
 from phasediag.sweeps.sweep import Outcome
-from small_sweeps import assert_same_rows, command, ended, fragments, launched, run
+from small_sweeps import assert_same_rows, command, ended, fragments, launched, pack_workers, run
 
 Captured = pytest.CaptureFixture[str]
 FIXED = {
@@ -181,9 +182,12 @@ def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(executor: str
         deadline = time.monotonic() + 300
         while len(fragments(sweep)) <= before and time.monotonic() < deadline:
             time.sleep(0.01)
-        workers = psutil.Process(process.pid).children(recursive=True)
+        workers, descendants = pack_workers(process.pid), psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     ended(workers)
+    for left in descendants:
+        with suppress(psutil.Error):
+            left.kill()
     assert len(list((sweep / "grids").glob("*.yaml"))) > 1
     assert process.returncode == -signal.SIGKILL
     assert phasediag.status(sweep).missing > 0
