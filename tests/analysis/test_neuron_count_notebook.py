@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-import phasediag
+from small_sweeps import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,8 +29,8 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
     grid = folder / "grid.yaml"
     grid.write_text(text)
-    outcome = phasediag.launch(grid, storage=str(folder), executor="inline")
-    assert outcome.exit_code == 0
+    found = run("launch", grid, "--storage", folder, "--executor", "inline", timeout=1000)
+    assert found.returncode == 0, found.stderr
     return folder / "neuron-count"
 
 
