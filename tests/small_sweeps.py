@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,3 +108,22 @@ def pack_workers(driver: int) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def ended(processes: list[psutil.Process], within: float = 60) -> None:
+    """Wait until processes are gone; those that stay are killed, and the test fails."""
+    deadline = time.monotonic() + within
+    while (alive := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+    assert not alive, f"still there after {within} s: {alive}"
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is there, and no zombie that nobody has buried."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

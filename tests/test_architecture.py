@@ -34,7 +34,8 @@ sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
-analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.finite_size
+analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
+analysis.moderation analysis.size_curves analysis.finite_size
 analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence
 figures.style figures.* analysis.plot

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from small_sweeps import assert_same_rows, grid_text, launched, run, write
+from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -57,6 +57,26 @@ def test_the_environment_names_the_cluster(address: str, tmp_path: Path) -> None
         environment = {**os.environ, "RAY_ADDRESS": address}
         found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
         assert found.returncode == code, found.stderr
+
+
+@pytest.mark.timeout(900)
+def test_a_refinement_on_the_cluster_leaves_the_rows_of_an_inline_one(address: str, tmp_path: Path) -> None:
+    chain = {
+        "task": "linear_map", "inputs": 1, "outputs": 1, "singular_values": "[1.0]", "samples": 4,
+        "data_seed": 0, "test_samples": 1, "width": 1, "batch_size": 0, "depth": 2, "activation": "linear",
+        "init": "balanced", "init_scale": 0.5, "steps": 200, "dtype": "float64", "model": "mlp",
+    }  # fmt: skip
+    axes = {"weight_decay": "{logspace: [0.1, 10], num: 4}", "learning_rate": "[0.02, 0.05, 0.08]"}
+    text = grid_text(axes, chain, resources="{cpus: 1, gpus: 0.5}").replace("  teacher_width: 4\n", "")
+    question = ("--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", "0.25")
+    for name, where in (("inline", ("--executor", "inline")), ("cluster", ("--address", address))):
+        launched(tmp_path / name, text)
+        options = (*question, "--resolution", "0.26", "--compile", "off", *where)
+        found = run("refine", tmp_path / name / "g", *options, timeout=400)
+        assert found.returncode == 0, found.stderr
+        assert "the resolution is reached" in found.stderr
+    assert_same_rows(tmp_path / "inline" / "g", tmp_path / "cluster" / "g")
+    assert len(trials(tmp_path / "cluster" / "g")) > 12
 
 
 def test_a_cluster_that_is_not_there_exits_2(tmp_path: Path) -> None:

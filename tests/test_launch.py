@@ -16,7 +16,18 @@ import psutil
 import pytest
 
 import phasediag
-from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, pack_workers, run, write
+from phasediag.executors.watch import ONE_SIGNAL
+from small_sweeps import (
+    assert_same_rows,
+    command,
+    ended,
+    fragments,
+    grid_text,
+    launched,
+    pack_workers,
+    run,
+    write,
+)
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 STEPS = {"steps": 2500}
@@ -32,12 +43,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def launching(grid: Path) -> Iterator[subprocess.Popen[bytes]]:
+def launching(grid: Path, *wrapper: str) -> Iterator[subprocess.Popen[bytes]]:
     """`phasediag launch` on a local Ray, in a process group of its own; ended with the block.
+
+    With a wrapper, the command that runs it.
 
     Its messages go to a file: Ray's processes would keep a pipe open after it was killed.
     """
-    arguments = command("launch", grid, "--storage", grid.parent, "--compile", "off")
+    arguments = [*wrapper, *command("launch", grid, "--storage", grid.parent, "--compile", "off")]
     environment = {**os.environ, "RAY_ADDRESS": ""}
     with (
         (grid.parent / "stderr").open("wb") as stderr,
@@ -60,26 +73,7 @@ def said(grid: Path) -> str:
     return (grid.parent / "stderr").read_text()
 
 
-def ended(processes: list[psutil.Process], within: float = 60) -> None:
-    """Wait until processes are gone; those that stay are killed, and the test fails."""
-    deadline = time.monotonic() + within
-    while (alive := [process for process in processes if runs(process)]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in alive:
-        with suppress(psutil.Error):
-            process.kill()
-    assert not alive, f"still there after {within} s: {alive}"
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether a process is there, and no zombie that nobody has buried."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition: Callable[[], object], driver: subprocess.Popen[bytes], within: float = 90) -> None:
+def wait_for(condition: Callable[[], object], driver: subprocess.Popen[bytes], within: float = 240) -> None:
     """Wait until something is true of a launch that still runs."""
     deadline = time.monotonic() + within
     while not condition():
@@ -107,11 +101,12 @@ def relaunch(grid: Path, undisturbed: Path, kept: dict[str, int], *, executor: s
 
 
 def drained(
-    grid: Path, undisturbed: Path, stop: Callable[[subprocess.Popen[bytes]], None], *, executor: str = "ray"
-) -> str:
+    grid: Path, undisturbed: Path, stop: Callable[[subprocess.Popen[bytes]], None], *wrapper: str,
+    executor: str = "ray",
+) -> str:  # fmt: skip
     """Drain a launch after its first commit; it is continued, not begun again. Gives back its stderr."""
     sweep = grid.parent / "g"
-    with launching(grid) as driver:
+    with launching(grid, *wrapper) as driver:
         wait_for(lambda: fragments(sweep), driver)
         descendants = psutil.Process(driver.pid).children(recursive=True)
         stop(driver)
@@ -153,11 +148,22 @@ def test_law_2_a_signal_drains(number: signal.Signals, undisturbed: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_law_2_ctrl_c_in_a_terminal_reaches_the_whole_process_group(
-    undisturbed: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_law_2_a_signal_to_the_whole_process_group_drains(
+    number: signal.Signals, undisturbed: Path, tmp_path: Path
 ) -> None:
+    """Ctrl-C in a terminal, or a supervisor that ends a group."""
     grid = write(tmp_path, LONG)
-    drained(grid, undisturbed, lambda driver: os.killpg(driver.pid, signal.SIGINT), executor="inline")
+    drained(grid, undisturbed, lambda driver: os.killpg(driver.pid, number), executor="inline")
+
+
+@pytest.mark.slow
+def test_law_2_gnu_timeout_drains(undisturbed: Path, tmp_path: Path) -> None:
+    """It signals its child and then its process group, when its time is over as when it is told to end."""
+    timeout = ("timeout", "--signal=TERM", "600")
+    grid = write(tmp_path, LONG)
+    stderr = drained(grid, undisturbed, lambda driver: driver.terminate(), *timeout, executor="inline")
+    assert "drained: SIGTERM" in stderr
 
 
 def test_law_2_a_killed_driver(undisturbed: Path, tmp_path: Path) -> None:
@@ -198,11 +204,22 @@ def test_a_second_signal_stops_at_once(undisturbed: Path, tmp_path: Path) -> Non
         wait_for(lambda: pack_workers(driver.pid), driver)
         workers = pack_workers(driver.pid)
         driver.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        time.sleep(2 * ONE_SIGNAL)
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(timeout=3) == 130
         ended(workers)
     relaunch(grid, undisturbed, fragments(tmp_path / "g"))
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_exits_2_and_says_what_to_do(tmp_path: Path) -> None:
+    grid = write(tmp_path, LONG)
+    environment = {**os.environ, "RAY_ADDRESS": "", "RAY_TMPDIR": "/proc/nowhere"}
+    found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+    assert found.returncode == 2, found.stderr
+    assert "error: Ray did not start on this machine: " in found.stderr
+    assert "--executor inline" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 DEADLY = """

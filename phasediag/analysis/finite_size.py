@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
 
-from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
+from phasediag.analysis.bootstrap import Resamples, interval
 from phasediag.analysis.cells import order_values
-from phasediag.analysis.frame import Groups, converged, has_status, numbers, with_formulas
+from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.simplex import minima
+from phasediag.analysis.size_curves import CollapseQuality, Form, Means, SizeCurves
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
-Form = Literal["power", "critical"]
+_EXPONENTS: Final = np.linspace(-2, 2, 17)
+_STARTS: Final = 6
 GOOD: Final = 2.0
 """Up to this quality the curves collapse within their errors."""
-_LEAST_ERROR: Final = 1e-3
-"""Of a mean, as a share of the range: replicates that agree exactly are no proof of an exact mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,9 +86,10 @@ def fit_collapse(
     `power`: y = L^a F(x L^b), for a count against a strength: all is taken in logarithms; independence
     of the width is a = b = 0. `critical`: y = L^a F((x - x_c) L^b), for an order parameter at a continuous
     transition (b = 1/nu, a = -beta/nu). The quality is that of J. Houdayer and A. K. Hartmann, Phys. Rev.
-    B 70, 014418 (2004), with a local line through the points of the other sizes; it is minimised by
-    simplex search. The intervals are percentile bootstraps over replicates, resampled jointly over all
-    sizes and x, corrected for few replicates.
+    B 70, 014418 (2004), with a local parabola through the points of the other sizes; it is minimised by
+    simplex searches from the best points of a lattice of exponents from -2 to 2. The intervals are
+    percentile bootstraps over replicates, resampled jointly over all sizes and x and their errors with
+    them, corrected for few replicates.
 
     Parameters
     ----------
@@ -119,152 +119,59 @@ def fit_collapse(
     values = order_values(trials, y)
     usable = inside & has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
     trials, values = trials[usable], values[usable]
-    curves = _Curves.of(trials, values, x, y, size, form)
-    start = _first_guess(curves)
-    best = _minimum(curves, curves.means(None), start)
-    draws = Resamples.of(curves.sums.shape[1], resamples, seed)
-    found = np.array([_minimum(curves, curves.means(w), best, quick=True) for w in draws.weights])
-    low, high = interval(found[draws.draw].T, curves.sums.shape[1])
+    curves = SizeCurves.of(trials, values, x, y, size, form)
+    means = curves.means()
+    quality = CollapseQuality(curves, means)
+    best = _best(curves, means, quality)
+    draws = Resamples.of(curves.replicates, resamples, seed)
+    drawn = CollapseQuality(curves, curves.means(draws.weights))
+    found = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
+    low, high = interval(found[draws.draw].T, curves.replicates)
     names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
-    parameters = pd.DataFrame({"value": best, "low": low, "high": high}, index=names)
-    mean, error = curves.means(None)
-    scaled = curves.scaled(best, mean, error)
-    shown = np.exp(scaled[:2]) if form == "power" else np.stack(scaled[:2])
-    width = shown[1] * scaled[2] if form == "power" else scaled[2]
-    points = curves.cells.assign(
-        mean=mean, error=error, scaled_x=shown[0], scaled_y=shown[1], scaled_error=width
-    )  # fmt: skip
+    parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
     neutral = np.zeros_like(best)
-    neutral[2:] = best[2:]
+    neutral[:, 2:] = best[:, 2:]
+    first = np.zeros(1, dtype=np.int64)
     return SizeCollapse(
-        x=x, y=y, size=size, form=form, parameters=parameters, points=points,
-        quality=_quality(*scaled, curves.group), unscaled_quality=_quality(
-            *curves.scaled(neutral, mean, error), curves.group
-        ),
+        x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, means, best),
+        quality=float(quality(best, first)[0]), unscaled_quality=float(quality(neutral, first)[0]),
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Curves:
-    """Sums of the values of each cell and replicate, ready to be resampled."""
-
-    form: Form
-    cells: pd.DataFrame
-    x: FloatArray
-    size: FloatArray
-    """In units of the geometric mean of the sizes."""
-    group: IntArray
-    sums: FloatArray
-    """Shape (cells, replicates)."""
-    numbers: FloatArray
-    squares: FloatArray
-
-    @classmethod
-    def of(cls, trials: pd.DataFrame, values: FloatArray, x: str, y: str, size: str, form: Form) -> _Curves:
-        groups = Groups.of(trials, (size, x))
-        cells = groups.decoded(groups.code, 2)
-        if len(trials) == 0 or cells[size].nunique() < 2:
-            raise AnalysisError(
-                f"finite-size scaling needs at least 2 values of '{size}' among the trials that are ok and "
-                "converged; add some, train longer, or widen window="
-            )
-        replicate = replicate_codes(trials, groups.cell)
-        shape = (len(cells), int(replicate.max()) + 1)
-        index = np.ravel_multi_index((groups.cell, replicate), shape)
-        sums, counts, squares = (
-            np.bincount(index, weights, minlength=shape[0] * shape[1]).reshape(shape)
-            for weights in (values, np.ones_like(values), values**2)
-        )
-        kept = sums.sum(axis=1) > 0 if form == "power" else np.full(len(cells), True)
-        cells = cells[kept].reset_index(drop=True)
-        fewest = cells[size].value_counts()
-        if len(fewest) < 2 or fewest.min() < 4:
-            raise AnalysisError(
-                f"{size}={fewest.idxmin()} has {fewest.min()} usable values of {x}, a collapse needs 4 of "
-                f"each; leave that {size} out, train longer, or widen window="
-            )
-        log_size = np.log(cells[size].to_numpy(dtype=np.float64))
-        return cls(
-            form=form, cells=cells, x=cells[x].to_numpy(dtype=np.float64),
-            size=np.exp(log_size - np.unique(log_size).mean()),
-            group=np.unique(log_size, return_inverse=True)[1], sums=sums[kept], numbers=counts[kept],
-            squares=squares[kept],
-        )  # fmt: skip
-
-    def means(self, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        """The mean of each cell in a draw of replicates, and the error of the mean of all; shape (cells,)."""
-        number = self.numbers.sum(axis=1)
-        total = self.sums.sum(axis=1) / number
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = (self.squares.sum(axis=1) / number - total**2) * number / np.maximum(number - 1, 1)
-            least = _LEAST_ERROR * np.ptp(total)
-            error = np.sqrt(np.maximum(variance, 0) / number + least**2)
-            drawn = total if weights is None else (self.sums @ weights) / (self.numbers @ weights)
-        if self.form == "power":
-            drawn = np.where(drawn > 0, drawn, np.nan)
-        return drawn, error
-
-    def scaled(
-        self, parameters: FloatArray, mean: FloatArray, error: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The scaled x, y and error of y; logarithms with the form `power`."""
-        a, b = parameters[:2]
-        if self.form == "power":
-            u = np.log(self.size)
-            return np.log(self.x) + b * u, np.log(mean) - a * u, error / np.abs(mean)
-        shrink = self.size**-a
-        return (self.x - parameters[2]) * self.size**b, mean * shrink, error * shrink
-
-
-def _first_guess(curves: _Curves) -> FloatArray:
-    """Zero exponents; the critical x where the mean curve is steepest."""
+def _points(curves: SizeCurves, means: Means, parameters: FloatArray) -> pd.DataFrame:
+    """The cells with their means, as measured and scaled."""
+    at, value, error = (each[0] for each in curves.scaled(parameters, means.mean, means.error))
     if curves.form == "power":
-        return np.zeros(2)
-    frame = pd.DataFrame({"x": curves.x, "mean": curves.means(None)[0]}).groupby("x")["mean"].mean()
+        at, value = np.exp(at), np.exp(value)
+        error = value * error
+    return curves.cells.assign(
+        mean=means.mean[0], error=means.error[0], scaled_x=at, scaled_y=value, scaled_error=error
+    )
+
+
+def _best(curves: SizeCurves, means: Means, quality: CollapseQuality) -> FloatArray:
+    """The parameters of the best collapse, shape (1, p), from the best points of a lattice of exponents."""
+    exponents = np.stack(np.meshgrid(_EXPONENTS, _EXPONENTS), axis=-1).reshape(-1, 2)
+    critical = np.tile(_steepest(curves, means), (len(exponents), 1))
+    lattice = np.hstack([exponents, critical])
+    one = np.zeros(len(lattice), dtype=np.int64)
+    starts = lattice[np.argsort(quality(lattice, one), kind="stable")[:_STARTS]]
+    many = CollapseQuality(curves, means.repeated(len(starts)))
+    found = _minima(many, starts, 0.2)
+    return found[[np.argmin(many(found, np.arange(len(found))))]]
+
+
+def _steepest(curves: SizeCurves, means: Means) -> FloatArray:
+    """Where the mean curve is steepest, a first guess at the critical x; none with the form `power`."""
+    if curves.form == "power":
+        return np.zeros(0)
+    frame = pd.DataFrame({"x": curves.x, "mean": means.mean[0]}).groupby("x")["mean"].mean()
     steepest = int(np.argmax(np.abs(np.diff(frame.to_numpy()) / np.diff(frame.index.to_numpy()))))
-    return np.array([0.0, 0.5, float(frame.index[steepest : steepest + 2].to_numpy().mean())])
+    return np.array([frame.index[steepest : steepest + 2].to_numpy().mean()])
 
 
-def _minimum(
-    curves: _Curves, means: tuple[FloatArray, FloatArray], start: FloatArray, quick: bool = False
-) -> FloatArray:
-    steps = np.full(len(start), 0.05 if quick else 0.3)
-    steps[2:] = np.ptp(curves.x) * (0.01 if quick else 0.05)
-    simplex = np.vstack([start, start + np.diag(steps)])
-
-    def loss(parameters: FloatArray) -> float:
-        with np.errstate(all="ignore"):
-            return _quality(*curves.scaled(parameters, *means), curves.group)
-
-    options = {"xatol": 1e-3, "fatol": 1e-4, "maxiter": 120 if quick else 600, "initial_simplex": simplex}
-    return np.asarray(minimize(loss, start, method="Nelder-Mead", options=options).x)
-
-
-def _quality(x: FloatArray, y: FloatArray, error: FloatArray, group: IntArray) -> float:
-    """Houdayer and Hartmann's S; infinite where fewer than half of the points overlap with other sizes.
-
-    For each point, a weighted line is fitted through the two points of each other size that enclose it.
-    """
-    known = np.isfinite(x) & np.isfinite(y) & (error > 0)
-    sums = np.zeros((5, len(x)))
-    for other in np.unique(group[known]):
-        chosen = np.flatnonzero(known & (group == other))
-        chosen = chosen[np.argsort(x[chosen])]
-        if len(chosen) < 2:
-            continue
-        after = np.searchsorted(x[chosen], x)
-        inside = known & (group != other) & (after > 0) & (after < len(chosen))
-        for side in (after - 1, after):
-            near = chosen[np.clip(side, 0, len(chosen) - 1)]
-            weight = np.where(inside, 1 / error[near] ** 2, 0)
-            sums += weight * np.stack([np.ones_like(x), x[near], y[near], x[near] ** 2, x[near] * y[near]])
-    k, kx, ky, kxx, kxy = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        determinant = k * kxx - kx**2
-        curve = (kxx * ky - kx * kxy + x * (k * kxy - kx * ky)) / determinant
-        variance = (kxx - 2 * x * kx + x**2 * k) / determinant
-        distance = (y - curve) ** 2 / (error**2 + variance)
-    usable = np.isfinite(distance) & (determinant > 0)
-    if 2 * usable.sum() < known.sum():
-        return float("inf")
-    return float(distance[usable].mean())
+def _minima(quality: CollapseQuality, starts: FloatArray, step: float) -> FloatArray:
+    """The parameters of the best collapse of each draw near its start; `step` is that of the exponents."""
+    steps = np.full(starts.shape[1], step)
+    steps[2:] *= 0.2 * np.ptp(quality.curves.x)
+    return minima(quality, starts, steps, xatol=1e-3, fatol=1e-4, iterations=300)

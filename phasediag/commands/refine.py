@@ -103,7 +103,7 @@ def _launched(path: Path, storage: str, *, deadline: float | None, **options: An
 
     limit = None if deadline is None else max(1.0, deadline - time.monotonic())
     with ProgressLine(Console(stderr=True)) as line:
-        return sweep.launch(path, storage, time_limit_s=limit, observer=line, **options)
+        return sweep.launch(path, storage, time_limit_s=limit, observer=line, keep_ray=True, **options)
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:

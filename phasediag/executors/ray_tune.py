@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,10 +35,12 @@ for _name, _value in QUIET.items():
 import ray  # noqa: E402
 import torch  # noqa: E402
 from ray import tune  # noqa: E402
+from ray._private import services  # noqa: E402
+from ray.exceptions import RayError  # noqa: E402
 from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from phasediag.errors import ClusterError, PhasediagError  # noqa: E402
+from phasediag.errors import INTERRUPTED, ClusterError, PhasediagError  # noqa: E402
 from phasediag.executors.inline import local_workers, training_device  # noqa: E402
 from phasediag.executors.watch import LostPack, Watch  # noqa: E402
 from phasediag.storage.folder import Folder  # noqa: E402
@@ -47,6 +51,8 @@ from phasediag.training.worker import PackRun, Progress  # noqa: E402
 
 SLICE_SECONDS: Final = 1.5
 """Training between two results of a Tune trial."""
+READ_SECONDS: Final = 120
+"""Given to the nodes of a cluster to read a token from the storage."""
 WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""
 
@@ -153,6 +159,8 @@ class RayExecutor:
     gpus: float = 0.0
     log: Path | None = None
     """Where Ray's own messages go."""
+    keep: bool = False
+    """Leave a local Ray running for the next launch of this process; it ends with the process."""
     compiler: Compiler | None = None
     """One that was started beforehand; None: it starts its own where that saves time."""
 
@@ -180,7 +188,7 @@ class RayExecutor:
     def ready(self, folder: Folder) -> Iterator[int]:
         """A connection to Ray for the time of a block, given the number of workers it can run at once.
 
-        A local Ray is ended with the block, a cluster is left alone.
+        A local Ray is ended with the block unless it is kept, a cluster is left alone.
 
         Raises
         ------
@@ -188,7 +196,7 @@ class RayExecutor:
             Where the cluster cannot be reached, cannot give a worker its resources, or does not
             share the storage.
         """
-        with connected(self.address, self.log):
+        with connected(self.address, self.log, keep=self.keep):
             yield self._check(folder)
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
@@ -238,17 +246,37 @@ class RayExecutor:
 
 
 @contextmanager
-def connected(address: str | None, log: Path | None) -> Iterator[None]:
-    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone."""
+def connected(address: str | None, log: Path | None, *, keep: bool = False) -> Iterator[None]:
+    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone.
+
+    One that was there before is used, and left as it is. With `keep` the connection stays after the block.
+    """
     already = ray.is_initialized()
     if not already:
         _quiet(log)
-        _connect(address)
+        with _own_sigterm():
+            _connect(address)
     try:
         yield
     finally:
-        if not already:
+        if not already and not keep:
             ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Put the handler of SIGTERM back in place after the block: Ray brings one that ends the process.
+
+    A SIGTERM within the block ends it as interrupted, whatever Ray makes of it.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as ended:
+        raise SystemExit(INTERRUPTED) from ended
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str | None) -> None:
@@ -259,15 +287,44 @@ def _connect(address: str | None) -> None:
     }
     try:
         if address is None:
-            ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
+            with _own_process_groups():
+                ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         else:
             _knock(address)
             ray.init(address=address, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
+        ray.shutdown()
+        told = " ".join(str(error).split()) or type(error).__name__
+        if address is None:
+            raise ClusterError(
+                f"Ray did not start on this machine: {told}; it gives up where the machine is too busy or "
+                "short of memory: launch again when there is less to do, or with --executor inline, "
+                "which trains in one process without Ray"
+            ) from error
         raise ClusterError(
-            f"no Ray cluster at '{address or 'local'}': {error}; start one with `ray start --head`, "
+            f"no Ray cluster at '{address}': {told}; start one with `ray start --head`, "
             "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
         ) from error
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Let each process that Ray starts lead a process group of its own.
+
+    A signal to the group of the launch, as GNU `timeout` and many supervisors send, would otherwise end Ray
+    before the packs are set aside. They still end with the launch: Linux ends them when their parent dies.
+    """
+    common = services.ConsolePopen
+
+    class Leader(common):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, process_group=0, **options)
+
+    services.ConsolePopen = Leader  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = common  # type: ignore[misc]
 
 
 def _knock(address: str) -> None:
@@ -309,8 +366,14 @@ def _check_shared(folder: Folder, nodes: Sequence[Mapping[str, Any]]) -> None:
             ).remote(folder.uri, name)
             for node in nodes
         ]
-        tokens = ray.get(reads, timeout=120)
+        tokens = ray.get(reads, timeout=READ_SECONDS)
         blind = [n["NodeManagerAddress"] for n, read in zip(nodes, tokens, strict=True) if read != token]
+    except RayError as error:
+        raise ClusterError(
+            f"not all of the {len(nodes)} nodes of the cluster could read the storage {folder.uri} within "
+            f"{READ_SECONDS} s ({' '.join(str(error).split())}); see `ray status`, and launch again when "
+            "they answer"
+        ) from error
     finally:
         folder.delete(name)
     if blind:

@@ -24,6 +24,9 @@ from phasediag.trial import Parameter
 TENTH: Final = 0.1
 """Of the trials, after which the time told to be left is kept, to be compared with what it took."""
 
+ONE_SIGNAL: Final = 0.2
+"""Seconds within which two signals are one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostPack:
@@ -55,6 +58,8 @@ class Watch:
     ready_s: float | None = None
     """Seconds until the first worker had begun."""
     started: float = field(default_factory=time.monotonic)
+    signalled: float | None = None
+    """`time.monotonic()` of the signal that it drains for; None: it had none."""
     reason: str = ""
     """Why it drains; empty while it goes on."""
     fatal: str = ""
@@ -197,15 +202,20 @@ class Executor(Protocol):
 def draining_on_signals(watch: Watch) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM drain the launch, and a second one end it at once.
 
-    To be entered again once an executor is ready: Ray puts handlers of its own in place.
+    A second one within `ONE_SIGNAL` seconds is the first once more: GNU `timeout` signals its child, and then
+    its whole process group.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if watch.signalled is not None and now - watch.signalled < ONE_SIGNAL:
+            return
         if watch.reason:
             os._exit(INTERRUPTED)
+        watch.signalled = now
         watch.drain(f"{signal.Signals(number).name}; again to stop at once")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -101,6 +101,7 @@ def launch(
     compile: CompileMode = "auto",
     observer: Callable[[Watch], None] = lambda watch: None,
     compiler: Compiler | None = None,
+    keep_ray: bool = False,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
 
@@ -128,6 +129,8 @@ def launch(
         Called with the watch at every report of progress.
     compiler
         A process started beforehand, for a launch on a local Ray; None: one is started when needed.
+    keep_ray
+        Leave a local Ray running for the next launch of this process; it ends with the process.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def launch(
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
     with draining_on_signals(watch):
-        runner = _executor(executor, address, read, store, compiler)
+        runner = _executor(executor, address, read, store, compiler, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
             sources=user_sources(read), git_commit=git_commit(),
@@ -178,11 +181,7 @@ def _train(
         return
     expected = runner.expected_workers
     packs = _planned(survey, store, expected, compile_mode) if expected else []
-    with (
-        runner.compiling(packs, job.sources),
-        runner.ready(store.folder) as workers,
-        draining_on_signals(watch),
-    ):
+    with runner.compiling(packs, job.sources), runner.ready(store.folder) as workers:
         _record(survey, store)
         if workers != expected:
             packs = _planned(survey, store, workers, compile_mode)
@@ -231,7 +230,7 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
 
 
 def _executor(
-    name: ExecutorName, address: str | None, grid: Grid, store: Store, compiler: Compiler | None
+    name: ExecutorName, address: str | None, grid: Grid, store: Store, compiler: Compiler | None, keep: bool
 ) -> Executor:
     resources = grid.resources
     if name == "inline":
@@ -242,7 +241,7 @@ def _executor(
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
         address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log,
-        compiler=compiler,
+        compiler=compiler, keep=keep,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,11 @@ def executor(request: pytest.FixtureRequest) -> Any:
 
     with connected(None, None):
         yield "ray"
+
+
+def test_sigterm_keeps_the_handler_it_had(executor: Any) -> None:
+    """Ray's own would end the process before the packs are set aside."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_rows_are_those_of_one_pack_inline(executor: Any, tmp_path: Path) -> None:
@@ -177,4 +184,63 @@ def test_a_storage_that_a_node_does_not_see_is_refused(
     with pytest.raises(ClusterError, match="not shared with the node two"):
         ray_tune._check_shared(folder, nodes)
     ray_tune._check_shared(folder, nodes[:1])
+    assert folder.files() == []
+
+
+def test_a_ray_that_does_not_come_up_in_time_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a plain Exception on a busy machine."""
+    from phasediag.executors import ray_tune
+
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.\nThe GCS has become overloaded.")
+
+    monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError) as caught, ray_tune.connected(None, None):
+        pass
+    assert str(caught.value) == (
+        "Ray did not start on this machine: The current node timed out during startup. The GCS has become "
+        "overloaded.; it gives up where the machine is too busy or short of memory: launch again when there "
+        "is less to do, or with --executor inline, which trains in one process without Ray"
+    )
+
+
+def test_sigterm_while_ray_starts_ends_as_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from phasediag.executors import ray_tune
+
+    def init(**options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    with pytest.raises(SystemExit) as ended, ray_tune.connected(None, None):
+        pass
+    assert ended.value.code == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_nodes_that_do_not_answer_are_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.exceptions import GetTimeoutError
+
+    from phasediag.executors import ray_tune
+
+    class Reader:
+        def options(self, scheduling_strategy: Any) -> Reader:
+            return self
+
+        def remote(self, uri: str, name: str) -> None:
+            pass
+
+    def get(reads: list[None], timeout: float) -> list[str]:
+        raise GetTimeoutError("Get timed out")
+
+    monkeypatch.setattr(ray_tune, "_read_token", Reader())
+    monkeypatch.setattr(ray_tune.ray, "get", get)
+    folder = Folder.at(tmp_path / "g")
+    with pytest.raises(ClusterError, match=r"not all of the 1 nodes .* within 120 s"):
+        ray_tune._check_shared(folder, [{"NodeID": "aa" * 28, "NodeManagerAddress": "one"}])
     assert folder.files() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -234,3 +235,20 @@ def test_the_split_adds_up_to_the_time_of_all_workers(clock: list[float]) -> Non
     assert split["training"] == pytest.approx(54)
     assert split["idle"] == pytest.approx(6)
     assert sum(split.values()) == pytest.approx(80)
+
+
+def test_two_signals_at_once_drain_and_a_later_one_ends(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GNU timeout signals its child and then the group the child is in."""
+    ended: list[int] = []
+    monkeypatch.setattr(watching.os, "_exit", ended.append)
+    watch = Watch(total=1)
+    with watching.draining_on_signals(watch):
+        for now in (0.0, 0.001, 0.1):
+            clock[0] = now
+            signal.raise_signal(signal.SIGTERM)
+        assert (watch.draining, ended) == (True, [])
+        clock[0] = 0.3
+        signal.raise_signal(signal.SIGINT)
+    assert ended == [130]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import phasediag
@@ -18,7 +21,7 @@ from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import Refinement, refine
 from phasediag.sweeps.sweep import Outcome
-from small_sweeps import assert_same_rows, command, launched, run
+from small_sweeps import assert_same_rows, command, ended, fragments, launched, pack_workers, run
 
 Captured = pytest.CaptureFixture[str]
 FIXED = {
@@ -143,9 +146,9 @@ def test_the_command_tells_what_each_round_gained(tmp_path: Path, capsys: Captur
                  "--order", "train_loss", "--level", str(LEVEL), "--resolution", "0.26",
                  "--executor", "inline", "--compile", "off", "--json"]  # fmt: skip
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as stopped:
         main(arguments)
-    assert ended.value.code == 0
+    assert stopped.value.code == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert [done["number"] for done in told["rounds"]] == list(range(len(told["rounds"])))
@@ -154,22 +157,65 @@ def test_the_command_tells_what_each_round_gained(tmp_path: Path, capsys: Captur
     assert {"learning_rate", "position"} <= told["boundary"][0].keys()
 
 
+ARGUMENTS = (
+    "--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", str(LEVEL),
+    "--compile", "off", "--resolution",
+)  # fmt: skip
+LOCAL = {**os.environ, "RAY_ADDRESS": ""}
+
+
 @pytest.mark.slow
-def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(tmp_path: Path) -> None:
-    arguments = ["--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", LEVEL,
-                 "--resolution", "0.08", "--executor", "inline", "--compile", "off"]  # fmt: skip
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(executor: str, tmp_path: Path) -> None:
     for name in ("one", "other"):
         launched(tmp_path / name, grid(resources="{trials_per_pack: 2}"))
-    assert run("refine", tmp_path / "one" / "chain", *arguments).returncode == 0
+    assert (
+        run("refine", tmp_path / "one" / "chain", *ARGUMENTS, "0.08", "--executor", "inline").returncode == 0
+    )
     sweep = tmp_path / "other" / "chain"
-    before = len(list((sweep / "trials").iterdir()))
-    with subprocess.Popen(command("refine", sweep, *arguments), stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while len(list((sweep / "trials").glob("*.parquet"))) < before + 1 and time.monotonic() < deadline:
+    arguments = (sweep, *ARGUMENTS, "0.08", "--executor", executor)
+    before = len(fragments(sweep))
+    with subprocess.Popen(
+        command("refine", *arguments), stderr=subprocess.DEVNULL, env=LOCAL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while len(fragments(sweep)) <= before and time.monotonic() < deadline:
             time.sleep(0.01)
+        workers, descendants = pack_workers(process.pid), psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
+    ended(workers)
+    for left in descendants:
+        with suppress(psutil.Error):
+            left.kill()
     assert len(list((sweep / "grids").glob("*.yaml"))) > 1
     assert process.returncode == -signal.SIGKILL
     assert phasediag.status(sweep).missing > 0
-    assert run("refine", sweep, *arguments).returncode == 0
+    again = run("refine", *arguments, env=LOCAL, timeout=600)
+    assert again.returncode == 0, again.stderr
     assert_same_rows(tmp_path / "one" / "chain", sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_refinement_starts_ray_once_for_all_rounds_and_leaves_the_rows_of_an_inline_one(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasediag.executors import ray_tune
+
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    starts: list[object] = []
+    init = ray_tune.ray.init
+    monkeypatch.setattr(ray_tune.ray, "init", lambda **options: (starts.append(options), init(**options)))
+    for executor in ("inline", "ray"):
+        launched(tmp_path / executor, grid())
+        arguments = [str(tmp_path / executor / "chain"), *ARGUMENTS, "0.2", "--executor", executor]
+        try:
+            with pytest.raises(SystemExit) as stopped:
+                main(["refine", *arguments])
+        finally:
+            ray_tune.ray.shutdown()
+        assert stopped.value.code == 0
+    assert capsys.readouterr().err.count("trials added") >= 4
+    assert len(starts) == 1
+    assert_same_rows(tmp_path / "inline" / "chain", tmp_path / "ray" / "chain")
