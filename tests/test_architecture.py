@@ -58,7 +58,7 @@ ON_DEMAND = {
 OWNERS = {
     "ray": {"executors.ray_tune"},
     "matplotlib": {"figures.*"},
-    "seaborn": {"figures.style", "figures.scaling"},
+    "seaborn": {"figures.scaling"},
     "jinja2": {"report.page"},
 }
 """The only importers of a library; `figures.*` is any module of the room."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection, PolyCollection, QuadMesh
+from matplotlib.collections import FillBetweenPolyCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -48,11 +48,10 @@ def legend_texts(drawing):
 
 def hatched_cells(ax):
     hatched = [a for a in ax.collections if a.get_label() == "_unconverged"]
-    assert all(isinstance(a, PolyCollection) and a.get_hatch() for a in hatched)
-    paths = [path for artist in hatched for path in artist.get_paths()]
+    assert all(isinstance(a, PathCollection) and a.get_hatch() for a in hatched)
+    corners = [path.vertices[path.codes == path.MOVETO] for a in hatched for path in a.get_paths()]
     return {
-        (int(np.searchsorted(XS, p.vertices[0, 0])), int(np.searchsorted(YS, p.vertices[0, 1])))
-        for p in paths
+        (int(np.searchsorted(XS, x)), int(np.searchsorted(YS, y))) for x, y in np.concatenate(corners)
     }
 
 
