@@ -50,9 +50,7 @@ def hatched_cells(ax):
     hatched = [a for a in ax.collections if a.get_label() == "_unconverged"]
     assert all(isinstance(a, PathCollection) and a.get_hatch() for a in hatched)
     corners = [path.vertices[path.codes == path.MOVETO] for a in hatched for path in a.get_paths()]
-    return {
-        (int(np.searchsorted(XS, x)), int(np.searchsorted(YS, y))) for x, y in np.concatenate(corners)
-    }
+    return {(int(np.searchsorted(XS, x)), int(np.searchsorted(YS, y))) for x, y in np.concatenate(corners)}
 
 
 def test_cells_lie_at_their_true_positions():
