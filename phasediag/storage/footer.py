@@ -6,7 +6,7 @@ longer than decoding what a pack left in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -28,25 +28,37 @@ class ColumnReader:
         self._repeats: dict[tuple[Any, str], pa.Array] = {}
         """Arrays of one value, shared by all files and columns that need them."""
 
-    def read(self, file: pq.ParquetFile, names: Sequence[str], *, use_threads: bool = False) -> pa.Table:
-        """Columns of a file, with the rows that `ParquetFile.read` gives.
+    def read(
+        self,
+        file: pq.ParquetFile,
+        columns: Collection[str] | None = None,
+        without: Collection[str] = (),
+        *,
+        use_threads: bool = False,
+    ) -> pa.Table:
+        """Columns of a file in its order, with the rows that `ParquetFile.read` gives.
 
         Parameters
         ----------
-        names
-            The columns wanted; each must be in the file.
+        columns
+            The columns wanted; one that the file lacks is left out. None: all.
+        without
+            Columns that are left out, where `columns` is None.
         """
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-        asked = [name for name in names if name not in self._varied]
-        known = constants(file, asked)
+        schema, footer = file.schema_arrow, file.metadata  # made anew each time they are asked for
+        fields = [f for f in schema if (f.name not in without if columns is None else f.name in columns)]
+        asked = [field.name for field in fields if field.name not in self._varied]
+        known = constants(schema, footer, asked)
         self._varied.update(name for name in asked if name not in known)
-        found = file.read([name for name in names if name not in known], use_threads=use_threads)
-        fields = [schema.field(name) for name in names]
-        columns = [
-            self._repeated(known[field.name], field.type, rows) if field.name in known else found[field.name]
+        decoded = [field.name for field in fields if field.name not in known]
+        found = file.read(decoded, use_threads=use_threads)
+        arrays = [
+            self._repeated(known[field.name], field.type, footer.num_rows)
+            if field.name in known
+            else found[field.name]
             for field in fields
         ]
-        return pa.Table.from_arrays(columns, schema=pa.schema(fields, schema.metadata))
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields, schema.metadata))
 
     def _repeated(self, value: Any, kind: pa.DataType, rows: int) -> pa.Array:
         """`value` of type `kind`, `rows` times; None is null."""
@@ -57,12 +69,11 @@ class ColumnReader:
         return array.slice(0, rows)
 
 
-def constants(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, Any]:
+def constants(schema: pa.Schema, footer: pq.FileMetaData, names: Sequence[str]) -> dict[str, Any]:
     """The columns among `names` with one value in every row, by the statistics of the file; None: all null.
 
     Floats count only where all are null, as no statistics tell of NaN. Lists never count.
     """
-    schema, footer = file.schema_arrow, file.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     position = {name: number for number, name in enumerate(schema.names)}
     found = {}
@@ -74,7 +85,9 @@ def constants(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _values(groups: Sequence[pq.RowGroupMetaData], position: int, name: str, *, floats: bool) -> Iterator[Any]:
+def _values(
+    groups: Sequence[pq.RowGroupMetaData], position: int, name: str, *, floats: bool
+) -> Iterator[Any]:
     """The one value that a column has in each row group, or `_VARIED`."""
     for group in groups:
         chunk = group.column(position)

@@ -214,14 +214,12 @@ def read(
     FileNotFoundError, StoreError
         As `opened`.
     """
-    few, columns_of = len(sources) < THREADS, ColumnReader()
+    few, reader = len(sources) < THREADS, ColumnReader()
 
     def rows(source: Source) -> pa.Table:
         with opened(sweep, source) as file:
-            held = file.schema_arrow.names
-            wanted = set(held).difference(without) if columns is None else set(columns)
             # Over small files a dataset's scanner takes longer to set up than the file to read.
-            found = columns_of.read(file, [n for n in held if n in wanted], use_threads=few)
+            found = reader.read(file, columns, without, use_threads=few)
         holds = condition(source, where)
         found = found if holds is None else found.filter(holds)
         return found if prune is None else prune(found)
