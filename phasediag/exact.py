@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 FloatArray = npt.NDArray[np.float64]
 Numbers = float | Sequence[float] | npt.NDArray[Any]
@@ -179,6 +179,8 @@ def growth_exponent(signal: float, rate: float, gamma: float, noise: float, batc
     law
         Of e: `rademacher` (e = +-1; any batch), or `gaussian` (closed form by a Poisson sum over digamma).
     """
+    from scipy import stats  # takes a second; most of this module does without
+
     means = [1 - 2 * rate * gamma + 2 * rate * sign * signal for sign in (1, -1)]
     if law == "gaussian":
         return max(_mean_log_normal(mean, 2 * rate * noise / np.sqrt(batch)) for mean in means)
@@ -191,6 +193,8 @@ def growth_exponent(signal: float, rate: float, gamma: float, noise: float, batc
 
 def _mean_log_normal(mean: float, deviation: float) -> float:
     """E log |N(mean, deviation^2)|."""
+    from scipy import stats
+
     if deviation == 0:
         return float(np.log(abs(mean)))
     half = mean**2 / (2 * deviation**2)

@@ -26,8 +26,8 @@ grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.a
 grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.network training.evaluation training.buckets training.train training.parts
 training.convergence training.collapse training.entropy training.pack training.recording
-storage.schema_arrow storage.folder storage.fragments storage.compaction storage.choice storage.lease
-storage.roster storage.store
+storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
+storage.lease storage.roster storage.store
 training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch
 executors.inline executors.ray_tune
 sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
@@ -59,7 +59,7 @@ ON_DEMAND = {
 OWNERS = {
     "ray": {"executors.ray_tune"},
     "matplotlib": {"figures.*"},
-    "seaborn": {"figures.style", "figures.scaling"},
+    "seaborn": {"figures.scaling"},
     "jinja2": {"report.page"},
 }
 """The only importers of a library; `figures.*` is any module of the room."""

@@ -81,7 +81,7 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
                 f"the trials of one value, such as trials[trials['{name}'] == {values[0]!r}]"
             )
         found += (name,)
-        cell = cell * len(values) + codes
+        cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]
     return found
 
 
@@ -90,6 +90,7 @@ def _preference(name: str) -> int:
 
 
 def _varies(codes: IntArray, group: IntArray) -> bool:
-    ordered = np.argsort(group, kind="stable")
-    same_group = group[ordered][1:] == group[ordered][:-1]
-    return bool((same_group & (np.diff(codes[ordered]) != 0)).any())
+    """Whether some group has rows of several codes; groups are numbered from 0 with few gaps."""
+    one = np.empty(group.max() + 1, dtype=codes.dtype)
+    one[group] = codes
+    return bool((one[group] != codes).any())

@@ -165,6 +165,8 @@ def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
             return np.zeros(len(found), dtype=np.int64), found[:1]
         codes, values = pd.factorize(found, sort=True, use_na_sentinel=False)
         return codes.astype(np.int64), np.asarray(values)
+    if isinstance(column.dtype, pd.StringDtype) and len(column) and (column == column.iloc[0]).all():
+        return np.zeros(len(column), dtype=np.int64), column.iloc[:1].to_numpy(dtype=object)
     texts: Any = column
     if column.dtype == object:
         texts = column.to_numpy(dtype=object)

@@ -16,6 +16,7 @@ from phasediag.exact import gamma_of, noise_threshold, permutation_threshold
 
 FloatArray = npt.NDArray[np.float64]
 Curve = Callable[[FloatArray], FloatArray]
+Result = Literal["E1", "E5", "E9"]
 
 _E5: Final[Mapping[str, Any]] = {
     "task": "scalar_linear", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
@@ -26,6 +27,7 @@ _E1: Final[Mapping[str, Any]] = {
     "task": "linear_map", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
     "optimizer": "sgd", "batch_size": 0, "label_noise": 0,
 }  # fmt: skip
+_SYSTEMS: Final[Mapping[Result, Mapping[str, Any]]] = {"E1": _E1, "E5": _E5, "E9": _E9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +57,32 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     -------
     None where no exact result applies.
     """
-    axes = {diagram.x, diagram.y}
-    if "control" in trials and _only(trials, "control") != "none":
+    result = exact_result(diagram)
+    controlled = "control" in trials and _only(trials, "control") != "none"
+    if result is None or controlled or not _all(trials, _SYSTEMS[result]):
         return None
-    if diagram.order == "rank" and "weight_decay" in axes and _all(trials, _E1):
+    axes = {diagram.x, diagram.y}
+    if result == "E1":
         return _along(diagram, "weight_decay", "exact (E1)", _rank_threshold(trials, axes, diagram.level))
-    if diagram.order == "log_rate" and "label_noise" in axes and _all(trials, _E5):
+    if result == "E5":
         (other,) = axes - {"label_noise"}
         return _along(diagram, "label_noise", "exact (E5)", _noise_threshold(trials, other))
-    if diagram.order == "degree_normalized" and axes == {"weight_decay", "width"} and _all(trials, _E9):
-        return _along(diagram, "weight_decay", "exact (E9)", _equal_threshold(trials))
-    return None
+    return _along(diagram, "weight_decay", "exact (E9)", _equal_threshold(trials))
+
+
+def exact_result(diagram: PhaseDiagram) -> Result | None:
+    """The exact result about the plane and order parameter of a diagram, if its trials are of that system.
+
+    Returns
+    -------
+    None where there is no result, whatever the trials.
+    """
+    axes = {diagram.x, diagram.y}
+    if diagram.order == "rank" and "weight_decay" in axes:
+        return "E1"
+    if diagram.order == "log_rate" and "label_noise" in axes:
+        return "E5"
+    return "E9" if diagram.order == "degree_normalized" and axes == {"weight_decay", "width"} else None
 
 
 def _along(diagram: PhaseDiagram, located: str, name: str, curve: Curve | None) -> Known | None:

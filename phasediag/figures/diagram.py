@@ -10,11 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import CenteredNorm, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.labels import label
@@ -34,6 +36,7 @@ from phasediag.figures.style import (
 )
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Curve = Callable[[FloatArray], npt.ArrayLike]
 
@@ -85,7 +88,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
 
 
 def draw_facets(diagram: PhaseDiagram) -> Figure:
-    """Draw one panel a facet, on shared axes and colours.
+    """Draw one panel a facet, on equal axes and colours.
 
     The last facet column runs across where there are several; the panels of a single one wrap.
     """
@@ -95,13 +98,12 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
     down = -(-len(panels) // across)
     with style():
         figure = Figure(figsize=(2.2 * across + 1.1, 2.2 * down + 0.9), layout="constrained")
-        axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        axes = figure.subplots(down, across, squeeze=False)
         norm = _norm(diagram)
-        for ax, (panel, title) in zip(axes.flat, panels, strict=False):
+        for place, (ax, (panel, title)) in enumerate(zip(axes.flat, panels, strict=False)):
             mesh = _draw_panel(ax, diagram, panel, norm)
             ax.set_title(title, fontsize="small")
-        for ax in axes.flat[len(panels) - across : len(panels)]:
-            ax.tick_params(labelbottom=True)
+            _label_edge(ax, bottom=place >= len(panels) - across, left=place % across == 0)
         for ax in axes.flat[len(panels) :]:
             ax.remove()
         figure.supxlabel(label(diagram.x), fontsize="medium")
@@ -114,6 +116,17 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
         figure.legend(handles=handles, loc="outside upper left", ncols=max(2 * across - 1, 2),
                       frameon=False, fontsize="small")  # fmt: skip
     return figure
+
+
+def _label_edge(ax: Axes, *, bottom: bool, left: bool) -> None:
+    """Ticks of a panel among others: labels, and minor ticks, only where it is at the edge.
+
+    All panels show the same range, so their axes need not be shared: matplotlib would keep every pair of
+    them in step, in a time that grows with the square of their number.
+    """
+    ax.tick_params(labelbottom=bottom, labelleft=left)
+    for axis in [ax.xaxis] * (not bottom) + [ax.yaxis] * (not left):
+        axis.set_minor_locator(NullLocator())
 
 
 def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") -> Line2D:
@@ -228,13 +241,19 @@ def _hatch_panel(ax: Axes, lines: tuple[FloatArray, FloatArray], panel: Panel, m
     ):
         row, column = np.nonzero(chosen)
         if len(row):
-            left, right = lines[0][column], lines[0][column + 1]
-            low, high = lines[1][row], lines[1][row + 1]
-            corners = np.stack([left, low, right, low, right, high, left, high], axis=1).reshape(-1, 4, 2)
-            ax.add_collection(PolyCollection(
-                list(corners), facecolors="none", edgecolors=colour, linewidths=0, hatch=_HATCHES[kind],
-                label=f"_{kind}",
-            ))  # fmt: skip
+            ax.add_collection(PathCollection(
+                [_outline(lines, row, column)], facecolors="none", edgecolors=colour, linewidths=0,
+                hatch=_HATCHES[kind], label=f"_{kind}",
+            ), autolim=False)  # fmt: skip
+
+
+def _outline(lines: tuple[FloatArray, FloatArray], row: IntArray, column: IntArray) -> Path:
+    """All these cells as one path: a renderer draws the pattern of a hatch anew for each path."""
+    left, right = lines[0][column], lines[0][column + 1]
+    low, high = lines[1][row], lines[1][row + 1]
+    corners = np.stack([left, low, right, low, right, high, left, high, left, low], axis=1)
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    return Path(corners.reshape(-1, 2), np.tile(codes, len(row)))
 
 
 def _draw_boundary(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:

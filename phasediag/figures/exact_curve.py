@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasediag.analysis.known import known_boundary
+from phasediag.analysis.known import exact_result, known_boundary
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.figures.diagram import draw_curve
 
@@ -26,6 +26,8 @@ def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figur
     Axes, or a Figure with one panel a facet.
     """
     drawing = diagram.plot()
+    if exact_result(diagram) is None:
+        return drawing
     facets = list(diagram.facets)
     if isinstance(drawing, Axes):
         panels = [] if facets else [(drawing, trials)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -167,12 +167,10 @@ def order_of(ids: pa.Array) -> IntArray:
     if words is None:
         rows: IntArray = pc.sort_indices(ids).to_numpy().astype(np.int64)
         return rows
-    order = np.argsort(words[:, 0], kind="stable")
-    alike = words[order[1:], 0] == words[order[:-1], 0]
-    tied = np.concatenate([alike, [False]]) | np.concatenate([[False], alike])
+    order, tied = _by_first_word(words)
     if tied.any():
         among = order[tied]
-        order[tied] = among[np.lexsort(words[among].T[::-1])]
+        order[tied] = among[np.lexsort(words[among].astype(np.uint64).T[::-1])]
     return order
 
 
@@ -181,12 +179,22 @@ def _distinct(ids: pa.Array) -> bool:
     words = _words(ids)
     if words is None:
         return bool(pc.count_distinct(ids, mode="all").as_py() == len(ids))
-    order = order_of(ids)
-    return not (words[order[1:]] == words[order[:-1]]).all(axis=1).any()
+    order, tied = _by_first_word(words)
+    among = words[order[tied]]
+    return len(np.unique(among, axis=0)) == len(among)
 
 
-def _words(ids: pa.Array) -> npt.NDArray[np.uint64] | None:
-    """Ids of 32 letters as numbers in the same order, shape (ids, 4); None where one is longer or shorter."""
+def _by_first_word(words: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """The rows that sort ids by their first word, and which of these share it with another."""
+    first = words[:, 0].astype(np.uint64)
+    order = np.argsort(first, kind="stable")
+    first = first[order]
+    alike = first[1:] == first[:-1]
+    return order, np.concatenate([alike, [False]]) | np.concatenate([[False], alike])
+
+
+def _words(ids: pa.Array) -> npt.NDArray[Any] | None:
+    """Ids of 32 letters as big-endian numbers in their order, shape (ids, 4); None where one is no such."""
     if not len(ids) or ids.null_count or not pa.types.is_string(ids.type):
         return None
     _, ends, letters = ids.buffers()
@@ -194,14 +202,19 @@ def _words(ids: pa.Array) -> npt.NDArray[np.uint64] | None:
     if (np.diff(ends) != ID_LETTERS).any():
         return None
     text = np.frombuffer(letters, dtype=np.uint8)[ends[0] : ends[-1]]
-    return text.view(">u8").reshape(-1, ID_LETTERS // 8).astype(np.uint64)
+    return text.view(">u8").reshape(-1, ID_LETTERS // 8)
 
 
 def _uniform(column: pa.ChunkedArray) -> bool:
-    """Whether a column of text is the same in every row, as most of a sweep's are; or all null."""
+    """Whether a column is the same in every row, as most of a sweep's are; or all null.
+
+    Zeros do not count: they are equal where their signs differ.
+    """
     if column.null_count:
         return bool(column.null_count == len(column))
-    if not len(column) or not pa.types.is_string(column.type) or column[0] != column[-1]:
+    if not len(column) or pa.types.is_nested(column.type) or column[0] != column[-1]:
+        return False
+    if pa.types.is_floating(column.type) and not column[0].as_py():
         return False
     return bool(pc.all(pc.equal(column, column[0])).as_py())
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from phasediag.errors import StoreError
 from phasediag.storage.folder import Buffer, Entry, Folder
+from phasediag.storage.footer import ColumnReader
 from phasediag.storage.schema_arrow import METADATA, promoted
 
 Kind = Literal["trials", "measurements"]
@@ -213,14 +214,12 @@ def read(
     FileNotFoundError, StoreError
         As `opened`.
     """
-    few = len(sources) < THREADS
+    few, reader = len(sources) < THREADS, ColumnReader()
 
     def rows(source: Source) -> pa.Table:
         with opened(sweep, source) as file:
-            held = file.schema_arrow.names
-            wanted = [name for name in held if name not in without] if columns is None else columns
             # Over small files a dataset's scanner takes longer to set up than the file to read.
-            found = file.read([name for name in wanted if name in held], use_threads=few)
+            found = reader.read(file, columns, without, use_threads=few)
         holds = condition(source, where)
         found = found if holds is None else found.filter(holds)
         return found if prune is None else prune(found)

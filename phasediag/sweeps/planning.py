@@ -21,7 +21,7 @@ from phasediag.training.convergence import RELAXATIONS
 from phasediag.training.network import network_of
 from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
 from phasediag.training.tile_run import place_sources
-from phasediag.trial import TextArray, Trials, nearest
+from phasediag.trial import Column, TextArray, Trials, nearest
 
 Mask = npt.NDArray[np.bool_]
 
@@ -234,7 +234,9 @@ def _has_layer(trials: Trials, layer: str) -> Mask:
     _, _, number = layer.partition("hidden.")
     if "depth" not in trials.columns or not number.isdigit():
         return np.ones(len(trials), dtype=bool)
-    return np.array([depth is None or depth > int(number) for depth in trials.values("depth").tolist()])
+    depth = trials.columns["depth"]
+    deep = tuple(not isinstance(value, int) or value > int(number) for value in depth.pool)
+    return Column(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
 
 
 def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:

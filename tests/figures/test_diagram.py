@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection, PolyCollection, QuadMesh
+from matplotlib.collections import FillBetweenPolyCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -48,12 +48,9 @@ def legend_texts(drawing):
 
 def hatched_cells(ax):
     hatched = [a for a in ax.collections if a.get_label() == "_unconverged"]
-    assert all(isinstance(a, PolyCollection) and a.get_hatch() for a in hatched)
-    paths = [path for artist in hatched for path in artist.get_paths()]
-    return {
-        (int(np.searchsorted(XS, p.vertices[0, 0])), int(np.searchsorted(YS, p.vertices[0, 1])))
-        for p in paths
-    }
+    assert all(isinstance(a, PathCollection) and a.get_hatch() for a in hatched)
+    corners = [path.vertices[path.codes == path.MOVETO] for a in hatched for path in a.get_paths()]
+    return {(int(np.searchsorted(XS, x)), int(np.searchsorted(YS, y))) for x, y in np.concatenate(corners)}
 
 
 def test_cells_lie_at_their_true_positions():
@@ -222,3 +219,22 @@ def test_a_known_curve_spans_the_axes_and_joins_the_legend(along, own):
 def test_a_known_curve_needs_an_axis_to_run_along():
     with pytest.raises(AnalysisError, match="along='z'"):
         draw_curve(draw(sweep()), lambda z: z, along="z")
+
+
+def test_panels_show_the_same_range_and_only_the_edge_has_labels():
+    frame = pd.concat([sweep().assign(width=width) for width in (8, 16, 32, 64)])
+    figure = draw(frame, facet="width")
+    panels = figure.axes[:4]
+    assert len({(*ax.get_xlim(), *ax.get_ylim(), ax.get_xscale(), ax.get_yscale()) for ax in panels}) == 1
+    shown = [
+        (ax.xaxis.get_tick_params()["labelbottom"], ax.yaxis.get_tick_params()["labelleft"]) for ax in panels
+    ]
+    assert shown == [(False, True), (False, False), (True, True), (True, False)]
+
+
+def test_a_hatch_is_one_path_however_many_cells_it_covers():
+    """A renderer draws the pattern anew for each path: 40 panels took minutes."""
+    ax = draw(sweep(converged=False))
+    hatched = [a for a in ax.collections if a.get_hatch()]
+    assert hatched
+    assert all(len(artist.get_paths()) == 1 for artist in hatched)
