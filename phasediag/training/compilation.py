@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from phasediag.training.elementary import tanh
+from phasediag.training.graphs import Replayed, settle, strangers
 from phasediag.training.products import products, suits
 
 Shapes = tuple[torch.Size, ...]
@@ -35,6 +36,9 @@ class Compiled:
     ----------
     function
         Takes and gives dicts and tuples of tensors.
+    staying
+        How many arguments, the first ones, stay where they are from call to call: the results replace the
+        first of them in place, and a GPU replays what it did (`Replayed`). 0: the results are new tensors.
 
     Attributes
     ----------
@@ -42,8 +46,9 @@ class Compiled:
         Spent on compiling so far, or on waiting for another process that compiles.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], staying: int = 0) -> None:
         self.function = function
+        self.staying = staying
         self.seconds = 0.0
         self._programs: dict[Shapes, Program] = {}
 
@@ -52,31 +57,44 @@ class Compiled:
         flat, structure = pytree.tree_flatten(arguments)
         shapes = tuple(tensor.shape for tensor in flat)
         if shapes not in self._programs:
-            self._programs[shapes] = self._compiled(flat, structure)
+            kept = len(pytree.tree_leaves(arguments[: self.staying]))
+            self._programs[shapes] = self._compiled(flat, structure, kept)
         run, result = self._programs[shapes]
+        if self.staying:
+            run(*flat)
+            return arguments[0]
         return pytree.tree_unflatten(run(*flat), result)
 
-    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec) -> Program:
-        started = time.monotonic()
+    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec, kept: int) -> Program:
+        started, device = time.monotonic(), flat[0].device
         with torch.no_grad():
-            graph, result = self._traced(flat, structure)
+            graph, result = self.traced(flat, structure)
             with compiled_once(_signature(graph, flat)):
-                run = translated(graph, flat)
+                run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
+        if kept and device.type == "cuda" and not strangers(graph, device):
+            run = Replayed(run, kept)
         self.seconds += time.monotonic() - started
         return run, result
 
-    def _traced(
+    def traced(
         self, flat: Sequence[Tensor], structure: pytree.TreeSpec
     ) -> tuple[GraphModule, pytree.TreeSpec]:
+        """The graph of a call with these tensors, nested like this, and how its results are nested."""
         results: list[pytree.TreeSpec] = []
 
         def flattened(*tensors: Tensor) -> list[Tensor]:
             leaves, result = pytree.tree_flatten(self.function(*pytree.tree_unflatten(tensors, structure)))
             results.append(result)
-            return leaves
+            if not self.staying:
+                return leaves
+            for tensor, leaf in zip(tensors, leaves, strict=False):
+                tensor.copy_(leaf)
+            return []
 
-        replaced = replacements(flat[0].device)
-        module = make_fx(flattened, decomposition_table=replaced, tracing_mode="fake")(*flat)
+        device = flat[0].device
+        module = make_fx(flattened, decomposition_table=replacements(device), tracing_mode="fake")(*flat)
+        if device.type != "cpu":
+            settle(module, device)
         return module, results[-1]
 
 
