@@ -102,7 +102,7 @@ class Resources(Section):
     """Processor cores."""
     gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Devices; a share of one lets packs live side by side on it."""
-    tf32: bool = False
-    """Whether a device may round the factors of float32 products to TF32; recorded in `device`."""
     trials_per_pack: Literal["auto"] | PositiveInt = "auto"
     """Networks a pack trains; auto: as many as train in 30 to 120 s."""
+    tf32: bool = False
+    """Whether a device may round the factors of float32 products to TF32; recorded in `device`."""
