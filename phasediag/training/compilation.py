@@ -68,7 +68,7 @@ class Compiled:
     def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec, kept: int) -> Program:
         started, device = time.monotonic(), flat[0].device
         with torch.no_grad():
-            graph, result = self.traced(flat, structure)
+            graph, result = self._traced(flat, structure)
             with compiled_once(_signature(graph, flat)):
                 run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
         if kept and device.type == "cuda" and not strangers(graph, device):
@@ -76,10 +76,9 @@ class Compiled:
         self.seconds += time.monotonic() - started
         return run, result
 
-    def traced(
+    def _traced(
         self, flat: Sequence[Tensor], structure: pytree.TreeSpec
     ) -> tuple[GraphModule, pytree.TreeSpec]:
-        """The graph of a call with these tensors, nested like this, and how its results are nested."""
         results: list[pytree.TreeSpec] = []
 
         def flattened(*tensors: Tensor) -> list[Tensor]:

@@ -76,10 +76,10 @@ def settle(graph: GraphModule, device: torch.device) -> None:
     """Put the numbers of a traced graph on its device: tracing leaves some of them as tensors on the CPU."""
     for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten._to_copy.default):
         if isinstance(node.args[0], int | float):
-            dtype = node.kwargs["dtype"]
+            value: Tensor = node.meta["val"]
             node.target = torch.ops.aten.full.default
-            node.args, node.kwargs = ([], node.args[0]), {"dtype": dtype, "device": device}
-            node.meta["val"] = node.meta["val"].to(device)
+            node.args, node.kwargs = ([], node.args[0]), {"dtype": value.dtype, "device": device}
+            node.meta["val"] = value.to(device)
     graph.recompile()
 
 

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from phasediag.training import compilation, graphs
 from phasediag.training.compilation import Compiled
-from phasediag.training.graphs import Replayed, strangers
+from phasediag.training.graphs import Replayed, settle, strangers
 from phasediag.training.train import Program, Tile, vmapped_steps
 from phasediag.trial import Trials
 from trained_tiles import CPU, grid_of
@@ -65,12 +65,12 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
 
 
 @pytest.mark.usefixtures("untranslated")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sgd", "adam", "fresh", "dcs"])
 def test_a_step_in_place_is_the_step(kind: str) -> None:
     trials = trials_of(kind)
     new, replaced = Program(trials.record(0), Path(), CPU, True).tile(trials), in_place(trials)
     places = {name: tensor.data_ptr() for name, tensor in replaced.state.tensors().items()}
-    for until in (3, 4, 17, 40):
+    for until in (3, 11):
         for tile in (new, replaced):
             tile.advance(until)
         for name, tensor in new.state.tensors().items():
@@ -82,10 +82,10 @@ def test_a_step_in_place_is_the_step(kind: str) -> None:
 def test_two_tiles_of_a_program_do_not_touch_each_other() -> None:
     first = in_place(trials_of("adam"))
     second, alone = first.program.tile(first.trials), in_place(first.trials)
-    for until in (1, 9, 20):
+    for until in (1, 9):
         first.advance(until)
         second.advance(2 * until)
-    alone.advance(20)
+    alone.advance(9)
     for name, tensor in alone.state.tensors().items():
         assert torch.equal(first.state.tensors()[name], tensor)
 
@@ -150,6 +150,14 @@ def test_a_recording_goes_with_its_tensors(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(run._recordings) == 0
 
 
+def arguments_of(tile: Tile) -> tuple[list[Tensor], pytree.TreeSpec]:
+    """What two steps of a tile take, as the compiler sees it."""
+    state, batches = tile.state, [tile.batches.at(step) for step in range(2)]
+    parts = (state.weights, state.moments, state.steps_done, state.alive)
+    samples = [tuple(part[0] for part in (batch.x, batch.y, batch.noise)) for batch in batches]
+    return pytree.tree_flatten((parts, tile.rates, samples, torch.tensor(2)))
+
+
 @pytest.mark.parametrize("envelope", [{}, {"width": 8, "batch_size": 16}], ids=["one size", "padded"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_step_of_another_device_holds_nothing_of_the_cpu(kind: str, envelope: dict[str, Any]) -> None:
@@ -158,20 +166,33 @@ def test_the_step_of_another_device_holds_nothing_of_the_cpu(kind: str, envelope
         pytest.skip("networks with a control are not padded")
     trials = trials_of(kind)
     tile = Program(trials.record(0), Path(), CPU, False, envelope).tile(trials)
-    state, batch = tile.state, tile.batches.at(0)
-    parts = (state.weights, state.moments, state.steps_done, state.alive)
-    samples = [tuple(part[0] for part in (batch.x, batch.y, batch.noise))] * 2
-    flat, structure = pytree.tree_flatten((parts, tile.rates, samples, torch.tensor(2)))
+    flat, structure = arguments_of(tile)
     step = Compiled(vmapped_steps(tile.network, True), staying=2)
     with torch.no_grad():
-        graph, _ = step.traced([tensor.to(META) for tensor in flat], structure)
+        graph, _ = step._traced([tensor.to(META) for tensor in flat], structure)
         assert strangers(graph, META) == []
         assert strangers(graph, CPU) != []
         assert all(not str(node.target).startswith("aten._local_scalar") for node in graph.graph.nodes)
 
 
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
+    trials = trials_of(kind, replicates=1)
+    tile = Program(trials.record(0), Path(), CPU, False).tile(trials)
+    flat, structure = arguments_of(tile)
+    with torch.no_grad():
+        graph, _ = Compiled(vmapped_steps(tile.network, True), staying=2)._traced(flat, structure)
+        settle(graph, CPU)
+        assert "aten.full.default" in graph.code
+        graph(*flat)
+    alone = Program(trials.record(0), Path(), CPU, False).tile(trials)
+    alone.advance(2)
+    for name, tensor in alone.state.tensors().items():
+        torch.testing.assert_close(tile.state.tensors()[name], tensor, rtol=1e-6, atol=1e-7)
+
+
 def test_a_users_model_that_makes_tensors_on_the_host_is_seen() -> None:
     step = Compiled(lambda x: x * torch.tensor([1.0, 2.0]).to(x.device) + 1)
     with torch.no_grad():
-        graph, _ = step.traced([torch.ones(3, 2, device=META)], pytree.tree_flatten((torch.ones(1),))[1])
+        graph, _ = step._traced([torch.ones(3, 2, device=META)], pytree.tree_flatten((torch.ones(1),))[1])
     assert strangers(graph, META) != []
