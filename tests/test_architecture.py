@@ -20,11 +20,13 @@ LAYERS = """
 errors version exact trial parameters identity observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
-training.initial training.elementary training.products training.fusion training.compilation training.data
+training.initial training.elementary training.products training.fusion training.graphs training.compilation
+training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.padding training.network training.evaluation training.buckets training.train training.parts
+training.padding training.machine training.network training.evaluation training.buckets
+training.train training.parts
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
+from phasediag.training.machine import device_of
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job
 from phasediag.training.worker import PackRun
@@ -25,6 +27,7 @@ class InlineExecutor:
 
     cpus: float = 1.0
     gpus: float = 0.0
+    tf32: bool = False
 
     @property
     def expected_workers(self) -> int:
@@ -43,14 +46,15 @@ class InlineExecutor:
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains."""
         store = Store.at(job.sweep)
-        device = training_device(self.gpus)
+        device = device_of(self.gpus, self.tf32)
+        notice = device_notice(self.gpus, device)
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, int(self.cpus)))
         try:
             for pack in packs:
                 if watch.draining:
                     break
-                _run_one(PackRun(pack, job, store, device), watch)
+                _run_one(PackRun(pack, job, store, device, notice), watch)
         finally:
             torch.set_num_threads(threads)
         return []
@@ -63,11 +67,18 @@ def _run_one(run: PackRun, watch: Watch) -> None:
 
 
 def local_workers(cpus: float, gpus: float) -> int:
-    """How many packs of these resources run at once on this machine."""
+    """How many packs of these resources run at once on this machine; without a GPU, as if it had one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, int(1 / gpus) if gpus else int(cores / cpus))
+    return max(1, workers_on(max(1, torch.cuda.device_count()), gpus) if gpus else int(cores / cpus))
 
 
-def training_device(gpus: float) -> torch.device:
-    """The GPU where one is asked for and there is one, else the CPU."""
-    return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
+def workers_on(devices: float, gpus: float) -> int:
+    """How many workers have room on so many GPUs; one that takes a share has all of it on one GPU."""
+    return int(devices) * int(1 / gpus) if gpus < 1 else int(devices / gpus)
+
+
+def device_notice(gpus: float, device: torch.device) -> str:
+    """What to tell of a worker that was given a GPU and trains on the CPU; else nothing."""
+    if not gpus or device.type == "cuda":
+        return ""
+    return f"torch sees no CUDA device on {socket.gethostname()} (gpus: {gpus:g}): training on the CPU"

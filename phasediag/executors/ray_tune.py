@@ -41,10 +41,11 @@ from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from phasediag.errors import INTERRUPTED, ClusterError, PhasediagError  # noqa: E402
-from phasediag.executors.inline import local_workers, training_device  # noqa: E402
+from phasediag.executors.inline import device_notice, local_workers, workers_on  # noqa: E402
 from phasediag.executors.watch import LostPack, Watch  # noqa: E402
 from phasediag.storage.folder import Folder  # noqa: E402
 from phasediag.storage.store import Store  # noqa: E402
+from phasediag.training.machine import device_of  # noqa: E402
 from phasediag.training.pack import Pack  # noqa: E402
 from phasediag.training.rows import Job  # noqa: E402
 from phasediag.training.worker import PackRun, Progress  # noqa: E402
@@ -61,14 +62,16 @@ class PackTrainable(tune.Trainable):
     """Ray's view of a pack: a class trainable whose `step` trains for a slice of time."""
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float
-    ) -> None:
+        self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float,
+        tf32: bool,
+    ) -> None:  # fmt: skip
         """Take in the packs and the job once for each actor."""
         torch.set_num_threads(max(1, int(cpus)))
         if any(pack.compiled for pack in packs.values()):
             import_module("torch._inductor.compile_fx")  # takes seconds, which pass while others compile
         self.packs, self.job = packs, job
-        self.device = training_device(gpus)
+        self.device = device_of(gpus, tf32)
+        self.notice = device_notice(gpus, self.device)
         self.store = Store.at(job.sweep)
         self.run: PackRun | None = None
 
@@ -81,7 +84,8 @@ class PackTrainable(tune.Trainable):
         """Train for a slice, and tell how far the pack is."""
         try:
             if self.run is None:
-                self.run = PackRun(self.packs[self.config["pack_id"]], self.job, self.store, self.device)
+                pack = self.packs[self.config["pack_id"]]
+                self.run = PackRun(pack, self.job, self.store, self.device, self.notice)
             progress = self.run.advance(SLICE_SECONDS)
         except PhasediagError as error:
             return {"fatal": str(error), "done": True}
@@ -157,6 +161,7 @@ class RayExecutor:
     """A cluster's address, `auto`, or None: a local Ray that ends with the launch."""
     cpus: float = 1.0
     gpus: float = 0.0
+    tf32: bool = False
     log: Path | None = None
     """Where Ray's own messages go."""
     keep: bool = False
@@ -213,7 +218,9 @@ class RayExecutor:
     def _tuner(
         self, packs: Mapping[str, Pack], job: Job, watch: Watch, reporter: Reporter, scratch: str
     ) -> tune.Tuner:
-        given = tune.with_parameters(PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus)
+        given = tune.with_parameters(
+            PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus, tf32=self.tf32
+        )
         trainable = tune.with_resources(given, {"cpu": self.cpus, "gpu": self.gpus})
         trainable.__name__ = trainable.__qualname__ = PackTrainable.__name__  # titles the worker processes
         return tune.Tuner(
@@ -242,7 +249,7 @@ class RayExecutor:
     def _places(self, resources: Mapping[str, float]) -> int:
         """Packs that a node can train at once."""
         by_cpu = int(resources.get("CPU", 0) / self.cpus)
-        return min(by_cpu, int(resources.get("GPU", 0) / self.gpus)) if self.gpus else by_cpu
+        return min(by_cpu, workers_on(resources.get("GPU", 0), self.gpus)) if self.gpus else by_cpu
 
 
 @contextmanager

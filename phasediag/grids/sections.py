@@ -104,3 +104,5 @@ class Resources(Section):
     """Devices; a share of one lets packs live side by side on it."""
     trials_per_pack: Literal["auto"] | PositiveInt = "auto"
     """Networks a pack trains; auto: as many as train in 30 to 120 s."""
+    tf32: bool = False
+    """Whether a device may round the factors of float32 products to TF32; recorded in `device`."""

@@ -18,6 +18,7 @@ from phasediag.observables import ALWAYS
 from phasediag.storage.roster import ID_BYTES, roster_of
 from phasediag.storage.store import Store
 from phasediag.training.convergence import RELAXATIONS
+from phasediag.training.machine import machine_of
 from phasediag.training.network import network_of
 from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
 from phasediag.training.tile_run import place_sources
@@ -147,6 +148,7 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     packs = pack_trials(
         rest, grid.parameters, grid.path.parent,
         workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
+        machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
     return Plan(survey=survey, packs=(*resumed, *packs), workers=workers)
 
@@ -257,6 +259,7 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         free[rows] = False
         trials = missing.take(rows)
         told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
+        told["machine"] = machine_of(grid.resources.gpus)
         packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
     return packs, missing.take(free)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from phasediag.sweeps.planning import (
 )
 from phasediag.sweeps.status import Status, status_of
 from phasediag.training.ahead import Compiler
+from phasediag.training.machine import Machine, machine_of
 from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import source_folder
@@ -189,7 +190,8 @@ def _train(
         while packs and not watch.draining:
             watch.expect(packs, job.parameters)
             lost = runner.run(packs, job, watch)
-            packs = [half for gone in lost for half in _halves(gone, job, watch, store)]
+            machine = machine_of(survey.grid.resources.gpus)
+            packs = [half for gone in lost for half in _halves(gone, job, watch, store, machine)]
 
 
 def _record(survey: Survey, store: Store) -> None:
@@ -213,7 +215,7 @@ def _drop_spent(store: Store) -> None:
             store.drop_checkpoint(pack_id)
 
 
-def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
+def _halves(lost: LostPack, job: Job, watch: Watch, store: Store, machine: Machine) -> list[Pack]:
     pack, count = lost.pack, len(lost.pack.trials)
     store.drop_checkpoint(pack.pack_id)
     watch.forget(pack.pack_id)
@@ -223,10 +225,8 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store) -> list[Pack]:
         watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
         return []
     folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
-    return [
-        remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, envelope=pack.envelope)
-        for rows in parts
-    ]
+    known: dict[str, Any] = {"envelope": pack.envelope, "machine": machine}
+    return [remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, **known) for rows in parts]
 
 
 def _executor(
@@ -234,14 +234,14 @@ def _executor(
 ) -> Executor:
     resources = grid.resources
     if name == "inline":
-        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus)
+        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
     from phasediag.executors.ray_tune import RayExecutor
 
     log = Path(store.folder.path) / "ray.log" if store.folder.local else None
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
-        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus, log=log,
-        compiler=compiler, keep=keep,
+        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus,
+        tf32=resources.tf32, log=log, compiler=compiler, keep=keep,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from phasediag.training.elementary import tanh
 from phasediag.training.fusion import fuse
+from phasediag.training.graphs import Replayed, settle, strangers
 from phasediag.training.products import products, suits
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
@@ -41,6 +42,9 @@ class Compiled:
     ----------
     function
         Takes and gives dicts and tuples of tensors.
+    staying
+        How many arguments, the first ones, stay where they are from call to call: the results replace the
+        first of them in place, and a GPU replays what it did (`Replayed`). 0: the results are new tensors.
 
     Attributes
     ----------
@@ -48,8 +52,9 @@ class Compiled:
         Spent on compiling so far, or on waiting for another process that compiles.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], staying: int = 0) -> None:
         self.function = function
+        self.staying = staying
         self.seconds = 0.0
         self._programs: dict[Layouts, Program] = {}
 
@@ -59,16 +64,22 @@ class Compiled:
         _flatten(arguments, flat)
         layouts = tuple([(tensor.shape, tensor.stride()) for tensor in flat])
         if layouts not in self._programs:
-            self._programs[layouts] = self._compiled(flat, pytree.tree_structure(arguments))
+            kept = len(pytree.tree_leaves(arguments[: self.staying]))
+            self._programs[layouts] = self._compiled(flat, pytree.tree_structure(arguments), kept)
         run, result = self._programs[layouts]
+        if self.staying:
+            run(*flat)
+            return arguments[0]
         return pytree.tree_unflatten(run(*flat), result)
 
-    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec) -> Program:
-        started = time.monotonic()
+    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec, kept: int) -> Program:
+        started, device = time.monotonic(), flat[0].device
         with torch.no_grad():
             graph, result = self._traced(flat, structure)
             with compiled_once(_signature(graph, flat)):
-                run = translated(graph, flat)
+                run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
+        if kept and device.type == "cuda" and not strangers(graph, device):
+            run = Replayed(run, kept)
         self.seconds += time.monotonic() - started
         return run, result
 
@@ -80,9 +91,16 @@ class Compiled:
         def flattened(*tensors: Tensor) -> list[Tensor]:
             leaves, result = pytree.tree_flatten(self.function(*pytree.tree_unflatten(tensors, structure)))
             results.append(result)
-            return leaves
+            if not self.staying:
+                return leaves
+            for tensor, leaf in zip(tensors, leaves, strict=False):
+                tensor.copy_(leaf)
+            return []
 
-        module = traced(flattened, flat, replacements(flat[0].device))
+        device = flat[0].device
+        module = traced(flattened, flat, replacements(device))
+        if device.type != "cpu":
+            settle(module, device)
         return module, results[-1]
 
 
@@ -101,7 +119,8 @@ def traced(
     """The flat graph of a function of plain tensors, its operators replaced and joined."""
     products_first = {operator: own for operator, own in replaced.items() if operator is not TANH}
     module: GraphModule = make_fx(function, products_first, tracing_mode="fake")(*flat)
-    fuse(module)
+    if replaced:
+        fuse(module)
     if TANH in replaced and any(node.target is TANH for node in module.graph.nodes):
         module = make_fx(module, replaced, tracing_mode="fake")(*flat)
     return module

@@ -13,7 +13,8 @@ from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
 
 EVALUATION_NUMBERS: Final = 2**23
-"""Numbers held at once while losses over whole data sets are computed."""
+"""Numbers held at once while losses over whole data sets are computed; on a GPU at least as many as a
+step of all the networks holds, so that it is kept busy."""
 
 
 def losses_of(
@@ -26,15 +27,21 @@ def losses_of(
     weights, label_noise, world
         Of each trial, with a leading axis of trials: its weights, its noise, its world of the batches.
     """
-    train = _evaluated(network, weights, label_noise, world, batches.training_set())[0]
-    test, hits = _evaluated(network, weights, torch.zeros_like(label_noise), world, batches.test_set())
+    on_gpu = world.device.type == "cuda"
+    samples = len(world) * batches.batch_size if on_gpu else 0
+    train = _evaluated(network, weights, label_noise, world, batches.training_set(), samples)[0]
+    none = torch.zeros_like(label_noise)
+    test, hits = _evaluated(network, weights, none, world, batches.test_set(), samples)
     return train, test, hits if network.task.classes else None
 
 
 def _evaluated(
-    network: Network, weights: Weights, label_noise: Tensor, world: Tensor, data: Samples
+    network: Network, weights: Weights, label_noise: Tensor, world: Tensor, data: Samples, at_once: int
 ) -> tuple[Tensor, Tensor]:
-    """Loss and share of right classes over whole data sets, a few trials at a time, never one of several."""
+    """Loss and share of right classes over whole data sets, a few trials at a time, never one of several.
+
+    Samples of all trials that may be taken `at_once` are not limited by `EVALUATION_NUMBERS`.
+    """
 
     def one(weights: Weights, scale: Tensor, x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         prediction = functional_call(network.module, weights, (x,))
@@ -42,7 +49,7 @@ def _evaluated(
         return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
 
     numbers = network.numbers_per_sample + data.x.shape[2]
-    chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers))
+    chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers), at_once // data.x.shape[1])
     parts = []
     with torch.no_grad():
         trials = torch.arange(len(world), device=world.device)

@@ -13,6 +13,7 @@ import numpy as np
 from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
 from phasediag.training.buckets import buckets, envelope_of, structure_of
+from phasediag.training.machine import CPU, Machine
 from phasediag.training.network import Network, network_of
 from phasediag.training.padding import world_names
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value
@@ -21,18 +22,10 @@ CompileMode = Literal["auto", "on", "off"]
 
 PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
-TILE_BYTES: Final = 24 * 2**20
-"""Working set of a tile on the CPU; larger ones run slower, out of the shared cache."""
-LARGEST_TILE: Final = 4096
 COMPILE_SECONDS: Final = 15.0
 """What the first call of a compiled structure costs, code generation and C++ compiler included."""
 FURTHER_SECONDS: Final = 4.0
 """The same of a further structure, once the compiler is loaded: what joining two structures saves."""
-SECONDS_PER_FLOP: Final = 2.5e-11
-SECONDS_PER_NUMBER: Final = {False: 5.5e-9, True: 1.8e-9}
-"""Time of one elementwise number in float32 a step on one core: eager, compiled."""
-SECONDS_PER_CALL: Final = {False: 8e-4, True: 1.5e-4}
-"""Fixed time of a step on one core, however small the tile: eager, compiled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +39,22 @@ class Cost:
     bytes: float
     """Device memory while it trains."""
     layers: int
+    machine: Machine = CPU
+    """What it is trained on."""
 
     def step_seconds(self, trials: int, compiled: bool) -> float:
-        """Projected time of one step of a tile on one core."""
-        work = trials * (self.flops * SECONDS_PER_FLOP + self.numbers * SECONDS_PER_NUMBER[compiled])
-        return work + SECONDS_PER_CALL[compiled] * (1 + self.layers / 2)
+        """Projected time of one step of a tile."""
+        per_number = self.machine.seconds_per_number[compiled]
+        work = trials * (self.flops * self.machine.seconds_per_flop + self.numbers * per_number)
+        return work + self.machine.seconds_per_call[compiled] * (1 + self.layers / 2)
 
     @property
     def tile(self) -> int:
-        """Trials whose working set fits the cache."""
-        return int(min(LARGEST_TILE, max(2, TILE_BYTES // self.bytes)))
+        """Trials whose working set fits the cache of a processor, or fills a GPU."""
+        return int(min(self.machine.largest_tile, max(2, self.machine.tile_bytes // self.bytes)))
 
 
-def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
+def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CPU) -> Cost:
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
     products = sum(int(np.prod(shape)) for shape in shapes) * network.uses_of_weights
@@ -74,6 +70,7 @@ def cost_of(network: Network, values: Mapping[str, Value]) -> Cost:
         flops=6.0 * batch * products * words, numbers=numbers * words, layers=len(shapes),
         bytes=network.dtype.itemsize
         * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
+        machine=machine,
     )  # fmt: skip
 
 
@@ -91,7 +88,7 @@ class Pack:
     projected_bytes: int
     """Upper bound on device memory, in bytes."""
     projected_seconds: float
-    """On one core, compilation left out."""
+    """On what a worker has, compilation left out."""
     envelope: Mapping[str, Value] = field(default_factory=dict)
     """The program's values of the parameters that differ between its trials: the largest. Smaller networks
     and batches are padded to it. None: all trials are of one structure."""
@@ -115,6 +112,7 @@ def pack_trials(
     workers: int,
     compile_mode: CompileMode = "auto",
     trials_per_pack: int | None = None,
+    machine: Machine = CPU,
 ) -> list[Pack]:
     """Group trials by structure, join structures by padding where it pays, order them, cut them into packs.
 
@@ -131,6 +129,8 @@ def pack_trials(
         `auto` compiles the structures whose training takes longer than compiling saves.
     trials_per_pack
         None: from projected time.
+    machine
+        What each worker has.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def pack_trials(
     first, group = structures(trials, parameters)
     records = [trials.record(row) for row in first.tolist()]
     networks = [network_of(values, folder) for values in records]
-    costs = [cost_of(network, values) for network, values in zip(networks, records, strict=True)]
+    costs = [cost_of(network, values, machine) for network, values in zip(networks, records, strict=True)]
     counts, steps = np.bincount(group), np.bincount(group, weights=trials.values("steps"))
     found = [
         structure_of(
@@ -268,7 +268,7 @@ def make_pack(
 
 def remade(
     trials: Trials, tile_size: int, compiled: bool, folder: Path, *, shared: bool = False,
-    envelope: Mapping[str, Value] | None = None,
+    envelope: Mapping[str, Value] | None = None, machine: Machine = CPU,
 ) -> Pack:  # fmt: skip
     """A pack of trials of another one, with its tile size, compilation, sharing and envelope.
 
@@ -276,7 +276,9 @@ def remade(
     ----------
     folder
         Where user files are.
+    machine
+        What a worker has.
     """
     values = {**trials.record(0), **(envelope or {})}
-    cost = cost_of(network_of(values, folder), values)
+    cost = cost_of(network_of(values, folder), values, machine)
     return make_pack(trials, tile_size, compiled, cost, shared=shared, envelope=envelope)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,10 +61,12 @@ def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Ta
     return trial_rows(pack, job, rows, values), schema.empty_table()
 
 
-@cache
 def device_name(device: torch.device) -> str:
-    """The device in words: the GPU's name, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """The device in words: the GPU's name, with `TF32` where products are rounded to it, or `cpu`."""
+    if device.type != "cuda":
+        return device.type
+    name = torch.cuda.get_device_name(device)
+    return f"{name}, TF32" if torch.backends.cuda.matmul.allow_tf32 else name
 
 
 def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:

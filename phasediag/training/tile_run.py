@@ -24,6 +24,7 @@ import torch
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.collapse import collapse_weight_decay
 from phasediag.training.entropy import entropic_columns
+from phasediag.training.machine import finish
 from phasediag.training.pack import Pack
 from phasediag.training.parts import parts_of
 from phasediag.training.recording import FloatArray, Recorder, Recording, results
@@ -93,6 +94,8 @@ class TileRun:
         program = program_for(
             repr((structure, pack.envelope)), source_folder(job.sources), device, pack.compiled, known
         )
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.tile = program.tile(padded, shared=pack.shared)
         parts = parts_of(self.tile, len(work.rows))
         self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
@@ -137,6 +140,7 @@ class TileRun:
         started, program = time.monotonic(), self.tile.program
         compiled_before = program.compile_s
         self.tile.advance(until)
+        finish(self.tile.device)
         compiling = program.compile_s - compiled_before
         self.spent["compilation"] += compiling
         self._spend("training", started, compiling)
@@ -236,7 +240,7 @@ class TileRun:
 
 
 def measured_bytes(device: torch.device) -> int:
-    """Peak memory so far: a GPU's that torch has allocated; on the CPU all that the process held."""
+    """Peak memory: on a GPU what torch has allocated for this tile; else all that the process ever held."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

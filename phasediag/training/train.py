@@ -161,6 +161,7 @@ class Program:
         self.folder, self.device = folder, device
         self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
+        self.in_place = compiled and device.type == "cuda"
         self._many: dict[bool, Callable[..., Any]] = {}
 
     @property
@@ -179,6 +180,8 @@ class Program:
     def advance(self, state: State, rates: Rates, batches: Sequence[Samples], until: int) -> State:
         """The state of a tile a step for each batch later; of a trial, at most its step `until`.
 
+        Where the program works in place, as it does compiled on a GPU, the given state becomes that one.
+
         Parameters
         ----------
         batches
@@ -187,11 +190,13 @@ class Program:
         shared = batches[0].x.dim() == 2
         if shared not in self._many:
             many = vmapped_steps(self.network, shared)
-            self._many[shared] = Compiled(many) if self.compiled else many
+            staying = 2 if self.in_place else 0
+            self._many[shared] = Compiled(many, staying) if self.compiled else many
         parts = (state.weights, state.moments, state.steps_done, state.alive)
         plain = [(batch.x, batch.y, batch.noise) for batch in batches]
+        stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
-            parts = self._many[shared](parts, rates, plain, torch.tensor(until, device=self.device))
+            parts = self._many[shared](parts, rates, plain, stop)
         weights, moments, done, alive = parts
         return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
@@ -340,13 +345,13 @@ def _start(
         placed(initial_weights(each.shapes, init, Streams(seed).generator("init")), network.shapes)
         for seed, init, each in distinct
     ]
-    index = torch.tensor([distinct.index(kind) for kind in kinds])
-    scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64)
+    index = torch.tensor([distinct.index(kind) for kind in kinds], device=device)
+    scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64, device=device)
     weights = {}
     for name, shape in network.shapes.items():
-        stacked = torch.stack([torch.from_numpy(w[name]) for w in drawn])[index]
+        stacked = torch.stack([torch.from_numpy(w[name]) for w in drawn]).to(device)[index]
         scaled = stacked * scale.view(-1, *[1] * len(shape))
-        weights[name] = scaled.to(device, network.dtype)
+        weights[name] = scaled.to(network.dtype)
     weights = vmap(network.control.start)(weights, rates)
     zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
     count = len(records)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -14,12 +15,15 @@ import pyarrow as pa
 import torch
 
 from phasediag.storage.store import Store
+from phasediag.training.machine import room
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job, failed_rows
 from phasediag.training.tile_run import PHASES, TileRun, TileWork, source_folder
 
 CHECKPOINT_SECONDS: Final = 30.0
-"""Between two checkpoints of a pack in training."""
+"""Between two checkpoints of a pack in training, at least."""
+CHECKPOINT_SHARE: Final = 0.05
+"""Of the time that checkpoints may take: those of a tile that fills a GPU are gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +57,23 @@ class PackRun:
     store
         Where the fragment and the checkpoints go.
     device
-        `cpu` or `cuda`.
+        `cpu` or `cuda`. Where it has no room for the tiles of the pack, they are cut in equal parts.
+    notice
+        To be told of its device.
     """
 
-    def __init__(self, pack: Pack, job: Job, store: Store, device: torch.device) -> None:
+    def __init__(self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "") -> None:
         self.pack, self.job, self.store, self.device = pack, job, store, device
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
         self.finished: list[tuple[pa.Table, pa.Table]] = []
         self.current: TileRun | None = None
         self.done = False
-        self.error = self.notice = ""
+        self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
         if not self._resume():
-            size = pack.tile_size
-            starts = range(0, len(pack.trials), size)
-            rows = [np.arange(start, min(start + size, len(pack.trials))) for start in starts]
-            self.queue.extend(TileWork(rows=part, size=size) for part in rows)
+            self.queue.extend(self._tiles())
         self._resumed = self._trials_done
 
     def advance(self, seconds: float) -> Progress:
@@ -78,7 +81,7 @@ class PackRun:
         deadline = time.monotonic() + seconds
         while not self.done and time.monotonic() < deadline:
             self._work(deadline)
-        if not self.done and time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+        if not self.done and time.monotonic() - self._saved_at > self._save_again_s:
             self.checkpoint()
         return self.progress()
 
@@ -111,6 +114,7 @@ class PackRun:
         files["pack.json"] = json.dumps(state).encode()
         self.store.write_checkpoint(self.pack.pack_id, files)
         self._saved_at = time.monotonic()
+        self._save_again_s = max(CHECKPOINT_SECONDS, (self._saved_at - started) / CHECKPOINT_SHARE)
         self.spent["writing"] += self._saved_at - started
 
     def _spent(self) -> dict[str, float]:
@@ -126,6 +130,18 @@ class PackRun:
     def _trials_done(self) -> float:
         partial = self.current.share * len(self.current.work.rows) if self.current else 0.0
         return sum(len(rows) for rows, _ in self.finished) + partial
+
+    def _tiles(self) -> Iterator[TileWork]:
+        """The tiles of the pack, each in as many equal parts as the room of the device asks for."""
+        size, count = self.pack.tile_size, len(self.pack.trials)
+        parts = ceil(self.pack.projected_bytes / room(self.device))
+        smaller = max(2, ceil(size / parts))
+        if smaller < size:
+            self.notice = self.notice or f"no room for tiles of {size} trials: taking {smaller}"
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            for first in range(start, stop, smaller):
+                yield TileWork(rows=np.arange(first, min(first + smaller, stop)), size=smaller)
 
     def _resume(self) -> bool:
         """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""

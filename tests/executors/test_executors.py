@@ -11,6 +11,8 @@ import pytest
 
 import phasediag
 from phasediag.errors import ClusterError, PhasediagError
+from phasediag.executors import inline
+from phasediag.executors.watch import Watch
 from phasediag.storage.folder import Folder
 from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
@@ -244,3 +246,31 @@ def test_nodes_that_do_not_answer_are_one_clear_error(
     with pytest.raises(ClusterError, match=r"not all of the 1 nodes .* within 120 s"):
         ray_tune._check_shared(folder, [{"NodeID": "aa" * 28, "NodeManagerAddress": "one"}])
     assert folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "workers"), [(1, 1, 1), (1, 0.5, 2), (2, 0.4, 4), (2, 0.6, 2), (4, 2, 2), (0, 0.5, 0)]
+)
+def test_a_worker_has_its_share_of_one_gpu(devices: int, gpus: float, workers: int) -> None:
+    assert inline.workers_on(devices, gpus) == workers
+
+
+@pytest.mark.parametrize(("devices", "workers"), [(0, 2), (1, 2), (3, 6)])
+def test_a_machine_has_workers_on_all_its_gpus(
+    devices: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inline.torch.cuda, "device_count", lambda: devices)
+    assert inline.local_workers(1.0, 0.5) == workers
+
+
+@pytest.mark.skipif(inline.torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
+    notices: list[str] = []
+
+    def observe(watch: Watch) -> None:
+        notices.append(watch.notice)
+
+    text = grid_text(AXES, {"steps": 5}, resources="{gpus: 0.5, tf32: true}")
+    assert launched(tmp_path, text, observer=observe).exit_code == 0
+    assert "no CUDA device" in notices[-1]
+    assert set(phasediag.load_trials(tmp_path / "g")["device"]) == {"cpu"}

@@ -70,7 +70,7 @@ def test_there_are_grids_of_jobs_and_the_schema_accepts_them(validator: Draft202
         "name: g\npoints: [{task: digits, width: 3}]\n",
         "name: g\npoints: design.parquet\n",
         "name: g\nmeasure: {observables: [rank, {observable: rank, layer: hidden.2}], every: null}\n",
-        "name: g\nresources: {trials_per_pack: 64, gpus: 0.5}\nmax_trials: 1e3\n",
+        "name: g\nresources: {trials_per_pack: 64, gpus: 0.5, tf32: true}\nmax_trials: 1e3\n",
     ],
 )
 def test_the_schema_accepts_every_form(text: str, validator: Draft202012Validator) -> None:

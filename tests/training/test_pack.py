@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
+from phasediag.training.machine import CPU, GPU, machine_of
 from phasediag.training.network import network_of
-from phasediag.training.pack import LARGEST_TILE, PACK_SECONDS, TILE_BYTES, Cost, Pack, cost_of, pack_trials
+from phasediag.training.pack import PACK_SECONDS, Cost, Pack, cost_of, pack_trials
 from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}
@@ -111,9 +112,10 @@ def test_replicates_share_the_tiles_of_a_pack() -> None:
 
 @given(st.integers(1, 10**6), st.integers(1, 10**9))
 def test_tiles_fit_their_bounds(trials: int, size: int) -> None:
-    cost = Cost(flops=1.0, numbers=1.0, bytes=float(size), layers=2)
-    assert 2 <= cost.tile <= LARGEST_TILE
-    assert cost.tile == 2 or cost.tile * size <= TILE_BYTES
+    for machine in (CPU, GPU, machine_of(0.5)):
+        cost = Cost(flops=1.0, numbers=1.0, bytes=float(size), layers=2, machine=machine)
+        assert 2 <= cost.tile <= machine.largest_tile
+        assert cost.tile == 2 or cost.tile * size <= machine.tile_bytes
 
 
 @pytest.mark.parametrize("larger", [{"width": 64}, {"depth": 4}, {"batch_size": 64}, {"inputs": 100}])

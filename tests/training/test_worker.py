@@ -137,6 +137,38 @@ def test_memory_that_is_too_small_halves_the_tile(
     assert_same_rows(tmp_path / "whole", tmp_path / "small")
 
 
+@pytest.mark.parametrize(("tiles", "sizes"), [(1.0, [18]), (0.5, [9, 9]), (0.4, [6] * 3), (0.01, [2] * 9)])
+def test_a_device_with_less_room_takes_smaller_tiles(
+    tiles: float, sizes: list[int], grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = pack_of(grid, 18)
+    whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
+    finished(grid, pack, whole)
+    monkeypatch.setattr(worker, "room", lambda device: tiles * pack.projected_bytes)
+    run = PackRun(pack, job_of(grid, small), small, CPU)
+    assert [work.size for work in run.queue] == [len(work.rows) for work in run.queue] == sizes
+    told = f"no room for tiles of 18 trials: taking {sizes[0]}"
+    assert run.progress().notice == (told if tiles < 1 else "")
+    finished(grid, pack, small)
+    assert_same_rows(tmp_path / "whole", tmp_path / "small")
+
+
+def test_checkpoints_that_take_long_are_far_apart(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
+    for share, seldom in ((1e-9, True), (1e9, False)):
+        monkeypatch.setattr(worker, "CHECKPOINT_SHARE", share)
+        store, pack = Store.at(tmp_path / str(share)), pack_of(grid, 2)
+        run = PackRun(pack, job_of(grid, store), store, CPU)
+        saved: list[str] = []
+        monkeypatch.setattr(Store, "write_checkpoint", lambda store, name, files, to=saved: to.append(name))
+        for _ in range(4):
+            run.advance(0.001)
+        assert not run.done
+        assert (len(saved) == 1) is seldom
+
+
 def test_the_share_of_wall_time_adds_up(grid: Grid, tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     finished(grid, pack_of(grid, 7), store)

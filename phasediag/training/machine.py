@@ -1,0 +1,89 @@
+"""What workers train on: what a tile may take of it, and how fast it is projected to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import psutil
+import torch
+
+FILLED: Final = 0.9
+"""Of the memory of a device that a tile may take; the rest is for what comes and goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One worker's share of a processor or of a GPU, as projections see it."""
+
+    tile_bytes: float
+    """Largest working set of a tile."""
+    largest_tile: int
+    """Trials."""
+    seconds_per_flop: float
+    """Of a product in float32."""
+    seconds_per_number: Mapping[bool, float]
+    """Time of one elementwise number in float32 a step: eager (False), compiled (True)."""
+    seconds_per_call: Mapping[bool, float]
+    """Fixed time of a step, however small the tile: eager, compiled."""
+
+
+CPU: Final = Machine(
+    tile_bytes=24 * 2**20, largest_tile=4096, seconds_per_flop=2.5e-11,
+    seconds_per_number={False: 5.5e-9, True: 1.8e-9}, seconds_per_call={False: 8e-4, True: 1.5e-4},
+)  # fmt: skip
+"""One core. Larger working sets run slower, out of the shared cache."""
+GPU: Final = Machine(
+    tile_bytes=FILLED / 2 * 80 * 2**30, largest_tile=2**16 - 1, seconds_per_flop=5e-14,
+    seconds_per_number={False: 5e-11, True: 8e-12}, seconds_per_call={False: 5e-3, True: 1e-4},
+)  # fmt: skip
+"""One GPU of 80 GiB and 3 TB/s, from data sheets: nothing of it was measured. The tile fills the memory,
+of which a trial is projected to take twice its working set; a worker whose GPU has less takes smaller
+tiles (`room`). The products of a tile are one batch, which a grid of thread blocks holds to 65,535."""
+
+
+def machine_of(gpus: float) -> Machine:
+    """What a worker with so many GPUs trains on: a processor core, a part of a GPU, or one."""
+    part = min(1.0, gpus)
+    if not part:
+        return CPU
+    return replace(
+        GPU, tile_bytes=GPU.tile_bytes * part, seconds_per_flop=GPU.seconds_per_flop / part,
+        seconds_per_number={mode: each / part for mode, each in GPU.seconds_per_number.items()},
+    )  # fmt: skip
+
+
+def device_of(gpus: float, tf32: bool = False) -> torch.device:
+    """The GPU where one is asked for and there is one, else the CPU.
+
+    On a GPU this process takes no more than its part of the memory, so that those who share it each have
+    theirs; products of float32 are rounded to TF32 where that is asked for, else nowhere.
+
+    Parameters
+    ----------
+    gpus
+        Of one worker.
+    tf32
+        Whether the factors of products may be rounded to 10 bits of mantissa.
+    """
+    if not gpus or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+    return torch.device("cuda")
+
+
+def room(device: torch.device) -> float:
+    """Bytes that a tile may take on a device now: of a GPU, out of this process's part of it."""
+    if device.type != "cuda":
+        return FILLED * float(psutil.virtual_memory().available)
+    free, total = torch.cuda.mem_get_info(device)
+    part = torch.cuda.get_per_process_memory_fraction() * total
+    return FILLED * float(min(part, free + torch.cuda.memory_reserved(device)))
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given, so that the clock tells its time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

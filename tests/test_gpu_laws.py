@@ -1,0 +1,164 @@
+"""What needs a CUDA device: the same results as on the CPU, whatever is compiled, recorded or cut smaller."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import gpu
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import phasediag
+from phasediag.training import graphs
+from phasediag.training.machine import device_of, room
+from phasediag.training.network import network_of
+from phasediag.training.pack import cost_of
+from phasediag.training.train import Program, Tile
+from phasediag.trial import Trials
+from small_sweeps import grid_text, launched
+from trained_tiles import CPU, grid_of
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
+SMALL: dict[str, Any] = {
+    "task": "teacher_student", "width": 12, "steps": 100, "batch_size": 8, "samples": 64, "dtype": "float64",
+    "learning_rate": 0.05,
+}  # fmt: skip
+AXES: dict[str, Any] = {"weight_decay": [0.0, 0.01, 0.1], "label_noise": [0.0, 0.5]}
+KINDS: list[dict[str, Any]] = [
+    {}, {"optimizer": "adam"}, {"optimizer": "adamw", "samples": 0}, {"control": "dcs"}, {"control": "gate"},
+    {"activation": "gelu", "noise": "fresh"},
+]  # fmt: skip
+AXES_OF_ROWS = {"weight_decay": "[0.01, 0.1, 1]", "learning_rate": "[0.01, 0.02, 1000]"}
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    return device_of(1.0)
+
+
+def trained(trials: Trials, device: torch.device, compiled: bool, steps: int = 100) -> Tile:
+    tile = Program(trials.record(0), Path(), device, compiled).tile(trials)
+    tile.advance(steps)
+    return tile
+
+
+def assert_equal_tiles(one: Tile, other: Tile, rtol: float = 1e-8, atol: float = 1e-10) -> None:
+    for name, tensor in one.state.tensors().items():
+        torch.testing.assert_close(other.state.tensors()[name].cpu(), tensor.cpu(), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(("kind", "compiled"), list(product(KINDS, [False, True])))
+def test_a_gpu_trains_what_the_cpu_trains(kind: dict[str, Any], compiled: bool, cuda: torch.device) -> None:
+    """In double precision, to rounding: data, noise and starts are drawn on the CPU for both."""
+    trials = grid_of(SMALL | kind, AXES, replicates=2).trials()
+    assert_equal_tiles(trained(trials, CPU, False), trained(trials, cuda, compiled))
+
+
+def test_replayed_graphs_leave_what_calls_leave(cuda: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = graphs.recorded
+    calls: list[object] = []
+    monkeypatch.setattr(graphs, "recorded", lambda call: calls.append(call) or recorded(call))
+    trials = grid_of(SMALL | {"optimizer": "adam", "dtype": "float32"}, AXES, replicates=2).trials()
+    replayed = trained(trials, cuda, True)
+    assert calls
+    monkeypatch.setattr(graphs.Replayed, "__call__", lambda self, *arguments: self.run(*arguments))
+    assert_equal_tiles(replayed, trained(trials, cuda, True), rtol=0.0, atol=0.0)
+
+
+def test_a_tile_that_ends_gives_its_memory_back(cuda: torch.device) -> None:
+    trials = grid_of(SMALL | {"width": 64, "depth": 4, "dtype": "float32"}, AXES, replicates=50).trials()
+    program = Program(trials.record(0), Path(), cuda, True)
+    held = []
+    for _ in range(4):
+        tile = program.tile(trials)
+        tile.advance(60)
+        del tile
+        torch.cuda.empty_cache()
+        held.append(torch.cuda.memory_reserved())
+    assert held[3] <= held[1]
+
+
+def test_memory_is_projected_above_what_is_measured(tmp_path: Path, cuda: torch.device) -> None:
+    fixed = {"width": 128, "depth": 4, "optimizer": "adam", "steps": 40, "dtype": "float32"}
+    axes = {"weight_decay": "{linspace: [0.01, 0.1], num: 600}"}
+    launched(tmp_path, grid_text(axes, fixed, resources="{gpus: 1}"), compile="on")
+    rows = phasediag.load_trials(tmp_path / "g")
+    assert (rows["measured_bytes"] <= rows["projected_bytes"]).all()
+    assert (rows["measured_bytes"] > rows["projected_bytes"] / 20).all()
+    assert set(rows["device"]) == {torch.cuda.get_device_name()}
+
+
+def test_memory_that_runs_out_halves_the_tile(
+    tmp_path: Path, cuda: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device itself refuses: the process is left less than the tile takes."""
+    fixed = {"width": 256, "depth": 5, "optimizer": "adam", "steps": 3}
+    text = grid_text({"weight_decay": "{linspace: [0.01, 0.1], num: 1000}"}, fixed, resources="{gpus: 1}")
+    torch.cuda.empty_cache()
+    small = (torch.cuda.memory_reserved() + 2**31) / torch.cuda.mem_get_info()[1]
+    monkeypatch.setattr("phasediag.training.worker.room", lambda device: float("inf"))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part: None)
+    torch.cuda.memory.set_per_process_memory_fraction(small)
+    notices: list[str] = []
+    try:
+        outcome = launched(tmp_path, text, observer=lambda watch: notices.append(watch.notice))
+    finally:
+        torch.cuda.memory.set_per_process_memory_fraction(1.0)
+    assert outcome.exit_code == 0
+    assert "out of memory" in notices[-1]
+    assert set(phasediag.load_trials(tmp_path / "g")["status"]) == {"ok"}
+
+
+def test_rows_are_those_of_the_cpu(tmp_path: Path, cuda: torch.device) -> None:
+    """Whole launches: degrees counted, losses, diverged trials among them."""
+    found = {}
+    for place, gpus in (("cpu", 0), ("gpu", 1)):
+        fixed = {"steps": 120, "optimizer": "adam", "dtype": "float64"}
+        measure = "{observables: [permutation, rank], every: 25}"
+        text = grid_text(AXES_OF_ROWS, fixed, replicates=2, measure=measure, resources=f"{{gpus: {gpus}}}")
+        assert launched(tmp_path / place, text).exit_code == 0
+        found[place] = phasediag.load_trials(tmp_path / place / "g").sort_values("trial_id")
+    for column in ("trial_id", "status", "rank", "degree_of_symmetry", "neuron_count"):
+        assert found["cpu"][column].tolist() == found["gpu"][column].tolist()
+    for column in ("train_loss", "test_loss", "log_rate"):
+        np.testing.assert_allclose(found["gpu"][column], found["cpu"][column], rtol=1e-6, atol=1e-9)
+
+
+def test_two_workers_have_half_of_the_memory_each(cuda: torch.device) -> None:
+    whole = room(cuda)
+    try:
+        assert room(device_of(0.5)) <= 0.5 * torch.cuda.mem_get_info()[1] < whole
+        values = grid_of(SMALL).trials().record(0)
+        assert cost_of(network_of(values, Path()), values).bytes < room(cuda)
+    finally:
+        device_of(1.0)
+
+
+def test_tf32_only_when_asked() -> None:
+    """Ones and a little: TF32 drops the little."""
+    a = torch.full((64, 64), 1 + 2.0**-12)
+    exact = a.double() @ a.double()
+    for asked in (False, True):
+        device = device_of(1.0, tf32=asked)
+        error = float(((a.to(device) @ a.to(device)).double().cpu() - exact).abs().max() / exact.max())
+        if torch.cuda.get_device_capability() >= (8, 0):
+            assert (error > 1e-5) is asked
+        else:
+            assert error < 1e-5
+    device_of(1.0)
+
+
+def test_the_benchmark_runs() -> None:
+    command = ["--width", "16", "--tile", "256", "--seconds", "0.1", "--copied", str(2**26)]
+    result = CliRunner().invoke(gpu.main, command, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    for told in (gpu.PLAIN, "the same, as a CUDA graph", "phasediag without CUDA graphs", "of the roof"):
+        assert told in result.output
