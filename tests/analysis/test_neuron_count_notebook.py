@@ -39,6 +39,7 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_notebook_comes_to_its_verdicts(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHASEDIAG_SWEEP", str(small_sweep))
     monkeypatch.setenv("PYTHONWARNINGS", "default")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own puts figures into the outputs
     notebook: Any = nbformat.read(ROOT / "analysis" / "neuron-count.ipynb", as_version=4)
     NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
