@@ -46,6 +46,8 @@ def _evaluated(
     def one(weights: Weights, scale: Tensor, x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         prediction = functional_call(network.module, weights, (x,))
         loss = network.task.loss(prediction, y + scale * e)
+        if not network.task.classes:
+            return loss, torch.full_like(loss, torch.nan)
         return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
 
     numbers = network.numbers_per_sample + data.x.shape[2]

@@ -30,8 +30,8 @@ class Machine:
 
 
 CPU: Final = Machine(
-    tile_bytes=24 * 2**20, largest_tile=4096, seconds_per_flop=2.5e-11,
-    seconds_per_number={False: 5.5e-9, True: 1.8e-9}, seconds_per_call={False: 8e-4, True: 1.5e-4},
+    tile_bytes=24 * 2**20, largest_tile=4096, seconds_per_flop=1.85e-11,
+    seconds_per_number={False: 5.5e-9, True: 7e-10}, seconds_per_call={False: 8e-4, True: 6e-5},
 )  # fmt: skip
 """One core. Larger working sets run slower, out of the shared cache."""
 GPU: Final = Machine(

@@ -22,6 +22,8 @@ CompileMode = Literal["auto", "on", "off"]
 
 PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
+LAST_SECONDS: Final = PACK_SECONDS / 4
+"""The same of the last packs, so that no worker idles for long at the end."""
 COMPILE_SECONDS: Final = 15.0
 """What the first call of a compiled structure costs, code generation and C++ compiler included."""
 FURTHER_SECONDS: Final = 4.0
@@ -219,13 +221,33 @@ def _packs_of(
     compiled = conditions.compiled(cost, tile, float(steps.sum()))
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
     if conditions.trials_per_pack is None:
-        target = min(PACK_SECONDS, float(seconds[-1]) / conditions.workers)
-        fitting = int(np.searchsorted(seconds, target, side="left")) + 1
-        per_pack = max(tile, tile * round(fitting / tile))
+        sizes = [
+            tile * tiles for tiles in _shares(float(seconds[-1]), len(trials) / tile, conditions.workers)
+        ]
     else:
-        per_pack = conditions.trials_per_pack
-    parts = [np.arange(i, min(i + per_pack, len(trials))) for i in range(0, len(trials), per_pack)]
+        sizes = [conditions.trials_per_pack] * ceil(len(trials) / conditions.trials_per_pack)
+    parts = np.split(np.arange(len(trials)), np.minimum(np.cumsum(sizes), len(trials))[:-1])
     return [make_pack(trials.take(p), tile, compiled, cost, shared=shared, envelope=envelope) for p in parts]
+
+
+def _shares(seconds: float, tiles: float, workers: int) -> list[int]:
+    """How many tiles each pack of a program takes: as many as there are, or up to one more.
+
+    Round by round, each worker gets an equal pack, and all of them half of what is left: factoring, of
+    Hummel, Schonberg and Flynn (1992), with packs of `PACK_SECONDS` at most and about `LAST_SECONDS` at
+    least.
+    """
+    each = seconds / tiles
+    most, least = max(1, round(PACK_SECONDS / each)), max(1, round(LAST_SECONDS / each))
+    left, shares = ceil(tiles), list[int]()
+    while left > 0:
+        even = ceil(left / workers)
+        share = min(most, max(least, ceil(left / (2 * workers))) if even > 1.5 * least else even)
+        given = min(left, share * workers)
+        packs = min(workers, given)
+        shares += [(given + i) // packs for i in reversed(range(packs))]
+        left -= given
+    return shares
 
 
 def _in_order(trials: Trials, names: Sequence[str]) -> tuple[Trials, IntArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from phasediag.grids.grid import Grid
 from phasediag.training.machine import CPU, GPU, machine_of
 from phasediag.training.network import network_of
-from phasediag.training.pack import PACK_SECONDS, Cost, Pack, cost_of, pack_trials
+from phasediag.training.pack import LAST_SECONDS, PACK_SECONDS, Cost, Pack, cost_of, pack_trials
 from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}
@@ -75,17 +76,33 @@ def test_packs_hold_every_trial_once_and_waste_little(
 
 
 def test_a_pack_takes_about_its_time() -> None:
-    """To half a tile; a pack of one tile may take longer."""
+    """To half a tile, but for the last two rounds' worth of the work; a pack of one tile may take longer."""
     packs = packs_of(sweep(16_000, {"width": 256, "steps": 1500}), compile_mode="off")
-    assert len(packs) > 4
-    assert [p.projected_seconds for p in packs] == sorted((p.projected_seconds for p in packs), reverse=True)
-    full = packs[: len(packs) - 1]
+    seconds = [pack.projected_seconds for pack in packs]
+    assert seconds == sorted(seconds, reverse=True)
+    ends = np.cumsum(seconds)
+    full = [pack for pack, end in zip(packs, ends, strict=True) if end < ends[-1] - 4 * PACK_SECONDS]
+    assert len(full) > 4
     assert min(len(pack.trials) // pack.tile_size for pack in full) > 1
     for pack in full:
         tile = pack.projected_seconds * pack.tile_size / len(pack.trials)
         assert abs(pack.projected_seconds - PACK_SECONDS) <= tile
     (longer, *_) = packs_of(sweep(2000, {"width": 256, "steps": 500_000}), compile_mode="off")
     assert len(longer.trials) == longer.tile_size
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("slower", [1.0, 1.3])
+@pytest.mark.parametrize("trials", [16_000, 19_000, 22_000, 25_000])
+def test_no_worker_idles_for_long_at_the_end(trials: int, workers: int, slower: float) -> None:
+    """Each takes the next pack when it is free; one of them is slow. Only the last packs make others wait."""
+    packs = packs_of(sweep(trials, {"width": 256, "steps": 1500}), workers, compile_mode="off")
+    free = [(0.0, slower if worker == 0 else 1.0) for worker in range(workers)]
+    for pack in packs:
+        at, pace = heapq.heappop(free)
+        heapq.heappush(free, (at + pace * pack.projected_seconds, pace))
+    tile = max(pack.projected_seconds * pack.tile_size / len(pack.trials) for pack in packs)
+    assert sum(max(free)[0] - at for at, _ in free) / workers <= slower * (LAST_SECONDS + tile)
 
 
 def test_structures_are_kept_apart_and_batched_parameters_together() -> None:
