@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -37,10 +38,9 @@ for command in (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; print what the user can act on without a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(INTERRUPTED))
     try:
-        commands.main(given, prog_name="phasediag", standalone_mode=False)
+        with _interrupted_by_sigterm():
+            commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(PhasediagError.exit_code)
@@ -51,3 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         say(f"error: {error}")
         sys.exit(error.exit_code)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as an interrupt; afterwards the signal is its owner's again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(INTERRUPTED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,15 @@ def test_a_broken_grid_is_refused_on_one_screen(
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 24
     assert not (tmp_path / "sweeps").exists()
+
+
+def test_a_command_gives_sigterm_back() -> None:
+    """To a notebook or a test that runs commands in its own process."""
+    before = signal.getsignal(signal.SIGTERM)
+    for arguments in (["--version"], ["plan", "no such grid.yaml"]):
+        with suppress(SystemExit):
+            main(arguments)
+        assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_all_faults_of_a_grid_are_told_at_once(tmp_path: Path, capsys: Captured) -> None:

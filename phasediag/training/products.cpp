@@ -55,14 +55,24 @@ inline void block(Left a, Right b, float* out, int64_t width, int64_t depth, __m
   }
 }
 
+// The fewest blocks of at most 6 rows, as equal as can be: one of 2 rows takes as long as one of 4.
 template <int VECTORS, bool MASKED>
 inline void strip(Left a, Right b, float* out, int64_t width, int64_t rows, int64_t depth, __m256i mask) {
-  int64_t m = 0;
-  auto left = [&] { return Left{a.at + m * a.row, a.row, a.depth}; };
-  for (; m + 6 <= rows; m += 6) block<6, VECTORS, MASKED>(left(), b, out + m * width, width, depth, mask);
-  for (; m + 4 <= rows; m += 4) block<4, VECTORS, MASKED>(left(), b, out + m * width, width, depth, mask);
-  for (; m + 2 <= rows; m += 2) block<2, VECTORS, MASKED>(left(), b, out + m * width, width, depth, mask);
-  for (; m < rows; ++m) block<1, VECTORS, MASKED>(left(), b, out + m * width, width, depth, mask);
+  const int64_t blocks = (rows + 5) / 6;
+  for (int64_t i = 0, m = 0; i < blocks; ++i) {
+    const Left left{a.at + m * a.row, a.row, a.depth};
+    float* const to = out + m * width;
+    const int64_t count = (rows + i) / blocks;
+    switch (count) {
+      case 6: block<6, VECTORS, MASKED>(left, b, to, width, depth, mask); break;
+      case 5: block<5, VECTORS, MASKED>(left, b, to, width, depth, mask); break;
+      case 4: block<4, VECTORS, MASKED>(left, b, to, width, depth, mask); break;
+      case 3: block<3, VECTORS, MASKED>(left, b, to, width, depth, mask); break;
+      case 2: block<2, VECTORS, MASKED>(left, b, to, width, depth, mask); break;
+      default: block<1, VECTORS, MASKED>(left, b, to, width, depth, mask);
+    }
+    m += count;
+  }
 }
 
 inline void transpose_8(const float* from, int64_t column, float* to, int64_t row) {

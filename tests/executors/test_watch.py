@@ -131,7 +131,7 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
 ) -> None:
     """Simulated: workers take packs in order on a machine that is three times as slow as projected."""
     rng = np.random.default_rng(seed)
-    asked = grid(WIDTHS, steps=2_000)
+    asked = grid(WIDTHS, steps=4_000)
     all_packs = pack_trials(asked.trials(), asked.parameters, Path(), workers=workers, compile_mode="off")
     pace = {pack.pack_id: 3.0 * wrong(pack, seed) for pack in all_packs}
     watch = Watch(total=sum(len(pack.trials) for pack in all_packs), started=0.0, workers=workers)
