@@ -36,6 +36,7 @@ import ray  # noqa: E402
 import torch  # noqa: E402
 from ray import tune  # noqa: E402
 from ray._private import services  # noqa: E402
+from ray._private.node import Node  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
@@ -54,6 +55,9 @@ SLICE_SECONDS: Final = 1.5
 """Training between two results of a Tune trial."""
 READ_SECONDS: Final = 120
 """Given to the nodes of a cluster to read a token from the storage."""
+SPARED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
+"""What a local Ray starts for autoscaling, for logs that this process does not show, and for a dashboard;
+together they take as long as the rest of it."""
 WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""
 
@@ -294,7 +298,7 @@ def _connect(address: str | None) -> None:
     }
     try:
         if address is None:
-            with _own_process_groups():
+            with _own_process_groups(), _spared():
                 ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         else:
             _knock(address)
@@ -332,6 +336,19 @@ def _own_process_groups() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = common  # type: ignore[misc]
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Let Ray start without what a launch has no use for."""
+    common = {name: getattr(Node, name) for name in SPARED}
+    for name in SPARED:
+        setattr(Node, name, lambda node, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in common.items():
+            setattr(Node, name, method)
 
 
 def _knock(address: str) -> None:

@@ -30,7 +30,7 @@ class Machine:
 
 
 CPU: Final = Machine(
-    tile_bytes=24 * 2**20, largest_tile=4096, seconds_per_flop=1.85e-11,
+    tile_bytes=14 * 2**20, largest_tile=4096, seconds_per_flop=1.85e-11,
     seconds_per_number={False: 5.5e-9, True: 7e-10}, seconds_per_call={False: 8e-4, True: 6e-5},
 )  # fmt: skip
 """One core. Larger working sets run slower, out of the shared cache."""

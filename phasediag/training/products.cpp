@@ -1,9 +1,11 @@
 // Products of many small matrices in float32: out[t] = a[t] b[t], row by row, with AVX2 and FMA; as they
-// are, or, while a product is still in the cache, its tanh or its product with the derivative of tanh.
+// are, or, while a product is still in the cache, its tanh, its product with the derivative of tanh, or the
+// weights that it is the gradient of after a step.
 //
 // TANH_BOUND, TANH_ABOVE and TANH_BELOW come from elementary.py.
 // Blocks of 6 x 16 results stay in registers; columns beyond a multiple of 8 are masked. A second factor
 // whose columns do not lie side by side is transposed once into scratch that stays in the cache.
+#include <algorithm>
 #include <cstdint>
 #include <immintrin.h>
 #include <stdexcept>
@@ -189,9 +191,9 @@ void all_products(const Given& a, const Given& b, float* out, uint32_t threads, 
         right = {scratch.data(), columns};
       }
       Left left{a.at + t * a.strides[0], a.strides[1], a.strides[2]};
-      const int64_t offset = t * rows * columns;
-      product(left, right, out + offset, rows, depth, columns);
-      after(out + offset, offset, rows * columns);
+      float* const to = out + t * rows * columns;
+      product(left, right, to, rows, depth, columns);
+      after(to, t, rows * columns);
     }
   }
 }
@@ -227,8 +229,29 @@ void products_tanh_backward(StableIValue* stack, uint64_t, uint64_t) {
   const Given a(stack[0]), b(stack[1]), y(stack[2]);
   const int64_t columns = y.sizes[2];
   check(y.strides[2] == 1 && y.strides[1] == columns && y.strides[0] == y.sizes[1] * columns);
-  stack[0] = computed(a, b, [&](float* out, int64_t offset, int64_t count) {
-    in_place(out, y.at + offset, count, [](__m256 x, __m256 y) { return _mm256_mul_ps(x, slope_of(y)); });
+  stack[0] = computed(a, b, [&](float* out, int64_t t, int64_t count) {
+    const float* const at = y.at + t * count;
+    in_place(out, at, count, [](__m256 x, __m256 y) { return _mm256_mul_ps(x, slope_of(y)); });
+  });
+}
+
+// w - rate (product + decay w) where a trial is active, w elsewhere
+void products_descent(StableIValue* stack, uint64_t, uint64_t) {
+  const Given a(stack[0]), b(stack[1]), w(stack[2]), active(stack[3]), rate(stack[4]), decay(stack[5]);
+  const int64_t rows = w.sizes[1], columns = w.sizes[2];
+  check(w.strides[2] == 1 && w.strides[1] == columns && w.strides[0] == rows * columns);
+  for (const Given* each : {&active, &rate, &decay}) check(each->strides[0] == 1 || each->sizes[0] == 1);
+  const bool* const moves = reinterpret_cast<const bool*>(active.at);
+  stack[0] = computed(a, b, [&](float* out, int64_t t, int64_t count) {
+    const float* const old = w.at + t * count;
+    if (!moves[t]) {
+      std::copy(old, old + count, out);
+      return;
+    }
+    const __m256 step = _mm256_set1_ps(rate.at[t]), pull = _mm256_set1_ps(decay.at[t]);
+    in_place(out, old, count, [&](__m256 gradient, __m256 w) {
+      return _mm256_fnmadd_ps(step, _mm256_fmadd_ps(pull, w, gradient), w);
+    });
   });
 }
 
@@ -239,6 +262,7 @@ struct Registration {
     check(!aoti_torch_library_impl(library, "products", products));
     check(!aoti_torch_library_impl(library, "products_tanh", products_tanh));
     check(!aoti_torch_library_impl(library, "products_tanh_backward", products_tanh_backward));
+    check(!aoti_torch_library_impl(library, "products_descent", products_descent));
   }
   TorchLibraryHandle library;
 } registration;

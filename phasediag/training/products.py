@@ -22,6 +22,7 @@ for _operator in (
     "products(Tensor a, Tensor b) -> Tensor",
     "products_tanh(Tensor a, Tensor b) -> Tensor",
     "products_tanh_backward(Tensor a, Tensor b, Tensor y) -> Tensor",
+    "products_descent(Tensor a, Tensor b, Tensor w, Tensor active, Tensor rate, Tensor decay) -> Tensor",
 ):
     _library.define(_operator, tags=(torch.Tag.flexible_layout,))  # type: ignore[no-untyped-call]
 
@@ -73,6 +74,23 @@ def products_tanh_backward(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
     return result
 
 
+def products_descent(a: Tensor, b: Tensor, w: Tensor, active: Tensor, rate: Tensor, decay: Tensor) -> Tensor:
+    """The weights `w - rate * (products + decay * w)` where a trial is active, and `w` elsewhere.
+
+    Parameters
+    ----------
+    w
+        Float32 on the CPU, shape (batch, rows, columns), contiguous.
+    active
+        Bool, shape (batch,).
+    rate, decay
+        Float32, shape (batch,).
+    """
+    build()
+    result: Tensor = torch.ops.phasediag.products_descent(a, b, w, active, rate, decay)
+    return result
+
+
 @cache
 def build() -> None:
     """Build the operators' program, where it will be needed, and load it.
@@ -93,9 +111,9 @@ def _source() -> str:
     return "\n".join([*constants, SOURCE.read_text()])
 
 
-def _empty(a: Tensor, b: Tensor, y: Tensor | None = None) -> Tensor:
+def _empty(a: Tensor, b: Tensor, *more: Tensor) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[2]))
 
 
-for _name in ("products", "products_tanh", "products_tanh_backward"):
+for _name in ("products", "products_tanh", "products_tanh_backward", "products_descent"):
     torch.library.register_fake(f"phasediag::{_name}", _empty, lib=_library)

@@ -74,3 +74,37 @@ def test_double_precision_keeps_torchs_operators() -> None:
     assert {"bmm", "tanh"} <= set(operators(module))
     for found, expected in zip(module(*doubles), gradients(*doubles), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def descended(x: Tensor, v: Tensor, w: Tensor) -> list[Tensor]:
+    """The weights after steps of SGD on `gradients`; the second of three trials stays as it is."""
+    active = torch.tensor([True, False, True])
+    rate = torch.tensor([0.001, 0.002, 0.003], dtype=x.dtype)
+    decay = torch.tensor([0.5, 0.4, 0.0], dtype=x.dtype)
+    weights = [v, w]
+    for _ in range(3):
+        pairs = list(zip(weights, gradients(x, *weights), strict=True))
+        moved = [u - rate.view(3, 1, 1) * (g + decay.view(3, 1, 1) * u) for u, g in pairs]
+        weights = [torch.where(active.view(3, 1, 1), u, old) for u, old in zip(moved, weights, strict=True)]
+    return weights
+
+
+def test_the_step_of_sgd_is_joined_and_computes_the_same() -> None:
+    module = joined(descended)
+    assert operators(module).count("products_descent") == 6
+    assert not {"where", "sub"} & set(operators(module))
+    exact = descended(*(tensor.double() for tensor in factors()))
+    for found, expected in zip(module(*factors()), exact, strict=True):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    for found, old in zip(module(*factors()), factors()[1:], strict=True):
+        assert torch.equal(found[1], old[1])
+
+
+def test_a_step_whose_gradient_is_kept_is_not_joined() -> None:
+    def stepped(x: Tensor, v: Tensor, w: Tensor) -> list[Tensor]:
+        _, gradient = gradients(x, v, w)
+        rate = torch.full((3,), 0.1)
+        moved = w - rate.view(3, 1, 1) * (gradient + rate.view(3, 1, 1) * w)
+        return [gradient, torch.where((rate > 0).view(3, 1, 1), moved, w)]
+
+    assert "products_descent" not in operators(joined(stepped))

@@ -13,6 +13,7 @@ from phasediag.training.elementary import tanh
 from phasediag.training.products import (
     LARGEST_SIDE,
     products,
+    products_descent,
     products_tanh,
     products_tanh_backward,
     suits,
@@ -111,7 +112,27 @@ def test_the_tanh_of_a_product_is_that_of_torch_up_to_the_ends() -> None:
 
 
 @needs_its_processor
-def test_values_of_tanh_that_lie_apart_are_refused() -> None:
+@settings(max_examples=100)
+@given(st.integers(1, 3), sides, sides, sides, layouts, layouts, st.integers(0, 99))
+def test_a_descent_moves_the_active_and_keeps_the_others_whatever_their_gradient(
+    batch: int, rows: int, depth: int, columns: int, left: str, right: str, seed: int
+) -> None:
+    a, b = drawn((batch, rows, depth), left, seed), drawn((batch, depth, columns), right, seed + 100)
+    w, active = drawn((batch, rows, columns), "plain", seed + 200), torch.arange(batch) % 2 == 0
+    rate, decay = torch.linspace(0.1, 0.5, batch), torch.linspace(0.0, 0.7, batch)
+    moved = w - rate.view(-1, 1, 1) * (products(a, b) + decay.view(-1, 1, 1) * w)
+    found = products_descent(a, b, w, active, rate, decay)
+    torch.testing.assert_close(found[active], moved[active], rtol=2e-6, atol=2e-6)
+    assert torch.equal(found[~active], w[~active])
+    broken = products_descent(a * float("nan"), b, w, active, rate, decay)
+    assert bool(broken[active].isnan().all())
+    assert torch.equal(broken[~active], w[~active])
+
+
+@needs_its_processor
+def test_values_of_tanh_or_weights_that_lie_apart_are_refused() -> None:
     a, b, apart = torch.ones(2, 3, 4), torch.ones(2, 4, 5), torch.ones(2, 5, 3).transpose(1, 2)
     with pytest.raises(RuntimeError, match="phasediag::products"):
         products_tanh_backward(a, b, apart)
+    with pytest.raises(RuntimeError, match="phasediag::products"):
+        products_descent(a, b, apart, torch.ones(2, dtype=torch.bool), torch.ones(2), torch.ones(2))
