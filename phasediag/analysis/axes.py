@@ -78,7 +78,7 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
             raise AnalysisError(
                 f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "
                 f"becomes a facet by itself up to {MOST_FACET_VALUES} values: pass facet='{name}', or keep "
-                f"the trials of one value, such as trials[trials['{name}'] == {values[0]!r}]"
+                f"the trials of one value, such as trials[trials['{name}'] == {values.tolist()[0]!r}]"
             )
         found += (name,)
         cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]

@@ -19,6 +19,8 @@ LABELS: Final[Mapping[str, str]] = {
     "neuron_count": "distinct living neurons",
     "alive_count": "living neurons",
     "rank": "rank of the incoming weights",
+    "diverged": "diverged share of trials",
+    "train_loss": "training loss",
     "log_rate": "growth rate of log ‖v‖ (1/step)",
 }
 """What an axis says; other columns say their name."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
+from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.phases import PhaseDiagram, Scale
 from phasediag.errors import AnalysisError
 
@@ -117,6 +118,28 @@ def alone(known: BoolArray) -> BoolArray:
     """Known values without a known neighbour, which no line or band would show."""
     padded = np.pad(known, 1)
     return known & ~padded[:-2] & ~padded[2:]
+
+
+def crossed(panel: Panel, diagram: PhaseDiagram) -> BoolArray:
+    """Cells that the boundary, its interval or the collapse threshold runs through, shape (rows, columns)."""
+    found = np.full(panel.value.shape, False)
+    ends = panel.boundary[["position", "low", "high"]]
+    row = np.searchsorted(panel.y, panel.boundary[diagram.y].to_numpy(dtype=np.float64))
+    found[row] = _overlap(edges(panel.x, diagram.x_scale), ends.min(axis=1), ends.max(axis=1))
+    if panel.collapse is not None and len(panel.collapse):
+        flip = diagram.x != "weight_decay"
+        along, across = (panel.x, panel.y) if flip else (panel.y, panel.x)
+        lines = edges(across, diagram.y_scale if flip else diagram.x_scale)
+        other = panel.collapse[diagram.x if flip else diagram.y].to_numpy(dtype=np.float64)
+        at = panel.collapse[COLLAPSE]
+        (found.T if flip else found)[np.searchsorted(along, other)] |= _overlap(lines, at, at)
+    return found
+
+
+def _overlap(lines: FloatArray, low: pd.Series[Any], high: pd.Series[Any]) -> BoolArray:
+    """Whether each cell between two lines meets each interval, shape (intervals, cells); not NaN ones."""
+    start, end = (each.to_numpy(dtype=np.float64)[:, None] for each in (low, high))
+    return np.asarray((lines[:-1] <= end) & (lines[1:] >= start))
 
 
 def roomiest(cells: BoolArray, letters: int) -> tuple[int, int, int] | None:

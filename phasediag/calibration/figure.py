@@ -30,7 +30,9 @@ def draw_calibration(readings: Sequence[Reading]) -> Figure:
         )
         if not np.isfinite(ratio) or abs(ratio - 1) > reach:
             text = "not found" if not np.isfinite(ratio) else f"{ratio:.3g}"
-            ax.text(1 + reach, row, f"{text} ▸", ha="right", va="center", color=colour, fontsize=6.5)
+            below = ratio < 1
+            ax.text(1 - reach if below else 1 + reach, row, f"◂ {text}" if below else f"{text} ▸",
+                    ha="left" if below else "right", va="center", color=colour, fontsize=6.5)  # fmt: skip
             continue
         ax.plot([low, high], [row, row], color=colour, linewidth=1.2)
         ax.plot(ratio, row, color=colour, marker="o" if not reading.fault else "X", markersize=3.5)
@@ -38,7 +40,7 @@ def draw_calibration(readings: Sequence[Reading]) -> Figure:
     names = [f"{reading.result}  {reading.quantity}" for reading in readings]
     ax.set_yticks(range(len(readings)), names, fontsize=6)
     ax.set(xlim=(1 - reach, 1 + reach), ylim=(len(readings) - 0.4, -0.6))
-    ax.set_xlabel("measured / exact, with 95 % interval; grey: tolerance", fontsize=8)
+    ax.set_xlabel("measured / exact, with 95 % interval; grey: tolerance, cross: failed", fontsize=8)
     ax.tick_params(axis="x", labelsize=7)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

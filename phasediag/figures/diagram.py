@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import CenteredNorm, ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path
@@ -20,7 +21,7 @@ from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.labels import label
-from phasediag.analysis.mesh import Panel, alone, edges, panel_of, roomiest
+from phasediag.analysis.mesh import Panel, alone, crossed, edges, panel_of, roomiest
 from phasediag.analysis.phases import PhaseDiagram, phase_names
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import (
@@ -29,10 +30,13 @@ from phasediag.figures.style import (
     axes_or_new,
     figure_of,
     halo,
+    inches,
     legend,
+    name_axes,
     named,
     set_scale,
     style,
+    wrapped,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,6 +55,10 @@ _NO_SEAMS: Final[dict[str, Any]] = {"edgecolors": "face", "linewidth": 0.6}
 """Viewers of vector graphics leave hairlines between cells that only touch."""
 _MOST_VECTOR_CELLS: Final = 10_000
 _CURVE_POINTS: Final = 400
+_WORDED: Final = 2.2
+"""Inches of width from which Axes of the caller's have room for the names of phases."""
+_BAR: Final = 0.9
+"""Inches that a colour bar and its label take."""
 
 
 def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
@@ -79,9 +87,10 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     own = ax is None
     with style():
         ax = axes_or_new(ax, COLUMN_WIDTH + 0.5, 3.7)
-        mesh = _draw_panel(ax, diagram, panel, _norm(diagram))
-        ax.set(xlabel=label(diagram.x), ylabel=label(diagram.y))
-        bar = figure_of(ax).colorbar(mesh, ax=ax, label=label(diagram.order), extend=_extend(diagram))
+        mesh = _draw_panel(ax, diagram, panel, _norm(diagram), lone=True)
+        name_axes(ax, label(diagram.x), label(diagram.y))
+        about = wrapped(label(diagram.order), inches(ax)[1])
+        bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         legend(ax, own, _legend_handles(diagram, [panel]))
     return ax
@@ -97,24 +106,26 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
     across = keys[diagram.facets[-1]].nunique() if len(diagram.facets) > 1 else _across(len(panels))
     down = -(-len(panels) // across)
     with style():
-        figure = Figure(figsize=(2.2 * across + 1.1, 2.2 * down + 0.9), layout="constrained")
+        figure = Figure(
+            figsize=(2.2 * across + 1.1, 2.2 * down + 0.9), layout=ConstrainedLayoutEngine(w_pad=0.08)
+        )
         axes = figure.subplots(down, across, squeeze=False)
         norm = _norm(diagram)
         for place, (ax, (panel, title)) in enumerate(zip(axes.flat, panels, strict=False)):
-            mesh = _draw_panel(ax, diagram, panel, norm)
-            ax.set_title(title, fontsize="small")
+            mesh = _draw_panel(ax, diagram, panel, norm, lone=False)
+            ax.set_title("\n".join(wrapped(line, 1.2 * inches(ax)[0]) for line in title), fontsize="small")
             _label_edge(ax, bottom=place >= len(panels) - across, left=place % across == 0)
         for ax in axes.flat[len(panels) :]:
             ax.remove()
-        figure.supxlabel(label(diagram.x), fontsize="medium")
-        figure.supylabel(label(diagram.y), fontsize="medium")
-        bar = figure.colorbar(
-            mesh, ax=list(axes.flat[: len(panels)]), label=label(diagram.order), extend=_extend(diagram)
-        )
+        width, height = figure.get_size_inches() - 0.7
+        figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
+        figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        about = wrapped(label(diagram.order), height)
+        shown = list(axes.flat[: len(panels)])
+        bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        figure.legend(handles=handles, loc="outside upper left", ncols=max(2 * across - 1, 2),
-                      frameon=False, fontsize="small")  # fmt: skip
+        legend(shown[0], True, handles, columns=max(2 * across - 1, 2))
     return figure
 
 
@@ -180,8 +191,8 @@ def _across(count: int) -> int:
     return count if count <= 3 else int(np.ceil(np.sqrt(count)))
 
 
-def _title(key: pd.Series[Any]) -> str:
-    return "\n".join(named(str(name), value) for name, value in key.items())
+def _title(key: pd.Series[Any]) -> list[str]:
+    return [named(str(name), value) for name, value in key.items()]
 
 
 def _norm(diagram: PhaseDiagram) -> Normalize:
@@ -200,10 +211,10 @@ def _extend(diagram: PhaseDiagram) -> str:
     return "both" if diagram.order == "log_rate" else "neither"
 
 
-def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize) -> QuadMesh:
+def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, *, lone: bool) -> QuadMesh:
     lines = edges(panel.x, diagram.x_scale), edges(panel.y, diagram.y_scale)
     ax.set_facecolor(MISSING)
-    set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, panel.x)
+    set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, panel.x, taken=_BAR if lone else 0)
     set_scale(ax.set_yscale, ax.yaxis, diagram.y_scale, panel.y)
     diverged = panel.phase == "diverged"
     many = panel.value.size > _MOST_VECTOR_CELLS
@@ -221,8 +232,10 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize) 
     _hatch_panel(ax, lines, panel, mesh)
     _draw_boundary(ax, diagram, panel)
     _draw_collapse(ax, diagram, panel)
-    for name in (*phase_names(diagram.order), "diverged"):
-        _name_region(ax, panel, name)
+    free = ~crossed(panel, diagram)
+    if not lone or inches(ax)[0] >= _WORDED:
+        for name in (*phase_names(diagram.order), "diverged"):
+            _name_region(ax, panel, name, free)
     ax.set_xlim(lines[0][0], lines[0][-1])
     ax.set_ylim(lines[1][0], lines[1][-1])
     return mesh
@@ -282,9 +295,13 @@ def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
     )  # fmt: skip
 
 
-def _name_region(ax: Axes, panel: Panel, name: str) -> None:
-    """Write the name of a phase where it is farthest from all others; not where it does not fit."""
-    place = roomiest(panel.phase == name, len(name))
+def _name_region(ax: Axes, panel: Panel, name: str, free: BoolArray) -> None:
+    """Write the name of a phase where it is farthest from all others; not where it does not fit.
+
+    It keeps off the lines where it can: in cells that are `free` of them.
+    """
+    cells = panel.phase == name
+    place = roomiest(cells & free, len(name)) or roomiest(cells, len(name))
     if place is None:
         return
     row, column, rotation = place
@@ -299,7 +316,7 @@ def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
     """What the panels show, and nothing else."""
     handles: list[Artist] = []
     if diagram.boundary["position"].notna().any():
-        handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:g})"))
+        handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:.3g})"))
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(**_BAND, label="95 % interval"))
     if any(panel.collapse is not None and len(panel.collapse) for panel in panels):

@@ -9,9 +9,21 @@ from matplotlib.figure import Figure
 
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
-from phasediag.figures.style import COLUMN_WIDTH, DASHES, INK, MARKERS, legend, set_scale, shades, style
+from phasediag.figures.style import (
+    COLUMN_WIDTH,
+    DASHES,
+    INK,
+    MARKERS,
+    inches,
+    legend,
+    set_scale,
+    shades,
+    style,
+    wrapped,
+)
 
 BROKEN = "#c8102e"
 MENDED = "#0072b2"
@@ -107,8 +119,11 @@ def _draw_degrees(ax: Axes, rows: pd.DataFrame, observable: str) -> None:
         ax.plot(part["step"], part["degree"], color=colour, linewidth=1.1, drawstyle="steps-post",
                 linestyle=DASHES[number % len(DASHES)], label=f"{name} (of {part['max_degree'].max():g})",
                 marker=MARKERS[number % len(MARKERS)] if len(part) <= 20 else "", markersize=3)  # fmt: skip
-    about = "degree of symmetry" if observable == "permutation" else f"degree ({observable})"
-    ax.set(ylabel=about, ylim=(-0.04 * rows["max_degree"].max(), 1.06 * rows["max_degree"].max()))
+    about = label("degree_of_symmetry") if observable == "permutation" else f"degree ({observable})"
+    ax.set(
+        ylabel=wrapped(about, inches(ax)[1]),
+        ylim=(-0.04 * rows["max_degree"].max(), 1.06 * rows["max_degree"].max()),
+    )
 
 
 def _mark(ax: Axes, changes: pd.DataFrame, named: bool) -> None:

@@ -7,11 +7,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.phases import PhaseDiagram
-from phasediag.figures.style import MARKERS, axes_or_new, legend, named, set_scale, shades, style
+from phasediag.figures.style import (
+    INK,
+    MARKERS,
+    UNCONVERGED,
+    axes_or_new,
+    legend,
+    name_axes,
+    named,
+    set_scale,
+    shades,
+    style,
+)
 
 
 def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
@@ -29,12 +43,28 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     """
     own = ax is None
     with style():
-        ax = axes_or_new(ax, height=3.2)
+        ax = axes_or_new(ax, height=3.4)
         set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
         _draw_curves(ax, diagram)
-        ax.set(xlabel=label(diagram.x), ylabel=label(diagram.order))
-        legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
+        name_axes(ax, label(diagram.x), label(diagram.order))
+        legend(ax, own, [*ax.get_legend_handles_labels()[0], *_meanings(diagram)], "x-small", columns=3)
     return ax
+
+
+def _meanings(diagram: PhaseDiagram) -> list[Artist]:
+    """What the lines and marks mean that every curve may have; only those that are drawn."""
+    handles: list[Artist] = []
+    if diagram.boundary["position"].notna().any():
+        text = f"boundary ({diagram.level:.3g})"
+        handles.append(Line2D([], [], color=INK, linewidth=1, linestyle="--", label=text))
+    if diagram.boundary["low"].notna().any():
+        handles.append(Patch(facecolor=INK, alpha=0.2, linewidth=0, label="its 95 % interval"))
+    phases = set(diagram.cells["phase"])
+    if "unconverged" in phases:
+        handles.append(Line2D([], [], color=INK, label="unconverged", **UNCONVERGED))
+    if "diverged" in phases:
+        handles.append(Line2D([], [], color=INK, marker="x", linestyle="", label="diverged"))
+    return handles
 
 
 def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:

@@ -13,7 +13,7 @@ from phasediag.analysis.labels import label
 from phasediag.analysis.laws import law
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.scaling import ScalingFit
-from phasediag.figures.style import DASHES, INK, axes_or_new, legend, set_scale, style
+from phasediag.figures.style import DASHES, INK, axes_or_new, legend, name_axes, set_scale, style
 
 _MEAN: Final = "#404040"
 _COLOURS: Final = (0, 3, 2, 4, 1, 9)
@@ -34,7 +34,8 @@ def draw_scaling(fit: ScalingFit, ax: Axes | None = None) -> Axes:
         set_scale(ax.set_yscale, ax.yaxis, Scale(kind="log"), np.sort(means))
         _draw_means(ax, fit.points, fit.x)
         _draw_laws(ax, fit)
-        ax.set(xlabel=label(fit.x), ylabel=label(fit.y), ylim=(means.min() / 2, means.max() * 2))
+        name_axes(ax, label(fit.x), label(fit.y))
+        ax.set_ylim(means.min() / 2, means.max() * 2)
         height, side = (0.96, "top") if fit.exponent > 0 else (0.04, "bottom")
         ax.text(0.03, height, _exponent(fit), transform=ax.transAxes, fontsize="small", va=side)
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")

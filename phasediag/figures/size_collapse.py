@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from phasediag.errors import AnalysisError
-from phasediag.figures.style import DASHES, MARKERS, axes_or_new, legend, shades, style
+from phasediag.figures.style import DASHES, MARKERS, axes_or_new, legend, name_axes, shades, style
 
 
 def draw_size_collapse(
@@ -53,6 +53,6 @@ def draw_size_collapse(
             ax.errorbar(at[order], value[order], yerr=spread, color=colour, linewidth=0.8, elinewidth=0.6,
                         marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
                         markersize=3.5, label=f"{name} {one:g}")  # fmt: skip
-        ax.set(xlabel=xlabel, ylabel=ylabel)
+        name_axes(ax, xlabel, ylabel)
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax

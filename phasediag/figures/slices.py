@@ -5,11 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slices import slices
-from phasediag.figures.style import DASHES, INK, MARKERS, axes_or_new, legend, set_scale, shades, shown, style
+from phasediag.figures.style import (
+    DASHES,
+    INK,
+    MARKERS,
+    UNCONVERGED,
+    axes_or_new,
+    legend,
+    name_axes,
+    set_scale,
+    shades,
+    shown,
+    style,
+)
 
 
 def draw_slices(
@@ -53,8 +66,11 @@ def draw_slices(
         for number, ((value, part), colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
             text = "mean, 95 % interval" if by is None else shown(value)
             _draw_slice(ax, part, x, number, colour if by is not None else INK, text)
-        ax.set(xlabel=label(x), ylabel=label(order))
-        legend(ax, own, ax.get_legend_handles_labels()[0], "x-small", label(by) if by else "")
+        name_axes(ax, label(x), label(order))
+        handles = ax.get_legend_handles_labels()[0]
+        if (table["unconverged_share"] > 0.5).any():
+            handles.append(Line2D([], [], color=INK, label="unconverged", **UNCONVERGED))
+        legend(ax, own, handles, "x-small", label(by) if by else "", columns=4 if by else 2)
     return ax
 
 

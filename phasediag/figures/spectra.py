@@ -13,7 +13,7 @@ from phasediag.analysis.frame import need_columns, numbers
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
-from phasediag.figures.style import INK, axes_or_new, legend, set_scale, style
+from phasediag.figures.style import INK, axes_or_new, legend, name_axes, set_scale, style
 
 _MOST_VECTOR_POINTS: Final = 20_000
 _DEPTH: Final = 1e-5
@@ -72,7 +72,8 @@ def draw_spectra(
         epsilon = rows.groupby("at")["epsilon"].median()
         ax.plot(epsilon.index, epsilon, color=INK, linestyle="--", linewidth=1.1, label="epsilon (median)")
         what = _MEANINGS.get(observable, "distance")
-        ax.set(xlabel=label(x), ylabel=f"{what} ({rows['layer'].iloc[0]})", yscale="log")
+        ax.set_yscale("log")
+        name_axes(ax, label(x), f"{what} ({rows['layer'].iloc[0]})")
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax
 

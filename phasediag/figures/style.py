@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -17,10 +18,18 @@ import pandas as pd
 from matplotlib import colormaps, rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes as Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure as Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
@@ -32,6 +41,10 @@ COLUMN_WIDTH: Final = 3.5
 """Inches: one column of a journal."""
 INK: Final = "black"
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
+UNCONVERGED: Final[dict[str, Any]] = {
+    "marker": "o", "markerfacecolor": "white", "linestyle": "", "markersize": 3.5,
+}  # fmt: skip
+"""Of curves: points whose inside is white."""
 DASHES: Final[tuple[Any, ...]] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 _RC: Final[dict[Any, Any]] = {
     "pdf.fonttype": 42, "svg.fonttype": "none", "hatch.linewidth": 0.5,
@@ -53,6 +66,12 @@ _SEABORN: Final[dict[Any, Any]] = {
     "legend.fontsize": 8.8, "legend.title_fontsize": 9.6,
 }  # fmt: skip
 """seaborn's `ticks` on `paper`: importing seaborn for them takes longer than drawing a diagram."""
+_LETTER: Final = 0.078
+"""Inches that a letter of a label takes, at most on average."""
+_TALL: Final = 0.6
+"""Inches of a legend beyond which its figure grows, so that the Axes do not shrink."""
+_TICK_LETTER: Final = 0.07
+"""Inches that a letter of a tick's number takes."""
 _SHADES: Final = (0.0, 0.82)
 """The part of viridis that stands out from white paper."""
 
@@ -130,21 +149,50 @@ def shades(count: int) -> list[Any]:
 
 
 def legend(
-    ax: Axes, own_figure: bool, handles: Sequence[Artist], size: str = "small", title: str = ""
-) -> None:
-    """Above the figure, or above the Axes in a figure of the caller's."""
+    ax: Axes, own_figure: bool, handles: Sequence[Artist], size: str = "small", title: str = "",
+    columns: int = 2,
+) -> None:  # fmt: skip
+    """Above the figure, or above the Axes in a figure of the caller's, in as many columns as fit."""
     if not handles:
         return
+    figure = figure_of(ax)
     look: dict[str, Any] = {
-        "handles": handles, "ncols": 4 if title else 2, "frameon": False, "fontsize": size,
-        "columnspacing": 1.2, "handlelength": 1.8, "title": title, "title_fontsize": size,
-        "alignment": "left",
+        "handles": handles, "frameon": False, "fontsize": size, "columnspacing": 1.2, "handlelength": 1.8,
+        "title": title, "title_fontsize": size, "alignment": "left",
     }  # fmt: skip
     if own_figure:
-        figure_of(ax).legend(loc="outside upper left", **look)
+        look |= {"loc": "outside upper left"}
     else:
-        look["fontsize"] = "x-small"
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0.2, **look)
+        look |= {"fontsize": "x-small", "loc": "lower left", "bbox_to_anchor": (0, 1.01)}
+        look["borderaxespad"] = 0.2
+    room = 0.96 * figure.bbox.width
+    if not own_figure:
+        room = min(1.2 * ax.bbox.width, room - 0.7 * figure.dpi)
+    for count in range(columns, 0, -1):
+        drawn = (figure if own_figure else ax).legend(ncols=count, **look)
+        extent = drawn.get_window_extent()
+        if count == 1 or extent.width <= room:
+            break
+        drawn.remove()
+    if own_figure:
+        figure.set_figheight(figure.get_figheight() + max(0, extent.height / figure.dpi - _TALL))
+
+
+def name_axes(ax: Axes, x: str, y: str) -> None:
+    """Label both axes, in several lines where one is longer than the axis."""
+    width, height = inches(ax)
+    ax.set(xlabel=wrapped(x, 1.05 * width), ylabel=wrapped(y, height))
+
+
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of Axes, as they stand before a layout is made."""
+    dpi = figure_of(ax).dpi
+    return ax.bbox.width / dpi, ax.bbox.height / dpi
+
+
+def wrapped(text: str, room: float) -> str:
+    """A label in lines of some inches; formulas stay whole."""
+    return text if "$" in text else fill(text, max(10, int(room / _LETTER)), break_on_hyphens=False)
 
 
 def named(name: str, value: Any) -> str:
@@ -164,22 +212,69 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def set_scale(setter: Callable[..., None], axis: Axis, scale: Scale, values: FloatArray) -> None:
-    """Scale an axis that shows `values` (ascending), with plain numbers at few ticks."""
+def set_scale(
+    setter: Callable[..., None], axis: Axis, scale: Scale, values: FloatArray, taken: float = 0.0
+) -> None:
+    """Scale an axis that shows `values` (ascending), with numbers at few ticks.
+
+    Numbers are plain, or powers of ten on an axis that has very small or very large ones. `taken` are the
+    inches of its width that the Axes will yield to a colour bar.
+    """
     setter(scale.kind, **({"linear_width": scale.width} if scale.kind == "asinh" else {}))
+    sizes = np.abs(values[values != 0])
+    powers = scale.kind != "linear" and (sizes.min() < 1e-4 * (1 - 1e-9) or sizes.max() > 1e5)
+    letters = 4 if powers else _letters(values, sizes, scale)
+    room = inches(axis.axes)[0] - taken
+    most = room / (_TICK_LETTER * (letters + 1.5)) if isinstance(axis, XAxis) else 9.0
     if scale.kind == "log":
-        decades = np.log10(values[-1] / values[0])
-        axis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if decades < 1 else (1, 3) if decades < 1.7 else (1,))
-        )
+        axis.set_major_locator(_log_locator(values, most))
         axis.set_minor_formatter(NullFormatter())
-    if scale.kind == "asinh":
+    elif scale.kind == "asinh":
         positive = values[values > 0]
-        powers = 10.0 ** np.arange(np.ceil(np.log10(positive[0])), np.floor(np.log10(positive[-1])) + 1)
-        axis.set_major_locator(FixedLocator([0, *powers]))
+        exponents = np.arange(np.floor(np.log10(positive[-1])), np.log10(2 * positive[0]), -1)
+        step = int(np.ceil((len(exponents) + 1) / most)) or 1
+        axis.set_major_locator(
+            FixedLocator([0, *(10.0 ** exponents[::step] if len(exponents) else positive[-1:])])
+        )
         axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(_plain))
+    else:
+        axis.set_major_locator(_even_locator(most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value) if powers else _plain(value)))
 
 
-def _plain(value: float, _: int) -> str:
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+def _letters(values: FloatArray, sizes: FloatArray, scale: Scale) -> int:
+    """How long the plain numbers at the ticks get."""
+    if scale.kind == "linear":
+        step = (values[-1] - values[0] or sizes.max()) / 6
+        return len(f"{sizes.max():.{max(0, int(np.ceil(-np.log10(step))))}f}")
+    return max(len(_plain(10 ** np.floor(np.log10(size)))) for size in (sizes.min(), sizes.max()))
+
+
+def _log_locator(values: FloatArray, most: float) -> Locator:
+    """Ticks of a logarithmic axis that shows cells around `values`: at most about `most`, at least two."""
+    decades = float(np.log10(values[-1] / values[0])) * len(values) / max(len(values) - 1, 1)
+    if decades < 0.5:
+        return _even_locator(most)
+    for subs, upto in (((1, 2, 5), 1.0), ((1, 3), 1.75)):
+        if decades < upto and len(subs) * decades + 1 <= most:
+            return LogLocator(subs=subs)
+    return LogLocator(subs=(1,), numticks=max(3, int(min(most, 9)) + 1))
+
+
+def _even_locator(most: float) -> Locator:
+    return MaxNLocator(max(2, min(6, int(most))), steps=[1, 2, 5, 10])
+
+
+def _plain(value: float) -> str:
+    """Digits; a power of ten only where those would be many."""
+    if value and not 1e-4 * (1 - 1e-9) <= abs(value) < 1e7:
+        return _power(value)
+    return f"{value:.7g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _power(value: float) -> str:
+    if not value:
+        return "0"
+    factor, exponent = f"{value:.3e}".split("e")
+    times = "" if float(factor) == 1 else rf"{float(factor):g}\times"
+    return rf"${times}10^{{{int(exponent)}}}$"

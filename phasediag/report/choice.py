@@ -12,7 +12,7 @@ import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, MOST_FACET_VALUES
 from phasediag.analysis.frame import coded, need_columns
-from phasediag.storage.schema_arrow import RESULT_COLUMNS
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,7 +48,8 @@ def axes_of(trials: pd.DataFrame) -> dict[str, int]:
     A parameter that the others determine, such as the learning rate beside its ratio to the batch
     size, is none.
     """
-    names = [str(name) for name in trials.columns if name not in {*RESULT_COLUMNS, COLLAPSE}]
+    results = {*RESULT_COLUMNS, *DERIVED_COLUMNS, COLLAPSE}
+    names = [str(name) for name in trials.columns if name not in results]
     columns = {name: coded(trials[name]) for name in names}
     varying = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)
     cell = np.zeros(len(trials), dtype=np.int64)

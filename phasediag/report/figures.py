@@ -146,8 +146,10 @@ def slices_section(trials: pd.DataFrame, choice: Choice, order: str, level: floa
 
 
 def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Section | None:
-    """Fits of a count against x, one for each facet but width; None where none of them can be made."""
+    """Fits of a count against x, one for each facet but width; None where no trial has the count."""
     shown = choice.of(trials)
+    if shown[y].isna().all():
+        return None
     others = [name for name in (*choice.facets, choice.x, choice.y) if name and name != x]
     facets = [name for name in others if name != "width" and shown[name].nunique(dropna=False) <= _MOST_FITS]
     while facets and shown.groupby(facets, dropna=False).ngroups > _MOST_FITS:
@@ -162,8 +164,12 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
             fits[name] = fit_scaling(part, x=x, y=y)
         except AnalysisError as error:
             refused.setdefault(str(error), []).append(name)
+    title = f"Scaling: {prose(y)} against {prose(x)}"
     if not fits:
-        return None
+        told = f"{_upper(prose(y))} against {prose(x)}: no fit could be made; a table tells why."
+        reasons = [{"trials of": name, "reason": error} for error, names in refused.items() for name in names]
+        tables = {"refusals": pd.DataFrame(reasons)}
+        return Section(title=title, pictures=(), tables=tables, warnings=(), findings=(told,))
     pooled = [prose(name) for name in others if name not in facets]
     told = f"; pooled over {', '.join(pooled)}" if pooled else ""
     pictures = tuple(
@@ -173,7 +179,7 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
     )  # fmt: skip
     texts = [f"No fit for {'; '.join(names)}: {error}." for error, names in refused.items()]
     return Section(
-        title=f"Scaling: {prose(y)} against {prose(x)}", pictures=pictures,
+        title=title, pictures=pictures,
         tables={"claims": _claims(fits), "exponents": _exponents(fits), "models": _models(fits)},
         warnings=(*about_fits(list(fits.values())), *texts),
         findings=(_verdict(fits, x, y, told), *_claimed(fits)),

@@ -118,11 +118,13 @@ def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
     if late:
         beside = int((~diagram.boundary["converged"].astype("boolean")).fillna(False).sum())
         found = int(diagram.boundary["position"].notna().sum())
-        yield (
-            f"{late} of {len(cells)} cells have not converged. {beside} of {found} "
-            "boundary points lie beside such a cell: there the boundary is a front of training time, which "
-            "moves with the number of steps, and no boundary of phases."
+        told = (
+            f"{beside} of {found} boundary points lie beside such a cell: there the boundary is a front of "
+            "training time, which moves with the number of steps, and no boundary of phases."
+            if beside
+            else "No boundary point lies beside such a cell."
         )
+        yield f"{late} of {len(cells)} cells have not converged. {told}"
 
 
 def about_fits(fits: Sequence[ScalingFit]) -> list[str]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.plot import (
     draw_history,
     draw_size_collapse,
@@ -94,7 +95,7 @@ def test_slices_draw_one_curve_a_value_told_apart_without_colour():
     for curve, (_, part) in zip(curves, table.groupby("width"), strict=True):
         np.testing.assert_allclose(curve.get_data(), [part["weight_decay"], part["mean"]])
     assert len({(c.get_marker(), c.get_linestyle()) for c in curves}) == 2
-    assert {"16", "32", "level 6"} == legend_texts(ax)
+    assert {"16", "32", "level 6", "unconverged"} == legend_texts(ax)
     hollow = [line for line in ax.lines if line.get_label() == "_unconverged"]
     assert [len(line.get_xdata()) for line in hollow] == [1, 1]
 
@@ -186,6 +187,18 @@ def test_collapsed_sizes_are_drawn_in_order_and_told_apart():
         draw_size_collapse(x, x[:3], size)
 
 
+def test_a_line_tells_what_each_mark_means():
+    xs = np.geomspace(0.01, 1, 9)
+    index = pd.MultiIndex.from_product([xs, range(5)], names=["weight_decay", "replicate"])
+    frame = index.to_frame(index=False).assign(status="ok", converged=True)
+    frame["degree_normalized"] = (frame["weight_decay"] > 0.05 + 0.03 * frame["replicate"]).astype(float)
+    plain = {"mean ± sd", "boundary (0.5)", "its 95 % interval"}
+    assert legend_texts(phase_diagram(frame, "weight_decay").plot()) == plain
+    frame["converged"] = frame["weight_decay"] > 0.02
+    frame.loc[frame["weight_decay"] > 0.9, "status"] = "diverged"
+    assert legend_texts(phase_diagram(frame, "weight_decay").plot()) == plain | {"unconverged", "diverged"}
+
+
 def drawings():
     frame = replicated(degree_normalized=lambda f: f["weight_decay"])
     yield "slices", draw_slices(frame, "weight_decay", by="width")
@@ -193,9 +206,21 @@ def drawings():
     trials = pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]})
     yield "spectra", draw_spectra(history([1]), trials, "weight_decay")
     yield "collapse", draw_size_collapse([1, 2], [1, 2], [8, 8])
+    words = "a rather long name of a scaled quantity, with exponents 0.50 [0.48, 0.52]"
+    yield "long names", draw_size_collapse([1, 2], [1, 2], [8, 8], xlabel=words, ylabel=words)
+    named = frame.rename(columns={"width": "activation_function_of_the_users_own_network"})
+    name = named.columns[1]
+    named[name] = "a_rather_long_name_of_activation_" + named[name].astype(str)
+    yield "long legend", draw_slices(named, "weight_decay", by=name)
+    yield "many steps", draw_history(history([3, 1, 2]).assign(step=[0, 500_000, 1_000_000]))[0]
+    facets = pd.concat([frame.assign(label_noise=noise) for noise in (0.0, 0.7)])
+    yield "long line", phase_diagram(facets, "weight_decay").plot()
 
 
-@pytest.mark.parametrize("name", ["slices", "history", "spectra", "collapse"])
+@pytest.mark.parametrize(
+    "name",
+    ["slices", "history", "spectra", "collapse", "long names", "long legend", "many steps", "long line"],
+)
 def test_nothing_is_cut_or_covered(name):
     figure = dict(drawings())[name].figure
     figure.draw_without_rendering()
@@ -207,7 +232,10 @@ def test_nothing_is_cut_or_covered(name):
         assert box.y1 <= figure.bbox.y1 + 1
         inside = ax.get_window_extent()
         for legend in (*figure.legends, *([ax.get_legend()] if ax.get_legend() else [])):
-            assert not legend.get_window_extent().shrunk(0.98, 0.9).overlaps(inside)
+            extent = legend.get_window_extent()
+            assert not extent.shrunk(0.98, 0.9).overlaps(inside)
+            assert not extent.shrunk(0.98, 0.98).overlaps(ax.yaxis.label.get_window_extent())
+            assert figure.bbox.x0 <= extent.x0 < extent.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["slices", "history", "spectra", "collapse"])

@@ -1,5 +1,7 @@
 """Figures show what the cells say: inspected by their artists."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from matplotlib.collections import FillBetweenPolyCollection, PathCollection, Qu
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from phasediag.analysis.mesh import crossed, edges, panel_of
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.plot import draw_curve, draw_phase_diagram, save
 from phasediag.errors import AnalysisError
@@ -57,8 +60,8 @@ def test_cells_lie_at_their_true_positions():
     ax = draw(sweep())
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     corners = meshes(ax)[0].get_coordinates()
-    for edges, centres in ((corners[0, :, 0], XS), (corners[:, 0, 1], YS)):
-        np.testing.assert_allclose(np.sqrt(edges[1:] * edges[:-1]), centres)
+    for lines, centres in ((corners[0, :, 0], XS), (corners[:, 0, 1], YS)):
+        np.testing.assert_allclose(np.sqrt(lines[1:] * lines[:-1]), centres)
     assert ax.get_xlabel() == "weight decay"
     assert ax.get_ylabel() == "learning rate / batch size (T)"
 
@@ -230,6 +233,97 @@ def test_panels_show_the_same_range_and_only_the_edge_has_labels():
         (ax.xaxis.get_tick_params()["labelbottom"], ax.yaxis.get_tick_params()["labelleft"]) for ax in panels
     ]
     assert shown == [(False, True), (False, False), (True, True), (True, False)]
+
+
+POSITIONS = {
+    "two": [0.004, 0.1], "from zero": [0, *np.geomspace(1e-4, 1, 9)],
+    "zero and one decade": [0, *np.geomspace(0.06, 0.65, 9)],
+    "in one decade": np.geomspace(0.11, 0.19, 9),
+    "six decades": np.geomspace(1e-6, 1, 9), "a decade and a half": np.geomspace(1e-3, 0.04, 9),
+    "even": np.linspace(0.1, 0.1008, 9), "many": np.linspace(1e5, 1e6, 10), "negative": np.linspace(-1, 1, 9),
+}  # fmt: skip
+
+
+def at(positions, **columns):
+    """A sweep along these positions, symmetric above their middle."""
+    index = pd.MultiIndex.from_product(
+        [positions, YS, range(3)], names=["weight_decay", "lr_over_batch", "replicate"]
+    )
+    frame = index.to_frame(index=False).assign(status="ok", converged=True, **columns)
+    above = frame["weight_decay"] > positions[len(positions) // 2] * (1 - 1e-9)
+    return frame.assign(degree_normalized=above.astype(float))
+
+
+def x_ticks(ax):
+    low, high = sorted(ax.get_xlim())
+    return [
+        (text.get_text(), text.get_window_extent())
+        for value, text in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        if low <= value <= high and text.get_text()
+    ]
+
+
+def apart(extents):
+    """Whether boxes stand beside each other with a gap between them."""
+    ordered = sorted(extents, key=lambda box: box.x0)
+    return all(left.x1 + 2 < right.x0 for left, right in pairwise(ordered))
+
+
+@pytest.mark.parametrize("facets", [1, 3])
+@pytest.mark.parametrize("kind", POSITIONS)
+def test_every_axis_has_ticks_that_do_not_touch(kind, facets):
+    drawing = draw(pd.concat([at(POSITIONS[kind], width=2**n) for n in range(4, 4 + facets)]))
+    figure = drawing if isinstance(drawing, Figure) else drawing.figure
+    figure.draw_without_rendering()
+    found = [x_ticks(ax) for ax in figure.axes[:facets]]
+    assert all(len(ticks) >= 2 for ticks in found)
+    assert apart([box for ticks in found for _, box in ticks])
+    assert not any("e" in text for ticks in found for text, _ in ticks)
+
+
+def test_long_names_are_cut_nowhere():
+    names = ["a_rather_long_parameter_of_a_users_model", "another_exceedingly_long_axis_name_in_its_units"]
+    values = [f"a_value_of_many_letters_{n}" for n in range(3)]
+    frame = pd.concat([at(XS, some_very_long_name_of_a_facet=value) for value in values])
+    frame = frame.rename(columns=dict(zip(["weight_decay", "lr_over_batch"], names, strict=True)))
+    order = "degree_normalized / (1 + degree_normalized + degree_normalized + degree_normalized)"
+    figure = phase_diagram(frame, *names, order=order, level=0.1).plot()
+    figure.draw_without_rendering()
+    titles = [ax.title.get_window_extent() for ax in figure.axes[:3]]
+    assert apart(titles)
+    bar = figure.axes[3].yaxis.label.get_window_extent()
+    extents = [text.get_window_extent() for text in figure.texts] + [bar, *titles]
+    assert len(extents) == 6
+    for box in extents:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_names_of_phases_know_where_lines_run(swap):
+    frame = sweep(collapse_weight_decay=0.4)
+    axes = ("weight_decay", "lr_over_batch")[:: -1 if swap else 1]
+    diagram = phase_diagram(frame, *axes)
+    panel = panel_of(diagram, pd.Series(dtype=object))
+    found = crossed(panel, diagram)
+    lines = edges(panel.x, diagram.x_scale)
+    for row in diagram.boundary.dropna(subset="position").itertuples():
+        line = found[np.searchsorted(panel.y, getattr(row, axes[1]))]
+        assert line[np.searchsorted(lines, row.position) - 1]
+        assert line[np.searchsorted(lines, row.low) - 1]
+    decays = edges(XS, diagram.y_scale if swap else diagram.x_scale)
+    place = np.searchsorted(decays, 0.4) - 1
+    assert (found[place] if swap else found[:, place]).all()
+    assert not found.all()
+
+
+def test_small_axes_of_the_callers_have_no_names_of_phases():
+    ax = Figure(figsize=(2.8, 2.8), layout="constrained").add_subplot()
+    draw_phase_diagram(phase_diagram(sweep(), "weight_decay", "lr_over_batch"), ax)
+    ax.figure.draw_without_rendering()
+    assert not ax.texts
+    assert ax.get_legend().get_window_extent().x1 <= ax.figure.bbox.x1
+    assert apart([box for _, box in x_ticks(ax)])
 
 
 def test_a_hatch_is_one_path_however_many_cells_it_covers():

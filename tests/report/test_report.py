@@ -177,6 +177,26 @@ def test_axes_are_what_varies_on_its_own():
     assert axes_of(planted()) == {"weight_decay": 8, "lr_over_batch": 3, "width": 2}
 
 
+def test_what_was_measured_is_no_axis():
+    """`load_trials` adds columns that are in no file; they vary from cell to cell as an axis does."""
+    frame = planted()
+    frame["degree_per_neuron"] = frame["degree_normalized"] * 15 / 16
+    frame["degree_of_breaking"] = np.round(15 * (1 - frame["degree_normalized"]))
+    frame["breaking_normalized"] = 1 - frame["degree_normalized"]
+    frame.loc[0, ["degree_per_neuron", "degree_of_breaking", "breaking_normalized"]] = np.nan
+    assert axes_of(frame) == {"weight_decay": 8, "lr_over_batch": 3, "width": 2}
+    assert set(Page(report(sweep(frame))).csv("fixed.csv")["parameter"]).isdisjoint(
+        ("degree_per_neuron", "degree_of_breaking", "breaking_normalized")
+    )
+
+
+def test_a_count_that_allows_no_fit_is_told_with_the_reason():
+    page = Page(report(sweep(planted().assign(neuron_count=15.0))))
+    assert "Scaling: distinct living neurons against weight decay" in page.text
+    assert "no fit could be made; a table tells why" in page.text
+    assert page.csv("refusals.csv")["reason"].str.contains("a fit needs 3").all()
+
+
 def test_the_diagram_spans_the_axes_of_most_values_and_stays_small():
     choice = choose(planted())
     assert (choice.x, choice.y, choice.facets, choice.held) == (
