@@ -31,7 +31,8 @@ training.convergence training.collapse training.entropy training.pack training.r
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store
 training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch
-executors.inline executors.ray_tune
+executors.inline executors.turns executors.actor executors.ray_tune
+executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.executor
 sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
@@ -59,7 +60,7 @@ ON_DEMAND = {
 """`diagram.plot()` and `fit.plot()` reach up, but only when called (and for the type checker)."""
 
 OWNERS = {
-    "ray": {"executors.ray_tune"},
+    "ray": {"executors.ray_tune.*"},
     "matplotlib": {"figures.*"},
     "seaborn": {"figures.scaling"},
     "jinja2": {"report.page"},
@@ -187,6 +188,10 @@ def test_analysis_loads_neither_torch_nor_ray(module: str) -> None:
 @pytest.mark.parametrize("module", ["phasediag.sweeps.sweep", "phasediag.cli"])
 def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)
+
+
+def test_a_worker_waits_for_its_turn_before_it_loads_torch() -> None:
+    assert "torch" not in loaded_by("phasediag.executors.ray_tune.trainable")
 
 
 @pytest.mark.parametrize("name", modules())

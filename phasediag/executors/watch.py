@@ -224,3 +224,19 @@ def draining_on_signals(watch: Watch) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let a SIGTERM within the block end it as interrupted, whatever it makes of the signal.
+
+    Afterwards the handler is as before: the start of Ray brings one that ends the process.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as ended:
+        raise SystemExit(INTERRUPTED) from ended
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

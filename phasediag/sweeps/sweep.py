@@ -235,7 +235,7 @@ def _executor(
     resources = grid.resources
     if name == "inline":
         return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
-    from phasediag.executors.ray_tune import RayExecutor
+    from phasediag.executors.ray_tune.executor import RayExecutor
 
     log = Path(store.folder.path) / "ray.log" if store.folder.local else None
     where = address or os.environ.get("RAY_ADDRESS") or "local"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Compiler:
             [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def compile(self, pack: Pack, sources: Mapping[str, bytes], threads: int) -> None:
         """Begin to compile the program of a pack.
@@ -87,10 +93,13 @@ def compile_program(
 
 
 def serve() -> None:
-    """Import what compiling takes, build what all programs use, then compile what stdin asks for."""
+    """Import what compiling takes while what all programs use is built; then compile what stdin asks for."""
+    import_module("torch._inductor.codecache")
+    building = Thread(target=import_module("phasediag.training.products").build)
+    building.start()
     for module in ("torch._inductor.compile_fx", "phasediag.training.train"):
         import_module(module)
-    import_module("phasediag.training.products").build()
+    building.join()
     with suppress(EOFError):
         compile_program(*pickle.load(sys.stdin.buffer))
 

@@ -74,7 +74,7 @@ def executor(request: pytest.FixtureRequest) -> Any:
     if request.param == "inline":
         yield "inline"
         return
-    from phasediag.executors.ray_tune import connected
+    from phasediag.executors.ray_tune.connection import connected
 
     with connected(None, None):
         yield "ray"
@@ -167,7 +167,7 @@ def test_a_storage_that_a_node_does_not_see_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two nodes of which one reads nothing: one machine cannot have two filesystems."""
-    from phasediag.executors import ray_tune
+    from phasediag.executors.ray_tune import connection
 
     class Reader:
         def options(self, scheduling_strategy: Any) -> Reader:
@@ -177,28 +177,28 @@ def test_a_storage_that_a_node_does_not_see_is_refused(
         def remote(self, uri: str, name: str) -> str:
             return Folder.at(uri).read(name).decode() if self.node == "aa" * 28 else ""
 
-    monkeypatch.setattr(ray_tune, "_read_token", Reader())
-    monkeypatch.setattr(ray_tune.ray, "get", lambda reads, timeout: reads)
+    monkeypatch.setattr(connection, "_read_token", Reader())
+    monkeypatch.setattr(connection.ray, "get", lambda reads, timeout: reads)
     nodes = [
         {"NodeID": c * 28, "NodeManagerAddress": address} for c, address in (("aa", "one"), ("bb", "two"))
     ]
     folder = Folder.at(tmp_path / "g")
     with pytest.raises(ClusterError, match="not shared with the node two"):
-        ray_tune._check_shared(folder, nodes)
-    ray_tune._check_shared(folder, nodes[:1])
+        connection.check_shared(folder, nodes)
+    connection.check_shared(folder, nodes[:1])
     assert folder.files() == []
 
 
 def test_a_ray_that_does_not_come_up_in_time_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray raises a plain Exception on a busy machine."""
-    from phasediag.executors import ray_tune
+    from phasediag.executors.ray_tune import connection
 
     def init(**options: Any) -> None:
         raise Exception("The current node timed out during startup.\nThe GCS has become overloaded.")
 
-    monkeypatch.setattr(ray_tune.ray, "init", init)
-    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
-    with pytest.raises(ClusterError) as caught, ray_tune.connected(None, None):
+    monkeypatch.setattr(connection.ray, "init", init)
+    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError) as caught, connection.connected(None, None):
         pass
     assert str(caught.value) == (
         "Ray did not start on this machine: The current node timed out during startup. The GCS has become "
@@ -208,16 +208,16 @@ def test_a_ray_that_does_not_come_up_in_time_is_one_clear_error(monkeypatch: pyt
 
 
 def test_sigterm_while_ray_starts_ends_as_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from phasediag.executors import ray_tune
+    from phasediag.executors.ray_tune import connection
 
     def init(**options: Any) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
         signal.raise_signal(signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(ray_tune.ray, "init", init)
-    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
-    with pytest.raises(SystemExit) as ended, ray_tune.connected(None, None):
+    monkeypatch.setattr(connection.ray, "init", init)
+    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
+    with pytest.raises(SystemExit) as ended, connection.connected(None, None):
         pass
     assert ended.value.code == 130
     assert signal.getsignal(signal.SIGTERM) is before
@@ -228,7 +228,7 @@ def test_nodes_that_do_not_answer_are_one_clear_error(
 ) -> None:
     from ray.exceptions import GetTimeoutError
 
-    from phasediag.executors import ray_tune
+    from phasediag.executors.ray_tune import connection
 
     class Reader:
         def options(self, scheduling_strategy: Any) -> Reader:
@@ -240,11 +240,11 @@ def test_nodes_that_do_not_answer_are_one_clear_error(
     def get(reads: list[None], timeout: float) -> list[str]:
         raise GetTimeoutError("Get timed out")
 
-    monkeypatch.setattr(ray_tune, "_read_token", Reader())
-    monkeypatch.setattr(ray_tune.ray, "get", get)
+    monkeypatch.setattr(connection, "_read_token", Reader())
+    monkeypatch.setattr(connection.ray, "get", get)
     folder = Folder.at(tmp_path / "g")
     with pytest.raises(ClusterError, match=r"not all of the 1 nodes .* within 120 s"):
-        ray_tune._check_shared(folder, [{"NodeID": "aa" * 28, "NodeManagerAddress": "one"}])
+        connection.check_shared(folder, [{"NodeID": "aa" * 28, "NodeManagerAddress": "one"}])
     assert folder.files() == []
 
 

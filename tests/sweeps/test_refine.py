@@ -201,12 +201,12 @@ def test_a_killed_refinement_leaves_the_rows_of_an_undisturbed_one(executor: str
 def test_a_refinement_starts_ray_once_for_all_rounds_and_leaves_the_rows_of_an_inline_one(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from phasediag.executors import ray_tune
+    from phasediag.executors.ray_tune import connection
 
     monkeypatch.setenv("RAY_ADDRESS", "")
     starts: list[object] = []
-    init = ray_tune.ray.init
-    monkeypatch.setattr(ray_tune.ray, "init", lambda **options: (starts.append(options), init(**options)))
+    init = connection.ray.init
+    monkeypatch.setattr(connection.ray, "init", lambda **options: (starts.append(options), init(**options)))
     for executor in ("inline", "ray"):
         launched(tmp_path / executor, grid())
         arguments = [str(tmp_path / executor / "chain"), *ARGUMENTS, "0.2", "--executor", executor]
@@ -214,7 +214,7 @@ def test_a_refinement_starts_ray_once_for_all_rounds_and_leaves_the_rows_of_an_i
             with pytest.raises(SystemExit) as stopped:
                 main(["refine", *arguments])
         finally:
-            ray_tune.ray.shutdown()
+            connection.ray.shutdown()
         assert stopped.value.code == 0
     assert capsys.readouterr().err.count("trials added") >= 4
     assert len(starts) == 1

@@ -1,0 +1,64 @@
+"""A worker process of a launch: trains one pack after the other, by slices of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import torch
+
+from phasediag.errors import PhasediagError
+from phasediag.executors.inline import device_notice
+from phasediag.storage.store import Store
+from phasediag.training.machine import device_of
+from phasediag.training.pack import Pack
+from phasediag.training.rows import Job
+from phasediag.training.worker import PackRun
+
+SLICE_SECONDS: Final = 1.5
+"""Training between two results."""
+
+
+class PackActor:
+    """What a worker holds while it is reused.
+
+    Parameters
+    ----------
+    packs
+        All of the launch, by pack_id.
+    job
+        What is the same for all of them.
+    cpus, gpus, tf32
+        What the worker has, as in `Resources`.
+    """
+
+    def __init__(self, packs: Mapping[str, Pack], job: Job, *, cpus: float, gpus: float, tf32: bool) -> None:
+        torch.set_num_threads(max(1, int(cpus)))
+        if any(pack.compiled for pack in packs.values()):
+            import_module("torch._inductor.compile_fx")  # takes seconds, which pass while others compile
+        self.packs, self.job = packs, job
+        self.device = device_of(gpus, tf32)
+        self.notice = device_notice(gpus, self.device)
+        self.store = Store.at(job.sweep)
+        self.run: PackRun | None = None
+
+    def step(self, pack_id: str) -> dict[str, Any]:
+        """Train for a slice; `Progress` as a dict, and under `fatal` what makes it pointless to go on."""
+        try:
+            if self.run is None:
+                self.run = PackRun(self.packs[pack_id], self.job, self.store, self.device, self.notice)
+            progress = self.run.advance(SLICE_SECONDS)
+        except PhasediagError as error:
+            return {"fatal": str(error), "done": True}
+        return {
+            "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
+            "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
+            "spent": dict(progress.spent), "notice": progress.notice,
+        }  # fmt: skip
+
+    def set_aside(self) -> None:
+        """Keep what an unfinished pack has reached, and be ready for another one."""
+        if self.run is not None:
+            self.run.checkpoint()
+        self.run = None

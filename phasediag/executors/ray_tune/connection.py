@@ -1,0 +1,163 @@
+"""A connection to Ray: a local one of the launch's own, or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import ray
+from ray._private import services
+from ray._private.node import Node
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from phasediag.errors import ClusterError, PhasediagError
+from phasediag.executors.watch import sigterm_interrupts
+from phasediag.storage.folder import Folder
+
+READ_SECONDS: Final = 120
+"""Given to the nodes of a cluster to read a token from the storage."""
+SPARED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
+"""What a local Ray starts for autoscaling, for logs that this process does not show, and for a dashboard;
+together they take as long as the rest of it."""
+
+
+@contextmanager
+def connected(address: str | None, log: Path | None, *, keep: bool = False) -> Iterator[None]:
+    """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone.
+
+    One that was there before is used, and left as it is. With `keep` the connection stays after the block.
+    """
+    already = ray.is_initialized()
+    if not already:
+        _quiet(log)
+        with sigterm_interrupts():
+            _connect(address)
+    try:
+        yield
+    finally:
+        if not already and not keep:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    quiet: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+    }
+    try:
+        if address is None:
+            with _own_process_groups(), _spared():
+                ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
+        else:
+            _knock(address)
+            ray.init(address=address, **quiet)
+    except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
+        ray.shutdown()
+        told = " ".join(str(error).split()) or type(error).__name__
+        if address is None:
+            raise ClusterError(
+                f"Ray did not start on this machine: {told}; it gives up where the machine is too busy or "
+                "short of memory: launch again when there is less to do, or with --executor inline, "
+                "which trains in one process without Ray"
+            ) from error
+        raise ClusterError(
+            f"no Ray cluster at '{address}': {told}; start one with `ray start --head`, "
+            "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
+        ) from error
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Let each process that Ray starts lead a process group of its own.
+
+    A signal to the group of the launch, as GNU `timeout` and many supervisors send, would otherwise end Ray
+    before the packs are set aside. They still end with the launch: Linux ends them when their parent dies.
+    """
+    common = services.ConsolePopen
+
+    class Leader(common):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, process_group=0, **options)
+
+    services.ConsolePopen = Leader  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = common  # type: ignore[misc]
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Let Ray start without what a launch has no use for."""
+    common = {name: getattr(Node, name) for name in SPARED}
+    for name in SPARED:
+        setattr(Node, name, lambda node, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in common.items():
+            setattr(Node, name, method)
+
+
+def _knock(address: str) -> None:
+    """See that something listens at a `host:port`: Ray itself would go on trying for minutes.
+
+    Raises
+    ------
+    OSError
+        Where nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def _quiet(log: Path | None) -> None:
+    """Send what Ray logs in this process to a file."""
+    handler: logging.Handler = logging.NullHandler() if log is None else logging.FileHandler(log, delay=True)
+    for name in ("ray", "ray.tune", "ray.train", "ray._private"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+
+
+def check_shared(folder: Folder, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Write a token into the sweep and read it back from every node."""
+    name, token = f"token-{uuid4().hex}", uuid4().hex
+    folder.write(name, token.encode())
+    try:
+        reads = [
+            _read_token.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(folder.uri, name)
+            for node in nodes
+        ]
+        tokens = ray.get(reads, timeout=READ_SECONDS)
+        blind = [n["NodeManagerAddress"] for n, read in zip(nodes, tokens, strict=True) if read != token]
+    except RayError as error:
+        raise ClusterError(
+            f"not all of the {len(nodes)} nodes of the cluster could read the storage {folder.uri} within "
+            f"{READ_SECONDS} s ({' '.join(str(error).split())}); see `ray status`, and launch again when "
+            "they answer"
+        ) from error
+    finally:
+        folder.delete(name)
+    if blind:
+        raise ClusterError(
+            f"the storage {folder.uri} is not shared with the node {', '.join(blind)}: a file written here "
+            "cannot be read there; give --storage a folder that all nodes mount, or s3://bucket/prefix"
+        )
+
+
+@ray.remote(num_cpus=0)
+def _read_token(uri: str, name: str) -> str:
+    try:
+        return Folder.at(uri).read(name).decode()
+    except (OSError, PhasediagError):
+        return ""

@@ -1,0 +1,48 @@
+"""Ray's view of a pack. Imports no torch, so that a worker may wait for its turn before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ray import tune
+
+from phasediag.executors.turns import Turns
+
+if TYPE_CHECKING:
+    from phasediag.training.pack import Pack
+    from phasediag.training.rows import Job
+
+
+class PackTrainable(tune.Trainable):
+    """Ray's view of a pack: a class trainable whose `step` trains for a slice of time."""
+
+    turns: ClassVar[Turns | None] = None
+    """Whose turn it is to get ready; None: everybody's at once."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        if self.turns is not None:
+            self.turns.wait()
+        super().__init__(*arguments, **options)
+
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float,
+        tf32: bool,
+    ) -> None:  # fmt: skip
+        """Take in the packs and the job once for each actor."""
+        from phasediag.executors.actor import PackActor
+
+        self.actor = PackActor(packs, job, cpus=cpus, gpus=gpus, tf32=tf32)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Let the actor take another pack."""
+        self.actor.set_aside()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train for a slice, and tell how far the pack is."""
+        return self.actor.step(self.config["pack_id"])
+
+    def cleanup(self) -> None:
+        """Keep what an unfinished pack has reached."""
+        self.actor.set_aside()
