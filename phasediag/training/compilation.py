@@ -12,12 +12,13 @@ from typing import Any, Final
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from phasediag.training.elementary import tanh
-from phasediag.training.fusion import fuse
+from phasediag.training.fusion import FOLLOWERS, fuse
 from phasediag.training.graphs import Replayed, settle, strangers
 from phasediag.training.products import products, suits
 
@@ -26,7 +27,6 @@ Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
 Replacements = dict[Any, Callable[..., Any]]
-TANH: Final = torch.ops.aten.tanh.default
 UNCHECKED: Final = {"size_asserts": False, "alignment_asserts": False}
 """Settings of a program that is only called with the layouts that it was compiled for."""
 
@@ -116,13 +116,21 @@ def _flatten(nested: Any, into: list[Tensor]) -> None:
 def traced(
     function: Callable[..., Sequence[Tensor]], flat: Sequence[Tensor], replaced: Replacements
 ) -> GraphModule:
-    """The flat graph of a function of plain tensors, its operators replaced and joined."""
-    products_first = {operator: own for operator, own in replaced.items() if operator is not TANH}
-    module: GraphModule = make_fx(function, products_first, tracing_mode="fake")(*flat)
-    if replaced:
-        fuse(module)
-    if TANH in replaced and any(node.target is TANH for node in module.graph.nodes):
-        module = make_fx(module, replaced, tracing_mode="fake")(*flat)
+    """The flat graph of a function of plain tensors, its operators replaced and joined.
+
+    With replacements it holds but operators that inductor takes as they are.
+    """
+    if not replaced:
+        plain: GraphModule = make_fx(function, tracing_mode="fake")(*flat)
+        return plain
+    from torch._inductor.decomposition import select_decomp_table
+
+    table = {**select_decomp_table(), **replaced}
+    before_joining = {operator: own for operator, own in table.items() if operator not in FOLLOWERS}
+    module: GraphModule = make_fx(function, before_joining, tracing_mode="fake")(*flat)
+    fuse(module)
+    if any(node.target in FOLLOWERS for node in module.graph.nodes):
+        module = make_fx(module, table, tracing_mode="fake")(*flat)
     return module
 
 
@@ -130,7 +138,7 @@ def replacements(device: torch.device) -> Replacements:
     """What stands for which operator in a graph that is compiled for a device, where it does not decline."""
     if device.type != "cpu":
         return {}
-    return {TANH: _tanh, torch.ops.aten.bmm.default: _bmm}
+    return {torch.ops.aten.tanh.default: _tanh, torch.ops.aten.bmm.default: _bmm}
 
 
 def _tanh(x: Tensor) -> Any:
@@ -144,11 +152,17 @@ def _bmm(a: Tensor, b: Tensor) -> Any:
 def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
+    from torch._inductor.compile_fx import compile_fx_inner
 
     settings = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
     with config.patch(settings):
-        compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
-    return compiled
+        if flat[0].device.type != "cpu":
+            compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
+            return compiled
+        inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
+        with tracing(TracingContext(inputs[0].fake_mode)):  # half the time: nothing is to be differentiated
+            run: Callable[[list[Tensor]], Sequence[Tensor]] = compile_fx_inner(graph, inputs)
+    return lambda *tensors: run(list(tensors))
 
 
 def _vectors_known() -> bool:

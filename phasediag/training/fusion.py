@@ -15,6 +15,7 @@ import phasediag.training.products as _products_are_defined  # noqa: F401
 aten, own = torch.ops.aten, torch.ops.phasediag
 VIEWS: Final = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
 FOLLOWERS: Final = (aten.tanh.default, aten.tanh_backward.default)
+"""What products are joined with wherever it takes nothing else."""
 
 
 def fuse(module: GraphModule) -> None:
@@ -48,7 +49,7 @@ def _shown(node: Node) -> Node | None:
     if node.target in VIEWS:
         source = node.all_input_nodes[0]
         return source if source.meta["val"].shape == node.meta["val"].shape else None
-    if node.target is not aten.transpose.int or node.all_input_nodes[0].target is not aten.transpose.int:
+    if node.target is not aten.permute.default or node.all_input_nodes[0].target is not node.target:
         return None
     source = node.all_input_nodes[0].all_input_nodes[0]
     return source if _layout(source) == _layout(node) else None
