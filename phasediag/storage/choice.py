@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.storage.fragments import in_parallel
 from phasediag.trial import TextArray
 
 IntArray = npt.NDArray[np.int64]
@@ -157,8 +158,11 @@ def _codes(column: pa.ChunkedArray, ranked: bool = False) -> tuple[IntArray, int
 def in_order(rows: pa.Table) -> pa.Table:
     """The rows by trial id."""
     order = pa.array(order_of(rows["trial_id"].combine_chunks()))
-    columns = [column if _uniform(column) else column.combine_chunks().take(order) for column in rows.columns]
-    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+    def ordered(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+        return column if _uniform(column) else column.combine_chunks().take(order)
+
+    return pa.Table.from_arrays(in_parallel(ordered, rows.columns), schema=rows.schema)
 
 
 def order_of(ids: pa.Array) -> IntArray:

@@ -27,6 +27,7 @@ from phasediag.storage.fragments import (
     opened,
     parquet,
     snapshot,
+    threads_on,
 )  # fmt: skip
 from phasediag.storage.schema_arrow import conform, joint_schema
 
@@ -132,7 +133,7 @@ def _merge(
 
 def _files(sweep: Folder, sources: list[Source], rows_per_file: int) -> Iterator[pa.Table]:
     """The rows of all sources in one schema, cut into tables of the size of a file."""
-    schema = joint_schema(in_parallel(lambda source: _schema(sweep, source), sources))
+    schema = joint_schema(in_parallel(lambda source: _schema(sweep, source), sources, threads_on(sweep)))
     parts: list[pa.Table] = []
     rows = size = 0
     for source in sources:

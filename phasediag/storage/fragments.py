@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,7 +35,9 @@ ROWS_PER_GROUP: Final = 1_048_576
 FEWEST_FOR_DICTIONARY: Final = 65_536
 """Rows from which on a column's dictionary is worth the page of its own that each reader must unpack."""
 THREADS: Final = 16
-"""Files opened at once: opening one on an object store waits for the network."""
+"""Files of an object store opened at once: opening one waits for the network."""
+LOCAL_THREADS: Final = (psutil.cpu_count() or 1) + 1
+"""The same of local files: more would wait for the interpreter."""
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -214,7 +217,8 @@ def read(
     FileNotFoundError, StoreError
         As `opened`.
     """
-    few, reader = len(sources) < THREADS, ColumnReader()
+    threads, reader = threads_on(sweep), ColumnReader()
+    few = len(sources) < threads
 
     def rows(source: Source) -> pa.Table:
         with opened(sweep, source) as file:
@@ -224,7 +228,7 @@ def read(
         found = found if holds is None else found.filter(holds)
         return found if prune is None else prune(found)
 
-    return promoted(in_parallel(rows, sources))
+    return promoted(in_parallel(rows, sources, threads))
 
 
 def condition(source: Source, where: pc.Expression | None = None) -> pc.Expression | None:
@@ -235,11 +239,18 @@ def condition(source: Source, where: pc.Expression | None = None) -> pc.Expressi
     return kept if where is None else kept & where
 
 
-def in_parallel(work: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    """`work` of each item, in order, waiting for several files at once."""
+def threads_on(sweep: Folder) -> int:
+    """How many files of a sweep are read at once."""
+    return LOCAL_THREADS if sweep.local else THREADS
+
+
+def in_parallel(
+    work: Callable[[_Item], _Made], items: Sequence[_Item], threads: int = LOCAL_THREADS
+) -> list[_Made]:
+    """`work` of each item, in order, several at once."""
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
         return list(pool.map(work, items))
 
 
