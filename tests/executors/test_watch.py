@@ -146,7 +146,7 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
 
 def test_a_program_that_is_slower_than_projected_is_not_taken_for_all(clock: list[float]) -> None:
     """Half of each program is done; the wide one took three times its projection, the narrow one once."""
-    wide, narrow, *_ = packs()
+    wide, narrow = (next(p for p in packs() if p.values["width"] == width) for width in (128, 4))
     watch = Watch(total=800, started=0.0, workers=2)
     watch.expect([wide, narrow], TYPES)
     seconds = {wide.pack_id: 3 * wide.projected_seconds, narrow.pack_id: narrow.projected_seconds}
