@@ -242,4 +242,5 @@ def test_a_line_shows_its_means_and_boundaries():
     first = diagram.cells[(diagram.cells[Y] == RATES[0]) & (diagram.cells["phase"] != "diverged")]
     np.testing.assert_array_equal(drawn.get_ydata(), first["mean"])
     assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "weight decay")
-    assert len(ax.figure.legends[0].get_texts()) == len(RATES)
+    told = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert told[len(RATES) :] == ["boundary (0.5)", "its 95 % interval", "unconverged", "diverged"]
