@@ -24,7 +24,8 @@ ISA_TRUSTED = "TORCHINDUCTOR_VEC_ISA_OK"
 def pack_of_four() -> Pack:
     fixed = {"task": "teacher_student", "width": 4, "steps": 3, "batch_size": 8}
     trials = grid_of(fixed, {"weight_decay": [0.1, 0.2, 0.3, 0.4]}).trials()
-    return make_pack(trials, 4, True, cost_of(network_of(trials.record(0), Path()), trials.record(0)))
+    cost = cost_of(network_of(trials.record(0), Path()), trials.record(0))
+    return make_pack(trials, 4, True, cost, shared=True)
 
 
 def test_a_process_that_fails_or_is_late_disturbs_nothing(
