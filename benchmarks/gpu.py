@@ -45,6 +45,7 @@ from phasediag.training.machine import device_of, finish, machine_of, room
 from phasediag.training.network import network_of
 from phasediag.training.pack import cost_of
 from phasediag.training.rows import device_name
+from phasediag.training.steps import Vmapped
 from phasediag.training.train import Program, Tile
 from phasediag.trial import Trials
 
@@ -228,9 +229,10 @@ def engine(width: int, size: int, device: torch.device, seconds: float, *, in_pl
 def _engine(width: int, size: int, device: torch.device, seconds: float, *, in_place: bool) -> Rate:
     trials = trials_of(width, size)
     program = Program(trials.record(0), Path(), device, True)
-    program.in_place = in_place
+    program.steps = way = Vmapped(program.network, device, compiled=True)
+    way.in_place = in_place
     tile = program.tile(trials)
-    steps = program.steps_a_call(tile)
+    steps = way.steps_a_call(size, tile.batches.batch_size)
     tile.advance(3 * steps)  # compiled, recorded, replayed
     taken = timed(lambda: tile.advance(tile.step + steps), device, seconds)
     return Rate(networks=size, steps_s=size * steps / taken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("phasediag")
+
+
+@pytest.fixture
+def untranslated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What `torch.compile` would translate is run as it was traced."""
+    from phasediag.training import compilation
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compilation, "translated", lambda graph, flat: graph)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,18 +20,20 @@ LAYERS = """
 errors version exact trial parameters identity observables registry
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
-training.initial training.elementary training.products training.fusion training.graphs training.compilation
+native.elementary native.routine native.expressions native.recording native.lowering native.source
+native.building native.program
+training.initial training.graphs training.compilation
 training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.machine training.network training.evaluation training.buckets
-training.train training.parts
+training.step training.steps training.train training.parts
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store
-training.rows training.tile_run training.ahead training.worker executors.forecast executors.watch
-executors.inline executors.turns executors.actor executors.ray_tune
+training.rows training.tile_run training.worker executors.forecast executors.watch
+executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.executor
 sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation

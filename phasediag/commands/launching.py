@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 
 from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
-
-if TYPE_CHECKING:
-    from phasediag.training.ahead import Compiler
 
 
 @click.command()
@@ -73,30 +68,21 @@ def launch(
     remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool,
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once."""
-    with _compiler(executor, address, compile_mode) as compiler:
-        from phasediag.commands.progress import ProgressLine, described_outcome, described_split
-        from phasediag.sweeps import sweep
+    from phasediag.commands.progress import ProgressLine, described_outcome, described_split
+    from phasediag.sweeps import sweep
 
-        limit = None if time_limit is None else seconds(time_limit)
-        with ProgressLine(Console(stderr=True)) as line:
-            outcome = sweep.launch(
-                grid, storage, executor=executor, address=address, max_failures=max_failures,
-                retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
-                observer=line, compiler=compiler,
-            )  # fmt: skip
+    limit = None if time_limit is None else seconds(time_limit)
+    with ProgressLine(Console(stderr=True)) as line:
+        outcome = sweep.launch(
+            grid, storage, executor=executor, address=address, max_failures=max_failures,
+            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
+            observer=line,
+        )  # fmt: skip
     say(described_outcome(outcome))
     if profile:
         say(described_split(outcome))
     click.echo(outcome.sweep)
     sys.exit(outcome.exit_code)
-
-
-def _compiler(executor: str, address: str | None, mode: str) -> AbstractContextManager[Compiler | None]:
-    """A process that imports the compiler while this one imports torch, reads the grid and starts Ray."""
-    from phasediag.training.ahead import Compiler
-
-    local = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
-    return Compiler() if executor == "ray" and local and mode != "off" else nullcontext()
 
 
 @click.command()

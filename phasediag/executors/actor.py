@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Final
 
 import torch
@@ -35,8 +34,6 @@ class PackActor:
 
     def __init__(self, packs: Mapping[str, Pack], job: Job, *, cpus: float, gpus: float, tf32: bool) -> None:
         torch.set_num_threads(max(1, int(cpus)))
-        if any(pack.compiled for pack in packs.values()):
-            import_module("torch._inductor.compile_fx")  # takes seconds, which pass while others compile
         self.packs, self.job = packs, job
         self.device = device_of(gpus, tf32)
         self.notice = device_notice(gpus, self.device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -28,15 +28,6 @@ class InlineExecutor:
     cpus: float = 1.0
     gpus: float = 0.0
     tf32: bool = False
-
-    @property
-    def expected_workers(self) -> int:
-        """One."""
-        return 1
-
-    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
-        """Nothing: there are no workers to wait for."""
-        return nullcontext()
 
     @contextmanager
     def ready(self, folder: Folder) -> Iterator[int]:

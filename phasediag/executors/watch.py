@@ -184,13 +184,6 @@ class Watch:
 class Executor(Protocol):
     """Runs packs."""
 
-    @property
-    def expected_workers(self) -> int | None:
-        """How many packs will run at once, where that is known before anything is started."""
-
-    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> AbstractContextManager[None]:
-        """Compile what the first pack needs while workers start, where that saves time."""
-
     def ready(self, folder: Folder) -> AbstractContextManager[int]:
         """Hold what is needed to run packs, and tell how many run at once."""
 

@@ -29,7 +29,6 @@ from phasediag.sweeps.planning import (
     user_sources,
 )
 from phasediag.sweeps.status import Status, status_of
-from phasediag.training.ahead import Compiler
 from phasediag.training.machine import Machine, machine_of
 from phasediag.training.pack import CompileMode, Pack, remade
 from phasediag.training.rows import Job, failed_rows
@@ -101,7 +100,6 @@ def launch(
     time_limit_s: float | None = None,
     compile: CompileMode = "auto",
     observer: Callable[[Watch], None] = lambda watch: None,
-    compiler: Compiler | None = None,
     keep_ray: bool = False,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
@@ -128,8 +126,6 @@ def launch(
         `auto` compiles where that pays.
     observer
         Called with the watch at every report of progress.
-    compiler
-        A process started beforehand, for a launch on a local Ray; None: one is started when needed.
     keep_ray
         Leave a local Ray running for the next launch of this process; it ends with the process.
 
@@ -144,7 +140,7 @@ def launch(
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
     with draining_on_signals(watch):
-        runner = _executor(executor, address, read, store, compiler, keep_ray)
+        runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
             sources=user_sources(read), git_commit=git_commit(),
@@ -180,12 +176,9 @@ def _train(
     """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
     if watch.draining:
         return
-    expected = runner.expected_workers
-    packs = _planned(survey, store, expected, compile_mode) if expected else []
-    with runner.compiling(packs, job.sources), runner.ready(store.folder) as workers:
+    with runner.ready(store.folder) as workers:
         _record(survey, store)
-        if workers != expected:
-            packs = _planned(survey, store, workers, compile_mode)
+        packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
         watch.workers = workers
         while packs and not watch.draining:
             watch.expect(packs, job.parameters)
@@ -198,10 +191,6 @@ def _record(survey: Survey, store: Store) -> None:
     """Keep the grid with what is needed to read it again, and its trials with it."""
     grid = survey.grid
     store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, survey.trials))
-
-
-def _planned(survey: Survey, store: Store, workers: int, compile_mode: CompileMode) -> list[Pack]:
-    return list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
 
 
 def _drop_spent(store: Store) -> None:
@@ -229,9 +218,7 @@ def _halves(lost: LostPack, job: Job, watch: Watch, store: Store, machine: Machi
     return [remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, **known) for rows in parts]
 
 
-def _executor(
-    name: ExecutorName, address: str | None, grid: Grid, store: Store, compiler: Compiler | None, keep: bool
-) -> Executor:
+def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store, keep: bool) -> Executor:
     resources = grid.resources
     if name == "inline":
         return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
@@ -241,7 +228,7 @@ def _executor(
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
         address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus,
-        tf32=resources.tf32, log=log, compiler=compiler, keep=keep,
+        tf32=resources.tf32, log=log, keep=keep,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from phasediag.training.data import Samples
 from phasediag.training.initial import Shapes
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.train import State, trial_step
+from phasediag.training.step import State, trial_step
 
 DEAD = -1
 """Label of a neuron whose weights are all zero."""

@@ -12,21 +12,15 @@ from typing import Any, Final
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from phasediag.training.elementary import tanh
-from phasediag.training.fusion import FOLLOWERS, fuse
 from phasediag.training.graphs import Replayed, settle, strangers
-from phasediag.training.products import products, suits
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
 """Shapes and strides."""
 Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
-Replacements = dict[Any, Callable[..., Any]]
 UNCHECKED: Final = {"size_asserts": False, "alignment_asserts": False}
 """Settings of a program that is only called with the layouts that it was compiled for."""
 
@@ -86,6 +80,8 @@ class Compiled:
     def _traced(
         self, flat: Sequence[Tensor], structure: pytree.TreeSpec
     ) -> tuple[GraphModule, pytree.TreeSpec]:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
         results: list[pytree.TreeSpec] = []
 
         def flattened(*tensors: Tensor) -> list[Tensor]:
@@ -97,10 +93,9 @@ class Compiled:
                 tensor.copy_(leaf)
             return []
 
-        device = flat[0].device
-        module = traced(flattened, flat, replacements(device))
-        if device.type != "cpu":
-            settle(module, device)
+        module: GraphModule = make_fx(flattened, tracing_mode="fake")(*flat)
+        if flat[0].device.type != "cpu":
+            settle(module, flat[0].device)
         return module, results[-1]
 
 
@@ -113,56 +108,14 @@ def _flatten(nested: Any, into: list[Tensor]) -> None:
         _flatten(part, into)
 
 
-def traced(
-    function: Callable[..., Sequence[Tensor]], flat: Sequence[Tensor], replaced: Replacements
-) -> GraphModule:
-    """The flat graph of a function of plain tensors, its operators replaced and joined.
-
-    With replacements it holds but operators that inductor takes as they are.
-    """
-    if not replaced:
-        plain: GraphModule = make_fx(function, tracing_mode="fake")(*flat)
-        return plain
-    from torch._inductor.decomposition import select_decomp_table
-
-    table = {**select_decomp_table(), **replaced}
-    before_joining = {operator: own for operator, own in table.items() if operator not in FOLLOWERS}
-    module: GraphModule = make_fx(function, before_joining, tracing_mode="fake")(*flat)
-    fuse(module)
-    if any(node.target in FOLLOWERS for node in module.graph.nodes):
-        module = make_fx(module, table, tracing_mode="fake")(*flat)
-    return module
-
-
-def replacements(device: torch.device) -> Replacements:
-    """What stands for which operator in a graph that is compiled for a device, where it does not decline."""
-    if device.type != "cpu":
-        return {}
-    return {torch.ops.aten.tanh.default: _tanh, torch.ops.aten.bmm.default: _bmm}
-
-
-def _tanh(x: Tensor) -> Any:
-    return tanh(x) if x.dtype == torch.float32 else NotImplemented
-
-
-def _bmm(a: Tensor, b: Tensor) -> Any:
-    return products(a, b) if suits(a, b) else NotImplemented
-
-
 def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
-    from torch._inductor.compile_fx import compile_fx_inner
 
     settings = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
     with config.patch(settings):
-        if flat[0].device.type != "cpu":
-            compiled: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
-            return compiled
-        inputs = [node.meta["val"] for node in graph.graph.find_nodes(op="placeholder")]
-        with tracing(TracingContext(inputs[0].fake_mode)):  # half the time: nothing is to be differentiated
-            run: Callable[[list[Tensor]], Sequence[Tensor]] = compile_fx_inner(graph, inputs)
-    return lambda *tensors: run(list(tensors))
+        run: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
+    return run
 
 
 def _vectors_known() -> bool:

@@ -186,6 +186,16 @@ class Batches:
         drawn = self._block(block)
         return Samples(x=drawn.x[offset], y=drawn.y[offset], noise=drawn.noise[offset])
 
+    def run(self, step: int, most: int) -> Samples:
+        """The batches of at most so many steps, shapes (steps, replicates, batch_size, ...)."""
+        block, offset = (0, 0) if self.constant else divmod(step, self.steps)
+        drawn = self._block(block)
+        if self.constant:
+            x, y, noise = (part.expand(most, -1, -1, -1) for part in (drawn.x, drawn.y, drawn.noise))
+        else:
+            x, y, noise = (part[offset : offset + most] for part in (drawn.x, drawn.y, drawn.noise))
+        return Samples(x=x, y=y, noise=noise)
+
     def training_set(self) -> Samples:
         """All training data as `train_loss` sees it: fresh data are drawn once more, with fresh noise."""
         parts = []

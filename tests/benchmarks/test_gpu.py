@@ -13,17 +13,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from phasediag.training import compilation
-
 CPU = torch.device("cpu")
 SMALL = ["--width", "4", "--tile", "6", "--seconds", "0.01", "--copied", "100000"]
-
-
-@pytest.fixture
-def untranslated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The traced graph run as it is: no C++ compiler."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(compilation, "translated", lambda graph, flat: graph)
 
 
 @pytest.mark.usefixtures("untranslated")

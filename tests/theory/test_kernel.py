@@ -14,7 +14,8 @@ from phasediag.theory.kernel import kernel_limit, kernel_network, largest_rate, 
 from phasediag.theory.reduction import reduce
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
-from phasediag.training.train import State, Tile, trial_step
+from phasediag.training.step import State, trial_step
+from phasediag.training.train import Tile
 from trained_tiles import grid_of, tile_of
 
 FIXED: dict[str, Any] = {

@@ -9,18 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from phasediag.training import compilation
 from phasediag.training.compilation import Compiled, compiled_once
-from trained_tiles import grid_of, tile_of
+from trained_tiles import grid_of, tile_of, vmapped
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
-
-
-@pytest.fixture
-def untranslated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The traced graph run as it is: no C++ compiler."""
-    monkeypatch.setenv(CACHE, str(tmp_path))
-    monkeypatch.setattr(compilation, "translated", lambda graph, flat: graph)
 
 
 @pytest.mark.usefixtures("untranslated")
@@ -29,7 +21,7 @@ def test_a_process_holds_any_number_of_programs() -> None:
     for width in range(2, 11):
         fixed = {"task": "teacher_student", "width": width, "steps": 3, "batch_size": 8, "dtype": "float64"}
         trials = grid_of(fixed, {"weight_decay": [0.1, 0.2]}).trials()
-        compiled, eager = tile_of(trials, compiled=True), tile_of(trials)
+        compiled, eager = vmapped(trials), tile_of(trials)
         for tile in (compiled, eager):
             tile.advance(3)
         for name, weights in eager.state.weights.items():

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from phasediag.training import compilation, graphs
+from phasediag.training import graphs
 from phasediag.training.compilation import Compiled
 from phasediag.training.graphs import Replayed, settle, strangers
-from phasediag.training.train import Program, Tile, vmapped_steps
+from phasediag.training.steps import Vmapped, vmapped_steps
+from phasediag.training.train import Program, Tile
 from phasediag.trial import Trials
-from trained_tiles import CPU, grid_of
+from trained_tiles import CPU, grid_of, vmapped
 
 META = torch.device("meta")
 SMALL: dict[str, Any] = {
@@ -39,16 +40,10 @@ def trials_of(kind: str, replicates: int = 2) -> Trials:
 
 def in_place(trials: Trials, envelope: dict[str, Any] | None = None) -> Tile:
     """A tile that is trained as on a GPU."""
-    program = Program(trials.record(0), Path(), CPU, True, envelope)
-    program.in_place = True
-    return program.tile(trials)
-
-
-@pytest.fixture
-def untranslated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The traced graph run as it is: no C++ compiler."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(compilation, "translated", lambda graph, flat: graph)
+    tile = vmapped(trials, envelope)
+    assert isinstance(tile.program.steps, Vmapped)
+    tile.program.steps.in_place = True
+    return tile
 
 
 @pytest.fixture
@@ -68,7 +63,7 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
 @pytest.mark.parametrize("kind", ["sgd", "adam", "fresh", "dcs"])
 def test_a_step_in_place_is_the_step(kind: str) -> None:
     trials = trials_of(kind)
-    new, replaced = Program(trials.record(0), Path(), CPU, True).tile(trials), in_place(trials)
+    new, replaced = vmapped(trials), in_place(trials)
     places = {name: tensor.data_ptr() for name, tensor in replaced.state.tensors().items()}
     for until in (3, 11):
         for tile in (new, replaced):

@@ -15,13 +15,11 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from phasediag.errors import ClusterError
-from phasediag.executors.inline import local_workers, workers_on
+from phasediag.executors.inline import workers_on
 from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.ray_tune.trainable import PackTrainable
-from phasediag.executors.turns import Turns
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.storage.folder import Folder
-from phasediag.training.ahead import Compiler
 from phasediag.training.pack import Pack
 from phasediag.training.rows import Job
 from phasediag.training.worker import Progress
@@ -91,28 +89,6 @@ class RayExecutor:
     """Where Ray's own messages go."""
     keep: bool = False
     """Leave a local Ray running for the next launch of this process; it ends with the process."""
-    compiler: Compiler | None = None
-    """One that was started beforehand; None: it starts its own where that saves time."""
-
-    @property
-    def expected_workers(self) -> int | None:
-        """As many as a local Ray will have room for; of a cluster it is not known."""
-        return local_workers(self.cpus, self.gpus) if self.address is None else None
-
-    @contextmanager
-    def compiling(self, packs: Sequence[Pack], sources: Mapping[str, bytes]) -> Iterator[None]:
-        """Compile the first pack's program in a process beside a local Ray on CPUs."""
-        compiler = self.compiler
-        if self.address is None and not self.gpus and packs and packs[0].compiled:
-            compiler = compiler or Compiler()
-            compiler.compile(packs[0], sources, max(1, int(self.cpus)))
-        elif compiler is not None:
-            compiler.close()
-        try:
-            yield
-        finally:
-            if compiler is not None:
-                compiler.close()
 
     @contextmanager
     def ready(self, folder: Folder) -> Iterator[int]:
@@ -146,8 +122,6 @@ class RayExecutor:
         given = tune.with_parameters(
             PackTrainable, packs=packs, job=job, cpus=self.cpus, gpus=self.gpus, tf32=self.tf32
         )
-        if self.compiler is not None and self.address is None:
-            given.turns = Turns.beside(self.compiler.pid, Path(scratch))
         trainable = tune.with_resources(given, {"cpu": self.cpus, "gpu": self.gpus})
         trainable.__name__ = trainable.__qualname__ = PackTrainable.__name__  # titles the worker processes
         return tune.Tuner(

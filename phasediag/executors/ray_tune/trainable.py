@@ -1,13 +1,11 @@
-"""Ray's view of a pack. Imports no torch, so that a worker may wait for its turn before it does."""
+"""Ray's view of a pack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
-
-from phasediag.executors.turns import Turns
 
 if TYPE_CHECKING:
     from phasediag.training.pack import Pack
@@ -16,14 +14,6 @@ if TYPE_CHECKING:
 
 class PackTrainable(tune.Trainable):
     """Ray's view of a pack: a class trainable whose `step` trains for a slice of time."""
-
-    turns: ClassVar[Turns | None] = None
-    """Whose turn it is to get ready; None: everybody's at once."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        if self.turns is not None:
-            self.turns.wait()
-        super().__init__(*arguments, **options)
 
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], *, packs: Mapping[str, Pack], job: Job, cpus: float, gpus: float,

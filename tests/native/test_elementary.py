@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasediag.training.elementary import tanh
+from phasediag.native.elementary import tanh
 
 SAMPLE = torch.cat([torch.logspace(-37, 1.3, 400_001), torch.linspace(0, 12, 400_001)])
 

@@ -1,0 +1,134 @@
+"""Activations and their derivatives as native programs compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import pi, sqrt
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TANH_BOUND: Final = 9.02
+"""From here on, the nearest number to tanh in float32 is 1."""
+TANH_ABOVE: Final = (
+    1.0, 0.136799156, 0.00386832839, 2.80074716e-05, 3.05850512e-08, -1.2203485e-11,
+)  # fmt: skip
+TANH_BELOW: Final = (1.0, 0.470132476, 0.0272458412, 0.000393863225, 1.28736747e-06)
+ERF_BOUND: Final = 3.8325
+"""From here on, the nearest number to erf in float32 is 1."""
+ERF_ABOVE: Final = (1.1283792, 0.18730871, 0.052418593, 0.0036527729, 0.00028594403, 2.1231344e-06)
+ERF_BELOW: Final = (1.0, 0.49933094, 0.11290067, 0.014742536, 0.0011417125, 3.8898346e-05)
+SQRT_HALF: Final = sqrt(0.5)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent in float32, as a ratio of polynomials.
+
+    A third of the time of a correctly rounded one where it is compiled: one division, and products that
+    run side by side. The coefficients are a weighted least-squares fit of tanh(x)/x in x², reweighted
+    until the relative error on 0 < x < 9.02 is even: 1.3e-9 before rounding.
+
+    Parameters
+    ----------
+    x
+        Float32, any shape.
+
+    Returns
+    -------
+    Odd in `x`, within [-1, 1], within 8 units in the last place; to first order `x` near 0.
+    """
+    return _ratio(x, TANH_BOUND, TANH_ABOVE, TANH_BELOW)
+
+
+def erf(x: Tensor) -> Tensor:
+    """The error function in float32, as `tanh`: within 4 units in the last place."""
+    return _ratio(x, ERF_BOUND, ERF_ABOVE, ERF_BELOW)
+
+
+def _ratio(x: Tensor, bound: float, above: Sequence[float], below: Sequence[float]) -> Tensor:
+    bounded = x.clamp(-bound, bound)
+    square = bounded * bounded
+    return (bounded * _polynomial(square, above) / _polynomial(square, below)).clamp(-1, 1)
+
+
+def tanh_backward(gradient: Tensor, y: Tensor) -> Tensor:
+    """The gradient times the derivative of tanh where its value is `y`."""
+    return gradient * (1 - y * y)
+
+
+def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """The gradient where `x` is above a threshold; that of `relu`."""
+    return torch.where(x > threshold, gradient, 0)
+
+
+def sigmoid_backward(gradient: Tensor, y: Tensor) -> Tensor:
+    """The gradient times the derivative of the logistic function where its value is `y`."""
+    return gradient * (1 - y) * y
+
+
+def silu(x: Tensor) -> Tensor:
+    """`x` times the logistic function."""
+    return x * torch.sigmoid(x)
+
+
+def silu_backward(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient times the derivative of `silu`."""
+    y = torch.sigmoid(x)
+    return gradient * y * (1 + x * (1 - y))
+
+
+def gelu(x: Tensor, *, approximate: str = "none") -> Any:
+    """`x` times the normal distribution function."""
+    return NotImplemented if approximate != "none" else 0.5 * x * (1 + torch.erf(x * SQRT_HALF))
+
+
+def gelu_backward(gradient: Tensor, x: Tensor, *, approximate: str = "none") -> Any:
+    """The gradient times the derivative of `gelu`."""
+    if approximate != "none":
+        return NotImplemented
+    density = torch.exp(-0.5 * x * x) * (SQRT_HALF / sqrt(pi))
+    return gradient * (0.5 * (1 + torch.erf(x * SQRT_HALF)) + x * density)
+
+
+def softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    """Positive numbers with sum 1 over a dimension."""
+    del half_to_float
+    shifted = torch.exp(x - x.amax(dim, keepdim=True))
+    return shifted / shifted.sum(dim, keepdim=True)
+
+
+def log_softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    """The logarithms of `softmax`."""
+    del half_to_float
+    shifted = x - x.amax(dim, keepdim=True)
+    return shifted - shifted.exp().sum(dim, keepdim=True).log()
+
+
+def softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """The gradient through `softmax`, whose value is `y`."""
+    del dtype
+    weighted = gradient * y
+    return weighted - y * weighted.sum(dim, keepdim=True)
+
+
+def log_softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """The gradient through `log_softmax`, whose value is `y`."""
+    del dtype
+    return gradient - y.exp() * gradient.sum(dim, keepdim=True)
+
+
+def select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:
+    """The gradient at one place of a dimension, zero at the others."""
+    place = np.zeros([sizes[dim], *[1] * (len(sizes) - 1 - dim % len(sizes))], dtype=np.bool_)
+    place[index] = True
+    return torch.where(torch.from_numpy(place), gradient.unsqueeze(dim), 0)
+
+
+def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """By Horner's scheme, from the constant on."""
+    value = coefficients[-1] * x + coefficients[-2]
+    for coefficient in reversed(coefficients[:-2]):
+        value = value * x + coefficient
+    return value

@@ -1,0 +1,95 @@
+"""A native program, ready to be called."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from phasediag.native.building import library
+from phasediag.native.lowering import lowered
+from phasediag.native.source import LINE, Place, source_of
+
+WHOLE: Final = ctypes.c_longlong
+ADDRESS: Final = ctypes.c_void_p
+
+
+class Program:
+    """A function of the tensors of one network, done for many, step after step of one and then of the next.
+
+    So a network's numbers stay in the cache for as long as it is trained. What is computed of one does
+    not depend on the others.
+
+    Parameters
+    ----------
+    function
+        Takes plain tensors; its results replace the first of them.
+    examples
+        Arguments for one network and one step, each a tensor of its own.
+    places
+        Where each argument lies in a call.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the function holds what native programs do not do.
+    """
+
+    def __init__(
+        self, function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], places: Sequence[Place]
+    ) -> None:
+        routine = lowered(function, examples)
+        source = source_of(routine, places)
+        self.places = tuple(places)
+        self._constants = [tensor for _, tensor in routine.constants]
+        self._run = library(source.text).train
+        self._run.argtypes = [WHOLE, WHOLE, WHOLE, *[ADDRESS] * 5]
+        self._run.restype = None
+        self._scratch_bytes = source.scratch
+
+    def __call__(self, tensors: Sequence[Tensor], world: Tensor, steps: int) -> None:
+        """Change the first tensors by so many steps.
+
+        Parameters
+        ----------
+        tensors
+            Contiguous behind their leading axes: trials, or steps and worlds (`Place`).
+        world
+            Int64, shape (trials,): the world that each trial lives in.
+        steps
+            To take.
+        """
+        given = [*tensors, *self._constants]
+        count, trials = len(given), len(world)
+        addresses = (ADDRESS * count)(*[tensor.data_ptr() for tensor in given])
+        a_step, a_world = (WHOLE * count)(), (WHOLE * count)()
+        for number, (place, tensor) in enumerate(zip(self.places, tensors, strict=True)):
+            if place is Place.WORLD:
+                a_step[number], a_world[number] = (tensor.stride(axis) * tensor.itemsize for axis in (0, 1))
+        threads = min(torch.get_num_threads(), trials)
+        bounds = [trials * part // threads for part in range(threads + 1)]
+        run = partial(self._part, steps, addresses, a_step, a_world, world.data_ptr())
+        if threads == 1:
+            run(0, trials)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, bounds, bounds[1:]))
+
+    def _part(
+        self,
+        steps: int,
+        addresses: object,
+        a_step: object,
+        a_world: object,
+        world: int,
+        first: int,
+        last: int,
+    ) -> None:
+        scratch = torch.empty(self._scratch_bytes + LINE, dtype=torch.uint8)
+        start = -(-scratch.data_ptr() // LINE) * LINE
+        self._run(first, last, steps, addresses, a_step, a_world, world, start)

@@ -1,0 +1,84 @@
+"""The step of one network, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value
+
+from phasediag.training.data import Samples
+from phasediag.training.network import Network
+from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.padding import data_loss, within
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A network in training; in a tile every tensor has a leading axis of trials."""
+
+    weights: Weights
+    """What is trained: the weights themselves, or what `network.control` makes them of."""
+    moments: Moments
+    steps_done: Tensor
+    """Int64 scalar."""
+    alive: Tensor
+    """Bool scalar: every loss so far was finite."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors under flat names, for a checkpoint."""
+        flat = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
+        for moment, tensors in self.moments.items():
+            flat |= {f"moments/{moment}/{name}": tensor for name, tensor in tensors.items()}
+        return flat | {"steps_done": self.steps_done, "alive": self.alive}
+
+
+def trial_step(
+    network: Network, state: State, rates: Rates, batch: Samples,
+    differentiated: Callable[..., Any] = grad_and_value,
+) -> State:  # fmt: skip
+    """One step of one network.
+
+    Parameters
+    ----------
+    state
+        Of one network, no leading axes.
+    rates
+        Of the trial: the scalars learning_rate, weight_decay, label_noise, and steps (int64); the
+        constants of its control and of its padding.
+    batch
+        x (samples, inputs), y and noise (samples, outputs).
+    differentiated
+        Makes of a loss what gives its gradients and its value.
+
+    Returns
+    -------
+    The next state. A trial whose loss is not finite, or that has done its steps, stays as it is.
+    """
+
+    def objective(trained: Weights) -> Tensor:
+        weights = network.control.effective(trained, rates)
+        prediction = functional_call(network.module, weights, (batch.x,))
+        target = batch.y + rates["label_noise"] * batch.noise
+        loss = data_loss(network.task.loss, prediction, target, rates)
+        return network.control.penalized(loss, trained, rates)
+
+    gradients, loss = differentiated(objective)(state.weights)
+    gradients = within(gradients, rates)
+    weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
+    unfinished = state.steps_done < rates["steps"]
+    alive = state.alive & (torch.isfinite(loss) | ~unfinished)
+    active = alive & unfinished
+    return State(
+        weights=_chosen(active, weights, state.weights),
+        moments={name: _chosen(active, moments[name], state.moments[name]) for name in moments},
+        steps_done=state.steps_done + active,
+        alive=alive,
+    )
+
+
+def _chosen(active: Tensor, new: Weights, old: Weights) -> Weights:
+    return {name: torch.where(active, new[name], old[name]) for name in old}

@@ -1,0 +1,208 @@
+"""Ways of taking steps: of all trials at once through `vmap`, or of one after the other, natively."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from phasediag.native import program as native
+from phasediag.native.source import Place
+from phasediag.training.compilation import Compiled
+from phasediag.training.data import Samples
+from phasediag.training.network import Network
+from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.step import State, trial_step
+
+CALL_NUMBERS: Final = 2**18
+"""Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
+MOST_STEPS_A_CALL: Final = 8
+
+
+class Steps(Protocol):
+    """Takes steps of a tile."""
+
+    @property
+    def seconds(self) -> float:
+        """Spent on compiling so far."""
+
+    def take(
+        self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
+    ) -> State:
+        """The state a step for each batch later; the given one may become it.
+
+        Parameters
+        ----------
+        batches
+            Shapes (steps, worlds, samples, ...).
+        world
+            Int64, shape (trials,): the world of each trial.
+        shared
+            Whether all live in the only one.
+        until
+            The step, counted as `steps_done`, after the last batch.
+        """
+
+
+class Vmapped:
+    """All trials at once: `vmap` of the step, as it is or compiled.
+
+    Parameters
+    ----------
+    network
+        Of the tile.
+    device
+        `cpu` or `cuda`.
+    compiled
+        Whether through the compiler of `torch.compile`, in place on a GPU.
+    """
+
+    def __init__(self, network: Network, device: torch.device, compiled: bool) -> None:
+        self.network, self.device, self.compiled = network, device, compiled
+        self.in_place = compiled and device.type == "cuda"
+        self._many: dict[bool, Callable[..., Any]] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Spent on compiling so far."""
+        return sum(many.seconds for many in self._many.values() if isinstance(many, Compiled))
+
+    def steps_a_call(self, trials: int, batch_size: int) -> int:
+        """Steps that one call takes: the more, the less a step costs beside calling it."""
+        if not self.compiled:
+            return 1
+        fitting = max(1, CALL_NUMBERS // (trials * batch_size * self.network.numbers_per_sample))
+        return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
+
+    def take(
+        self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
+    ) -> State:
+        """See `Steps`."""
+        steps, count = len(batches.x), self.steps_a_call(len(world), batches.x.shape[2])
+        for first in range(0, steps, count):
+            stop = min(steps, first + count)
+            chosen = [min(step, stop - 1) for step in range(first, first + count)]
+            parts = [_batch(batches, step, world, shared) for step in chosen]
+            state = self._call(state, rates, parts, shared, until - steps + stop)
+        return state
+
+    def _call(
+        self, state: State, rates: Rates, batches: Sequence[tuple[Tensor, ...]], shared: bool, until: int
+    ) -> State:
+        if shared not in self._many:
+            many = vmapped_steps(self.network, shared)
+            staying = 2 if self.in_place else 0
+            self._many[shared] = Compiled(many, staying) if self.compiled else many
+        parts = (state.weights, state.moments, state.steps_done, state.alive)
+        stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
+        with torch.no_grad():
+            parts = self._many[shared](parts, rates, batches, stop)
+        weights, moments, done, alive = parts
+        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
+
+
+def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:
+    """Of one step: the batch of the only world, or that of each trial's world."""
+    parts = (batches.x[step], batches.y[step], batches.noise[step])
+    return tuple(part[0] if shared else part.index_select(0, world) for part in parts)
+
+
+def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
+    """Some times `trial_step` over a leading axis of trials, of plain tensors and dicts of them.
+
+    The function takes the parts of a state; the rates; the batches of the steps, x, y and noise; and the
+    step, counted as `steps_done`, at which every trial stops. It takes a step for each batch, whose shapes
+    are (samples, ...) where all trials share it, or else (trials, samples, ...).
+    """
+
+    def one(
+        weights: Weights,
+        moments: Moments,
+        done: Tensor,
+        alive: Tensor,
+        rates: Rates,
+        x: Tensor,
+        y: Tensor,
+        e: Tensor,
+    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+        state = State(weights=weights, moments=moments, steps_done=done, alive=alive)
+        after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
+        return after.weights, after.moments, after.steps_done, after.alive
+
+    def many(
+        state: tuple[Weights, Moments, Tensor, Tensor],
+        rates: Rates,
+        batches: Sequence[tuple[Tensor, Tensor, Tensor]],
+        until: Tensor,
+    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+        bounded = {**rates, "steps": torch.minimum(rates["steps"], until)}
+        own = None if shared else 0
+        step = vmap(one, in_dims=(0, 0, 0, 0, 0, own, own, own))
+        for batch in batches:
+            state = step(*state, bounded, *batch)
+        return state
+
+    return many
+
+
+class Native:
+    """One trial after the other, in place, each for all the steps of a call: a native program of the step.
+
+    Parameters
+    ----------
+    network
+        Of the tile.
+    state, rates, batches
+        Of a tile, for their shapes.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the step holds what native programs do not do.
+    """
+
+    def __init__(self, network: Network, state: State, rates: Rates, batches: Samples) -> None:
+        started = time.monotonic()
+        of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
+        leaves, structure = tree_flatten(of_trials)
+        samples = [batches.x, batches.y, batches.noise]
+
+        def flat(*tensors: Tensor) -> Sequence[Tensor]:
+            *parts, rates = tree_unflatten(list(tensors[: len(leaves)]), structure)
+            weights, moments, done, alive = parts
+            x, y, noise = tensors[len(leaves) :]
+            before = State(weights=weights, moments=moments, steps_done=done, alive=alive)
+            after = trial_step(network, before, rates, Samples(x=x, y=y, noise=noise), by_autograd)
+            return tree_leaves((after.weights, after.moments, after.steps_done, after.alive))
+
+        examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
+        places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
+        self.program = native.Program(flat, examples, places)
+        self.seconds = time.monotonic() - started
+
+    def take(
+        self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
+    ) -> State:
+        """See `Steps`."""
+        of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
+        samples = (batches.x, batches.y, batches.noise)
+        self.program([*tree_leaves(of_trials), *samples], world, len(batches.x))
+        return state
+
+
+def by_autograd(objective: Callable[[Weights], Tensor]) -> Callable[[Weights], tuple[Weights, Tensor]]:
+    """What `grad_and_value` makes of a loss, by plain autograd: `torch.func` takes a second to be ready."""
+
+    def both(trained: Weights) -> tuple[Weights, Tensor]:
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in trained.items()}
+        with torch.enable_grad():
+            loss = objective(leaves)
+        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return dict(zip(leaves, found, strict=True)), loss.detach()
+
+    return both
