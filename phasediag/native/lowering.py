@@ -32,6 +32,10 @@ VIEWS: Final = {
 CONSTANTS: Final = {"full", "full_like", "scalar_tensor", "ones_like", "zeros_like", "zeros", "ones"}
 PRODUCTS: Final = {"mm", "bmm"}
 REDUCTIONS: Final = {"sum", "mean", "amax"}
+NAMES: Final = {
+    "cat", "clamp", *VIEWS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *PLAIN, *VECTORED, *COMPARED, *LOGICAL,
+    *CALLED,
+}  # fmt: skip
 DTYPES: Final = {torch.float32, torch.float64, torch.int64, torch.bool}
 LARGEST_FACTOR: Final = 2**18
 """Bytes of a second factor: larger ones are better cut into blocks that stay in the cache."""
@@ -60,7 +64,7 @@ def lowered(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor
     UnsupportedError
         Where an operator, a type or a size is none for a native program.
     """
-    operations, results = recorded(function, examples)
+    operations, results = recorded(function, examples, NAMES)
     return Lowering(examples, operations).routine(results)
 
 
@@ -100,7 +104,7 @@ class Lowering:
 
     def _value(self, operation: Operation) -> Operand | None:
         """What its result is; None: a constant."""
-        name = _name(operation)
+        name = operation.target._schema.name.removeprefix("aten::")
         if name in CONSTANTS:
             fill = {"full": 1, "full_like": 1, "scalar_tensor": 0}.get(name)
             value = operation.arguments[fill] if fill is not None else float(name.startswith("ones"))
@@ -108,8 +112,7 @@ class Lowering:
         if name in VIEWS:
             return self._view(operation)
         if all(isinstance(self.values.get(id(each)), Number | None) for each in tensors_of(operation)):
-            alone = operation.result.numel() == 1
-            return Number(operation.result.item(), operation.result.dtype) if alone else None
+            return self._constant(operation)
         if name in PRODUCTS:
             return self._product(operation)
         if name in REDUCTIONS:
@@ -117,6 +120,15 @@ class Lowering:
         if name == "cat":
             return self._joint(operation)
         return self._elementwise(operation, name)
+
+    @staticmethod
+    def _constant(operation: Operation) -> Number | None:
+        """The number that an operator of constants gives; None: it gives several."""
+        if torch.Tag.nondeterministic_seeded in operation.target.tags:
+            raise UnsupportedError(f"random numbers of {operation.target}")
+        result = operation.result
+        single = isinstance(result, Tensor) and result.numel() == 1
+        return Number(result.item(), result.dtype) if single else None
 
     def _view(self, operation: Operation) -> Operand:
         source, *arguments = operation.arguments
@@ -284,13 +296,9 @@ class Lowering:
         return tuple(order)
 
 
-def _name(operation: Operation) -> str:
-    if operation.target.namespace != "aten":
-        raise UnsupportedError(f"operator {operation.target}")
-    return operation.target._schema.name.split("::")[1]
-
-
 def _like(tensor: Tensor) -> Buffer:
+    if not isinstance(tensor, Tensor):
+        raise UnsupportedError(f"{type(tensor).__name__} for a tensor")
     if tensor.dtype not in DTYPES:
         raise UnsupportedError(f"numbers of {tensor.dtype}")
     return Buffer(tuple(tensor.shape), tensor.dtype)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
+from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -34,11 +34,11 @@ def tensors_of(operation: Operation) -> list[Tensor]:
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes down what reaches the processor; composite operators as what they are made of."""
+    """Writes down the operators of some names that reach the processor; others as what they are made of."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, names: Container[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.table = table
+        self.names, self.table = names, _table()
         self.operations: list[Operation] = []
 
     @classmethod
@@ -51,31 +51,41 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Call an operator, and keep it."""
         options = kwargs or {}
-        with self:
-            found = self.table.get(func, func.decompose)(*args, **options)
-        if found is not NotImplemented:
-            return found
+        made_of = self.table.get(func)
+        if made_of is None and func._schema.name.split("::")[1] not in self.names:
+            made_of = decomposition_table.get(func, func.decompose)
+        if made_of is not None:
+            with self:
+                found = made_of(*args, **options)
+            if found is not NotImplemented:
+                return found
         result = func(*args, **options)
         self.operations.append(Operation(func, args, options, result))
         return result
 
 
 def recorded(
-    function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]
+    function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], names: Container[str]
 ) -> tuple[Sequence[Operation], Sequence[Tensor]]:
-    """What a function does with tensors like these, and its results, which are among what it makes."""
-    with torch.no_grad(), Recorder(_table()) as recorder:
+    """What a function does with tensors like these, and its results.
+
+    Parameters
+    ----------
+    names
+        Of the operators that are kept as they are.
+    """
+    with torch.no_grad(), Recorder(names) as recorder:
         results = function(*examples)
     return recorder.operations, results
 
 
 def _table() -> Table:
-    """Operators in terms of others: those of activations for speed, the rest as PyTorch has them."""
+    """Operators in terms of others, where PyTorch has no such terms, or slower ones."""
 
     def single(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda x: function(x) if x.dtype == torch.float32 else NotImplemented
 
-    own = {
+    return {
         aten.tanh.default: single(elementary.tanh),
         aten.erf.default: single(elementary.erf),
         aten.tanh_backward.default: elementary.tanh_backward,
@@ -90,6 +100,6 @@ def _table() -> Table:
         aten._log_softmax.default: elementary.log_softmax,
         aten._log_softmax_backward_data.default: elementary.log_softmax_backward,
         aten.select_backward.default: elementary.select_backward,
+        torch.ops.prims.convert_element_type.default: lambda x, dtype: x.to(dtype),
         aten.addmm.default: lambda c, a, b: torch.mm(a, b) + c,
     }
-    return {**core_aten_decompositions(), **own}

@@ -25,6 +25,8 @@ from phasediag.native.routine import (
 )
 
 TYPES: Final = {torch.float32: "float", torch.float64: "double", torch.int64: "i64", torch.bool: "bool"}
+WIDER: Final = {"float": "double"}
+"""What sums are taken in."""
 LINE: Final = 64
 """Bytes of a line of the cache."""
 HEAD: Final = """\
@@ -227,11 +229,9 @@ class Writer:
         if kept and kept[-1] == rank - 1:
             return [*told, _nest(kept, operand.shape, f"{place} = ({kind})({start});"),
                     _nest([*kernel.dims, *kept], operand.shape, taken.format(place, value))]  # fmt: skip
-        inner = _nest(kernel.dims, operand.shape, taken.format("s", value))
-        return [
-            *told,
-            _nest(kept, operand.shape, f"{{ {kind} s = ({kind})({start}); {inner} {place} = s; }}"),
-        ]
+        inner, wide = _nest(kernel.dims, operand.shape, taken.format("s", value)), WIDER.get(kind, kind)
+        whole = f"{{ {wide} s = ({wide})({start}); {inner} {place} = ({kind})s; }}"
+        return [*told, _nest(kept, operand.shape, whole)]
 
 
 class Reading:

@@ -34,6 +34,8 @@ class Network:
     groups: tuple[NeuronGroup, ...]
     control: Control
     """Makes the weights of the network from the numbers that are trained."""
+    sizes: tuple[int, int]
+    """Numbers of an input and of a target."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -80,5 +82,5 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
     return Network(
         module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
-        groups=groups, control=control_of(values, shapes, groups),
+        groups=groups, control=control_of(values, shapes, groups), sizes=(inputs, outputs),
     )  # fmt: skip

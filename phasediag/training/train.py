@@ -71,8 +71,13 @@ class Program:
             self.steps = self._chosen(state, rates, batches)
         return self.steps.take(state, rates, batches, world, shared, until)
 
+    @property
+    def natively(self) -> bool:
+        """Whether it makes native programs where it can."""
+        return self.compiled and self.device.type == "cpu" and suits()
+
     def _chosen(self, state: State, rates: Rates, batches: Samples) -> Steps:
-        if self.compiled and self.device.type == "cpu" and suits():
+        if self.natively:
             with suppress(UnsupportedError):
                 return Native(self.network, state, rates, batches)
         return Vmapped(self.network, self.device, self.compiled)
@@ -157,7 +162,8 @@ class Tile:
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
-        return losses_of(self.network, self.weights, self.rates["label_noise"], self.world, self.batches)
+        noise, natively = self.rates["label_noise"], self.program.natively
+        return losses_of(self.network, self.weights, noise, self.world, self.batches, natively)
 
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from a checkpoint's tensors."""

@@ -282,7 +282,7 @@ STRUCTURES: dict[str, dict[str, Any]] = {
     "transformer": {
         "task": "in_context", "length": 5, "token_size": 4, "model": "transformer", "heads": 2,
         "head_width": 4, "stream_width": 8, "attention_layers": 2, "samples": 0,
-        "learning_rate": 1e-4,
+        "steps": 10, "learning_rate": 1e-4,
     },
     "dcs": {"control": "dcs"}, "gate": {"control": "gate"}, "syre": {"control": "syre"},
 }  # fmt: skip
