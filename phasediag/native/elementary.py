@@ -43,7 +43,7 @@ def tanh(x: Tensor) -> Tensor:
 
 
 def erf(x: Tensor) -> Tensor:
-    """The error function in float32, as `tanh`: within 4 units in the last place."""
+    """The error function in float32, as `tanh`: within 6 units in the last place."""
     return _ratio(x, ERF_BOUND, ERF_ABOVE, ERF_BELOW)
 
 

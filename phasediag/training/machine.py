@@ -27,16 +27,22 @@ class Machine:
     """Time of one elementwise number in float32 a step: eager (False), compiled (True)."""
     seconds_per_call: Mapping[bool, float]
     """Fixed time of a step, however small the tile: eager, compiled."""
+    compile_seconds: float
+    """What the first program of a structure costs."""
+    further_seconds: float
+    """The same of a further structure, once the compiler is loaded: what joining two structures saves."""
 
 
 CPU: Final = Machine(
-    tile_bytes=14 * 2**20, largest_tile=4096, seconds_per_flop=1.85e-11,
-    seconds_per_number={False: 5.5e-9, True: 7e-10}, seconds_per_call={False: 8e-4, True: 6e-5},
+    tile_bytes=14 * 2**20, largest_tile=4096, seconds_per_flop=1.3e-11,
+    seconds_per_number={False: 5.5e-9, True: 8e-10}, seconds_per_call={False: 8e-4, True: 1e-6},
+    compile_seconds=3.0, further_seconds=2.5,
 )  # fmt: skip
-"""One core. Larger working sets run slower, out of the shared cache."""
+"""One core, compiled natively. Uncompiled, larger working sets run slower, out of the shared cache."""
 GPU: Final = Machine(
     tile_bytes=FILLED / 2 * 80 * 2**30, largest_tile=2**16 - 1, seconds_per_flop=5e-14,
     seconds_per_number={False: 5e-11, True: 8e-12}, seconds_per_call={False: 5e-3, True: 1e-4},
+    compile_seconds=15.0, further_seconds=4.0,
 )  # fmt: skip
 """One GPU of 80 GiB and 3 TB/s, from data sheets: nothing of it was measured. The tile fills the memory,
 of which a trial is projected to take twice its working set; a worker whose GPU has less takes smaller

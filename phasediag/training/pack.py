@@ -24,10 +24,6 @@ PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
 LAST_SECONDS: Final = PACK_SECONDS / 4
 """The same of the last packs, so that no worker idles for long at the end."""
-COMPILE_SECONDS: Final = 15.0
-"""What the first call of a compiled structure costs, code generation and C++ compiler included."""
-FURTHER_SECONDS: Final = 4.0
-"""The same of a further structure, once the compiler is loaded: what joining two structures saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +194,7 @@ class Conditions:
         if self.compile_mode != "auto":
             return self.compile_mode == "on"
         saved = (cost.step_seconds(tile, False) - cost.step_seconds(tile, True)) / tile * steps
-        return saved / self.workers > COMPILE_SECONDS
+        return saved / self.workers > cost.machine.compile_seconds
 
     def seconds(self, cost: Cost, trials: int, steps: float) -> float:
         """Projected time of so many trials with so many steps together, beside other compiled structures."""
@@ -206,7 +202,7 @@ class Conditions:
         compiled = self.compiled(cost, tile, steps)
         slots = ceil(trials / tile) * tile / trials * steps
         training = slots / tile * cost.step_seconds(tile, compiled) / self.workers
-        return training + (FURTHER_SECONDS if compiled else 0.0)
+        return training + (cost.machine.further_seconds if compiled else 0.0)
 
 
 def _packs_of(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from phasediag.native.building import suits
+from phasediag.native.building import compiler, suits
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import losses_of
@@ -37,7 +37,7 @@ class Program:
         `cpu` or `cuda`.
     compiled
         Whether to the machine's own code: natively on a processor, where that is known how, else through the
-        compiler of `torch.compile`.
+        compiler of `torch.compile`. Not on a processor without a C++ compiler.
     envelope
         The largest values of the parameters in which the trials may differ; none: they differ in none.
 
@@ -80,7 +80,8 @@ class Program:
         if self.natively:
             with suppress(UnsupportedError):
                 return Native(self.network, state, rates, batches)
-        return Vmapped(self.network, self.device, self.compiled)
+        can = self.device.type == "cuda" or bool(compiler())
+        return Vmapped(self.network, self.device, self.compiled and can)
 
     def tile(self, trials: Trials, *, shared: bool = True) -> Tile:
         """A tile at step 0."""

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasediag.native.elementary import tanh
+from phasediag.native.elementary import erf, tanh
 
 SAMPLE = torch.cat([torch.logspace(-37, 1.3, 400_001), torch.linspace(0, 12, 400_001)])
 
@@ -16,6 +16,14 @@ def test_tanh_is_within_eight_units_in_the_last_place() -> None:
     exact = torch.tanh(SAMPLE.double())
     unit = torch.exp2(exact.log2().floor().clamp(min=-126) - 23)
     assert float(((tanh(SAMPLE).double() - exact).abs() / unit).max()) <= 8
+
+
+def test_erf_is_within_six_units_in_the_last_place() -> None:
+    exact = torch.erf(SAMPLE.double())
+    unit = torch.exp2(exact.log2().floor().clamp(min=-126) - 23)
+    assert float(((erf(SAMPLE).double() - exact).abs() / unit).max()) <= 6
+    assert torch.equal(erf(-SAMPLE), -erf(SAMPLE))
+    assert float(erf(SAMPLE).max()) <= 1
 
 
 def test_tanh_is_odd_bounded_and_itself_at_the_ends() -> None:
