@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -135,6 +135,8 @@ class Recorder:
         every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
         due = {0, *every, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
         self.due = np.array(sorted(due))
+        self._found: dict[tuple[bytes, Request], Distances] = {}
+        """By trials, at the tile's present step."""
 
     @property
     def started(self) -> bool:
@@ -148,6 +150,7 @@ class Recorder:
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
         step = self.tile.step
+        self._found.clear()
         on_schedule = step == 0 or (self.plan.every is not None and step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
@@ -165,8 +168,7 @@ class Recorder:
                 self._margins(moment, rows, layer)
 
     def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
-        requests = [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
-        for found in self._distances(rows, requests):
+        for found in self._distances(rows, _always(layer)):
             distances = found.distances.double().cpu().numpy()
             absolute = np.full(len(rows), self.plan.threshold.absolute)
             shape = (len(self.steps), 2, distances.shape[1])
@@ -179,7 +181,11 @@ class Recorder:
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
         train, test = self._losses(rows)
-        for found in self._distances(rows, self._requests()):
+        requests = self._requests()
+        layer = self.groups.get(self.plan.layer)
+        if layer is not None and finishing.all():
+            self._distances(rows, {*requests, *_always(layer)})
+        for found in self._distances(rows, requests):
             key = (found.layer, found.observable)
             counted = self._degree(found)
             last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
@@ -224,10 +230,15 @@ class Recorder:
             if request.layer in self.groups
         ]
 
-    def _distances(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
-        index = torch.from_numpy(rows).to(self.tile.device)
-        weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
-        return measure(weights, tuple(self.groups.values()), requests)
+    def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Distances]:
+        trials = rows.tobytes()
+        missing = [request for request in requests if (trials, request) not in self._found]
+        if missing:
+            index = torch.from_numpy(rows).to(self.tile.device)
+            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
+            for found in measure(weights, tuple(self.groups.values()), missing):
+                self._found[trials, Request(observable=found.observable, layer=found.layer)] = found
+        return [self._found[trials, request] for request in requests]
 
     def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
         if len(rows):
@@ -241,6 +252,11 @@ class Recorder:
     def _degree(self, found: Distances) -> IntArray:
         distances = found.distances.cpu().numpy()
         return degree(found.observable, distances, self._epsilon(found), self.plan.threshold.absolute)
+
+
+def _always(layer: NeuronGroup) -> list[Request]:
+    """What is measured of the layer that stands for the network, whatever the grid asks for."""
+    return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
 
 
 def _scale(found: Distances) -> FloatArray:
