@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from getpass import getuser
 from hashlib import blake2b
@@ -22,7 +23,7 @@ from phasediag.native.lowering import UnsupportedError
 PROCESSORS: Final = ("AVX2", "AVX512")
 """As torch names what a processor can do."""
 OPTIONS: Final = (
-    "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+    "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-ffp-contract=fast",
     "-w", "-shared", "-fPIC",
 )  # fmt: skip
 
@@ -51,19 +52,26 @@ def library(text: str) -> ctypes.CDLL:
     Raises
     ------
     UnsupportedError
-        Where the compiler refuses it.
+        Where the compiler refuses it, or there is no place for it.
     """
     command = (*compiler(), *OPTIONS)
     digest = blake2b(f"{command}\n{text}".encode(), digest_size=16).hexdigest()
     built = cache_folder() / f"{digest}.so"
-    if not built.exists():
-        built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        source = built.with_suffix(f".{uuid4().hex}.cpp")
-        partial = source.with_suffix(".so")
-        source.write_text(text)
-        done = subprocess.run([*command, "-o", str(partial), str(source)], capture_output=True, text=True)
-        if done.returncode:
-            raise UnsupportedError(f"{' '.join(command)} refuses {source}: {done.stderr[-2000:]}")
-        partial.replace(built)
-        source.unlink()
-    return ctypes.CDLL(str(built))
+    try:
+        if not built.exists():
+            _build(command, text, built)
+        return ctypes.CDLL(str(built))
+    except OSError as error:
+        raise UnsupportedError(f"{built} cannot be written or loaded: {error}") from error
+
+
+def _build(command: Sequence[str], text: str, built: Path) -> None:
+    built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source = built.with_suffix(f".{uuid4().hex}.cpp")
+    partial = source.with_suffix(".so")
+    source.write_text(text)
+    done = subprocess.run([*command, "-o", str(partial), str(source)], capture_output=True, text=True)
+    if done.returncode:
+        raise UnsupportedError(f"{' '.join(command)} refuses {source}: {done.stderr[-2000:]}")
+    partial.replace(built)
+    source.unlink()

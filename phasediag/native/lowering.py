@@ -64,8 +64,13 @@ def lowered(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor
     UnsupportedError
         Where an operator, a type or a size is none for a native program.
     """
-    operations, results = recorded(function, examples, NAMES)
-    return Lowering(examples, operations).routine(results)
+    try:
+        operations, results = recorded(function, examples, NAMES)
+        return Lowering(examples, operations).routine(results)
+    except UnsupportedError:
+        raise
+    except Exception as error:  # what a function may do has no end; torch's own compiler tells what is wrong
+        raise UnsupportedError(f"{type(error).__name__}: {error}") from error
 
 
 class Lowering:
@@ -91,6 +96,8 @@ class Lowering:
         """All that the results need."""
         views = [self._tensor(each) for each in results]
         for view, argument in zip(views, self.arguments, strict=False):
+            if view.shape != argument.shape or view.buffer.dtype != argument.dtype:
+                raise UnsupportedError("a result unlike the argument that it replaces")
             if view.buffer in self.arguments and not (view.buffer is argument and view.plain):
                 raise UnsupportedError("a result that is another argument")
         self._fuse(views)

@@ -42,6 +42,14 @@ def test_what_the_compiler_refuses_is_told() -> None:
 
 
 @NATIVE
+def test_without_a_place_for_it_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(UnsupportedError, match="cannot be written"):
+        library(ANSWER)
+
+
+@NATIVE
 def test_other_compilers_have_programs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     library(ANSWER)
     monkeypatch.setenv("CXX", "c++ -g")

@@ -206,7 +206,7 @@ REFUSED: dict[str, Callable[[Tensor], Tensor]] = {
     "random": lambda x: x + torch.rand(3), "value": lambda x: x * float(x.sum()),
     "sorted": lambda x: x.sort()[0],
     "half": lambda x: x.half() * 2, "in place": lambda x: x.clone().add_(1), "calls": torch.lgamma,
-    "argument": lambda x: x, "constant": lambda x: torch.ones(3), "log": torch.log,
+    "argument": lambda x: x, "error": lambda x: x.view(7, 7), "constant": lambda x: torch.ones(3), "log": torch.log,
 }  # fmt: skip
 
 
