@@ -23,8 +23,8 @@ from phasediag.native.lowering import UnsupportedError
 PROCESSORS: Final = ("AVX2", "AVX512")
 """As torch names what a processor can do."""
 OPTIONS: Final = (
-    "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-ffp-contract=fast",
-    "-w", "-shared", "-fPIC",
+    "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
+    "-fno-strict-aliasing", "-w", "-shared", "-fPIC",
 )  # fmt: skip
 
 

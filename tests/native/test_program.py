@@ -206,7 +206,7 @@ REFUSED: dict[str, Callable[[Tensor], Tensor]] = {
     "random": lambda x: x + torch.rand(3), "value": lambda x: x * float(x.sum()),
     "sorted": lambda x: x.sort()[0],
     "half": lambda x: x.half() * 2, "in place": lambda x: x.clone().add_(1), "calls": torch.lgamma,
-    "argument": lambda x: x, "error": lambda x: x.view(7, 7), "constant": lambda x: torch.ones(3), "log": torch.log,
+    "argument": lambda x: x, "constant": lambda x: torch.ones(3), "log": torch.log,
 }  # fmt: skip
 
 
@@ -214,6 +214,11 @@ REFUSED: dict[str, Callable[[Tensor], Tensor]] = {
 def test_what_native_programs_do_not_do_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedError):
         natively(REFUSED[name], drawn(2, 3).abs())
+
+
+def test_what_fails_while_it_is_written_down_is_left_to_torch() -> None:
+    with pytest.raises(UnsupportedError, match="shape"):
+        Program(lambda x: [x.view(7, 7)], [torch.ones(3)], [Place.TRIAL])
 
 
 def test_a_large_second_factor_is_refused() -> None:
