@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi, sqrt
+from math import pi, prod, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -117,6 +117,28 @@ def log_softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dty
     """The gradient through `log_softmax`, whose value is `y`."""
     del dtype
     return gradient - y.exp() * gradient.sum(dim, keepdim=True)
+
+
+def var_mean(
+    x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Variance and mean over some dimensions."""
+    dims = list(range(x.dim()) if dim is None else dim)
+    mean = x.mean(dims, keepdim=True)
+    count = prod(x.shape[each] for each in dims) - (1 if correction is None else correction)
+    variance = (x - mean).square().sum(dims, keepdim=True) / count
+    return (variance, mean) if keepdim else (variance.squeeze(dims), mean.squeeze(dims))
+
+
+def layer_norm(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised over the last dimensions; the means and the inverse deviations that it took."""
+    variance, mean = var_mean(x, range(x.dim() - len(shape), x.dim()), correction=0, keepdim=True)
+    inverse = torch.rsqrt(variance + eps)
+    result = (x - mean) * inverse
+    result = result if weight is None else result * weight
+    return result if bias is None else result + bias, mean, inverse
 
 
 def select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:

@@ -120,6 +120,8 @@ class Lowering:
             return self._view(operation)
         if all(isinstance(self.values.get(id(each)), Number | None) for each in tensors_of(operation)):
             return self._constant(operation)
+        if "::" in name:
+            raise UnsupportedError(f"operator {name}")
         if name in PRODUCTS:
             return self._product(operation)
         if name in REDUCTIONS:

@@ -36,7 +36,7 @@ FEWEST_FOR_DICTIONARY: Final = 65_536
 """Rows from which on a column's dictionary is worth the page of its own that each reader must unpack."""
 THREADS: Final = 16
 """Files of an object store opened at once: opening one waits for the network."""
-LOCAL_THREADS: Final = (psutil.cpu_count() or 1) + 1
+LOCAL_THREADS: Final = min(THREADS, (psutil.cpu_count() or 1) + 1)
 """The same of local files: more would wait for the interpreter."""
 
 _Item = TypeVar("_Item")

@@ -130,6 +130,8 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
     "joined": lambda x: torch.cat([x, x[:, :2].square()], dim=1), "softmax": lambda x: torch.softmax(x, 1),
     "log_softmax": lambda x: torch.log_softmax(x, -1),
     "diagonal": lambda x: x[:, :3, :3].diagonal(dim1=1, dim2=2) * 1,
+    "variance": lambda x: x.var((0, 2)) + x.std(),
+    "layer norm": lambda x: torch.nn.functional.layer_norm(x, (4, 5)),
     "constant": lambda x: x * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]) + torch.arange(4)[:, None],
 }  # fmt: skip
 
