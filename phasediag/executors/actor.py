@@ -18,7 +18,7 @@ from phasediag.training.worker import PackRun
 FIRST_SECONDS: Final = 1.0
 """Training up to the first result; then twice as long each time."""
 SLICE_SECONDS: Final = 4.0
-"""Training between two results, at most: each costs some 50 ms on its way through Tune."""
+"""Training between two results, at most: each costs time on its way through Tune."""
 
 
 class PackActor:

@@ -59,8 +59,8 @@ def tanh_backward(gradient: Tensor, y: Tensor) -> Tensor:
 
 
 def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """The gradient where `x` is above a threshold; that of `relu`."""
-    return torch.where(x > threshold, gradient, 0)
+    """The gradient unless `x` is at most a threshold, as for `relu`; that of a NaN passes."""
+    return torch.where(x <= threshold, 0, gradient)
 
 
 def sigmoid_backward(gradient: Tensor, y: Tensor) -> Tensor:

@@ -166,6 +166,8 @@ class Lowering:
         dims = operation.arguments[1] if len(operation.arguments) > 1 else []
         chosen = [dims] if isinstance(dims, int) else list(dims or range(rank))
         result = _like(operation.result)
+        if name == "amax" and not result.dtype.is_floating_point:
+            raise UnsupportedError(f"the largest of {result.dtype}")
         reduced = tuple(sorted(dim % rank for dim in chosen)) if rank else ()
         self.produced[result] = Reduction(result, operand, reduced, name == "amax")
         if name != "mean":

@@ -1,6 +1,7 @@
 // Products of matrices that are small enough to stay in the cache, their sizes known: out = a b, row by row.
 //
-// Blocks of 12 vectors of results or fewer stay in registers; what is beyond whole vectors is masked. A second factor whose columns do not lie side by side is transposed once into scratch.
+// Blocks of 12 vectors of results or fewer stay in registers; what is beyond whole vectors is
+// masked. A second factor whose columns do not lie side by side is transposed once into scratch.
 #ifdef __clang__
 #define SHUFFLED(a, b, kind, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
