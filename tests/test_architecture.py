@@ -27,7 +27,7 @@ training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.padding training.machine training.network training.evaluation training.buckets
+training.padding training.machine training.network training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from phasediag.native.building import library
-from phasediag.native.lowering import lowered
+from phasediag.native.lowering import UnsupportedError, lowered
 from phasediag.native.source import LINE, Place, source_of
 
 WHOLE: Final = ctypes.c_longlong
@@ -38,15 +38,21 @@ class Program:
     ------
     UnsupportedError
         Where the function holds what native programs do not do.
+
+    Notes
+    -----
+    What a function computes outside of torch is not seen, and stays as it is of the examples: `verify`.
     """
 
     def __init__(
         self, function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], places: Sequence[Place]
     ) -> None:
+        self._function = function
         routine = lowered(function, examples)
         source = source_of(routine, places)
         self.places = tuple(places)
         self._constants = [tensor for _, tensor in routine.constants]
+        self._results = len(routine.results)
         self._run = library(source.text).train
         self._run.argtypes = [WHOLE, WHOLE, WHOLE, *[ADDRESS] * 5]
         self._run.restype = None
@@ -80,6 +86,32 @@ class Program:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(run, bounds, bounds[1:]))
 
+    def verify(self, arguments: Sequence[Tensor], ignored: int = 0) -> None:
+        """Compare with the function itself.
+
+        Parameters
+        ----------
+        arguments
+            For one network and one step, unlike the examples.
+        ignored
+            How many of the first results do not count.
+
+        Raises
+        ------
+        UnsupportedError
+            Where a result differs by more than rounding.
+        """
+        with torch.no_grad():
+            expected = self._function(*arguments)[ignored:]
+        leading = [1 if place is Place.TRIAL else 2 for place in self.places]
+        held = [t.clone()[(None,) * axes] for t, axes in zip(arguments, leading, strict=True)]
+        self(held, torch.zeros(1, dtype=torch.int64), steps=1)
+        found = [t[0] for t in held[ignored : self._results]]
+        pairs = zip(expected, arguments[ignored:], strict=False)
+        change = max((_largest(new - old) for new, old in pairs if new.is_floating_point()), default=0.0)
+        if not all(_same(one, other, change) for one, other in zip(found, expected, strict=True)):
+            raise UnsupportedError("what the function does is not what its operators do: it leaves torch")
+
     def _part(
         self,
         steps: int,
@@ -93,3 +125,16 @@ class Program:
         scratch = torch.empty(self._scratch_bytes + LINE, dtype=torch.uint8)
         start = -(-scratch.data_ptr() // LINE) * LINE
         self._run(first, last, steps, addresses, a_step, a_world, world, start)
+
+
+def _same(one: Tensor, other: Tensor, change: float) -> bool:
+    """Whether two results are equal up to rounding, where the largest change was so large."""
+    if not other.is_floating_point():
+        return torch.equal(one, other)
+    unit = torch.finfo(other.dtype).eps
+    return torch.allclose(one, other, rtol=4 * unit, atol=change * unit**0.5, equal_nan=True)
+
+
+def _largest(numbers: Tensor) -> float:
+    """The largest finite absolute value."""
+    return float(numbers.nan_to_num(0, 0, 0).abs().max()) if numbers.numel() else 0.0

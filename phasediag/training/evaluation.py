@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import lru_cache
+import time
 from typing import Final
 
 import torch
@@ -16,10 +15,66 @@ from phasediag.native.source import Place
 from phasediag.training.data import Batches, Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
+from phasediag.training.probes import other_samples, other_weights
 
 EVALUATION_NUMBERS: Final = 2**23
 """Numbers held at once while losses over whole data sets are computed; on a GPU at least as many as a
 step of all the networks holds, so that it is kept busy."""
+
+
+class NativeLosses:
+    """Losses of networks of one structure over whole data sets, by native programs where there can be some.
+
+    Attributes
+    ----------
+    seconds
+        Spent on compiling so far.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.seconds = 0.0
+        self._programs: dict[int, Program | None] = {}
+
+    def of(self, weights: Weights, scale: Tensor, world: Tensor, data: Samples) -> Tensor | None:
+        """The loss of each trial, shape (trials,); None where there is no program for it."""
+        size = data.x.shape[1]
+        if size not in self._programs:
+            self._programs[size] = self._program(weights, scale, data)
+        program = self._programs[size]
+        if program is None:
+            return None
+        losses = torch.empty_like(scale)
+        held = [weights[name].contiguous() for name in self.network.shapes]
+        samples = [part.unsqueeze(0) for part in (data.x, data.y, data.noise)]
+        program([losses, *held, scale.contiguous(), *samples], world, steps=1)
+        return losses
+
+    def _program(self, weights: Weights, scale: Tensor, data: Samples) -> Program | None:
+        """The program of the loss of one network over all samples; right classes it cannot count."""
+        started, network = time.monotonic(), self.network
+
+        def loss(before: Tensor, *given: Tensor) -> list[Tensor]:
+            *weights, scale, x, y, noise = given
+            named = dict(zip(network.shapes, weights, strict=True))
+            prediction = functional_call(network.module, named, (x,))
+            return [network.task.loss(prediction, y + scale * noise)]
+
+        def arguments(weights: Weights, samples: Samples) -> list[Tensor]:
+            named = [weights[name].clone() for name in network.shapes]
+            parts = [part.clone() for part in (samples.x, samples.y, samples.noise)]
+            return [torch.zeros_like(scale[-1]), *named, scale[-1].clone(), *parts]
+
+        first = Samples(x=data.x[0], y=data.y[0], noise=data.noise[0])
+        places = [Place.TRIAL] * (len(network.shapes) + 2) + [Place.WORLD] * 3
+        try:
+            program = Program(loss, arguments({name: w[0] for name, w in weights.items()}, first), places)
+            program.verify(arguments(other_weights(weights), other_samples(data)))
+        except UnsupportedError:
+            return None
+        finally:
+            self.seconds += time.monotonic() - started
+        return program
 
 
 def losses_of(
@@ -28,7 +83,7 @@ def losses_of(
     label_noise: Tensor,
     world: Tensor,
     batches: Batches,
-    natively: bool = False,
+    native: NativeLosses | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Train loss, test loss and test accuracy (None without classes) of networks, each shape (trials,).
 
@@ -36,52 +91,22 @@ def losses_of(
     ----------
     weights, label_noise, world
         Of each trial, with a leading axis of trials: its weights, its noise, its world of the batches.
-    natively
-        Whether by a native program where there can be one.
+    native
+        To be asked first, where accuracies do not count.
     """
     on_gpu = world.device.type == "cuda"
     samples = len(world) * batches.batch_size if on_gpu else 0
     none = torch.zeros_like(label_noise)
-    found = [
-        (natively and _evaluated_natively(network, weights, scale, world, data))
-        or _evaluated(network, weights, scale, world, data, samples)
-        for scale, data in ((label_noise, batches.training_set()), (none, batches.test_set()))
-    ]
+    found = []
+    for scale, data in ((label_noise, batches.training_set()), (none, batches.test_set())):
+        losses = native.of(weights, scale, world, data) if native and not network.task.classes else None
+        found.append(
+            (losses, None)
+            if losses is not None
+            else _evaluated(network, weights, scale, world, data, samples)
+        )
     (train, _), (test, hits) = found
     return train, test, hits if network.task.classes else None
-
-
-def _evaluated_natively(
-    network: Network, weights: Weights, scale: Tensor, world: Tensor, data: Samples
-) -> tuple[Tensor, Tensor] | None:
-    """As `_evaluated`; None where there is no native program for it."""
-    program = _program(network, data.x.shape[1])
-    if program is None:
-        return None
-    losses = torch.empty_like(scale)
-    held = [weights[name].contiguous() for name in network.shapes]
-    samples = [part.unsqueeze(0) for part in (data.x, data.y, data.noise)]
-    program([losses, *held, scale.contiguous(), *samples], world, steps=1)
-    return losses, torch.full_like(losses, torch.nan)
-
-
-@lru_cache(maxsize=64)
-def _program(network: Network, samples: int) -> Program | None:
-    """The program of the loss of one network over so many samples; right classes it cannot count."""
-    if network.task.classes:
-        return None
-    inputs, outputs = network.sizes
-
-    def loss(before: Tensor, *given: Tensor) -> list[Tensor]:
-        *weights, scale, x, y, noise = given
-        prediction = functional_call(network.module, dict(zip(network.shapes, weights, strict=True)), (x,))
-        return [network.task.loss(prediction, y + scale * noise)]
-
-    shapes = [(), *network.shapes.values(), (), (samples, inputs), (samples, outputs), (samples, outputs)]
-    places = [Place.TRIAL] * (len(shapes) - 3) + [Place.WORLD] * 3
-    with suppress(UnsupportedError):
-        return Program(loss, [torch.zeros(shape, dtype=network.dtype) for shape in shapes], places)
-    return None
 
 
 def _evaluated(

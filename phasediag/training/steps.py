@@ -17,6 +17,7 @@ from phasediag.training.compilation import Compiled
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.probes import other_samples, other_weights
 from phasediag.training.step import State, trial_step
 
 CALL_NUMBERS: Final = 2**18
@@ -183,6 +184,8 @@ class Native:
         examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
         places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
         self.program = native.Program(flat, examples, places)
+        noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
+        self.program.verify(_unlike(state, rates, batches), noisy)
         self.seconds = time.monotonic() - started
 
     def take(
@@ -193,6 +196,20 @@ class Native:
         samples = (batches.x, batches.y, batches.noise)
         self.program([*tree_leaves(of_trials), *samples], world, len(batches.x))
         return state
+
+
+def _unlike(state: State, rates: Rates, batches: Samples) -> list[Tensor]:
+    """Arguments of one step that are not those of the first trial.
+
+    The learning rate is one, so that the change is as large as the gradients.
+    """
+    weights = other_weights(state.weights)
+    moments = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in state.moments}
+    own = {name: rate[-1].clone() for name, rate in rates.items()}
+    own["learning_rate"] = torch.ones_like(own["learning_rate"])
+    done, alive = torch.zeros_like(state.steps_done[0]), torch.ones_like(state.alive[0])
+    batch = other_samples(Samples(x=batches.x[-1], y=batches.y[-1], noise=batches.noise[-1]))
+    return [*tree_leaves((weights, moments, done, alive, own)), batch.x, batch.y, batch.noise]
 
 
 def by_autograd(objective: Callable[[Weights], Tensor]) -> Callable[[Weights], tuple[Weights, Tensor]]:

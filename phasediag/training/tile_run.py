@@ -7,7 +7,8 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -137,40 +138,38 @@ class TileRun:
                 self._measure()
 
     def _train(self, until: int) -> None:
-        started, program = time.monotonic(), self.tile.program
-        compiled_before = program.compile_s
-        self.tile.advance(until)
-        finish(self.tile.device)
-        compiling = program.compile_s - compiled_before
-        self.spent["compilation"] += compiling
-        self._spend("training", started, compiling)
+        with self._spending("training"):
+            self.tile.advance(until)
+            finish(self.tile.device)
 
     def _measure(self) -> None:
-        started = time.monotonic()
-        for _, recorder in self.parts:
-            recorder.record()
-        self._spend("measurement", started)
+        with self._spending("measurement"):
+            for _, recorder in self.parts:
+                recorder.record()
 
-    def _spend(self, phase: str, since: float, elsewhere: float = 0.0) -> None:
-        seconds = time.monotonic() - since
-        self.spent[phase] += seconds - elsewhere
+    @contextmanager
+    def _spending(self, phase: str) -> Iterator[None]:
+        """Count the time, but for what is compiled meanwhile."""
+        started, compiled = time.monotonic(), self.tile.program.compile_s
+        yield
+        seconds, compiling = time.monotonic() - started, self.tile.program.compile_s - compiled
+        self.spent[phase] += seconds - compiling
+        self.spent["compilation"] += compiling
         self.wall_s += seconds
 
     def rows(self) -> tuple[pa.Table, pa.Table]:
         """The tile's rows of `trials` and of `measurements`."""
-        started = time.monotonic()
         count = len(self.work.rows)
         steps_done = self.tile.state.steps_done[:count].cpu().numpy()
-        columns = _joined(
-            [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts], count
-        )
+        with self._spending("measurement"):
+            found = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
+        columns = _joined(found, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
         relaxations = columns["relaxations"]
         for name in columns:
             columns[name] = np.where(diverged, np.nan, columns[name])
         columns["relaxations"] = relaxations
-        self._spend("measurement", started)
         values: dict[str, Any] = {name: _nullable(name, column) for name, column in columns.items()}
         values |= {
             "status": np.where(diverged, "diverged", "ok").astype(object),

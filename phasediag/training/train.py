@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.func import vmap
 from phasediag.native.building import compiler, suits
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.data import Batches, Samples, Task
-from phasediag.training.evaluation import losses_of
+from phasediag.training.evaluation import NativeLosses, losses_of
 from phasediag.training.initial import initial_weights
 from phasediag.training.network import Network, network_of
 from phasediag.training.optimizers import Rates, Weights
@@ -45,6 +44,10 @@ class Program:
     ----------
     steps
         How it takes steps; None: chosen when it takes the first.
+    notice
+        Why steps are slower than they might be.
+    losses
+        Of its networks, natively; None where nothing is done so.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Program:
         self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
         self.steps: Steps | None = None
+        self.notice = ""
+        self.losses = NativeLosses(self.network) if self.natively else None
 
     @property
     def compile_s(self) -> float:
         """Seconds spent on compiling so far."""
-        return self.steps.seconds if self.steps is not None else 0.0
+        return sum(each.seconds for each in (self.steps, self.losses) if each is not None)
 
     def advance(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
@@ -78,8 +83,10 @@ class Program:
 
     def _chosen(self, state: State, rates: Rates, batches: Samples) -> Steps:
         if self.natively:
-            with suppress(UnsupportedError):
+            try:
                 return Native(self.network, state, rates, batches)
+            except UnsupportedError as error:
+                self.notice = f"no native program ({error}): training through torch.compile"
         can = self.device.type == "cuda" or bool(compiler())
         return Vmapped(self.network, self.device, self.compiled and can)
 
@@ -163,8 +170,8 @@ class Tile:
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
-        noise, natively = self.rates["label_noise"], self.program.natively
-        return losses_of(self.network, self.weights, noise, self.world, self.batches, natively)
+        noise, native = self.rates["label_noise"], self.program.losses
+        return losses_of(self.network, self.weights, noise, self.world, self.batches, native)
 
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from a checkpoint's tensors."""

@@ -176,6 +176,7 @@ class PackRun:
             if self.current is None:
                 self.current = TileRun(self.pack, self.job, self.device, work)
             self.current.advance(deadline)
+            self.notice = self.notice or self.current.tile.program.notice
             if self.current.finished:
                 self.finished.append(self.current.rows())
                 self._close()

@@ -1,0 +1,29 @@
+"""Arguments unlike those that a native program was made with, to verify it by."""
+
+from __future__ import annotations
+
+import torch
+
+from phasediag.training.data import Samples
+from phasediag.training.optimizers import Weights
+
+
+def other_weights(weights: Weights) -> Weights:
+    """Of one network, from those of all trials, which have a leading axis: no number is that of a trial."""
+    generator = torch.Generator().manual_seed(0)
+    last = {name: weight[-1].nan_to_num(0, 0, 0) for name, weight in weights.items()}
+    size = torch.cat([weight.flatten() for weight in last.values()]).square().mean().sqrt()
+    unit = torch.where(size > 0, size, 1)
+
+    def changed(weight: torch.Tensor) -> torch.Tensor:
+        factor, shift = torch.rand(2, *weight.shape, generator=generator, dtype=weight.dtype)
+        result: torch.Tensor = weight * (0.5 + factor) + unit / 4 * shift
+        return result
+
+    return {name: changed(weight) for name, weight in last.items()}
+
+
+def other_samples(batches: Samples) -> Samples:
+    """Of one batch, from those of all worlds: the first half of the last one, each sample twice."""
+    first = torch.arange(batches.x.shape[1]) // 2
+    return Samples(x=batches.x[-1, first], y=batches.y[-1, first], noise=batches.noise[-1, first])
