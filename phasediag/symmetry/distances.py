@@ -15,21 +15,20 @@ ROUNDING: Final = 64
 """Distances this many machine epsilons apart, relatively, count as a tie of the farthest."""
 
 
-def parts_of(neurons: Neurons, unit: Tensor) -> list[Part]:
-    """What flips together, in units.
+def parts_of(neurons: Neurons, vectors: Tensor) -> list[Part]:
+    """What flips together.
 
     Odd activations flip the whole neuron, even ones its input (with the bias) alone.
 
     Parameters
     ----------
-    unit
-        Divides every number of a trial, shape (trials,).
+    vectors
+        Of the neurons, in whatever unit, shape (trials, width, numbers).
     """
-    divisor = unit[:, None, None]
     if neurons.parity != "even":
-        return [Part(vectors=neurons.vectors / divisor, flips=neurons.parity == "odd")]
-    into = torch.cat([neurons.incoming, neurons.bias], dim=2)
-    return [Part(vectors=into / divisor, flips=True), Part(vectors=neurons.outgoing / divisor, flips=False)]
+        return [Part(vectors=vectors, flips=neurons.parity == "odd")]
+    into = neurons.incoming.shape[2] + neurons.bias.shape[2]
+    return [Part(vectors=vectors[:, :, :into], flips=True), Part(vectors=vectors[:, :, into:], flips=False)]
 
 
 def pair_distances(parts: Sequence[Part]) -> Tensor:
@@ -66,7 +65,8 @@ def reordered(pairs: Tensor, order: Tensor) -> Tensor:
     order
         Positions of the neurons, shape (trials, width).
     """
-    rows = pairs.gather(1, order[:, :, None].expand_as(pairs))
+    first = torch.arange(len(order), device=order.device)[:, None] * order.shape[1]
+    rows = pairs.flatten(0, 1).index_select(0, (order + first).flatten()).view_as(pairs)
     return rows.gather(2, order[:, None, :].expand_as(pairs))
 
 

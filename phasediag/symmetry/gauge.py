@@ -24,7 +24,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.units import power_of_two
+from phasediag.symmetry.units import finite_trials, power_of_two
 from phasediag.symmetry.vectors import by_neuron, raw_neurons
 
 TOLERANCE: Final = 1e-13
@@ -92,7 +92,7 @@ def balanced(parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup]) ->
         raw_neurons(parameters, group)
     rows, columns = _owners(scaled)
     named = {name: parameters[name] for name in {**rows, **columns}}
-    scales = _solve(_layers(scaled, named, rows, columns), _finite(named))
+    scales = _solve(_layers(scaled, named, rows, columns), finite_trials(named.values()))
     result = dict(parameters)
     for name, parameter in named.items():
         factor = parameter.double()
@@ -124,12 +124,6 @@ def _owners(groups: Sequence[NeuronGroup]) -> tuple[dict[str, int], dict[str, in
                     "weights have no balanced gauge, set homogeneity to None"
                 )
     return rows, columns
-
-
-def _finite(parameters: Mapping[str, Tensor]) -> Tensor:
-    """Trials all of whose numbers are finite, shape (trials,)."""
-    flags = [torch.isfinite(parameter).flatten(1).all(dim=1) for parameter in parameters.values()]
-    return torch.stack(flags).all(dim=0)
 
 
 def _along(scale: Tensor, parameter: Tensor, axis: int) -> Tensor:

@@ -25,7 +25,7 @@ from phasediag.symmetry.spectra import (
     rescaling_distances,
     rotation_distances,
 )
-from phasediag.symmetry.units import power_of_two
+from phasediag.symmetry.units import finite_trials, power_of_two
 from phasediag.symmetry.vectors import Neurons, raw_neurons
 from phasediag.symmetry.views import separated
 from phasediag.trial import nearest
@@ -122,8 +122,9 @@ def measure(
     if not requests:
         return []
     parameters, groups = separated(parameters, groups)
+    none = {name: parameter[:0] for name, parameter in parameters.items()}
     for group in groups:
-        raw_neurons(parameters, group)
+        raw_neurons(none, group)
     used = {name: parameters[name] for group in groups for name in group.parameters}
     chunks = [_measure(chunk, groups, requests) for chunk in _chunks(used, groups)]
     return [_joined(results) for results in zip(*chunks, strict=True)]
@@ -174,12 +175,8 @@ def _chunks(parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup]) -> 
 def _measure(
     parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup], requests: Sequence[Request]
 ) -> list[Distances]:
-    flags = [torch.isfinite(parameter).flatten(1).all(dim=1) for parameter in parameters.values()]
-    finite = torch.stack(flags).all(dim=0)
-    clean = {
-        name: torch.where(finite.reshape(-1, *[1] * (p.dim() - 1)), p, torch.zeros_like(p))
-        for name, p in parameters.items()
-    }
+    finite = finite_trials(parameters.values())
+    clean = parameters if finite.all() else {n: _zero_unless(finite, p) for n, p in parameters.items()}
     fixed = balanced(clean, groups)
     measured = {}
     for group in groups:
@@ -205,17 +202,24 @@ def _measure(
     return results
 
 
+def _zero_unless(finite: Tensor, parameter: Tensor) -> Tensor:
+    chosen = finite.reshape(-1, *[1] * (parameter.dim() - 1))
+    return torch.where(chosen, parameter, torch.zeros_like(parameter))
+
+
 def _measure_layer(
     raw: Mapping[str, Tensor], fixed: Mapping[str, Tensor], group: NeuronGroup, observables: Set[Observable]
 ) -> dict[Observable, Tensor]:
     """The distances of each observable; those of sign_flip, the norms, in any case."""
     layer = raw_neurons(fixed, group)
-    unit = power_of_two(layer.vectors.abs().flatten(1).amax(dim=1))
+    vectors = layer.vectors
+    unit = power_of_two(vectors.abs().flatten(1).amax(dim=1))
     scale = unit[:, None]
-    norms = torch.linalg.vector_norm(layer.vectors / scale[:, None], dim=2)
+    vectors = vectors / scale[:, None]
+    norms = torch.linalg.vector_norm(vectors, dim=2)
     result: dict[Observable, Tensor] = {"sign_flip": norms.sort(dim=1).values * scale}
     if observables & {"permutation", "classes"}:
-        parts = parts_of(layer, unit)
+        parts = parts_of(layer, vectors)
         pairs = pair_distances(parts)
         order = order_neurons(parts, norms, pairs)
         result["permutation"] = neighbours(order, pairs) * scale

@@ -1,6 +1,8 @@
-"""Powers of two to measure in, so that squares neither overflow nor underflow."""
+"""Powers of two to measure finite numbers in, so that squares neither overflow nor underflow."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -23,3 +25,15 @@ def power_of_two(largest: Tensor) -> Tensor:
     mantissa, _ = torch.frexp(largest)
     usable = torch.isfinite(largest) & (largest > 0)
     return torch.where(usable, largest / (2 * mantissa), torch.ones_like(largest))
+
+
+def finite_trials(parameters: Iterable[Tensor]) -> Tensor:
+    """Trials all of whose numbers are finite, bool, shape (trials,).
+
+    Parameters
+    ----------
+    parameters
+        Each of shape (trials, ...).
+    """
+    largest = [parameter.abs().flatten(1).amax(dim=1) for parameter in parameters]
+    return torch.isfinite(torch.stack(largest)).all(dim=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,9 +52,13 @@ def raw_neurons(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Neurons
         )
     nothing = incoming[0][:, :, :0]
     return Neurons(
-        incoming=torch.cat(incoming, dim=2), bias=torch.cat([nothing, *bias], dim=2),
-        outgoing=torch.cat([nothing, *outgoing], dim=2), parity=group.parity if outgoing else None,
+        incoming=_side_by_side(incoming), bias=_side_by_side(bias or [nothing]),
+        outgoing=_side_by_side(outgoing or [nothing]), parity=group.parity if outgoing else None,
     )  # fmt: skip
+
+
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=2)
 
 
 def by_neuron(parameter: Tensor, axis: int) -> Tensor:
@@ -71,8 +75,7 @@ def by_neuron(parameter: Tensor, axis: int) -> Tensor:
     -------
     Shape (trials, width, numbers a neuron).
     """
-    moved = parameter.movedim(axis + 1, 1)
-    return moved.reshape(*moved.shape[:2], -1)
+    return parameter.movedim(axis + 1, 1).unsqueeze(-1).flatten(2)
 
 
 def _rows(parameters: Mapping[str, Tensor], group: NeuronGroup, name: str, axis: int) -> Tensor:

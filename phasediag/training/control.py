@@ -49,6 +49,11 @@ class Control:
         """Shape of everything that is trained."""
         return self.parameters
 
+    @property
+    def absent(self) -> bool:
+        """Whether what is trained is the weights."""
+        return type(self) is Control
+
     def constants(
         self, records: Sequence[Mapping[str, Value]], seeds: Sequence[int], dtype: torch.dtype,
         device: torch.device,

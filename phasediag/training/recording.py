@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -234,17 +234,23 @@ class Recorder:
         trials = rows.tobytes()
         missing = [request for request in requests if (trials, request) not in self._found]
         if missing:
-            index = torch.from_numpy(rows).to(self.tile.device)
-            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
-            for found in measure(weights, tuple(self.groups.values()), missing):
-                self._found[trials, Request(observable=found.observable, layer=found.layer)] = found
+            for found in measure(self._weights(rows), tuple(self.groups.values()), missing):
+                finite = replace(found, distances=_finite(found.distances), norms=_finite(found.norms))
+                self._found[trials, Request(observable=found.observable, layer=found.layer)] = finite
         return [self._found[trials, request] for request in requests]
 
     def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
         if len(rows):
-            index = torch.from_numpy(rows).to(self.tile.device)
-            weights = {name: _finite(w.index_select(0, index)) for name, w in self.tile.weights.items()}
-            into[rows] = log_norm(weights, layer).double().cpu().numpy()
+            weights = self._weights(rows)
+            of_layer = {name: _finite(weights[name]) for name in layer.parameters}
+            into[rows] = log_norm(of_layer, layer).double().cpu().numpy()
+
+    def _weights(self, rows: IntArray) -> Mapping[str, Tensor]:
+        weights = self.tile.weights
+        if len(rows) == len(next(iter(weights.values()))):
+            return weights
+        index = torch.from_numpy(rows).to(self.tile.device)
+        return {name: weight.index_select(0, index) for name, weight in weights.items()}
 
     def _epsilon(self, found: Distances) -> FloatArray:
         return self.plan.threshold.at_scale(_scale(found))
@@ -263,9 +269,9 @@ def _scale(found: Distances) -> FloatArray:
     return root_mean_square(found.norms.double().cpu().numpy())
 
 
-def _finite(weights: Tensor) -> Tensor:
+def _finite(numbers: Tensor) -> Tensor:
     """Zeros in place of what a diverged trial has left; nothing measured on it is kept."""
-    return torch.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
+    return torch.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _normalized(counted: IntArray, max_degree: int) -> FloatArray:

@@ -158,6 +158,8 @@ class Tile:
     @property
     def weights(self) -> Weights:
         """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
+        if self.network.control.absent:
+            return self.state.weights
         return vmap(self.network.control.effective)(self.state.weights, self.rates)
 
     def advance(self, until: int) -> None:

@@ -36,7 +36,7 @@ def distance(a, b, parity, inputs):
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_pair_distances_are_the_smallest_over_all_flips(parity, seed, width):
     neurons = layer(parity, seed, width)
-    pairs = pair_distances(parts_of(neurons, torch.ones(2, dtype=torch.float64)))
+    pairs = pair_distances(parts_of(neurons, neurons.vectors))
     for t, i, j in itertools.product(range(2), range(width), range(width)):
         a, b = neurons.vectors[t, i].numpy(), neurons.vectors[t, j].numpy()
         np.testing.assert_allclose(pairs[t, i, j], distance(a, b, parity, 3), rtol=1e-12, atol=1e-15)
@@ -59,7 +59,7 @@ def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
             assert all(min(distance(v, c, parity, 3) for c in centres) < epsilon for v in vectors)
         expected.append(gaps[farthest])
         centres.append(points.pop(farthest))
-    parts = parts_of(neurons, torch.ones(1, dtype=torch.float64))
+    parts = parts_of(neurons, neurons.vectors)
     insertions = farthest_first(pair_distances(parts), neurons.vectors.norm(dim=2))[0].numpy()
     np.testing.assert_allclose(insertions, expected, rtol=1e-12, atol=1e-14)
     assert (np.diff(insertions) <= 0).all()
@@ -69,7 +69,7 @@ def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
     neurons = layer(parity, seed, width=9)
-    parts = parts_of(neurons, torch.ones(2, dtype=torch.float64))
+    parts = parts_of(neurons, neurons.vectors)
     norms = neurons.vectors.norm(dim=2)
     order = order_neurons(parts, norms, pair_distances(parts))
     assert torch.equal(order, norms.argsort(dim=1))
@@ -81,7 +81,8 @@ def test_ties_are_broken_by_the_leading_singular_vector():
     vectors = torch.stack([angle.cos(), angle.sin(), torch.zeros_like(angle)], dim=1)[None]
     groups = layers_of(1, bias=False)
     parameters = {"layers.0.weight": vectors[:, :, :2], "layers.1.weight": vectors[:, :, 2:].mT}
-    parts = parts_of(raw_neurons(parameters, groups[0]), torch.ones(1, dtype=torch.float64))
+    neurons = raw_neurons(parameters, groups[0])
+    parts = parts_of(neurons, neurons.vectors)
     order = order_neurons(parts, vectors.norm(dim=2), pair_distances(parts))
     leading = np.linalg.svd(vectors[0].numpy())[2][0]
     projection = vectors[0].numpy() @ leading
