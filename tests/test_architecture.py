@@ -34,7 +34,8 @@ storage.schema_arrow storage.folder storage.footer storage.fragments storage.com
 storage.lease storage.roster storage.store
 training.rows training.tile_run training.worker executors.forecast executors.watch
 executors.inline executors.actor executors.ray_tune
-executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.executor
+executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
+executors.ray_tune.executor
 sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary

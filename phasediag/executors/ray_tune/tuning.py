@@ -1,0 +1,96 @@
+"""What Ray Tune is given, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from phasediag.executors.ray_tune.trainable import PackTrainable
+from phasediag.executors.watch import LostPack, Watch
+from phasediag.training.pack import Pack
+from phasediag.training.rows import Job
+from phasediag.training.worker import Progress
+
+WORKER_DEATHS: Final = 2
+"""A pack is given to so many more workers after its first one died, before it counts as lost."""
+
+
+class Reporter(tune.Callback):
+    """Brings what Tune trials report to the watch."""
+
+    def __init__(self, watch: Watch, packs: Mapping[str, Pack]) -> None:
+        self.watch, self.packs = watch, packs
+        self.lost: list[LostPack] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never made."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Report progress."""
+        if result["fatal"]:
+            self.watch.fail(result["fatal"])
+            return
+        progress = Progress(**{name: result[name] for name in Progress.__slots__})
+        self.watch.report(trial.config["pack_id"], progress)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Remember a pack whose workers died."""
+        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
+        self.lost.append(
+            LostPack(pack=self.packs[trial.config["pack_id"]], error=lines[-1] if lines else "lost")
+        )
+
+
+class Drained(tune.Stopper):
+    """Stops the experiment when the watch drains."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never made."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stop one Tune trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop everything."""
+        return self.watch.draining
+
+
+def tuner(
+    packs: Mapping[str, Pack], job: Job, watch: Watch, reporter: Reporter, scratch: str,
+    resources: Mapping[str, float], tf32: bool,
+) -> tune.Tuner:  # fmt: skip
+    """Packs as Tune trials.
+
+    Parameters
+    ----------
+    packs
+        By pack_id.
+    scratch
+        A folder for what Tune keeps of its own.
+    resources
+        `cpus` and `gpus` of a worker.
+    """
+    given = tune.with_parameters(PackTrainable, packs=packs, job=job, tf32=tf32, **resources)
+    trainable = tune.with_resources(given, {"cpu": resources["cpus"], "gpu": resources["gpus"]})
+    trainable.__name__ = trainable.__qualname__ = PackTrainable.__name__  # titles the worker processes
+    return tune.Tuner(
+        trainable,
+        param_space={"pack_id": tune.grid_search(list(packs))},
+        tune_config=tune.TuneConfig(reuse_actors=True, metric="trials_done", mode="max"),
+        run_config=tune.RunConfig(
+            name="packs", storage_path=scratch, verbose=0, callbacks=[reporter], stop=Drained(watch),
+            failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )  # fmt: skip
