@@ -273,6 +273,18 @@ class Trials:
         """The parameters of one trial, by name."""
         return {name: column[row] for name, column in self.columns.items()}
 
+    def records(self) -> list[dict[str, Value]]:
+        """The parameters of every trial, by name."""
+        count = len(self)
+        columns = [
+            [column.pool[0]] * count
+            if column.codes is None
+            else [column.pool[code] for code in column.codes.tolist()]
+            for column in self.columns.values()
+        ]
+        names = tuple(self.columns)
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
     def values(self, name: str) -> npt.NDArray[Any]:
         """One parameter over all trials, shape (trials,)."""
         return self.columns[name].values(len(self))

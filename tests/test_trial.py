@@ -186,6 +186,11 @@ def test_taking_rows_of_a_column(data: st.DataObject, values: list[int]) -> None
     assert set(column.pool) == {values[row] for row in rows}
 
 
+def test_all_records_at_once_are_the_records() -> None:
+    trials = trials_of("steps: 3", replicates=3, rest="axes: {width: [1, 2]}\n")
+    assert trials.records() == [trials.record(row) for row in range(6)]
+
+
 def test_taking_trials_by_mask_and_by_position() -> None:
     trials = trials_of("steps: 3", replicates=3, rest="axes: {width: [1, 2]}\n")
     mask = trials.values("width") == 2

@@ -144,7 +144,9 @@ def table(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[An
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _array(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any] | npt.NDArray[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values.cast(kind)
     if isinstance(values, np.ndarray) and values.ndim == 2:
         offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind.value_type, from_pandas=False)

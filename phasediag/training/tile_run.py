@@ -274,7 +274,9 @@ def _host(tensor: torch.Tensor, count: int) -> np.ndarray:
     return tensor[:count].double().cpu().numpy()
 
 
-def _nullable(name: str, column: np.ndarray) -> Sequence[Any]:
+def _nullable(name: str, column: np.ndarray) -> pa.Array:
     """Counts as whole numbers, NaN as null."""
-    cast = int if name in COUNTS else float
-    return [None if np.isnan(v) else cast(v) for v in column.tolist()]
+    missing = np.isnan(column)
+    if name not in COUNTS:
+        return pa.array(column, pa.float64(), mask=missing)
+    return pa.array(np.where(missing, 0, column).astype(np.int64), pa.int64(), mask=missing)

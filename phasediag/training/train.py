@@ -130,7 +130,7 @@ class Tile:
     def __init__(self, program: Program, trials: Trials, *, shared: bool = True) -> None:
         self.program = program
         self.trials = trials
-        records = [trials.record(row) for row in range(len(trials))]
+        records = trials.records()
         self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
         self.network, self.device = network, device = program.network, program.device
         self.own = [program.own(record) for record in records]
