@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import uuid4
 import ray
 from ray._private import services
 from ray._private.node import Node
+from ray._private.state import GlobalState
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -20,6 +22,9 @@ from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors.watch import sigterm_interrupts
 from phasediag.storage.folder import Folder
 
+STARTING_SECONDS: Final = 10.0
+"""After which Ray itself tells that its node did not start."""
+LOOKING_SECONDS: Final = 0.02
 READ_SECONDS: Final = 120
 """Given to the nodes of a cluster to read a token from the storage."""
 SPARED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
@@ -53,7 +58,7 @@ def _connect(address: str | None) -> None:
     }
     try:
         if address is None:
-            with _own_process_groups(), _spared():
+            with _own_process_groups(), _spared(), _looked_for():
                 ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         else:
             _knock(address)
@@ -104,6 +109,29 @@ def _spared() -> Iterator[None]:
     finally:
         for name, method in common.items():
             setattr(Node, name, method)
+
+
+@contextmanager
+def _looked_for() -> Iterator[None]:
+    """Let Ray go on as soon as its node is there: it would look once a second."""
+    services_of: Any = services
+    common = services_of.get_node
+
+    def get_node(gcs_address: str, node_id: str) -> Any:
+        state: Any = GlobalState()  # type: ignore[no-untyped-call]
+        state._initialize_global_state(services_of._get_gcs_client_options(gcs_address))
+        given_up = time.monotonic() + STARTING_SECONDS
+        while time.monotonic() < given_up:
+            if any(node["NodeID"] == node_id for node in state.node_table()):
+                break
+            time.sleep(LOOKING_SECONDS)
+        return common(gcs_address, node_id)
+
+    services_of.get_node = get_node
+    try:
+        yield
+    finally:
+        services_of.get_node = common
 
 
 def _knock(address: str) -> None:
