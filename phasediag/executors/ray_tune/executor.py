@@ -54,8 +54,11 @@ class RayExecutor:
         """
         loading = threading.Thread(target=import_module, args=(TUNING,), daemon=True)
         loading.start()  # takes as long as the start of Ray, which is mostly waited for
-        with connected(self.address, self.log, keep=self.keep):
-            yield self._check(folder)
+        try:
+            with connected(self.address, self.log, keep=self.keep):
+                yield self._check(folder)
+        finally:
+            loading.join()
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""
