@@ -66,7 +66,8 @@ class Task:
     most_gb: float | None = None
 
 
-CLI: Final = "from phasediag.cli import main; main({})"
+CLI: Final = "import sys; from phasediag.cli import main; sys.argv[1:] = {}; main()"
+"""What the console script does."""
 LOAD: Final = "from phasediag.analysis.frames import load_trials, load_measurements; "
 DIAGRAM: Final = (
     "from phasediag.analysis.phases import phase_diagram; "
