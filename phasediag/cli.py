@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _hardly_collect_garbage() -> None:
-    """Modules are most of what a command holds: looking through them takes a second at each end."""
+    """Modules are most of what a command holds: looking through them takes time at the start and the end."""
     gc.set_threshold(ALLOCATIONS)
     atexit.register(gc.freeze)
 

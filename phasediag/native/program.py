@@ -110,7 +110,7 @@ class Program:
         pairs = zip(expected, arguments[ignored:], strict=False)
         change = max((_largest(new - old) for new, old in pairs if new.is_floating_point()), default=0.0)
         if not all(_same(one, other, change) for one, other in zip(found, expected, strict=True)):
-            raise UnsupportedError("what the function does is not what its operators do: it leaves torch")
+            raise UnsupportedError("it leaves torch, by numpy or by a number read out of a tensor")
 
     def _part(
         self,

@@ -25,6 +25,11 @@ step of all the networks holds, so that it is kept busy."""
 class NativeLosses:
     """Losses of networks of one structure over whole data sets, by native programs where there can be some.
 
+    Parameters
+    ----------
+    network
+        Of one structure, without classes.
+
     Attributes
     ----------
     seconds
@@ -37,7 +42,15 @@ class NativeLosses:
         self._programs: dict[int, Program | None] = {}
 
     def of(self, weights: Weights, scale: Tensor, world: Tensor, data: Samples) -> Tensor | None:
-        """The loss of each trial, shape (trials,); None where there is no program for it."""
+        """The loss of each trial, shape (trials,); None where there is no program for it.
+
+        Parameters
+        ----------
+        weights, scale, world
+            Of each trial, with a leading axis of trials: its weights, its label noise, its world.
+        data
+            Shapes (worlds, samples, ...).
+        """
         size = data.x.shape[1]
         if size not in self._programs:
             self._programs[size] = self._program(weights, scale, data)
@@ -51,7 +64,7 @@ class NativeLosses:
         return losses
 
     def _program(self, weights: Weights, scale: Tensor, data: Samples) -> Program | None:
-        """The program of the loss of one network over all samples; right classes it cannot count."""
+        """The program of the loss of one network over all samples, verified."""
         started, network = time.monotonic(), self.network
 
         def loss(before: Tensor, *given: Tensor) -> list[Tensor]:

@@ -9,7 +9,13 @@ from phasediag.training.optimizers import Weights
 
 
 def other_weights(weights: Weights) -> Weights:
-    """Of one network, from those of all trials, which have a leading axis: no number is that of a trial."""
+    """Of one network, none of whose numbers is that of a trial.
+
+    Parameters
+    ----------
+    weights
+        Of all trials, each of shape (trials, *shape of the parameter).
+    """
     generator = torch.Generator().manual_seed(0)
     last = {name: weight[-1].nan_to_num(0, 0, 0) for name, weight in weights.items()}
     size = torch.cat([weight.flatten() for weight in last.values()]).square().mean().sqrt()
@@ -24,6 +30,12 @@ def other_weights(weights: Weights) -> Weights:
 
 
 def other_samples(batches: Samples) -> Samples:
-    """Of one batch, from those of all worlds: the first half of the last one, each sample twice."""
+    """Of one batch, shapes (samples, ...): the first half of the last world's, each sample twice.
+
+    Parameters
+    ----------
+    batches
+        One of each world, shapes (worlds, samples, ...).
+    """
     first = torch.arange(batches.x.shape[1]) // 2
     return Samples(x=batches.x[-1, first], y=batches.y[-1, first], noise=batches.noise[-1, first])

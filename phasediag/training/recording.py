@@ -240,7 +240,7 @@ class Recorder:
         return [self._found[trials, request] for request in requests]
 
     def _measured(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
-        """Of the trials, those once that are still as they were drawn, alike."""
+        """Trials that are still as they were drawn, alike, are measured once; on a GPU to look costs more."""
         weights, groups = self._weights(rows), tuple(self.groups.values())
         if self.tile.step or self.tile.device.type != "cpu":
             return measure(weights, groups, requests)

@@ -86,6 +86,7 @@ class TileRun:
     """One tile of a pack: trained, measured, turned into rows."""
 
     def __init__(self, pack: Pack, job: Job, device: torch.device, work: TileWork) -> None:
+        began = time.monotonic()
         self.pack, self.job, self.work = pack, job, work
         self.trials = pack.trials.take(work.rows)
         padding = np.zeros(max(2, work.size) - len(work.rows), dtype=np.int64)
@@ -100,10 +101,10 @@ class TileRun:
         self.tile = program.tile(padded, shared=pack.shared)
         parts = parts_of(self.tile, len(work.rows))
         self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
-        self.wall_s = 0.0
-        self.spent = dict.fromkeys(PHASES, 0.0)
         self.started_at = datetime.now(UTC)
         self._slice = 16
+        self.wall_s = time.monotonic() - began
+        self.spent = dict.fromkeys(PHASES, 0.0) | {"training": self.wall_s}
 
     @property
     def finished(self) -> bool:
@@ -163,6 +164,7 @@ class TileRun:
         steps_done = self.tile.state.steps_done[:count].cpu().numpy()
         with self._spending("measurement"):
             found = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
+        made = time.monotonic()
         columns = _joined(found, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
@@ -184,7 +186,9 @@ class TileRun:
             "device": [device_name(self.tile.program.device)] * count,
             "started_at": [self.started_at] * count,
         }
-        return trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
+        tables = trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
+        self.spent["writing"] += time.monotonic() - made
+        return tables
 
     def _columns(self, recorder: Recorder, steps_done: IntArray) -> dict[str, FloatArray]:
         """What is measured at the end of the trials of a part."""

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from phasediag.observables import Threshold
-from phasediag.symmetry.measure import Request, measure
+from phasediag.symmetry.measure import Distances, Request, measure
+from phasediag.training import recording
 from phasediag.training.convergence import RELAXATIONS, SMALL_DRIFT
 from phasediag.training.recording import Recorder, results
 from trained_tiles import grid_of, pair, recorded, tile_of
@@ -68,13 +69,21 @@ def test_step_0_multiples_of_every_and_the_last_step_are_recorded(
         assert sorted(rows) == [(step, row) for step in expected for row in (0, 1)]
 
 
-def test_what_starts_alike_is_measured_once_and_each_gets_its_own() -> None:
+def test_what_starts_alike_is_measured_once_and_each_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials that differ in weight decay alone start alike; those of other scales and replicates do not."""
     axes = {"weight_decay": [0.0, 0.1], "init_scale": [1.0, 0.5]}
     grid = grid_of(BASE, axes, replicates=2, measure={"distances": "all"})
     tile = tile_of(grid.trials())
+    counts = []
+
+    def counted(weights: Any, *given: Any) -> list[Distances]:
+        counts.append(len(next(iter(weights.values()))))
+        return measure(weights, *given)
+
+    monkeypatch.setattr(recording, "measure", counted)
     recorder = Recorder(grid.measure, tile, len(tile.trials))
     recorder.record()
+    assert counts == [4]
     for block in recorder.recording.blocks:
         request = Request(observable=block.observable, layer=block.layer)
         (own,) = measure(tile.weights, tile.network.groups, [request])

@@ -91,24 +91,15 @@ def _own_process_groups() -> Iterator[None]:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, process_group=0, **options)
 
-    services.ConsolePopen = Leader  # type: ignore[misc]
-    try:
+    with _replaced(services, ConsolePopen=Leader):
         yield
-    finally:
-        services.ConsolePopen = common  # type: ignore[misc]
 
 
 @contextmanager
 def _spared() -> Iterator[None]:
     """Let Ray start without what a launch has no use for."""
-    common = {name: getattr(Node, name) for name in SPARED}
-    for name in SPARED:
-        setattr(Node, name, lambda node, **options: None)
-    try:
+    with _replaced(Node, **dict.fromkeys(SPARED, lambda node, **options: None)):
         yield
-    finally:
-        for name, method in common.items():
-            setattr(Node, name, method)
 
 
 @contextmanager
@@ -127,11 +118,21 @@ def _looked_for() -> Iterator[None]:
             time.sleep(LOOKING_SECONDS)
         return common(gcs_address, node_id)
 
-    services_of.get_node = get_node
+    with _replaced(services, get_node=get_node):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, **parts: Any) -> Iterator[None]:
+    """Let a module or a class of Ray's have other parts for the time of a block."""
+    common = {name: getattr(owner, name) for name in parts}
+    for name, part in parts.items():
+        setattr(owner, name, part)
     try:
         yield
     finally:
-        services_of.get_node = common
+        for name, part in common.items():
+            setattr(owner, name, part)
 
 
 def _knock(address: str) -> None:
