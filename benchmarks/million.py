@@ -33,10 +33,12 @@ from phasediag.grids.sections import Measure
 from phasediag.observables import degree, root_mean_square
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import Plan, make_plan, make_survey, roster_of_grid
+from phasediag.sweeps.planning import Plan, make_plan
+from phasediag.sweeps.survey import make_survey, roster_of_grid
+from phasediag.training.job import Job
 from phasediag.training.pack import Pack
 from phasediag.training.recording import Block
-from phasediag.training.rows import Job, block_rows, trial_rows
+from phasediag.training.rows import block_rows, trial_rows
 
 import pyarrow as pa  # isort: skip
 

@@ -29,14 +29,15 @@ grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.a
 grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.machine training.network training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
+training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store
 training.rows training.tile_run training.worker executors.forecast executors.watch
-executors.inline executors.actor executors.ray_tune
+executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-sweeps.planning sweeps.status sweeps.sweep sweeps.rerun
+sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws

@@ -20,7 +20,7 @@ from phasediag.commands import progress
 from phasediag.commands.progress import ProgressLine, described, duration, size
 from phasediag.executors.watch import Watch
 from phasediag.storage.store import Store
-from phasediag.training.worker import Progress
+from phasediag.training.job import Progress
 from small_sweeps import command, grid_text, launched, run, write
 
 RAISING_NET = """

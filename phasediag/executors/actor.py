@@ -10,9 +10,9 @@ import torch
 from phasediag.errors import PhasediagError
 from phasediag.executors.inline import device_notice
 from phasediag.storage.store import Store
+from phasediag.training.job import Job
 from phasediag.training.machine import device_of
 from phasediag.training.pack import Pack
-from phasediag.training.rows import Job
 from phasediag.training.worker import PackRun
 
 FIRST_SECONDS: Final = 1.0

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
+from phasediag.executors.places import workers_on
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
+from phasediag.training.job import Job
 from phasediag.training.machine import device_of
 from phasediag.training.pack import Pack
-from phasediag.training.rows import Job
 from phasediag.training.worker import PackRun
 
 SLICE_SECONDS = 1.0
@@ -30,7 +31,7 @@ class InlineExecutor:
     tf32: bool = False
 
     @contextmanager
-    def ready(self, folder: Folder) -> Iterator[int]:
+    def ready(self, folder: Folder, trials: int) -> Iterator[int]:
         """One pack at a time."""
         yield 1
 
@@ -61,11 +62,6 @@ def local_workers(cpus: float, gpus: float) -> int:
     """How many packs of these resources run at once on this machine; without a GPU, as if it had one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     return max(1, workers_on(max(1, torch.cuda.device_count()), gpus) if gpus else int(cores / cpus))
-
-
-def workers_on(devices: float, gpus: float) -> int:
-    """How many workers have room on so many GPUs; one that takes a share has all of it on one GPU."""
-    return int(devices) * int(1 / gpus) if gpus < 1 else int(devices / gpus)
 
 
 def device_notice(gpus: float, device: torch.device) -> str:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from phasediag.errors import INTERRUPTED
 from phasediag.executors.forecast import Forecast, program_of
 from phasediag.storage.folder import Folder
-from phasediag.training.pack import Pack
-from phasediag.training.rows import Job
-from phasediag.training.tile_run import PHASES
-from phasediag.training.worker import Progress
+from phasediag.training.job import PHASES, Job, Progress
 from phasediag.trial import Parameter
+
+if TYPE_CHECKING:
+    from phasediag.training.pack import Pack
 
 TENTH: Final = 0.1
 """Of the trials, after which the time told to be left is kept, to be compared with what it took."""
@@ -184,8 +184,8 @@ class Watch:
 class Executor(Protocol):
     """Runs packs."""
 
-    def ready(self, folder: Folder) -> AbstractContextManager[int]:
-        """Hold what is needed to run packs, and tell how many run at once."""
+    def ready(self, folder: Folder, trials: int) -> AbstractContextManager[int]:
+        """Hold what is needed to train so many trials, and tell how many packs run at once."""
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""

@@ -16,8 +16,8 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import stored_grid
-from phasediag.training.tile_run import place_sources
+from phasediag.sweeps.survey import stored_grid
+from phasediag.training.sources import place_sources
 from phasediag.trial import Trials, formatted, nearest
 
 MARK: Final = "# phasediag refine"

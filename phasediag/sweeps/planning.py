@@ -1,52 +1,27 @@
-"""What a grid asks for, minus what the store holds: the packs still to train."""
+"""The packs of what is still to train."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.grid import Grid, parse_grid
-from phasediag.observables import ALWAYS
-from phasediag.storage.roster import ID_BYTES, roster_of
+from phasediag.grids.grid import Grid
+from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
+from phasediag.sweeps.survey import Survey, checkpoint_state
 from phasediag.training.convergence import RELAXATIONS
 from phasediag.training.machine import machine_of
 from phasediag.training.network import network_of
 from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
-from phasediag.training.tile_run import place_sources
-from phasediag.trial import Column, TextArray, Trials, nearest
-
-Mask = npt.NDArray[np.bool_]
+from phasediag.trial import Trials, nearest
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
-ENTROPIC: Final = "decay_term"
-"""The column that every trial has where the entropic loss was measured."""
 DISTANCE_BYTES: Final = 3.6
 """One stored distance in single precision, compressed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Survey:
-    """A grid compared with a store."""
-
-    grid: Grid
-    trials: Trials
-    """All trials of the grid."""
-    done: int
-    """Trials that the store holds as ok or diverged."""
-    failed: int
-    """Trials that failed and are skipped."""
-    missing: Trials
-    """Trials to train."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,42 +67,6 @@ class Plan:
         return int(((decay > 0) & (rate * decay * steps < RELAXATIONS)).sum())
 
 
-def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasure: bool = False) -> Survey:
-    """Compare a grid with a store.
-
-    Parameters
-    ----------
-    retry_failed
-        Whether failed trials count as missing.
-    remeasure
-        Whether trials that lack an observable of the grid are trained again.
-
-    Raises
-    ------
-    PhasediagError
-        Where committed trials lack an observable and `remeasure` is not set.
-    """
-    trials = grid.trials()
-    held = _Held.of(store, trials, grid)
-    status = held.texts("status")
-    done, failed = (status == "ok") | (status == "diverged"), status == "failed"
-    lacking = _unmeasured(grid, store, trials, held) & done
-    if lacking.any() and not remeasure:
-        asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
-        asked += " and the entropic loss" if grid.measure.entropic else ""
-        asked += ", with losses" if grid.measure.losses else ""
-        raise PhasediagError(
-            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
-            f"{asked}; ask for what was measured, or train them again with --remeasure"
-        )
-    done &= ~lacking
-    skipped = failed & (not retry_failed)
-    return Survey(
-        grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
-        missing=trials.take(~done & ~skipped),
-    )  # fmt: skip
-
-
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:
     """The packs of what is missing: first those with a checkpoint, then the rest.
 
@@ -169,78 +108,6 @@ def _check_layers(survey: Survey) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Held:
-    """What a store holds of each trial of a grid; arrays have shape (trials,)."""
-
-    rows: pa.Table
-    """One row a trial that the store holds, in any order."""
-    ids: pa.Array
-    at: pa.Array
-    """The row of each trial; null where there is none."""
-
-    @classmethod
-    def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
-        columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
-        rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
-        return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
-
-    def texts(self, column: str) -> TextArray:
-        """A column of text, '' where the store has no such trial or a null."""
-        encoded = self.rows[column].combine_chunks().dictionary_encode()
-        pool = np.array(["", *encoded.dictionary.to_pylist()], dtype=object)
-        found: TextArray = pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
-        return found
-
-    def known(self, column: str) -> Mask:
-        """Where the store has a value."""
-        return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
-
-    def among(self, ids: pa.Array) -> Mask:
-        """Which trials are among these."""
-        return _mask(pc.is_in(self.ids, value_set=ids))
-
-
-def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
-    """Trials that lack something the grid asks to measure; the diverged lack nothing.
-
-    Measurements are read only for what the rows of the trials themselves leave open.
-    """
-    layer = grid.measure.layer
-    measured: Mask = held.texts("measure_layer") == layer
-    open_to_doubt: Mask = held.texts("status") == "ok"
-    for request in grid.measure.observables:
-        if request.observable in ALWAYS and request.layer == layer:
-            continue
-        found = ~_has_layer(trials, request.layer)
-        if request.observable == "rank" and request.layer == layer:
-            found |= held.known("rank")
-        if (open_to_doubt & measured & ~found).any():
-            found |= held.among(store.measured(request.observable, request.layer))
-        measured &= found
-    if grid.measure.entropic:
-        measured &= held.known(ENTROPIC)
-    if grid.measure.losses:
-        recorded = store.measured("permutation", layer, column="train_loss")
-        measured &= held.among(recorded) | ~_has_layer(trials, layer)
-    return open_to_doubt & ~measured
-
-
-def _mask(values: pa.Array) -> Mask:
-    found: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _has_layer(trials: Trials, layer: str) -> Mask:
-    """Whether each trial is deep enough for a layer `hidden.N`; assumed of models without a depth."""
-    _, _, number = layer.partition("hidden.")
-    if "depth" not in trials.columns or not number.isdigit():
-        return np.ones(len(trials), dtype=bool)
-    depth = trials.columns["depth"]
-    deep = tuple(not isinstance(value, int) or value > int(number) for value in depth.pool)
-    return Column(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
-
-
 def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:
     """Packs with a checkpoint whose trials are all missing, and the missing trials of no such pack."""
     unfinished = store.checkpoints()
@@ -262,56 +129,3 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         told["machine"] = machine_of(grid.resources.gpus)
         packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
     return packs, missing.take(free)
-
-
-def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
-    """What the checkpoint of a pack says of it; None where it is gone or damaged."""
-    files = store.read_checkpoint(pack_id)
-    if files is None or "pack.json" not in files:
-        return None
-    state: dict[str, Any] = json.loads(files["pack.json"])
-    return state
-
-
-def user_sources(grid: Grid) -> dict[str, bytes]:
-    """The content of the user's files that a grid names, by the name in the grid.
-
-    Raises
-    ------
-    PhasediagError
-        Where a path is absolute.
-    """
-    components = [*grid.tasks.values(), *grid.models.values()]
-    files = sorted({component.name.partition(":")[0] for component in components if component.source})
-    return {file: _content(grid, file) for file in files}
-
-
-def recorded_files(grid: Grid) -> dict[str, bytes]:
-    """What must be kept beside a grid so that it can be read again: sources, and a file of points.
-
-    Raises
-    ------
-    PhasediagError
-        Where a path is absolute.
-    """
-    points = {} if grid.points_file is None else {grid.points_file: _content(grid, grid.points_file)}
-    return user_sources(grid) | points
-
-
-def _content(grid: Grid, file: str) -> bytes:
-    if Path(file).is_absolute():
-        raise PhasediagError(
-            f"{grid.path}: the path of {file} is absolute, and other machines have no such file; write it "
-            "relative to the grid"
-        )
-    return (grid.path.parent / file).read_bytes()
-
-
-def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
-    """The trials of a grid as they are kept beside it."""
-    return roster_of(trials, grid.parameters, grid.given)
-
-
-def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
-    """A grid as it was launched, with its own copies of the user's files put into `folder`."""
-    return parse_grid(text, Path(name), place_sources(store.grid_sources(name), folder))

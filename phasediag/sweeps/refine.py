@@ -22,7 +22,7 @@ from phasediag.analysis.refinement import Axis, Lattice, Place, Point, Proposal,
 from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.storage.store import Store
 from phasediag.sweeps.designs import Design, Key, Slice, check_axes, facets_of, read_designs, slices_of
-from phasediag.sweeps.planning import make_survey
+from phasediag.sweeps.survey import make_survey
 from phasediag.sweeps.sweep import Outcome, launch
 from phasediag.trial import formatted
 

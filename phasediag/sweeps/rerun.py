@@ -18,10 +18,11 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import stored_grid, user_sources
+from phasediag.sweeps.survey import stored_grid, user_sources
+from phasediag.training.job import Job
 from phasediag.training.pack import remade
-from phasediag.training.rows import Job
-from phasediag.training.tile_run import TileRun, TileWork, source_folder
+from phasediag.training.sources import source_folder
+from phasediag.training.tile_run import TileRun, TileWork
 from phasediag.trial import Trials
 
 HISTORY_POINTS = 100

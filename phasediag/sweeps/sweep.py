@@ -1,4 +1,4 @@
-"""Plan and launch: a sweep from the outside."""
+"""Plan and launch: a sweep from the outside. Torch is loaded only where something is to be trained."""
 
 from __future__ import annotations
 
@@ -8,32 +8,29 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from phasediag.errors import INTERRUPTED, PhasediagError
-from phasediag.executors.inline import InlineExecutor, local_workers
-from phasediag.executors.watch import Executor, LostPack, Watch, draining_on_signals
+from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import (
-    Plan,
+from phasediag.sweeps.status import Status, status_of
+from phasediag.sweeps.survey import (
     Survey,
     checkpoint_state,
-    make_plan,
     make_survey,
     recorded_files,
     roster_of_grid,
     user_sources,
 )
-from phasediag.sweeps.status import Status, status_of
-from phasediag.training.machine import Machine, machine_of
-from phasediag.training.pack import CompileMode, Pack, remade
-from phasediag.training.rows import Job, failed_rows
-from phasediag.training.tile_run import source_folder
-from phasediag.training.worker import Progress
+from phasediag.training.job import Job
+
+if TYPE_CHECKING:
+    from phasediag.sweeps.planning import Plan
+    from phasediag.training.pack import CompileMode
 
 ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"
@@ -81,6 +78,9 @@ def plan(
     PhasediagError
         Where the storage cannot be read, or committed trials lack an observable.
     """
+    from phasediag.executors.inline import local_workers
+    from phasediag.sweeps.planning import make_plan
+
     read = read_grid(grid)
     store = Store.open(storage, read.name)
     survey = make_survey(read, store, retry_failed=retry_failed)
@@ -173,18 +173,15 @@ def launch(
 def _train(
     runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode
 ) -> None:
-    """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
+    """Train what is missing; what needs torch loads while the executor gets ready."""
     if watch.draining:
         return
-    with runner.ready(store.folder) as workers:
+    with runner.ready(store.folder, len(survey.missing)) as workers:
+        from phasediag.sweeps.running import run_packs
+
         _record(survey, store)
-        packs = list(make_plan(survey, store, workers=workers, compile_mode=compile_mode).packs)
         watch.workers = workers
-        while packs and not watch.draining:
-            watch.expect(packs, job.parameters)
-            lost = runner.run(packs, job, watch)
-            machine = machine_of(survey.grid.resources.gpus)
-            packs = [half for gone in lost for half in _halves(gone, job, watch, store, machine)]
+        run_packs(runner, survey, job, watch, store, compile_mode)
 
 
 def _record(survey: Survey, store: Store) -> None:
@@ -204,23 +201,11 @@ def _drop_spent(store: Store) -> None:
             store.drop_checkpoint(pack_id)
 
 
-def _halves(lost: LostPack, job: Job, watch: Watch, store: Store, machine: Machine) -> list[Pack]:
-    pack, count = lost.pack, len(lost.pack.trials)
-    store.drop_checkpoint(pack.pack_id)
-    watch.forget(pack.pack_id)
-    if count == 1:
-        error = f"its worker died: {lost.error}"
-        store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), error))
-        watch.report(pack.pack_id, Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
-        return []
-    folder, parts = source_folder(job.sources), (np.arange(count // 2), np.arange(count // 2, count))
-    known: dict[str, Any] = {"envelope": pack.envelope, "machine": machine}
-    return [remade(pack.trials.take(rows), pack.tile_size, pack.compiled, folder, **known) for rows in parts]
-
-
 def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store, keep: bool) -> Executor:
     resources = grid.resources
     if name == "inline":
+        from phasediag.executors.inline import InlineExecutor
+
         return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
     from phasediag.executors.ray_tune.executor import RayExecutor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,27 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from phasediag.grids.sections import Measure
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
+from phasediag.training.job import Job
 from phasediag.training.pack import Pack
 from phasediag.training.recording import Block
-from phasediag.trial import IntArray, Parameter, Trials
+from phasediag.trial import IntArray, Trials
 from phasediag.version import VERSION
 
 BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What a worker must know besides the pack itself."""
-
-    sweep: str
-    """URI or path of the sweep."""
-    measure: Measure
-    parameters: Mapping[str, Parameter]
-    sources: Mapping[str, bytes] = field(default_factory=dict)
-    """Content of the user's files, by the name that the grid uses."""
-    git_commit: str = ""
 
 
 def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) -> pa.Table:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -25,18 +21,18 @@ import torch
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.collapse import collapse_weight_decay
 from phasediag.training.entropy import entropic_columns
+from phasediag.training.job import PHASES, Job
 from phasediag.training.machine import finish
 from phasediag.training.pack import Pack
 from phasediag.training.parts import parts_of
 from phasediag.training.recording import FloatArray, Recorder, Recording, results
-from phasediag.training.rows import BoolArray, Job, block_rows, device_name, trial_rows
+from phasediag.training.rows import BoolArray, block_rows, device_name, trial_rows
+from phasediag.training.sources import source_folder
 from phasediag.training.train import Program
 from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
-PHASES: Final = ("compilation", "training", "measurement", "writing")
-"""What a worker spends its time on."""
 COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank", "more_steps")
 
 
@@ -45,33 +41,6 @@ def program_for(structure: str, folder: Path, device: torch.device, compiled: bo
     """The program of a structure, kept for the packs to come in this process."""
     values, envelope = known
     return Program(values, folder, device, compiled, envelope)
-
-
-def source_folder(sources: Mapping[str, bytes]) -> Path:
-    """A folder that holds the user's files, by content: one for each user and content on a machine."""
-    if not sources:
-        return Path()
-    digest = blake2b(repr(sorted(sources.items())).encode(), digest_size=16).hexdigest()
-    return place_sources(sources, Path(tempfile.gettempdir()) / f"phasediag-sources-{os.getuid()}-{digest}")
-
-
-def place_sources(sources: Mapping[str, bytes], root: Path) -> Path:
-    """Write the user's files below `root`; the folder beside which a grid finds them under its names.
-
-    A name may climb (`../nets/my_net.py`): the folder lies deep enough for that.
-    """
-    climbs = max((PurePosixPath(name).parts.count("..") for name in sources), default=0)
-    folder = root.joinpath(*["grid"] * climbs)
-    for each in (root, folder):
-        each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content in sources.items():
-        path = Path(os.path.normpath(folder / name))
-        if not path.exists() or path.read_bytes() != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{uuid4().hex}")
-            partial.write_bytes(content)
-            partial.replace(path)
-    return folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

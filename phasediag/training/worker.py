@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Final
 
@@ -15,34 +14,17 @@ import pyarrow as pa
 import torch
 
 from phasediag.storage.store import Store
+from phasediag.training.job import PHASES, Job, Progress
 from phasediag.training.machine import room
 from phasediag.training.pack import Pack
-from phasediag.training.rows import Job, failed_rows
-from phasediag.training.tile_run import PHASES, TileRun, TileWork, source_folder
+from phasediag.training.rows import failed_rows
+from phasediag.training.sources import source_folder
+from phasediag.training.tile_run import TileRun, TileWork
 
 CHECKPOINT_SECONDS: Final = 30.0
 """Between two checkpoints of a pack in training, at least."""
 CHECKPOINT_SHARE: Final = 0.05
 """Of the time that checkpoints may take: those of a tile that fills a GPU are gigabytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a pack is."""
-
-    trials_done: float
-    """Trials' worth of training done, fractions included."""
-    resumed: float = 0.0
-    """What of it came with a checkpoint."""
-    failed: int
-    diverged: int
-    error: str
-    """Of the first failed trial; empty where none failed."""
-    done: bool
-    spent: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of this worker, by `PHASES`."""
-    notice: str = ""
-    """What was given up to go on, such as the size of a tile."""
 
 
 class PackRun:

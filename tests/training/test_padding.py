@@ -15,10 +15,10 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.storage.store import Store
 from phasediag.training import pack, worker
 from phasediag.training.data import Batches
+from phasediag.training.job import Job
 from phasediag.training.pack import Pack, pack_trials, remade
 from phasediag.training.padding import INSIDE, OWN, PaddedBatches, fits
 from phasediag.training.parts import parts_of
-from phasediag.training.rows import Job
 from phasediag.training.train import Program, Tile
 from phasediag.training.worker import PackRun
 from phasediag.trial import Trials

@@ -12,9 +12,9 @@ import torch
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.storage.store import Store
 from phasediag.training import worker
+from phasediag.training.job import Job
 from phasediag.training.network import network_of
 from phasediag.training.pack import Pack, cost_of, make_pack
-from phasediag.training.rows import Job
 from phasediag.training.worker import PackRun
 from small_sweeps import assert_same_rows, grid_text
 

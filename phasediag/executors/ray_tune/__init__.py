@@ -4,7 +4,6 @@ import os
 from typing import Final
 
 QUIET: Final = {
-    "RAY_prestart_worker_first_driver": "0",  # actors come before such workers are ready, and get others
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",

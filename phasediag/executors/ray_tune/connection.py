@@ -33,16 +33,19 @@ together they take as long as the rest of it."""
 
 
 @contextmanager
-def connected(address: str | None, log: Path | None, *, keep: bool = False) -> Iterator[None]:
+def connected(
+    address: str | None, log: Path | None, *, keep: bool = False, preloaded: str = ""
+) -> Iterator[None]:
     """A connection to Ray for the time of a block; a local Ray is ended, a cluster is left alone.
 
     One that was there before is used, and left as it is. With `keep` the connection stays after the block.
+    A local Ray starts a worker for every core, which load the module that is to be preloaded.
     """
     already = ray.is_initialized()
     if not already:
         _quiet(log)
         with sigterm_interrupts():
-            _connect(address)
+            _connect(address, preloaded)
     try:
         yield
     finally:
@@ -50,7 +53,7 @@ def connected(address: str | None, log: Path | None, *, keep: bool = False) -> I
             ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, preloaded: str) -> None:
     quiet: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
@@ -58,8 +61,13 @@ def _connect(address: str | None) -> None:
     }
     try:
         if address is None:
+            system: dict[str, Any] = {"preload_python_modules": [preloaded] if preloaded else []}
+            system["prestart_worker_first_driver"] = bool(preloaded)
             with _own_process_groups(), _spared(), _looked_for():
-                ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
+                ray.init(
+                    address="local", include_dashboard=False, object_store_memory=256 * 2**20,
+                    _system_config=system, **quiet,
+                )  # fmt: skip
         else:
             _knock(address)
             ray.init(address=address, **quiet)
@@ -91,14 +99,14 @@ def _own_process_groups() -> Iterator[None]:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, process_group=0, **options)
 
-    with _replaced(services, ConsolePopen=Leader):
+    with replaced(services, ConsolePopen=Leader):
         yield
 
 
 @contextmanager
 def _spared() -> Iterator[None]:
     """Let Ray start without what a launch has no use for."""
-    with _replaced(Node, **dict.fromkeys(SPARED, lambda node, **options: None)):
+    with replaced(Node, **dict.fromkeys(SPARED, lambda node, **options: None)):
         yield
 
 
@@ -118,12 +126,12 @@ def _looked_for() -> Iterator[None]:
             time.sleep(LOOKING_SECONDS)
         return common(gcs_address, node_id)
 
-    with _replaced(services, get_node=get_node):
+    with replaced(services, get_node=get_node):
         yield
 
 
 @contextmanager
-def _replaced(owner: Any, **parts: Any) -> Iterator[None]:
+def replaced(owner: Any, **parts: Any) -> Iterator[None]:
     """Let a module or a class of Ray's have other parts for the time of a block."""
     common = {name: getattr(owner, name) for name in parts}
     for name, part in parts.items():

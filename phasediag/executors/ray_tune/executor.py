@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
 from phasediag.errors import ClusterError
-from phasediag.executors.inline import workers_on
+from phasediag.executors.places import workers_on
 from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.storage.folder import Folder
-from phasediag.training.pack import Pack
-from phasediag.training.rows import Job
+from phasediag.training.job import Job
+
+if TYPE_CHECKING:
+    from phasediag.training.pack import Pack
 
 TUNING: Final = "phasediag.executors.ray_tune.tuning"
-"""What uses Tune: it takes longest to load."""
+"""What uses Tune and torch: it takes longest to load."""
+TRAINABLE: Final = "phasediag.executors.ray_tune.trainable"
+"""The same of the workers."""
+TRIALS_PER_WORKER: Final = 2
+"""With fewer a worker may stay without a pack: a tile holds two at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +48,11 @@ class RayExecutor:
     """Leave a local Ray running for the next launch of this process; it ends with the process."""
 
     @contextmanager
-    def ready(self, folder: Folder) -> Iterator[int]:
+    def ready(self, folder: Folder, trials: int) -> Iterator[int]:
         """A connection to Ray for the time of a block, given the number of workers it can run at once.
 
-        A local Ray is ended with the block unless it is kept, a cluster is left alone.
+        A local Ray is ended with the block unless it is kept, a cluster is left alone. Meanwhile torch
+        loads here, and in the workers of a local Ray if there are trials enough for all of them.
 
         Raises
         ------
@@ -53,26 +61,34 @@ class RayExecutor:
             share the storage.
         """
         loading = threading.Thread(target=import_module, args=(TUNING,), daemon=True)
-        loading.start()  # takes as long as the start of Ray, which is mostly waited for
+        loading.start()
+        preloaded = TRAINABLE if self._all_work(trials) else ""
         try:
-            with connected(self.address, self.log, keep=self.keep):
+            with connected(self.address, self.log, keep=self.keep, preloaded=preloaded):
+                loading.join()
                 yield self._check(folder)
         finally:
             loading.join()
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""
-        from phasediag.executors.ray_tune.tuning import Reporter, tuner
+        from phasediag.executors.ray_tune.tuning import Reporter, any_worker, tuner
 
         by_id = {pack.pack_id: pack for pack in packs}
         reporter = Reporter(watch, by_id)
         scratch = tempfile.mkdtemp(prefix="phasediag-tune-")
         resources = {"cpus": self.cpus, "gpus": self.gpus}
+        workers = any_worker() if self.address is None else nullcontext()
         try:
-            tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
+            with workers:
+                tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost
+
+    def _all_work(self, trials: int) -> bool:
+        """Whether a local Ray, which has a worker for every core, gives work to all of them."""
+        return self.cpus == 1 and not self.gpus and trials >= TRIALS_PER_WORKER * (os.cpu_count() or 1)
 
     def _check(self, folder: Folder) -> int:
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 
+from phasediag.executors.ray_tune.connection import replaced
 from phasediag.executors.ray_tune.trainable import PackTrainable
 from phasediag.executors.watch import LostPack, Watch
+from phasediag.training.job import Job, Progress
 from phasediag.training.pack import Pack
-from phasediag.training.rows import Job
-from phasediag.training.worker import Progress
 
 WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""
@@ -64,6 +66,16 @@ class Drained(tune.Stopper):
     def stop_all(self) -> bool:
         """Whether to stop everything."""
         return self.watch.draining
+
+
+@contextmanager
+def any_worker() -> Iterator[None]:
+    """Let Tune take workers that are there already: it asks for some with environments of their own.
+
+    Those of a local Ray have the environment of this process anyway.
+    """
+    with replaced(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=()):
+        yield
 
 
 def tuner(

@@ -1,0 +1,45 @@
+"""What a worker is told, and what it tells; known without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from phasediag.grids.sections import Measure
+from phasediag.trial import Parameter
+
+PHASES: Final = ("compilation", "training", "measurement", "writing")
+"""What a worker spends its time on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker must know besides the pack itself."""
+
+    sweep: str
+    """URI or path of the sweep."""
+    measure: Measure
+    parameters: Mapping[str, Parameter]
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of the user's files, by the name that the grid uses."""
+    git_commit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a pack is."""
+
+    trials_done: float
+    """Trials' worth of training done, fractions included."""
+    resumed: float = 0.0
+    """What of it came with a checkpoint."""
+    failed: int
+    diverged: int
+    error: str
+    """Of the first failed trial; empty where none failed."""
+    done: bool
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of this worker, by `PHASES`."""
+    notice: str = ""
+    """What was given up to go on, such as the size of a tile."""
