@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import pkgutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,30 +12,42 @@ from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from phasediag.trial import REQUIRED, Constraint, Parameter, Role, nearest
+from phasediag.models._declared import MODELS
+from phasediag.tasks._declared import TASKS
+from phasediag.trial import REQUIRED, Constraint, Declaration, Parameter, Role, nearest
 
 Kind = Literal["task", "model"]
+_DECLARED: Final[Mapping[Kind, Mapping[str, Declaration]]] = {"task": TASKS, "model": MODELS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A task or a model: its class, and what it adds to a trial's record."""
+    """A task or a model: what it adds to a trial's record, and its class."""
 
     kind: Kind
     name: str
-    cls: type[Any]
     parameters: Mapping[str, Parameter]
     constraints: tuple[Constraint, ...]
+    always_fresh: bool
+    """Of a task: whether every step draws new samples."""
+    population: bool
+    """Of a task: whether `batch_size: 0` is the exact population loss."""
     source: str = ""
     """Hash of the user's file, part of the identity; empty for phasediag's own."""
+    user_class: type[Any] | None = None
+    """The class in the user's file; None for phasediag's own."""
+
+    @property
+    def cls(self) -> type[Any]:
+        """The class; one of phasediag's own is imported, and torch with it, when it is first asked for."""
+        return _built_in_class(self.kind, self.name) if self.user_class is None else self.user_class
 
 
 def built_in(kind: Kind) -> tuple[str, ...]:
     """The names of phasediag's own tasks or models: one module each."""
-    package = import_module(f"phasediag.{kind}s")
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
+    return tuple(sorted(_DECLARED[kind]))
 
 
 def component(kind: Kind, name: str, folder: Path) -> Component:
@@ -65,9 +76,19 @@ def _built_in_component(kind: Kind, name: str) -> Component:
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
         raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
+    declared = _DECLARED[kind][name]
+    return Component(
+        kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
+        always_fresh=declared.always_fresh, population=declared.population,
+    )  # fmt: skip
+
+
+@cache
+def _built_in_class(kind: Kind, name: str) -> type[Any]:
     module = import_module(f"phasediag.{kind}s.{name}")
-    (cls,) = (c for c in vars(module).values() if inspect.isclass(c) and getattr(c, "registered", "") == name)
-    return _component(kind, name, cls, "")
+    classes = (c for c in vars(module).values() if inspect.isclass(c))
+    (cls,) = (c for c in classes if getattr(c, "registered", "") == name)
+    return cls
 
 
 def _user_component(kind: Kind, name: str, folder: Path) -> Component:
@@ -81,7 +102,13 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
-    return _component(kind, name, cls, source)
+    declared = getattr(cls, "declares", None)
+    return Component(
+        kind=kind, name=name, user_class=cls, source=source,
+        parameters=_by_name(declared if isinstance(declared, tuple) else _from_signature(cls)),
+        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
+        population=bool(getattr(cls, "population", False)),
+    )  # fmt: skip
 
 
 def _imported(path: Path, source: str) -> ModuleType:
@@ -101,14 +128,8 @@ def _imported(path: Path, source: str) -> ModuleType:
     return module
 
 
-def _component(kind: Kind, name: str, cls: type[Any], source: str) -> Component:
-    declared = getattr(cls, "declares", None)
-    if not isinstance(declared, tuple):
-        declared = _from_signature(cls)
-    return Component(
-        kind=kind, name=name, cls=cls, source=source,
-        parameters={p.name: p for p in declared}, constraints=getattr(cls, "constraints", ()),
-    )  # fmt: skip
+def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
+    return {parameter.name: parameter for parameter in declared}
 
 
 def _from_signature(cls: type[Any]) -> tuple[Parameter, ...]:

@@ -126,6 +126,19 @@ class Constraint:
     """Takes their values in this order; returns what is wrong and what is allowed, or None."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What a grid needs to know of a task or a model of phasediag, without its class."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+    always_fresh: bool = False
+    """Of a task: whether every step draws new samples."""
+    population: bool = False
+    """Of a task: whether `batch_size: 0` is the exact population loss."""
+
+
 def _describe(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(str(v) for v in schema["enum"])

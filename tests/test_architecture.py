@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version exact trial parameters identity observables registry
+errors version exact trial parameters identity observables
+models._declared tasks._parameters tasks._declared registry
+native.elementary native.routine native.expressions native.recording native.lowering native.source
+native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
-native.elementary native.routine native.expressions native.recording native.lowering native.source
-native.building native.program
 training.initial training.graphs training.compilation
 training.data
 training.optimizers training.control models.* tasks.*
@@ -78,6 +79,26 @@ ANALYSIS = [
     "phasediag.analysis.scaling",
 ]
 """The right-hand side of the store."""
+
+READING = """
+from pathlib import Path
+from phasediag.errors import GridError
+from phasediag.grids.grid import parse_grid, read_grid
+from phasediag.grids.schema import grid_schema, parameter_table
+
+def refused(fixed):
+    try:
+        parse_grid(f"name: g\\nfixed: {fixed}\\n", Path("grid.yaml"))
+    except GridError:
+        return True
+
+for job in sorted(Path("jobs").glob("*.yaml")):
+    assert len(read_grid(job).trials())
+grid_schema(), parameter_table()
+assert refused("{task: digits, model: mpl}") and refused("{task: digits, heads: 2, widht: 3}")
+assert refused("{task: scalar_linear, batch_size: 0}") and refused("{task: in_context, model: hermite}")
+"""
+"""Grids of built-in tasks and models, some of them faulty, and the reference of parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +199,12 @@ def test_a_heavy_library_has_one_importer(library: str) -> None:
 
 def loaded_by(module: str) -> set[str]:
     """Top-level packages in `sys.modules` after importing a module in a new process."""
-    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    return loaded_after(f"import {module}")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level packages in `sys.modules` after running code in a new process."""
+    code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return set(run.stdout.split())
@@ -187,6 +213,10 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", ANALYSIS)
 def test_analysis_loads_neither_torch_nor_ray(module: str) -> None:
     assert {"torch", "ray"}.isdisjoint(loaded_by(module))
+
+
+def test_a_grid_is_read_or_refused_without_a_heavy_library() -> None:
+    assert {"torch", "ray", "pandas", "scipy", "sklearn"}.isdisjoint(loaded_after(READING))
 
 
 @pytest.mark.parametrize("module", ["phasediag.sweeps.sweep", "phasediag.cli"])

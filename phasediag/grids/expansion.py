@@ -179,7 +179,7 @@ class Expander:
         task: Component, model: Component,
     ) -> None:  # fmt: skip
         own = [MOMENTUM, QUENCHED, ANISOTROPY]
-        if not getattr(task.cls, "population", False):
+        if not task.population:
             own.append(FULL_BATCH)
         constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]
         for constraint in constraints:
@@ -239,6 +239,6 @@ def _plain(default: object) -> Value:
 
 
 def _data_size(task: Component, columns: Mapping[str, Column]) -> Column:
-    if getattr(task.cls, "always_fresh", False):
+    if task.always_fresh:
         return Column(pool=(0,))
     return columns.get("samples", NOT_APPLICABLE)

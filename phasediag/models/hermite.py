@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from phasediag.models.mlp import PARAMETERS as MLP_PARAMETERS
+from phasediag.models._declared import HERMITE
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.trial import Constraint, Parameter
 
@@ -24,30 +24,10 @@ class Hermite(nn.Module):
         Neurons h.
     """
 
-    registered: ClassVar[str] = "hermite"
-    declares: ClassVar[tuple[Parameter, ...]] = tuple(p for p in MLP_PARAMETERS if p.name == "width")
+    registered: ClassVar[str] = HERMITE.name
+    declares: ClassVar[tuple[Parameter, ...]] = HERMITE.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = HERMITE.constraints
     padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
-    constraints: ClassVar[tuple[Constraint, ...]] = (
-        Constraint(
-            parameters=("model", "task"),
-            fault=lambda model, task: (
-                (
-                    f"model hermite takes one input and gives one output; task '{task}' is not made for it; "
-                    "set task: hermite"
-                )
-                if model == "hermite" and task != "hermite" and ":" not in task
-                else None
-            ),
-        ),
-        Constraint(
-            parameters=("init", "model"),
-            fault=lambda init, model: (
-                "balanced needs a chain of weight layers, which model hermite is not; use kaiming_normal"
-                if init == "balanced" and model == "hermite"
-                else None
-            ),
-        ),
-    )
 
     def __init__(self, inputs: int, outputs: int, width: int) -> None:
         super().__init__()

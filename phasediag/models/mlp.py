@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Final, Literal
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor, nn
 
+from phasediag.models import _declared
 from phasediag.models._activations import ACTIVATIONS
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.trial import Constraint, Parameter, PositiveInt, Role, Value
-
-ActivationName = Literal["tanh", "relu", "gelu", "swish", "linear", "sin", "square", "cube"]
-PARAMETERS: Final = (
-    Parameter(name="depth", type=Annotated[int, Field(ge=1)], default=2, neutral=2, role=Role.STRUCTURAL,
-              unit="weight layers", meaning="Weight layers; depth - 1 hidden layers."),
-    Parameter(name="width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL, unit="neurons",
-              meaning="Neurons of each hidden layer."),
-    Parameter(name="activation", type=ActivationName, default="tanh", neutral="tanh", role=Role.STRUCTURAL,
-              meaning="Nonlinearity of the hidden layers."),
-    Parameter(name="bias", type=bool, default=False, neutral=False, role=Role.STRUCTURAL,
-              meaning="Whether every layer has biases; they start at zero."),
-)  # fmt: skip
+from phasediag.trial import Constraint, Parameter, Value
 
 
 class MLP(nn.Module):
@@ -42,9 +30,9 @@ class MLP(nn.Module):
         Whether every layer has biases.
     """
 
-    registered: ClassVar[str] = "mlp"
-    declares: ClassVar[tuple[Parameter, ...]] = PARAMETERS
-    constraints: ClassVar[tuple[Constraint, ...]] = ()
+    registered: ClassVar[str] = _declared.MLP.name
+    declares: ClassVar[tuple[Parameter, ...]] = _declared.MLP.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = _declared.MLP.constraints
     padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
 
     def __init__(

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Annotated, ClassVar, Final, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from phasediag.errors import PhasediagError
 from phasediag.models._activations import ACTIVATIONS
-from phasediag.models.mlp import ActivationName
+from phasediag.models._declared import TRANSFORMER, Attention, length_fault
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.trial import Constraint, Count, Parameter, PositiveInt, Role
-
-Attention = Literal["softmax", "linear"]
-LENGTH: Final = Parameter(
-    name="length", type=Annotated[int, Field(ge=2)], default=20, neutral=20, role=Role.STRUCTURAL,
-    unit="tokens", meaning="Tokens of a sequence; the last one is the query.",
-)  # fmt: skip
-PARAMETERS: Final = (
-    LENGTH,
-    Parameter(name="attention_layers", type=PositiveInt, default=2, neutral=2, role=Role.STRUCTURAL,
-              unit="layers", meaning="Self-attention layers, with a residual connection around each."),
-    Parameter(name="heads", type=PositiveInt, default=1, neutral=1, role=Role.STRUCTURAL, unit="heads",
-              meaning="Attention heads of each layer."),
-    Parameter(name="head_width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL,
-              unit="numbers", meaning="Numbers of a head's query, key and value."),
-    Parameter(name="stream_width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL,
-              unit="numbers", meaning="Numbers of a token in the residual stream."),
-    Parameter(name="attention", type=Attention, default="softmax", neutral="softmax", role=Role.STRUCTURAL,
-              meaning="What weighs the tokens: softmax of the logits, or the logits over their number."),
-    Parameter(name="feedforward", type=Count, default=0, neutral=0, role=Role.STRUCTURAL, unit="neurons",
-              meaning="Hidden neurons after each attention layer; 0 leaves them out."),
-    Parameter(name="activation", type=ActivationName, default="tanh", neutral="tanh", role=Role.STRUCTURAL,
-              meaning="Nonlinearity of the hidden layers."),
-)  # fmt: skip
-
-
-def _length_fault(length: int, inputs: int, model: str) -> str | None:
-    if model != "transformer" or inputs % length == 0:
-        return None
-    divisors = ", ".join(str(n) for n in range(2, inputs + 1) if inputs % n == 0) or "none: take other inputs"
-    return f"{inputs} inputs cannot be cut into {length} tokens; lengths that divide them: {divisors}"
+from phasediag.trial import Constraint, Parameter
 
 
 class Block(nn.Module):
@@ -88,27 +57,17 @@ class Transformer(nn.Module):
         `value.l.h`: those of its value and output matrices. `hidden.l`: the neurons after layer l.
     """
 
-    registered: ClassVar[str] = "transformer"
-    declares: ClassVar[tuple[Parameter, ...]] = PARAMETERS
+    registered: ClassVar[str] = TRANSFORMER.name
+    declares: ClassVar[tuple[Parameter, ...]] = TRANSFORMER.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = TRANSFORMER.constraints
     padded: ClassVar[tuple[str, ...]] = ("stream_width", "feedforward", "batch_size")
-    constraints: ClassVar[tuple[Constraint, ...]] = (
-        Constraint(parameters=("length", "inputs", "model"), fault=_length_fault),
-        Constraint(
-            parameters=("init", "model"),
-            fault=lambda init, model: (
-                "balanced needs a chain of weight layers, which model transformer is not; use kaiming_normal"
-                if init == "balanced" and model == "transformer"
-                else None
-            ),
-        ),
-    )
 
     def __init__(
         self, inputs: int, outputs: int, length: int, attention_layers: int, heads: int, head_width: int,
         stream_width: int, attention: Attention = "softmax", feedforward: int = 0, activation: str = "tanh",
     ) -> None:  # fmt: skip
         super().__init__()
-        if fault := _length_fault(length, inputs, self.registered):
+        if fault := length_fault(length, inputs, self.registered):
             raise PhasediagError(f"model transformer: {fault}")
         self.length, self.heads, self.head_width = length, heads, head_width
         self.attention, self.feedforward = attention, feedforward

@@ -48,9 +48,10 @@ def erf(x: Tensor) -> Tensor:
 
 
 def _ratio(x: Tensor, bound: float, above: Sequence[float], below: Sequence[float]) -> Tensor:
-    bounded = x.clamp(-bound, bound)
-    square = bounded * bounded
-    return (bounded * _polynomial(square, above) / _polynomial(square, below)).clamp(-1, 1)
+    """One where it would round to more or lie beyond the bound: a compiler makes one choice of both."""
+    square = x * x
+    ratio = x.abs() * _polynomial(square, above) / _polynomial(square, below)
+    return torch.copysign(torch.where((x.abs() > bound) | (ratio > 1), 1.0, ratio), x)
 
 
 def tanh_backward(gradient: Tensor, y: Tensor) -> Tensor:

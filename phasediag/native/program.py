@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from phasediag.native.building import library
 from phasediag.native.lowering import UnsupportedError, lowered
 from phasediag.native.source import LINE, Place, source_of
+from phasediag.native.threads import shared_out
 
 WHOLE: Final = ctypes.c_longlong
 ADDRESS: Final = ctypes.c_void_p
@@ -77,14 +77,7 @@ class Program:
         for number, (place, tensor) in enumerate(zip(self.places, tensors, strict=True)):
             if place is Place.WORLD:
                 a_step[number], a_world[number] = (tensor.stride(axis) * tensor.itemsize for axis in (0, 1))
-        threads = min(torch.get_num_threads(), trials)
-        bounds = [trials * part // threads for part in range(threads + 1)]
-        run = partial(self._part, steps, addresses, a_step, a_world, world.data_ptr())
-        if threads == 1:
-            run(0, trials)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, bounds, bounds[1:]))
+        shared_out(partial(self._part, steps, addresses, a_step, a_world, world.data_ptr()), trials)
 
     def verify(self, arguments: Sequence[Tensor], ignored: int = 0) -> None:
         """Compare with the function itself.

@@ -33,6 +33,8 @@ HEAD: Final = """\
 typedef long long i64;
 #define UNROLLED _Pragma("GCC unroll 16")
 """
+VECTORS: Final = Path(__file__).with_name("vectors.h")
+DISTANCES: Final = Path(__file__).with_name("distances.h")
 PRODUCTS: Final = Path(__file__).with_name("products.h")
 ELEMENTARY: Final = Path(__file__).with_name("elementary.h")
 START: Final = """\
@@ -96,7 +98,8 @@ class Writer:
     def source(self) -> Source:
         """The text."""
         multiplies = any(isinstance(kernel, Product) for kernel in self.routine.kernels)
-        lines = [HEAD, ELEMENTARY.read_text(), PRODUCTS.read_text() if multiplies else "", START]
+        products = [path.read_text() for path in (VECTORS, PRODUCTS)] if multiplies else []
+        lines = [HEAD, ELEMENTARY.read_text(), *products, START]
         for number, buffer in enumerate(self.given):
             lines.append(self._argument(number, buffer))
         for buffer, offset in self.offsets.items():

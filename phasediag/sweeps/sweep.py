@@ -78,12 +78,13 @@ def plan(
     PhasediagError
         Where the storage cannot be read, or committed trials lack an observable.
     """
-    from phasediag.executors.inline import local_workers
-    from phasediag.sweeps.planning import make_plan
-
     read = read_grid(grid)
     store = Store.open(storage, read.name)
     survey = make_survey(read, store, retry_failed=retry_failed)
+
+    from phasediag.executors.inline import local_workers
+    from phasediag.sweeps.planning import make_plan
+
     workers = local_workers(read.resources.cpus, read.resources.gpus)
     return make_plan(survey, store, workers=workers, compile_mode=compile_mode)
 

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from phasediag.native import distances as native
 from phasediag.symmetry.order import Part
 from phasediag.symmetry.vectors import Neurons
 
@@ -47,6 +48,8 @@ def pair_distances(parts: Sequence[Part]) -> Tensor:
 
 
 def _part_distances(part: Part) -> Tensor:
+    if native.available(part.vectors):
+        return native.pairs(part.vectors, flips=part.flips)
     direct = _cdist(part.vectors, part.vectors)
     return torch.minimum(direct, _cdist(part.vectors, -part.vectors)) if part.flips else direct
 
@@ -55,28 +58,13 @@ def _cdist(left: Tensor, right: Tensor) -> Tensor:
     return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def reordered(pairs: Tensor, order: Tensor) -> Tensor:
-    """Distances of all pairs with the neurons in another order.
-
-    Parameters
-    ----------
-    pairs
-        Shape (trials, width, width).
-    order
-        Positions of the neurons, shape (trials, width).
-    """
-    first = torch.arange(len(order), device=order.device)[:, None] * order.shape[1]
-    rows = pairs.flatten(0, 1).index_select(0, (order + first).flatten()).view_as(pairs)
-    return rows.gather(2, order[:, None, :].expand_as(pairs))
-
-
-def farthest_first(pairs: Tensor, norms: Tensor) -> Tensor:
+def farthest_first(pairs: Tensor, norms: Tensor, order: Tensor) -> Tensor:
     """Insertion distances of the farthest-first traversal that starts at the origin.
 
     The origin is the first centre; then, again and again, the neuron farthest from all centres
     becomes one. The first distance is therefore the largest norm. The centres inserted at a
     distance of at least eps are pairwise, and from the origin, at least eps apart, and every
-    neuron lies within eps of a centre. Of equally far neurons the first is taken.
+    neuron lies within eps of a centre.
 
     Parameters
     ----------
@@ -84,16 +72,21 @@ def farthest_first(pairs: Tensor, norms: Tensor) -> Tensor:
         Shape (trials, width, width).
     norms
         Distances from the origin, shape (trials, width).
+    order
+        Positions of the neurons, int64, shape (trials, width): of equally far ones the first is taken.
 
     Returns
     -------
     Descending, shape (trials, width).
     """
+    tied = 1 - ROUNDING * torch.finfo(norms.dtype).eps
+    if native.available(pairs):
+        return native.insertions(pairs, norms, order, tied)
     trial = torch.arange(len(norms), device=norms.device)
     nearest, insertions = norms, []
     for _ in range(norms.shape[1]):
         farthest = nearest.amax(dim=1, keepdim=True)
-        tied = nearest >= farthest * (1 - ROUNDING * torch.finfo(norms.dtype).eps)
+        first = (nearest.gather(1, order) >= farthest * tied).int().argmax(dim=1)
         insertions.append(farthest)
-        nearest = torch.minimum(nearest, pairs[trial, tied.int().argmax(dim=1)])
+        nearest = torch.minimum(nearest, pairs[trial, order[trial, first]])
     return torch.cat(insertions, dim=1)

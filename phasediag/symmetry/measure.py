@@ -16,7 +16,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.observables import Observable
-from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of, reordered
+from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
 from phasediag.symmetry.gauge import balanced
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.order import neighbours, order_neurons, padded
@@ -223,7 +223,7 @@ def _measure_layer(
         pairs = pair_distances(parts)
         order = order_neurons(parts, norms, pairs)
         result["permutation"] = neighbours(order, pairs) * scale
-        result["classes"] = farthest_first(reordered(pairs, order), norms.gather(1, order)) * scale
+        result["classes"] = farthest_first(pairs, norms, order) * scale
     if "rank" in observables:
         incoming = raw_neurons(raw, group).incoming
         values = torch.linalg.svdvals(padded(incoming))

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from sklearn.datasets import load_digits
 from torch import Tensor
 
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import DIGITS, HELD_OUT, IMAGES
 from phasediag.training.data import Task
-from phasediag.trial import Parameter, Role, Value, label_noise_parameters
-
-IMAGES: Final = 1797
-HELD_OUT: Final = 297
-"""Images that are always left for the test set."""
+from phasediag.trial import Parameter, Value
 
 
 class Digits(Task):
@@ -28,14 +24,9 @@ class Digits(Task):
     test set the last 297 in that order. Loss: squared error over the ten outputs.
     """
 
-    registered: ClassVar[str] = "digits"
+    registered: ClassVar[str] = DIGITS.name
+    declares: ClassVar[tuple[Parameter, ...]] = DIGITS.parameters
     classes: ClassVar[int] = 10
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(name="samples", type=Annotated[int, Field(ge=1, le=IMAGES - HELD_OUT)], default=1000,
-                  neutral=1000, role=Role.STRUCTURAL, unit="images", meaning="Size of the training set."),
-        shared.input_scale(),
-        *label_noise_parameters(),
-    )  # fmt: skip
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:

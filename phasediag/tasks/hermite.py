@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import HERMITE
 from phasediag.training.data import GeneratedTask
-from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, label_noise_parameters
+from phasediag.trial import Constraint, Parameter, Value
 
 
 class HermiteTask(GeneratedTask):
@@ -24,17 +24,11 @@ class HermiteTask(GeneratedTask):
     exactly; its nodes -sqrt(3), 0, sqrt(3) with weights 1/6, 4/6, 1/6 are six equal samples.
     """
 
-    registered: ClassVar[str] = "hermite"
-    always_fresh: ClassVar[bool] = True
-    population: ClassVar[bool] = True
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(name="teacher_weights", type=Annotated[tuple[FiniteFloat, ...], Field(min_length=1)],
-                  default=(1.0, 0.2), neutral=(1.0, 0.2), role=Role.BATCHED,
-                  meaning="The weights a_j of the teacher's neurons."),
-        shared.test_samples(500),
-        *label_noise_parameters(),
-    )  # fmt: skip
-    constraints: ClassVar[tuple[Constraint, ...]] = (shared.NO_NOISE_IN_POPULATION,)
+    registered: ClassVar[str] = HERMITE.name
+    always_fresh: ClassVar[bool] = HERMITE.always_fresh
+    population: ClassVar[bool] = HERMITE.population
+    declares: ClassVar[tuple[Parameter, ...]] = HERMITE.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = HERMITE.constraints
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:

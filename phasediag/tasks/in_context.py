@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from phasediag.models.transformer import LENGTH
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import IN_CONTEXT
 from phasediag.training.data import DrawnTask
-from phasediag.trial import Constraint, Count, Parameter, Role, Streams, Value, label_noise_parameters
+from phasediag.trial import Constraint, Parameter, Streams, Value
 
 
 class InContext(DrawnTask):
@@ -26,31 +25,9 @@ class InContext(DrawnTask):
     is the flattened sequence. Label noise is on the target, not on the tokens.
     """
 
-    registered: ClassVar[str] = "in_context"
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        LENGTH,
-        Parameter(name="token_size", type=Annotated[int, Field(ge=2)], default=6, neutral=6,
-                  role=Role.STRUCTURAL, meaning="Numbers in a token: token_size - 1 inputs and their label."),
-        Parameter(name="teacher_rank", type=Count, default=0, neutral=0, role=Role.BATCHED,
-                  unit="dimensions", meaning="Dimensions in which the sequences' maps vary; 0: all."),
-        shared.samples(1000),
-        shared.test_samples(500),
-        shared.input_scale(),
-        *label_noise_parameters(),
-    )  # fmt: skip
-    constraints: ClassVar[tuple[Constraint, ...]] = (
-        Constraint(
-            parameters=("teacher_rank", "token_size", "task"),
-            fault=lambda teacher_rank, token_size, task: (
-                (
-                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs; give at most "
-                    f"{token_size - 1}, or 0 for all"
-                )
-                if task == "in_context" and teacher_rank > token_size - 1
-                else None
-            ),
-        ),
-    )
+    registered: ClassVar[str] = IN_CONTEXT.name
+    declares: ClassVar[tuple[Parameter, ...]] = IN_CONTEXT.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = IN_CONTEXT.constraints
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import LINEAR_MAP
 from phasediag.training.data import GeneratedTask
-from phasediag.trial import (
-    Constraint,
-    NonNegativeFloat,
-    Parameter,
-    Role,
-    Streams,
-    Value,
-    label_noise_parameters,
-)
+from phasediag.trial import Constraint, Parameter, Streams, Value
 
 
 class LinearMap(GeneratedTask):
@@ -29,41 +21,9 @@ class LinearMap(GeneratedTask):
     M has the given singular values and random singular vectors from the stream `teacher`.
     """
 
-    registered: ClassVar[str] = "linear_map"
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        shared.inputs(5),
-        shared.outputs(5),
-        shared.samples(1000),
-        shared.test_samples(500),
-        Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
-                  default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
-                  meaning="Singular values of the map; the rest are zero."),
-        *label_noise_parameters(),
-    )  # fmt: skip
-    constraints: ClassVar[tuple[Constraint, ...]] = (
-        Constraint(
-            parameters=("singular_values", "inputs", "outputs", "task"),
-            fault=lambda values, inputs, outputs, task: (
-                (
-                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
-                    f"give at most {min(inputs, outputs)}"
-                )
-                if task == "linear_map" and len(values) > min(inputs, outputs)
-                else None
-            ),
-        ),
-        Constraint(
-            parameters=("samples", "inputs", "task"),
-            fault=lambda samples, inputs, task: (
-                (
-                    f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
-                    "or 0 for fresh data"
-                )
-                if task == "linear_map" and 0 < samples < inputs
-                else None
-            ),
-        ),
-    )
+    registered: ClassVar[str] = LINEAR_MAP.name
+    declares: ClassVar[tuple[Parameter, ...]] = LINEAR_MAP.parameters
+    constraints: ClassVar[tuple[Constraint, ...]] = LINEAR_MAP.constraints
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import SCALAR_LINEAR
 from phasediag.training.data import GeneratedTask
-from phasediag.trial import FiniteFloat, Parameter, Role, Value, label_noise_parameters
+from phasediag.trial import Parameter, Value
 
-Distribution = Literal["rademacher", "gaussian"]
 _SIGNS: Final = np.array([-1.0, 1.0])
 
 
 class ScalarLinear(GeneratedTask):
     """y = signal * x + label_noise * eps, x and eps of mean 0 and variance 1, drawn anew each step."""
 
-    registered: ClassVar[str] = "scalar_linear"
-    always_fresh: ClassVar[bool] = True
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(name="signal", type=FiniteFloat, default=0.5, neutral=0.5, role=Role.BATCHED,
-                  meaning="Slope c = E[xy] of the target."),
-        Parameter(name="input_distribution", type=Distribution, default="rademacher", neutral="rademacher",
-                  role=Role.BATCHED, meaning="Distribution of x: signs, or normal."),
-        Parameter(name="noise_distribution", type=Distribution, default="rademacher", neutral="rademacher",
-                  role=Role.BATCHED, meaning="Distribution of the label noise: signs, or normal."),
-        shared.test_samples(500),
-        *label_noise_parameters(),
-    )  # fmt: skip
+    registered: ClassVar[str] = SCALAR_LINEAR.name
+    always_fresh: ClassVar[bool] = SCALAR_LINEAR.always_fresh
+    declares: ClassVar[tuple[Parameter, ...]] = SCALAR_LINEAR.parameters
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:

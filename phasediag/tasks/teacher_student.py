@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.func import functional_call
 
-from phasediag.models.mlp import MLP, ActivationName
+from phasediag.models.mlp import MLP
 from phasediag.tasks import _parameters as shared
+from phasediag.tasks._declared import TEACHER_STUDENT
 from phasediag.training.data import GeneratedTask
 from phasediag.training.initial import initial_weights
-from phasediag.trial import FiniteFloat, Parameter, PositiveInt, Role, Streams, Value, label_noise_parameters
+from phasediag.trial import Parameter, Streams, Value
 
 
 class TeacherStudent(GeneratedTask):
@@ -24,23 +24,8 @@ class TeacherStudent(GeneratedTask):
     The teacher is an MLP without biases, of Kaiming normal weights from the stream `teacher`.
     """
 
-    registered: ClassVar[str] = "teacher_student"
-    declares: ClassVar[tuple[Parameter, ...]] = (
-        shared.inputs(5),
-        shared.outputs(1),
-        shared.samples(1000),
-        shared.test_samples(500),
-        Parameter(name="teacher_width", type=PositiveInt, default=4, neutral=4, role=Role.BATCHED,
-                  unit="neurons", meaning="Neurons of each hidden layer of the teacher."),
-        Parameter(name="teacher_depth", type=Annotated[int, Field(ge=1)], default=2, neutral=2,
-                  role=Role.BATCHED, unit="weight layers", meaning="Weight layers of the teacher."),
-        Parameter(name="teacher_activation", type=ActivationName, default="tanh", neutral="tanh",
-                  role=Role.BATCHED, meaning="Nonlinearity of the teacher."),
-        Parameter(name="teacher_scale", type=FiniteFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
-                  meaning="Multiplies the teacher's output."),
-        shared.input_scale(),
-        *label_noise_parameters(),
-    )  # fmt: skip
+    registered: ClassVar[str] = TEACHER_STUDENT.name
+    declares: ClassVar[tuple[Parameter, ...]] = TEACHER_STUDENT.parameters
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)

@@ -111,6 +111,20 @@ class Recording:
         return recording
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """One observable of one layer at the tile's present step; a diverged trial has zeros."""
+
+    layer: str
+    observable: Observable
+    max_degree: int
+    distances: npt.NDArray[Any]
+    """Shape (measured, length), of the trials' dtype."""
+    scale: FloatArray
+    """As in `Block`, and so is the threshold."""
+    epsilon: FloatArray
+
+
 class Recorder:
     """Measures a tile at the steps where something is due.
 
@@ -135,7 +149,7 @@ class Recorder:
         every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
         due = {0, *every, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
         self.due = np.array(sorted(due))
-        self._found: dict[tuple[bytes, Request], Distances] = {}
+        self._found: dict[tuple[bytes, Request], Found] = {}
         """By trials, at the tile's present step."""
 
     @property
@@ -169,11 +183,11 @@ class Recorder:
 
     def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
         for found in self._distances(rows, _always(layer)):
-            distances = found.distances.double().cpu().numpy()
+            distances = found.distances.astype(np.float64)
             absolute = np.full(len(rows), self.plan.threshold.absolute)
             shape = (len(self.steps), 2, distances.shape[1])
             kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
-            kept[rows, 0] = log_margin(distances, self._epsilon(found))
+            kept[rows, 0] = log_margin(distances, found.epsilon)
             kept[rows, 1] = log_margin(distances, absolute)
             if moment == "late" and found.observable == "permutation":
                 self.recording.nine_tenths[rows] = _normalized(self._degree(found), found.max_degree)
@@ -199,9 +213,9 @@ class Recorder:
                         max_degree=found.max_degree,
                         rows=rows[part],
                         degree=counted[part],
-                        epsilon=self._epsilon(found)[part],
-                        scale=_scale(found)[part],
-                        distances=found.distances.cpu().numpy()[part] if kept else None,
+                        epsilon=found.epsilon[part],
+                        scale=found.scale[part],
+                        distances=found.distances[part] if kept else None,
                         train_loss=None if train is None else train[part],
                         test_loss=None if test is None else test[part],
                     )
@@ -230,13 +244,21 @@ class Recorder:
             if request.layer in self.groups
         ]
 
-    def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Distances]:
+    def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
         trials = rows.tobytes()
         missing = [request for request in requests if (trials, request) not in self._found]
-        if missing:
-            for found in self._measured(rows, missing):
-                finite = replace(found, distances=_finite(found.distances), norms=_finite(found.norms))
-                self._found[trials, Request(observable=found.observable, layer=found.layer)] = finite
+        scales: dict[str, FloatArray] = {}
+        for measured in self._measured(rows, missing) if missing else ():
+            if measured.layer not in scales:
+                norms = _finite(measured.norms).double().cpu().numpy()
+                scales[measured.layer] = root_mean_square(norms)
+            scale = scales[measured.layer]
+            request = Request(observable=measured.observable, layer=measured.layer)
+            self._found[trials, request] = Found(
+                layer=measured.layer, observable=measured.observable, max_degree=measured.max_degree,
+                distances=_finite(measured.distances).cpu().numpy(), scale=scale,
+                epsilon=self.plan.threshold.at_scale(scale),
+            )  # fmt: skip
         return [self._found[trials, request] for request in requests]
 
     def _measured(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
@@ -261,12 +283,9 @@ class Recorder:
         index = torch.from_numpy(rows).to(self.tile.device)
         return {name: weight.index_select(0, index) for name, weight in weights.items()}
 
-    def _epsilon(self, found: Distances) -> FloatArray:
-        return self.plan.threshold.at_scale(_scale(found))
-
-    def _degree(self, found: Distances) -> IntArray:
-        distances = found.distances.cpu().numpy()
-        return degree(found.observable, distances, self._epsilon(found), self.plan.threshold.absolute)
+    def _degree(self, found: Found) -> IntArray:
+        absolute = self.plan.threshold.absolute
+        return degree(found.observable, found.distances, found.epsilon, absolute)
 
 
 def _always(layer: NeuronGroup) -> list[Request]:
@@ -274,14 +293,9 @@ def _always(layer: NeuronGroup) -> list[Request]:
     return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
 
 
-def _scale(found: Distances) -> FloatArray:
-    return root_mean_square(found.norms.double().cpu().numpy())
-
-
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:
     """The first trial of each kind that differs in no bit, and the kind of each trial."""
-    parts = [weight.flatten(1).numpy() for weight in weights.values()]
-    keys = [b"".join(part[row].tobytes() for part in parts) for row in range(len(parts[0]))]
+    keys = [row.tobytes() for row in torch.cat([w.flatten(1) for w in weights.values()], dim=1).numpy()]
     first: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import pi, sqrt
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,10 +11,15 @@ import torch
 from numpy.polynomial.hermite_e import hermegauss
 
 from phasediag.models._activations import ACTIVATIONS
+from phasediag.models._declared import ActivationName
 from phasediag.models.hermite import Hermite
 from phasediag.models.mlp import MLP
 
 X = torch.linspace(-3, 3, 61, dtype=torch.float64)
+
+
+def test_a_grid_may_name_every_activation_and_no_other() -> None:
+    assert get_args(ActivationName) == tuple(ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

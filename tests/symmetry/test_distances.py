@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from native_calls import NATIVE
+from phasediag.native import distances as native
 from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
 from phasediag.symmetry.order import order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
@@ -60,9 +64,46 @@ def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
         expected.append(gaps[farthest])
         centres.append(points.pop(farthest))
     parts = parts_of(neurons, neurons.vectors)
-    insertions = farthest_first(pair_distances(parts), neurons.vectors.norm(dim=2))[0].numpy()
+    in_place = torch.arange(width)[None]
+    norms = neurons.vectors.norm(dim=2)
+    insertions = farthest_first(pair_distances(parts), norms, in_place)[0].numpy()
     np.testing.assert_allclose(insertions, expected, rtol=1e-12, atol=1e-14)
     assert (np.diff(insertions) <= 0).all()
+
+
+@NATIVE
+@given(st.sampled_from([torch.float32, torch.float64]), parities, st.integers(0, 2**32), st.integers(1, 40),
+       st.integers(1, 3))  # fmt: skip
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_loops_of_our_own_find_what_torch_finds(dtype, parity, seed, width, threads):
+    """Pairs to rounding, symmetric, twins at zero; the traversal of the same pairs bit by bit, with ties."""
+    neurons = layer(parity, seed, width, inputs=4, trials=5)
+    parts = [
+        replace(part, vectors=part.vectors.to(dtype))
+        for part in parts_of(neurons, neurons.vectors.round(decimals=1))
+    ]
+    norms = torch.cat([part.vectors for part in parts], dim=2).norm(dim=2)
+    order = torch.rand(norms.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        pairs = pair_distances(parts)
+        insertions = farthest_first(pairs, norms, order)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native, "available", lambda tensor: False)
+            torch.testing.assert_close(pairs, pair_distances(parts))
+            assert torch.equal(insertions, farthest_first(pairs, norms, order))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(pairs, pairs.transpose(1, 2))
+    assert (pairs.diagonal(dim1=1, dim2=2) == 0).all()
+
+
+@NATIVE
+def test_a_trial_is_measured_alike_alone_and_in_company():
+    vectors = torch.randn(6, 19, 7, generator=torch.Generator().manual_seed(3))
+    whole = native.pairs(vectors, flips=True)
+    assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], whole[i]) for i in range(6))
 
 
 @given(parities, st.integers(0, 2**32))

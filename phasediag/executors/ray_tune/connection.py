@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import ray
-from ray._private import services
+from ray._private import services, state
 from ray._private.node import Node
 from ray._private.state import GlobalState
 from ray.exceptions import RayError
@@ -25,6 +25,8 @@ from phasediag.storage.folder import Folder
 STARTING_SECONDS: Final = 10.0
 """After which Ray itself tells that its node did not start."""
 LOOKING_SECONDS: Final = 0.02
+WORKERS_SECONDS: Final = 60
+"""How long workers that a local Ray starts by itself are waited for, and how long they wait for work."""
 READ_SECONDS: Final = 120
 """Given to the nodes of a cluster to read a token from the storage."""
 SPARED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
@@ -61,8 +63,12 @@ def _connect(address: str | None, preloaded: str) -> None:
     }
     try:
         if address is None:
-            system: dict[str, Any] = {"preload_python_modules": [preloaded] if preloaded else []}
-            system["prestart_worker_first_driver"] = bool(preloaded)
+            system: dict[str, Any] = {"prestart_worker_first_driver": bool(preloaded)}
+            if preloaded:
+                system |= {
+                    "preload_python_modules": [preloaded],
+                    "idle_worker_killing_time_threshold_ms": 1000 * WORKERS_SECONDS,
+                }
             with _own_process_groups(), _spared(), _looked_for():
                 ray.init(
                     address="local", include_dashboard=False, object_store_memory=256 * 2**20,
@@ -84,6 +90,15 @@ def _connect(address: str | None, preloaded: str) -> None:
             f"no Ray cluster at '{address}': {told}; start one with `ray start --head`, "
             "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
         ) from error
+
+
+def await_workers() -> None:
+    """Wait until a local Ray knows of the workers that it starts by itself: before, it would start others."""
+    given_up = time.monotonic() + WORKERS_SECONDS
+    expected = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    known: Any = state
+    while len(known.workers()) < expected and time.monotonic() < given_up:
+        time.sleep(LOOKING_SECONDS)
 
 
 @contextmanager
@@ -117,11 +132,11 @@ def _looked_for() -> Iterator[None]:
     common = services_of.get_node
 
     def get_node(gcs_address: str, node_id: str) -> Any:
-        state: Any = GlobalState()  # type: ignore[no-untyped-call]
-        state._initialize_global_state(services_of._get_gcs_client_options(gcs_address))
+        known: Any = GlobalState()  # type: ignore[no-untyped-call]
+        known._initialize_global_state(services_of._get_gcs_client_options(gcs_address))
         given_up = time.monotonic() + STARTING_SECONDS
         while time.monotonic() < given_up:
-            if any(node["NodeID"] == node_id for node in state.node_table()):
+            if any(node["NodeID"] == node_id for node in known.node_table()):
                 break
             time.sleep(LOOKING_SECONDS)
         return common(gcs_address, node_id)

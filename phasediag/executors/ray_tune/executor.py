@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import ray
 
 from phasediag.errors import ClusterError
 from phasediag.executors.places import workers_on
-from phasediag.executors.ray_tune.connection import check_shared, connected
+from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.storage.folder import Folder
 from phasediag.training.job import Job
@@ -51,8 +50,8 @@ class RayExecutor:
     def ready(self, folder: Folder, trials: int) -> Iterator[int]:
         """A connection to Ray for the time of a block, given the number of workers it can run at once.
 
-        A local Ray is ended with the block unless it is kept, a cluster is left alone. Meanwhile torch
-        loads here, and in the workers of a local Ray if there are trials enough for all of them.
+        A local Ray is ended with the block unless it is kept, a cluster is left alone. While torch loads
+        here, it does so in the workers of a local Ray, if there are trials enough for all of them.
 
         Raises
         ------
@@ -60,15 +59,12 @@ class RayExecutor:
             Where the cluster cannot be reached, cannot give a worker its resources, or does not
             share the storage.
         """
-        loading = threading.Thread(target=import_module, args=(TUNING,), daemon=True)
-        loading.start()
-        preloaded = TRAINABLE if self._all_work(trials) else ""
-        try:
-            with connected(self.address, self.log, keep=self.keep, preloaded=preloaded):
-                loading.join()
-                yield self._check(folder)
-        finally:
-            loading.join()
+        preloaded = TRAINABLE if self._all_work(trials) and not ray.is_initialized() else ""
+        with connected(self.address, self.log, keep=self.keep, preloaded=preloaded):
+            import_module(TUNING)
+            if preloaded:
+                await_workers()
+            yield self._check(folder)
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""
@@ -87,8 +83,9 @@ class RayExecutor:
         return reporter.lost
 
     def _all_work(self, trials: int) -> bool:
-        """Whether a local Ray, which has a worker for every core, gives work to all of them."""
-        return self.cpus == 1 and not self.gpus and trials >= TRIALS_PER_WORKER * (os.cpu_count() or 1)
+        """Whether there is work for as many workers as a local Ray starts: one for every core."""
+        enough = trials >= TRIALS_PER_WORKER * (os.cpu_count() or 1)
+        return self.address is None and self.cpus == 1 and not self.gpus and enough
 
     def _check(self, folder: Folder) -> int:
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -1,0 +1,96 @@
+// Distances of the neurons of a layer, trial after trial.
+static inline float root(float square) { return __builtin_sqrtf(square); }
+static inline double root(double square) { return __builtin_sqrt(square); }
+
+// Squares of a row's distances from the neurons of a strip; with flips the smaller one of both signs.
+template <class number, int ROWS, bool FLIPS>
+static inline void strip_of_squares(const number* rows, i64 numbers, const number* columns, i64 across,
+                                    typename Vectors<number>::vector (*found)[2]) {
+  typedef typename Vectors<number>::vector vector;
+  typedef typename Vectors<number>::loose loose;
+  vector same[ROWS][2], turned[ROWS][2];
+  UNROLLED for (int m = 0; m < ROWS; ++m) {
+    UNROLLED for (int n = 0; n < 2; ++n) same[m][n] = turned[m][n] = vector{};
+  }
+  for (i64 k = 0; k < numbers; ++k) {
+    UNROLLED for (int n = 0; n < 2; ++n) {
+      const vector column = *(const loose*)(columns + k * across + n * Vectors<number>::LANES);
+      UNROLLED for (int m = 0; m < ROWS; ++m) {
+        const number row = rows[m * numbers + k];
+        const vector difference = row - column, sum = row + column;
+        same[m][n] += difference * difference;
+        if (FLIPS) turned[m][n] += sum * sum;
+      }
+    }
+  }
+  UNROLLED for (int m = 0; m < ROWS; ++m) {
+    UNROLLED for (int n = 0; n < 2; ++n)
+      found[m][n] = !FLIPS ? same[m][n] : same[m][n] < turned[m][n] ? same[m][n] : turned[m][n];
+  }
+}
+
+template <class number, int ROWS, bool FLIPS>
+static inline void rows_of_pairs(const number* rows, i64 numbers, const number* columns, i64 across, i64 width,
+                                 number* out) {
+  constexpr i64 STRIP = 2 * Vectors<number>::LANES;
+  for (i64 first = 0; first < width; first += STRIP) {
+    typename Vectors<number>::vector found[ROWS][2];
+    strip_of_squares<number, ROWS, FLIPS>(rows, numbers, columns + first, across, found);
+    UNROLLED for (int m = 0; m < ROWS; ++m) {
+      number* distances = (number*)found[m];
+      for (i64 n = 0; n < STRIP; ++n) distances[n] = root(distances[n]);
+      const i64 held = width - first < STRIP ? width - first : STRIP;
+      __builtin_memcpy(out + m * width + first, distances, held * sizeof(number));
+    }
+  }
+}
+
+// Of all pairs, shape (trials, width, width). Scratch holds the neurons side by side, in whole strips.
+template <class number, bool FLIPS>
+static void pairs(i64 first, i64 last, i64 width, i64 numbers, const number* vectors, number* out, number* scratch) {
+  constexpr i64 STRIP = 2 * Vectors<number>::LANES;
+  const i64 across = (width + STRIP - 1) / STRIP * STRIP;
+  for (i64 i = 0; i < numbers * across; ++i) scratch[i] = 0;
+  for (i64 trial = first; trial < last; ++trial) {
+    const number* own = vectors + trial * width * numbers;
+    number* found = out + trial * width * width;
+    for (i64 n = 0; n < width; ++n)
+      for (i64 k = 0; k < numbers; ++k) scratch[k * across + n] = own[n * numbers + k];
+    i64 row = 0;
+    for (; row + 2 <= width; row += 2)
+      rows_of_pairs<number, 2, FLIPS>(own + row * numbers, numbers, scratch, across, width, found + row * width);
+    if (row < width)
+      rows_of_pairs<number, 1, FLIPS>(own + row * numbers, numbers, scratch, across, width, found + row * width);
+  }
+}
+
+extern "C" void same_sign(i64 first, i64 last, i64 width, i64 numbers, const NUMBER* vectors, NUMBER* out,
+                          NUMBER* scratch) {
+  pairs<NUMBER, false>(first, last, width, numbers, vectors, out, scratch);
+}
+
+extern "C" void either_sign(i64 first, i64 last, i64 width, i64 numbers, const NUMBER* vectors, NUMBER* out,
+                            NUMBER* scratch) {
+  pairs<NUMBER, true>(first, last, width, numbers, vectors, out, scratch);
+}
+
+// Insertion distances of the farthest-first traversal that starts at the origin, shape (trials, width). Of those
+// as far as `tied` times the farthest, the first in order is taken. Scratch: the distance of each neuron from the
+// nearest centre.
+extern "C" void farthest_first(i64 first, i64 last, i64 width, NUMBER tied, const NUMBER* pairs,
+                               const NUMBER* norms, const i64* order, NUMBER* out, NUMBER* nearest) {
+  for (i64 trial = first; trial < last; ++trial) {
+    const i64* place = order + trial * width;
+    for (i64 n = 0; n < width; ++n) nearest[n] = norms[trial * width + n];
+    for (i64 turn = 0; turn < width; ++turn) {
+      NUMBER farthest = 0;
+      for (i64 n = 0; n < width; ++n) farthest = nearest[n] > farthest ? nearest[n] : farthest;
+      const NUMBER bound = farthest * tied;
+      i64 next = 0;
+      while (next < width - 1 && nearest[place[next]] < bound) ++next;
+      const NUMBER* row = pairs + (trial * width + place[next]) * width;
+      for (i64 n = 0; n < width; ++n) nearest[n] = row[n] < nearest[n] ? row[n] : nearest[n];
+      out[trial * width + turn] = farthest;
+    }
+  }
+}

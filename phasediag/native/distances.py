@@ -1,0 +1,108 @@
+"""Distances of neurons by loops of our own: `torch.cdist` takes ten times as long for small matrices."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from phasediag.native.building import library, suits
+from phasediag.native.lowering import UnsupportedError
+from phasediag.native.source import DISTANCES, HEAD, TYPES, VECTORS
+from phasediag.native.threads import shared_out
+
+NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
+"""The dtypes that there are loops for."""
+WHOLE: Final = ctypes.c_longlong
+ADDRESS: Final = ctypes.c_void_p
+STRIP: Final = 16
+"""Neurons are padded to a multiple of it."""
+
+
+def available(tensor: Tensor) -> bool:
+    """Whether the loops can be had for a tensor: on a processor that native programs can be made for."""
+    return tensor.device.type == "cpu" and tensor.dtype in NUMBERS and _loops(tensor.dtype) is not None
+
+
+def pairs(vectors: Tensor, *, flips: bool) -> Tensor:
+    """Distances of all pairs of neurons of each trial.
+
+    Parameters
+    ----------
+    vectors
+        Shape (trials, width, numbers), of a dtype in `NUMBERS`.
+    flips
+        Whether the distance is the smaller one of that from the other neuron and from its negative.
+
+    Returns
+    -------
+    Shape (trials, width, width).
+    """
+    vectors = vectors.contiguous()
+    trials, width, numbers = vectors.shape
+    found = vectors.new_empty(trials, width, width)
+    run = _loop("either_sign" if flips else "same_sign", vectors.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = vectors.new_empty(numbers * -(-width // STRIP) * STRIP)
+        run(first, last, width, numbers, *(t.data_ptr() for t in (vectors, found, scratch)))
+
+    shared_out(part, trials)
+    return found
+
+
+def insertions(pairs: Tensor, norms: Tensor, order: Tensor, tied: float) -> Tensor:
+    """Insertion distances of the farthest-first traversal of each trial that starts at the origin.
+
+    Parameters
+    ----------
+    pairs
+        Distances of the neurons, shape (trials, width, width).
+    norms
+        Their distances from the origin, shape (trials, width).
+    order
+        Which of equally far neurons comes first: their positions, int64, shape (trials, width).
+    tied
+        Part of the largest distance from which on another one equals it.
+
+    Returns
+    -------
+    Descending, shape (trials, width).
+    """
+    held = [pairs.contiguous(), norms.contiguous(), order.contiguous()]
+    trials, width = norms.shape
+    found = norms.new_empty(trials, width)
+    run = _loop("farthest_first", norms.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = norms.new_empty(width)
+        run(first, last, width, tied, *(t.data_ptr() for t in (*held, found, scratch)))
+
+    shared_out(part, trials)
+    return found
+
+
+@cache
+def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The compiled loops for a dtype; None where they cannot be had."""
+    if not suits():
+        return None
+    number = f"#define NUMBER {TYPES[dtype]}\n"
+    try:
+        loops = library("".join([HEAD, number, VECTORS.read_text(), DISTANCES.read_text()]))
+    except UnsupportedError:
+        return None
+    for loop in (loops.same_sign, loops.either_sign):
+        loop.argtypes, loop.restype = [*[WHOLE] * 4, *[ADDRESS] * 3], None
+    loops.farthest_first.argtypes = [*[WHOLE] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
+    loops.farthest_first.restype = None
+    return loops
+
+
+def _loop(name: str, dtype: torch.dtype) -> Callable[..., None]:
+    found: Callable[..., None] = getattr(_loops(dtype), name)
+    return found
