@@ -4,11 +4,10 @@ python benchmarks/overhead.py --minutes 5
 
 The job is that of `baseline_ray_tune.py` at width 16, with so many trials that the bare engine needs the
 given minutes: whole tiles, as `plan` sizes them, trained in one process a core with one thread each, all at
-once, compilation and everything else left out; it is timed before and after the launch, as the machine drifts.
-The same trials are launched as a user does: a new process, a local Ray, an empty storage and an empty compile
-cache. Two smaller grids, launched with all
-workers and with one, give the cost of a trial as a slope, without whatever is fixed; there the cache is
-warm. The exit code is 1 where a target is missed.
+once, compilation and everything else left out, before and after the launch, as the machine drifts. The same
+trials are launched as a user does: a new process, a local Ray, an empty storage and an empty compile cache.
+Two smaller grids, launched with all workers and with one, give the cost of a trial as a slope, without
+whatever is fixed; there the cache is warm. The exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations
