@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,28 @@ def users_grid(folder: Path, scale: str = "1.0") -> str:
     text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2)
     kept = ("inputs", "outputs", "samples", "test_samples", "teacher_width", "width")
     return "\n".join(line for line in text.split("\n") if line.strip().split(":")[0] not in kept)
+
+
+COUNTING = """
+import sys
+
+import ray
+from ray._private import state
+
+from phasediag.sweeps import sweep
+
+seen = []
+
+
+def look(watch):
+    if watch.reports:
+        seen.append(len(state.state.workers()))
+
+
+outcome = sweep.launch(sys.argv[1], sys.argv[2], observer=look)
+assert outcome.exit_code == 0
+print(max(seen))
+"""
 
 
 @pytest.fixture(scope="module", params=["inline", "ray"])
@@ -274,3 +298,13 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert launched(tmp_path, text, observer=observe).exit_code == 0
     assert "no CUDA device" in notices[-1]
     assert set(phasediag.load_trials(tmp_path / "g")["device"]) == {"cpu"}
+
+
+def test_the_workers_that_a_local_ray_starts_by_itself_are_those_that_train(tmp_path: Path) -> None:
+    """Others would load torch besides, on the same cores."""
+    axis = f"{{linspace: [0.01, 0.1], num: {8 * (os.cpu_count() or 1)}}}"
+    grid = write(tmp_path, grid_text({"weight_decay": axis}, {"steps": 50}))
+    command = [sys.executable, "-c", COUNTING, str(grid), str(tmp_path)]
+    environment = os.environ | {"RAY_ADDRESS": "", "RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
+    counted = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert counted.stdout.split() == ["2"], counted.stderr

@@ -15,13 +15,16 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.status import status
 from small_sweeps import grid_text, launched, write
 
-AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10}
+AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10, "model": "net.py:Net"}
+NET = "from phasediag.models.mlp import MLP\n\n\nclass Net(MLP):\n    pass\n"
+"""A model of the user's: to find out its trials, torch must be loaded."""
 
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two grids of which the second holds the first, both launched."""
     folder = tmp_path_factory.mktemp("grown")
+    write(folder, NET, "net.py")
     launched(folder, grid_text(AXES, FIXED, replicates=2))
     launched(folder, grid_text({"weight_decay": "[0.01, 0.03, 0.1]"}, FIXED, replicates=3))
     return folder
@@ -80,6 +83,7 @@ def test_status_loads_no_torch(grown: Path, option: list[str]) -> None:
 
 def test_without_ids_it_must_load_torch_and_says_the_same(grown: Path, tmp_path: Path) -> None:
     """What makes the test before this one mean something."""
+    write(tmp_path, NET, "net.py")
     launched(tmp_path, grid_text(AXES, FIXED))
     for path in kept(tmp_path):
         path.unlink()
@@ -107,6 +111,8 @@ def test_measurements_are_read_only_where_trials_leave_it_open(
     def never(*args: object) -> None:
         raise AssertionError("measurements were read")
 
+    for folder in (tmp_path, tmp_path / "plain"):
+        write(folder, NET, "net.py")
     launched(tmp_path, grid_text(AXES, FIXED, measure=RANK))
     plain, rank = (
         write(tmp_path, grid_text(AXES, FIXED, **more), f"{number}.yaml")
