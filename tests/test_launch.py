@@ -30,9 +30,10 @@ from small_sweeps import (
 )
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
-STEPS = {"steps": 2500}
+STEPS = {"steps": 6000}
 LONG = grid_text(AXES, STEPS, replicates=2, resources="{trials_per_pack: 2}")
-"""12 trials in 6 packs of some seconds each: two workers are busy for three rounds."""
+"""12 trials in 6 packs, each of more seconds than a slice between two results: two workers are busy for three
+rounds, in step, and a drain finds packs in training."""
 
 
 @pytest.fixture(scope="module")
