@@ -1,4 +1,4 @@
-"""Distances of neurons by loops of our own: `torch.cdist` takes ten times as long for small matrices."""
+"""Distances of neurons by loops of our own: `torch.cdist` is slow for many small matrices."""
 
 from __future__ import annotations
 
