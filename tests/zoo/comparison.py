@@ -25,6 +25,8 @@ from zoo.plain_loop import Trained
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
+SMALL = {"float64": 1e-3, "float32": 0.1}
+"""Weights below it are compared by it: what is summed from larger numbers is known to their rounding."""
 AXES: dict[str, Any] = {"weight_decay": [0.0, 0.05], "init": ["kaiming_normal", "own"]}
 """They move together."""
 
@@ -112,7 +114,8 @@ def against_plain(tile: Tile, trials: Trials, folder: Path) -> Iterator[tuple[fl
 def compared(found: Trained, trials: Trials, row: int, folder: Path) -> Iterator[tuple[float, str]]:
     """The differences of what is found from the plain loop, and where they are."""
     plain = plain_loop.trained(trials, row, folder)
-    for place, difference in differences(found, plain):
+    small = SMALL[str(trials.record(row)["dtype"])]
+    for place, difference in differences(found, plain, small):
         yield difference, f"{place} of {dict(told(trials, row))}"
 
 
@@ -131,18 +134,18 @@ def told(trials: Trials, row: int) -> Iterator[tuple[str, Any]]:
     yield "replicate", int(trials.replicate[row])
 
 
-def differences(found: Trained, plain: Trained) -> Iterator[tuple[str, float]]:
-    """Relative ones, of losses and of each parameter that is known by the largest number of it."""
+def differences(found: Trained, plain: Trained, small: float) -> Iterator[tuple[str, float]]:
+    """Relative ones, of losses and of each parameter by the largest number of it, or by what is small."""
     for place in ("train_loss", "test_loss"):
         ours, theirs = getattr(found, place), getattr(plain, place)
         yield place, relative(np.array(ours), np.array(theirs), 1e-12)
     for name, weight in plain.weights.items():
         ours = found.weights.get(name)
-        yield name, np.inf if ours is None else relative(ours, weight, 1e-3)
+        yield name, np.inf if ours is None else relative(ours, weight, small)
 
 
-def relative(ours: np.ndarray, theirs: np.ndarray, floor: float) -> float:
-    difference = np.abs(ours - theirs).max(initial=0.0) / max(np.abs(theirs).max(initial=0.0), floor)
+def relative(ours: np.ndarray, theirs: np.ndarray, small: float) -> float:
+    difference = np.abs(ours - theirs).max(initial=0.0) / max(np.abs(theirs).max(initial=0.0), small)
     return float(difference) if np.isfinite(difference) else np.inf
 
 

@@ -26,7 +26,10 @@ ODD = (
     "FixedSizes", "PartlyFrozen", "TiedLayers", "FromBeside", "MaskedAttention", "ListOfWidths",
 )  # fmt: skip
 
-pytestmark = pytest.mark.filterwarnings(SLOW_WORDS)
+pytestmark = [
+    pytest.mark.filterwarnings(SLOW_WORDS),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),  # of torch's compiler
+]
 
 
 def assert_rows_are_of_plain_loops(path: Path, storage: Path, **options: Any) -> None:
