@@ -214,3 +214,32 @@ class Hashed(nn.Module):
 
     def forward(self, x):
         return self.head(torch.tanh(F.linear(x, self.values[self.index])))
+
+
+class Coins(nn.Module):
+    """Buffers of one bit each: some are the same for two replicates by chance, and differ for a third."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+        for k in range(width):
+            self.register_buffer(f"coin_{k}", torch.randint(0, 2, ()))
+        self.width = width
+
+    def forward(self, x):
+        coins = torch.stack([getattr(self, f"coin_{k}") for k in range(self.width)])
+        return self.second(torch.tanh(self.first(x)) * (2 * coins - 1))
+
+
+class FixedGenerator(nn.Module):
+    """Drawn by a generator of its own, the same for all."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8, table_seed: int = 3):
+        super().__init__()
+        generator = torch.Generator().manual_seed(table_seed)
+        self.register_buffer("table", torch.randn(width, generator=generator))
+        self.offset = torch.from_numpy(np.random.default_rng(table_seed).normal(size=width)).float()
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(x) * self.table + self.offset))

@@ -406,6 +406,42 @@ class DrawnNumber(Base):
         return h * self.gain
 
 
+class UnseededBuffer(Base):
+    """Numbers that no seed fixes."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.register_buffer("direction", torch.from_numpy(np.random.default_rng().normal(size=width)))
+
+    def middle(self, h):
+        return h * self.direction
+
+
+class UnseededGain(Base):
+    """The same of a parameter."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.gain = nn.Parameter(torch.from_numpy(np.random.default_rng().normal(size=width)))
+
+    def middle(self, h):
+        return h * self.gain
+
+
+class CountedInstances(Base):
+    """Each instance is another one."""
+
+    made = 0
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        type(self).made += 1
+        self.gain = 1 + self.made / 10
+
+    def middle(self, h):
+        return h * self.gain
+
+
 class DrawnShape(nn.Module):
     """A width that is drawn."""
 
@@ -466,6 +502,17 @@ class SamplesArgument(Base):
 
     def middle(self, h):
         return h / self.samples
+
+
+class RankArgument(Base):
+    """The name of a column of the result."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int = 2):
+        super().__init__(inputs, outputs)
+        self.low, self.high = nn.Linear(8, rank, bias=False), nn.Linear(rank, 8, bias=False)
+
+    def middle(self, h):
+        return h + self.high(self.low(h))
 
 
 class Unannotated(Base):

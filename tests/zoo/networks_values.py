@@ -146,11 +146,11 @@ class PositiveWeight(nn.Module):
 class LowRank(nn.Module):
     """LoRA: one factor random, the other zero."""
 
-    def __init__(self, inputs: int, outputs: int, width: int = 8, rank: int = 2):
+    def __init__(self, inputs: int, outputs: int, width: int = 8, factors: int = 2):
         super().__init__()
         self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
-        self.lora_a = nn.Parameter(torch.randn(rank, inputs) / 4)
-        self.lora_b = nn.Parameter(torch.zeros(width, rank))
+        self.lora_a = nn.Parameter(torch.randn(factors, inputs) / 4)
+        self.lora_b = nn.Parameter(torch.zeros(width, factors))
 
     def forward(self, x):
         return self.second(torch.tanh(self.first(x) + x @ self.lora_a.T @ self.lora_b.T))

@@ -69,12 +69,12 @@ def test_widths_that_may_share_a_program(animal: Animal, folder: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [
-    {"executor": "inline", "compile": "off"}, {"executor": "inline", "compile": "auto"},
-    {"executor": "ray", "compile": "off"}, {"executor": "ray", "compile": "auto"},
-], ids=str)  # fmt: skip
-def test_all_networks_in_one_launch(options: dict[str, Any], folder: Path, tmp_path: Path) -> None:
-    assert_rows_are_of_plain_loops(company(folder, TRAINED), tmp_path, **options)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize("compile", ["off", "on"])
+def test_all_networks_in_one_launch(executor: str, compile: str, folder: Path, tmp_path: Path) -> None:
+    path = company(folder, TRAINED)
+    assert_rows_are_of_plain_loops(path, tmp_path, executor=executor, compile=compile)
 
 
 @pytest.mark.slow
