@@ -35,6 +35,8 @@ class Component:
     """Of a task: whether every step draws new samples."""
     population: bool
     """Of a task: whether `batch_size: 0` is the exact population loss."""
+    classes: int
+    """Of a task: number of classes; 0 where the targets are no classes."""
     source: str = ""
     """Hash of the user's file, part of the identity; empty for phasediag's own."""
     user_class: type[Any] | None = None
@@ -80,7 +82,7 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     declared = _DECLARED[kind][name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population,
+        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
     )  # fmt: skip
 
 
@@ -106,7 +108,7 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     return Component(
         kind=kind, name=name, user_class=cls, source=source, parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)),
+        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
     )  # fmt: skip
 
 

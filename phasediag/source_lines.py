@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import sysconfig
 import traceback
 from pathlib import Path
@@ -23,11 +22,8 @@ def place_of(cls: type[Any]) -> str:
 
 
 def line_of(error: BaseException) -> str:
-    """`file:line` of the last line of the user's own code that an error passed; '' where it passed none.
-
-    Her own is what is neither of phasediag, nor of Python, nor of an installed library.
-    """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _of_the_user(frame.filename)]
+    """`file:line` of the last line of the user's own code that an error passed; '' where it passed none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if of_the_user(frame.filename)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
@@ -37,10 +33,11 @@ def told(error: BaseException, cls: type[Any]) -> str:
     return f"{line_of(error) or place_of(cls)}: {type(error).__name__}: {text[:400]}"
 
 
-def _of_the_user(filename: str) -> bool:
+def of_the_user(filename: str) -> bool:
+    """Whether a file is the user's own: not of phasediag, of Python, or of an installed library."""
     if filename.startswith("<"):
         return False
     path = Path(filename).resolve()
     folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     foreign = [_PACKAGE, *(Path(folder).resolve() for folder in folders)]
-    return not any(path.is_relative_to(folder) for folder in foreign) and path != Path(sys.argv[0]).resolve()
+    return not any(path.is_relative_to(folder) for folder in foreign)

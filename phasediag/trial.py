@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -164,6 +164,8 @@ class Declaration:
     """Of a task: whether every step draws new samples."""
     population: bool = False
     """Of a task: whether `batch_size: 0` is the exact population loss."""
+    classes: int = 0
+    """Of a task: number of classes; 0 where the targets are no classes."""
 
 
 _ITEMS: Final[Mapping[str, tuple[type, str]]] = {
@@ -235,12 +237,17 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean '{match[0]}'?" if match else ""
 
 
-def label_noise_parameters(noise: bool = True) -> tuple[Parameter, ...]:
-    """The parameters `label_noise` and, where a task can be finite, `noise`."""
+def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
+    """The parameters `label_noise` and, where a task can be finite, `noise`; the former for classes or not."""
     label_noise = Parameter(
         name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
         unit="targets", meaning="Standard deviation of the noise added to the targets.",
     )  # fmt: skip
+    if classes:
+        label_noise = replace(
+            label_noise, type=Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], unit="labels",
+            meaning="Share of the labels that are drawn anew, evenly among the classes.",
+        )  # fmt: skip
     kind = Parameter(
         name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
         role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",

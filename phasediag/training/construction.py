@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.neurons import NeuronGroup
@@ -65,6 +66,42 @@ def values_of(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, persistent or not, by name; what is shared has one name."""
     named = [*module.named_parameters(), *module.named_buffers()]
     return {name: tensor.detach() for name, tensor in named}
+
+
+def uninitialized(construction: Construction) -> list[str]:
+    """Parameters and buffers that hold what memory happened to hold, by name.
+
+    `torch.empty` and its kin are made to give NaN (or the largest whole number); what keeps it was never
+    set.
+    """
+    with _Unset():
+        values = construction.values(CANONICAL_SEED)
+    return [name for name, tensor in values.items() if _holds_unset(tensor)]
+
+
+class _Unset(TorchFunctionMode):
+    """Makes the content of new memory recognisable."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in ("empty", "empty_like", "new_empty", "empty_strided"):
+            made.fill_(torch.nan if made.is_floating_point() else _largest(made))
+        return made
+
+
+def _holds_unset(tensor: Tensor) -> bool:
+    """Whether a tensor holds what `_Unset` fills with; of truth values that cannot be told."""
+    if tensor.dtype == torch.bool:
+        return False
+    unset = tensor.isnan() if tensor.is_floating_point() else tensor == _largest(tensor)
+    return bool(unset.any())
+
+
+def _largest(tensor: Tensor) -> int:
+    """The largest number of a whole type, which no table holds by chance."""
+    return 1 if tensor.dtype == torch.bool else torch.iinfo(tensor.dtype).max
 
 
 @contextmanager

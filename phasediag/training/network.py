@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -58,10 +58,12 @@ class Network:
     """Makes the weights of the network from the numbers that are trained."""
     sizes: tuple[int, int]
     """Numbers of an input and of a target."""
-    construction: Construction | None = None
-    """How the user's module is made for a replicate; None for phasediag's own."""
+    construction: Construction
+    """How the module is made for a replicate."""
+    users: bool = False
+    """Whether the module is the user's: then what its constructor gives counts."""
     drawn: Mapping[str, bool] = field(default_factory=dict)
-    """`drawn_weights` of the user's module."""
+    """`drawn_weights` of the module."""
     varying: tuple[str, ...] = ()
     """The buffers that differ between replicates."""
 
@@ -124,7 +126,7 @@ class Network:
         Parameters and varying buffers by name, at init_scale 1; and the names that init_scale multiplies.
         """
         generator = Streams(seed).generator("init")
-        if self.construction is None:
+        if not self.users:
             return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
         made = self.construction.values(seed)
         found = {name: made[name].numpy() for name in (*self.shapes, *self.varying)}
@@ -151,9 +153,11 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     model = component("model", str(values["model"]), folder)
     inputs, outputs = sizes_of(task, values)
     dtype = DTYPES[str(values["dtype"])]
-    arguments = arguments_of(model.cls, model.parameters, values, inputs, outputs)
-    construction = Construction(cls=model.cls, arguments=arguments, dtype=dtype) if model.source else None
-    module = _built(model, arguments, construction)
+    construction = Construction(
+        cls=model.cls, arguments=arguments_of(model.cls, model.parameters, values, inputs, outputs),
+        dtype=dtype,
+    )  # fmt: skip
+    module = _built(model, construction)
     momentum = values["momentum"]
     assert isinstance(momentum, float)
     moments, update = optimizer(str(values["optimizer"]), momentum)
@@ -162,8 +166,8 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     return Network(
         module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
         control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
-        drawn=drawn_weights(module, groups) if construction else {},
-        varying=varying_buffers(module, construction.module(CANONICAL_SEED + 1)) if construction else (),
+        users=bool(model.source), drawn=drawn_weights(module, groups),
+        varying=varying_buffers(module, construction.module(CANONICAL_SEED + 1)) if model.source else (),
     )  # fmt: skip
 
 
@@ -189,11 +193,11 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     return inputs, outputs
 
 
-def _built(model: Component, arguments: Mapping[str, Any], construction: Construction | None) -> nn.Module:
+def _built(model: Component, construction: Construction) -> nn.Module:
     try:
-        if construction is None:
+        if not model.source:
             with torch.device("meta"):
-                module: nn.Module = model.cls(**arguments)
+                module: nn.Module = model.cls(**construction.arguments)
             return module
         if not issubclass(model.cls, nn.Module):
             raise PhasediagError(
@@ -203,7 +207,7 @@ def _built(model: Component, arguments: Mapping[str, Any], construction: Constru
     except PhasediagError:
         raise
     except Exception as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        given = ", ".join(f"{name}={value!r}" for name, value in construction.arguments.items())
         raise PhasediagError(
             f"{told(error, model.cls)}; model '{model.name}' cannot be built with {given}: change these "
             "values, or mend the model"
