@@ -44,7 +44,8 @@ class Construction:
     arguments
         What its constructor is called with.
     dtype
-        That floating parameters and buffers are turned into, as by `module.to(dtype)`.
+        That real parameters and buffers are turned into, as by `module.to(dtype)`, and complex buffers into
+        its complex counterpart.
     """
 
     cls: type[nn.Module]
@@ -53,13 +54,33 @@ class Construction:
 
     def module(self, seed: int) -> nn.Module:
         """The module of a replicate, on the CPU."""
+        return in_precision(self.made(seed), self.dtype)
+
+    def made(self, seed: int) -> nn.Module:
+        """The same, in the precision that the constructor gives it."""
         with seeded(Streams(seed).generator("init", OWN_POSITION)):
             module: nn.Module = self.cls(**self.arguments)
-        return module.to(self.dtype)
+        return module
 
     def values(self, seed: int) -> dict[str, Tensor]:
         """Parameters and buffers of the module of a replicate, by name."""
         return values_of(self.module(seed))
+
+
+def in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The module with real tensors of a type, complex buffers, which `to` would make real, of its kind."""
+    kept = [
+        (part, name, buffer.to(dtype.to_complex()))
+        for part in module.modules()
+        for name, buffer in part.named_buffers(recurse=False)
+        if buffer.is_complex()
+    ]
+    for part, name, _ in kept:
+        setattr(part, name, None)
+    module = module.to(dtype)
+    for part, name, buffer in kept:
+        setattr(part, name, buffer)
+    return module
 
 
 def values_of(module: nn.Module) -> dict[str, Tensor]:
@@ -87,7 +108,7 @@ class _Unset(TorchFunctionMode):
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in ("empty", "empty_like", "new_empty", "empty_strided"):
-            made.fill_(torch.nan if made.is_floating_point() else _largest(made))
+            made.fill_(torch.nan if _has_nan(made) else _largest(made))
         return made
 
 
@@ -95,8 +116,12 @@ def _holds_unset(tensor: Tensor) -> bool:
     """Whether a tensor holds what `_Unset` fills with; of truth values that cannot be told."""
     if tensor.dtype == torch.bool:
         return False
-    unset = tensor.isnan() if tensor.is_floating_point() else tensor == _largest(tensor)
+    unset = tensor.isnan() if _has_nan(tensor) else tensor == _largest(tensor)
     return bool(unset.any())
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _largest(tensor: Tensor) -> int:

@@ -22,6 +22,7 @@ from phasediag.training.construction import (
     CANONICAL_SEED,
     Construction,
     drawn_weights,
+    in_precision,
     neuron_groups_of,
     varying_buffers,
 )
@@ -203,7 +204,7 @@ def _built(model: Component, construction: Construction) -> nn.Module:
             raise PhasediagError(
                 f"{place_of(model.cls)}: {model.name} is no torch.nn.Module; derive it from one"
             )
-        module = construction.module(CANONICAL_SEED)
+        module = construction.made(CANONICAL_SEED)
     except PhasediagError:
         raise
     except Exception as error:
@@ -214,4 +215,4 @@ def _built(model: Component, construction: Construction) -> nn.Module:
         ) from error
     if why := refusal(module):
         raise PhasediagError(f"{place_of(model.cls)}: {model.name} cannot be trained: {why}")
-    return module
+    return in_precision(module, construction.dtype)
