@@ -7,7 +7,7 @@ part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -192,11 +192,18 @@ class _Alone:
                 f"{place_of(self.model.cls)}: {self.model.name}: the loss does not depend on any trained "
                 "parameter by torch's operators (detach, no_grad, numpy?)"
             )
-        slopes = torch.autograd.grad(loss, list(trained.values()), allow_unused=True, materialize_grads=True)
+        weights = list(trained.values())
+        slopes: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
         decay = self.rates["weight_decay"]
         with torch.no_grad():
-            for parameter, slope in zip(trained.values(), slopes, strict=True):
-                parameter.sub_(slope + decay * parameter)
+            for (name, parameter), slope in zip(trained.items(), slopes, strict=True):
+                if slope is None and decay:
+                    raise PhasediagError(
+                        f"{place_of(self.model.cls)}: {self.model.name}: '{name}' takes no part in the "
+                        "loss: PyTorch's optimizers would leave it as it is, a pack would let it decay; take "
+                        "it out of the module, or call requires_grad_(False) on it"
+                    )
+                parameter.sub_(decay * parameter if slope is None else slope + decay * parameter)
 
     def compare(self, tile: Tile, row: int, losses: list[Tensor]) -> None:
         """Refuse a network whose step, or whose losses after it, come out otherwise in a pack."""
