@@ -149,6 +149,26 @@ class Rotary(nn.Module):
         return self.out(F.scaled_dot_product_attention(q, k, self.v(x))[:, -1])
 
 
+class ComplexRotary(nn.Module):
+    """The same turns as a buffer of complex numbers, as Llama has them."""
+
+    def __init__(self, inputs: int, outputs: int, dim: int = 8):
+        super().__init__()
+        angle = torch.outer(torch.arange(4).float(), 1.0 / 100 ** (torch.arange(0, dim, 2) / dim))
+        self.register_buffer("turn", torch.polar(torch.ones_like(angle), angle))
+        self.q, self.k, self.v = (nn.Linear(4, dim) for _ in range(3))
+        self.out = nn.Linear(dim, outputs)
+
+    def rotate(self, h):
+        pairs = torch.view_as_complex(h.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * self.turn).flatten(-2)
+
+    def forward(self, x):
+        x = x.view(-1, 4, 4)
+        q, k = self.rotate(self.q(x)), self.rotate(self.k(x))
+        return self.out(F.scaled_dot_product_attention(q, k, self.v(x))[:, -1])
+
+
 class Alibi(nn.Module):
     """A bias by distance, and T5's learned one from a table of whole numbers."""
 

@@ -100,7 +100,7 @@ def built(values: Mapping[str, Value], folder: Path, seed: int, sizes: tuple[int
     if ":" not in model.name:
         module = model.cls(*sizes, **{name: values[name] for name in model.parameters}).to(dtype)
     else:
-        module = constructed(model.cls, model.parameters, values, sizes, seed).to(dtype)
+        module = in_precision(constructed(model.cls, model.parameters, values, sizes, seed), dtype)
     shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
     scaled = set(shapes) if ":" not in model.name else matrices(module) | biases(module)
     normal = initial_weights(shapes, "kaiming_normal", Streams(seed).generator("init"))
@@ -131,6 +131,20 @@ def constructed(
     np.random.seed(number % 2**32)
     random.seed(number)
     return cls(**arguments)
+
+
+def in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Every real tensor in a precision; `Module.to` would take the imaginary part from complex ones."""
+    for part in module.modules():
+        for name, tensor in [*part.named_buffers(recurse=False)]:
+            if tensor.is_floating_point():
+                part.register_buffer(name, tensor.to(dtype))
+            elif tensor.is_complex():
+                part.register_buffer(name, tensor.to(dtype.to_complex()))
+        for parameter in part.parameters(recurse=False):
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype)
+    return module
 
 
 def matrices(module: nn.Module) -> set[str]:
