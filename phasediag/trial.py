@@ -238,7 +238,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
-    """The parameters `label_noise` and, where a task can be finite, `noise`; the former for classes or not."""
+    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
     label_noise = Parameter(
         name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
         unit="targets", meaning="Standard deviation of the noise added to the targets.",
