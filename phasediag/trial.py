@@ -194,10 +194,13 @@ def _plain(value: Any, kind: type) -> Any:
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema admits, in words; a KeyError where a value of it is none of a trial's."""
     if "enum" in schema:
         return "one of " + ", ".join(str(v) for v in schema["enum"])
     if "const" in schema:
         return str(schema["const"])
+    if "format" in schema:
+        raise KeyError(schema["format"])  # a date or a path, written as text
     if schema["type"] == "array":
         return f"a list of {_item(schema)[1]}"
     noun = {
