@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
 from phasediag.parameters import TRAINING
 from phasediag.source_lines import place_of
@@ -108,7 +108,7 @@ def _parameter(cls: type[Any], name: str, argument: inspect.Parameter) -> Parame
     )  # fmt: skip
     try:
         _ = parameter.allowed
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, KeyError, TypeError, ValueError):
+    except (PydanticUserError, PydanticUndefinedAnnotation, KeyError, TypeError, ValueError):
         if default is not REQUIRED:
             return None
         raise ValueError(

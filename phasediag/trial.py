@@ -194,10 +194,13 @@ def _plain(value: Any, kind: type) -> Any:
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema admits, in words; a KeyError where a value of it is none of a trial's."""
     if "enum" in schema:
         return "one of " + ", ".join(str(v) for v in schema["enum"])
     if "const" in schema:
         return str(schema["const"])
+    if "format" in schema:
+        raise KeyError(schema["format"])  # a date or a path, written as text
     if schema["type"] == "array":
         return f"a list of {_item(schema)[1]}"
     noun = {
@@ -238,7 +241,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
-    """The parameters `label_noise` and, where a task can be finite, `noise`; the former for classes or not."""
+    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
     label_noise = Parameter(
         name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
         unit="targets", meaning="Standard deviation of the noise added to the targets.",

@@ -28,7 +28,8 @@ training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.padding training.machine training.refusals training.construction training.network training.visible training.probes training.evaluation training.buckets
+training.padding training.machine training.refusals training.construction training.network
+training.visible training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
 training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording

@@ -129,6 +129,23 @@ def _largest(tensor: Tensor) -> int:
     return 1 if tensor.dtype == torch.bool else torch.iinfo(tensor.dtype).max
 
 
+def moved(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module on a device, with the tensors that it holds as plain attributes."""
+    for part in module.modules():
+        for name, value in list(vars(part).items()):
+            if not name.startswith("_"):
+                setattr(part, name, _on(value, device))
+    return module.to(device)
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return value.to(device)
+    if type(value) in (list, tuple):
+        return type(value)(_on(each, device) for each in value)
+    return {key: _on(each, device) for key, each in value.items()} if type(value) is dict else value
+
+
 @contextmanager
 def seeded(generator: np.random.Generator) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python for a while; they go on as before after it."""

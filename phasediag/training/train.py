@@ -12,6 +12,7 @@ from torch.func import vmap
 
 from phasediag.native.building import compiler, suits
 from phasediag.native.lowering import UnsupportedError
+from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import NativeLosses, losses_of
 from phasediag.training.network import FIXED, Network, network_of
@@ -56,6 +57,8 @@ class Program:
     ) -> None:  # fmt: skip
         self.envelope = dict(envelope or {})
         self.network = network_of({**values, **self.envelope}, folder)
+        if self.network.users and device.type != "cpu":
+            moved(self.network.module, device)
         self.folder, self.device = folder, device
         self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
