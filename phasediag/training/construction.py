@@ -8,7 +8,7 @@ which of them are trained, buffers, plain attributes.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +26,8 @@ OWN_POSITION: Final = 2**32
 """Position of the stream `init` that seeds constructors; initial weights are drawn from position 0."""
 CANONICAL_SEED: Final = 0
 """Of the module whose code, shapes and flags stand for all replicates."""
+OTHER_SEEDS: Final = range(1, 8)
+"""Of the modules that it is compared with: what has few values may be the same in two of them by chance."""
 _LAYERS: Final = (
     nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
     nn.ConvTranspose3d, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention,
@@ -162,13 +164,14 @@ def seeded(generator: np.random.Generator) -> Iterator[None]:
             random.setstate(states[1])
 
 
-def varying_buffers(first: nn.Module, second: nn.Module) -> tuple[str, ...]:
-    """The buffers in which the modules of two replicates differ, by name."""
-    other = dict(second.named_buffers())
-    return tuple(
-        name for name, buffer in first.named_buffers()
-        if name not in other or not torch.equal(buffer, other[name])
-    )  # fmt: skip
+def varying_buffers(first: nn.Module, others: Iterable[nn.Module]) -> tuple[str, ...]:
+    """The buffers in which the modules of some replicates differ, by name."""
+    buffers = dict(first.named_buffers())
+    varying: set[str] = set()
+    for other in others if buffers else ():
+        found = dict(other.named_buffers())
+        varying |= {n for n, buffer in buffers.items() if n not in found or not torch.equal(buffer, found[n])}
+    return tuple(name for name in buffers if name in varying)
 
 
 def drawn_weights(module: nn.Module, groups: Sequence[NeuronGroup]) -> dict[str, bool]:

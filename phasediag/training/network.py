@@ -20,6 +20,7 @@ from phasediag.source_lines import place_of, told
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.construction import (
     CANONICAL_SEED,
+    OTHER_SEEDS,
     Construction,
     drawn_weights,
     in_precision,
@@ -168,7 +169,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
         control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
-        varying=varying_buffers(module, construction.module(CANONICAL_SEED + 1)) if model.source else (),
+        varying=varying_buffers(module, map(construction.module, OTHER_SEEDS)) if model.source else (),
     )  # fmt: skip
 
 

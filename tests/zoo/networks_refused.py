@@ -442,6 +442,17 @@ class CountedInstances(Base):
         return h * self.gain
 
 
+class DrawnSign(Base):
+    """A plain truth value, the same for two replicates by chance."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.flip = random.random() < 0.5
+
+    def middle(self, h):
+        return -h if self.flip else h
+
+
 class DrawnShape(nn.Module):
     """A width that is drawn."""
 
