@@ -91,7 +91,8 @@ MAY_BE_REFUSED = {
     "networks_values.py:Orthogonal",  # a decomposition that vmap need not know
     "networks_buffers.py:FourierLayer",  # complex numbers inside
     "networks_sequences.py:LongShort",  # lstm_cell, which vmap does not know in torch 2.13
-    "networks_padded.py:PaddedAttribute",
+    "networks_padded.py:PaddedAttribute",  # it states what is not so
+    "networks_padded.py:PaddedNorm",
     "networks_values.py:UnusedLayer",  # PyTorch leaves what has no gradient, decay and all
     "networks_frozen.py:NoGradBackbone",
 }

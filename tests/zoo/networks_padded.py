@@ -59,3 +59,31 @@ class PaddedAttribute(nn.Module):
 
     def forward(self, x):
         return self.scale * self.second(torch.relu(self.first(x))[:, self.order])
+
+
+class PaddedNorm(nn.Module):
+    """Mean and deviation over the width, of which padding would be a part."""
+
+    padded = ("width",)
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.norm(self.first(x))))
+
+
+class PaddedCosine(nn.Module):
+    """An activation that is not zero at zero, which the mask of padding takes care of."""
+
+    padded = ("width",)
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.width = width
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+
+    def forward(self, x):
+        return self.second(torch.cos(self.first(x)))

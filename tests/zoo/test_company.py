@@ -14,7 +14,7 @@ from phasediag.grids.grid import read_grid
 from phasediag.sweeps.rerun import rerun
 from zoo import plain_loop
 from zoo.catalogue import NETWORKS, Animal
-from zoo.claims import SLOW_WORDS, assert_as_claimed, in_files
+from zoo.claims import SLOW_WORDS, assert_as_claimed, assert_of_use, in_files
 from zoo.comparison import TOLERANCE, Trained, axes_of, compared, grid_file, planned, told, verdict
 from zoo.table import NETWORK_FILES
 
@@ -63,7 +63,10 @@ def test_odd_networks_in_mixed_company(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("animal", in_files("networks_padded"), ids=lambda a: a.name)
 def test_widths_that_may_share_a_program(animal: Animal, folder: Path, tmp_path: Path) -> None:
     path = company(folder, [animal], width=[3, 8, 7])
-    if planned(path) and animal.refused is None:
+    if sentence := planned(path):
+        assert animal.refused is None, sentence
+        assert_of_use(sentence, animal)
+        assert "padded" in sentence
         return
     assert_rows_are_of_plain_loops(path, tmp_path, executor="inline", compile="off")
 
