@@ -123,7 +123,7 @@ class Alone:
             scale = float(self.start[name].abs().nan_to_num().max())
             if off > TOLERANCE[self.network.dtype] * largest + 8 * rounding * scale:
                 self._differs(
-                    f"{words} '{name}' is off by {off:.3g} after one step that moves weights by {largest:.3g}",
+                    f"{words} '{name}' is off by {off:.3g} after a step that moves weights by {largest:.3g}",
                     *advice,
                 )
 
