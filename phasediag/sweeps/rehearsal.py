@@ -10,7 +10,7 @@ from phasediag.registry import component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Role, Trials, nearest
+from phasediag.trial import IntArray, Trials, nearest
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -45,11 +45,6 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
                 notes += dry_step(missing.take(rows), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
-    if len(first) > 1 and any(model.source for model in grid.models.values()):
-        from phasediag.training.dry_padding import check_padding
-
-        structural = [p.name for p in grid.parameters.values() if p.role is Role.STRUCTURAL]
-        check_padding(missing.take(first), [n for n in structural if n in missing.columns], folder)
     networks = (network_of(missing.record(row), folder) for row in first.tolist())
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
