@@ -4,7 +4,6 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
-from zoo_layers import Gate
 
 
 class TiedAutoencoder(nn.Module):
@@ -76,25 +75,6 @@ class SharedBuffer(nn.Module):
         return self.down(h + self.down.table)
 
 
-class FromBeside(nn.Module):
-    """A layer from a module beside the file."""
-
-    def __init__(self, inputs: int, outputs: int, width: int = 8):
-        super().__init__()
-        self.up, self.gate, self.down = nn.Linear(inputs, width), Gate(width), nn.Linear(width, outputs)
-
-    def forward(self, x):
-        return self.down(self.gate(self.up(x)))
-
-
-class Inherited(FromBeside):
-    """A class of a class: it replaces one layer."""
-
-    def __init__(self, inputs: int, outputs: int, width: int = 8):
-        super().__init__(inputs, outputs, width)
-        self.down = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs))
-
-
 class Equilibrium(nn.Module):
     """Twelve passes of one layer, as a deep equilibrium without a solver."""
 
@@ -112,14 +92,3 @@ class Equilibrium(nn.Module):
         for _ in range(12):
             z = torch.tanh(0.3 * self.core(z) + u)
         return self.head(z)
-
-
-class Ensemble(nn.Module):
-    """Three networks and their mean."""
-
-    def __init__(self, inputs: int, outputs: int, width: int = 4):
-        super().__init__()
-        self.members = nn.ModuleList([FromBeside(inputs, outputs, width) for _ in range(3)])
-
-    def forward(self, x):
-        return torch.stack([member(x) for member in self.members]).mean(dim=0)
