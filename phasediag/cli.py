@@ -6,10 +6,9 @@ import atexit
 import gc
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import FrameType
 from typing import Final
 
 import click
@@ -22,6 +21,7 @@ from phasediag.commands.refine import refine
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
 from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.executors.signals import STOPPING, handled
 from phasediag.version import VERSION
 
 ALLOCATIONS: Final = 100_000
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _hardly_collect_garbage()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _interrupted_by_sigterm():
+        with handled(_stop, [number for number in STOPPING if number != signal.SIGINT]):
             commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -67,14 +67,5 @@ def _hardly_collect_garbage() -> None:
     atexit.register(gc.freeze)
 
 
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a command as an interrupt; afterwards the signal is its owner's again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(INTERRUPTED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(INTERRUPTED)

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version exact trial parameters identity observables
+errors noise version exact trial parameters identity observables
 models._declared tasks._parameters tasks._declared registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
-native.building native.threads native.program native.distances
+native.compiler native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
 training.initial training.graphs training.compilation
@@ -34,7 +34,7 @@ training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store
-training.rows training.tile_run training.worker executors.forecast executors.watch
+training.rows training.tile_run training.worker executors.forecast executors.signals executors.watch
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
+from phasediag.noise import quiet
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, status_of
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"
+LOG = "phasediag.log"
+"""In the folder of a sweep: what libraries say of themselves."""
+KEPT = "all that was recorded is kept: launch the same grid again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,8 @@ def plan(
     from phasediag.sweeps.planning import make_plan
 
     workers = local_workers(read.resources.cpus, read.resources.gpus)
-    return make_plan(survey, store, workers=workers, compile_mode=compile_mode)
+    with quiet(None):
+        return make_plan(survey, store, workers=workers, compile_mode=compile_mode)
 
 
 def launch(
@@ -140,7 +145,7 @@ def launch(
     store = Store.open(storage, read.name)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
-    with draining_on_signals(watch):
+    with draining_on_signals(watch), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
@@ -162,7 +167,8 @@ def launch(
             else:
                 _record(survey, store)
     if watch.fatal:
-        raise PhasediagError(watch.fatal)
+        under_way = watch.of_machine and watch.trained
+        raise MachineError(f"{watch.fatal}; {KEPT}") if under_way else PhasediagError(watch.fatal)
     return Outcome(
         status=status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
@@ -207,15 +213,20 @@ def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store,
     if name == "inline":
         from phasediag.executors.inline import InlineExecutor
 
-        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
+        log = _log(store, LOG)
+        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32, log=log)
     from phasediag.executors.ray_tune.executor import RayExecutor
 
-    log = Path(store.folder.path) / "ray.log" if store.folder.local else None
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
         address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus,
-        tf32=resources.tf32, log=log, keep=keep,
+        tf32=resources.tf32, log=_log(store, "ray.log"), keep=keep,
     )  # fmt: skip
+
+
+def _log(store: Store, name: str) -> Path | None:
+    """A file of what libraries say; none on an object store."""
+    return Path(store.folder.path) / name if store.folder.local else None
 
 
 def _margin(time_limit_s: float) -> float:

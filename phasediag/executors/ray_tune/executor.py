@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 
 from phasediag.errors import ClusterError
-from phasediag.executors.places import workers_on
+from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
 from phasediag.executors.watch import LostPack, Watch
+from phasediag.noise import quiet
 from phasediag.storage.folder import Folder
 from phasediag.training.job import Job
 
@@ -76,7 +76,7 @@ class RayExecutor:
         resources = {"cpus": self.cpus, "gpus": self.gpus}
         workers = any_worker() if self.address is None else nullcontext()
         try:
-            with workers:
+            with workers, quiet(self.log):
                 tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -84,7 +84,7 @@ class RayExecutor:
 
     def _all_work(self, trials: int) -> bool:
         """Whether there is work for as many workers as a local Ray starts: one for every core."""
-        enough = trials >= TRIALS_PER_WORKER * (os.cpu_count() or 1)
+        enough = trials >= TRIALS_PER_WORKER * allowed_cores()
         return self.address is None and self.cpus == 1 and not self.gpus and enough
 
     def _check(self, folder: Folder) -> int:
