@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -20,7 +20,7 @@ from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
 from phasediag.version import VERSION
 
@@ -55,10 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         sys.exit(INTERRUPTED)
     except PhasediagError as error:
-        if "--debug" in given:
-            traceback.print_exc()
-        say(f"error: {error}")
-        sys.exit(error.exit_code)
+        _refuse(str(error), error.exit_code, "--debug" in given)
+    except OSError as error:  # of a file that a command reads or writes
+        _refuse(in_words(error), PhasediagError.exit_code, "--debug" in given)
+
+
+def _refuse(told: str, exit_code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    say(f"error: {told}")
+    sys.exit(exit_code)
 
 
 def _hardly_collect_garbage() -> None:

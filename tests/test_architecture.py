@@ -36,7 +36,8 @@ storage.schema_arrow storage.folder storage.footer storage.fragments storage.com
 storage.lease storage.roster storage.store
 training.rows training.tile_run training.worker executors.forecast executors.signals executors.watch
 executors.places executors.inline executors.actor executors.ray_tune
-executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
+executors.ray_tune.folders executors.ray_tune.trainable executors.ray_tune.connection
+executors.ray_tune.tuning
 executors.ray_tune.executor
 sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation

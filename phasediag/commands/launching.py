@@ -81,7 +81,7 @@ def launch(
     say(described_outcome(outcome))
     if profile:
         say(described_split(outcome))
-    click.echo(outcome.sweep)
+    say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
 
 
@@ -115,6 +115,8 @@ def status(
         return
     counts = ("total", "done", "ok", "diverged", "failed", "missing")
     shown = {name: f"{getattr(found, name):,}" for name in counts}
+    if found.in_training:
+        shown["in training"] = f"{found.in_training:,.0f} of the missing, in packs not yet committed"
     if found.rate is not None:
         shown["rate"] = f"{found.rate:.1f} trials/s"
     if found.eta_s is not None:

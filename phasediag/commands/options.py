@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdou
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 
 
-def say(text: str) -> None:
-    """A message to the user, on stderr."""
-    click.echo(text, err=True)
+def say(text: str, err: bool = True) -> None:
+    """A message to the user, on stderr; on a terminal that is gone it is lost, and nothing else."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), stream.fileno()
+        )  # what it still holds is written at the end
 
 
 def print_table(title: str, rows: dict[str, str]) -> None:

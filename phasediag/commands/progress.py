@@ -47,7 +47,8 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._bar:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
         else:
             self._thread.join()
 
@@ -58,7 +59,8 @@ class ProgressLine:
             self._say(f"note: {watch.notice}")
         if self._bar:
             text = described(watch)
-            self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
+            with suppress(OSError):
+                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
         news = (watch.rate is not None, watch.reason)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)

@@ -178,6 +178,10 @@ class Watch:
         """The latest of what workers gave up to go on."""
         return next((r.notice for r in reversed(list(self.reports.values())) if r.notice), "")
 
+    def news(self) -> dict[str, float | None]:
+        """What `status` tells of a launch that runs."""
+        return {"in_training": self.trials_done - self.trained, "rate": self.rate, "eta_s": self.eta_s}
+
     def split(self) -> dict[str, float]:
         """How the time of all workers since the start was spent, in seconds.
 

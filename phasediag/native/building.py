@@ -33,6 +33,8 @@ PROCESSORS: Final = ("AVX2", "AVX512")
 """As torch names what a processor can do."""
 CACHE: Final = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch.compile keeps its programs; ours lie beside them."""
+SHARED: Final = Path("/dev/shm")
+"""A place in memory that every Linux has."""
 OURS: Final = "phasediag"
 """The folder of our programs, inside of that of torch.compile."""
 
@@ -134,6 +136,7 @@ def _built(text: str, path: Path) -> ctypes.CDLL:
     build(text, path)
     program = loaded(path)
     if program is None:
+        path.unlink(missing_ok=True)
         raise ToolchainError(fault_of(path.parent) or f"{path} does not load")
     return program
 
@@ -168,7 +171,7 @@ def _folders() -> Iterator[Path]:
     with suppress(FileNotFoundError):  # there is none
         places.append(Path(tempfile.gettempdir(), temporary))
     own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    places += [Path("/dev/shm", temporary), Path(own, "torchinductor")]
+    places += [SHARED / temporary, Path(own, "torchinductor")]
     return iter([place / OURS for place in dict.fromkeys(places) if place.is_absolute() or given])
 
 

@@ -99,7 +99,8 @@ def fault_of(folder: Path) -> str:
     built = folder / f"{uuid4().hex}.so"
     try:
         _build(SMALLEST, built, patient=False)
-        return "" if ctypes.CDLL(str(built)).answer() == 42 else f"{compiler()[0]} makes wrong programs"
+        answer = getattr(ctypes.CDLL(str(built)), "answer", None)
+        return "" if answer is not None and answer() == 42 else f"{compiler()[0]} makes wrong programs"
     except OSError as error:
         reason = error.strerror or str(error).removeprefix(f"{built}: ")
         return f"in {folder} no program can be written or loaded: {reason}"
@@ -121,8 +122,8 @@ def _build(text: str, built: Path, patient: bool = True) -> None:
         if code:
             message = said.read_text(errors="replace").strip()[-SAID:] or _ended(code)
             raise UnsupportedError(f"{' '.join(compiler())} refuses {source.name}: {message}")
-        with partial.open("ab") as file:
-            file.write(_seal(partial.read_bytes()))
+        content = partial.read_bytes()
+        partial.write_bytes(content + _seal(content))
         partial.replace(built)
     finally:
         for each in (source, partial, said):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 from pyarrow import fs
 
-from phasediag.errors import StoreError
+from phasediag.errors import StoreError, in_words
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
@@ -54,11 +55,14 @@ class Folder:
         Raises
         ------
         StoreError
-            Where the URI names no filesystem, or one that cannot be reached.
+            Where the URI names no filesystem, or one that cannot be reached; where a local path leads into
+            nowhere or through what is no folder.
         """
         text = os.fspath(place)
         if "://" not in text:
             path = os.path.abspath(os.path.expanduser(text))
+            for part in (*reversed(PurePosixPath(path).parents), path):
+                _refuse(str(part), path)
             return cls(filesystem=fs.LocalFileSystem(), path=path, uri=path)
         base, _, query = text.partition("?")
         if text.startswith("s3://") and "allow_delayed_open" not in query:
@@ -81,6 +85,8 @@ class Folder:
     def __truediv__(self, name: str) -> Folder:
         """The folder `name` inside this one."""
         base, query = self._address()
+        if self.local:
+            _refuse(self._inside(name), self.path)
         return Folder(
             filesystem=self.filesystem, path=self._inside(name), uri=f"{base.rstrip('/')}/{name}{query}"
         )
@@ -197,6 +203,32 @@ class Folder:
         selector = fs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
         with _told("list", self.uri):
             return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
+
+
+def _refuse(path: str, storage: str) -> None:
+    """Refuse what stands where a folder should, on the way to a storage or in it; nothing may stand there.
+
+    Raises
+    ------
+    StoreError
+        In one sentence: a link into nowhere, a file, or what may not be looked at.
+    """
+    inside = path.startswith(f"{storage}/")
+    what = f"'{path}'" if inside else f"'{path}', on the way to the storage '{storage}',"
+    what = f"the storage '{path}'" if path == storage else what
+    try:
+        kind = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise StoreError(
+                f"{what} is a link to '{os.readlink(path)}', which does not exist: make that folder, "
+                "or choose another place"
+            ) from None
+    except OSError as error:
+        raise StoreError(f"{what} cannot be used as a folder: {in_words(error)}") from error
+    else:
+        if not stat.S_ISDIR(kind):
+            raise StoreError(f"{what} is no folder: give the folder of a sweep, or of sweeps")
 
 
 def _replace(path: str, parts: tuple[Buffer, ...]) -> None:

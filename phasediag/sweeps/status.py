@@ -32,8 +32,10 @@ class Status:
     diverged: int
     failed: int
     missing: int
+    in_training: float = 0.0
+    """What of the missing a running launch has trained in packs that are not yet committed: trials' worth."""
     rate: float | None = None
-    """Trials a second of the launch that is running; None where none is."""
+    """Trials a second of the launch that is running, as it says itself; None where none is."""
     eta_s: float | None = None
     unconverged: int | None = None
     """Trials that should have trained for longer; None where that was not looked at."""
@@ -96,16 +98,19 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     """
     arrays = [part if isinstance(part, pa.Array) else pa.array(part, pa.string()) for part in ids]
     wanted = arrays[0] if len(arrays) == 1 else pc.unique(pa.chunked_array(arrays, pa.string()))
-    holder = held_by(store)
     columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
     rows = store.trials_table(columns, ordered=False)
     of = rows["status"].filter(pc.is_in(rows["trial_id"], value_set=wanted))
     counts = {name: pc.sum(pc.equal(of, name)).as_py() or 0 for name in ("ok", "diverged", "failed")}
     missing = len(wanted) - sum(counts.values())
-    rate = _rate(rows, holder)
+    holder = held_by(store)
+    news = dict(holder.news) if holder else {}
+    in_training = min(missing, max(0.0, news.get("in_training") or 0.0))
+    rate = news.get("rate") or _rate(rows, holder)
+    eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing, rate=rate,
-        eta_s=missing / rate if rate else None, **(_convergence(rows) if convergence else {}),
+        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing,
+        in_training=in_training, rate=rate, eta_s=eta_s, **(_convergence(rows) if convergence else {}),
     )  # fmt: skip
 
 

@@ -152,11 +152,18 @@ def launch(
             sources=user_sources(read), git_commit=git_commit(),
         )  # fmt: skip
         with take(store) as lease:
+            committed = 0
 
             def observe(watch: Watch) -> None:
+                nonlocal committed
                 if lease.lost:
                     watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
+                if watch.trained != committed:
+                    committed = watch.trained
+                    lease.refresh()
                 observer(watch)
+
+            lease.news = watch.news
 
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch.total, watch.observer = len(survey.missing), observe

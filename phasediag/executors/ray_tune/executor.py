@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import ray
 from phasediag.errors import ClusterError
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
+from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.noise import quiet
 from phasediag.storage.folder import Folder
@@ -72,7 +72,7 @@ class RayExecutor:
 
         by_id = {pack.pack_id: pack for pack in packs}
         reporter = Reporter(watch, by_id)
-        scratch = tempfile.mkdtemp(prefix="phasediag-tune-")
+        scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
         workers = any_worker() if self.address is None else nullcontext()
         try:
