@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
 from phasediag.native.building import CACHE, working_folder
-from phasediag.native.compiler import SAID
+from phasediag.native.compiler import SAID, compiler
 from phasediag.training.graphs import Replayed, settle, strangers
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
@@ -149,7 +151,7 @@ def of_machine(error: BaseException) -> bool:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
 
 
 def first_line(error: BaseException) -> str:
@@ -190,10 +192,18 @@ def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequ
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
 
-    settings = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    settings: dict[str, Any] = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    if compiler():
+        settings["cpp.cxx"] = (None, _compiler())
     with config.patch(settings):
         run: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
     return run
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch would take if it read the environment now, and `$CXX` as a shell does."""
+    usual = "clang++" if sys.platform == "darwin" else "g++"
+    return compiler()[0] if os.environ.get("CXX") or not shutil.which(usual) else usual
 
 
 def _vectors_known() -> bool:
