@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,8 +22,18 @@ INNER: Final = "Triggered internally at"
 class _LogFile(logging.FileHandler):
     """A file that is made with the first message; one that cannot be written is no fault of a launch."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message if that can be done."""
+        with suppress(OSError):
+            super().emit(record)
+
+    def close(self) -> None:
+        """Close the file, whether or not all of it was written."""
+        with suppress(OSError):
+            super().close()
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Nothing."""
+        """Nothing: what cannot be logged is lost."""
 
 
 @contextmanager

@@ -54,9 +54,9 @@ class PackActor:
             progress = self.run.advance(self.slice_s)
             self.slice_s = min(SLICE_SECONDS, 2 * self.slice_s)
         except PhasediagError as error:
-            return {"fatal": str(error), "of_machine": isinstance(error, MachineError), "done": True}
+            return _fatal(str(error), isinstance(error, MachineError))
         except OSError as error:
-            return {"fatal": in_words(error), "of_machine": True, "done": True}
+            return _fatal(in_words(error), of_machine=True)
         return {
             "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
             "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
@@ -68,3 +68,8 @@ class PackActor:
         if self.run is not None:
             self.run.checkpoint()
         self.run = None
+
+
+def _fatal(error: str, of_machine: bool) -> dict[str, Any]:
+    """A result without progress; Tune asks every result for `trials_done`."""
+    return {"fatal": error, "of_machine": of_machine, "done": True, "trials_done": 0.0}

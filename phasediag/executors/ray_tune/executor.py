@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
+from ray.exceptions import RayError
 
 from phasediag.errors import ClusterError
 from phasediag.executors.places import allowed_cores, workers_on
@@ -68,6 +69,8 @@ class RayExecutor:
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""
+        from ray.tune import TuneError
+
         from phasediag.executors.ray_tune.tuning import Reporter, any_worker, tuner
 
         by_id = {pack.pack_id: pack for pack in packs}
@@ -78,6 +81,9 @@ class RayExecutor:
         try:
             with workers, quiet(self.log):
                 tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
+        except (RayError, TuneError) as error:
+            last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
+            watch.fail(f"Ray failed under the launch: {last.strip()}", of_machine=True)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost
