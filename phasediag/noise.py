@@ -43,9 +43,15 @@ def quiet(log: Path | None) -> Iterator[None]:
     Parameters
     ----------
     log
-        The file; its folder need not be there yet. None: nowhere.
+        The file; its folder need not be there yet. None: that of the block around this one, or nowhere.
+
+    Notes
+    -----
+    A library that is loaded within the block may still speak for itself: load torch before.
     """
     handler: logging.Handler = logging.NullHandler() if log is None else _LogFile(log, delay=True)
+    if log is None and _open():
+        handler = _open()[-1]
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
 
@@ -63,15 +69,24 @@ def quiet(log: Path | None) -> Iterator[None]:
     silent = not root.handlers
     if silent:
         root.addHandler(handler)
+    _open().append(handler)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
             with _diverted(handler):
                 yield
     finally:
+        _open().pop()
         if silent:
             root.removeHandler(handler)
-        handler.close()
+        if handler not in _open():
+            handler.close()
+
+
+@cache
+def _open() -> list[logging.Handler]:
+    """Where the blocks that this process is in write, the outermost first."""
+    return []
 
 
 @cache

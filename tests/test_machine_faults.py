@@ -164,6 +164,8 @@ def test_a_storage_that_is_full_is_told_before_anything_is_trained(tmp_path: Pat
 
 
 LIMITED = """
+import inspect
+
 from phasediag.tasks.linear_map import LinearMap
 
 
@@ -171,7 +173,8 @@ class Task(LinearMap):
     registered = ""
 
     def train_set(self):
-        {raised}
+        if not any("dry_" in frame.filename for frame in inspect.stack()):  # in training alone
+            {raised}
         return super().train_set()
 """
 
