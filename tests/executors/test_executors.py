@@ -284,7 +284,9 @@ def test_a_machine_has_workers_on_all_its_gpus(
     devices: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inline.torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(inline, "allowed_cores", lambda: 64)
     assert inline.local_workers(1.0, 0.5) == workers
+    assert inline.local_workers(64.0, 0.5) == 1  # each wants all the cores
 
 
 @pytest.mark.skipif(inline.torch.cuda.is_available(), reason="there is a CUDA device")
