@@ -18,7 +18,8 @@ PACKAGE = "phasediag"
 
 LAYERS = """
 errors version exact trial parameters identity observables
-models._declared tasks._parameters tasks._declared registry
+models._declared tasks._parameters tasks._declared
+user_code.imports user_code.opened user_code.faults user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
 native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
@@ -27,7 +28,7 @@ training.initial training.graphs training.compilation
 training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
-grids.sections grids.expansion grids.draft grids.grid grids.schema
+grids.files grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.machine training.network training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
 training.sources training.job
@@ -38,7 +39,7 @@ training.rows training.tile_run training.worker executors.forecast executors.wat
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
+sweeps.survey sweeps.reach sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws

@@ -15,6 +15,7 @@ from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, 
 from phasediag.grids.columns import product
 from phasediag.grids.expansion import Block, Expander, Part
 from phasediag.grids.expression import Expression, parse_expression
+from phasediag.grids.files import read_files
 from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
@@ -24,7 +25,7 @@ from phasediag.trial import Column, Parameter, Value, nearest
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
-    "measure", "resources",
+    "files", "measure", "resources",
 )  # fmt: skip
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
 MAX_TRIALS: Final = 10_000_000
@@ -59,6 +60,7 @@ class Draft:
         self.points_file = listed if isinstance(listed, str) else None
         self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
         self.catalogue = self._catalogue()
+        self.files = self._files()
         self._check_top_keys()
         self.fixed = self._read_fixed()
         self.axes = self._read_axes()
@@ -119,6 +121,17 @@ class Draft:
         node = self._top.get(key)
         section = None if node is None else parse_section(model, node, key, self._report)
         return model() if section is None else section
+
+    def _files(self) -> tuple[Path, ...]:
+        """The files under `files`; they belong to a task or a model of the user's."""
+        node = self._top.get("files")
+        if node is None:
+            return ()
+        components = [*self.catalogue.tasks.values(), *self.catalogue.models.values()]
+        if not self._unjudged and not any(component.source for component in components):
+            problem = "no task and no model of this grid is a file of yours, so nothing would read them"
+            self._report.add(node.line, "files", problem, "remove the key, or name my_file.py:Class")
+        return read_files(node, self._folder.resolve(), self._report)
 
     def _mapping(self, key: str) -> dict[str, Node]:
         node = self._top.get(key)

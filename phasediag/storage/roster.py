@@ -29,7 +29,8 @@ ID_BYTES: Final = 16
 """An id as bytes; also what a trial takes of the file, its parameters being next to nothing."""
 _LAYOUT: Final = 1
 _CODE: Final = (
-    "trial.py", "identity.py", "parameters.py", "registry.py", "grids/*.py", "tasks/*.py", "models/*.py",
+    "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py", "tasks/*.py",
+    "models/*.py",
 )  # fmt: skip
 """What decides which trials a grid has, and their ids: defaults, rules, axes."""
 _KEY: Final = b"phasediag_roster"

@@ -85,7 +85,7 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     resumed, rest = _unfinished(grid, store, survey.missing)
     per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
     packs = pack_trials(
-        rest, grid.parameters, grid.path.parent,
+        rest, grid.parameters, grid.folder,
         workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
         machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
@@ -98,7 +98,7 @@ def _check_layers(survey: Survey) -> None:
     if not len(missing):
         return
     first, _ = structures(missing, grid.parameters)
-    networks = (network_of(missing.record(row), grid.path.parent) for row in first.tolist())
+    networks = (network_of(missing.record(row), grid.folder) for row in first.tolist())
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     for layer in [grid.measure.layer, *(request.layer for request in grid.measure.observables)]:
         if layers and layer not in layers:
@@ -127,5 +127,5 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         trials = missing.take(rows)
         told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
         told["machine"] = machine_of(grid.resources.gpus)
-        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
+        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.folder, **told))
     return packs, missing.take(free)

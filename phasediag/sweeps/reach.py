@@ -1,0 +1,147 @@
+"""Which files a user's classes open: found by building them once, before anything is identified or trained.
+
+What they open beside the grid is hashed, kept and shipped with their code. Then they are built once more
+from the copies that workers get, so that a file nobody could see being opened is missed here, in one
+error, and not in every trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.columns import combinations
+from phasediag.grids.expansion import Part
+from phasediag.grids.grid import Grid, contents
+from phasediag.registry import component
+from phasediag.sweeps.survey import user_sources
+from phasediag.training.data import DrawnTask, Task
+from phasediag.training.network import network_of
+from phasediag.training.sources import source_folder
+from phasediag.trial import Role, Streams, Value, replicate_seed
+from phasediag.user_code.faults import where
+from phasediag.user_code.imports import package_root
+from phasediag.user_code.opened import opened_files
+
+MOST_BUILT: Final = 64
+"""Combinations of structural parameters of a user's classes that are built, at most."""
+_NAME_THEM: Final = (
+    "open it by Path(__file__).parent / 'NAME', and name it under files: [...] at the top level of the grid"
+)
+
+_seen: dict[tuple[Any, ...], tuple[Path, ...]] = {}
+"""The files that were opened where classes of some modules were built for some values."""
+
+
+def completed(grid: Grid) -> Grid:
+    """The grid with every file that its classes open; as it is where nothing of it is the user's.
+
+    Raises
+    ------
+    PhasediagError
+        Where a class of the user's raises while it is built or makes its data, there or from the copies,
+        or opens a file by a path that leads nowhere on other machines.
+    """
+    if not grid.sources:
+        return grid
+    found = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
+    _check_copies(found)
+    return found
+
+
+def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
+    """The files below a folder and those of the user's classes that these open, but for their code.
+
+    Parameters
+    ----------
+    folder
+        Beside which the user's files are: that of the grid, or of copies.
+    """
+    found: dict[Path, None] = {}
+    for part in grid.parts:
+        for record in _records(part):
+            found.update(dict.fromkeys(_opened(record, part, grid, folder)))
+    return tuple(found)
+
+
+def _records(part: Part) -> Iterator[dict[str, Value]]:
+    """A record of every combination of what may decide which files are opened."""
+    components = [each for each in (part.task, part.model) if each.source]
+    names = {
+        name for each in components for name, parameter in each.parameters.items()
+        if parameter.role is Role.STRUCTURAL or parameter.kind is str
+    }  # fmt: skip
+    chosen = [part.columns[name] for name in sorted(names) if name in part.columns]
+    if components and len(part.position):
+        first, _ = combinations(chosen, len(part.position))
+        for row in first[:MOST_BUILT].tolist():
+            yield {name: column[row] for name, column in part.columns.items()}
+
+
+def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> tuple[Path, ...]:
+    parts = {"task": part.task, "model": part.model}
+    components = [component(kind, parts[kind].name, folder) for kind in ("task", "model")]
+    loaded = [each.loaded for each in components if each.loaded is not None]
+    key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
+    if key not in _seen:
+        within = [folder, *(p for each in loaded for p in (each.path.parent, package_root(each.path)))]
+        with opened_files(*within) as opened:
+            _build(record, part, grid, folder)
+        code = {path for each in loaded for path in each.code}
+        _seen[key] = tuple(path for path in opened.files if path not in code)
+        for each in loaded:
+            each.observe(_seen[key])
+    return _seen[key]
+
+
+def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
+    """Build the network, and the data of one replicate where the task is the user's."""
+    network = network_of(record, folder)
+    if not part.task.source:
+        return
+    data_seed = record.get("data_seed")
+    assert data_seed is None or isinstance(data_seed, int)
+    try:
+        task = network.task(dict(record), Streams(replicate_seed(grid.seed, 0), data_seed))
+        _make_data(task)
+    except PhasediagError:
+        raise
+    except Exception as error:
+        raise PhasediagError(
+            f"task '{part.task.name}' cannot make its data: {type(error).__name__}: {error}"
+            f"{where(error, (folder,))}; mend it"
+        ) from error
+
+
+def _make_data(task: Task) -> None:
+    if not task.fresh:
+        task.train_set()
+    elif isinstance(task, DrawnTask):
+        task.draw(np.random.default_rng(0), 1)
+    task.test_set()
+
+
+def _check_copies(grid: Grid) -> None:
+    """Build all once more from copies of what is known, and refuse what reaches back to the originals."""
+    copies = source_folder(user_sources(grid))
+    with opened_files(grid.folder) as opened:
+        try:
+            opened_by(grid, copies)
+        except PhasediagError as error:
+            raise PhasediagError(
+                f"{grid.path}: from the copies of your files that workers get: {error}. If it reads a file "
+                f"beside the grid: {_NAME_THEM}"
+            ) from error
+    _refuse_originals(grid, [path for path in opened.files if not path.is_relative_to(copies)])
+
+
+def _refuse_originals(grid: Grid, paths: Sequence[Path]) -> None:
+    if paths:
+        raise PhasediagError(
+            f"{grid.path}: {paths[0]} is opened by a path that leads to it from the current folder, or by an "
+            f"absolute one; workers and later reruns have only copies of your files: {_NAME_THEM}"
+        )
