@@ -39,11 +39,12 @@ training.rows training.tile_run training.worker executors.forecast executors.wat
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-sweeps.survey sweeps.reach sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
+sweeps.notices sweeps.survey sweeps.reach sweeps.planning sweeps.running sweeps.launches
+sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
-analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
-analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
-analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
+analysis.frame analysis.versions analysis.frames analysis.scale analysis.axes analysis.bootstrap
+analysis.boundary analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition
+analysis.laws analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
 analysis.moderation analysis.size_curves analysis.finite_size
 analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence

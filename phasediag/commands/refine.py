@@ -97,13 +97,13 @@ def _size(size: float, unit: str, name: str) -> str:
     return f"{size:.3g} {unit} of {name}" if size else f"one whole number of {name}"
 
 
-def _launched(path: Path, storage: str, *, deadline: float | None, **options: Any) -> Outcome:
+def _launched(grid: Path, *, sweep: str, deadline: float | None, **options: Any) -> Outcome:
     from phasediag.commands.progress import ProgressLine
-    from phasediag.sweeps import sweep
+    from phasediag.sweeps.sweep import launch
 
     limit = None if deadline is None else max(1.0, deadline - time.monotonic())
     with ProgressLine(Console(stderr=True)) as line:
-        return sweep.launch(path, storage, time_limit_s=limit, observer=line, keep_ray=True, **options)
+        return launch(grid, sweep=sweep, time_limit_s=limit, observer=line, keep_ray=True, **options)
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class Draft:
         self.points_file = listed if isinstance(listed, str) else None
         self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
         self.catalogue = self._catalogue()
-        self.files = self._files()
+        used = any(c.source for c in (*self.catalogue.tasks.values(), *self.catalogue.models.values()))
+        self.files = read_files(self._top.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
         self.axes = self._read_axes()
@@ -121,17 +122,6 @@ class Draft:
         node = self._top.get(key)
         section = None if node is None else parse_section(model, node, key, self._report)
         return model() if section is None else section
-
-    def _files(self) -> tuple[Path, ...]:
-        """The files under `files`; they belong to a task or a model of the user's."""
-        node = self._top.get("files")
-        if node is None:
-            return ()
-        components = [*self.catalogue.tasks.values(), *self.catalogue.models.values()]
-        if not self._unjudged and not any(component.source for component in components):
-            problem = "no task and no model of this grid is a file of yours, so nothing would read them"
-            self._report.add(node.line, "files", problem, "remove the key, or name my_file.py:Class")
-        return read_files(node, self._folder.resolve(), self._report)
 
     def _mapping(self, key: str) -> dict[str, Node]:
         node = self._top.get(key)
@@ -330,6 +320,8 @@ class Draft:
         columns: dict[str, Column] = {}
         for name, raw in points.columns.items():
             line = raw.lines[0]
+            if name in points.index and self._no_parameter(name):
+                continue
             if name in self._fixed_nodes:
                 problem = f"'{name}' stands in fixed and in points"
                 self._report.add(line, f"points.{name}", problem, "remove one of the two")
@@ -341,6 +333,11 @@ class Draft:
                 problem, line = f"a point gives no value to the axis '{name}'", int(points.lines[0])
                 self._report.add(line, f"points.{name}", problem, f"add {name}: ... to every point")
         return columns
+
+    def _no_parameter(self, name: str) -> bool:
+        """Whether an index is neither a parameter nor nearly one: then it only numbered the rows."""
+        known = self.catalogue.parameters
+        return name not in known and not nearest(name, known) and not self._unjudged
 
     def _check_required(self) -> None:
         missing = [points for points in self._points if "task" not in points.columns]

@@ -13,21 +13,28 @@ REMEDY: Final = "write files: [data.npz, tables/, lists/*.csv], paths relative t
 _PASSED_OVER: Final = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})
 
 
-def read_files(node: Node, folder: Path, report: Report) -> tuple[Path, ...]:
+def read_files(node: Node | None, folder: Path, report: Report, *, used: bool) -> tuple[Path, ...]:
     """Every file that the list names: a file, all files of a folder, or what a pattern matches.
 
     Parameters
     ----------
     folder
-        That of the grid, resolved.
+        That of the grid.
+    used
+        Whether a task or a model is a file of the user's, so that there is somebody to read them.
     """
+    if node is None:
+        return ()
+    if not used:
+        problem = "no task and no model of this grid is a file of yours, so nothing would read them"
+        report.add(node.line, "files", problem, "remove the key, or name my_file.py:Class")
     items = node.content if isinstance(node.content, tuple) else None
     if items is None:
         report.add(node.line, "files", f"{node.shown} is not a list", REMEDY)
         return ()
     found: dict[Path, None] = {}
     for index, item in enumerate(items):
-        problem, files = _files_of(item.content, folder)
+        problem, files = _files_of(item.content, folder.resolve())
         if problem:
             report.add(item.line, f"files[{index}]", f"{item.shown} {problem}", REMEDY)
         found.update(dict.fromkeys(files))

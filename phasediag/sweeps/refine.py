@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,14 @@ from phasediag.sweeps.survey import make_survey
 from phasediag.sweeps.sweep import Outcome, launch
 from phasediag.trial import formatted
 
-Train = Callable[[Path, str], Outcome]
-"""Launches a grid file into a storage."""
+
+class Train(Protocol):
+    """Launches a grid file into a sweep."""
+
+    def __call__(self, grid: Path, *, sweep: str) -> Outcome:
+        """Launch a grid; `sweep` is the folder or URI of the sweep."""
+
+
 UNSEEN: Final = Place(side=Side.UNKNOWN)
 
 
@@ -293,7 +299,7 @@ class _Work:
                 self._launch(design, design.extended(points, why))
 
     def _launch(self, design: Design, text: str) -> None:
-        outcome = self.train(design.written(self.folder, text), self.store.folder.parent.uri)
+        outcome = self.train(design.written(self.folder, text), sweep=self.store.folder.uri)
         self.failed |= outcome.status.failed > 0
         self.drained = outcome.exit_code == INTERRUPTED
         if outcome.drained:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.storage.lease import Holder, held_by
-from phasediag.storage.roster import unpacked
+from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
+from phasediag.sweeps.launches import KINDS
 from phasediag.trial import TextArray
 
 CONVERGENCE: Final = ("converged", "more_steps")
@@ -41,6 +42,8 @@ class Status:
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
     """The same of the one that needs most."""
+    earlier: int = 0
+    """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
 
 
 def status(sweep: str | Path) -> Status:
@@ -52,8 +55,36 @@ def status(sweep: str | Path) -> Status:
         Where there is no such sweep.
     """
     store = Store.at(sweep).required()
-    ids = [roster["trial_id"].combine_chunks() for _, roster in rosters(store)]
-    return status_of(ids, store, convergence=True)
+    present, earlier = split_rosters(rosters(store, KINDS))
+    ids = [roster["trial_id"].combine_chunks() for roster in present]
+    found = status_of(ids, store, convergence=True)
+    return replace(found, earlier=len(earlier))
+
+
+def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
+    """The trials of every grid that are of the newest versions of the user's files, and the ids of others.
+
+    Parameters
+    ----------
+    rosters
+        As `rosters` gives them, oldest first, with the columns of `KINDS`.
+    """
+    newest: dict[str, str] = {}
+    for _, roster in rosters:
+        newest |= sources_of(roster)
+    present, left = [], []
+    for _, roster in rosters:
+        old = [name for name, digest in sources_of(roster).items() if newest[name] != digest]
+        masks = [pc.is_in(roster[kind], value_set=pa.array(old, pa.string())) for kind in KINDS if old]
+        if masks:
+            superseded = pc.fill_null(pc.or_(*masks), False)
+            left.append(roster["trial_id"].filter(superseded))
+            roster = roster.filter(pc.invert(superseded))
+        present.append(roster)
+    earlier = pc.unique(pa.chunked_array([c for ids in left for c in ids.chunks], pa.string()))
+    for roster in present if left else ():
+        earlier = earlier.filter(pc.invert(pc.is_in(earlier, value_set=roster["trial_id"].combine_chunks())))
+    return present, earlier
 
 
 def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[str, pa.Table]]:

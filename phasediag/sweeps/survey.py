@@ -17,6 +17,7 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.roster import roster_of
 from phasediag.storage.store import Store
+from phasediag.sweeps.notices import notices_of
 from phasediag.training.sources import place_sources
 from phasediag.trial import Column, TextArray, Trials
 
@@ -39,6 +40,8 @@ class Survey:
     """Trials that failed and are skipped."""
     missing: Trials
     """Trials to train."""
+    notices: tuple[str, ...] = ()
+    """What is worth a sentence before a launch."""
 
 
 def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasure: bool = False) -> Survey:
@@ -73,7 +76,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     skipped = failed & (not retry_failed)
     return Survey(
         grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
-        missing=trials.take(~done & ~skipped),
+        missing=trials.take(~done & ~skipped), notices=notices_of(grid, store),
     )  # fmt: skip
 
 
@@ -197,7 +200,7 @@ def _check_relative(grid: Grid, file: str) -> None:
 
 def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
     """The trials of a grid as they are kept beside it."""
-    return roster_of(trials, grid.parameters, grid.given)
+    return roster_of(trials, grid.parameters, grid.given, grid.sources)
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:

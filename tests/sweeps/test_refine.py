@@ -104,9 +104,9 @@ def test_a_drained_round_ends_the_refinement_and_the_next_one_finishes_it_first(
     launched(tmp_path, grid())
     asked: list[str] = []
 
-    def drained(path: Path, storage: str) -> Outcome:
-        asked.append(path.read_text())
-        return inline(path, storage, time_limit_s=1e-6)
+    def drained(grid: Path, *, sweep: str) -> Outcome:
+        asked.append(grid.read_text())
+        return inline(grid, sweep=sweep, time_limit_s=1e-6)
 
     first = refined(tmp_path / "chain", train=drained)
     assert first.exit_code == 130
