@@ -121,7 +121,7 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
         schema = file.schema_arrow
         packed = file.read([n for n in schema.names if n == ID or columns is None or n in columns])
         intact = (schema.metadata or {})[_KEY] == _seal(schema, packed[ID], key)
-        return unpacked(packed, columns) if intact else None
+        return unpacked(packed.replace_schema_metadata(schema.metadata), columns) if intact else None
     except (OSError, ValueError, KeyError, pa.ArrowException):
         return None
 

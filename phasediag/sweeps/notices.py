@@ -22,7 +22,7 @@ def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
 
 def _versions(grid: Grid, store: Store) -> list[str]:
     """Other versions of the user's files of which the sweep holds trials."""
-    if not grid.sources:
+    if not grid.sources or not len(store.committed()):
         return []
     rows = store.trials_table(("model", "model_source", "task", "task_source"), ordered=False).to_pydict()
     pairs = [

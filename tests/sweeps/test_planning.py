@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import phasediag
+from phasediag.errors import PhasediagError
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
+from phasediag.tasks.linear_map import LinearMap
 from phasediag.training.pack import Pack, pack_trials
 from phasediag.trial import Role
 from small_sweeps import grid_text, launched, write
@@ -32,6 +34,18 @@ def grids(draw: st.DrawFn) -> Grid:
         for name, values in {**STRUCTURAL, **BATCHED}.items()
     }
     return parse_grid(grid_text(axes, replicates=draw(st.integers(1, 3))), Path("grid.yaml"))
+
+
+MAPPED = {"singular_values": "[1, 0.5]", "steps": 10}
+UNMAKEABLE = """
+from phasediag.tasks.linear_map import LinearMap
+
+class Task(LinearMap):
+    registered = ""
+
+    def train_set(self):
+        raise RuntimeError("no data")
+"""
 
 
 def packed(grid: Grid, order: np.ndarray | None = None, **options: Any) -> list[Pack]:
@@ -86,24 +100,10 @@ def test_every_worker_has_a_pack_of_each_large_structure(grid: Grid, workers: in
             assert len(mine) >= min(workers, trials // 8)
 
 
-UNTOUCHABLE = """
-from phasediag.tasks.linear_map import LinearMap
-
-class Task(LinearMap):
-    registered = ""
-
-    def train_set(self):
-        raise RuntimeError("data were touched")
-
-    test_set = train_set
-"""
-
-
-def untouchable(folder: Path) -> Path:
-    write(folder, UNTOUCHABLE, "my_task.py")
-    fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 10}
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
-    return write(folder, text)
+def built_in(folder: Path) -> Path:
+    """A grid of a task of phasediag."""
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {**MAPPED, "task": "linear_map"})
+    return write(folder, text.replace("  teacher_width: 4\n", ""))
 
 
 def test_law_6_a_plan_needs_no_data_and_trains_nothing(
@@ -113,15 +113,22 @@ def test_law_6_a_plan_needs_no_data_and_trains_nothing(
         raise AssertionError("something was trained")
 
     monkeypatch.setattr(InlineExecutor, "run", never)
-    found = phasediag.plan(untouchable(tmp_path), str(tmp_path / "storage"))
+    monkeypatch.setattr(LinearMap, "train_set", never)
+    found = phasediag.plan(built_in(tmp_path), str(tmp_path / "storage"))
     assert (len(found.survey.trials), len(found.survey.missing), found.points) == (2, 2, 2)
     assert not (tmp_path / "storage").exists()
 
 
-def test_the_data_of_that_task_cannot_be_had(tmp_path: Path) -> None:
-    """What makes the test before this one mean something."""
-    outcome = phasediag.launch(untouchable(tmp_path), str(tmp_path / "storage"), executor="inline")
-    assert outcome.first_error == "RuntimeError: data were touched"
+def test_a_task_of_the_users_that_cannot_make_its_data_is_told_at_plan(tmp_path: Path) -> None:
+    write(tmp_path, UNMAKEABLE, "my_task.py")
+    fixed = {**MAPPED, "task": "my_task.py:Task"}
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
+    told = r"cannot make its data: RuntimeError: no data \(my_task.py:8\)"
+    with pytest.raises(PhasediagError, match=told):
+        phasediag.plan(write(tmp_path, text), str(tmp_path / "storage"))
+    with pytest.raises(PhasediagError, match=told):
+        phasediag.launch(write(tmp_path, text), str(tmp_path / "storage"), executor="inline")
+    assert not (tmp_path / "storage").exists()
 
 
 def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
@@ -131,7 +138,7 @@ def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
         "except SystemExit as end: assert not end.code\n"
         "assert not {'ray', 'matplotlib', 'sklearn'} & {name.split('.')[0] for name in sys.modules}"
     )
-    grid = untouchable(tmp_path)
+    grid = built_in(tmp_path)
     found = subprocess.run(
         [sys.executable, "-c", code, str(grid), str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=False,
