@@ -98,7 +98,7 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
 
 def _hashes(column: pd.Series[Any], known: Sequence[str]) -> npt.NDArray[np.object_]:
     """The version of each trial; of one recorded without, that of all grids if they have one only."""
-    found = column.astype(object).where(column.notna(), "").to_numpy(dtype=object)
+    found = np.array(column.astype(object).where(column.notna(), ""), dtype=object)
     found[found == ""] = known[0] if len(known) == 1 else ""
     return found
 

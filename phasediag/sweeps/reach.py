@@ -7,6 +7,7 @@ error, and not in every trial.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import Part
 from phasediag.grids.grid import Grid, contents
-from phasediag.registry import component
+from phasediag.registry import Component, component
 from phasediag.sweeps.survey import user_sources
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import network_of
@@ -88,14 +89,22 @@ def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -
     loaded = [each.loaded for each in components if each.loaded is not None]
     key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
     if key not in _seen:
-        within = [folder, *(p for each in loaded for p in (each.path.parent, package_root(each.path)))]
-        with opened_files(*within) as opened:
+        within = [place for each in components for place in _folders(each, folder)]
+        with opened_files(folder, *within) as opened:
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
         _seen[key] = tuple(path for path in opened.files if path not in code)
         for each in loaded:
             each.observe(_seen[key])
     return _seen[key]
+
+
+def _folders(part: Component, folder: Path) -> list[Path]:
+    """Where the file of a user's class is, and the package that holds it."""
+    if not part.source:
+        return []
+    path = Path(os.path.normpath(folder / part.name.partition(":")[0]))
+    return [path.parent, package_root(path)]
 
 
 def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
@@ -113,7 +122,7 @@ def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) ->
     except Exception as error:
         raise PhasediagError(
             f"task '{part.task.name}' cannot make its data: {type(error).__name__}: {error}"
-            f"{where(error, (folder,))}; mend it"
+            f"{where(error, (folder, *_folders(part.task, folder)))}; mend it"
         ) from error
 
 

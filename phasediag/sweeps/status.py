@@ -123,20 +123,21 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     ids
         Trial ids as text, in as many arrays as it pleases; each array holds an id once.
     convergence
-        Whether to tell, of all trials of the store, how many are unconverged.
+        Whether to tell how many of them are unconverged.
     """
     arrays = [part if isinstance(part, pa.Array) else pa.array(part, pa.string()) for part in ids]
     wanted = arrays[0] if len(arrays) == 1 else pc.unique(pa.chunked_array(arrays, pa.string()))
     holder = held_by(store)
     columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
     rows = store.trials_table(columns, ordered=False)
-    of = rows["status"].filter(pc.is_in(rows["trial_id"], value_set=wanted))
+    here = pc.is_in(rows["trial_id"], value_set=wanted)
+    of = rows["status"].filter(here)
     counts = {name: pc.sum(pc.equal(of, name)).as_py() or 0 for name in ("ok", "diverged", "failed")}
     missing = len(wanted) - sum(counts.values())
     rate = _rate(rows, holder)
     return Status(
         total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing, rate=rate,
-        eta_s=missing / rate if rate else None, **(_convergence(rows) if convergence else {}),
+        eta_s=missing / rate if rate else None, **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors import inline
 from phasediag.executors.watch import Watch
 from phasediag.storage.folder import Folder
+from phasediag.trial import replicate_seed
 from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
@@ -59,6 +60,11 @@ class Task(Base):
         x = torch.from_numpy(self.streams.generator("test").standard_normal((32, 16)))
         return x, torch.sin(x)
 """
+
+RAISES = f"""        if self.streams.seed != {replicate_seed(0, 0)}:
+            raise ArithmeticError("unlucky")
+"""
+"""What only happens in training: all but the first replicate fail."""
 
 
 def users_grid(folder: Path, scale: str = "1.0") -> str:
@@ -130,10 +136,11 @@ def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path)
 
 def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
     text = users_grid(tmp_path / "grid")
-    write(tmp_path, TASK.replace("torch.sin(x)", "torch.sine(x)"), "my_task.py")
+    guarded = TASK.replace("    def train_set(self):\n", f"    def train_set(self):\n{RAISES}")
+    write(tmp_path, guarded, "my_task.py")
     outcome = launched(tmp_path / "grid", text, executor=executor)
-    assert (outcome.exit_code, outcome.status.failed) == (1, 8)
-    assert "sine" in outcome.first_error
+    assert (outcome.exit_code, outcome.status.failed, outcome.status.ok) == (1, 4, 4)
+    assert "unlucky" in outcome.first_error
 
 
 def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:
@@ -163,7 +170,8 @@ def test_the_content_of_a_users_file_is_part_of_the_identity(tmp_path: Path) -> 
     assert len(second) == 16
     assert second.loc[first.index, "train_loss"].equals(first["train_loss"])
     assert second["train_loss"].nunique() == 16
-    assert phasediag.status(str(tmp_path / "grid" / "g")).total == 16
+    found = phasediag.status(str(tmp_path / "grid" / "g"))
+    assert (found.total, found.done, found.earlier) == (8, 8, 8)
 
 
 def test_a_file_that_changes_within_a_process_is_noticed(tmp_path: Path) -> None:
