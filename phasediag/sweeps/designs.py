@@ -105,6 +105,12 @@ def read_designs(store: Store, folder: Path) -> list[Design]:
     return found
 
 
+def present_designs(designs: Sequence[Design]) -> list[Design]:
+    """Those whose files of the user's are the newest; earlier versions are refined no further."""
+    newest = {name: digest for design in designs for name, digest in design.grid.sources.items()}
+    return [d for d in designs if all(newest[n] == digest for n, digest in d.grid.sources.items())]
+
+
 def facets_of(designs: Iterable[Design], x: str, y: str) -> tuple[str, ...]:
     """The parameters besides x and y that grids vary, or in which grids differ."""
     designs = list(designs)

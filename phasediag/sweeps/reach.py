@@ -8,7 +8,7 @@ error, and not in every trial.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from phasediag.registry import Component, component
 from phasediag.sweeps.survey import user_sources
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import network_of
-from phasediag.training.sources import source_folder
+from phasediag.training.sources import climbs, source_folder
 from phasediag.trial import Role, Streams, Value, replicate_seed
 from phasediag.user_code.faults import where
 from phasediag.user_code.imports import package_root
@@ -90,7 +90,8 @@ def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -
     key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
     if key not in _seen:
         within = [place for each in components for place in _folders(each, folder)]
-        with opened_files(folder, *within) as opened:
+        within += [place for each in parts.values() for place in _folders(each, grid.folder)]
+        with opened_files(folder, grid.folder, *within) as opened:
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
         _seen[key] = tuple(path for path in opened.files if path not in code)
@@ -136,19 +137,17 @@ def _make_data(task: Task) -> None:
 
 def _check_copies(grid: Grid) -> None:
     """Build all once more from copies of what is known, and refuse what reaches back to the originals."""
-    copies = source_folder(user_sources(grid))
-    with opened_files(grid.folder) as opened:
-        try:
-            opened_by(grid, copies)
-        except PhasediagError as error:
-            raise PhasediagError(
-                f"{grid.path}: from the copies of your files that workers get: {error}. If it reads a file "
-                f"beside the grid: {_NAME_THEM}"
-            ) from error
-    _refuse_originals(grid, [path for path in opened.files if not path.is_relative_to(copies)])
-
-
-def _refuse_originals(grid: Grid, paths: Sequence[Path]) -> None:
+    sources = user_sources(grid)
+    copies = source_folder(sources)
+    try:
+        opened = opened_by(grid, copies)
+    except PhasediagError as error:
+        raise PhasediagError(
+            f"{grid.path}: from the copies of your files that workers get: {error}. If it reads a file "
+            f"beside the grid: {_NAME_THEM}"
+        ) from error
+    root = [copies, *copies.parents][climbs(sources)]
+    paths = [path for path in opened if not path.is_relative_to(root)]
     if paths:
         raise PhasediagError(
             f"{grid.path}: {paths[0]} is opened by a path that leads to it from the current folder, or by an "

@@ -21,7 +21,16 @@ from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.refinement import Axis, Lattice, Place, Point, Proposal, Side, places_of
 from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.storage.store import Store
-from phasediag.sweeps.designs import Design, Key, Slice, check_axes, facets_of, read_designs, slices_of
+from phasediag.sweeps.designs import (
+    Design,
+    Key,
+    Slice,
+    check_axes,
+    facets_of,
+    present_designs,
+    read_designs,
+    slices_of,
+)
 from phasediag.sweeps.survey import make_survey
 from phasediag.sweeps.sweep import Outcome, launch
 from phasediag.trial import formatted
@@ -131,7 +140,7 @@ def refine(
         raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
-        designs = read_designs(store, Path(folder))
+        designs = present_designs(read_designs(store, Path(folder)))
         base = check_axes([design for design in designs if not design.refines], x, y)
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}

@@ -32,13 +32,17 @@ def _all_there(sources: Mapping[str, bytes], folder: Path) -> bool:
     return all((folder / name).is_file() for name in sources)
 
 
+def climbs(sources: Mapping[str, bytes]) -> int:
+    """How many folders the names of files climb above that of the grid, at most."""
+    return max((PurePosixPath(name).parts.count("..") for name in sources), default=0)
+
+
 def place_sources(sources: Mapping[str, bytes], root: Path) -> Path:
     """Write the user's files below `root`; the folder beside which a grid finds them under its names.
 
     A name may climb (`../nets/my_net.py`): the folder lies deep enough for that.
     """
-    climbs = max((PurePosixPath(name).parts.count("..") for name in sources), default=0)
-    folder = root.joinpath(*["grid"] * climbs)
+    folder = root.joinpath(*["grid"] * climbs(sources))
     for each in (root, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in sources.items():

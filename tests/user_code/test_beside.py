@@ -319,8 +319,9 @@ def test_a_path_that_leads_back_to_the_original_is_refused(
     data(tmp_path)
     monkeypatch.chdir(tmp_path)
     text = task(tmp_path, read.format(str(tmp_path / "data.npz")))
-    with pytest.raises(PhasediagError, match=r"data.npz is opened by a path .*Path\(__file__\).parent"):
-        phasediag.plan(write(tmp_path, text), str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(PhasediagError, match=r"data.npz is opened by a path .*Path\(__file__\).parent"):
+            phasediag.plan(write(tmp_path, text), str(tmp_path))
 
 
 FILES = {
