@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import phasediag
 from phasediag.analysis.finite_size import fit_collapse
@@ -21,6 +23,7 @@ from phasediag.cli import main
 from phasediag.errors import AnalysisError
 from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rerun import rerun
+from phasediag.training.tile_run import TileRun
 from small_sweeps import launched, write
 
 NET = """
@@ -101,10 +104,8 @@ def test_every_statistic_follows_the_rule(edited: Path, statistic: Any) -> None:
     """Whether the fit then succeeds is another question."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
+        with suppress(AnalysisError):
             statistic(phasediag.load_trials(edited))
-        except AnalysisError:
-            pass
     assert [w for w in caught if issubclass(w.category, VersionsWarning)]
 
 
@@ -158,9 +159,11 @@ def test_failed_trials_of_an_earlier_version_do_not_haunt_the_sweep(tmp_path: Pa
 
 
 def command(*arguments: Any) -> int:
-    with pytest.raises(SystemExit) as end:
+    try:
         main([str(argument) for argument in arguments])
-    return int(end.value.code or 0)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 DIAGRAM = ("--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", "0.2")
@@ -242,28 +245,40 @@ def test_rerun_of_another_outcome_exits_1_and_tells_both(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(edited, copy)
-    for kept in (copy / "grids").glob("*/net.py"):
-        kept.write_text(kept.read_text().replace("tanh", "relu"))
-    for cache in (copy / "grids").glob("*.ids.parquet"):
-        cache.unlink()
-    trial = versions(edited)[1]["trial_id"].iloc[0]
-    assert command("rerun", copy, trial, "--save", tmp_path / "x") == 0, "its own copy was left alone"
     fragment = next((copy / "trials").glob("*.parquet"))
     rows = pd.read_parquet(fragment)
-    rows.assign(train_loss=rows["train_loss"] * 1.01).to_parquet(fragment, index=False)
-    capsys.readouterr()
-    mine = rows[rows["model_source"] == versions(edited)[1]["model_source"].iloc[0]]
-    if len(mine):
-        trial = mine["trial_id"].iloc[0]
-    else:
-        fragment = sorted((copy / "trials").glob("*.parquet"))[1]
-        rows = pd.read_parquet(fragment)
-        rows.assign(train_loss=rows["train_loss"] * 1.01).to_parquet(fragment, index=False)
-        trial = rows["trial_id"].iloc[0]
-    assert command("rerun", copy, trial, "--save", tmp_path / "y") == 1
-    err = capsys.readouterr().err
-    assert "train_loss DIFFER" in err
-    assert "recorded" in err
+    rows.assign(train_loss=rows["train_loss"] * 1.001).to_parquet(fragment, index=False)
+    for sweep, code in ((copy, 1), (edited, 0)):
+        assert command("rerun", sweep, rows["trial_id"].iloc[0], "--save", tmp_path / "x") == code
+        err = capsys.readouterr().err
+        assert "recorded" in err
+        assert ("train_loss DIFFER (both on cpu" in err) == bool(code)
+
+
+def test_rerun_trains_compiled_and_on_the_threads_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, NET.format(act="tanh"), "net.py")
+    launched(tmp_path, grid(replicates=1), compile="on")
+    trial = phasediag.load_trials(tmp_path / "edited").iloc[0]
+    assert trial["compiled"]
+    seen = []
+    advance = TileRun.advance_to
+
+    def noted(self: TileRun, step: int) -> None:
+        seen.append((self.pack.compiled, torch.get_num_threads()))
+        advance(self, step)
+
+    monkeypatch.setattr(TileRun, "advance_to", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = rerun(tmp_path / "edited", trial["trial_id"], tmp_path / "x")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {(True, 1)}
+    assert found.differs == ()
 
 
 def test_a_stored_copy_that_cannot_be_imported_is_one_error(
