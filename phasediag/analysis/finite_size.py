@@ -112,7 +112,7 @@ def fit_collapse(
     """
     if form not in ("power", "critical"):
         raise AnalysisError(f"form='{form}' is unknown; it is power or critical")
-    trials = with_formulas(newest(trials, (x, y, size)), (x, y, size))
+    trials = with_formulas(newest(trials, (x, y, size), pooled=True), (x, y, size))
     at = numbers(trials, x)
     inside = np.isfinite(at) & (at > 0 if form == "power" else True)
     if window is not None:

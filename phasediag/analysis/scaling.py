@@ -174,7 +174,7 @@ def fit_scaling(
     AnalysisError
         For unknown or unusable columns, or where fewer than 3 values of x remain.
     """
-    trials = with_formulas(newest(trials, (x, y)), (x, y))
+    trials = with_formulas(newest(trials, (x, y), pooled=True), (x, y))
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)

@@ -91,7 +91,7 @@ def fit_strength(
     AnalysisError
         For missing columns, fewer than 6 cells, or where neither T nor the label noise varies.
     """
-    trials = with_formulas(newest(trials, (*NEEDED, y)), (*NEEDED, y))
+    trials = with_formulas(newest(trials, (*NEEDED, y), pooled=True), (*NEEDED, y))
     values = order_values(trials, y)
     kept = has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
     trials, values = trials[kept].reset_index(drop=True), values[kept]

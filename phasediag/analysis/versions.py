@@ -33,8 +33,10 @@ class VersionsWarning(UserWarning):
     """A statistic was given trials of several versions and takes the newest."""
 
 
-def newest(trials: pd.DataFrame, named: Sequence[str | None] = ()) -> pd.DataFrame:
-    """The trials of the newest version of everything; warns where that leaves some out.
+def newest(trials: pd.DataFrame, named: Sequence[str | None] = (), *, pooled: bool = False) -> pd.DataFrame:
+    """The trials of the newest version of everything, and of the values that a grid asked for.
+
+    Warns where that leaves some out.
 
     Newest is what the last launch of the sweep asked for; in a frame that does not say, what was started
     last. Trials of the same point, trained for several lengths by different launches, count as versions;
@@ -44,6 +46,8 @@ def newest(trials: pd.DataFrame, named: Sequence[str | None] = ()) -> pd.DataFra
     ----------
     named
         Columns along which the statistic goes or which it tells apart: versions of those are kept.
+    pooled
+        Whether the statistic takes other axes together: then the values that a refinement added stay.
 
     Raises
     ------
@@ -67,7 +71,25 @@ def newest(trials: pd.DataFrame, named: Sequence[str | None] = ()) -> pd.DataFra
             _check_known(column, kind, launches)
     if launches is not None and len(launches.lengths) > 1 and words.isdisjoint(LENGTHS):
         trials = _newest_length(trials, launches.lengths)
+    for name, values in (launches.planned if launches is not None else {}).items():
+        if name not in words and not pooled:
+            trials = _without_added(trials, name, values)
     return trials
+
+
+def _without_added(trials: pd.DataFrame, name: str, planned: Sequence[float]) -> pd.DataFrame:
+    """The trials at values of a parameter that a grid asks for, without those that a refinement added."""
+    if name not in trials:
+        return trials
+    values = trials[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    kept = np.isnan(values) | np.isin(values, np.array(planned))
+    if kept.all() or not kept.any():
+        return trials
+    _warn(
+        f"{int((~kept).sum()):,} trials at values of {name} that only a refinement asked for are left out, "
+        f"as {name} is none of the axes here; name it as x, y or facet to take them"
+    )
+    return trials.loc[kept]
 
 
 def _check_known(column: str, kind: str, launches: Launches) -> None:

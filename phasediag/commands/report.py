@@ -35,7 +35,7 @@ def report(
     everything = load_trials(sweep_path)
     notices: list[str] = []
     with telling(notices):
-        trials = newest(filtered(everything, where), (x, y, order))
+        trials = newest(filtered(everything, where), (x, y, order), pooled=not (x and y))
     planned = status(sweep_path).total if not where else len(trials)
     sweep = Sweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,

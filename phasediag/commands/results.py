@@ -101,7 +101,7 @@ def scaling(
 
     notices: list[str] = []
     with telling(notices):
-        trials = newest(filtered(load_trials(sweep_path), where), (x, y))
+        trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
     fit = fit_scaling(trials, x=x, y=y, window=window)
     more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
     combined = [fit_strength(trials, y=y)] if strength else []

@@ -16,12 +16,11 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.storage.store import Store
+from phasediag.sweeps.launches import MARK
 from phasediag.sweeps.survey import stored_grid
 from phasediag.training.sources import place_sources
 from phasediag.trial import Trials, formatted, nearest
 
-MARK: Final = "# phasediag refine"
-"""How the grid of a refinement begins."""
 KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")
 """The keys that the grid of a refinement takes over."""
 

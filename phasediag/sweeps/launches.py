@@ -7,8 +7,10 @@ the same points besides each other. The grids are numbered in the order in which
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import pyarrow.compute as pc
 
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.parameters import TRAINING
@@ -19,6 +21,8 @@ from phasediag.storage.store import Store
 LENGTHS: Final = ("steps", "learning_time")
 """Parameters that say how long a trial is trained."""
 KINDS: Final = ("model", "task")
+MARK: Final = "# phasediag refine"
+"""How the grid of a refinement begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +34,22 @@ class Launches:
     lengths: Sequence[tuple[str, float]]
     """How long the grids train, oldest first, each once: a parameter and its value. Empty where a grid has
     it as an axis: then several lengths are what is asked for."""
+    planned: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """The values that grids but for refinements give to the parameters along which the sweep was refined."""
 
     def plain(self) -> dict[str, Any]:
         """As lists and mappings, for the attributes of a frame."""
         return {
             "sources": {name: list(hashes) for name, hashes in self.sources.items()},
             "lengths": [list(length) for length in self.lengths],
+            "planned": {name: list(values) for name, values in self.planned.items()},
         }
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> Launches:
         """What `plain` gave, once more."""
-        return cls(sources=plain["sources"], lengths=[(name, value) for name, value in plain["lengths"]])
+        lengths = [(name, value) for name, value in plain["lengths"]]
+        return cls(sources=plain["sources"], lengths=lengths, planned=plain["planned"])
 
 
 def launches_of(store: Store) -> Launches:
@@ -49,7 +57,8 @@ def launches_of(store: Store) -> Launches:
     sources: dict[str, dict[str, None]] = {}
     lengths: dict[tuple[str, float], None] = {}
     varied = False
-    for name, text in store.grids():
+    grids = store.grids()
+    for name, text in grids:
         content = parse_mapping(text, Report(name)).plain
         for value, digest in _sources(store, name, text, content).items():
             hashes = sources.setdefault(value, {})
@@ -62,8 +71,27 @@ def launches_of(store: Store) -> Launches:
             lengths[found] = None
     return Launches(
         sources={value: tuple(hashes) for value, hashes in sources.items()},
-        lengths=() if varied else tuple(lengths),
-    )
+        lengths=() if varied else tuple(lengths), planned=_planned(store, grids),
+    )  # fmt: skip
+
+
+def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[float, ...]]:
+    """What `Launches.planned` holds; nothing where the trials of a grid would have to be found out anew."""
+    refined: set[str] = set()
+    for name, text in grids:
+        if text.startswith(MARK):
+            refined |= set().union(*parse_mapping(text, Report(name)).plain["points"])
+    values: dict[str, set[float]] = {name: set() for name in refined}
+    for name, text in grids if refined else ():
+        if text.startswith(MARK):
+            continue
+        roster = store.roster(name, text, refined)
+        if roster is None:
+            return {}
+        for column in refined.intersection(roster.column_names):
+            found = pc.unique(roster[column]).to_pylist()
+            values[column] |= {value for value in found if isinstance(value, int | float)}
+    return {name: tuple(sorted(found)) for name, found in values.items() if found}
 
 
 def _sources(store: Store, name: str, text: str, content: Mapping[str, Any]) -> Mapping[str, str]:

@@ -56,7 +56,8 @@ def test_numbers_of_less_precision_are_read_by_their_shortest_decimal(tmp_path: 
 
 
 def test_lists_and_categories_of_single_precision_too(tmp_path: Path) -> None:
-    text = "name: g\nfixed: {task: linear_map, samples: 32, inputs: 2, width: 4, outputs: 2}\npoints: points.parquet\n"
+    text = "name: g\nfixed: {task: linear_map, samples: 32, inputs: 2, width: 4, outputs: 2}\n"
+    text += "points: points.parquet\n"
     lists = pa.array([[1.0, 0.3], [0.7, 0.1]], pa.list_(pa.float32()))
     decays = pa.array([0.001, 0.1], pa.float32()).dictionary_encode()
     pq.write_table(pa.table({"singular_values": lists, "init_scale": decays}), tmp_path / "points.parquet")
