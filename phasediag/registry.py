@@ -12,10 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from phasediag.constructor import parameters_of
 from phasediag.models._declared import MODELS
+from phasediag.source_lines import line_of
 from phasediag.tasks._declared import TASKS
-from phasediag.trial import REQUIRED, Constraint, Declaration, Parameter, Role, nearest
-from phasediag.user_code.faults import where
+from phasediag.trial import Constraint, Declaration, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
@@ -35,6 +36,8 @@ class Component:
     """Of a task: whether every step draws new samples."""
     population: bool
     """Of a task: whether `batch_size: 0` is the exact population loss."""
+    classes: int
+    """Of a task: number of classes; 0 where the targets are no classes."""
     source: str = ""
     """Hash of the files of the user's that it rests on, part of the identity; empty for phasediag's own."""
     code: Mapping[str, bytes] = field(default_factory=dict)
@@ -84,7 +87,7 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     declared = _DECLARED[kind][name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population,
+        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
     )  # fmt: skip
 
 
@@ -108,13 +111,12 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
-    declared = getattr(cls, "declares", None)
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
     return Component(
         kind=kind, name=name, user_class=cls, source=source_hash(code), code=code, loaded=loaded,
-        parameters=_by_name(declared if isinstance(declared, tuple) else _from_signature(cls)),
+        parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)),
+        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
     )  # fmt: skip
 
 
@@ -122,8 +124,9 @@ def _loaded(path: Path, folder: Path) -> Loaded:
     try:
         return load(path, folder)
     except (Exception, SystemExit) as error:
-        at = where(error, (path.parent, folder))
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}{at}") from error
+        at = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else line_of(error)
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} cannot be imported: {why}{at and f' ({at})'}") from error
 
 
 def source_hash(files: Mapping[str, bytes]) -> str:
@@ -140,29 +143,3 @@ def source_hash(files: Mapping[str, bytes]) -> str:
 
 def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in declared}
-
-
-def _from_signature(cls: type[Any]) -> tuple[Parameter, ...]:
-    """The parameters of a user's class that declares none: the arguments of its constructor.
-
-    `inputs` and `outputs` are given by the task; every other argument needs an annotation that
-    pydantic knows (int, float, bool, str, Literal[...]).
-    """
-    parameters = []
-    for name, argument in inspect.signature(cls, eval_str=True).parameters.items():
-        if name in ("inputs", "outputs", "values", "streams", "args", "kwargs"):
-            continue
-        empty = argument.default is inspect.Parameter.empty
-        default = REQUIRED if empty else argument.default
-        meaning = f"Argument of {cls.__name__}."
-        parameters.append(
-            Parameter(
-                name=name,
-                type=argument.annotation,
-                default=default,
-                neutral=REQUIRED,
-                role=Role.STRUCTURAL,
-                meaning=meaning,
-            )
-        )
-    return tuple(parameters)

@@ -18,8 +18,8 @@ PACKAGE = "phasediag"
 
 LAYERS = """
 errors version exact trial parameters identity observables
-models._declared tasks._parameters tasks._declared
-user_code.imports user_code.opened user_code.faults user_code.loading registry
+models._declared tasks._parameters tasks._declared source_lines constructor
+user_code.imports user_code.opened user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
 native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
@@ -29,7 +29,8 @@ training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.files grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.padding training.machine training.network training.probes training.evaluation training.buckets
+training.padding training.machine training.refusals training.construction training.network
+training.visible training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
 training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording
@@ -39,8 +40,9 @@ training.rows training.tile_run training.worker executors.forecast executors.wat
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-sweeps.notices sweeps.survey sweeps.reach sweeps.planning sweeps.running sweeps.launches
-sweeps.status sweeps.sweep sweeps.rerun
+training.fingerprint training.dry_data training.alone training.dry_step
+sweeps.notices sweeps.survey sweeps.reach sweeps.rehearsal sweeps.planning sweeps.running
+sweeps.launches sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frame analysis.versions analysis.frames analysis.scale analysis.axes analysis.bootstrap
 analysis.boundary analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition

@@ -89,7 +89,8 @@ def _without_added(trials: pd.DataFrame, name: str, planned: Sequence[float]) ->
         f"{int((~kept).sum()):,} trials at values of {name} that only a refinement asked for are left out, "
         f"as {name} is none of the axes here; name it as x, y or facet to take them"
     )
-    return trials.loc[kept]
+    rows: pd.DataFrame = trials[kept]
+    return rows
 
 
 def _check_known(column: str, kind: str, launches: Launches) -> None:

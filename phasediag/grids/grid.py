@@ -115,7 +115,8 @@ class Grid:
         columns = {name: repeated(column, self.replicates) for name, column in part.columns.items()}
         replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)
         seed = np.full(len(replicate), self.seed, dtype=np.int64)
-        identity = Identity(parameters=part.parameters, sources=self.sources)
+        redrawn = {"label_noise": "redrawn"} if part.task.classes else {}
+        identity = Identity(parameters=part.parameters, sources=self.sources, marks=redrawn)
         trial_id, point_id = identity.ids(columns, replicate, seed)
         return Trials(
             columns=columns, replicate=replicate, grid_seed=seed, trial_id=trial_id, point_id=point_id

@@ -12,19 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from phasediag.errors import PhasediagError
 from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import Part
 from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
 from phasediag.sweeps.survey import user_sources
-from phasediag.training.data import DrawnTask, Task
+from phasediag.training.dry_data import check_data
 from phasediag.training.network import network_of
 from phasediag.training.sources import climbs, source_folder
-from phasediag.trial import Role, Streams, Value, replicate_seed
-from phasediag.user_code.faults import where
+from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.imports import package_root
 from phasediag.user_code.opened import opened_files
 
@@ -110,29 +107,10 @@ def _folders(part: Component, folder: Path) -> list[Path]:
 
 def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
     """Build the network, and the data of one replicate where the task is the user's."""
-    network = network_of(record, folder)
-    if not part.task.source:
-        return
-    data_seed = record.get("data_seed")
-    assert data_seed is None or isinstance(data_seed, int)
-    try:
-        task = network.task(dict(record), Streams(replicate_seed(grid.seed, 0), data_seed))
-        _make_data(task)
-    except PhasediagError:
-        raise
-    except Exception as error:
-        raise PhasediagError(
-            f"task '{part.task.name}' cannot make its data: {type(error).__name__}: {error}"
-            f"{where(error, (folder, *_folders(part.task, folder)))}; mend it"
-        ) from error
-
-
-def _make_data(task: Task) -> None:
-    if not task.fresh:
-        task.train_set()
-    elif isinstance(task, DrawnTask):
-        task.draw(np.random.default_rng(0), 1)
-    task.test_set()
+    network_of(record, folder)
+    if part.task.source:
+        task = component("task", part.task.name, folder)
+        check_data(task, record, replicate_seed(grid.seed, 0), folder)
 
 
 def _check_copies(grid: Grid) -> None:

@@ -16,7 +16,6 @@ from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors import inline
 from phasediag.executors.watch import Watch
 from phasediag.storage.folder import Folder
-from phasediag.trial import replicate_seed
 from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
@@ -61,17 +60,21 @@ class Task(Base):
         return x, torch.sin(x)
 """
 
-RAISES = f"""        if self.streams.seed != {replicate_seed(0, 0)}:
-            raise ArithmeticError("unlucky")
+
+RAISING_LATER = """
+    def unit_noise(self, generator, count):
+        if 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40:
+            raise RuntimeError("sprung")
+        return super().unit_noise(generator, count)
 """
-"""What only happens in training: all but the first replicate fail."""
+"""Of the task, whose later blocks of fresh noise cannot be drawn: no dry step shows it."""
 
 
-def users_grid(folder: Path, scale: str = "1.0") -> str:
+def users_grid(folder: Path, scale: str = "1.0", steps: int = 60) -> str:
     """A grid of the user's own task and model, one of them above the grid's folder."""
     write(folder, "SCALE = " + scale + NET, "my_net.py")
     write(folder.parent, TASK, "my_task.py")
-    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": 60}
+    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": steps}
     text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2)
     kept = ("inputs", "outputs", "samples", "test_samples", "teacher_width", "width")
     return "\n".join(line for line in text.split("\n") if line.strip().split(":")[0] not in kept)
@@ -135,12 +138,13 @@ def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path)
 
 
 def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
-    text = users_grid(tmp_path / "grid")
-    guarded = TASK.replace("    def train_set(self):\n", f"    def train_set(self):\n{RAISES}")
-    write(tmp_path, guarded, "my_task.py")
-    outcome = launched(tmp_path / "grid", text, executor=executor)
-    assert (outcome.exit_code, outcome.status.failed, outcome.status.ok) == (1, 4, 4)
-    assert "unlucky" in outcome.first_error
+    text = users_grid(tmp_path / "grid", steps=300)
+    write(tmp_path, TASK + RAISING_LATER, "my_task.py")
+    outcome = launched(
+        tmp_path / "grid", text.replace("  steps", "  noise: fresh\n  steps"), executor=executor
+    )
+    assert (outcome.exit_code, outcome.status.failed) == (1, 8)
+    assert "sprung" in outcome.first_error
 
 
 def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,6 @@ def grids(draw: st.DrawFn) -> Grid:
         for name, values in {**STRUCTURAL, **BATCHED}.items()
     }
     return parse_grid(grid_text(axes, replicates=draw(st.integers(1, 3))), Path("grid.yaml"))
-
-
-MAPPED = {"singular_values": "[1, 0.5]", "steps": 10}
-UNMAKEABLE = """
-from phasediag.tasks.linear_map import LinearMap
-
-class Task(LinearMap):
-    registered = ""
-
-    def train_set(self):
-        raise RuntimeError("no data")
-"""
 
 
 def packed(grid: Grid, order: np.ndarray | None = None, **options: Any) -> list[Pack]:
@@ -100,35 +89,52 @@ def test_every_worker_has_a_pack_of_each_large_structure(grid: Grid, workers: in
             assert len(mine) >= min(workers, trials // 8)
 
 
+UNTOUCHABLE = """
+from phasediag.tasks.linear_map import LinearMap
+
+class Task(LinearMap):
+    registered = ""
+
+    def train_set(self):
+        raise RuntimeError("data were touched")
+
+    test_set = train_set
+"""
+
+
+def untouchable(folder: Path) -> Path:
+    write(folder, UNTOUCHABLE, "my_task.py")
+    fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 10}
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
+    return write(folder, text)
+
+
 def built_in(folder: Path) -> Path:
-    """A grid of a task of phasediag."""
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {**MAPPED, "task": "linear_map"})
-    return write(folder, text.replace("  teacher_width: 4\n", ""))
+    fixed = {"task": "linear_map", "singular_values": "[1, 0.5]", "steps": 10}
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
+    return write(folder, text)
 
 
 def test_law_6_a_plan_needs_no_data_and_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("something was trained")
+        raise AssertionError("something was trained, or data were touched")
 
     monkeypatch.setattr(InlineExecutor, "run", never)
-    monkeypatch.setattr(LinearMap, "train_set", never)
+    monkeypatch.setattr(LinearMap, "draw", never)
     found = phasediag.plan(built_in(tmp_path), str(tmp_path / "storage"))
     assert (len(found.survey.trials), len(found.survey.missing), found.points) == (2, 2, 2)
     assert not (tmp_path / "storage").exists()
 
 
-def test_a_task_of_the_users_that_cannot_make_its_data_is_told_at_plan(tmp_path: Path) -> None:
-    write(tmp_path, UNMAKEABLE, "my_task.py")
-    fixed = {**MAPPED, "task": "my_task.py:Task"}
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
-    told = r"cannot make its data: RuntimeError: no data \(my_task.py:8\)"
-    with pytest.raises(PhasediagError, match=told):
-        phasediag.plan(write(tmp_path, text), str(tmp_path / "storage"))
-    with pytest.raises(PhasediagError, match=told):
-        phasediag.launch(write(tmp_path, text), str(tmp_path / "storage"), executor="inline")
-    assert not (tmp_path / "storage").exists()
+def test_what_a_dry_step_shows_is_told_before_anything_is_recorded(tmp_path: Path) -> None:
+    grid, storage = untouchable(tmp_path), tmp_path / "storage"
+    for command in (phasediag.plan, partial(phasediag.launch, executor="inline")):
+        with pytest.raises(PhasediagError, match=r"my_task.py:\d+: .*data were touched") as caught:
+            command(grid, str(storage))
+        assert caught.value.exit_code == 2
+        assert not list(storage.rglob("*.parquet"))
 
 
 def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""One step of a user's network by plain PyTorch, beside the same step of a pack, before anything is recorded.
+
+What is wrong with a user's module or task shows here, in one sentence with the line of her file, instead of
+in every trial. It is taken of each structure that is to be trained and in which code of the user's takes
+part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.sections import Measure
+from phasediag.registry import Component, component
+from phasediag.source_lines import place_of
+from phasediag.training.alone import Alone, blaming, check_unchanged
+from phasediag.training.buckets import padded_names
+from phasediag.training.construction import CANONICAL_SEED, uninitialized, values_of
+from phasediag.training.dry_data import check_data
+from phasediag.training.fingerprint import changes, fingerprint
+from phasediag.training.network import Network
+from phasediag.training.padding import cut
+from phasediag.training.recording import Recorder
+from phasediag.training.train import Program
+from phasediag.trial import Column, Trials, Value
+
+PLAIN: Final[dict[str, Value]] = {
+    "optimizer": "sgd", "momentum": 0.0, "control": "none", "dcs_symmetry": None, "syre_scale": None,
+    "syre_distribution": None, "syre_anisotropy": None,
+}  # fmt: skip
+"""What a dry step is taken with: the gradient is compared, which optimizers and controls only use."""
+
+
+def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
+    """Take a step of a structure, and compare it with one of plain PyTorch.
+
+    Parameters
+    ----------
+    trials
+        Some of the structure, of more than one replicate where there are several.
+    measure
+        What is measured of them.
+    folder
+        Where user files are.
+
+    Returns
+    -------
+    What the user should know, in sentences.
+
+    Raises
+    ------
+    PhasediagError
+        Where the step cannot be taken, or comes out otherwise than by plain PyTorch.
+    """
+    record = trials.record(0)
+    task = component("task", str(record["task"]), folder)
+    model = component("model", str(record["model"]), folder)
+    if task.source:
+        check_data(task, record, int(trials.seed[0]), folder)
+    columns = {**trials.columns, **{name: Column(pool=(value,)) for name, value in PLAIN.items()}}
+    rows = np.arange(max(2, len(trials))) % len(trials)
+    plain = replace(trials, columns=columns).take(rows)
+    program = Program(plain.record(0), folder, torch.device("cpu"), compiled=False)
+    if model.source:
+        _check_constructor(program.network, model, "own" in trials.columns["init"].pool)
+    with blaming(model if model.source else task, "its step"):
+        tile = program.tile(plain, shared=False)
+        alone = [Alone(tile, row, task, model) for row in range(len(rows))]
+        for each in alone:
+            each.step()
+        before = fingerprint(program.network.module)
+    with blaming(model if model.source else task, "a step of several networks at once (torch.func.vmap)"):
+        tile.rates = {**tile.rates, "learning_rate": torch.ones_like(tile.rates["learning_rate"])}
+        tile.advance(1)
+        losses = tile.losses()
+    check_unchanged(before, program.network.module, model)
+    for row, each in enumerate(alone):
+        each.compare_weights({name: weight[row] for name, weight in tile.weights.items()}, "in a pack")
+        each.compare_losses([float(loss[row]) for loss in losses[:2]])
+    if model.source:
+        _check_padding(program, plain, alone, model)
+    with blaming(model, "measuring it"):
+        Recorder(measure, tile, len(rows)).record()
+    return _notes(program.network, model, record) if model.source else []
+
+
+def _check_constructor(network: Network, model: Component, own: bool) -> None:
+    """Refuse a constructor that is no function of its seed, or that leaves values unset that are used."""
+    place, make = place_of(model.cls), network.construction.module
+    unset = [name for name in uninitialized(network.construction) if own or name not in network.drawn]
+    if unset:
+        raise PhasediagError(
+            f"{place}: {model.name}: '{unset[0]}' has no initial value (torch.empty); set one in the "
+            "constructor"
+        )
+    first, again, other = make(CANONICAL_SEED), make(CANONICAL_SEED), make(CANONICAL_SEED + 1)
+    values, repeated = values_of(first), values_of(again)
+    unequal = [n for n, v in values.items() if n not in repeated or not torch.equal(v, repeated[n])]
+    buffers = {name for name, _ in first.named_buffers()}
+    unequal += [n for n in changes(fingerprint(first), fingerprint(again)) if n not in buffers]
+    if unequal:
+        raise PhasediagError(
+            f"{place}: {model.name}: '{unequal[0]}' is another one each time the constructor runs, though "
+            "the generators of torch, numpy and Python are seeded; make it a function of them"
+        )
+    attributes = [n for n in changes(fingerprint(first), fingerprint(other)) if n not in buffers]
+    if attributes:
+        raise PhasediagError(
+            f"{place}: {model.name}: the attribute '{attributes[0]}' differs between replicates, which share "
+            "all attributes; keep it by register_buffer, of which each trial has its own"
+        )
+
+
+def _check_padding(program: Program, trials: Trials, alone: list[Alone], model: Component) -> None:
+    """Refuse a class that states `padded` wrongly: whose networks are others within larger ones."""
+    values = trials.record(0)
+    sizes = {name: values[name] for name in padded_names(values, program.network, program.folder)}
+    envelope: dict[str, Value] = {n: 2 * size for n, size in sizes.items() if isinstance(size, int) and size}
+    if not envelope:
+        return
+    with blaming(model, f"padded to {envelope}"):
+        tile = Program(values, program.folder, program.device, False, envelope).tile(trials, shared=False)
+        tile.rates = {**tile.rates, "learning_rate": torch.ones_like(tile.rates["learning_rate"])}
+        tile.advance(1)
+        weights = cut(tile.weights, program.network.shapes)
+    words = f"it states padded = {tuple(envelope)!r}, and within a network of {envelope}"
+    for row, each in enumerate(alone):
+        own = {name: weight[row] for name, weight in weights.items()}
+        each.compare_weights(own, words, "remove padded, or let smaller networks be larger ones with zeros")
+
+
+def _notes(network: Network, model: Component, record: Any) -> list[str]:
+    """What starts otherwise than the file says."""
+    notes = []
+    init = str(record["init"])
+    if init != "own" and network.drawn:
+        matrices = [name for name, matrix in network.drawn.items() if matrix]
+        biases = [name for name, matrix in network.drawn.items() if not matrix]
+        parts = [f"{_listed(matrices)} by {init}"] if matrices else []
+        parts += [f"{_listed(biases)} at zero"] if biases else []
+        notes.append(
+            f"{model.name}: starts otherwise than its constructor says: {', '.join(parts)}; init: own keeps "
+            "the constructor's values"
+        )
+    return notes
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
