@@ -18,6 +18,8 @@ from phasediag.errors import StoreError, in_words
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
 _PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
+_HIDDEN: Final = "__dot__"
+"""Stands for the dot with which the name of a hidden file begins: readers pass such names over."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -280,10 +282,15 @@ def _unwritable(where: str, error: OSError) -> StoreError:
 
 def stored_path(file: str) -> str:
     """Where a user's file lies inside a folder of the sweep: never outside of that folder."""
-    return "/".join(_PATH_TOKENS.get(part, part) for part in PurePosixPath(file).parts)
+    return "/".join(_PATH_TOKENS.get(part, _shown(part)) for part in PurePosixPath(file).parts)
+
+
+def _shown(part: str) -> str:
+    return f"{_HIDDEN}{part[1:]}" if part.startswith(".") else part
 
 
 def named_path(stored: str) -> str:
     """The path that `stored_path` was given."""
     names = {token: part for part, token in _PATH_TOKENS.items()}
-    return str(PurePosixPath(*(names.get(part, part) for part in PurePosixPath(stored).parts)))
+    parts = (names.get(part, part) for part in PurePosixPath(stored).parts)
+    return str(PurePosixPath(*(f".{p[len(_HIDDEN) :]}" if p.startswith(_HIDDEN) else p for p in parts)))

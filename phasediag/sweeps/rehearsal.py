@@ -32,7 +32,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     from phasediag.training.network import network_of
     from phasediag.training.pack import structures
 
-    folder = grid.path.parent
+    folder = grid.folder
     trials_schema(grid.parameters.values())
     first, structure = structures(missing, grid.parameters)
     notes: list[str] = []
@@ -52,7 +52,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 
 
 def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
-    record, folder = trials.record(row), grid.path.parent
+    record, folder = trials.record(row), grid.folder
     return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
 
 

@@ -83,7 +83,7 @@ def plan(
     PhasediagError
         Where the storage cannot be read, or committed trials lack an observable.
     """
-    read = read_grid(grid)
+    read = completed(read_grid(grid))
     store = Store.open(storage, read.name)
     survey = make_survey(read, store, retry_failed=retry_failed)
 
@@ -112,6 +112,7 @@ def launch(
     observer: Callable[[Watch], None] = lambda watch: None,
     notify: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
     keep_ray: bool = False,
+    sweep: str | Path | None = None,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
 
@@ -141,6 +142,8 @@ def launch(
         Called with each sentence that the user should know before the launch trains; prints it by default.
     keep_ray
         Leave a local Ray running for the next launch of this process; it ends with the process.
+    sweep
+        Folder or URI of the sweep itself, whatever its name; None: the name of the grid, in `storage`.
 
     Raises
     ------
@@ -148,15 +151,15 @@ def launch(
         Where nothing can be started: a bad grid, a held lease, a cluster that cannot run it.
     """
     started = time.monotonic()
-    read = read_grid(grid)
-    store = Store.open(storage, read.name)
+    read = completed(read_grid(grid))
+    store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
     with draining_on_signals(watch), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
-            sources=user_sources(read), git_commit=git_commit(),
+            sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
         )  # fmt: skip
         with take(store) as lease:
             committed = 0
@@ -189,6 +192,15 @@ def launch(
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+def completed(grid: Grid) -> Grid:
+    """The grid with every file that the user's classes open; torch loads only where there are any."""
+    if not grid.sources:
+        return grid
+    from phasediag.sweeps import reach
+
+    return reach.completed(grid)
 
 
 def _train(
