@@ -6,11 +6,10 @@ import atexit
 import gc
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final, NoReturn
 
 import click
 
@@ -21,7 +20,8 @@ from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import INTERRUPTED, PhasediagError, in_words
+from phasediag.executors.signals import STOPPING, handled
 from phasediag.version import VERSION
 
 ALLOCATIONS: Final = 100_000
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _hardly_collect_garbage()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _interrupted_by_sigterm():
+        with handled(_stop, [number for number in STOPPING if number != signal.SIGINT]):
             commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -55,10 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         sys.exit(INTERRUPTED)
     except PhasediagError as error:
-        if "--debug" in given:
-            traceback.print_exc()
-        say(f"error: {error}")
-        sys.exit(error.exit_code)
+        _refuse(str(error), error.exit_code, "--debug" in given)
+    except OSError as error:  # of a file that a command reads or writes
+        _refuse(in_words(error), PhasediagError.exit_code, "--debug" in given)
+
+
+def _refuse(told: str, exit_code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    say(f"error: {told}")
+    sys.exit(exit_code)
 
 
 def _hardly_collect_garbage() -> None:
@@ -67,14 +73,5 @@ def _hardly_collect_garbage() -> None:
     atexit.register(gc.freeze)
 
 
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a command as an interrupt; afterwards the signal is its owner's again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(INTERRUPTED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+def _stop(number: int, frame: FrameType | None) -> None:
+    sys.exit(INTERRUPTED)

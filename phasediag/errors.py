@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Final
 
 BAD_INPUT: Final = 2
 """Exit code of everything that is refused before it runs."""
+MACHINE_FAILED: Final = 3
+"""Exit code where the machine or the cluster failed under a launch; all that was recorded is kept."""
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, SIGTERM or a time limit; all finished work is kept."""
 
@@ -56,3 +59,27 @@ class AnalysisError(PhasediagError):
 
 class ClusterError(PhasediagError):
     """A cluster or a storage that cannot run this sweep."""
+
+
+class MachineError(PhasediagError):
+    """The machine failed while it trained: no trial is to blame."""
+
+    exit_code = MACHINE_FAILED
+
+
+WAYS_OUT: Final = {
+    (errno.ENOSPC, errno.EDQUOT): "free some space there, or choose another place",
+    (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that you may read and write",
+    (errno.ENOENT, errno.ENOTDIR): "check the path; a folder must be there first",
+    (errno.EMFILE, errno.ENFILE): "let more files be open: `ulimit -n`",
+    (errno.EAGAIN, errno.ENOMEM): "give the process more memory or more processes: `ulimit -u`, `ulimit -v`",
+}
+"""What to do about errors of the operating system."""
+
+
+def in_words(error: OSError) -> str:
+    """An error of the operating system in one line: what, where, and what to do."""
+    where = "".join(f" '{name}'" for name in (error.filename, error.filename2) if name)
+    advice = next((advice for numbers, advice in WAYS_OUT.items() if error.errno in numbers), "")
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return "; ".join(filter(None, [f"{what}:{where}" if where else what, advice]))

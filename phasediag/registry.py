@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, Literal
 
 from phasediag.constructor import parameters_of
 from phasediag.models._declared import MODELS
+from phasediag.source_lines import line_of
 from phasediag.tasks._declared import TASKS
 from phasediag.trial import Constraint, Declaration, Parameter, nearest
+from phasediag.user_code.imports import relative_name
+from phasediag.user_code.loading import Loaded, load
 
 Kind = Literal["task", "model"]
 _DECLARED: Final[Mapping[Kind, Mapping[str, Declaration]]] = {"task": TASKS, "model": MODELS}
@@ -38,7 +39,11 @@ class Component:
     classes: int
     """Of a task: number of classes; 0 where the targets are no classes."""
     source: str = ""
-    """Hash of the user's file, part of the identity; empty for phasediag's own."""
+    """Hash of the files of the user's that it rests on, part of the identity; empty for phasediag's own."""
+    code: Mapping[str, bytes] = field(default_factory=dict)
+    """Content of the user's file and of the modules that it imports beside itself, by name from the grid."""
+    loaded: Loaded | None = None
+    """The import of the user's file; None for phasediag's own."""
     user_class: type[Any] | None = None
     """The class in the user's file; None for phasediag's own."""
 
@@ -96,37 +101,44 @@ def _built_in_class(kind: Kind, name: str) -> type[Any]:
 
 def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     file, _, attribute = name.partition(":")
-    path = (folder / file).resolve()
+    folder = folder.resolve()
+    path = Path(os.path.normpath(folder / file))
     if not path.is_file():
         raise ValueError(f"the file {path} of {kind} '{name}' does not exist; paths are relative to the grid")
-    source = blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    module = _imported(path, source)
+    loaded = _loaded(path, folder)
+    module = loaded.module
     cls = getattr(module, attribute, None)
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
+    code = {relative_name(each, folder): content for each, content in loaded.code.items()}
     return Component(
-        kind=kind, name=name, user_class=cls, source=source, parameters=parameters_of(cls, kind),
+        kind=kind, name=name, user_class=cls, source=source_hash(code), code=code, loaded=loaded,
+        parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
         population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
     )  # fmt: skip
 
 
-def _imported(path: Path, source: str) -> ModuleType:
-    name = f"phasediag_user_{path.stem}_{source}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def _loaded(path: Path, folder: Path) -> Loaded:
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+        return load(path, folder)
+    except (Exception, SystemExit) as error:
+        at = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else line_of(error)
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} cannot be imported: {why}{at and f' ({at})'}") from error
+
+
+def source_hash(files: Mapping[str, bytes]) -> str:
+    """The hash that stands for files of the user's, by their names as the grid's folder sees them.
+
+    A single file is hashed by its content alone: the grid names it.
+    """
+    if len(files) == 1:
+        (content,) = files.values()
+        return blake2b(content, digest_size=16).hexdigest()
+    parts = [(name, blake2b(content, digest_size=16).hexdigest()) for name, content in sorted(files.items())]
+    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:

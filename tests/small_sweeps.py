@@ -21,7 +21,7 @@ from phasediag.sweeps.sweep import Outcome
 
 MAY_DIFFER: Final = (
     "pack_id", "wall_s", "projected_bytes", "measured_bytes", "device", "started_at", "phasediag_version",
-    "torch_version", "git_commit",
+    "torch_version", "git_commit", "compiled",
 )  # fmt: skip
 """Columns in which two runs of a trial may differ (law 2)."""
 SIXTEENS: Final = {

@@ -17,17 +17,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors version exact trial parameters identity observables
-models._declared tasks._parameters tasks._declared source_lines constructor registry
+errors noise version exact trial parameters identity observables
+models._declared tasks._parameters tasks._declared source_lines constructor
+user_code.imports user_code.opened user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
-native.building native.threads native.program native.distances
+native.compiler native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
 symmetry.views symmetry.spectra symmetry.measure symmetry.groups.*
 training.initial training.graphs training.compilation
 training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
-grids.sections grids.expansion grids.draft grids.grid grids.schema
+grids.files grids.sections grids.expansion grids.draft grids.grid grids.schema
 training.padding training.machine training.refusals training.construction training.network
 training.visible training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
@@ -35,16 +36,18 @@ training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording
 storage.schema_arrow storage.folder storage.footer storage.fragments storage.compaction storage.choice
 storage.lease storage.roster storage.store
-training.rows training.tile_run training.worker executors.forecast executors.watch
+training.rows training.tile_run training.worker executors.forecast executors.signals executors.watch
 executors.places executors.inline executors.actor executors.ray_tune
-executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
+executors.ray_tune.folders executors.ray_tune.trainable executors.ray_tune.connection
+executors.ray_tune.tuning
 executors.ray_tune.executor
 training.fingerprint training.dry_data training.alone training.dry_step
-sweeps.survey sweeps.rehearsal sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
+sweeps.notices sweeps.survey sweeps.reach sweeps.rehearsal sweeps.planning sweeps.running
+sweeps.launches sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
-analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
-analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
-analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
+analysis.frame analysis.versions analysis.frames analysis.scale analysis.axes analysis.bootstrap
+analysis.boundary analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition
+analysis.laws analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
 analysis.moderation analysis.size_curves analysis.finite_size
 analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -126,6 +129,7 @@ def test_a_launch_prints_the_sweep_and_exits_0(tmp_path: Path, capsys: Captured)
     told = json.loads(capsys.readouterr().out)
     assert told.items() >= {
         "total": 2, "done": 2, "ok": 2, "diverged": 0, "failed": 0, "missing": 0, "rate": None, "eta_s": None,
+        "in_training": 0.0,
     }.items()  # fmt: skip
     assert told["unconverged"] == 2  # too short to relax
     assert 0 < told["more_steps"] <= told["more_steps_most"]
@@ -280,6 +284,65 @@ def test_error_text_is_no_markup() -> None:
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch)
     assert described(watch) in lines.found[0][1]
+
+
+def test_what_was_given_up_is_told_once() -> None:
+    lines, watch = Lines(), watch_of(1)
+    told = Progress(trials_done=1, failed=0, diverged=0, error="", done=False, notice="no compiler")
+    with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
+        for pack in ("p", "q", "r"):
+            watch.reports[pack] = told
+            line(watch)
+    assert [text for _, text in lines.found if "no compiler" in text] == ["note: no compiler\n"]
+
+
+class Gone(io.StringIO):
+    """A terminal that is closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    flush = write  # type: ignore[assignment]
+
+
+def test_progress_goes_on_where_nobody_reads_it() -> None:
+    with ProgressLine(Console(file=Gone(), force_terminal=False)) as line:
+        line(watch_of(1))
+        line(watch_of(2))
+
+
+@pytest.mark.parametrize("storage", ["link", "loop", "file", "file/inside", "link/inside"])
+@pytest.mark.parametrize("command", ["plan", "launch", "status", "diagram", "compact"])
+def test_a_storage_that_is_no_folder_is_told_as_it_is(
+    command: str, storage: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = write(tmp_path, TINY)
+    Path("link").symlink_to(tmp_path / "purged-scratch")
+    Path("loop").symlink_to("loop")
+    Path("file").write_text("in the way")
+    where = ("--storage", storage) if command in {"plan", "launch"} else ()
+    options = {"launch": ("--executor", "inline"), "diagram": ("--x", "weight_decay", "--y", "width")}
+    place = grid if where else f"{storage}/g"
+    assert exit_code(command, place, *where, *options.get(command, ())) == 2
+    out, err = capsys.readouterr()
+    told = {"link": "is a link to ", "loop": "Too many levels of symbolic links", "file": "is no folder"}
+    assert (out, err.count("\n")) == ("", 1), err
+    assert told[storage.split("/")[0]] in err
+    assert "purged-scratch', which does not exist" in err or storage.split("/")[0] != "link"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "grid.yaml", "link", "loop"]
+
+
+@pytest.mark.parametrize(("error", "said"), [(28, "left on device: 'x'; free"), (13, "you may read")])
+def test_an_error_of_a_file_is_told_in_one_line(
+    error: int, said: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise OSError(error, os.strerror(error), "x")
+
+    monkeypatch.setattr("phasediag.sweeps.sweep.plan", fail)
+    assert exit_code("plan", write(tmp_path, TINY)) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

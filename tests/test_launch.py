@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 import phasediag
+from phasediag.executors.signals import STOPPING
 from phasediag.executors.watch import ONE_SIGNAL
 from small_sweeps import (
     assert_same_rows,
@@ -141,7 +142,7 @@ def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_law_2_a_signal_drains(number: signal.Signals, undisturbed: Path, tmp_path: Path) -> None:
     grid = write(tmp_path, LONG)
     stderr = drained(grid, undisturbed, lambda driver: driver.send_signal(number))

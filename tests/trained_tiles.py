@@ -15,6 +15,7 @@ from phasediag.grids.sections import Measure
 from phasediag.registry import component
 from phasediag.training.data import Task
 from phasediag.training.recording import Recorder
+from phasediag.training.step import State
 from phasediag.training.steps import Vmapped
 from phasediag.training.train import Program, Tile
 from phasediag.trial import Streams, Trials
@@ -36,10 +37,19 @@ def tile_of(trials: Trials, compiled: bool = False) -> Tile:
     return Program(trials.record(0), Path(), CPU, compiled).tile(trials)
 
 
+class Translated(Vmapped):
+    """Steps that must not fall back to uncompiled ones."""
+
+    def take(self, *arguments: Any, **options: Any) -> State:
+        state = super().take(*arguments, **options)
+        assert self.compiled, self.notice
+        return state
+
+
 def vmapped(trials: Trials, envelope: dict[str, Any] | None = None) -> Tile:
     """A tile as it is compiled where there is no native program: by the compiler of torch."""
     program = Program(trials.record(0), Path(), CPU, True, envelope)
-    program.steps = Vmapped(program.network, CPU, compiled=True)
+    program.steps = Translated(program.network, CPU, compiled=True)
     return program.tile(trials)
 
 

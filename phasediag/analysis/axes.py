@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -62,7 +62,8 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
     ignored = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *named, order, COLLAPSE}
     names = [str(c) for c in trials.columns if c not in ignored]
     columns = {name: coded(trials[name]) for name in names}
-    names = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)
+    last = _last({name: len(columns[name][1]) for name in names})
+    names = sorted((n for n in names if len(columns[n][1]) > 1), key=lambda name: _preference(name, last))
     cell = Groups.of(trials, named).cell
     found: tuple[str, ...] = ()
     point: IntArray | None = None
@@ -85,8 +86,14 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
     return found
 
 
-def _preference(name: str) -> int:
-    return _FIRST.index(name) if name in _FIRST else 9 + (name in _LAST and 1 + _LAST.index(name))
+def _last(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """What follows from other axes, in order of choice: of two lengths that of fewer values is the axis."""
+    steps_first = counts.get("steps", 1) < counts.get("learning_time", 1)
+    return _LAST[::-1] if steps_first else _LAST
+
+
+def _preference(name: str, last: tuple[str, ...]) -> int:
+    return _FIRST.index(name) if name in _FIRST else 9 + (name in last and 1 + last.index(name))
 
 
 def _varies(codes: IntArray, group: IntArray) -> bool:

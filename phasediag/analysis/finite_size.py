@@ -14,6 +14,7 @@ from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
 from phasediag.analysis.simplex import minima
 from phasediag.analysis.size_curves import CollapseQuality, Form, Means, SizeCurves
+from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +112,7 @@ def fit_collapse(
     """
     if form not in ("power", "critical"):
         raise AnalysisError(f"form='{form}' is unknown; it is power or critical")
-    trials = with_formulas(trials, (x, y, size))
+    trials = with_formulas(newest(trials, (x, y, size), pooled=True), (x, y, size))
     at = numbers(trials, x)
     inside = np.isfinite(at) & (at > 0 if form == "power" else True)
     if window is not None:

@@ -14,17 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from phasediag.analysis.versions import LAUNCHES
 from phasediag.errors import AnalysisError
 from phasediag.observables import SYMMETRIES, Observable, Threshold, breaking, degree, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
+from phasediag.sweeps.launches import launches_of
 
 FloatArray = npt.NDArray[np.float64]
 
 _THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
+    "model_source", "task_source", "started_at",
 )  # fmt: skip
 """The results that any diagram rests on."""
 _COUNTS: Final[Mapping[Observable, str]] = {
@@ -72,7 +75,7 @@ def load_trials(
     cut = None if threshold is None else _checked(threshold)
     rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**_recounted(store, rows, cut))
-    trials = _with_readings(trials)
+    trials = _with_launches(_with_readings(trials), store)
     return trials if columns is None else trials[list(columns)]
 
 
@@ -97,9 +100,10 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))
     words |= {"degree_of_symmetry", "max_degree"} if words & set(DERIVED_COLUMNS) else set()
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
-    trials = _with_readings(_frame(Store.at(sweep).required().trials_table(without=unread)))
+    store = Store.at(sweep).required()
+    trials = _with_readings(_frame(store.trials_table(without=unread)))
     known = {*trials.columns, "diverged", "and", "or", "not"}
-    return trials if words <= known else load_trials(sweep)
+    return _with_launches(trials, store) if words <= known else load_trials(sweep)
 
 
 def load_measurements(
@@ -144,6 +148,12 @@ def load_measurements(
     counted = np.where(np.isin(names, SYMMETRIES), rows["degree"].to_numpy().astype(np.float64), np.nan)
     top = rows["max_degree"].to_numpy().astype(np.float64)
     return _frame(rows).assign(**breaking(counted, top, top + (names == "permutation")))
+
+
+def _with_launches(trials: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """The trials, with what the grids of the sweep say of versions as an attribute of the frame."""
+    trials.attrs[LAUNCHES] = launches_of(store).plain()
+    return trials
 
 
 def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:

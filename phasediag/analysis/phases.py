@@ -24,6 +24,7 @@ from phasediag.analysis.frame import Groups, need_columns, numbers, with_formula
 from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
+from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def phase_diagram(
         raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
     axes = [("x", x)] if y is None else [("x", x), ("y", y)]
+    trials = newest(trials, [x, y, order, *facets])
     special = order == DIVERGED and order not in trials
     trials = with_formulas(trials, [name for _, name in axes] + ([] if special else [order]))
     need_columns(trials, facets)

@@ -19,6 +19,7 @@ from phasediag.analysis.independence import Independence, fit_independence
 from phasediag.analysis.laws import LAWS, law, log_linear, prediction_error, quasi_likelihood
 from phasediag.analysis.selection import ROOM, select, told
 from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
+from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def fit_scaling(
     AnalysisError
         For unknown or unusable columns, or where fewer than 3 values of x remain.
     """
-    trials = with_formulas(trials, (x, y))
+    trials = with_formulas(newest(trials, (x, y), pooled=True), (x, y))
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)

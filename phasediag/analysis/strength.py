@@ -16,6 +16,7 @@ from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import Groups, converged, has_status, with_formulas
 from phasediag.analysis.laws import deviance
 from phasediag.analysis.verdict import CLEARLY, Answer, Claim
+from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
@@ -90,7 +91,7 @@ def fit_strength(
     AnalysisError
         For missing columns, fewer than 6 cells, or where neither T nor the label noise varies.
     """
-    trials = with_formulas(trials, (*NEEDED, y))
+    trials = with_formulas(newest(trials, (*NEEDED, y), pooled=True), (*NEEDED, y))
     values = order_values(trials, y)
     kept = has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
     trials, values = trials[kept].reset_index(drop=True), values[kept]

@@ -14,6 +14,7 @@ from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import Groups, coded, with_formulas
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
 FloatArray = npt.NDArray[np.float64]
@@ -81,6 +82,7 @@ def transition_order(
     AnalysisError
         As `phase_diagram`; and where `starts` has one value or is an axis.
     """
+    trials = newest(trials, (x, y, order, starts))
     trials = with_formulas(trials, [name for name in (x, y, order, starts) if name is not None])
     if starts is None:
         diagram = phase_diagram(trials, x, y, order, level, resamples=resamples, seed=seed)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.phases import phase_names
+from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.status import Status, rosters, status_of
+from phasediag.sweeps.launches import launches_of
+from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
 from phasediag.trial import nearest
 
 FloatArray = npt.NDArray[np.float64]
@@ -291,6 +295,20 @@ def watch(
             live.update(picture(), refresh=True)
 
 
+def present_rosters(store: Store) -> list[pa.Table]:
+    """The trials of every grid that a statistic takes: of the newest versions and lengths."""
+    found, _ = split_rosters(rosters(store, None))
+    launches = launches_of(store)
+    if len(launches.lengths) < 2:
+        return found
+    frame = pd.concat([roster.to_pandas() for roster in found]).drop_duplicates("trial_id")
+    frame.attrs[LAUNCHES] = replace(launches, sources={}).plain()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionsWarning)
+        kept = pa.array(newest(frame)["trial_id"], pa.string())
+    return [roster.filter(pc.is_in(roster["trial_id"], value_set=kept)) for roster in found]
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Source:
     """Looks at a store again and again; its grids are read once, and when there are more."""
@@ -309,7 +327,7 @@ class _Source:
         started = time.monotonic()
         names = tuple(name for name, _ in self.store.grids())
         if self.planned is None or names != self.names:
-            self.planned = planned_of([roster for _, roster in rosters(self.store, None)], self.x, self.y)
+            self.planned = planned_of(present_rosters(self.store), self.x, self.y)
             self.names = names
         view = view_of(self.store, self.planned, self.order, self.level)
         self.took_s = time.monotonic() - started

@@ -44,6 +44,8 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
             "store": size(found.store_bytes),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
+    for text in survey.notices:
+        say(f"warning: {text}")
     for note in found.notes:
         say(f"note: {note}")
     if found.unrelaxed:
@@ -83,7 +85,7 @@ def launch(
     say(described_outcome(outcome))
     if profile:
         say(described_split(outcome))
-    click.echo(outcome.sweep)
+    say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
 
 
@@ -112,11 +114,18 @@ def status(
     from phasediag.sweeps.status import status as status_of_sweep
 
     found = status_of_sweep(sweep_path)
+    if found.earlier:
+        say(
+            f"note: {found.earlier:,} trials belong to earlier versions of your files and are not counted; "
+            "diagram, scaling and report leave them out too (--where model_source=HASH takes them)"
+        )
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
     counts = ("total", "done", "ok", "diverged", "failed", "missing")
     shown = {name: f"{getattr(found, name):,}" for name in counts}
+    if found.in_training:
+        shown["in training"] = f"{found.in_training:,.0f} of the missing, in packs not yet committed"
     if found.rate is not None:
         shown["rate"] = f"{found.rate:.1f} trials/s"
     if found.eta_s is not None:
@@ -136,12 +145,14 @@ def status(
 @click.option("--save", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
               help="Folder for weights, history and row.")  # fmt: skip
 def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
-    """Train one trial of SWEEP again from its row: weights and full history."""
+    """Train one trial of SWEEP again from its row; exit 1 where it comes out otherwise."""
     from phasediag.sweeps.rerun import rerun as train_again
 
     found = train_again(sweep_path, trial_id, folder)
-    say(f"train_loss {found.train_loss}, recorded {found.recorded_train_loss}")
+    say(str(found))
     click.echo(str(found.folder))
+    if found.differs:
+        sys.exit(1)
 
 
 @click.command()

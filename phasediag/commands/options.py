@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,13 +28,38 @@ COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="torch.compile: auto where it pays.",
 )  # fmt: skip
+SHORTEST_HASH = 6
+"""Digits of a hash that stand for it."""
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 
 
-def say(text: str) -> None:
-    """A message to the user, on stderr."""
-    click.echo(text, err=True)
+def say(text: str, err: bool = True) -> None:
+    """A message to the user, on stderr; on a terminal that is gone it is lost, and nothing else."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), stream.fileno()
+        )  # what it still holds is written at the end
+
+
+@contextmanager
+def telling(told: list[str] | None = None) -> Iterator[None]:
+    """Say the warnings of a statistic as messages, each once; with `told`, note them there too."""
+    from phasediag.analysis.versions import VersionsWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", VersionsWarning)
+        yield
+    for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, VersionsWarning)):
+        say(f"note: {text}")
+        if told is not None:
+            told.append(text)
+    for w in caught:
+        if not issubclass(w.category, VersionsWarning):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def print_table(title: str, rows: dict[str, str]) -> None:
@@ -51,12 +80,21 @@ def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
             hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
             raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
         column = trials[name]
-        wanted = _forms(column) == _same_form(column, text)
+        wanted = _wanted(column, text)
         if not wanted.any():
             values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
             raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
         trials = trials[wanted]
     return trials
+
+
+def _wanted(column: pd.Series[Any], text: str) -> npt.NDArray[np.bool_]:
+    """Which values a text means: that of its form, or the hashes that begin so."""
+    if str(column.name).endswith("_source") and len(text) >= SHORTEST_HASH:
+        begins: npt.NDArray[np.bool_] = column.str.startswith(text).to_numpy(dtype=bool, na_value=False)
+        return begins
+    same: npt.NDArray[np.bool_] = _forms(column) == _same_form(column, text)
+    return same
 
 
 def _forms(column: pd.Series[Any]) -> npt.NDArray[np.object_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -27,6 +28,7 @@ class ProgressLine:
         self.console = console
         self._watch: Watch | None = None
         self._said = (False, "")
+        self._noticed: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
@@ -45,15 +47,20 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._bar:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
         else:
             self._thread.join()
 
     def __call__(self, watch: Watch) -> None:
-        """Show how far the launch is."""
+        """Show how far the launch is, and once what was given up to go on."""
+        if watch.notice and watch.notice not in self._noticed:
+            self._noticed.add(watch.notice)
+            self._say(f"note: {watch.notice}")
         if self._bar:
             text = described(watch)
-            self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
+            with suppress(OSError):
+                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
         news = (watch.rate is not None, watch.reason)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
@@ -65,7 +72,12 @@ class ProgressLine:
                 self._print(self._watch)
 
     def _print(self, watch: Watch) -> None:
-        self.console.print(described(watch), highlight=False, markup=False, soft_wrap=True)
+        self._say(described(watch))
+
+    def _say(self, text: str) -> None:
+        """Print a line, if anybody still reads: training goes on when its terminal is gone."""
+        with suppress(OSError):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def described(watch: Watch) -> str:
@@ -80,8 +92,6 @@ def described(watch: Watch) -> str:
         parts.append(f"draining: {watch.reason}")
     elif watch.eta_s is not None:
         parts.append(f"{duration(watch.eta_s)} left")
-    if watch.notice:
-        parts.append(watch.notice)
     if watch.first_error:
         parts.append(f"first error: {watch.first_error.splitlines()[0][:120]}")
     return ", ".join(parts)

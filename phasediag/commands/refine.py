@@ -35,6 +35,9 @@ if TYPE_CHECKING:
               help="Most trials of all refinements of SWEEP together.")  # fmt: skip
 @click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the slices with this value.")
+@click.option("--dry-run", is_flag=True, help="Only tell what the next round would take.")
+@click.option("--yes", "beyond", is_flag=True,
+              help="Go on where a regular grid with cells half as large takes fewer trials.")  # fmt: skip
 @click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
 @click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
 @click.option(
@@ -46,8 +49,8 @@ if TYPE_CHECKING:
 @JSON
 def refine(
     sweep_path: str, x: str, y: str, order: str, level: float | None, resolution: float, budget: int | None,
-    diverged: bool, where: Sequence[str], address: str | None, executor: Any, max_failures: int | None,
-    retry_failed: bool, time_limit: str | None, compile_mode: Any, as_json: bool,
+    diverged: bool, where: Sequence[str], dry_run: bool, beyond: bool, address: str | None, executor: Any,
+    max_failures: int | None, retry_failed: bool, time_limit: str | None, compile_mode: Any, as_json: bool,
 ) -> None:  # fmt: skip
     """Add trials to SWEEP only where the boundary runs, round by round; run again, it goes on."""
     from phasediag.sweeps.refine import refine as add_points
@@ -60,7 +63,7 @@ def refine(
     found = add_points(
         sweep_path, x, y,
         order=order, level=level if level is not None else 0.0 if order == "log_rate" else 0.5,
-        resolution=resolution, budget=budget, diverged=diverged,
+        resolution=resolution, budget=budget, diverged=diverged, dry_run=dry_run, beyond=beyond,
         select=lambda trials: filtered(trials, where), train=train,
         on_round=lambda done: say(described_round(done, x, y)),
     )  # fmt: skip
@@ -80,6 +83,8 @@ def described_round(done: Round, x: str, y: str) -> str:
     """What a round gained, in one line."""
     if done.cells == 0:
         return "the boundary runs through no cell of the sweep: there is nothing to refine"
+    from phasediag.commands.progress import duration
+
     width = "" if isnan(done.width) else f", 95 % interval {done.width:.2g} {done.unit_x}"
     share = done.trials / done.dense
     parts = [
@@ -88,7 +93,9 @@ def described_round(done: Round, x: str, y: str) -> str:
         f"{_size(done.size_y, done.unit_y, y)}",
         f"boundary in {done.rows:,} rows{width}",
         f"{done.trials:,} trials where a regular grid takes {done.dense:,} ({share:.0%})",
-        f"next round: {done.coming:,} trials" if done.coming else "the resolution is reached",
+        f"next round: {done.coming:,} trials, {duration(done.coming_s)} of one worker"
+        if done.coming
+        else "the resolution is reached",
     ]
     return "; ".join(parts)
 
@@ -97,13 +104,13 @@ def _size(size: float, unit: str, name: str) -> str:
     return f"{size:.3g} {unit} of {name}" if size else f"one whole number of {name}"
 
 
-def _launched(path: Path, storage: str, *, deadline: float | None, **options: Any) -> Outcome:
+def _launched(grid: Path, *, sweep: str, deadline: float | None, **options: Any) -> Outcome:
     from phasediag.commands.progress import ProgressLine
-    from phasediag.sweeps import sweep
+    from phasediag.sweeps.sweep import launch
 
     limit = None if deadline is None else max(1.0, deadline - time.monotonic())
     with ProgressLine(Console(stderr=True)) as line:
-        return sweep.launch(path, storage, time_limit_s=limit, observer=line, keep_ray=True, **options)
+        return launch(grid, sweep=sweep, time_limit_s=limit, observer=line, keep_ray=True, **options)
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:

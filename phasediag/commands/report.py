@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import filtered
+from phasediag.commands.options import filtered, telling
 from phasediag.errors import PhasediagError
 
 
@@ -25,6 +25,7 @@ def report(
 ) -> None:  # fmt: skip
     """Write what SWEEP found into one HTML file that needs no network; prints its path."""
     from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.versions import newest
     from phasediag.report.page import Sweep
     from phasediag.report.page import report as page
     from phasediag.storage.store import Store
@@ -32,11 +33,13 @@ def report(
 
     store = Store.at(sweep_path).required()
     everything = load_trials(sweep_path)
-    trials = filtered(everything, where)
+    notices: list[str] = []
+    with telling(notices):
+        trials = newest(filtered(everything, where), (x, y, order), pooled=not (x and y))
     planned = status(sweep_path).total if not where else len(trials)
     sweep = Sweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
-        grids=tuple(store.grids()),
+        grids=tuple(store.grids()), notices=tuple(notices),
     )  # fmt: skip
     text = page(sweep, x=x, y=y, order=order, level=level)
     try:

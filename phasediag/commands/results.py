@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say
+from phasediag.commands.options import JSON, filtered, say, telling
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
@@ -45,9 +45,13 @@ def diagram(
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import draw_with_exact, save
     from phasediag.analysis.transition import transition_order
+    from phasediag.analysis.versions import newest
 
     needed = [text for text in (x, y, order, starts, *facet) if text is not None]
     trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
+    notices: list[str] = []
+    with telling(notices):
+        trials = newest(trials, needed)
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
     at = level if level is not None else 0.0 if order == "log_rate" else 0.5
@@ -64,7 +68,7 @@ def diagram(
     save(draw_with_exact(found, trials), output)
     if as_json:
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
-        click.echo(json.dumps({"output": str(output), **tables}))
+        click.echo(json.dumps({"output": str(output), "notices": notices, **tables}))
     else:
         for table in told.values():
             say(table.to_string(index=False))
@@ -93,8 +97,11 @@ def scaling(
     from phasediag.analysis.plot import save
     from phasediag.analysis.scaling import fit_scaling
     from phasediag.analysis.strength import fit_strength
+    from phasediag.analysis.versions import newest
 
-    trials = filtered(load_trials(sweep_path), where)
+    notices: list[str] = []
+    with telling(notices):
+        trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
     fit = fit_scaling(trials, x=x, y=y, window=window)
     more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
     combined = [fit_strength(trials, y=y)] if strength else []
@@ -102,7 +109,7 @@ def scaling(
         save(fit.plot(), output)
         say(str(output))
     if as_json:
-        told = fit.as_dict()
+        told = {**fit.as_dict(), "notices": notices}
         if more:
             told["collapse"] = more[0].as_dict()
         if combined:

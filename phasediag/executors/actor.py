@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import MachineError, PhasediagError, in_words
 from phasediag.executors.inline import device_notice
 from phasediag.storage.store import Store
 from phasediag.training.job import Job
@@ -44,14 +44,19 @@ class PackActor:
         self.slice_s = FIRST_SECONDS
 
     def step(self, pack_id: str) -> dict[str, Any]:
-        """Train for a slice; `Progress` as a dict, and under `fatal` what makes it pointless to go on."""
+        """Train for a slice; `Progress` as a dict, and under `fatal` what makes it pointless to go on.
+
+        `of_machine` tells whether that is a fault of this machine.
+        """
         try:
             if self.run is None:
                 self.run = PackRun(self.packs[pack_id], self.job, self.store, self.device, self.notice)
             progress = self.run.advance(self.slice_s)
             self.slice_s = min(SLICE_SECONDS, 2 * self.slice_s)
         except PhasediagError as error:
-            return {"fatal": str(error), "done": True}
+            return _fatal(str(error), isinstance(error, MachineError))
+        except OSError as error:
+            return _fatal(in_words(error), of_machine=True)
         return {
             "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
             "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
@@ -63,3 +68,8 @@ class PackActor:
         if self.run is not None:
             self.run.checkpoint()
         self.run = None
+
+
+def _fatal(error: str, of_machine: bool) -> dict[str, Any]:
+    """A result without progress; Tune asks every result for `trials_done`."""
+    return {"fatal": error, "of_machine": of_machine, "done": True, "trials_done": 0.0}

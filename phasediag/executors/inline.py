@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from phasediag.executors.places import workers_on
+from phasediag.errors import MachineError, in_words
+from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.watch import LostPack, Watch
+from phasediag.noise import quiet
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
 from phasediag.training.job import Job
@@ -29,6 +31,8 @@ class InlineExecutor:
     cpus: float = 1.0
     gpus: float = 0.0
     tf32: bool = False
+    log: Path | None = None
+    """Where goes what libraries say of themselves."""
 
     @contextmanager
     def ready(self, folder: Folder, trials: int) -> Iterator[int]:
@@ -41,12 +45,16 @@ class InlineExecutor:
         device = device_of(self.gpus, self.tf32)
         notice = device_notice(self.gpus, device)
         threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, int(self.cpus)))
+        torch.set_num_threads(max(1, min(int(self.cpus), allowed_cores())))
         try:
-            for pack in packs:
-                if watch.draining:
-                    break
-                _run_one(PackRun(pack, job, store, device, notice), watch)
+            with quiet(self.log):
+                for pack in packs:
+                    if watch.draining:
+                        break
+                    try:
+                        _run_one(PackRun(pack, job, store, device, notice), watch)
+                    except OSError as error:
+                        watch.fail(in_words(error), of_machine=True)
         finally:
             torch.set_num_threads(threads)
         return []
@@ -54,14 +62,17 @@ class InlineExecutor:
 
 def _run_one(run: PackRun, watch: Watch) -> None:
     while not run.done and not watch.draining:
-        watch.report(run.pack.pack_id, run.advance(SLICE_SECONDS))
+        try:
+            watch.report(run.pack.pack_id, run.advance(SLICE_SECONDS))
+        except (MachineError, torch.AcceleratorError) as error:
+            watch.fail(str(error), of_machine=True)
     run.checkpoint()
 
 
 def local_workers(cpus: float, gpus: float) -> int:
     """How many packs of these resources run at once on this machine; without a GPU, as if it had one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, workers_on(max(1, torch.cuda.device_count()), gpus) if gpus else int(cores / cpus))
+    by_cpu = int(allowed_cores() / cpus)
+    return max(1, min(by_cpu, workers_on(max(1, torch.cuda.device_count()), gpus)) if gpus else by_cpu)
 
 
 def device_notice(gpus: float, device: torch.device) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from phasediag.errors import INTERRUPTED
 from phasediag.executors.forecast import Forecast, program_of
+from phasediag.executors.signals import STOPPING, Handler, handled
 from phasediag.storage.folder import Folder
 from phasediag.training.job import PHASES, Job, Progress
 from phasediag.trial import Parameter
@@ -60,10 +61,14 @@ class Watch:
     started: float = field(default_factory=time.monotonic)
     signalled: float | None = None
     """`time.monotonic()` of the signal that it drains for; None: it had none."""
+    handler: tuple[Handler, Sequence[signal.Signals]] | None = None
+    """What drains it on which signals; None where none does."""
     reason: str = ""
     """Why it drains; empty while it goes on."""
     fatal: str = ""
     """What makes it pointless to go on, such as a full disk; empty while there is nothing."""
+    of_machine: bool = False
+    """Whether that is the fault of a machine that trains."""
 
     def expect(self, packs: Sequence[Pack], parameters: Mapping[str, Parameter]) -> None:
         """Take in packs that are to run, in this order."""
@@ -93,9 +98,17 @@ class Watch:
         """Take no more packs; commit what is finished, checkpoint what is not."""
         self.reason = self.reason or reason
 
-    def fail(self, error: str) -> None:
-        """Drain because nothing can be kept any more."""
-        self.fatal = self.fatal or error
+    def keep_signals(self) -> None:
+        """Take its signals back from whoever has handlers of its own for them, as Ray Tune has."""
+        handle, numbers = self.handler or (None, ())
+        for number in numbers:
+            if signal.getsignal(number) is not handle:
+                signal.signal(number, handle)
+
+    def fail(self, error: str, of_machine: bool = False) -> None:
+        """Drain because nothing can be kept, or nothing trained, any more."""
+        if not self.fatal:
+            self.fatal, self.of_machine = error, of_machine
         self.drain(error)
 
     @property
@@ -165,6 +178,10 @@ class Watch:
         """The latest of what workers gave up to go on."""
         return next((r.notice for r in reversed(list(self.reports.values())) if r.notice), "")
 
+    def news(self) -> dict[str, float | None]:
+        """What `status` tells of a launch that runs."""
+        return {"in_training": self.trials_done - self.trained, "rate": self.rate, "eta_s": self.eta_s}
+
     def split(self) -> dict[str, float]:
         """How the time of all workers since the start was spent, in seconds.
 
@@ -193,14 +210,11 @@ class Executor(Protocol):
 
 @contextmanager
 def draining_on_signals(watch: Watch) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM drain the launch, and a second one end it at once.
+    """Let the first of `STOPPING` drain the launch, and a second one end it at once.
 
     A second one within `ONE_SIGNAL` seconds is the first once more: GNU `timeout` signals its child, and then
-    its whole process group.
+    its whole process group. A signal that was ignored before, as `nohup` does with SIGHUP, stays ignored.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -211,12 +225,9 @@ def draining_on_signals(watch: Watch) -> Iterator[None]:
         watch.signalled = now
         watch.drain(f"{signal.Signals(number).name}; again to stop at once")
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(handle, STOPPING) as numbers:
+        watch.handler = (handle, numbers)
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, 
 from phasediag.grids.columns import product
 from phasediag.grids.expansion import Block, Expander, Part
 from phasediag.grids.expression import Expression, parse_expression
+from phasediag.grids.files import read_files
 from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
@@ -24,7 +25,7 @@ from phasediag.trial import Column, Parameter, Value, nearest
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
-    "measure", "resources",
+    "files", "measure", "resources",
 )  # fmt: skip
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
 MAX_TRIALS: Final = 10_000_000
@@ -59,6 +60,8 @@ class Draft:
         self.points_file = listed if isinstance(listed, str) else None
         self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
         self.catalogue = self._catalogue()
+        used = any(c.source for c in (*self.catalogue.tasks.values(), *self.catalogue.models.values()))
+        self.files = read_files(self._top.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
         self.axes = self._read_axes()
@@ -322,6 +325,8 @@ class Draft:
         columns: dict[str, Column] = {}
         for name, raw in points.columns.items():
             line = raw.lines[0]
+            if name in points.index and self._no_parameter(name):
+                continue
             if name in self._fixed_nodes:
                 problem = f"'{name}' stands in fixed and in points"
                 self._report.add(line, f"points.{name}", problem, "remove one of the two")
@@ -333,6 +338,11 @@ class Draft:
                 problem, line = f"a point gives no value to the axis '{name}'", int(points.lines[0])
                 self._report.add(line, f"points.{name}", problem, f"add {name}: ... to every point")
         return columns
+
+    def _no_parameter(self, name: str) -> bool:
+        """Whether an index is neither a parameter nor nearly one: then it only numbered the rows."""
+        known = self.catalogue.parameters
+        return name not in known and not nearest(name, known) and not self._unjudged
 
     def _check_required(self) -> None:
         missing = [points for points in self._points if "task" not in points.columns]

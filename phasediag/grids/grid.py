@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
-from phasediag.registry import Component
+from phasediag.registry import Component, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
+from phasediag.user_code.imports import relative_name
 
 __all__ = ["Grid", "Measure", "ObservableRequest", "Resources", "parse_grid", "read_grid"]
 
@@ -53,6 +54,35 @@ class Grid:
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
     """The resolved points."""
+    folder: Path = field(default_factory=Path)
+    """Where user files and Parquet points are looked up."""
+    data: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Content of the user's files that are no code, by name from the folder of the grid."""
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The tasks and models that it names."""
+        return (*self.tasks.values(), *self.models.values())
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The hash of each task and model that is the user's, by the value that names it."""
+        return {component.name: component.source for component in self.components if component.source}
+
+    def with_data(self, data: Mapping[str, bytes]) -> Grid:
+        """The same grid where these are all files of the user's that are no code."""
+        changed = {
+            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.source else c
+            for c in self.components
+        }
+        parts = tuple(
+            replace(p, task=changed["task", p.task.name], model=changed["model", p.model.name])
+            for p in self.parts
+        )
+        return replace(
+            self, data=dict(data), parts=parts, tasks={name: changed["task", name] for name in self.tasks},
+            models={name: changed["model", name] for name in self.models},
+        )  # fmt: skip
 
     @property
     def trial_count(self) -> int:
@@ -85,9 +115,8 @@ class Grid:
         columns = {name: repeated(column, self.replicates) for name, column in part.columns.items()}
         replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)
         seed = np.full(len(replicate), self.seed, dtype=np.int64)
-        sources = {c.name: c.source for c in (part.task, part.model) if c.source}
         redrawn = {"label_noise": "redrawn"} if part.task.classes else {}
-        identity = Identity(parameters=part.parameters, sources=sources, marks=redrawn)
+        identity = Identity(parameters=part.parameters, sources=self.sources, marks=redrawn)
         trial_id, point_id = identity.ids(columns, replicate, seed)
         return Trials(
             columns=columns, replicate=replicate, grid_seed=seed, trial_id=trial_id, point_id=point_id
@@ -138,13 +167,23 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     """
     report = Report(str(path))
     root = parse_mapping(text, report)
-    draft = Draft(root, folder if folder is not None else path.parent, report)
+    folder = (folder if folder is not None else path.parent).resolve()
+    draft = Draft(root, folder, report)
     parts = draft.expand()
     report.close()
-    return Grid(
+    grid = Grid(
         name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
         zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
         measure=draft.measure, resources=draft.resources, parameters=draft.catalogue.parameters,
         tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
-        parts=tuple(parts),
+        parts=tuple(parts), folder=folder,
     )  # fmt: skip
+    opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]
+    return grid.with_data(contents([*draft.files, *opened], grid)) if grid.sources else grid
+
+
+def contents(paths: Iterable[Path], grid: Grid) -> dict[str, bytes]:
+    """The content of files, by name from the folder of a grid; its code and its points left out."""
+    left_out = {name for component in grid.components for name in component.code} | {grid.points_file}
+    names = {relative_name(path, grid.folder): path for path in paths}
+    return {name: path.read_bytes() for name, path in names.items() if name not in left_out}

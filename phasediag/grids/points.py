@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 from phasediag.grids.axis import read_value
 from phasediag.grids.reading import Node, Report
 from phasediag.trial import Column, IntArray, Parameter
+
+_UNNAMED: Final = r"__index_level_\d+__"
+"""How pandas names an index that has no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +40,8 @@ class PointSet:
     """Of each point among all points, shape (points,)."""
     lines: IntArray
     """The line that tells where each point stands, shape (points,)."""
+    index: frozenset[str] = frozenset()
+    """Those of the columns that were the index of a pandas frame."""
 
     def __len__(self) -> int:
         return len(self.position)
@@ -80,11 +86,13 @@ def _from_nodes(
 
 def _from_parquet(node: Node, path: Path, report: Report) -> list[PointSet]:
     try:
-        table = pq.read_table(path)
+        whole = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         report.add(node.line, "points", f"{path} cannot be read ({reason})", "paths are relative to the grid")
         return []
+    index = _index_of(whole)
+    table = whole.drop_columns([name for name in index if re.fullmatch(_UNNAMED, name)])
     if not table.num_rows or not table.num_columns:
         remedy = "give one row a point, one column a parameter"
         report.add(node.line, "points", f"{path} holds no points", remedy)
@@ -92,13 +100,34 @@ def _from_parquet(node: Node, path: Path, report: Report) -> list[PointSet]:
     given = np.stack([column.is_valid().to_numpy() for column in table.columns], axis=1)
     patterns, which = np.unique(given, axis=0, return_inverse=True)
     sets = []
-    for index, pattern in enumerate(patterns):
-        rows = np.flatnonzero(which.reshape(-1) == index).astype(np.int64)
+    for number, pattern in enumerate(patterns):
+        rows = np.flatnonzero(which.reshape(-1) == number).astype(np.int64)
         part = table.take(pa.array(rows))
         names = [name for name, named in zip(table.column_names, pattern, strict=True) if named]
         columns = {name: _encoded(part.column(name), node.line) for name in names}
-        sets.append(PointSet(columns=columns, position=rows, lines=np.full(len(rows), node.line)))
+        lines = np.full(len(rows), node.line)
+        sets.append(PointSet(columns=columns, position=rows, lines=lines, index=index))
     return sets
+
+
+def _index_of(table: pa.Table) -> frozenset[str]:
+    """The columns that the file's metadata name as the index of the frame that it was written from."""
+    try:
+        named = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in named if isinstance(name, str) and name in table.column_names)
+
+
+def _shortest(value: Any, kind: pa.DataType) -> Any:
+    """A number of lower precision as its shortest decimal: 0.001, not 0.0010000000474974513."""
+    if isinstance(value, list):
+        return [_shortest(item, kind.value_type) for item in value]
+    if pa.types.is_float32(kind) and value is not None:
+        return float(str(np.float32(value)))
+    if pa.types.is_float16(kind) and value is not None:
+        return float(str(np.float16(value)))
+    return value
 
 
 def _encoded(column: Any, line: int) -> RawColumn:
@@ -107,11 +136,11 @@ def _encoded(column: Any, line: int) -> RawColumn:
         index: dict[str, int] = {}
         codes = np.array([index.setdefault(repr(value), len(index)) for value in values], dtype=np.int64)
         _, first = np.unique(codes, return_index=True)
-        pool = [values[row] for row in first]
+        pool = [_shortest(values[row], column.type) for row in first]
     else:
         whole = column.combine_chunks()
         encoded = whole if pa.types.is_dictionary(column.type) else whole.dictionary_encode()
-        pool = encoded.dictionary.to_pylist()
+        pool = [_shortest(value, encoded.type.value_type) for value in encoded.dictionary.to_pylist()]
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return RawColumn(pool=pool, lines=[line] * len(pool), codes=codes)
 

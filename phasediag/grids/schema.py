@@ -117,6 +117,10 @@ def grid_schema() -> Schema:
                 key: {**schema, "anyOf": [*schema["anyOf"], _NULL]}
                 for key, schema in _optional(values, axes).items()
             },
+            "files": {
+                "anyOf": [{"type": "array", "items": {"type": "string"}}, _NULL],
+                "description": "Files that your code reads: shipped, kept and hashed with it.",
+            },
             "measure": {"anyOf": [sections[MeasureSection, "validation"], _NULL]},
             "resources": {"anyOf": [sections[Resources, "validation"], _NULL]},
         },

@@ -1,77 +1,183 @@
-"""Compiling the text of a program, once a machine."""
+"""Programs of this machine: compiled once, kept in a folder, loaded from there."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import shlex
-import shutil
-import subprocess
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from getpass import getuser
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
-from uuid import uuid4
+from typing import Final, TypeVar
 
 import torch
 
+from phasediag.native.compiler import (
+    OPTIONS,
+    HangingError,
+    ToolchainError,
+    build,
+    compiler,
+    fault_of,
+    lacking,
+    loaded,
+)
 from phasediag.native.lowering import UnsupportedError
 
 PROCESSORS: Final = ("AVX2", "AVX512")
 """As torch names what a processor can do."""
-OPTIONS: Final = (
-    "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
-    "-fno-strict-aliasing", "-w", "-shared", "-fPIC",
-)  # fmt: skip
+CACHE: Final = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch.compile keeps its programs; ours lie beside them."""
+SHARED: Final = Path("/dev/shm")
+"""A place in memory that every Linux has."""
+OURS: Final = "phasediag"
+"""The folder of our programs, inside of that of torch.compile."""
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What this process has found out about its machine."""
+
+    folder: Path | None = None
+    """Where a program was last built and loaded; None before."""
+    fault: str = ""
+    """Why no program can be made here; empty where that was not seen."""
+    lost: list[str] = field(default_factory=list)
+    """Why folders before this one do not serve."""
+
+
+def found() -> Found:
+    """Of this process, with the compiler and the folder that its environment names."""
+    return _found(os.environ.get("CXX"), os.environ.get(CACHE))
 
 
 @cache
-def compiler() -> tuple[str, ...]:
-    """The command of the C++ compiler, `$CXX` or `c++`; empty where there is none."""
-    command = shlex.split(os.environ.get("CXX") or "c++")
-    return tuple(command) if shutil.which(command[0]) else ()
+def _found(compiler: str | None, folder: str | None) -> Found:
+    return Found()
 
 
 def suits() -> bool:
-    """Whether native programs can be made for this machine."""
-    return torch.backends.cpu.get_cpu_capability() in PROCESSORS and bool(compiler())
+    """Whether native programs can be made for this machine, as far as is known."""
+    able = torch.backends.cpu.get_cpu_capability() in PROCESSORS
+    return able and bool(compiler()) and not found().fault
+
+
+def told() -> str:
+    """What was given up because of this machine: all programs, or a folder; empty where nothing was."""
+    known = found()
+    if fault := lacking() or known.fault:
+        return f"no programs can be made on this machine ({fault})"
+    if known.lost and known.folder is not None:
+        return f"programs are kept in {known.folder} ({known.lost[0]})"
+    return ""
 
 
 def cache_folder() -> Path:
-    """Where programs are kept: beside those of torch.compile."""
-    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    return Path(given or Path(tempfile.gettempdir(), f"torchinductor_{getuser()}"), "phasediag")
+    """Where programs are kept if that can be: beside those of torch.compile."""
+    return next(_folders())
+
+
+def working_folder() -> Path | None:
+    """A folder in which programs can be made and from which they load; None where there is none."""
+    try:
+        return found().folder or _search(_checked)
+    except UnsupportedError:
+        return None
 
 
 def library(text: str) -> ctypes.CDLL:
     """The loaded program of a text, which is compiled where this machine has not yet done so.
 
+    A folder that does not serve is left for another one, once for the process.
+
     Raises
     ------
     UnsupportedError
-        Where the compiler refuses it, or there is no place for it.
+        Where the compiler refuses it, or no folder serves.
     """
-    command = (*compiler(), *OPTIONS)
-    digest = blake2b(f"{command}\n{text}".encode(), digest_size=16).hexdigest()
-    built = cache_folder() / f"{digest}.so"
+    told = f"{(*compiler(), *OPTIONS)}\n{text}".encode()
+    name = f"{blake2b(told, digest_size=16).hexdigest()}.so"
+    kept = (loaded(folder / name) for folder in _folders() if _is_ours(folder))
+    return next((program for program in kept if program is not None), None) or _search(
+        lambda folder: _built(text, folder / name)
+    )
+
+
+def _search(make: Callable[[Path], _Made]) -> _Made:
+    """What is made in the first folder that serves, which is remembered, as is that there is none."""
+    known = found()
+    if fault := lacking() or known.fault:
+        raise ToolchainError(fault)
+    faults = []
+    for folder in dict.fromkeys((*filter(None, [known.folder]), *_folders())):
+        try:
+            made = make(folder)
+        except HangingError as error:
+            faults = [str(error)]
+            break
+        except ToolchainError as error:
+            faults.append(str(error))
+        else:
+            known.folder, known.lost = folder, [*known.lost, *faults]
+            return made
+    known.fault = "; ".join(dict.fromkeys(faults))
+    raise ToolchainError(known.fault)
+
+
+def _built(text: str, path: Path) -> ctypes.CDLL:
+    _checked_owner(path.parent)
+    build(text, path)
+    program = loaded(path)
+    if program is None:
+        path.unlink(missing_ok=True)
+        raise ToolchainError(fault_of(path.parent) or f"{path} does not load")
+    return program
+
+
+def _checked(folder: Path) -> Path:
+    _checked_owner(folder)
+    if fault := fault_of(folder):
+        raise ToolchainError(fault)
+    return folder
+
+
+def _checked_owner(folder: Path) -> None:
+    if not _is_ours(folder):
+        raise ToolchainError(f"{folder.parent} belongs to another user")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is this user's, or one that the user has named: what lies there is run."""
+    if os.environ.get(CACHE) and folder.parent == Path(os.environ[CACHE]):
+        return True
     try:
-        if not built.exists():
-            _build(command, text, built)
-        return ctypes.CDLL(str(built))
-    except OSError as error:
-        raise UnsupportedError(f"{built} cannot be written or loaded: {error}") from error
+        return folder.parent.stat().st_uid == os.getuid()
+    except OSError:
+        return True
 
 
-def _build(command: Sequence[str], text: str, built: Path) -> None:
-    built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = built.with_suffix(f".{uuid4().hex}.cpp")
-    partial = source.with_suffix(".so")
-    source.write_text(text)
-    done = subprocess.run([*command, "-o", str(partial), str(source)], capture_output=True, text=True)
-    if done.returncode:
-        raise UnsupportedError(f"{' '.join(command)} refuses {source}: {done.stderr[-2000:]}")
-    partial.replace(built)
-    source.unlink()
+def _folders() -> Iterator[Path]:
+    """Where programs may be kept: as the user has said, or in the first of some places for such things."""
+    given = os.environ.get(CACHE)
+    places = [Path(given)] if given else []
+    temporary = f"torchinductor_{_user()}"
+    with suppress(FileNotFoundError):  # there is none
+        places.append(Path(tempfile.gettempdir(), temporary))
+    own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    places += [SHARED / temporary, Path(own, "torchinductor")]
+    return iter([place / OURS for place in dict.fromkeys(places) if place.is_absolute() or given])
+
+
+def _user() -> str:
+    """The user's name as it stands in the name of a folder, as torch.compile has it."""
+    try:
+        return re.sub(r'[\\/:*?"<>|]', "_", getuser())
+    except (KeyError, OSError, ImportError):  # a number without a name, as containers have it
+        return f"uid_{os.getuid()}"

@@ -53,7 +53,10 @@ class Program:
         self.places = tuple(places)
         self._constants = [tensor for _, tensor in routine.constants]
         self._results = len(routine.results)
-        self._run = library(source.text).train
+        loaded = library(source.text)
+        if not hasattr(loaded, "train"):
+            raise UnsupportedError("the compiler makes wrong programs")
+        self._run = loaded.train
         self._run.argtypes = [WHOLE, WHOLE, WHOLE, *[ADDRESS] * 5]
         self._run.restype = None
         self._scratch_bytes = source.scratch

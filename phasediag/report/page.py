@@ -59,6 +59,8 @@ class Sweep:
     """Trials of all its grids."""
     grids: tuple[tuple[str, str], ...]
     """The grids launched, as (name, text)."""
+    notices: tuple[str, ...] = ()
+    """What is to be known of the choice of these trials."""
 
 
 def report(
@@ -95,7 +97,7 @@ def report(
         made=f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=VERSION,
         headline=_headline(trials, sweep.planned, sections),
-        warnings=about_trials(trials, sweep.planned),
+        warnings=[*sweep.notices, *about_trials(trials, sweep.planned)],
         sections=[(section, _tables(section.tables, sweep.name, number))
                   for number, section in enumerate(sections, start=1)],
         states=states.to_dict("records"),

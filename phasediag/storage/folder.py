@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from uuid import uuid4
 
 from pyarrow import fs
 
-from phasediag.errors import StoreError
+from phasediag.errors import StoreError, in_words
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
 _PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
+_HIDDEN: Final = "__dot__"
+"""Stands for the dot with which the name of a hidden file begins: readers pass such names over."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -54,11 +57,14 @@ class Folder:
         Raises
         ------
         StoreError
-            Where the URI names no filesystem, or one that cannot be reached.
+            Where the URI names no filesystem, or one that cannot be reached; where a local path leads into
+            nowhere or through what is no folder.
         """
         text = os.fspath(place)
         if "://" not in text:
             path = os.path.abspath(os.path.expanduser(text))
+            for part in (*reversed(PurePosixPath(path).parents), path):
+                _refuse(str(part), path)
             return cls(filesystem=fs.LocalFileSystem(), path=path, uri=path)
         base, _, query = text.partition("?")
         if text.startswith("s3://") and "allow_delayed_open" not in query:
@@ -81,6 +87,8 @@ class Folder:
     def __truediv__(self, name: str) -> Folder:
         """The folder `name` inside this one."""
         base, query = self._address()
+        if self.local:
+            _refuse(self._inside(name), self.path)
         return Folder(
             filesystem=self.filesystem, path=self._inside(name), uri=f"{base.rstrip('/')}/{name}{query}"
         )
@@ -199,6 +207,32 @@ class Folder:
             return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
 
 
+def _refuse(path: str, storage: str) -> None:
+    """Refuse what stands where a folder should, on the way to a storage or in it; nothing may stand there.
+
+    Raises
+    ------
+    StoreError
+        In one sentence: a link into nowhere, a file, or what may not be looked at.
+    """
+    inside = path.startswith(f"{storage}/")
+    what = f"'{path}'" if inside else f"'{path}', on the way to the storage '{storage}',"
+    what = f"the storage '{path}'" if path == storage else what
+    try:
+        kind = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise StoreError(
+                f"{what} is a link to '{os.readlink(path)}', which does not exist: make that folder, "
+                "or choose another place"
+            ) from None
+    except OSError as error:
+        raise StoreError(f"{what} cannot be used as a folder: {in_words(error)}") from error
+    else:
+        if not stat.S_ISDIR(kind):
+            raise StoreError(f"{what} is no folder: give the folder of a sweep, or of sweeps")
+
+
 def _replace(path: str, parts: tuple[Buffer, ...]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -248,10 +282,15 @@ def _unwritable(where: str, error: OSError) -> StoreError:
 
 def stored_path(file: str) -> str:
     """Where a user's file lies inside a folder of the sweep: never outside of that folder."""
-    return "/".join(_PATH_TOKENS.get(part, part) for part in PurePosixPath(file).parts)
+    return "/".join(_PATH_TOKENS.get(part, _shown(part)) for part in PurePosixPath(file).parts)
+
+
+def _shown(part: str) -> str:
+    return f"{_HIDDEN}{part[1:]}" if part.startswith(".") else part
 
 
 def named_path(stored: str) -> str:
     """The path that `stored_path` was given."""
     names = {token: part for part, token in _PATH_TOKENS.items()}
-    return str(PurePosixPath(*(names.get(part, part) for part in PurePosixPath(stored).parts)))
+    parts = (names.get(part, part) for part in PurePosixPath(stored).parts)
+    return str(PurePosixPath(*(f".{p[len(_HIDDEN) :]}" if p.startswith(_HIDDEN) else p for p in parts)))

@@ -6,14 +6,16 @@ clocks differ agree on it.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,8 @@ from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage.folder import Folder
 
 HEARTBEAT_S: Final = 10.0
+NEWS_S: Final = 1.0
+"""Between two heartbeats at least, however much news there is."""
 SILENCE_S: Final = 120.0
 """A lease is free again after this long without a heartbeat."""
 SETTLE_S: Final = 2.0
@@ -56,6 +60,8 @@ class Holder:
     purpose: str
     since: str
     """When the lease was taken, ISO 8601 in UTC."""
+    news: Mapping[str, float | None] = field(default_factory=dict)
+    """Numbers that it told with its last heartbeat: how far it is."""
 
     @classmethod
     def this_process(cls, purpose: str) -> Holder:
@@ -92,8 +98,11 @@ class Lease:
         self._name = name
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
+        self.news: Callable[[], Mapping[str, float | None]] = dict
+        """Asked at every heartbeat for the numbers to be told with it."""
         self._lost = threading.Event()
         self._stop = threading.Event()
+        self._early = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name=f"lease {name}", daemon=True)
         self._thread.start()
 
@@ -102,11 +111,16 @@ class Lease:
         """Whether someone else holds it now, or may: this launch must drain."""
         return self._lost.is_set()
 
+    def refresh(self) -> None:
+        """Let the next heartbeat come at once: there is news."""
+        self._early.set()
+
     def release(self) -> None:
         """Stop the heartbeat and free the lease, if it is still this process's."""
         if self._stop.is_set():
             return
         self._stop.set()
+        self._early.set()
         self._thread.join()
         with suppress(StoreError, FileNotFoundError):
             if self._is_mine():
@@ -124,14 +138,24 @@ class Lease:
         found = _read(self._folder, self._name)
         return found is not None and found.token == self.holder.token
 
+    def _with_news(self) -> Holder:
+        try:
+            return replace(self.holder, news=dict(self.news()))
+        except RuntimeError:  # what it is made of changed meanwhile: the next heartbeat will tell
+            return self.holder
+
     def _beat_until_stopped(self) -> None:
         last = time.monotonic()
-        while not self._stop.wait(self._heartbeat_s):
+        while not self._stop.wait(min(NEWS_S, self._heartbeat_s)):
+            self._early.wait(max(0.0, self._heartbeat_s - NEWS_S))
+            self._early.clear()
+            if self._stop.is_set():
+                return
             try:
                 if not self._is_mine():
                     self._lost.set()
                     return
-                self._folder.write(self._name, _text(self.holder))
+                self._folder.write(self._name, _text(self._with_news()))
                 last = time.monotonic()
             except (StoreError, FileNotFoundError):
                 if time.monotonic() - last > self._silence_s:
@@ -218,19 +242,32 @@ def _take_remote(folder: Folder, name: str, holder: Holder, silence_s: float, se
 def _created(path: Path, text: bytes) -> bool:
     """Create a file that does not exist yet; False where it does."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return False
+        _made(path.parent)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(handle)
+        except OSError:
+            path.unlink()
+            raise
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error}; choose a --storage in which you may write"
+            f"cannot write {path}: {error.strerror}; choose a --storage in which you may write and which is "
+            "not full"
         ) from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
     return True
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
 def _is_free(folder: Folder, name: str, silence_s: float) -> bool:

@@ -29,12 +29,14 @@ ID_BYTES: Final = 16
 """An id as bytes; also what a trial takes of the file, its parameters being next to nothing."""
 _LAYOUT: Final = 1
 _CODE: Final = (
-    "trial.py", "identity.py", "parameters.py", "registry.py", "grids/*.py", "tasks/*.py", "models/*.py",
+    "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py", "tasks/*.py",
+    "models/*.py",
 )  # fmt: skip
 """What decides which trials a grid has, and their ids: defaults, rules, axes."""
 _KEY: Final = b"phasediag_roster"
 _CONSTANT: Final = b"phasediag_constant"
 _GIVEN: Final = b"phasediag_given"
+_SOURCES: Final = b"phasediag_sources"
 
 
 def roster_name(grid: str) -> str:
@@ -58,7 +60,9 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def roster_of(trials: Trials, parameters: Mapping[str, Parameter], given: Iterable[str]) -> pa.Table:
+def roster_of(
+    trials: Trials, parameters: Mapping[str, Parameter], given: Iterable[str], sources: Mapping[str, str]
+) -> pa.Table:
     """The trials of a grid as they are kept: ids as 16 bytes, and every parameter that varies.
 
     Parameters
@@ -67,6 +71,8 @@ def roster_of(trials: Trials, parameters: Mapping[str, Parameter], given: Iterab
         Of the grid.
     given
         The parameters that its axes and points give values to.
+    sources
+        What stands for the files of each task and model that is the user's, by the value that names it.
     """
     count = len(trials)
     digests = bytes.fromhex("".join(trials.trial_id.tolist()))
@@ -80,7 +86,10 @@ def roster_of(trials: Trials, parameters: Mapping[str, Parameter], given: Iterab
         else:
             pool = pa.array(list(column.pool), parameter_type(parameters[name]))
             columns[name] = pool.take(pa.array(column.codes))
-    metadata = {_CONSTANT: json.dumps(constant).encode(), _GIVEN: json.dumps(sorted(given)).encode()}
+    metadata = {
+        _CONSTANT: json.dumps(constant).encode(), _GIVEN: json.dumps(sorted(given)).encode(),
+        _SOURCES: json.dumps(dict(sources)).encode(),
+    }  # fmt: skip
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
@@ -112,7 +121,7 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
         schema = file.schema_arrow
         packed = file.read([n for n in schema.names if n == ID or columns is None or n in columns])
         intact = (schema.metadata or {})[_KEY] == _seal(schema, packed[ID], key)
-        return unpacked(packed, columns) if intact else None
+        return unpacked(packed.replace_schema_metadata(schema.metadata), columns) if intact else None
     except (OSError, ValueError, KeyError, pa.ArrowException):
         return None
 
@@ -120,7 +129,8 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
 def _seal(schema: pa.Schema, ids: pa.ChunkedArray, key: bytes) -> bytes:
     """A hash of all that the checksums of the pages of the parameters do not guard."""
     kinds = [str(f.type.value_type if pa.types.is_list(f.type) else f.type) for f in schema]
-    parts = (key, schema.names, kinds, schema.metadata[_CONSTANT], schema.metadata[_GIVEN], len(ids))
+    told = tuple(schema.metadata[name] for name in (_CONSTANT, _GIVEN, _SOURCES))
+    parts = (key, schema.names, kinds, *told, len(ids))
     digest = blake2b(repr(parts).encode(), digest_size=16)
     digest.update(_bytes(ids.combine_chunks()))
     return digest.hexdigest().encode()
@@ -145,12 +155,18 @@ def unpacked(packed: pa.Table, columns: Collection[str] | None = None) -> pa.Tab
             arrays[name] = (
                 pa.nulls(len(packed)) if value is None else pa.repeat(pa.scalar(value), len(packed))
             )
-    return pa.table(arrays).replace_schema_metadata({_GIVEN: metadata[_GIVEN]})
+    return pa.table(arrays).replace_schema_metadata({name: metadata[name] for name in (_GIVEN, _SOURCES)})
 
 
 def given_of(roster: pa.Table) -> frozenset[str]:
     """The parameters that the axes and points of its grid give values to."""
     return frozenset(json.loads(roster.schema.metadata[_GIVEN]))
+
+
+def sources_of(roster: pa.Table) -> dict[str, str]:
+    """What stands for the files of each task and model of its grid that is the user's, by their names."""
+    found: dict[str, str] = json.loads(roster.schema.metadata[_SOURCES])
+    return found
 
 
 def hexadecimal(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:

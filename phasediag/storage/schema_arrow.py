@@ -64,6 +64,9 @@ _RESULTS: Final = pa.schema(
         ("phasediag_version", pa.string()),
         ("git_commit", pa.string()),
         ("torch_version", pa.string()),
+        ("model_source", pa.string()),
+        ("task_source", pa.string()),
+        ("compiled", pa.bool_()),
         ("started_at", pa.timestamp("us", tz="UTC")),
     ]
 )

@@ -100,6 +100,8 @@ class Store:
     ) -> str:
         """Record a grid and the user's files that it names; one that is recorded already adds nothing.
 
+        One whose files were changed since, and changed back, is recorded once more: it is the newest.
+
         Parameters
         ----------
         text
@@ -119,8 +121,7 @@ class Store:
             Where it cannot be written.
         """
         sources, known = dict(sources or {}), self.grids()
-        same = (name for name, recorded in known if recorded == text and self.grid_sources(name) == sources)
-        name = next(same, None)
+        name = self._recorded(text, sources, known)
         if name is None:
             number = max((int(PurePosixPath(name).stem) for name, _ in known), default=0) + 1
             name = f"{number:04d}.yaml"
@@ -131,6 +132,18 @@ class Store:
         if roster is not None and self.roster(name, text) is None:
             self._grids.write(roster_name(name), roster_file(roster, key_of(text, sources)))
         return name
+
+    def _recorded(
+        self, text: str, sources: Mapping[str, bytes], known: Sequence[tuple[str, str]]
+    ) -> str | None:
+        """The name of a grid that is recorded, unless a later one has other content for a file of it."""
+        for name, recorded in reversed(known):
+            held = self.grid_sources(name)
+            if recorded == text and held == sources:
+                return name
+            if any(held.get(file, content) != content for file, content in sources.items()):
+                return None
+        return None
 
     def grids(self) -> list[tuple[str, str]]:
         """Every grid launched under this name, as (name, text), oldest first."""

@@ -16,12 +16,11 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.storage.store import Store
+from phasediag.sweeps.launches import MARK
 from phasediag.sweeps.survey import stored_grid
 from phasediag.training.sources import place_sources
 from phasediag.trial import Trials, formatted, nearest
 
-MARK: Final = "# phasediag refine"
-"""How the grid of a refinement begins."""
 KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")
 """The keys that the grid of a refinement takes over."""
 
@@ -103,6 +102,12 @@ def read_designs(store: Store, folder: Path) -> list[Design]:
         sources = store.grid_sources(name)
         found.append(Design(name=name, grid=grid, trials=grid.trials(), sources=sources, content=content))
     return found
+
+
+def present_designs(designs: Sequence[Design]) -> list[Design]:
+    """Those whose files of the user's are the newest; earlier versions are refined no further."""
+    newest = {name: digest for design in designs for name, digest in design.grid.sources.items()}
+    return [d for d in designs if all(newest[n] == digest for n, digest in d.grid.sources.items())]
 
 
 def facets_of(designs: Iterable[Design], x: str, y: str) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     resumed, rest = _unfinished(grid, store, survey.missing)
     per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
     packs = pack_trials(
-        rest, grid.parameters, grid.path.parent,
+        rest, grid.parameters, grid.folder,
         workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
         machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
@@ -105,5 +105,5 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         trials = missing.take(rows)
         told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
         told["machine"] = machine_of(grid.resources.gpus)
-        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.path.parent, **told))
+        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.folder, **told))
     return packs, missing.take(free)

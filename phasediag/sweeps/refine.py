@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,30 @@ import pandas as pd
 from phasediag.analysis.frames import load_trials
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.refinement import Axis, Lattice, Place, Point, Proposal, Side, places_of
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import BAD_INPUT, INTERRUPTED, PhasediagError
 from phasediag.storage.store import Store
-from phasediag.sweeps.designs import Design, Key, Slice, check_axes, facets_of, read_designs, slices_of
+from phasediag.sweeps.designs import (
+    Design,
+    Key,
+    Slice,
+    check_axes,
+    facets_of,
+    present_designs,
+    read_designs,
+    slices_of,
+)
 from phasediag.sweeps.survey import make_survey
 from phasediag.sweeps.sweep import Outcome, launch
 from phasediag.trial import formatted
 
-Train = Callable[[Path, str], Outcome]
-"""Launches a grid file into a storage."""
+
+class Train(Protocol):
+    """Launches a grid file into a sweep."""
+
+    def __call__(self, grid: Path, *, sweep: str) -> Outcome:
+        """Launch a grid; `sweep` is the folder or URI of the sweep."""
+
+
 UNSEEN: Final = Place(side=Side.UNKNOWN)
 
 
@@ -58,6 +73,10 @@ class Round:
     """Median width of its 95 % interval, in `unit_x`; NaN with fewer than 3 replicates."""
     coming: int
     """Trials of the next round; 0 where the resolution is reached."""
+    finer: int
+    """Trials of regular grids over these slices with cells half as large: what the next round may take."""
+    coming_s: float
+    """Seconds of one worker that the next round takes, at the mean of the trials so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,7 +90,7 @@ class Refinement:
     stopped: str
     """Why it ended before the resolution was reached; empty where it did not."""
     exit_code: int
-    """0 resolution or budget reached, 1 some trials failed, 130 interrupted."""
+    """0 resolution or budget reached, 1 some trials failed, 2 refused at once, 130 interrupted."""
 
 
 def refine(
@@ -84,6 +103,8 @@ def refine(
     resolution: float = 0.02,
     budget: int | None = None,
     diverged: bool = False,
+    beyond: bool = False,
+    dry_run: bool = False,
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda trials: trials,
     train: Train = launch,
     on_round: Callable[[Round], None] = lambda done: None,
@@ -109,6 +130,10 @@ def refine(
         Most trials of all refinements of this sweep together; a round that does not fit is not begun.
     diverged
         Refine the border of the diverged trials too.
+    beyond
+        Go on where a round takes more trials than a regular grid with cells half as large.
+    dry_run
+        Only tell what the first round would take.
     select
         Keeps the trials of the slices to refine.
     train
@@ -125,20 +150,24 @@ def refine(
         raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
-        designs = read_designs(store, Path(folder))
+        designs = present_designs(read_designs(store, Path(folder)))
         base = check_axes([design for design in designs if not design.refines], x, y)
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}
         work = _Work(
             store=store, folder=Path(folder), base=base, x=x, y=y, order=order, level=level,
-            resolution=resolution, budget=budget, diverged=diverged, select=select, train=train,
+            resolution=resolution, budget=budget, diverged=diverged, beyond=beyond, dry_run=dry_run,
+            select=select, train=train,
             facets=facets_of(base, x, y), spent=len({t for d in begun for t in d.trials.trial_id} - own),
         )  # fmt: skip
-        work.finish(begun)
+        if not dry_run:
+            work.finish(begun)
         work.run(on_round)
     if not work.rounds:
         work.boundary = work.diagram().boundary
     code = INTERRUPTED if work.drained else int(work.failed)
+    if work.refused and not work.launched:
+        code = BAD_INPUT
     return Refinement(
         sweep=store.folder.uri, rounds=tuple(work.rounds), boundary=work.boundary, stopped=work.stopped,
         exit_code=code,
@@ -172,6 +201,13 @@ class _View:
         """Points of a regular grid with cells as small as the largest on the boundary."""
         return prod(axis.count(self.largest(axis, divisible=False)) for axis in (self.slice.x, self.slice.y))
 
+    @property
+    def finer(self) -> int:
+        """Points of a regular grid with cells half as large as the largest on the boundary."""
+        axes = ((self.slice.x, self.slice.columns), (self.slice.y, self.slice.rows))
+        halves = (axis.count(self.largest(axis, divisible=False) / 2) for axis, _ in axes)
+        return prod(max(half, len(values)) for half, (_, values) in zip(halves, axes, strict=True))
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Work:
@@ -187,6 +223,8 @@ class _Work:
     resolution: float
     budget: int | None
     diverged: bool
+    beyond: bool
+    dry_run: bool
     select: Callable[[pd.DataFrame], pd.DataFrame]
     train: Train
     facets: tuple[str, ...]
@@ -198,6 +236,10 @@ class _Work:
     stopped: str = ""
     drained: bool = False
     failed: bool = False
+    refused: bool = False
+    launched: bool = False
+    seconds: float = float("nan")
+    """Of one worker a trial, in the mean."""
 
     def finish(self, begun: Sequence[Design]) -> None:
         """Train what earlier refinements planned and did not come to."""
@@ -217,19 +259,35 @@ class _Work:
             on_round(done)
             if not done.coming:
                 return
-            if self.budget is not None and self.spent + done.coming > self.budget:
-                self.stopped = (
-                    f"the next round takes {done.coming:,} trials, and {self.spent:,} of the budget of "
-                    f"{self.budget:,} are spent; raise --budget to go on"
-                )
+            self.stopped = self._hindrance(done)
+            if self.stopped:
                 return
             added = done.coming
             self.spent += added
             self._launch_points(views)
 
+    def _hindrance(self, done: Round) -> str:
+        """Why the next round is not begun; empty where it is."""
+        if self.dry_run:
+            return "dry run: nothing was trained"
+        if self.budget is not None and self.spent + done.coming > self.budget:
+            return (
+                f"the next round takes {done.coming:,} trials, and {self.spent:,} of the budget of "
+                f"{self.budget:,} are spent; raise --budget to go on"
+            )
+        if not self.beyond and done.trials + done.coming > done.finer:
+            self.refused = True
+            return (
+                f"the next round takes {done.coming:,} trials, {done.trials + done.coming:,} in all, where a "
+                f"regular grid with cells half as large takes {done.finer:,}: {self.order} crosses "
+                f"{self.level:g} nearly everywhere; look at --x, --y, --order, --level, or go on with --yes"
+            )
+        return ""
+
     def diagram(self) -> PhaseDiagram:
         """The phase diagram of what the store holds now."""
         trials = self.select(load_trials(self.store.folder.uri))
+        self.seconds = float(trials["wall_s"].mean())
         return phase_diagram(
             trials, x=self.x, y=self.y, order=self.order, level=self.level, facet=self.facets
         )
@@ -264,6 +322,7 @@ class _Work:
     def _round(self, added: int, views: Sequence[_View]) -> Round:
         found = self.boundary.dropna(subset="position")
         x, y = views[0].slice.x, views[0].slice.y
+        coming = sum(len(view.proposal.points) * view.replicates for view in views)
         widths = [x.size(*pair) for pair in found[["low", "high"]].dropna().itertuples(index=False)]
         return Round(
             number=len(self.rounds), added=added, spent=self.spent,
@@ -274,7 +333,8 @@ class _Work:
             size_y=max(view.largest(view.slice.y, divisible=True) for view in views),
             unit_x=x.unit, unit_y=y.unit, rows=len(found),
             width=float(np.median(widths)) if widths else float("nan"),
-            coming=sum(len(view.proposal.points) * view.replicates for view in views),
+            coming=coming, coming_s=coming * self.seconds,
+            finer=sum(view.finer * view.replicates for view in views),
         )  # fmt: skip
 
     def _launch_points(self, views: Sequence[_View]) -> None:
@@ -293,7 +353,8 @@ class _Work:
                 self._launch(design, design.extended(points, why))
 
     def _launch(self, design: Design, text: str) -> None:
-        outcome = self.train(design.written(self.folder, text), self.store.folder.parent.uri)
+        self.launched = True
+        outcome = self.train(design.written(self.folder, text), sweep=self.store.folder.uri)
         self.failed |= outcome.status.failed > 0
         self.drained = outcome.exit_code == INTERRUPTED
         if outcome.drained:

@@ -6,6 +6,7 @@ import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
+from phasediag.noise import quiet
 from phasediag.registry import component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
@@ -32,7 +33,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     from phasediag.training.network import network_of
     from phasediag.training.pack import structures
 
-    folder = grid.path.parent
+    folder = grid.folder
     _check_names(grid)
     first, structure = structures(missing, grid.parameters)
     notes: list[str] = []
@@ -42,7 +43,8 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 
             rows = _samples(missing, np.flatnonzero(structure == number))
             try:
-                notes += dry_step(missing.take(rows), grid.measure, folder)
+                with quiet(None):
+                    notes += dry_step(missing.take(rows), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(missing.record(row), folder) for row in first.tolist())
@@ -62,7 +64,7 @@ def _check_names(grid: Grid) -> None:
 
 
 def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
-    record, folder = trials.record(row), grid.path.parent
+    record, folder = trials.record(row), grid.folder
     return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.storage.lease import Holder, held_by
-from phasediag.storage.roster import unpacked
+from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
+from phasediag.sweeps.launches import KINDS
 from phasediag.trial import TextArray
 
 CONVERGENCE: Final = ("converged", "more_steps")
@@ -32,8 +33,10 @@ class Status:
     diverged: int
     failed: int
     missing: int
+    in_training: float = 0.0
+    """What of the missing a running launch has trained in packs that are not yet committed: trials' worth."""
     rate: float | None = None
-    """Trials a second of the launch that is running; None where none is."""
+    """Trials a second of the launch that is running, as it says itself; None where none is."""
     eta_s: float | None = None
     unconverged: int | None = None
     """Trials that should have trained for longer; None where that was not looked at."""
@@ -41,6 +44,8 @@ class Status:
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
     """The same of the one that needs most."""
+    earlier: int = 0
+    """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
 
 
 def status(sweep: str | Path) -> Status:
@@ -52,8 +57,36 @@ def status(sweep: str | Path) -> Status:
         Where there is no such sweep.
     """
     store = Store.at(sweep).required()
-    ids = [roster["trial_id"].combine_chunks() for _, roster in rosters(store)]
-    return status_of(ids, store, convergence=True)
+    present, earlier = split_rosters(rosters(store, KINDS))
+    ids = [roster["trial_id"].combine_chunks() for roster in present]
+    found = status_of(ids, store, convergence=True)
+    return replace(found, earlier=len(earlier))
+
+
+def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
+    """The trials of every grid that are of the newest versions of the user's files, and the ids of others.
+
+    Parameters
+    ----------
+    rosters
+        As `rosters` gives them, oldest first, with the columns of `KINDS`.
+    """
+    newest: dict[str, str] = {}
+    for _, roster in rosters:
+        newest |= sources_of(roster)
+    present, left = [], []
+    for _, roster in rosters:
+        old = [name for name, digest in sources_of(roster).items() if newest[name] != digest]
+        masks = [pc.is_in(roster[kind], value_set=pa.array(old, pa.string())) for kind in KINDS if old]
+        if masks:
+            superseded = pc.fill_null(pc.or_(*masks), False)
+            left.append(roster["trial_id"].filter(superseded))
+            roster = roster.filter(pc.invert(superseded))
+        present.append(roster)
+    earlier = pc.unique(pa.chunked_array([c for ids in left for c in ids.chunks], pa.string()))
+    for roster in present if left else ():
+        earlier = earlier.filter(pc.invert(pc.is_in(earlier, value_set=roster["trial_id"].combine_chunks())))
+    return present, earlier
 
 
 def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[str, pa.Table]]:
@@ -92,20 +125,25 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     ids
         Trial ids as text, in as many arrays as it pleases; each array holds an id once.
     convergence
-        Whether to tell, of all trials of the store, how many are unconverged.
+        Whether to tell how many of them are unconverged.
     """
     arrays = [part if isinstance(part, pa.Array) else pa.array(part, pa.string()) for part in ids]
     wanted = arrays[0] if len(arrays) == 1 else pc.unique(pa.chunked_array(arrays, pa.string()))
-    holder = held_by(store)
     columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
     rows = store.trials_table(columns, ordered=False)
-    of = rows["status"].filter(pc.is_in(rows["trial_id"], value_set=wanted))
+    here = pc.is_in(rows["trial_id"], value_set=wanted)
+    of = rows["status"].filter(here)
     counts = {name: pc.sum(pc.equal(of, name)).as_py() or 0 for name in ("ok", "diverged", "failed")}
     missing = len(wanted) - sum(counts.values())
-    rate = _rate(rows, holder)
+    holder = held_by(store)
+    news = dict(holder.news) if holder else {}
+    in_training = min(missing, max(0.0, news.get("in_training") or 0.0))
+    rate = news.get("rate") or _rate(rows, holder)
+    eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing, rate=rate,
-        eta_s=missing / rate if rate else None, **(_convergence(rows) if convergence else {}),
+        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing,
+        in_training=in_training, rate=rate, eta_s=eta_s,
+        **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.observables import ALWAYS
 from phasediag.storage.roster import roster_of
 from phasediag.storage.store import Store
+from phasediag.sweeps.notices import notices_of
 from phasediag.training.sources import place_sources
 from phasediag.trial import Column, TextArray, Trials
 
@@ -39,6 +40,8 @@ class Survey:
     """Trials that failed and are skipped."""
     missing: Trials
     """Trials to train."""
+    notices: tuple[str, ...] = ()
+    """What is worth a sentence before a launch."""
 
 
 def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasure: bool = False) -> Survey:
@@ -73,7 +76,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     skipped = failed & (not retry_failed)
     return Survey(
         grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
-        missing=trials.take(~done & ~skipped),
+        missing=trials.take(~done & ~skipped), notices=notices_of(grid, store),
     )  # fmt: skip
 
 
@@ -159,16 +162,17 @@ def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
 
 
 def user_sources(grid: Grid) -> dict[str, bytes]:
-    """The content of the user's files that a grid names, by the name in the grid.
+    """The content of every file of the user's that a grid rests on, by its name from the grid's folder.
 
     Raises
     ------
     PhasediagError
-        Where a path is absolute.
+        Where the grid names a file by an absolute path.
     """
-    components = [*grid.tasks.values(), *grid.models.values()]
-    files = sorted({component.name.partition(":")[0] for component in components if component.source})
-    return {file: _content(grid, file) for file in files}
+    for name in grid.sources:
+        _check_relative(grid, name.partition(":")[0])
+    code = {name: content for each in grid.components for name, content in each.code.items()}
+    return dict(grid.data) | code
 
 
 def recorded_files(grid: Grid) -> dict[str, bytes]:
@@ -179,24 +183,36 @@ def recorded_files(grid: Grid) -> dict[str, bytes]:
     PhasediagError
         Where a path is absolute.
     """
-    points = {} if grid.points_file is None else {grid.points_file: _content(grid, grid.points_file)}
-    return user_sources(grid) | points
+    sources = user_sources(grid)
+    if grid.points_file is None:
+        return sources
+    _check_relative(grid, grid.points_file)
+    return sources | {grid.points_file: (grid.folder / grid.points_file).read_bytes()}
 
 
-def _content(grid: Grid, file: str) -> bytes:
+def _check_relative(grid: Grid, file: str) -> None:
     if Path(file).is_absolute():
         raise PhasediagError(
             f"{grid.path}: the path of {file} is absolute, and other machines have no such file; write it "
             "relative to the grid"
         )
-    return (grid.path.parent / file).read_bytes()
 
 
 def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
     """The trials of a grid as they are kept beside it."""
-    return roster_of(trials, grid.parameters, grid.given)
+    return roster_of(trials, grid.parameters, grid.given, grid.sources)
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
-    """A grid as it was launched, with its own copies of the user's files put into `folder`."""
-    return parse_grid(text, Path(name), place_sources(store.grid_sources(name), folder))
+    """A grid as it was launched, with its own copies of the user's files put into `folder`.
+
+    Raises
+    ------
+    GridError
+        Where the copies cannot be read as they were.
+    """
+    kept = store.grid_sources(name)
+    grid = parse_grid(text, Path(f"{store.folder.uri}/grids/{name}"), place_sources(kept, folder))
+    code = {file for each in grid.components for file in each.code}
+    data = {file: held for file, held in kept.items() if file not in code and file != grid.points_file}
+    return grid.with_data(data)

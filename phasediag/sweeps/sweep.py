@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
+from phasediag.noise import quiet
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, status_of
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"
+LOG = "phasediag.log"
+"""In the folder of a sweep: what libraries say of themselves."""
+KEPT = "all that was recorded is kept: launch the same grid again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ def plan(
     PhasediagError
         Where the storage cannot be read, or committed trials lack an observable.
     """
-    read = read_grid(grid)
+    read = completed(read_grid(grid))
     store = Store.open(storage, read.name)
     survey = make_survey(read, store, retry_failed=retry_failed)
 
@@ -87,9 +91,11 @@ def plan(
     from phasediag.sweeps.planning import make_plan
     from phasediag.sweeps.rehearsal import rehearse
 
-    notes = rehearse(survey)
     workers = local_workers(read.resources.cpus, read.resources.gpus)
-    return replace(make_plan(survey, store, workers=workers, compile_mode=compile_mode), notes=notes)
+    with quiet(None):
+        notes = rehearse(survey)
+        found = make_plan(survey, store, workers=workers, compile_mode=compile_mode)
+    return replace(found, notes=notes)
 
 
 def launch(
@@ -106,6 +112,7 @@ def launch(
     observer: Callable[[Watch], None] = lambda watch: None,
     notify: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
     keep_ray: bool = False,
+    sweep: str | Path | None = None,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
 
@@ -135,6 +142,8 @@ def launch(
         Called with each sentence that the user should know before the launch trains; prints it by default.
     keep_ray
         Leave a local Ray running for the next launch of this process; it ends with the process.
+    sweep
+        Folder or URI of the sweep itself, whatever its name; None: the name of the grid, in `storage`.
 
     Raises
     ------
@@ -142,22 +151,29 @@ def launch(
         Where nothing can be started: a bad grid, a held lease, a cluster that cannot run it.
     """
     started = time.monotonic()
-    read = read_grid(grid)
-    store = Store.open(storage, read.name)
+    read = completed(read_grid(grid))
+    store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
-    with draining_on_signals(watch):
+    with draining_on_signals(watch), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
-            sources=user_sources(read), git_commit=git_commit(),
+            sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
         )  # fmt: skip
         with take(store) as lease:
+            committed = 0
 
             def observe(watch: Watch) -> None:
+                nonlocal committed
                 if lease.lost:
                     watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
+                if watch.trained != committed:
+                    committed = watch.trained
+                    lease.refresh()
                 observer(watch)
+
+            lease.news = watch.news
 
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch.total, watch.observer = len(survey.missing), observe
@@ -168,13 +184,23 @@ def launch(
             else:
                 _record(survey, store)
     if watch.fatal:
-        raise PhasediagError(watch.fatal)
+        under_way = watch.of_machine and watch.trained
+        raise MachineError(f"{watch.fatal}; {KEPT}") if under_way else PhasediagError(watch.fatal)
     return Outcome(
         status=status_of([survey.trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+def completed(grid: Grid) -> Grid:
+    """The grid with every file that the user's classes open; torch loads only where there are any."""
+    if not grid.sources:
+        return grid
+    from phasediag.sweeps import reach
+
+    return reach.completed(grid)
 
 
 def _train(
@@ -229,15 +255,20 @@ def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store,
     if name == "inline":
         from phasediag.executors.inline import InlineExecutor
 
-        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32)
+        log = _log(store, LOG)
+        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32, log=log)
     from phasediag.executors.ray_tune.executor import RayExecutor
 
-    log = Path(store.folder.path) / "ray.log" if store.folder.local else None
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     return RayExecutor(
         address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus,
-        tf32=resources.tf32, log=log, keep=keep,
+        tf32=resources.tf32, log=_log(store, "ray.log"), keep=keep,
     )  # fmt: skip
+
+
+def _log(store: Store, name: str) -> Path | None:
+    """A file of what libraries say; none on an object store."""
+    return Path(store.folder.path) / name if store.folder.local else None
 
 
 def _margin(time_limit_s: float) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any, Final
 
 import torch
@@ -15,6 +20,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
+from phasediag.native.building import CACHE, working_folder
+from phasediag.native.compiler import SAID, compiler
 from phasediag.training.graphs import Replayed, settle, strangers
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
@@ -23,6 +30,10 @@ Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
 """A compiled graph of plain tensors, and how its results are nested."""
 UNCHECKED: Final = {"size_asserts": False, "alignment_asserts": False}
 """Settings of a program that is only called with the layouts that it was compiled for."""
+
+
+class UntranslatedError(Exception):
+    """A function that was not compiled, whatever the reason; as it is, it may run."""
 
 
 class Compiled:
@@ -44,6 +55,11 @@ class Compiled:
     ----------
     seconds
         Spent on compiling so far, or on waiting for another process that compiles.
+
+    Raises
+    ------
+    UntranslatedError
+        From a call that cannot compile it. A fault of the machine is found once for the process.
     """
 
     def __init__(self, function: Callable[..., Any], staying: int = 0) -> None:
@@ -68,13 +84,21 @@ class Compiled:
 
     def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec, kept: int) -> Program:
         started, device = time.monotonic(), flat[0].device
-        with torch.no_grad():
-            graph, result = self._traced(flat, structure)
-            with compiled_once(_signature(graph, flat)):
-                run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
+        if faults():
+            raise UntranslatedError(faults()[0])
+        try:
+            with torch.no_grad(), placed():
+                graph, result = self._traced(flat, structure)
+                with _remembered(), compiled_once(_signature(graph, flat)):
+                    run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
+        except (MemoryError, torch.AcceleratorError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of the machine, of the compiler, or of the function, which tells itself
+            raise UntranslatedError(f"{type(error).__name__}: {first_line(error)}") from error
+        finally:
+            self.seconds += time.monotonic() - started
         if kept and device.type == "cuda" and not strangers(graph, device):
             run = Replayed(run, kept)
-        self.seconds += time.monotonic() - started
         return run, result
 
     def _traced(
@@ -101,6 +125,62 @@ class Compiled:
         return module, results[-1]
 
 
+@cache
+def faults() -> list[str]:
+    """What showed this process that its machine cannot compile."""
+    return []
+
+
+@contextmanager
+def _remembered() -> Iterator[None]:
+    """Keep in mind what the machine is at fault for: trying again takes as long, for the same end."""
+    try:
+        yield
+    except Exception as error:
+        if of_machine(error):
+            faults().append(first_line(error))
+        raise
+
+
+def of_machine(error: BaseException) -> bool:
+    """Whether it, or what it came from, is an error of files, of the compiler, or of loading."""
+    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+
+    kinds = (OSError, ImportError, SubprocessError, CppCompileError, InvalidCxxCompiler)
+    return any(isinstance(each, kinds) for each in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, but for its details."""
+    return next((line for line in str(error).splitlines() if line.strip()), "")[:SAID]
+
+
+@contextmanager
+def placed() -> Iterator[None]:
+    """Let torch.compile keep its files in the folder that serves, and its compiler's beside them."""
+    folder = working_folder()
+    if folder is None:
+        yield
+        return
+    held = {CACHE: str(folder.parent), "TMPDIR": str(folder)}
+    before = {name: os.environ.get(name) for name in held}
+    os.environ.update(held)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _flatten(nested: Any, into: list[Tensor]) -> None:
     """The tensors of dicts, tuples and lists, in the order of `pytree`, in a tenth of its time."""
     if isinstance(nested, Tensor):
@@ -114,10 +194,18 @@ def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequ
     """The machine's code of a graph, from its cache where that holds it."""
     from torch._inductor import config, standalone_compile
 
-    settings = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    settings: dict[str, Any] = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    if compiler():
+        settings["cpp.cxx"] = (None, _compiler())
     with config.patch(settings):
         run: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
     return run
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch would take if it read the environment now, and `$CXX` as a shell does."""
+    usual = "clang++" if sys.platform == "darwin" else "g++"
+    return compiler()[0] if os.environ.get("CXX") or not shutil.which(usual) else usual
 
 
 def _vectors_known() -> bool:

@@ -23,6 +23,8 @@ class Job:
     parameters: Mapping[str, Parameter]
     sources: Mapping[str, bytes] = field(default_factory=dict)
     """Content of the user's files, by the name that the grid uses."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """What stands for the files of each task and model that is the user's, by the value that names it."""
     git_commit: str = ""
 
 

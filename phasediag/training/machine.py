@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -9,8 +10,13 @@ from typing import Final
 import psutil
 import torch
 
+from phasediag.errors import in_words
+
 FILLED: Final = 0.9
 """Of the memory of a device that a tile may take; the rest is for what comes and goes."""
+
+OF_NAMES: Final = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""Errors of a file's name, which may be a trial's own; all others of files are the machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +99,15 @@ def finish(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that the clock tells its time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def fault_of(error: BaseException) -> str:
+    """What the machine is at fault for where training raised an error; empty where that may be the trial."""
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, OSError) and each.errno not in OF_NAMES:
+            return in_words(each)
+        if "can't start new thread" in str(each):
+            return "no further thread can be started; let there be more processes: `ulimit -u`"
+        each = each.__cause__
+    return ""

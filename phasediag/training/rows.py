@@ -29,14 +29,21 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
         "threshold_absolute": job.measure.threshold.absolute,
         "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
         "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
+        "compiled": pack.compiled,
     }  # fmt: skip
     columns = {
         "trial_id": trials.trial_id, "point_id": trials.point_id, "replicate": trials.replicate,
         "seed": trials.seed, **parameters,
-        **{name: [value] * count for name, value in fixed.items()}, **values,
+        **{name: [value] * count for name, value in fixed.items()}, **_sources(job, trials), **values,
     }  # fmt: skip
     schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)])
     return table(schema, columns, count)
+
+
+def _sources(job: Job, trials: Trials) -> dict[str, list[str]]:
+    """What stands for the user's files behind the model and the task of each trial."""
+    return {f"{kind}_source": [job.hashes.get(str(v), "") for v in trials.values(kind)]
+            for kind in ("model", "task")}  # fmt: skip
 
 
 def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Table, pa.Table]:

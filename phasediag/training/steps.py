@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from phasediag.native import program as native
 from phasediag.native.source import Place
-from phasediag.training.compilation import Compiled
+from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Moments, Rates, Weights
@@ -31,6 +31,10 @@ class Steps(Protocol):
     @property
     def seconds(self) -> float:
         """Spent on compiling so far."""
+
+    @property
+    def notice(self) -> str:
+        """Why they are slower than was asked for; empty where they are not."""
 
     def take(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
@@ -66,6 +70,7 @@ class Vmapped:
     def __init__(self, network: Network, device: torch.device, compiled: bool) -> None:
         self.network, self.device, self.compiled = network, device, compiled
         self.in_place = compiled and device.type == "cuda"
+        self.notice = ""
         self._many: dict[bool, Callable[..., Any]] = {}
 
     @property
@@ -102,7 +107,13 @@ class Vmapped:
         parts = (state.weights, state.moments, state.steps_done, state.alive)
         stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
-            parts = self._many[shared](parts, rates, batches, stop)
+            try:
+                parts = self._many[shared](parts, rates, batches, stop)
+            except UntranslatedError as error:
+                self.notice = f"torch.compile failed ({error}): training uncompiled, which is slower"
+                self.compiled = self.in_place = False
+                self._many = {shared: vmapped_steps(self.network, shared)}
+                parts = self._many[shared](parts, rates, batches, stop)
         weights, moments, done, alive = parts
         return State(weights=weights, moments=moments, steps_done=done, alive=alive)
 
@@ -183,6 +194,7 @@ class Native:
 
         examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
         places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
+        self.notice = ""
         self.program = native.Program(flat, examples, places)
         noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
         self.program.verify(_unlike(state, rates, batches), noisy)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from phasediag.native.building import compiler, suits
+from phasediag.native.building import suits, told, working_folder
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
@@ -45,8 +45,6 @@ class Program:
     ----------
     steps
         How it takes steps; None: chosen when it takes the first.
-    notice
-        Why steps are slower than they might be.
     losses
         Of its networks, natively; None where nothing is done so.
     """
@@ -63,8 +61,13 @@ class Program:
         self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
         self.steps: Steps | None = None
-        self.notice = ""
+        self._notices: list[str] = []
         self.losses = NativeLosses(self.network) if self.natively else None
+
+    @property
+    def notice(self) -> str:
+        """Why steps are slower than they might be; empty where they are not."""
+        return "; ".join(filter(None, [*self._notices, self.steps.notice if self.steps else ""]))
 
     @property
     def compile_s(self) -> float:
@@ -87,11 +90,16 @@ class Program:
     def _chosen(self, state: State, rates: Rates, batches: Samples) -> Steps:
         if self.natively:
             try:
-                return Native(self.network, state, rates, batches)
+                steps: Steps = Native(self.network, state, rates, batches)
             except UnsupportedError as error:
-                self.notice = f"no native program ({error}): training through torch.compile"
-        can = self.device.type == "cuda" or bool(compiler())
-        return Vmapped(self.network, self.device, self.compiled and can)
+                self._notices = [told(), f"no native program ({error}): training through torch.compile"]
+            else:
+                self._notices = [told()]
+                return steps
+        can = self.compiled and (self.device.type == "cuda" or working_folder() is not None)
+        if self.compiled and not can:
+            self._notices = [f"{told()}: training uncompiled, which is slower"]
+        return Vmapped(self.network, self.device, can)
 
     def tile(self, trials: Trials, *, shared: bool = True) -> Tile:
         """A tile at step 0."""

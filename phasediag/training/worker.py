@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from phasediag.errors import MachineError
 from phasediag.storage.store import Store
 from phasediag.training.job import PHASES, Job, Progress
-from phasediag.training.machine import room
+from phasediag.training.machine import fault_of, room
 from phasediag.training.pack import Pack
 from phasediag.training.rows import failed_rows
 from phasediag.training.sources import source_folder
@@ -59,7 +60,13 @@ class PackRun:
         self._resumed = self._trials_done
 
     def advance(self, seconds: float) -> Progress:
-        """Train for about so long; at the end of the pack, write its fragment."""
+        """Train for about so long; at the end of the pack, write its fragment.
+
+        Raises
+        ------
+        MachineError
+            Where the machine is at fault; the trials are still to train.
+        """
         deadline = time.monotonic() + seconds
         while not self.done and time.monotonic() < deadline:
             self._work(deadline)
@@ -162,8 +169,15 @@ class PackRun:
             if self.current.finished:
                 self.finished.append(self.current.rows())
                 self._close()
+        except torch.AcceleratorError:  # after one, nothing runs on the GPU in this process
+            self._close()
+            self.queue.appendleft(work)
+            raise
         except Exception as error:  # whatever a trial raises is that trial's result, never the sweep's end
             self._close()
+            if fault := fault_of(error):
+                self.queue.appendleft(work)
+                raise MachineError(fault) from error
             self._halve(work, error)
 
     def _halve(self, work: TileWork, error: Exception) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from native_calls import NATIVE
 from phasediag.native import building
-from phasediag.native.building import cache_folder, compiler, library, suits
+from phasediag.native import compiler as compiling
+from phasediag.native.building import cache_folder, library, suits, told, working_folder
+from phasediag.native.compiler import ToolchainError, compiler
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.steps import Vmapped
+from small_sweeps import ended
 from trained_tiles import grid_of, tile_of
 
 ANSWER = 'extern "C" int answer() { return 42; }\n'
@@ -21,32 +28,136 @@ ANSWER = 'extern "C" int answer() { return 42; }\n'
 
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    """One of this test alone; the places after it are not those of this machine either."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "named"))
+    monkeypatch.setattr(building, "SHARED", tmp_path / "shared")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     compiler.cache_clear()
     yield
     compiler.cache_clear()
 
 
+def command(folder: Path, text: str) -> str:
+    """A compiler of one's own making; the test's own one is `$REAL`."""
+    path = folder / "compiler.sh"
+    path.write_text(f"#!/bin/sh\nREAL={shutil.which('c++')}\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
 @NATIVE
 def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert library(ANSWER).answer() == 42
-    monkeypatch.setattr(subprocess, "run", None)
+    monkeypatch.setattr(subprocess, "Popen", None)
     assert library(ANSWER).answer() == 42
     assert [path.suffix for path in cache_folder().iterdir()] == [".so"]
 
 
 @NATIVE
-def test_what_the_compiler_refuses_is_told() -> None:
-    with pytest.raises(UnsupportedError, match="undeclared_thing"):
+def test_what_the_compiler_refuses_is_told_and_no_fault_of_the_machine() -> None:
+    with pytest.raises(UnsupportedError, match="undeclared_thing") as caught:
         library("int broken = undeclared_thing;")
+    assert not isinstance(caught.value, ToolchainError)
+    assert library(ANSWER).answer() == 42
+    assert (suits(), told()) == (True, "")
 
 
 @NATIVE
-def test_without_a_place_for_it_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(UnsupportedError, match="cannot be written"):
+def test_a_folder_that_does_not_serve_is_left_for_another_one_once(tmp_path: Path) -> None:
+    (tmp_path / "named").write_text("in the way")
+    assert library(ANSWER).answer() == 42
+    assert working_folder() == next(tmp_path.glob("torchinductor_*")) / "phasediag"
+    assert str(tmp_path / "named") in told()
+    (tmp_path / "named").unlink()
+    assert library("int another() { return 1; }")
+    assert not (tmp_path / "named").exists()
+
+
+@NATIVE
+def test_without_any_place_the_machine_is_at_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(building, "_folders", lambda: iter([tmp_path / "file" / "phasediag"]))
+    with pytest.raises(ToolchainError, match="no program can be written or loaded"):
         library(ANSWER)
+    assert (suits(), working_folder()) == (False, None)
+    assert "Not a directory" in told()
+
+
+@NATIVE
+@pytest.mark.parametrize("kept", [0, 100, 0.5, -1])
+def test_a_program_that_was_cut_off_is_built_again(kept: float) -> None:
+    """Loading it would end the process by SIGBUS."""
+    library(ANSWER)
+    (built,) = cache_folder().iterdir()
+    content = built.read_bytes()
+    built.unlink()  # the loader keeps what it has loaded by its place on the disk
+    built.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else int(kept)])
+    assert library(ANSWER).answer() == 42
+    assert len(built.read_bytes()) == len(content)
+
+
+SLEEP = ["sleep", "1234"]
+BROKEN = {
+    "refuses": "echo nonsense >&2; exit 1",
+    "crashes": "kill -SEGV $$",
+    "makes nothing": "exit 0",
+    "makes no program": 'while [ "$1" != -o ]; do shift; done; echo nonsense > "$2"',
+    "makes wrong programs": 'exec $REAL -Danswer=other "$@"',
+}
+
+
+@NATIVE
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_compiler_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str) -> None:
+    monkeypatch.setenv("CXX", command(tmp_path, f"echo >> {tmp_path}/calls; {BROKEN[fault]}"))
+    compiler.cache_clear()
+    if fault == "makes wrong programs":
+        assert working_folder() is None
+    else:
+        with pytest.raises(ToolchainError):
+            library(ANSWER)
+    calls = (tmp_path / "calls").read_text()
+    assert told()
+    for _ in range(8):
+        assert (suits(), working_folder()) == (False, None)
+        with pytest.raises(ToolchainError):
+            library(ANSWER)
+    assert (tmp_path / "calls").read_text() == calls
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in {".cpp", ".so", ".txt"}]
+
+
+@NATIVE
+def test_a_compiler_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiling, "PATIENCE_S", 0.2)
+    monkeypatch.setenv("CXX", command(tmp_path, f"sleep 1234 & echo $! >> {tmp_path}/pids; wait"))
+    compiler.cache_clear()
+    with pytest.raises(ToolchainError, match="does not come to an end"):
+        library(ANSWER)
+    assert not suits()
+    sleeping = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == SLEEP]
+    ended([process for process in sleeping if str(process.pid) in (tmp_path / "pids").read_text()], within=5)
+
+
+@NATIVE
+def test_a_program_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiling, "PATIENCE_S", 2.0)
+    slow = 'for each in "$@"; do case $each in *.cpp) grep -q slowly $each && sleep 3;; esac; done'
+    monkeypatch.setenv("CXX", command(tmp_path, f'{slow}; exec $REAL "$@"'))
+    compiler.cache_clear()
+    assert library(f"// slowly\n{ANSWER}").answer() == 42
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+@NATIVE
+def test_programs_of_another_user_are_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    planted = cache_folder().parent
+    planted.mkdir()
+    os.chown(planted, 12345, 12345)
+    assert library(ANSWER).answer() == 42
+    assert not list(planted.iterdir())
+    assert "belongs to another user" in told()
 
 
 @NATIVE
@@ -58,13 +169,16 @@ def test_other_compilers_have_programs_of_their_own(monkeypatch: pytest.MonkeyPa
     assert len(list(cache_folder().iterdir())) == 2
 
 
-@pytest.mark.parametrize("lacking", ["compiler", "processor"])
-def test_where_there_can_be_none(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
-    if lacking == "compiler":
-        monkeypatch.setenv("CXX", "no-such-compiler")
-        compiler.cache_clear()
-    else:
-        monkeypatch.setattr(building, "PROCESSORS", ())
+@pytest.mark.parametrize("named", ["no-such-compiler", " ", "'", "no/such/folder/c++ -O1"])
+def test_a_compiler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("CXX", named)
+    compiler.cache_clear()
+    assert (compiler(), suits(), working_folder()) == ((), False, None)
+    assert named in told()
+
+
+def test_other_processors_have_no_native_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "PROCESSORS", ())
     assert not suits()
 
 
@@ -77,5 +191,6 @@ def test_without_a_compiler_steps_are_taken_as_they_are(monkeypatch: pytest.Monk
     for tile in (asked, eager):
         tile.advance(3)
     assert isinstance(asked.program.steps, Vmapped)
+    assert "training uncompiled" in asked.program.notice
     for name, weights in eager.weights.items():
         assert torch.equal(asked.weights[name], weights)

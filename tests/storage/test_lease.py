@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from pyarrow import fs
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage import lease as lease_module
 from phasediag.storage.folder import Folder
-from phasediag.storage.lease import Holder, Lease, take
+from phasediag.storage.lease import Holder, Lease, held_by, take
 from phasediag.storage.store import Store
 
 
@@ -272,7 +273,41 @@ def test_without_moves_and_links_the_last_token_wins(remote: Store) -> None:
     won[0].release()
 
 
-def test_an_unwritable_place_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="choose a --storage"):
-        take(Store.open(tmp_path / "file", "s"))
+def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which not even the lease fits leaves nothing behind that looks like one."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lease_module.os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device; choose a --storage"):
+        take(store)
+    assert store.folder.entry("lease") is None
+
+
+def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
+    with take(store, heartbeat_s=0.02) as lease:
+        lease.news = lambda: {"in_training": 7.5, "rate": None}
+        wait_until(lambda: dict(reader(store).news) == {"in_training": 7.5, "rate": None})
+
+        def changing() -> dict[str, float | None]:
+            raise RuntimeError("dictionary changed size during iteration")
+
+        lease.news = changing
+        wait_until(lambda: not reader(store).news)
+        assert not lease.lost
+
+
+def test_news_come_before_the_next_heartbeat(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "NEWS_S", 0.01)
+    with take(store, heartbeat_s=3600) as lease:
+        lease.news = lambda: {"in_training": 1.0}
+        lease.refresh()
+        wait_until(lambda: bool(reader(store).news))
+
+
+def reader(store: Store) -> Holder:
+    """The holder as another process sees it."""
+    found = held_by(store)
+    assert found is not None
+    return found

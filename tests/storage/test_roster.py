@@ -36,7 +36,7 @@ def grid_of(text: str) -> Grid:
 
 
 def packed(grid: Grid) -> pa.Table:
-    return roster_of(grid.trials(), grid.parameters, grid.given)
+    return roster_of(grid.trials(), grid.parameters, grid.given, grid.sources)
 
 
 @pytest.mark.parametrize("text", [AXES, POINTS, LISTS])

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
 import phasediag
+from phasediag.analysis.versions import VersionsWarning
 from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import Refinement, refine
@@ -104,9 +106,9 @@ def test_a_drained_round_ends_the_refinement_and_the_next_one_finishes_it_first(
     launched(tmp_path, grid())
     asked: list[str] = []
 
-    def drained(path: Path, storage: str) -> Outcome:
-        asked.append(path.read_text())
-        return inline(path, storage, time_limit_s=1e-6)
+    def drained(grid: Path, *, sweep: str) -> Outcome:
+        asked.append(grid.read_text())
+        return inline(grid, sweep=sweep, time_limit_s=1e-6)
 
     first = refined(tmp_path / "chain", train=drained)
     assert first.exit_code == 130
@@ -219,3 +221,56 @@ def test_a_refinement_starts_ray_once_for_all_rounds_and_leaves_the_rows_of_an_i
     assert capsys.readouterr().err.count("trials added") >= 4
     assert len(starts) == 1
     assert_same_rows(tmp_path / "inline" / "chain", tmp_path / "ray" / "chain")
+
+
+def test_a_dry_run_tells_and_trains_nothing(tmp_path: Path, capsys: Captured) -> None:
+    launched(tmp_path, grid())
+    options = ("--x", "weight_decay", "--y", "learning_rate", "--order", "train_loss", "--level", LEVEL)
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in ("refine", tmp_path / "chain", *options, "--resolution", 0.26, "--dry-run")])
+    assert end.value.code == 0
+    err = capsys.readouterr().err
+    assert "next round:" in err
+    assert "of one worker" in err
+    assert "dry run: nothing was trained" in err
+    assert phasediag.status(tmp_path / "chain").total == 12
+
+
+def test_a_boundary_that_runs_everywhere_is_refused_unless_asked_for(tmp_path: Path) -> None:
+    axes = {
+        "weight_decay": "{linspace: [0.1, 1], num: 5}",
+        "learning_rate": "{linspace: [0.02, 0.03], num: 5}",
+    }
+    launched(tmp_path, grid(axes))
+
+    def random(trials: pd.DataFrame) -> pd.DataFrame:
+        return trials.assign(noise=[int(trial[:8], 16) % 2 for trial in trials["trial_id"]])
+
+    noise = {"order": "noise", "level": 0.5, "resolution": 0.01, "select": random}
+    limited = refined(tmp_path / "chain", **noise)
+    assert "where a regular grid with cells half as large takes" in limited.stopped
+    total = phasediag.status(tmp_path / "chain").total
+    assert total == limited.rounds[-1].trials <= limited.rounds[-1].finer
+    refused = refined(tmp_path / "chain", **noise)
+    assert (refused.exit_code, refused.stopped) == (2, limited.stopped)
+    assert phasediag.status(tmp_path / "chain").total == total
+    allowed = refined(tmp_path / "chain", **noise, beyond=True, budget=limited.rounds[-1].coming + total)
+    assert allowed.rounds[-1].spent > limited.rounds[-1].spent
+
+
+def test_a_diagram_along_other_axes_is_as_it_was_before(tmp_path: Path) -> None:
+    axes = {**AXES, "init_scale": "[0.4, 0.5, 0.6]"}
+    launched(tmp_path, grid(axes))
+    draw = partial(
+        phasediag.phase_diagram, x="weight_decay", y="learning_rate", order="train_loss", level=LEVEL
+    )
+    before = draw(phasediag.load_trials(tmp_path / "chain"))
+    refined(tmp_path / "chain", y="init_scale", resolution=0.05, beyond=True)
+    trials = phasediag.load_trials(tmp_path / "chain")
+    assert trials["init_scale"].nunique() > 6
+    with pytest.warns(VersionsWarning, match="values of init_scale that only a refinement asked for"):
+        after = draw(trials)
+    assert after.facets == before.facets
+    shared = after.cells.merge(before.cells, on=[*before.facets, "weight_decay", "learning_rate"])
+    assert len(shared) == len(before.cells)
+    np.testing.assert_allclose(shared["mean_x"], shared["mean_y"])

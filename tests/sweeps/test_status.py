@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import phasediag
 from phasediag.errors import PhasediagError
+from phasediag.grids.grid import read_grid
+from phasediag.storage.lease import held_by, take
 from phasediag.storage.store import Store
-from phasediag.sweeps.status import status
+from phasediag.sweeps.status import status, status_of
+from phasediag.trial import TextArray
 from small_sweeps import grid_text, launched, write
 
 AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10, "model": "net.py:Net"}
@@ -130,3 +134,37 @@ def test_measurements_are_read_only_where_trials_leave_it_open(
 def test_json_has_every_field(grown: Path) -> None:
     said, _ = told("status", grown / "g", "--json")
     assert {"total", "done", "ok", "diverged", "failed", "missing", "rate", "eta_s"} <= set(json.loads(said))
+
+
+def test_during_a_launch_it_says_what_the_launch_says(grown: Path) -> None:
+    """What is in packs that are still training is no missing trial like others."""
+    store = Store.at(grown / "g")
+    more = trials_of(grown, {"weight_decay": "[0.01, 0.1, 0.2]"}, replicates=6)
+    with take(store, heartbeat_s=0.02) as lease:
+        lease.news = lambda: {"in_training": 4.25, "rate": 2.0, "eta_s": 3.5}
+        wait_for_news(store)
+        found = status_of([more], store)
+        assert (found.done, found.missing, found.in_training) == (6, 12, 4.25)
+        assert (found.rate, found.eta_s) == (2.0, 3.5)
+    assert status_of([more], store).in_training == 0
+
+
+def test_a_launch_that_tells_more_than_is_missing_is_not_believed(grown: Path) -> None:
+    store = Store.at(grown / "g")
+    with take(store, heartbeat_s=0.02) as lease:
+        lease.news = lambda: {"in_training": 400.0, "rate": None, "eta_s": None}
+        wait_for_news(store)
+        found = status(grown / "g")
+        assert (found.missing, found.in_training) == (0, 0.0)
+
+
+def trials_of(folder: Path, axes: dict[str, str], **top: object) -> TextArray:
+    """The ids of a grid of the same model."""
+    return read_grid(write(folder, grid_text(axes, FIXED, **top), "more.yaml")).trials().trial_id
+
+
+def wait_for_news(store: Store) -> None:
+    deadline = time.monotonic() + 10
+    while not (holder := held_by(store)) or not holder.news:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompiler
 
+from phasediag.training import compilation
 from phasediag.training.compilation import Compiled, compiled_once
+from phasediag.training.steps import Vmapped
+from phasediag.training.train import Program, Tile
 from trained_tiles import grid_of, tile_of, vmapped
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
@@ -84,3 +90,96 @@ def test_a_compilation_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch
     with compiled_once("a"):
         assert not list(tmp_path.rglob("*.done"))
     assert len(list(tmp_path.rglob("*.done"))) == 1
+
+
+FAULTS = {
+    "a full folder": OSError(errno.ENOSPC, "No space left on device"),
+    "a program that does not load": ImportError("x.so: failed to map segment from shared object"),
+    "a compiler that fails": CppCompileError(["g++"], "omp.h: No such file or directory"),
+    "a compiler that is not there": InvalidCxxCompiler(),
+    "what torch makes of one": InductorError(OSError(errno.EROFS, "Read-only file system"), None),
+}
+
+
+def tile(width: int) -> Tile:
+    """Of a program that has no native one."""
+    fixed = {"task": "teacher_student", "width": width, "steps": 3, "batch_size": 8}
+    trials = grid_of(fixed, {"weight_decay": [0.1, 0.2]}).trials()
+    program = Program(trials.record(0), Path(), torch.device("cpu"), True)
+    program.steps = Vmapped(program.network, program.device, compiled=True)
+    return program.tile(trials)
+
+
+def assert_plain(found: Tile) -> None:
+    """It has trained as if it had never been asked to be compiled."""
+    plain = tile_of(found.trials)
+    plain.advance(3)
+    for name, weights in plain.weights.items():
+        assert torch.equal(found.weights[name], weights)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_machine_is_found_once_and_steps_are_taken_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    calls = failing(monkeypatch, tmp_path, FAULTS[fault])
+    for width in (3, 4, 5):
+        found = tile(width)
+        found.advance(3)
+        assert_plain(found)
+        assert "training uncompiled" in found.program.notice
+    assert calls == [None]
+
+
+def test_what_one_function_is_at_fault_for_is_tried_again_with_another_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = failing(monkeypatch, tmp_path, AssertionError("a case that nobody thought of"))
+    for width in (3, 4):
+        found = tile(width)
+        found.advance(3)
+        assert_plain(found)
+        assert "nobody thought of" in found.program.notice
+    assert calls == [None, None]
+
+
+def test_a_want_of_memory_is_left_to_whoever_makes_tiles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing(monkeypatch, tmp_path, MemoryError())
+    with pytest.raises(MemoryError):
+        tile(3).advance(3)
+
+
+def test_the_compiler_of_torch_works_where_programs_can_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "named").write_text("in the way")
+    monkeypatch.setenv(CACHE, str(tmp_path / "named"))
+    before = dict(os.environ)
+    seen: dict[str, str] = {}
+
+    def look(graph: Any, flat: Any) -> Any:
+        seen.update(os.environ)
+        return graph
+
+    monkeypatch.setattr(compilation, "translated", look)
+    tile(3).advance(3)
+    assert Path(seen[CACHE]).is_dir()
+    assert seen["TMPDIR"].startswith(seen[CACHE])
+    assert dict(os.environ) == before
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, folder: Path, error: Exception) -> list[None]:
+    """Let every translation fail; gives what grows with each."""
+    calls: list[None] = []
+
+    def fail(graph: Any, flat: Any) -> Any:
+        calls.append(None)
+        raise error
+
+    monkeypatch.setenv(CACHE, str(folder))
+    monkeypatch.setattr(compilation, "translated", fail)
+    kept: list[str] = []
+    monkeypatch.setattr(compilation, "faults", lambda: kept)
+    return calls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from phasediag.errors import MachineError
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.storage.store import Store
 from phasediag.training import worker
@@ -197,6 +199,43 @@ def test_every_waiting_tile_is_halved_with_the_one_that_was_too_large(
     rows = Store.at(tmp_path).trials_table(["trial_id", "status"])
     assert len(set(rows["trial_id"].to_pylist())) == len(rows) == 18
     assert "failed" not in rows["status"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), MachineError),
+        (RuntimeError("can't start new thread"), MachineError),
+        (
+            torch.AcceleratorError("CUDA error: illegal memory access"),
+            torch.AcceleratorError,
+        ),
+    ],
+)
+def test_a_machine_at_fault_leaves_every_trial_to_be_trained(
+    error: Exception, kind: type[Exception], grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, advance = pack_of(grid, 9), worker.TileRun.advance
+    whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "stopped")
+    finished(grid, pack, whole)
+    run, calls = PackRun(pack, job_of(grid, store), store, CPU), []
+
+    def faulty(tile: worker.TileRun, deadline: float) -> None:
+        calls.append(tile)
+        if len(calls) == 2:
+            if kind is MachineError:
+                raise ValueError("whatever a library makes of it") from error
+            raise error
+        advance(tile, deadline)
+
+    monkeypatch.setattr(worker.TileRun, "advance", faulty)
+    with pytest.raises(kind):
+        run.advance(600)
+    assert len(run.queue) == 1
+    assert run.progress().failed == 0
+    run.checkpoint()
+    finished(grid, pack, store)
+    assert_same_rows(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_memory_is_recorded_beside_its_projection(grid: Grid, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import logging
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +21,9 @@ from ray._private.state import GlobalState
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from phasediag.errors import ClusterError, PhasediagError
+from phasediag.errors import WAYS_OUT, ClusterError, PhasediagError
+from phasediag.executors.places import allowed_cores
+from phasediag.executors.ray_tune.folders import own_folder
 from phasediag.executors.watch import sigterm_interrupts
 from phasediag.storage.folder import Folder
 
@@ -29,6 +34,15 @@ WORKERS_SECONDS: Final = 60
 """How long workers that a local Ray starts by itself are waited for, and how long they wait for work."""
 READ_SECONDS: Final = 120
 """Given to the nodes of a cluster to read a token from the storage."""
+SAID: Final = {
+    "No space left": "ENOSPC", "quota exceeded": "EDQUOT", "Read-only file system": "EROFS",
+    "Permission denied": "EACCES", "Too many open files": "EMFILE",
+    "Resource temporarily unavailable": "EAGAIN", "can't start new thread": "EAGAIN",
+    "Cannot allocate memory": "ENOMEM",
+}  # fmt: skip
+"""Errors of the operating system as Ray repeats them in words."""
+BUSY: Final = ("timed out", "timeout", "overloaded", "in time", "within")
+"""In what Ray says of a machine that is too slow for it."""
 SPARED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
 """What a local Ray starts for autoscaling, for logs that this process does not show, and for a dashboard;
 together they take as long as the rest of it."""
@@ -43,19 +57,30 @@ def connected(
     One that was there before is used, and left as it is. With `keep` the connection stays after the block.
     A local Ray starts a worker for every core, which load the module that is to be preloaded.
     """
-    already = ray.is_initialized()
-    if not already:
-        _quiet(log)
-        with sigterm_interrupts():
-            _connect(address, preloaded)
+    if ray.is_initialized():
+        yield
+        return
+    folder = own_folder() if address is None else None
+    _quiet(log)
     try:
+        with sigterm_interrupts():
+            _connect(address, preloaded, folder)
+        if keep:
+            atexit.register(_end, folder)
         yield
     finally:
-        if not already and not keep:
-            ray.shutdown()
+        if not keep or not ray.is_initialized():
+            _end(folder)
 
 
-def _connect(address: str | None, preloaded: str) -> None:
+def _end(folder: Path | None) -> None:
+    """End the connection, and remove a folder that a local Ray was given."""
+    ray.shutdown()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
     quiet: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
@@ -71,8 +96,9 @@ def _connect(address: str | None, preloaded: str) -> None:
                 }
             with _own_process_groups(), _spared(), _looked_for():
                 ray.init(
-                    address="local", include_dashboard=False, object_store_memory=256 * 2**20,
-                    _system_config=system, **quiet,
+                    address="local", num_cpus=allowed_cores(), include_dashboard=False,
+                    object_store_memory=256 * 2**20, _system_config=system,
+                    _temp_dir=None if folder is None else str(folder), **quiet,
                 )  # fmt: skip
         else:
             _knock(address)
@@ -82,14 +108,31 @@ def _connect(address: str | None, preloaded: str) -> None:
         told = " ".join(str(error).split()) or type(error).__name__
         if address is None:
             raise ClusterError(
-                f"Ray did not start on this machine: {told}; it gives up where the machine is too busy or "
-                "short of memory: launch again when there is less to do, or with --executor inline, "
+                f"Ray did not start on this machine: {told}; {way_out(error)}, or with --executor inline, "
                 "which trains in one process without Ray"
             ) from error
         raise ClusterError(
             f"no Ray cluster at '{address}': {told}; start one with `ray start --head`, "
             "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
         ) from error
+
+
+def way_out(error: Exception) -> str:
+    """What to do where a local Ray did not start."""
+    told = str(error)
+    numbers = {name: getattr(errno, code) for name, code in SAID.items() if name in told}
+    number = error.errno if isinstance(error, OSError) else next(iter(numbers.values()), None)
+    advice = next((advice for codes, advice in WAYS_OUT.items() if number in codes), "")
+    if "AF_UNIX" in told:
+        advice = "name a folder with a shorter path in RAY_TMPDIR"
+    if advice:
+        return f"{advice} (Ray keeps its files in RAY_TMPDIR, TMPDIR or /tmp); then launch again"
+    if any(word in told.lower() for word in BUSY):
+        return (
+            "it gives up where the machine is too busy or short of memory: launch again when there is "
+            "less to do"
+        )
+    return "launch again"
 
 
 def await_workers() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
+from ray.exceptions import RayError
 
 from phasediag.errors import ClusterError
-from phasediag.executors.places import workers_on
+from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
+from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
+from phasediag.noise import quiet
 from phasediag.storage.folder import Folder
 from phasediag.training.job import Job
 
@@ -68,23 +69,28 @@ class RayExecutor:
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
         """Train the packs until they are done or the watch drains; give back those that were lost."""
+        from ray.tune import TuneError
+
         from phasediag.executors.ray_tune.tuning import Reporter, any_worker, tuner
 
         by_id = {pack.pack_id: pack for pack in packs}
         reporter = Reporter(watch, by_id)
-        scratch = tempfile.mkdtemp(prefix="phasediag-tune-")
+        scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
         workers = any_worker() if self.address is None else nullcontext()
         try:
-            with workers:
+            with workers, quiet(self.log):
                 tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
+        except (RayError, TuneError) as error:
+            last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
+            watch.fail(f"Ray failed under the launch: {last.strip()}", of_machine=True)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost
 
     def _all_work(self, trials: int) -> bool:
         """Whether there is work for as many workers as a local Ray starts: one for every core."""
-        enough = trials >= TRIALS_PER_WORKER * (os.cpu_count() or 1)
+        enough = trials >= TRIALS_PER_WORKER * allowed_cores()
         return self.address is None and self.cpus == 1 and not self.gpus and enough
 
     def _check(self, folder: Folder) -> int:

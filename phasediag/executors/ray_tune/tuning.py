@@ -31,12 +31,16 @@ class Reporter(tune.Callback):
         """Nothing: Tune saves its callbacks for a restore that is never made."""
         return {}
 
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Take SIGUSR1 back: Tune would end without a drain, and tell of trials that failed."""
+        self.watch.keep_signals()
+
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Report progress."""
         if result["fatal"]:
-            self.watch.fail(result["fatal"])
+            self.watch.fail(result["fatal"], result["of_machine"])
             return
         progress = Progress(**{name: result[name] for name in Progress.__slots__})
         self.watch.report(trial.config["pack_id"], progress)

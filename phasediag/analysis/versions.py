@@ -1,0 +1,185 @@
+"""The one rule by which a statistic never averages over two versions of what was trained.
+
+Where a frame holds trials of several versions of a user's file, or of the same points trained for several
+lengths by different launches, the newest are taken, and that is said in words.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from phasediag.analysis.frame import Groups, coded
+from phasediag.errors import AnalysisError
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
+from phasediag.sweeps.launches import KINDS, LENGTHS, Launches
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+LAUNCHES: Final = "phasediag_launches"
+"""The attribute of a frame with what the grids of its sweep say."""
+SHORT: Final = 8
+"""Digits of a hash that are shown."""
+
+
+class VersionsWarning(UserWarning):
+    """A statistic was given trials of several versions and takes the newest."""
+
+
+def newest(trials: pd.DataFrame, named: Sequence[str | None] = (), *, pooled: bool = False) -> pd.DataFrame:
+    """The trials of the newest version of everything, and of the values that a grid asked for.
+
+    Warns where that leaves some out.
+
+    Newest is what the last launch of the sweep asked for; in a frame that does not say, what was started
+    last. Trials of the same point, trained for several lengths by different launches, count as versions;
+    lengths that a grid has as an axis do not.
+
+    Parameters
+    ----------
+    named
+        Columns along which the statistic goes or which it tells apart: versions of those are kept.
+    pooled
+        Whether the statistic takes other axes together: then the values that a refinement added stay.
+
+    Raises
+    ------
+    AnalysisError
+        Where the sweep has several versions and the frame cannot tell them apart.
+
+    Warns
+    -----
+    VersionsWarning
+        Where trials are left out; says which, and how to choose.
+    """
+    launches = Launches.of_plain(trials.attrs[LAUNCHES]) if LAUNCHES in trials.attrs else None
+    words = set(re.findall(r"[^\W\d]\w*", " ".join(text for text in named if text)))
+    for kind in KINDS:
+        column = f"{kind}_source"
+        if column in words:
+            continue
+        if {kind, column} <= set(trials.columns):
+            trials = _newest_source(trials, kind, launches)
+        elif launches is not None:
+            _check_known(column, kind, launches)
+    if launches is not None and len(launches.lengths) > 1 and words.isdisjoint(LENGTHS):
+        trials = _newest_length(trials, launches.lengths)
+    for name, values in (launches.planned if launches is not None else {}).items():
+        if name not in words and not pooled:
+            trials = _without_added(trials, name, values)
+    return trials
+
+
+def _without_added(trials: pd.DataFrame, name: str, planned: Sequence[float]) -> pd.DataFrame:
+    """The trials at values of a parameter that a grid asks for, without those that a refinement added."""
+    if name not in trials:
+        return trials
+    values = trials[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    kept = np.isnan(values) | np.isin(values, np.array(planned))
+    if kept.all() or not kept.any():
+        return trials
+    _warn(
+        f"{int((~kept).sum()):,} trials at values of {name} that only a refinement asked for are left out, "
+        f"as {name} is none of the axes here; name it as x, y or facet to take them"
+    )
+    rows: pd.DataFrame = trials[kept]
+    return rows
+
+
+def _check_known(column: str, kind: str, launches: Launches) -> None:
+    """Refuse a frame that cannot tell versions apart where its sweep has several."""
+    several = [name for name, hashes in launches.sources.items() if len(hashes) > 1]
+    if several:
+        raise AnalysisError(
+            f"this sweep holds trials of several versions of {several[0]}, and these trials have no columns "
+            f"{kind} and {column} to tell them apart; load these columns too"
+        )
+
+
+def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -> pd.DataFrame:
+    """The trials of the newest version of each model, or of each task."""
+    column = f"{kind}_source"
+    kept = np.full(len(trials), True)
+    for name in (str(value) for value in coded(trials[kind])[1] if ":" in str(value)):
+        here = (trials[kind] == name).to_numpy(dtype=bool, na_value=False)
+        known = launches.sources.get(name, ()) if launches is not None else ()
+        hashes = _hashes(trials.loc[here, column], known)
+        order = _order(hashes, trials[here], known)
+        if len(order) > 1:
+            kept[here] = hashes == order[-1]
+            counts = {digest: int((hashes == digest).sum()) for digest in order}
+            _tell_of_sources(name, column, order, counts)
+    return trials if kept.all() else trials[kept]
+
+
+def _hashes(column: pd.Series[Any], known: Sequence[str]) -> npt.NDArray[np.object_]:
+    """The version of each trial; of one recorded without, that of all grids if they have one only."""
+    found = np.array(column.astype(object).where(column.notna(), ""), dtype=object)
+    found[found == ""] = known[0] if len(known) == 1 else ""
+    return found
+
+
+def _order(hashes: npt.NDArray[np.object_], trials: pd.DataFrame, known: Sequence[str]) -> list[str]:
+    """The versions that there are, oldest first."""
+    present = list(dict.fromkeys(hashes.tolist()))
+    if len(present) < 2:
+        return present
+    started = {digest: str(index).zfill(9) for index, digest in enumerate(present)}
+    if "started_at" in trials:
+        times = pd.Series(trials["started_at"].astype(str).to_numpy(), dtype=object).groupby(hashes).max()
+        started = times.to_dict()
+    rank = {digest: index for index, digest in enumerate(known)}
+    return sorted(present, key=lambda digest: (rank.get(digest, -1), started[digest]))
+
+
+def _tell_of_sources(name: str, column: str, order: Sequence[str], counts: dict[str, int]) -> None:
+    *older, taken = order
+    left = " and ".join(
+        f"{counts[digest]:,} of {digest[:SHORT] or 'a version not recorded'}" for digest in older
+    )
+    example = next((digest for digest in reversed(older) if digest), "")
+    choose = f"; --where {column}={example[:SHORT]} takes an older one" if example else ""
+    _warn(
+        f"{name}: trials of {len(order)} versions of its files are recorded; taken is the newest, "
+        f"{taken[:SHORT]} ({counts[taken]:,} trials), left out are {left}{choose}"
+    )
+
+
+def _newest_length(trials: pd.DataFrame, lengths: Sequence[tuple[str, float]]) -> pd.DataFrame:
+    """Of each point the trials of the length that was launched last; other lengths stay."""
+    if not set(LENGTHS) <= set(trials.columns) or trials["steps"].nunique() < 2:
+        return trials
+    rank = np.full(len(trials), -1, dtype=np.int64)
+    for index, (name, value) in enumerate(lengths):
+        held = trials[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        rank[np.isclose(held, value, rtol=1e-9, atol=0)] = index
+    aside = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *LENGTHS}
+    parameters = tuple(str(name) for name in trials.columns if name not in aside)
+    point = Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell
+    best = np.full(int(point.max()) + 1, -1, dtype=np.int64)
+    np.maximum.at(best, point, rank)
+    dropped = (rank >= 0) & (rank < best[point])
+    if not dropped.any():
+        return trials
+    taken = [lengths[index] for index in np.unique(rank[~dropped & (rank >= 0)])]
+    left = {lengths[index]: int((dropped & (rank == index)).sum()) for index in np.unique(rank[dropped])}
+    words = " and ".join(f"{count:,} of {name} {value:g}" for (name, value), count in left.items())
+    name, value = next(iter(left))
+    newest_ones = ", ".join(f"{n} {v:g}" for n, v in taken)
+    _warn(
+        "the same points were trained for several lengths by different launches; taken is the newest, "
+        f"{newest_ones} ({int((~dropped).sum()):,} trials), left out are {words}"
+        f"; --where {name}={value:g} takes those, --facet {name} draws all"
+    )
+    return trials[~dropped]
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, VersionsWarning, stacklevel=4)

@@ -1,0 +1,133 @@
+"""What the grids of a sweep say about which of its trials are the present ones; found without torch.
+
+A file of the user's that was edited between two launches, or another number of steps, leaves trials of
+the same points besides each other. The grids are numbered in the order in which they were launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow.compute as pc
+
+from phasediag.grids.reading import Report, parse_mapping
+from phasediag.parameters import TRAINING
+from phasediag.registry import source_hash
+from phasediag.storage.roster import sources_of
+from phasediag.storage.store import Store
+
+LENGTHS: Final = ("steps", "learning_time")
+"""Parameters that say how long a trial is trained."""
+KINDS: Final = ("model", "task")
+MARK: Final = "# phasediag refine"
+"""How the grid of a refinement begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launches:
+    """The grids of a sweep, oldest first."""
+
+    sources: Mapping[str, Sequence[str]]
+    """The hashes of each model and task that is the user's, oldest first, by the value that names it."""
+    lengths: Sequence[tuple[str, float]]
+    """How long the grids train, oldest first, each once: a parameter and its value. Empty where a grid has
+    it as an axis: then several lengths are what is asked for."""
+    planned: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """The values that grids but for refinements give to the parameters along which the sweep was refined."""
+
+    def plain(self) -> dict[str, Any]:
+        """As lists and mappings, for the attributes of a frame."""
+        return {
+            "sources": {name: list(hashes) for name, hashes in self.sources.items()},
+            "lengths": [list(length) for length in self.lengths],
+            "planned": {name: list(values) for name, values in self.planned.items()},
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Launches:
+        """What `plain` gave, once more."""
+        lengths = [(name, value) for name, value in plain["lengths"]]
+        return cls(sources=plain["sources"], lengths=lengths, planned=plain["planned"])
+
+
+def launches_of(store: Store) -> Launches:
+    """What the grids of a sweep say."""
+    sources: dict[str, dict[str, None]] = {}
+    lengths: dict[tuple[str, float], None] = {}
+    varied = False
+    grids = store.grids()
+    for name, text in grids:
+        content = parse_mapping(text, Report(name)).plain
+        for value, digest in _sources(store, name, text, content).items():
+            hashes = sources.setdefault(value, {})
+            hashes.pop(digest, None)
+            hashes[digest] = None
+        found = _length(content)
+        varied |= found is None
+        if found is not None:
+            lengths.pop(found, None)
+            lengths[found] = None
+    return Launches(
+        sources={value: tuple(hashes) for value, hashes in sources.items()},
+        lengths=() if varied else tuple(lengths), planned=_planned(store, grids),
+    )  # fmt: skip
+
+
+def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[float, ...]]:
+    """What `Launches.planned` holds; nothing where the trials of a grid would have to be found out anew."""
+    refined: set[str] = set()
+    for name, text in grids:
+        if text.startswith(MARK):
+            refined |= set().union(*parse_mapping(text, Report(name)).plain["points"])
+    values: dict[str, set[float]] = {name: set() for name in refined}
+    for name, text in grids if refined else ():
+        if text.startswith(MARK):
+            continue
+        roster = store.roster(name, text, refined)
+        if roster is None:
+            return {}
+        for column in refined.intersection(roster.column_names):
+            found = pc.unique(roster[column]).to_pylist()
+            values[column] |= {value for value in found if isinstance(value, int | float)}
+    return {name: tuple(sorted(found)) for name, found in values.items() if found}
+
+
+def _sources(store: Store, name: str, text: str, content: Mapping[str, Any]) -> Mapping[str, str]:
+    """The hash of each model and task of a grid that is the user's."""
+    if ".py:" not in text:
+        return {}
+    roster = store.roster(name, text)
+    if roster is not None:
+        return sources_of(roster)
+    kept = store.grid_sources(name)
+    values = [v for kind in KINDS for v in _values(content, kind) if isinstance(v, str) and ".py:" in v]
+    files = {value: value.partition(":")[0] for value in values}
+    return {value: source_hash({f: kept[f]}) for value, f in files.items() if f in kept}
+
+
+def _values(content: Mapping[str, Any], name: str) -> list[Any]:
+    """What a grid gives to a parameter, as far as it is listed."""
+    fixed, axes = (content.get(key) or {} for key in ("fixed", "axes"))
+    axis = axes.get(name, [])
+    points = content.get("points")
+    listed = points if isinstance(points, list) else []
+    found = [fixed[name]] if name in fixed else []
+    found += axis if isinstance(axis, list) else axis.get("values", [])
+    return found + [point[name] for point in listed if name in point]
+
+
+def _length(content: Mapping[str, Any]) -> tuple[str, float] | None:
+    """How long a grid trains; None where it varies that."""
+    axes, points = content.get("axes") or {}, content.get("points")
+    listed: Collection[str] = set().union(*points) if isinstance(points, list) else ()
+    if any(name in axes or name in listed for name in LENGTHS):
+        return None
+    fixed = content.get("fixed") or {}
+    for name in LENGTHS:
+        if isinstance(fixed.get(name), int | float):
+            return name, float(fixed[name])
+    default = next(parameter.default for parameter in TRAINING if parameter.name == "steps")
+    assert isinstance(default, int)
+    return "steps", float(default)

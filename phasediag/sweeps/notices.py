@@ -1,0 +1,57 @@
+"""What is worth a sentence before a launch, though nothing is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Final
+
+from phasediag.grids.grid import Grid
+from phasediag.storage.store import Store
+
+SHORT: Final = 8
+"""Digits of a hash that are shown."""
+_LOOKS: Final = ".6g"
+"""How a value is printed in a table or beside a tick."""
+
+
+def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
+    """What to tell of a grid and of the sweep that it would grow."""
+    return (*_versions(grid, store), *_near_values(grid))
+
+
+def _versions(grid: Grid, store: Store) -> list[str]:
+    """Other versions of the user's files of which the sweep holds trials."""
+    if not grid.sources or not len(store.committed()):
+        return []
+    rows = store.trials_table(("model", "model_source", "task", "task_source"), ordered=False).to_pydict()
+    pairs = [
+        *zip(rows["model"], rows["model_source"], strict=True),
+        *zip(rows["task"], rows["task_source"], strict=True),
+    ]
+    found = []
+    for name, digest in sorted(grid.sources.items()):
+        others = Counter(other for value, other in pairs if value == name and other and other != digest)
+        if others:
+            held = " and ".join(f"{count:,} trials of {other[:SHORT]}" for other, count in others.items())
+            found.append(
+                f"{name}: this is version {digest[:SHORT]} of its files, and the sweep holds {held}; "
+                "diagram, scaling and report take the version that was launched last and say so"
+            )
+    return found
+
+
+def _near_values(grid: Grid) -> list[str]:
+    """Parameters of which two values print alike, as one from single precision and one from double do."""
+    found = []
+    for name in sorted(grid.given):
+        pools = [part.columns[name].pool for part in grid.parts if name in part.columns]
+        values = sorted({v for pool in pools for v in pool if isinstance(v, float)})
+        near = [(a, b) for a, b in pairwise(values) if f"{a:{_LOOKS}}" == f"{b:{_LOOKS}}"]
+        if near:
+            more = f" (and {len(near) - 1} more such pairs)" if len(near) > 1 else ""
+            found.append(
+                f"{name}: {near[0][0]!r} and {near[0][1]!r} print alike but are trained as different points"
+                f"{more}; round one of them if they are meant to be the same"
+            )
+    return found

@@ -1,0 +1,133 @@
+"""Which files a user's classes open: found by building them once, before anything is identified or trained.
+
+What they open beside the grid is hashed, kept and shipped with their code. Then they are built once more
+from the copies that workers get, so that a file nobody could see being opened is missed here, in one
+error, and not in every trial.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.columns import combinations
+from phasediag.grids.expansion import Part
+from phasediag.grids.grid import Grid, contents
+from phasediag.registry import Component, component
+from phasediag.sweeps.survey import user_sources
+from phasediag.training.dry_data import check_data
+from phasediag.training.network import network_of
+from phasediag.training.sources import climbs, source_folder
+from phasediag.trial import Role, Value, replicate_seed
+from phasediag.user_code.imports import package_root
+from phasediag.user_code.opened import opened_files
+
+MOST_BUILT: Final = 64
+"""Combinations of structural parameters of a user's classes that are built, at most."""
+_NAME_THEM: Final = (
+    "open it by Path(__file__).parent / 'NAME', and name it under files: [...] at the top level of the grid"
+)
+
+_seen: dict[tuple[Any, ...], tuple[Path, ...]] = {}
+"""The files that were opened where classes of some modules were built for some values."""
+
+
+def completed(grid: Grid) -> Grid:
+    """The grid with every file that its classes open; as it is where nothing of it is the user's.
+
+    Raises
+    ------
+    PhasediagError
+        Where a class of the user's raises while it is built or makes its data, there or from the copies,
+        or opens a file by a path that leads nowhere on other machines.
+    """
+    if not grid.sources:
+        return grid
+    found = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
+    _check_copies(found)
+    return found
+
+
+def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
+    """The files below a folder and those of the user's classes that these open, but for their code.
+
+    Parameters
+    ----------
+    folder
+        Beside which the user's files are: that of the grid, or of copies.
+    """
+    found: dict[Path, None] = {}
+    for part in grid.parts:
+        for record in _records(part):
+            found.update(dict.fromkeys(_opened(record, part, grid, folder)))
+    return tuple(found)
+
+
+def _records(part: Part) -> Iterator[dict[str, Value]]:
+    """A record of every combination of what may decide which files are opened."""
+    components = [each for each in (part.task, part.model) if each.source]
+    names = {
+        name for each in components for name, parameter in each.parameters.items()
+        if parameter.role is Role.STRUCTURAL or parameter.kind is str
+    }  # fmt: skip
+    chosen = [part.columns[name] for name in sorted(names) if name in part.columns]
+    if components and len(part.position):
+        first, _ = combinations(chosen, len(part.position))
+        for row in first[:MOST_BUILT].tolist():
+            yield {name: column[row] for name, column in part.columns.items()}
+
+
+def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> tuple[Path, ...]:
+    parts = {"task": part.task, "model": part.model}
+    components = [component(kind, parts[kind].name, folder) for kind in ("task", "model")]
+    loaded = [each.loaded for each in components if each.loaded is not None]
+    key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
+    if key not in _seen:
+        within = [place for each in components for place in _folders(each, folder)]
+        within += [place for each in parts.values() for place in _folders(each, grid.folder)]
+        with opened_files(folder, grid.folder, *within) as opened:
+            _build(record, part, grid, folder)
+        code = {path for each in loaded for path in each.code}
+        _seen[key] = tuple(path for path in opened.files if path not in code)
+        for each in loaded:
+            each.observe(_seen[key])
+    return _seen[key]
+
+
+def _folders(part: Component, folder: Path) -> list[Path]:
+    """Where the file of a user's class is, and the package that holds it."""
+    if not part.source:
+        return []
+    path = Path(os.path.normpath(folder / part.name.partition(":")[0]))
+    return [path.parent, package_root(path)]
+
+
+def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
+    """Build the network, and the data of one replicate where the task is the user's."""
+    network_of(record, folder)
+    if part.task.source:
+        task = component("task", part.task.name, folder)
+        check_data(task, record, replicate_seed(grid.seed, 0), folder)
+
+
+def _check_copies(grid: Grid) -> None:
+    """Build all once more from copies of what is known, and refuse what reaches back to the originals."""
+    sources = user_sources(grid)
+    copies = source_folder(sources)
+    try:
+        opened = opened_by(grid, copies)
+    except PhasediagError as error:
+        raise PhasediagError(
+            f"{grid.path}: from the copies of your files that workers get: {error}. If it reads a file "
+            f"beside the grid: {_NAME_THEM}"
+        ) from error
+    root = [copies, *copies.parents][climbs(sources)]
+    paths = [path for path in opened if not path.is_relative_to(root)]
+    if paths:
+        raise PhasediagError(
+            f"{grid.path}: {paths[0]} is opened by a path that leads to it from the current folder, or by an "
+            f"absolute one; workers and later reruns have only copies of your files: {_NAME_THEM}"
+        )

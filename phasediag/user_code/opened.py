@@ -1,0 +1,71 @@
+"""Which files a user's code opens for reading: told by Python's own audit events."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+_PASSED_OVER: Final = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})
+_ELSEWHERE: Final = tuple({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
+"""Where Python and its packages are; a folder of the user's may contain them."""
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_watching: list[OpenedFiles] = []
+_hooked: list[bool] = []
+
+
+class OpenedFiles:
+    """The files below some folders that were opened for reading while somebody watched."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(dict.fromkeys(folders))
+        self._seen: dict[Path, None] = {}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every one that there is, once, in the order of the first opening."""
+        return tuple(path for path in self._seen if path.is_file() and self._of_user(path))
+
+    def note(self, path: str) -> None:
+        """Take down a path that is being opened."""
+        self._seen.setdefault(Path(os.path.normpath(os.path.join(os.getcwd(), path))))
+
+    def _of_user(self, path: Path) -> bool:
+        below = next((folder for folder in self._folders if path.is_relative_to(folder)), None)
+        if below is None or not _PASSED_OVER.isdisjoint(path.relative_to(below).parts):
+            return False
+        foreign = [place for place in (*_ELSEWHERE, _PACKAGE) if not below.is_relative_to(place)]
+        return not any(path.is_relative_to(place) for place in foreign)
+
+
+@contextmanager
+def opened_files(*folders: Path) -> Iterator[OpenedFiles]:
+    """Watch which files below some folders are opened for reading, by Python's own functions.
+
+    `open`, `np.load`, `torch.load`, `pandas.read_csv` and all that rest on `open` are seen; libraries that
+    open files in C or Rust (Parquet, HDF5, safetensors) are not.
+    """
+    if not _hooked:
+        sys.addaudithook(_noted)
+        _hooked.append(True)
+    watch = OpenedFiles(folders)
+    _watching.append(watch)
+    try:
+        yield watch
+    finally:
+        _watching.remove(watch)
+
+
+def _noted(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _watching:
+        return
+    path, mode, flags = arguments
+    writes = isinstance(mode, str) and not set(mode).isdisjoint("wax")
+    if writes or (isinstance(flags, int) and flags & os.O_ACCMODE == os.O_WRONLY):
+        return
+    if isinstance(path, str | bytes):
+        for watch in tuple(_watching):
+            watch.note(os.fsdecode(path))

@@ -1,0 +1,98 @@
+"""A local Ray keeps its files where paths of sockets are short enough; each failure has its own advice."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from phasediag.executors.ray_tune import folders
+from phasediag.executors.ray_tune.connection import way_out
+from phasediag.executors.ray_tune.folders import own_folder, scratch_folder
+from small_sweeps import grid_text, run, write
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_long_path_gets_a_short_folder_of_its_own(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    long = tmp_path / ("slurm_jobdir_" + 60 * "x")
+    long.mkdir()
+    monkeypatch.setenv(variable, str(long))
+    found = own_folder()
+    assert found is not None
+    try:
+        assert len(f"{found}{folders.INSIDE}") < folders.SOCKET_BYTES
+        assert stat.S_IMODE(found.stat().st_mode) == 0o700
+        assert found.name.startswith(f"pd-{os.getuid()}-")
+    finally:
+        found.rmdir()
+
+
+def test_the_usual_folder_serves_where_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_folder() is None
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    assert own_folder() is None
+
+
+def test_a_folder_without_room_is_left_for_another_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(folders, "is_roomy", lambda place: place == "/var/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = own_folder()
+    assert found is not None
+    found.rmdir()
+    assert found.parent == Path("/var/tmp")
+    scratch = Path(scratch_folder())
+    scratch.rmdir()
+    assert scratch.parent == Path("/var/tmp")
+
+
+def test_what_is_named_for_ray_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/nowhere")
+    assert own_folder() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (
+            OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes"),
+            "shorter path",
+        ),
+        (OSError(28, "No space left on device"), "free some space"),
+        (RuntimeError("raylet: No space left on device"), "free some space"),
+        (PermissionError(13, "Permission denied"), "may read and write"),
+        (RuntimeError("fork: Resource temporarily unavailable"), "ulimit -u"),
+        (Exception("The current node timed out during startup."), "too busy or short of memory"),
+    ],
+)
+def test_each_cause_has_its_advice(error: Exception, advice: str) -> None:
+    assert advice in way_out(error)
+
+
+def test_a_cause_that_is_not_known_is_not_called_a_busy_machine() -> None:
+    assert way_out(ValueError("something else")) == "launch again"
+
+
+@pytest.mark.slow
+def test_a_launch_with_a_long_tmpdir_trains_and_leaves_nothing(tmp_path: Path) -> None:
+    long = tmp_path / ("slurm_jobdir_" + 60 * "x")
+    long.mkdir()
+    before = set(Path("/tmp").glob("pd-*"))
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
+    environment = os.environ | {"TMPDIR": str(long), "RAY_ADDRESS": ""}
+    found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+    assert found.returncode == 0, found.stderr
+    assert "2 of 2 trials done" in found.stderr
+    assert set(Path("/tmp").glob("pd-*")) <= before

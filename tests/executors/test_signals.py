@@ -1,0 +1,136 @@
+"""Whatever asks a launch to end drains it: Ctrl-C, supervisors, batch systems, a terminal that is closed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phasediag.executors.signals import STOPPING, handled
+from phasediag.executors.watch import ONE_SIGNAL, Watch, draining_on_signals
+from small_sweeps import command, grid_text, write
+
+GRID = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 300_000}, resources="{trials_per_pack: 2}")
+"""Minutes of training in one pack."""
+
+
+@contextmanager
+def launching(folder: Path, *wrapper: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A launch in one process that trains already; ended with the block."""
+    with (folder / "said").open("wb") as said:
+        started = started_with(folder, *wrapper, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            wait_for(lambda: "trials/s" in (folder / "said").read_text(), started)
+            yield started
+        finally:
+            end(started)
+
+
+def started_with(folder: Path, *wrapper: str, **options: Any) -> subprocess.Popen[bytes]:
+    grid = write(folder, GRID)
+    launch = command("launch", grid, "--storage", folder, "--executor", "inline", "--compile", "off")
+    return subprocess.Popen([*wrapper, *launch], **options)
+
+
+def wait_for(condition: Callable[[], object], started: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert started.poll() is None, "it ended early"
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def end(started: subprocess.Popen[bytes]) -> None:
+    if started.poll() is None:
+        started.kill()
+        started.wait(timeout=10)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return list((folder / "g" / "checkpoints").glob("*/*"))
+
+
+@pytest.mark.parametrize("number", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_the_first_one_drains(tmp_path: Path, number: str) -> None:
+    with launching(tmp_path) as started:
+        started.send_signal(signal.Signals[number])
+        assert started.wait(timeout=60) == 130
+    said = (tmp_path / "said").read_text()
+    assert f"drained: {number}; again to stop at once; launch the same grid again" in said
+    assert "Traceback" not in said
+    assert checkpoints(tmp_path)
+
+
+def test_nohup_keeps_a_launch_from_hanging_up(tmp_path: Path) -> None:
+    with launching(tmp_path, "nohup") as started:
+        started.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            started.wait(timeout=2)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=60) == 130
+    assert "drained: SIGTERM" in (tmp_path / "said").read_text()
+
+
+def test_a_terminal_that_is_closed_drains_a_launch(tmp_path: Path) -> None:
+    """The kernel hangs up, and there is nobody to speak to any more."""
+    master, slave = pty.openpty()
+    terminal, ends = [sys.executable, "-c", OF_ITS_OWN], {"stdin": slave, "stdout": slave, "stderr": slave}
+    started = started_with(tmp_path, *terminal, **ends, start_new_session=True)
+    os.close(slave)
+    seen = bytearray()
+
+    def trains() -> bool:
+        seen.extend(os.read(master, 4096))
+        return b"trials/s" in seen
+
+    try:
+        wait_for(trains, started)
+        os.close(master)
+        assert started.wait(timeout=60) == 130
+    finally:
+        end(started)
+    assert checkpoints(tmp_path)
+
+
+OF_ITS_OWN = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the terminal that a process speaks to the one that controls it, and runs a command."""
+
+
+def test_others_take_no_signal_away() -> None:
+    watch = Watch(total=1)
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    with draining_on_signals(watch):
+        signal.signal(signal.SIGUSR1, lambda number, frame: None)  # as Ray Tune does
+        watch.keep_signals()
+        signal.raise_signal(signal.SIGUSR1)
+        assert watch.reason.startswith("SIGUSR1")
+        time.sleep(ONE_SIGNAL / 10)
+        signal.raise_signal(signal.SIGHUP)  # within the same fifth of a second: the same request
+    assert {number: signal.getsignal(number) for number in STOPPING} == before
+
+
+def test_what_is_ignored_stays_so_but_for_ctrl_c() -> None:
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        with handled(lambda number, frame: None, STOPPING) as taken:
+            assert taken == (signal.SIGINT,)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
