@@ -35,4 +35,4 @@ def assert_of_use(sentence: str, animal: Animal) -> None:
     missing = [word for word in animal.tells if word.lower() not in sentence.lower()]
     assert not missing, f"{animal.name}: {missing} not told: {sentence}"
     assert "Traceback" not in sentence
-    assert len(sentence) < 900, sentence
+    assert len(sentence) < 1600, sentence
