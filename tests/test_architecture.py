@@ -42,7 +42,7 @@ sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.r
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
-analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
+analysis.independence analysis.fit_words analysis.verdict analysis.selection analysis.scaling analysis.simplex
 analysis.moderation analysis.size_curves analysis.finite_size
 analysis.strength
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence

@@ -79,12 +79,14 @@ def diagram(
 )
 @click.option("--window", nargs=2, type=float, help="Fit between these values of x.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="Leave out cells whose mean count is above this share of the width.")  # fmt: skip
 @click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one.")
 @click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as one strength.")
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
 @JSON
 def scaling(
-    sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str],
+    sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
     collapse: bool, strength: bool, output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
@@ -95,7 +97,7 @@ def scaling(
     from phasediag.analysis.strength import fit_strength
 
     trials = filtered(load_trials(sweep_path), where)
-    fit = fit_scaling(trials, x=x, y=y, window=window)
+    fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
     more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
     combined = [fit_strength(trials, y=y)] if strength else []
     if output is not None:

@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import phase_diagram
 from phasediag.errors import AnalysisError
+from properties import examples
 
 X, Y = "weight_decay", "lr_over_batch"
 RATES = np.array([3e-4, 3e-3])
@@ -77,7 +78,7 @@ def test_the_level_of_a_mixture_is_equally_likely_in_both():
     assert same.all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(shift=st.floats(-100, 100), scale=st.floats(1e-6, 1e6), seed=st.integers(0, 99))
 def test_a_mixture_follows_units_and_its_probability_never_falls(shift, scale, seed):
     rng = np.random.default_rng(seed)
