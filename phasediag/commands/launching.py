@@ -48,7 +48,7 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
         say(
             f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
             "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
-            "of training time, not of phases; raise steps, or set learning_time"
+            "of training time, not of phases; raise steps, or give relaxations: 20 under fixed instead"
         )
 
 

@@ -434,3 +434,28 @@ def test_whatever_stands_in_a_grid_it_is_read_or_refused_with_faults(data: st.Da
     else:
         assert read
         assert all(re.fullmatch(r"grid\.yaml:\d+", f.where) and f.key and f.remedy for f in read)
+
+
+def test_relaxations_stand_for_steps() -> None:
+    text = small("relaxations: 20\nlearning_rate: 0.02", "weight_decay: [0.05, 0.3]")
+    first, second = parse(text).trials().records()
+    assert (first["steps"], second["steps"]) == (20000, 3334)
+    assert first["learning_time"] == pytest.approx(400)
+    assert "relaxations" not in first
+    by_steps = parse(small("steps: 20000\nlearning_rate: 0.02", "weight_decay: [0.05]")).trials()
+    assert by_steps.trial_id[0] == parse(text).trials().trial_id[0]
+
+
+@given(decay=st.floats(1e-4, 10), rate=st.floats(1e-4, 1), relaxations=st.floats(0.5, 1000))
+def test_as_many_relaxations_as_asked_for(decay: float, rate: float, relaxations: float) -> None:
+    fixed = f"relaxations: {relaxations!r}\nlearning_rate: {rate!r}\nweight_decay: {decay!r}"
+    steps = parse(small(fixed)).trials().record(0)["steps"]
+    reached = [count * rate * decay for count in (steps - 1, steps)]
+    assert reached[0] * (1 - 1e-8) < relaxations <= reached[1] * (1 + 1e-8)
+
+
+def test_relaxations_may_exclude() -> None:
+    text = small("steps: 1000\nlearning_rate: 0.1", "weight_decay: [0.05, 0.1, 0.2]")
+    kept = parse(text + 'exclude: ["relaxations < 10"]\n').trials()
+    assert kept.values("weight_decay").tolist() == [0.1, 0.2]
+    assert "relaxations" not in kept.columns
