@@ -40,11 +40,12 @@ executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tu
 executors.ray_tune.executor
 sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
-analysis.frames analysis.frame analysis.scale analysis.axes analysis.bootstrap analysis.boundary
+analysis.recount analysis.frames analysis.frame analysis.measured analysis.diagram_words
+analysis.scale analysis.axes analysis.bootstrap analysis.boundary
 analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
 analysis.independence analysis.fit_words analysis.verdict analysis.selection analysis.scaling analysis.simplex
 analysis.moderation analysis.size_curves analysis.finite_size
-analysis.strength
+analysis.strength analysis.sensitivity
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence
 figures.style figures.* analysis.plot
 analysis.refinement sweeps.designs sweeps.refine

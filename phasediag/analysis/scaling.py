@@ -66,6 +66,8 @@ class ScalingFit:
     """How y goes with the width where x is the same; None with one width."""
     claims: tuple[Claim, ...]
     """What the trials say of the conjecture and of Theorem 4."""
+    room: float = ROOM
+    """The share of the width above which the mean count of a cell left it out."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted.
@@ -202,7 +204,7 @@ def fit_scaling(
         x=x, y=y, exponent=power["exponent"], low=float(low), high=float(high),
         window=(float(values[0]), float(values[-1])), n=len(rows), replicates=replicates,
         left_out={reason: number for reason, number in left_out.items() if number},
-        models=models, points=points, independence=independence, claims=claims,
+        models=models, points=points, independence=independence, claims=claims, room=room,
     )  # fmt: skip
 
 

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say
+from phasediag.commands.options import JSON, SENSITIVITY, filtered, say
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
-    from phasediag.analysis.phases import Method
+    import pandas as pd
+
+    from phasediag.analysis.phases import Method, PhaseDiagram
+    from phasediag.analysis.scaling import ScalingFit
+    from phasediag.analysis.sensitivity import Sensitivity
 
 
 @click.command()
@@ -34,11 +38,12 @@ if TYPE_CHECKING:
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
+@SENSITIVITY
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
     facet: Sequence[str], transition: bool, starts: str | None, where: Sequence[str], output: Path,
-    as_json: bool,
+    sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_for
@@ -56,19 +61,40 @@ def diagram(
         found = phase_diagram(
             trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method
         )
-    for warning in caught:
-        say(f"warning: {warning.message}")
+    cautions = [*(str(warning.message) for warning in caught), *found.warnings]
     told = {"boundary": found.boundary}
     if transition or starts is not None:
         told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
     save(draw_with_exact(found, trials), output)
+    moves = None if found.without_value else _sensitivity(sweep_path, found, trials, sensitivity)
     if as_json:
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
-        click.echo(json.dumps({"output": str(output), **tables}))
-    else:
-        for table in told.values():
-            say(table.to_string(index=False))
-        click.echo(str(output))
+        threshold = None if moves is None else moves.as_dict()
+        more = {"warnings": cautions, "threshold_sensitivity": threshold}
+        click.echo(json.dumps({"output": str(output), **tables, **more}))
+        return
+    for table in told.values() if not found.without_value else ():
+        say(table.to_string(index=False))
+    for caution in cautions:
+        say(f"warning: {caution}")
+    if moves is not None:
+        say(moves.summary)
+    click.echo(str(output))
+
+
+def _sensitivity(
+    sweep_path: str, found: PhaseDiagram | ScalingFit, trials: pd.DataFrame, asked: bool | None
+) -> Sensitivity | None:
+    """How a result goes with the threshold; only said not to be known where it would take long."""
+    from phasediag.analysis.sensitivity import MOST_TRIALS, not_computed, rests_on_threshold
+    from phasediag.analysis.sensitivity import threshold_sensitivity as computed
+
+    texts = (found.x, found.y, getattr(found, "order", ""))
+    if asked is False or not rests_on_threshold(*texts):
+        return None
+    if asked is None and len(trials) > MOST_TRIALS:
+        return not_computed(len(trials), "--sensitivity")
+    return computed(sweep_path, found, trials)
 
 
 @click.command()
@@ -84,10 +110,11 @@ def diagram(
 @click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one.")
 @click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as one strength.")
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
+@SENSITIVITY
 @JSON
 def scaling(
     sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
-    collapse: bool, strength: bool, output: Path | None, as_json: bool,
+    collapse: bool, strength: bool, output: Path | None, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
     from phasediag.analysis.finite_size import fit_collapse
@@ -103,12 +130,15 @@ def scaling(
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
+    moves = _sensitivity(sweep_path, fit, trials, sensitivity)
     if as_json:
         told = fit.as_dict()
+        told["threshold_sensitivity"] = None if moves is None else moves.as_dict()
         if more:
             told["collapse"] = more[0].as_dict()
         if combined:
             told["strength"] = combined[0].as_dict()
         click.echo(json.dumps(told))
     else:
-        click.echo("\n".join([fit.summary(), *(m.summary() for m in more), *(c.summary() for c in combined)]))
+        lines = [fit.summary(), *([] if moves is None else [moves.summary])]
+        click.echo("\n".join([*lines, *(m.summary() for m in more), *(c.summary() for c in combined)]))

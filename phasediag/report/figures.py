@@ -16,7 +16,7 @@ from phasediag.analysis.slices import MOST_SLICES, slices
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import named, prose
 from phasediag.report.choice import Choice
-from phasediag.report.warnings import about_diagram, about_fits
+from phasediag.report.warnings import about_fits
 
 _MOST_SVG_BYTES: Final = 1_500_000
 _MOST_FITS: Final = 8
@@ -84,7 +84,7 @@ def diagram_section(trials: pd.DataFrame, choice: Choice, order: str, level: flo
         pictures=(picture(draw_with_exact(diagram, shown), alt, caption),),
         tables={"boundary": diagram.boundary, "cells": diagram.cells}
         | ({} if diagram.collapse is None or diagram.collapse.empty else {"collapse": diagram.collapse}),
-        warnings=tuple(about_diagram(diagram)),
+        warnings=diagram.warnings,
         findings=(_found(diagram),),
     )  # fmt: skip
 

@@ -90,6 +90,14 @@ def test_a_mixture_follows_units_and_its_probability_never_falls(shift, scale, s
     assert one.upper(np.array([one.level]))[0] == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_mixture_is_the_best_of_its_optima():
+    """From the ends of the range alone the fit ended in one that a single component beats."""
+    rng = np.random.default_rng(86)
+    found = Mixture.of(np.concatenate([rng.normal(0, 0.1, 60), rng.normal(1, 0.3, 90)]))
+    np.testing.assert_allclose(found.mean, [0, 1], atol=0.1)
+    assert found.bic_gain > 10
+
+
 def test_one_component_is_no_mixture():
     rng = np.random.default_rng(0)
     frame = grid().assign(degree_normalized=rng.normal(0.5, 0.1, len(grid())))

@@ -169,7 +169,7 @@ def test_a_front_of_training_time_is_told_from_a_boundary():
     frame = planted()
     frame["converged"] = ~frame["weight_decay"].between(0.05, 0.2)
     text = Page(report(sweep(frame))).text
-    assert "6 of 6 boundary points lie beside such a cell" in text
+    assert "6 of 6 boundary points lie beside unconverged cells" in text
     assert "6 of 6 boundary points" not in Page(report(sweep(planted()))).text
 
 
