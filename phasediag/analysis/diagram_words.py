@@ -43,8 +43,8 @@ def fronts(boundary: pd.DataFrame) -> npt.NDArray[np.bool_]:
 def unknown(count: int) -> str:
     """That it is not known of so many trials whether they have converged."""
     return (
-        f"Whether {count:,} trials have converged is not known, as after counting at another threshold: the "
-        "boundary may be a front of training time."
+        f"Whether {count:,} trials have converged is not known (they were counted at another threshold, or "
+        "nothing was measured of them): the boundary may be a front of training time."
     )
 
 

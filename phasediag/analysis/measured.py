@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow.compute as pc
 
 from phasediag.analysis.frame import has_status
+from phasediag.analysis.frames import load_for
+from phasediag.storage.store import Store
 
 MEASURED: Final = "neuron_count"
 """The result that every trial with neurons has: null where nothing was measured."""
-NEEDED: Final = (MEASURED, "status", "model", "depth", "measure_layer")
-"""The columns from which `unmeasured` tells why."""
 
 
 def unmeasured(trials: pd.DataFrame) -> str:
@@ -21,7 +24,7 @@ def unmeasured(trials: pd.DataFrame) -> str:
     Parameters
     ----------
     trials
-        One row a trial; of `NEEDED`, `neuron_count` must be there.
+        One row a trial, with `neuron_count`; `model`, `depth` and `measure_layer` tell why.
     """
     if MEASURED not in trials:
         return ""
@@ -29,6 +32,24 @@ def unmeasured(trials: pd.DataFrame) -> str:
     if not ok.any() or trials.loc[ok, MEASURED].notna().any():
         return ""
     return f"nothing is measured: {_reason(trials[ok])}"
+
+
+def nothing_measured(sweep: str | os.PathLike[str]) -> str:
+    """Why a sweep measured nothing, in a sentence; empty where it measured something, or no trial is ok.
+
+    Raises
+    ------
+    StoreError
+        Where there is no such sweep.
+    """
+    store = Store.at(sweep).required()
+    if not len(store.committed()):
+        return ""
+    rows = store.trials_table(("status", MEASURED), ordered=False)
+    ok = pc.equal(rows["status"], "ok")
+    if not pc.any(ok).as_py() or pc.any(pc.and_(ok, pc.is_valid(rows[MEASURED]))).as_py():
+        return ""
+    return unmeasured(load_for(sweep, [MEASURED, "measure_layer"]))
 
 
 def _reason(trials: pd.DataFrame) -> str:
@@ -41,7 +62,7 @@ def _reason(trials: pd.DataFrame) -> str:
     return f"no network has a layer {', '.join(sorted(map(str, layers))) or 'of neurons to measure'}"
 
 
-def valueless(trials: pd.DataFrame, order: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
+def valueless(trials: pd.DataFrame, order: str, values: npt.NDArray[np.float64]) -> str:
     """Why an order parameter has no value in any trial that is ok; empty where it has, or none is ok.
 
     Parameters

@@ -18,6 +18,7 @@ from phasediag.analysis.fit_words import described_models
 from phasediag.analysis.frame import numbers, with_formulas
 from phasediag.analysis.independence import Independence, fit_independence
 from phasediag.analysis.laws import LAWS, law, log_linear, pearson, prediction_error, quasi_likelihood
+from phasediag.analysis.measured import valueless
 from phasediag.analysis.selection import ROOM, advice, select, told
 from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
 from phasediag.errors import AnalysisError
@@ -168,6 +169,9 @@ def fit_scaling(
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)
+    without = valueless(trials, y, counts)
+    if without:
+        raise AnalysisError(f"{without}; there is nothing to fit")
     sizes = numbers(trials, by) if by in trials and by != x else None
     usable, left_out = select(trials, at, counts, sizes, room)
     points = _points(x, at[usable], counts[usable])

@@ -60,6 +60,49 @@ def rests_on_threshold(*texts: str) -> bool:
     return bool(set(re.findall(r"[^\W\d]\w*", " ".join(texts))) & set(RECOUNTED))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recounts:
+    """Trials counted again at the thresholds of `FACTORS`."""
+
+    frames: Mapping[str, pd.DataFrame]
+    """The trials at each threshold, with the index they had; empty where that is not known."""
+    reason: str = ""
+    """Why it is not known."""
+
+    @classmethod
+    def of(cls, sweep: str | os.PathLike[str], trials: pd.DataFrame, wanted: bool | None = True) -> Recounts:
+        """Count trials again.
+
+        Parameters
+        ----------
+        sweep
+            The folder or URI of the sweep.
+        trials
+            Some of its trials, with `trial_id`.
+        wanted
+            None: only where they are at most `MOST_TRIALS`. False: not at all.
+        """
+        if wanted is False:
+            return cls(frames={}, reason="not computed")
+        if wanted is None and len(trials) > MOST_TRIALS:
+            told = f"not computed for {len(trials):,} trials; `diagram` and `scaling` do with --sensitivity"
+            return cls(frames={}, reason=told)
+        try:
+            return cls(frames={name: load_recounted(sweep, trials, by) for name, by in FACTORS.items()})
+        except AnalysisError as error:
+            return cls(frames={}, reason=f"not known, as {error}")
+
+    def sensitivity(self, found: PhaseDiagram | ScalingFit, trials: pd.DataFrame) -> Sensitivity | None:
+        """The sensitivity of what was found from some of the trials; None where it rests on no threshold."""
+        texts = (found.x, found.y, found.order if isinstance(found, PhaseDiagram) else "")
+        if not rests_on_threshold(*texts) or (isinstance(found, PhaseDiagram) and found.without_value):
+            return None
+        if not self.frames:
+            return Sensitivity(summary=_said(self.reason), stable=None)
+        frames = {name: frame.loc[trials.index] for name, frame in self.frames.items()}
+        return _of_diagram(found, frames) if isinstance(found, PhaseDiagram) else _of_fit(found, frames)
+
+
 def threshold_sensitivity(
     sweep: str | os.PathLike[str], found: PhaseDiagram | ScalingFit, trials: pd.DataFrame
 ) -> Sensitivity | None:
@@ -78,28 +121,7 @@ def threshold_sensitivity(
     -------
     None where the result does not rest on the threshold.
     """
-    texts = (found.order, found.x) if isinstance(found, PhaseDiagram) else (found.y, found.x)
-    if not rests_on_threshold(*texts):
-        return None
-    try:
-        frames = {name: load_recounted(sweep, trials, factor) for name, factor in FACTORS.items()}
-    except AnalysisError as error:
-        return Sensitivity(summary=_said(f"not known, as {error}"), stable=None)
-    return of_frames(found, frames)
-
-
-def not_computed(trials: int, option: str) -> Sensitivity:
-    """What is said where it would take long."""
-    return Sensitivity(
-        summary=_said(f"not computed for {trials:,} trials; {option} computes it"), stable=None
-    )
-
-
-def of_frames(found: PhaseDiagram | ScalingFit, frames: Mapping[str, pd.DataFrame]) -> Sensitivity:
-    """The sensitivity of a result, from its trials counted at the thresholds of `FACTORS`."""
-    if isinstance(found, PhaseDiagram):
-        return _of_diagram(found, frames)
-    return _of_fit(found, frames)
+    return Recounts.of(sweep, trials).sensitivity(found, trials)
 
 
 def _of_diagram(found: PhaseDiagram, frames: Mapping[str, pd.DataFrame]) -> Sensitivity:

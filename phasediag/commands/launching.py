@@ -126,6 +126,12 @@ def status(
             f"about {found.more_steps:,.0f} (median), {found.more_steps_most:,} at most"
         )
     print_table(sweep_path, shown)
+    if found.ok and not found.unconverged:
+        from phasediag.analysis.measured import nothing_measured
+
+        nothing = nothing_measured(sweep_path)
+        if nothing:
+            say(f"warning: {nothing}")
 
 
 @click.command()

@@ -14,11 +14,7 @@ from phasediag.commands.options import JSON, SENSITIVITY, filtered, say
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from phasediag.analysis.phases import Method, PhaseDiagram
-    from phasediag.analysis.scaling import ScalingFit
-    from phasediag.analysis.sensitivity import Sensitivity
+    from phasediag.analysis.phases import Method
 
 
 @click.command()
@@ -49,6 +45,7 @@ def diagram(
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import draw_with_exact, save
+    from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.transition import transition_order
 
     needed = [text for text in (x, y, order, starts, *facet) if text is not None]
@@ -66,7 +63,7 @@ def diagram(
     if transition or starts is not None:
         told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
     save(draw_with_exact(found, trials), output)
-    moves = None if found.without_value else _sensitivity(sweep_path, found, trials, sensitivity)
+    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(found, trials)
     if as_json:
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
         threshold = None if moves is None else moves.as_dict()
@@ -80,21 +77,6 @@ def diagram(
     if moves is not None:
         say(moves.summary)
     click.echo(str(output))
-
-
-def _sensitivity(
-    sweep_path: str, found: PhaseDiagram | ScalingFit, trials: pd.DataFrame, asked: bool | None
-) -> Sensitivity | None:
-    """How a result goes with the threshold; only said not to be known where it would take long."""
-    from phasediag.analysis.sensitivity import MOST_TRIALS, not_computed, rests_on_threshold
-    from phasediag.analysis.sensitivity import threshold_sensitivity as computed
-
-    texts = (found.x, found.y, getattr(found, "order", ""))
-    if asked is False or not rests_on_threshold(*texts):
-        return None
-    if asked is None and len(trials) > MOST_TRIALS:
-        return not_computed(len(trials), "--sensitivity")
-    return computed(sweep_path, found, trials)
 
 
 @click.command()
@@ -121,6 +103,7 @@ def scaling(
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.plot import save
     from phasediag.analysis.scaling import fit_scaling
+    from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.strength import fit_strength
 
     trials = filtered(load_trials(sweep_path), where)
@@ -130,7 +113,7 @@ def scaling(
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
-    moves = _sensitivity(sweep_path, fit, trials, sensitivity)
+    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(fit, trials)
     if as_json:
         told = fit.as_dict()
         told["threshold_sensitivity"] = None if moves is None else moves.as_dict()

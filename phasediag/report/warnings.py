@@ -10,6 +10,7 @@ import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
+from phasediag.analysis.measured import unmeasured
 from phasediag.analysis.scaling import ScalingFit
 
 FEW_REPLICATES: Final = 5
@@ -18,8 +19,10 @@ FEW_REPLICATES: Final = 5
 
 def about_trials(trials: pd.DataFrame, planned: int) -> list[str]:
     """Warnings about what is there: completeness, failures, convergence, replicates, optimizer, versions."""
-    return [*_completeness(trials, planned), *_convergence(trials), *_replicates(trials), *_adamw(trials),
-            *_versions(trials)]  # fmt: skip
+    nothing = unmeasured(trials)
+    first = [f"{nothing[0].upper()}{nothing[1:]}. There is no diagram and no count."] if nothing else []
+    return [*first, *_completeness(trials, planned), *_convergence(trials), *_replicates(trials),
+            *_adamw(trials), *_versions(trials)]  # fmt: skip
 
 
 def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.sensitivity import Recounts
 from phasediag.errors import AnalysisError
 from phasediag.report.choice import MOST_PANELS, axes_of, choose
 from phasediag.report.facts import duration
@@ -42,7 +43,7 @@ def planted(replicates=5, **columns):
 def sweep(trials, planned=None):
     return Sweep(
         name="planted", uri="/sweeps/planted", trials=trials, planned=planned or len(trials),
-        grids=(("0001.yaml", GRID),),
+        grids=(("0001.yaml", GRID),), recounts=Recounts(frames={}, reason="not computed"),
     )  # fmt: skip
 
 
