@@ -242,7 +242,7 @@ def _legend(view: View) -> Text:
     names = {"above": above, "below": below, "diverged": "diverged", "failed": "failed", "missing": "not yet"}
     ended = view.trials["status"] == "ok"
     if (ended & view.trials["value"].isna()).any():
-        names["without"] = "done, without a value"
+        names["without"] = "no value"
     line = Text()
     for kind, name in names.items():
         letter, style = MARKS[kind]
