@@ -31,6 +31,9 @@ class Identity:
     parameters: Mapping[str, Parameter]
     sources: Mapping[str, str] = field(default_factory=dict)
     """Content hash of each user file, by the value (`my_net.py:Net`) that names it."""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """What a parameter means where it has meant something else before, by its name: values other than the
+    neutral one then count as new."""
 
     def ids(
         self, columns: Mapping[str, Column], replicate: IntArray, grid_seed: IntArray
@@ -59,7 +62,7 @@ class Identity:
         lines = []
         for value in column.pool:
             text = formatted(value)
-            source = self.sources.get(text, "")
+            source = self.sources.get(text, "") or self.marks.get(name, "")
             left_out = value is None or text == absent
             lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
         return lines

@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
+from phasediag.constructor import parameters_of
 from phasediag.models._declared import MODELS
 from phasediag.tasks._declared import TASKS
-from phasediag.trial import REQUIRED, Constraint, Declaration, Parameter, Role, nearest
+from phasediag.trial import Constraint, Declaration, Parameter, nearest
 
 Kind = Literal["task", "model"]
 _DECLARED: Final[Mapping[Kind, Mapping[str, Declaration]]] = {"task": TASKS, "model": MODELS}
@@ -34,6 +35,8 @@ class Component:
     """Of a task: whether every step draws new samples."""
     population: bool
     """Of a task: whether `batch_size: 0` is the exact population loss."""
+    classes: int
+    """Of a task: number of classes; 0 where the targets are no classes."""
     source: str = ""
     """Hash of the user's file, part of the identity; empty for phasediag's own."""
     user_class: type[Any] | None = None
@@ -79,7 +82,7 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     declared = _DECLARED[kind][name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population,
+        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
     )  # fmt: skip
 
 
@@ -102,12 +105,10 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
-    declared = getattr(cls, "declares", None)
     return Component(
-        kind=kind, name=name, user_class=cls, source=source,
-        parameters=_by_name(declared if isinstance(declared, tuple) else _from_signature(cls)),
+        kind=kind, name=name, user_class=cls, source=source, parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)),
+        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
     )  # fmt: skip
 
 
@@ -130,29 +131,3 @@ def _imported(path: Path, source: str) -> ModuleType:
 
 def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in declared}
-
-
-def _from_signature(cls: type[Any]) -> tuple[Parameter, ...]:
-    """The parameters of a user's class that declares none: the arguments of its constructor.
-
-    `inputs` and `outputs` are given by the task; every other argument needs an annotation that
-    pydantic knows (int, float, bool, str, Literal[...]).
-    """
-    parameters = []
-    for name, argument in inspect.signature(cls, eval_str=True).parameters.items():
-        if name in ("inputs", "outputs", "values", "streams", "args", "kwargs"):
-            continue
-        empty = argument.default is inspect.Parameter.empty
-        default = REQUIRED if empty else argument.default
-        meaning = f"Argument of {cls.__name__}."
-        parameters.append(
-            Parameter(
-                name=name,
-                type=argument.annotation,
-                default=default,
-                neutral=REQUIRED,
-                role=Role.STRUCTURAL,
-                meaning=meaning,
-            )
-        )
-    return tuple(parameters)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
 
-Value = bool | int | float | str | tuple[float, ...] | None
+Item = bool | int | float | str
+"""What a list may hold."""
+Value = Item | tuple[Item, ...] | None
 IntArray = npt.NDArray[np.int64]
 TextArray = npt.NDArray[np.object_]
 
@@ -89,17 +91,35 @@ class Parameter:
         ValueError
             With pydantic's explanation, where the value is not allowed.
         """
-        if isinstance(value, list):
-            value = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value)
-        if isinstance(value, float) and value.is_integer() and self.kind is int:
-            value = int(value)
+        if isinstance(value, list | tuple):
+            return rounded(tuple(self._list(tuple(_plain(item, self.item) for item in value))))
         try:
-            checked = adapter(self.type).validate_python(value, strict=True)
+            checked = adapter(self.type).validate_python(_plain(value, self.kind), strict=True)
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"]) from None
         if isinstance(checked, str) and not checked.isprintable():
             raise ValueError("text must be printable, on one line")
         return rounded(checked)
+
+    def argument(self, value: Value) -> Value | list[Item]:
+        """The value as a constructor wants it whose argument has the parameter's type: a list as a list."""
+        if not isinstance(value, tuple):
+            return value
+        made: list[Item] | tuple[Item, ...] = self._list(value)
+        return made
+
+    def _list(self, items: tuple[Item, ...]) -> Any:
+        """The items as a tuple, or as a list where the type wants one."""
+        texts = [item for item in items if isinstance(item, str)]
+        if any(not text.isprintable() or set(text) & set(",[]") for text in texts):
+            raise ValueError("texts of a list must be printable, on one line, without commas and brackets")
+        try:
+            return adapter(self.type).validate_python(items, strict=True)
+        except ValidationError as error:
+            try:
+                return adapter(self.type).validate_python(list(items), strict=True)
+            except ValidationError:
+                raise ValueError(error.errors()[0]["msg"]) from None
 
     @property
     def kind(self) -> type:
@@ -110,6 +130,13 @@ class Parameter:
             if name in names:
                 return kind
         return tuple
+
+    @property
+    def item(self) -> type:
+        """The plain Python type of what a list holds: bool, int, float or str; float where it is no list."""
+        schema = json_schema(self.type)
+        listed = [option for option in schema.get("anyOf", [schema]) if option.get("type") == "array"]
+        return _item(listed[0])[0] if listed else float
 
     @property
     def allowed(self) -> str:
@@ -139,16 +166,48 @@ class Declaration:
     """Of a task: whether every step draws new samples."""
     population: bool = False
     """Of a task: whether `batch_size: 0` is the exact population loss."""
+    classes: int = 0
+    """Of a task: number of classes; 0 where the targets are no classes."""
+
+
+_ITEMS: Final[Mapping[str, tuple[type, str]]] = {
+    "string": (str, "texts"), "boolean": (bool, "true or false"), "integer": (int, "whole numbers"),
+    "number": (float, "numbers"),
+}  # fmt: skip
+
+
+def _item(schema: Mapping[str, Any]) -> tuple[type, str]:
+    """What a list of this JSON schema holds, and the word for several of them.
+
+    Raises
+    ------
+    KeyError
+        Where it does not say, or holds lists, or values of several types.
+    """
+    (kind,) = {item["type"] for item in schema.get("prefixItems", ())} or {schema["items"]["type"]}
+    return _ITEMS[kind]
+
+
+def _plain(value: Any, kind: type) -> Any:
+    """The value, an integer as a float and a whole float as an integer where the other is wanted."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return int(value) if kind is int and isinstance(value, float) and value.is_integer() else value
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema admits, in words; a KeyError where a value of it is none of a trial's."""
     if "enum" in schema:
         return "one of " + ", ".join(str(v) for v in schema["enum"])
     if "const" in schema:
         return str(schema["const"])
+    if "format" in schema:
+        raise KeyError(schema["format"])  # a date or a path, written as text
+    if schema["type"] == "array":
+        return f"a list of {_item(schema)[1]}"
     noun = {
-        "integer": "a whole number", "number": "a number", "boolean": "true or false",
-        "string": "text", "array": "a list of numbers", "null": "null",
+        "integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text",
+        "null": "null",
     }[schema["type"]]  # fmt: skip
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
@@ -157,11 +216,13 @@ def _describe(schema: Mapping[str, Any]) -> str:
 
 def rounded(value: Value) -> Value:
     """The value with its floats rounded to 12 significant digits, as trained and recorded; -0 is 0."""
-    if isinstance(value, float):
-        return float(f"{value:.12g}") + 0.0
     if isinstance(value, tuple):
-        return tuple(float(f"{v:.12g}") + 0.0 for v in value)
-    return value
+        return tuple(_rounded(item) for item in value)
+    return value if value is None else _rounded(value)
+
+
+def _rounded(value: Item) -> Item:
+    return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
 
 
 def formatted(value: Value) -> str:
@@ -171,7 +232,7 @@ def formatted(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
     if isinstance(value, tuple):
-        return "[" + ",".join(f"{v:.12g}" for v in value) + "]"
+        return "[" + ",".join(map(formatted, value)) + "]"
     return "null" if value is None else str(value)
 
 
@@ -181,12 +242,17 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean '{match[0]}'?" if match else ""
 
 
-def label_noise_parameters(noise: bool = True) -> tuple[Parameter, ...]:
-    """The parameters `label_noise` and, where a task can be finite, `noise`."""
+def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
+    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
     label_noise = Parameter(
         name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
         unit="targets", meaning="Standard deviation of the noise added to the targets.",
     )  # fmt: skip
+    if classes:
+        label_noise = replace(
+            label_noise, type=Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], unit="labels",
+            meaning="Share of the labels that are drawn anew, evenly among the classes.",
+        )  # fmt: skip
     kind = Parameter(
         name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
         role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",

@@ -18,7 +18,7 @@ PACKAGE = "phasediag"
 
 LAYERS = """
 errors version exact trial parameters identity observables
-models._declared tasks._parameters tasks._declared registry
+models._declared tasks._parameters tasks._declared source_lines constructor registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
 native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
@@ -28,7 +28,8 @@ training.data
 training.optimizers training.control models.* tasks.*
 grids.catalogue grids.reading grids.columns grids.expression grids.rules grids.axis grids.points
 grids.sections grids.expansion grids.draft grids.grid grids.schema
-training.padding training.machine training.network training.probes training.evaluation training.buckets
+training.padding training.machine training.refusals training.construction training.network
+training.visible training.probes training.evaluation training.buckets
 training.step training.steps training.train training.parts
 training.sources training.job
 training.convergence training.collapse training.entropy training.pack training.recording
@@ -38,7 +39,8 @@ training.rows training.tile_run training.worker executors.forecast executors.wat
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-sweeps.survey sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
+training.fingerprint training.dry_data training.dry_step
+sweeps.survey sweeps.rehearsal sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.recount analysis.frames analysis.frame analysis.measured analysis.diagram_words
 analysis.scale analysis.axes analysis.bootstrap analysis.boundary

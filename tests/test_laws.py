@@ -205,15 +205,18 @@ class Task(LinearMap):
     declares = (*LinearMap.declares, Parameter(name="trap", type=FiniteFloat, default=0.0, neutral=0.0,
                 role=Role.BATCHED, meaning="Raises at 1."))
 
-    def train_set(self):
-        if self.values["trap"] == 1 and "MENDED" not in os.environ:
+    def unit_noise(self, generator, count):
+        later = 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40
+        if later and self.values["trap"] == 1 and "MENDED" not in os.environ:
             raise RuntimeError("sprung")
-        return super().train_set()
+        return super().unit_noise(generator, count)
 """
+"""A task that raises in training, not in its first steps: no dry step shows it."""
 
 
 def trapped(values: str, **top: Any) -> str:
-    fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 40}
+    fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 40, "noise": "fresh"}
+    fixed |= {"batch_size": 512}  # of which a block of draws holds 32 steps
     text = grid_text({"trap": values, "weight_decay": "[0.01, 0.1]"}, fixed, **top)
     return text.replace("  teacher_width: 4\n", "")
 

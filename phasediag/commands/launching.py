@@ -44,6 +44,8 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
             "store": size(found.store_bytes),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
+    for note in found.notes:
+        say(f"note: {note}")
     if found.unrelaxed:
         say(
             f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
@@ -76,7 +78,7 @@ def launch(
         outcome = sweep.launch(
             grid, storage, executor=executor, address=address, max_failures=max_failures,
             retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
-            observer=line,
+            observer=line, notify=lambda sentence: say(f"note: {sentence}"),
         )  # fmt: skip
     say(described_outcome(outcome))
     if profile:

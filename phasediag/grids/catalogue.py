@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Final
-
-from pydantic import PydanticSchemaGenerationError
 
 from phasediag.parameters import TRAINING
 from phasediag.registry import Component, Kind, built_in, component
@@ -42,30 +40,29 @@ class Catalogue:
         declared = tuple(part.parameters[name] for part in parts if name in part.parameters)
         return training + declared or self.extra.get(name, ())
 
+    def clashes(self) -> Iterator[tuple[Kind, str, str, str]]:
+        """Names that a user's task or model shares with a model or task of the grid, by another parameter.
+
+        Yields
+        ------
+        The kind and the name of the user's component, the parameter, and the component that has it too.
+        """
+        for task in self.tasks.values():
+            for model in self.models.values():
+                for name in task.parameters.keys() & model.parameters.keys():
+                    if task.parameters[name] is model.parameters[name]:
+                        continue
+                    if model.source:
+                        yield "model", model.name, name, f"task '{task.name}'"
+                    elif task.source:
+                        yield "task", task.name, name, f"model '{model.name}'"
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """One declaration of each parameter, in the order of the columns."""
         parts = [*self.tasks.values(), *self.models.values()]
         names = [p.name for p in TRAINING] + [name for part in parts for name in part.parameters]
         return {name: self.declarations(name)[0] for name in dict.fromkeys([*names, *self.extra])}
-
-
-def find_component(kind: Kind, name: str, folder: Path) -> Component:
-    """A component whose parameters can all be validated.
-
-    Raises
-    ------
-    ValueError
-        Where there is no such component, or an argument of a user's class has no usable annotation.
-    """
-    found = component(kind, name, folder)
-    for parameter in found.parameters.values():
-        try:
-            _ = parameter.allowed
-        except (PydanticSchemaGenerationError, KeyError, TypeError):
-            told = f"argument '{parameter.name}' of {name} has no annotation that a grid can give a value to"
-            raise ValueError(f"{told}; annotate it as int, float, bool, str or Literal[...]") from None
-    return found
 
 
 def owners(name: str, folder: Path) -> tuple[str, ...]:

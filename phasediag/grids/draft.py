@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, get_args
 import numpy as np
 
 from phasediag.grids.axis import axis_values, read_value
-from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, find_component, owners
+from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, owners
 from phasediag.grids.columns import product
 from phasediag.grids.expansion import Block, Expander, Part
 from phasediag.grids.expression import Expression, parse_expression
@@ -19,7 +19,7 @@ from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import MeasureSection, Resources
-from phasediag.registry import Component, Kind, built_in
+from phasediag.registry import Component, Kind, built_in, component
 from phasediag.trial import Column, Parameter, Value, nearest
 
 TOP_KEYS: Final = (
@@ -141,11 +141,16 @@ class Draft:
     def _catalogue(self) -> Catalogue:
         tasks, models = self._components("task"), self._components("model")
         broken = not tasks or not models or None in tasks.values() or None in models.values()
-        return Catalogue(
+        catalogue = Catalogue(
             tasks={name: found for name, found in tasks.items() if found is not None},
             models={name: found for name, found in models.items() if found is not None},
             extra=all_declarations(self._folder) if broken else {},
         )
+        for kind, name, parameter, owner in catalogue.clashes():
+            key, line = next((key, line) for named, key, line in self._named(kind) if named == name)
+            problem = f"'{parameter}' of {name} is a parameter of {owner} too, which would take its place"
+            self._report.add(line, key, problem, f"call it otherwise in {name.partition(':')[0]}")
+        return catalogue
 
     def _components(self, kind: Kind) -> dict[str, Component | None]:
         """Every component that is named; None where it cannot be found."""
@@ -154,7 +159,7 @@ class Draft:
             if name in found:
                 continue
             try:
-                found[name] = find_component(kind, name, self._folder)
+                found[name] = component(kind, name, self._folder)
             except ValueError as error:
                 problem, _, remedy = str(error).partition("; ")
                 self._report.add(line, key, problem, remedy or "correct it")

@@ -23,6 +23,7 @@ from phasediag.grids.rules import (
     DATA_SIZE,
     FULL_BATCH,
     MOMENTUM,
+    OWN_INIT,
     QUENCHED,
     SHORTHANDS,
     Hold,
@@ -186,7 +187,7 @@ class Expander:
         self, block: Block, columns: Mapping[str, Column], rules: Sequence[Rule], rows: IntArray,
         task: Component, model: Component,
     ) -> None:  # fmt: skip
-        own = [MOMENTUM, QUENCHED, ANISOTROPY]
+        own = [MOMENTUM, QUENCHED, ANISOTROPY, OWN_INIT]
         if not task.population:
             own.append(FULL_BATCH)
         constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]

@@ -86,7 +86,8 @@ class Grid:
         replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)
         seed = np.full(len(replicate), self.seed, dtype=np.int64)
         sources = {c.name: c.source for c in (part.task, part.model) if c.source}
-        identity = Identity(parameters=part.parameters, sources=sources)
+        redrawn = {"label_noise": "redrawn"} if part.task.classes else {}
+        identity = Identity(parameters=part.parameters, sources=sources, marks=redrawn)
         trial_id, point_id = identity.ids(columns, replicate, seed)
         return Trials(
             columns=columns, replicate=replicate, grid_seed=seed, trial_id=trial_id, point_id=point_id

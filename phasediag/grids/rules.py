@@ -149,6 +149,13 @@ def _full_batch_fault(batch_size: int | None, size: int | None) -> str | None:
     return "there is no full batch (batch_size 0) of fresh data; set batch_size >= 1, or samples >= 1"
 
 
+def _own_fault(init: str, model: str) -> str | None:
+    if init != "own" or ":" in model:
+        return None
+    told = f"init own are the values that a constructor of yours gives, and model {model} is of phasediag"
+    return f"{told}; use init: kaiming_normal"
+
+
 def _quenched_fault(noise: str | None, size: int | None) -> str | None:
     if noise != "quenched" or size != 0:
         return None
@@ -157,6 +164,7 @@ def _quenched_fault(noise: str | None, size: int | None) -> str | None:
 
 MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
 ANISOTROPY: Final = Constraint(parameters=("syre_anisotropy", "optimizer"), fault=_anisotropy_fault)
+OWN_INIT: Final = Constraint(parameters=("init", "model"), fault=_own_fault)
 QUENCHED: Final = Constraint(parameters=("noise", DATA_SIZE), fault=_quenched_fault)
 FULL_BATCH: Final = Constraint(parameters=("batch_size", DATA_SIZE), fault=_full_batch_fault)
 """Holds for every task without an exact population loss."""

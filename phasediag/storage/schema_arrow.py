@@ -80,11 +80,8 @@ DERIVED_COLUMNS: Final[tuple[str, ...]] = ("degree_per_neuron", "degree_of_break
 
 def parameter_type(parameter: Parameter) -> pa.DataType:
     """The Arrow type of a parameter's column, from the kind of its values."""
-    kinds = {
-        int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_(),
-        tuple: pa.list_(pa.float64()),
-    }  # fmt: skip
-    return kinds[parameter.kind]
+    kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+    return pa.list_(kinds[parameter.item]) if parameter.kind is tuple else kinds[parameter.kind]
 
 
 def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:

@@ -7,16 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey, checkpoint_state
 from phasediag.training.convergence import relaxed
 from phasediag.training.machine import machine_of
-from phasediag.training.network import network_of
-from phasediag.training.pack import CompileMode, Pack, pack_trials, remade, structures
-from phasediag.trial import Trials, nearest
+from phasediag.training.pack import CompileMode, Pack, pack_trials, remade
+from phasediag.trial import Trials
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
@@ -32,6 +30,8 @@ class Plan:
     packs: tuple[Pack, ...]
     """All packs to train, those that are continued first."""
     workers: int
+    notes: tuple[str, ...] = ()
+    """What the user should know beforehand, in sentences."""
 
     @property
     def points(self) -> int:
@@ -74,14 +74,8 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     ----------
     workers
         Processes that will train at once.
-
-    Raises
-    ------
-    PhasediagError
-        Where no missing trial has a layer that is to be measured.
     """
     grid = survey.grid
-    _check_layers(survey)
     resumed, rest = _unfinished(grid, store, survey.missing)
     per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
     packs = pack_trials(
@@ -90,22 +84,6 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
     return Plan(survey=survey, packs=(*resumed, *packs), workers=workers)
-
-
-def _check_layers(survey: Survey) -> None:
-    """Refuse a layer that no network has; networks without any hidden layer have nothing to measure."""
-    grid, missing = survey.grid, survey.missing
-    if not len(missing):
-        return
-    first, _ = structures(missing, grid.parameters)
-    networks = (network_of(missing.record(row), grid.path.parent) for row in first.tolist())
-    layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
-    for layer in [grid.measure.layer, *(request.layer for request in grid.measure.observables)]:
-        if layers and layer not in layers:
-            remedy = nearest(layer, layers) or f"there are {', '.join(layers[:8])}"
-            raise PhasediagError(
-                f"{grid.path}: measure: no network of this grid has a layer '{layer}'; {remedy}"
-            )
 
 
 def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:

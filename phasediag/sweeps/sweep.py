@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -84,9 +85,11 @@ def plan(
 
     from phasediag.executors.inline import local_workers
     from phasediag.sweeps.planning import make_plan
+    from phasediag.sweeps.rehearsal import rehearse
 
+    notes = rehearse(survey)
     workers = local_workers(read.resources.cpus, read.resources.gpus)
-    return make_plan(survey, store, workers=workers, compile_mode=compile_mode)
+    return replace(make_plan(survey, store, workers=workers, compile_mode=compile_mode), notes=notes)
 
 
 def launch(
@@ -101,6 +104,7 @@ def launch(
     time_limit_s: float | None = None,
     compile: CompileMode = "auto",
     observer: Callable[[Watch], None] = lambda watch: None,
+    notify: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
     keep_ray: bool = False,
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
@@ -127,6 +131,8 @@ def launch(
         `auto` compiles where that pays.
     observer
         Called with the watch at every report of progress.
+    notify
+        Called with each sentence that the user should know before the launch trains; prints it by default.
     keep_ray
         Leave a local Ray running for the next launch of this process; it ends with the process.
 
@@ -158,7 +164,7 @@ def launch(
             observe(watch)
             _drop_spent(store)
             if len(survey.missing):
-                _train(runner, survey, job, watch, store, compile)
+                _train(runner, survey, job, watch, store, compile, notify)
             else:
                 _record(survey, store)
     if watch.fatal:
@@ -172,17 +178,33 @@ def launch(
 
 
 def _train(
-    runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode
-) -> None:
-    """Train what is missing; what needs torch loads while the executor gets ready."""
+    runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode,
+    notify: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Train what is missing; what needs torch loads while the executor gets ready.
+
+    Code of the user's has loaded it already, and is rehearsed before anything is started.
+    """
     if watch.draining:
         return
+    rehearsed = bool(job.sources)
+    if rehearsed:
+        _rehearse(survey, notify)
     with runner.ready(store.folder, len(survey.missing)) as workers:
         from phasediag.sweeps.running import run_packs
 
+        if not rehearsed:
+            _rehearse(survey, notify)
         _record(survey, store)
         watch.workers = workers
         run_packs(runner, survey, job, watch, store, compile_mode)
+
+
+def _rehearse(survey: Survey, notify: Callable[[str], None]) -> None:
+    from phasediag.sweeps.rehearsal import rehearse
+
+    for sentence in rehearse(survey):
+        notify(sentence)
 
 
 def _record(survey: Survey, store: Store) -> None:

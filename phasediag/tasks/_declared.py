@@ -21,6 +21,8 @@ from phasediag.trial import (
 )
 
 Distribution = Literal["rademacher", "gaussian"]
+CLASSES: Final = 10
+"""Of the task `digits`."""
 IMAGES: Final = 1797
 """Images of the task `digits`."""
 HELD_OUT: Final = 297
@@ -119,8 +121,9 @@ DIGITS: Final = Declaration(
         Parameter(name="samples", type=Annotated[int, Field(ge=1, le=IMAGES - HELD_OUT)], default=1000,
                   neutral=1000, role=Role.STRUCTURAL, unit="images", meaning="Size of the training set."),
         shared.input_scale(),
-        *label_noise_parameters(),
+        *label_noise_parameters(classes=True),
     ),
+    classes=CLASSES,
 )  # fmt: skip
 
 IN_CONTEXT: Final = Declaration(

@@ -50,7 +50,7 @@ def input_scale() -> Parameter:
 def numbers(value: Value) -> Sequence[float]:
     """A list-valued parameter's numbers."""
     assert isinstance(value, tuple)
-    return value
+    return tuple(float(item) for item in value)
 
 
 def number(value: Value) -> float:

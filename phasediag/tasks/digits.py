@@ -26,7 +26,7 @@ class Digits(Task):
 
     registered: ClassVar[str] = DIGITS.name
     declares: ClassVar[tuple[Parameter, ...]] = DIGITS.parameters
-    classes: ClassVar[int] = 10
+    classes: ClassVar[int] = DIGITS.classes
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:

@@ -132,10 +132,11 @@ def _free(values: Mapping[str, Value], network: Network, folder: Path) -> tuple[
     """The parameters in which trials of one pack may differ from the one of this record.
 
     The model states them as `padded`, in its own class: a subclass states them anew. They are none
-    where a control makes the weights, and where rows are promised to be the same bit by bit.
+    where a control makes the weights, where trials have what they do not train, and where rows are
+    promised to be the same bit by bit.
     """
     promised = all(size % PROMISED == 0 for shape in network.shapes.values() for size in shape)
-    if values["control"] != "none" or promised:
+    if values["control"] != "none" or promised or network.fixed:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and _mean_over_samples(network.task)

@@ -33,13 +33,32 @@ def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     plain = values["optimizer"] != "adamw" and values["control"] == "none"
     if slope is None or not squared_error or not plain or tile.batches.fresh:
         return np.full(len(tile.trials), np.nan)
-    data = tile.batches.training_set()
-    clean = _correlation(data.y, data.x)
-    noise = _correlation(data.noise, data.x) * (0.0 if tile.batches.fresh_noise else 1.0)
-    world = tile.world.cpu()
-    total = clean[world] + tile.rates["label_noise"].double().cpu()[:, None, None] * noise[world]
+    total = _redrawn(tile) if network.task.redraws_labels() else _added(tile)
     threshold: npt.NDArray[np.float64] = (2 * slope * torch.linalg.matrix_norm(total, ord=2)).numpy()
     return threshold
+
+
+def _added(tile: Networks) -> Tensor:
+    """mean(y x^T) of each trial, shape (trials, outputs, inputs), where label noise is added to targets."""
+    data, world = tile.batches.training_set(), tile.world.cpu()
+    clean = _correlation(data.y, data.x)
+    noise = _correlation(data.noise, data.x) * (0.0 if tile.batches.fresh_noise else 1.0)
+    return clean[world] + tile.rates["label_noise"].double().cpu()[:, None, None] * noise[world]
+
+
+def _redrawn(tile: Networks) -> Tensor:
+    """The same where label noise is the share of labels that are drawn anew; of fresh noise, on average."""
+    data, worlds = tile.batches.training_set(), tile.world.cpu().tolist()
+    found: dict[tuple[int, float], Tensor] = {}
+    kinds = list(zip(worlds, tile.rates["label_noise"].double().tolist(), strict=True))
+    for world, share in dict.fromkeys(kinds):
+        y = data.y[world]
+        if tile.batches.fresh_noise:
+            y = (1 - share) * y + share / y.shape[-1]
+        else:
+            y = tile.network.task.noisy(y, data.noise[world], torch.tensor(share, dtype=y.dtype))
+        found[world, share] = _correlation(y[None], data.x[world][None])[0]
+    return torch.stack([found[kind] for kind in kinds])
 
 
 def _correlation(y: Tensor, x: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ class Compiled:
                 tensor.copy_(leaf)
             return []
 
-        module: GraphModule = make_fx(flattened, tracing_mode="fake")(*flat)
+        # real tensors, for those that a module holds besides its parameters are no arguments; clones, for
+        # tracing takes a step
+        module: GraphModule = make_fx(flattened, tracing_mode="real")(*[tensor.clone() for tensor in flat])
         if flat[0].device.type != "cpu":
             settle(module, flat[0].device)
         return module, results[-1]

@@ -229,7 +229,7 @@ def control_of(values: Mapping[str, Value], shapes: Shapes, groups: Sequence[Neu
     Parameters
     ----------
     shapes
-        Of every parameter of the network.
+        Of every parameter of the network that is trained.
     groups
         Its hidden layers.
 
@@ -264,9 +264,9 @@ def _neuron_axes(shapes: Shapes, groups: Sequence[NeuronGroup]) -> dict[str, tup
     axes: dict[str, set[int]] = {name: set() for name in shapes}
     for group in groups:
         for name in (*group.incoming, *group.bias):
-            axes[name].add(0)
+            axes.get(name, set()).add(0)
         for name in group.outgoing:
-            axes[name].add(1)
+            axes.get(name, set()).add(1)
     return {name: tuple(sorted(found)) for name, found in axes.items()}
 
 

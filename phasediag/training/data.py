@@ -63,8 +63,43 @@ class Task(ABC):
         """Inputs and noise-free targets for `test_loss`."""
 
     def unit_noise(self, generator: np.random.Generator, count: int) -> Tensor:
-        """Label noise of variance 1, shape (count, outputs)."""
-        return torch.from_numpy(generator.standard_normal((count, self.sizes(self.values)[1])))
+        """What `noisy` makes label noise of, whatever its strength.
+
+        Returns
+        -------
+        Normal numbers of variance 1, shape (count, outputs). Where there are classes, for each sample a
+        number from 0 to 1 and another label, drawn evenly, as one-hot: shape (count, 1 + outputs).
+        """
+        outputs = self.sizes(self.values)[1]
+        if not self.classes:
+            return torch.from_numpy(generator.standard_normal((count, outputs)))
+        chance, label = generator.random((count, 1)), generator.integers(0, outputs, count)
+        return torch.from_numpy(np.hstack([chance, np.eye(outputs)[label]]))
+
+    @classmethod
+    def redraws_labels(cls) -> bool:
+        """Whether label noise is the share of labels that are drawn anew, rather than added to the targets.
+
+        So it is where there are classes, unless the task states a `unit_noise` of its own, to be added.
+        """
+        return cls.classes > 0 and cls.unit_noise is Task.unit_noise
+
+    @classmethod
+    def noisy(cls, y: Tensor, noise: Tensor, label_noise: Tensor) -> Tensor:
+        """Targets with their label noise.
+
+        Parameters
+        ----------
+        y
+            Noise-free targets, shape (..., outputs).
+        noise
+            As `unit_noise` gives it, shape (..., outputs) or (..., 1 + outputs).
+        label_noise
+            Scalar: the standard deviation of what is added, or the share of labels that are drawn anew.
+        """
+        if cls.redraws_labels():
+            return torch.where(noise[..., :1] < label_noise, noise[..., 1:], y)
+        return y + label_noise * noise
 
     @staticmethod
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -133,7 +168,8 @@ class Samples:
     y: Tensor
     """Noise-free targets, shape (replicates, samples, outputs)."""
     noise: Tensor
-    """Label noise of variance 1, shape (replicates, samples, outputs)."""
+    """What label noise is made of (`Task.unit_noise`), shape (replicates, samples, outputs or 1 + outputs);
+    of test sets, which have none, zeros."""
 
 
 class Batches:
@@ -211,7 +247,8 @@ class Batches:
     def test_set(self) -> Samples:
         """Noise-free test data."""
         sets = [world.test_set() for world in self.worlds]
-        return self._stacked([(x, y, torch.zeros_like(y)) for x, y in sets])
+        width = int(self.worlds[0].redraws_labels())
+        return self._stacked([(x, y, y.new_zeros(*y.shape[:-1], width + y.shape[-1])) for x, y in sets])
 
     def _first_noise(self, index: int, count: int | None = None) -> Tensor:
         world = self.worlds[index]

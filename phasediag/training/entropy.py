@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, vjp, vmap
+from torch.func import grad, vjp, vmap
 
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.data import Samples
@@ -136,9 +136,8 @@ def _sample_loss(network: Network, rates: Rates, x: Tensor, y: Tensor, e: Tensor
     """The data loss of one sample as a function of what is trained."""
 
     def loss(trained: Weights) -> Tensor:
-        weights = network.control.effective(trained, rates)
-        prediction = functional_call(network.module, weights, (x[None],))
-        return network.task.loss(prediction, (y + rates["label_noise"] * e)[None])
+        prediction = network.predict(network.weights(trained, rates), x[None])
+        return network.task.loss(prediction, network.task.noisy(y, e, rates["label_noise"])[None])
 
     return loss
 
@@ -182,6 +181,7 @@ def _alignment(
     force = {name: -part for name, part in gradient.items()}
     weights, pushed = pushforward(lambda numbers: network.control.effective(numbers, rates), trained, force)
     axes = dict.fromkeys((*group.incoming, *group.bias), 0) | dict.fromkeys(group.outgoing, 1)
+    axes = {name: axis for name, axis in axes.items() if name in weights}
     way = {
         name: (weights[name].mean(dim=axis, keepdim=True) if symmetry == "permutation" else 0) - weights[name]
         for name, axis in axes.items()

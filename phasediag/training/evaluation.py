@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from phasediag.native.lowering import UnsupportedError
 from phasediag.native.program import Program
@@ -58,28 +58,27 @@ class NativeLosses:
         if program is None:
             return None
         losses = torch.empty_like(scale)
-        held = [weights[name].contiguous() for name in self.network.shapes]
+        held = [weight.contiguous() for weight in weights.values()]
         samples = [part.unsqueeze(0) for part in (data.x, data.y, data.noise)]
         program([losses, *held, scale.contiguous(), *samples], world, steps=1)
         return losses
 
     def _program(self, weights: Weights, scale: Tensor, data: Samples) -> Program | None:
         """The program of the loss of one network over all samples, verified."""
-        started, network = time.monotonic(), self.network
+        started, network, names = time.monotonic(), self.network, list(weights)
 
         def loss(before: Tensor, *given: Tensor) -> list[Tensor]:
             *weights, scale, x, y, noise = given
-            named = dict(zip(network.shapes, weights, strict=True))
-            prediction = functional_call(network.module, named, (x,))
-            return [network.task.loss(prediction, y + scale * noise)]
+            prediction = network.predict(dict(zip(names, weights, strict=True)), x)
+            return [network.task.loss(prediction, network.task.noisy(y, noise, scale))]
 
         def arguments(weights: Weights, samples: Samples) -> list[Tensor]:
-            named = [weights[name].clone() for name in network.shapes]
+            named = [weights[name].clone() for name in names]
             parts = [part.clone() for part in (samples.x, samples.y, samples.noise)]
             return [torch.zeros_like(scale[-1]), *named, scale[-1].clone(), *parts]
 
         first = Samples(x=data.x[0], y=data.y[0], noise=data.noise[0])
-        places = [Place.TRIAL] * (len(network.shapes) + 2) + [Place.WORLD] * 3
+        places = [Place.TRIAL] * (len(names) + 2) + [Place.WORLD] * 3
         try:
             program = Program(loss, arguments({name: w[0] for name, w in weights.items()}, first), places)
             program.verify(arguments(other_weights(weights), other_samples(data)))
@@ -131,8 +130,8 @@ def _evaluated(
     """
 
     def one(weights: Weights, scale: Tensor, x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        prediction = functional_call(network.module, weights, (x,))
-        loss = network.task.loss(prediction, y + scale * e)
+        prediction = network.predict(weights, x)
+        loss = network.task.loss(prediction, network.task.noisy(y, e, scale))
         if not network.task.classes:
             return loss, torch.full_like(loss, torch.nan)
         return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()

@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
+from phasediag.constructor import arguments_of
 from phasediag.errors import PhasediagError
-from phasediag.registry import component
+from phasediag.registry import Component, component
+from phasediag.source_lines import place_of, told
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.construction import (
+    CANONICAL_SEED,
+    Construction,
+    drawn_weights,
+    neuron_groups_of,
+    varying_buffers,
+)
 from phasediag.training.control import Control, control_of
 from phasediag.training.data import Task
-from phasediag.training.optimizers import Update, optimizer
-from phasediag.trial import Value
+from phasediag.training.initial import initial_weights
+from phasediag.training.optimizers import Rates, Update, Weights, optimizer
+from phasediag.training.refusals import refusal
+from phasediag.trial import Streams, Value
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
+_SIZES: Final = (
+    "write @staticmethod def sizes(values), which gives the numbers of an input and of a target of a sample, "
+    "two whole numbers >= 1"
+)
+FIXED: Final = "fixed/"
+"""Before the name of a parameter that is not trained, or of a buffer that differs between replicates, among
+the constants of a trial."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
     """What all trials of a structure have in common."""
 
     module: nn.Module
-    """On the meta device: only its code and shapes are used."""
+    """One of phasediag's own is on the meta device: only its code and shapes are used. The user's holds the
+    buffers and the attributes that all replicates share."""
     task: type[Task]
     dtype: torch.dtype
     update: Update
@@ -36,11 +58,29 @@ class Network:
     """Makes the weights of the network from the numbers that are trained."""
     sizes: tuple[int, int]
     """Numbers of an input and of a target."""
+    construction: Construction
+    """How the module is made for a replicate."""
+    users: bool = False
+    """Whether the module is the user's: then what its constructor gives counts."""
+    drawn: Mapping[str, bool] = field(default_factory=dict)
+    """`drawn_weights` of the module."""
+    varying: tuple[str, ...] = ()
+    """The buffers that differ between replicates."""
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, trained or not."""
+        return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
+
+    @cached_property
+    def frozen(self) -> tuple[str, ...]:
+        """The parameters that are not trained."""
+        return tuple(name for name, p in self.module.named_parameters() if not p.requires_grad)
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter."""
-        return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
+    def fixed(self) -> tuple[str, ...]:
+        """What each trial has of its own and does not train: `FIXED` among its constants."""
+        return self.frozen + self.varying
 
     @property
     def uses_of_weights(self) -> int:
@@ -53,6 +93,53 @@ class Network:
         outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
         return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
 
+    def weights(self, trained: Weights, rates: Rates) -> Weights:
+        """Everything of one network that differs between trials, by name: its parameters, its own buffers.
+
+        Parameters
+        ----------
+        trained
+            What is trained.
+        rates
+            The constants of the trial.
+        """
+        weights = self.control.effective(trained, rates)
+        return {**weights, **{name: rates[FIXED + name] for name in self.fixed}} if self.fixed else weights
+
+    def predict(self, weights: Weights, x: Tensor) -> Tensor:
+        """What the network with these weights gives for samples x, shape (samples, inputs)."""
+        prediction: Tensor = functional_call(self.module, weights, (x,))
+        return prediction
+
+    def start(self, seed: int, init: str) -> tuple[dict[str, np.ndarray], frozenset[str]]:
+        """Where a replicate's network starts.
+
+        Parameters
+        ----------
+        seed
+            Of the replicate.
+        init
+            `kaiming_normal`, `balanced`, or, of a user's module, `own`.
+
+        Returns
+        -------
+        Parameters and varying buffers by name, at init_scale 1; and the names that init_scale multiplies.
+        """
+        generator = Streams(seed).generator("init")
+        if not self.users:
+            return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
+        made = self.construction.values(seed)
+        found = {name: made[name].numpy() for name in (*self.shapes, *self.varying)}
+        if init == "balanced":
+            matrices = {name: self.shapes[name] for name, matrix in self.drawn.items() if matrix}
+            found |= initial_weights(matrices, init, generator)
+        if init == "kaiming_normal":
+            normal = initial_weights(self.shapes, init, generator)
+            found |= {name: normal[name] for name, matrix in self.drawn.items() if matrix}
+        if init != "own":
+            found |= {name: np.zeros(self.shapes[name]) for name, matrix in self.drawn.items() if not matrix}
+        return found, frozenset(self.drawn)
+
 
 def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     """The network of a trial's record; user files are looked up in `folder`.
@@ -60,27 +147,71 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     Raises
     ------
     PhasediagError
-        Where the model refuses the values.
+        Where the model refuses the values, or cannot be trained.
     """
     task = component("task", str(values["task"]), folder)
     model = component("model", str(values["model"]), folder)
-    inputs, outputs = task.cls.sizes(values)
-    arguments = {name: values[name] for name in model.parameters}
-    try:
-        with torch.device("meta"):
-            module = model.cls(inputs=inputs, outputs=outputs, **arguments)
-    except Exception as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        raise PhasediagError(
-            f"model '{model.name}' cannot be built with inputs={inputs}, outputs={outputs}, {given}: "
-            f"{type(error).__name__}: {error}; change these values, or mend the model"
-        ) from error
+    inputs, outputs = sizes_of(task, values)
+    dtype = DTYPES[str(values["dtype"])]
+    construction = Construction(
+        cls=model.cls, arguments=arguments_of(model.cls, model.parameters, values, inputs, outputs),
+        dtype=dtype,
+    )  # fmt: skip
+    module = _built(model, construction)
     momentum = values["momentum"]
     assert isinstance(momentum, float)
     moments, update = optimizer(str(values["optimizer"]), momentum)
-    groups = tuple(getattr(module, "neuron_groups", ()))
-    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
+    trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     return Network(
-        module=module, task=task.cls, dtype=DTYPES[str(values["dtype"])], update=update, moments=moments,
-        groups=groups, control=control_of(values, shapes, groups), sizes=(inputs, outputs),
+        module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
+        control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
+        users=bool(model.source), drawn=drawn_weights(module, groups),
+        varying=varying_buffers(module, construction.module(CANONICAL_SEED + 1)) if model.source else (),
     )  # fmt: skip
+
+
+def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
+    """Numbers of an input and of a target.
+
+    Raises
+    ------
+    PhasediagError
+        Where a task of the user does not give two whole numbers.
+    """
+    if not hasattr(task.cls, "sizes"):
+        raise PhasediagError(f"{place_of(task.cls)}: {task.name} has no method 'sizes'; {_SIZES}")
+    try:
+        sizes = task.cls.sizes(values)
+        inputs, outputs = sizes
+    except PhasediagError:
+        raise
+    except Exception as error:
+        raise PhasediagError(f"{told(error, task.cls)}; {_SIZES}") from error
+    if not all(isinstance(size, int) and size >= 1 for size in (inputs, outputs)):
+        raise PhasediagError(f"{place_of(task.cls)}: {task.name}.sizes gives {sizes!r}; {_SIZES}")
+    return inputs, outputs
+
+
+def _built(model: Component, construction: Construction) -> nn.Module:
+    try:
+        if not model.source:
+            with torch.device("meta"):
+                module: nn.Module = model.cls(**construction.arguments)
+            return module
+        if not issubclass(model.cls, nn.Module):
+            raise PhasediagError(
+                f"{place_of(model.cls)}: {model.name} is no torch.nn.Module; derive it from one"
+            )
+        module = construction.module(CANONICAL_SEED)
+    except PhasediagError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in construction.arguments.items())
+        raise PhasediagError(
+            f"{told(error, model.cls)}; model '{model.name}' cannot be built with {given}: change these "
+            "values, or mend the model"
+        ) from error
+    if why := refusal(module):
+        raise PhasediagError(f"{place_of(model.cls)}: {model.name} cannot be trained: {why}")
+    return module

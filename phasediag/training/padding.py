@@ -107,11 +107,12 @@ def world_names(task: type[Task], name: str, envelope: Iterable[str]) -> list[st
     Parameters
     ----------
     task, name
-        The class, and the trials' value that names it: a task of the user may look at what it does not
-        declare.
+        The class, and the trials' value that names it: a task of the user may look at its label noise, and
+        at parameters of the envelope that it does not declare.
     """
-    declared = ["data_seed", *(p.name for p in task.declares if p.name != "label_noise")]
-    return declared + [each for each in envelope if ":" in name or each == BATCH]
+    users = ":" in name
+    declared = [p.name for p in getattr(task, "declares", ()) if users or p.name != "label_noise"]
+    return ["data_seed", *declared] + [each for each in envelope if ":" in name or each == BATCH]
 
 
 def within(gradients: Weights, rates: Rates) -> Weights:

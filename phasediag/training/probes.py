@@ -17,11 +17,17 @@ def other_weights(weights: Weights) -> Weights:
         Of all trials, each of shape (trials, *shape of the parameter).
     """
     generator = torch.Generator().manual_seed(0)
-    last = {name: weight[-1].nan_to_num(0, 0, 0) for name, weight in weights.items()}
-    size = torch.cat([weight.flatten() for weight in last.values()]).square().mean().sqrt()
+    last = {
+        name: weight[-1].nan_to_num(0, 0, 0) if weight.is_floating_point() else weight[-1].clone()
+        for name, weight in weights.items()
+    }
+    floats = [weight.flatten() for weight in last.values() if weight.is_floating_point()]
+    size = torch.cat(floats).square().mean().sqrt()
     unit = torch.where(size > 0, size, 1)
 
     def changed(weight: torch.Tensor) -> torch.Tensor:
+        if not weight.is_floating_point():
+            return weight
         factor, shift = torch.rand(2, *weight.shape, generator=generator, dtype=weight.dtype)
         result: torch.Tensor = weight * (0.5 + factor) + unit / 4 * shift
         return result

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value
+from torch.func import grad_and_value
 
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
@@ -48,7 +48,7 @@ def trial_step(
         Of one network, no leading axes.
     rates
         Of the trial: the scalars learning_rate, weight_decay, label_noise, and steps (int64); the
-        constants of its control and of its padding.
+        constants of its control and of its padding; and what it has of its own and does not train.
     batch
         x (samples, inputs), y and noise (samples, outputs).
     differentiated
@@ -60,9 +60,8 @@ def trial_step(
     """
 
     def objective(trained: Weights) -> Tensor:
-        weights = network.control.effective(trained, rates)
-        prediction = functional_call(network.module, weights, (batch.x,))
-        target = batch.y + rates["label_noise"] * batch.noise
+        prediction = network.predict(network.weights(trained, rates), batch.x)
+        target = network.task.noisy(batch.y, batch.noise, rates["label_noise"])
         loss = data_loss(network.task.loss, prediction, target, rates)
         return network.control.penalized(loss, trained, rates)
 

@@ -12,14 +12,15 @@ from torch.func import vmap
 
 from phasediag.native.building import compiler, suits
 from phasediag.native.lowering import UnsupportedError
+from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import NativeLosses, losses_of
-from phasediag.training.initial import initial_weights
-from phasediag.training.network import Network, network_of
+from phasediag.training.network import FIXED, Network, network_of
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, whole, world_names
 from phasediag.training.step import State
 from phasediag.training.steps import Native, Steps, Vmapped
+from phasediag.training.visible import Visible
 from phasediag.trial import Streams, Trials, Value
 
 
@@ -56,6 +57,8 @@ class Program:
     ) -> None:  # fmt: skip
         self.envelope = dict(envelope or {})
         self.network = network_of({**values, **self.envelope}, folder)
+        if self.network.users and device.type != "cpu":
+            moved(self.network.module, device)
         self.folder, self.device = folder, device
         self._networks: dict[tuple[Value, ...], Network] = {}
         self.compiled = compiled
@@ -134,7 +137,7 @@ class Tile:
         self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
         self.network, self.device = network, device = program.network, program.device
         self.own = [program.own(record) for record in records]
-        worlds, index = _worlds(network.task, records, trials, program.envelope)
+        worlds, index = _worlds(network, records, trials, program)
         self.world = torch.tensor(index, device=device)
         self.shared = shared and len(worlds) == 1
         values = {**records[0], **program.envelope}
@@ -143,11 +146,13 @@ class Tile:
         self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
+        start = _start(network, self.own, records, trials, device)
+        self.rates |= {FIXED + name: start[name] for name in network.fixed}
         shapes = {each: each.shapes for each in {network, *self.own}}
         own = [shapes[each] for each in self.own]
         self.rates |= constants_of(program.envelope, records, own, shapes[network], device)
         self.rates = {name: tensor.contiguous() for name, tensor in self.rates.items()}
-        self.state = _start(network, self.own, records, trials, self.rates, device)
+        self.state = _first(network, {n: w for n, w in start.items() if n not in network.fixed}, self.rates)
         self.step = 0
 
     @property
@@ -158,9 +163,9 @@ class Tile:
     @property
     def weights(self) -> Weights:
         """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
-        if self.network.control.absent:
+        if self.network.control.absent and not self.network.fixed:
             return self.state.weights
-        return vmap(self.network.control.effective)(self.state.weights, self.rates)
+        return vmap(self.network.weights)(self.state.weights, self.rates)
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
@@ -191,10 +196,11 @@ class Tile:
 
 
 def _worlds(
-    task: type[Task], records: list[dict[str, Value]], trials: Trials, envelope: Mapping[str, Value]
+    network: Network, records: list[dict[str, Value]], trials: Trials, program: Program
 ) -> tuple[list[Task], list[int]]:
     """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in."""
-    names = world_names(task, str(records[0]["task"]), envelope)
+    name = str(records[0]["task"])
+    names = world_names(network.task, name, program.envelope)
     positions: dict[tuple[Any, ...], int] = {}
     worlds: list[Task] = []
     index: list[int] = []
@@ -204,7 +210,8 @@ def _worlds(
             positions[key] = len(worlds)
             data_seed = record["data_seed"]
             assert data_seed is None or isinstance(data_seed, int)
-            worlds.append(task(record, Streams(seed, data_seed)))
+            seen = Visible(record, program.folder) if ":" in name else record
+            worlds.append(network.task(seen, Streams(seed, data_seed)))
         index.append(positions[key])
     return worlds, index
 
@@ -216,27 +223,41 @@ def _rates(records: list[dict[str, Value]], dtype: torch.dtype, device: torch.de
 
 
 def _start(
-    network: Network, own: list[Network], records: list[dict[str, Value]], trials: Trials, rates: Rates,
+    network: Network, own: list[Network], records: list[dict[str, Value]], trials: Trials,
     device: torch.device,
-) -> State:  # fmt: skip
-    """Initial weights, drawn once for each replicate, kind of init and size, times init_scale."""
+) -> Weights:  # fmt: skip
+    """Where the networks start: drawn once for each replicate, kind of init and size, times init_scale.
+
+    Returns
+    -------
+    Parameters, trained or not, and buffers that differ between replicates, each with a leading axis of
+    trials.
+    """
     seeds, inits = trials.seed.tolist(), [str(record["init"]) for record in records]
     kinds = list(zip(seeds, inits, own, strict=True))
     distinct = list(dict.fromkeys(kinds))
+    starts = [each.start(seed, init) for seed, init, each in distinct]
     drawn = [
-        placed(initial_weights(each.shapes, init, Streams(seed).generator("init")), network.shapes)
-        for seed, init, each in distinct
+        values if each is network else placed(values, network.shapes)
+        for (values, _), (*_, each) in zip(starts, distinct, strict=True)
     ]
     index = torch.tensor([distinct.index(kind) for kind in kinds], device=device)
     scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64, device=device)
     weights = {}
-    for name, shape in network.shapes.items():
+    for name in drawn[0]:
         stacked = torch.stack([torch.from_numpy(w[name]) for w in drawn]).to(device)[index]
-        scaled = stacked * scale.view(-1, *[1] * len(shape))
-        weights[name] = scaled.to(network.dtype)
+        if name in starts[0][1]:
+            stacked = stacked * scale.view(-1, *[1] * (stacked.dim() - 1))
+        weights[name] = stacked.to(network.dtype) if stacked.is_floating_point() else stacked
+    return weights
+
+
+def _first(network: Network, weights: Weights, rates: Rates) -> State:
+    """The state at step 0 of networks with these weights, each with a leading axis of trials."""
     weights = vmap(network.control.start)(weights, rates)
     zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
-    count = len(records)
+    first = next(iter(weights.values()))
+    count, device = len(first), first.device
     return State(
         weights=weights, moments=zeros,
         steps_done=torch.zeros(count, dtype=torch.int64, device=device),

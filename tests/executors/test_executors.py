@@ -61,11 +61,20 @@ class Task(Base):
 """
 
 
-def users_grid(folder: Path, scale: str = "1.0") -> str:
+RAISING_LATER = """
+    def unit_noise(self, generator, count):
+        if 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40:
+            raise RuntimeError("sprung")
+        return super().unit_noise(generator, count)
+"""
+"""Of the task, whose later blocks of fresh noise cannot be drawn: no dry step shows it."""
+
+
+def users_grid(folder: Path, scale: str = "1.0", steps: int = 60) -> str:
     """A grid of the user's own task and model, one of them above the grid's folder."""
     write(folder, "SCALE = " + scale + NET, "my_net.py")
     write(folder.parent, TASK, "my_task.py")
-    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": 60}
+    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": steps}
     text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2)
     kept = ("inputs", "outputs", "samples", "test_samples", "teacher_width", "width")
     return "\n".join(line for line in text.split("\n") if line.strip().split(":")[0] not in kept)
@@ -129,11 +138,13 @@ def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path)
 
 
 def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
-    text = users_grid(tmp_path / "grid")
-    write(tmp_path, TASK.replace("torch.sin(x)", "torch.sine(x)"), "my_task.py")
-    outcome = launched(tmp_path / "grid", text, executor=executor)
+    text = users_grid(tmp_path / "grid", steps=300)
+    write(tmp_path, TASK + RAISING_LATER, "my_task.py")
+    outcome = launched(
+        tmp_path / "grid", text.replace("  steps", "  noise: fresh\n  steps"), executor=executor
+    )
     assert (outcome.exit_code, outcome.status.failed) == (1, 8)
-    assert "sine" in outcome.first_error
+    assert "sprung" in outcome.first_error
 
 
 def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import phasediag
+from phasediag.errors import PhasediagError
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
+from phasediag.tasks.linear_map import LinearMap
 from phasediag.training.pack import Pack, pack_trials
 from phasediag.trial import Role
 from small_sweeps import grid_text, launched, write
@@ -106,22 +109,32 @@ def untouchable(folder: Path) -> Path:
     return write(folder, text)
 
 
+def built_in(folder: Path) -> Path:
+    fixed = {"task": "linear_map", "singular_values": "[1, 0.5]", "steps": 10}
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, fixed).replace("  teacher_width: 4\n", "")
+    return write(folder, text)
+
+
 def test_law_6_a_plan_needs_no_data_and_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("something was trained")
+        raise AssertionError("something was trained, or data were touched")
 
     monkeypatch.setattr(InlineExecutor, "run", never)
-    found = phasediag.plan(untouchable(tmp_path), str(tmp_path / "storage"))
+    monkeypatch.setattr(LinearMap, "draw", never)
+    found = phasediag.plan(built_in(tmp_path), str(tmp_path / "storage"))
     assert (len(found.survey.trials), len(found.survey.missing), found.points) == (2, 2, 2)
     assert not (tmp_path / "storage").exists()
 
 
-def test_the_data_of_that_task_cannot_be_had(tmp_path: Path) -> None:
-    """What makes the test before this one mean something."""
-    outcome = phasediag.launch(untouchable(tmp_path), str(tmp_path / "storage"), executor="inline")
-    assert outcome.first_error == "RuntimeError: data were touched"
+def test_what_a_dry_step_shows_is_told_before_anything_is_recorded(tmp_path: Path) -> None:
+    grid, storage = untouchable(tmp_path), tmp_path / "storage"
+    for command in (phasediag.plan, partial(phasediag.launch, executor="inline")):
+        with pytest.raises(PhasediagError, match=r"my_task.py:\d+: .*data were touched") as caught:
+            command(grid, str(storage))
+        assert caught.value.exit_code == 2
+        assert not list(storage.rglob("*.parquet"))
 
 
 def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
@@ -131,7 +144,7 @@ def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
         "except SystemExit as end: assert not end.code\n"
         "assert not {'ray', 'matplotlib', 'sklearn'} & {name.split('.')[0] for name in sys.modules}"
     )
-    grid = untouchable(tmp_path)
+    grid = built_in(tmp_path)
     found = subprocess.run(
         [sys.executable, "-c", code, str(grid), str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=False,

@@ -1,0 +1,140 @@
+"""The parameters that a user's class has: what it declares, or the arguments of its constructor."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError
+
+from phasediag.parameters import TRAINING
+from phasediag.source_lines import place_of
+from phasediag.trial import REQUIRED, Parameter, Required, Role, Value
+
+GIVEN: Final = ("inputs", "outputs")
+"""Arguments of a model whose values are the task's sizes."""
+ANNOTATIONS: Final = "int, float, bool, str, Literal[...], list[int], list[float] or list[str]"
+_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, Parameter]:
+    """The parameters that a user's class adds to a trial, by name.
+
+    A class that states `declares` has those. Else a model has one for each argument of its constructor
+    besides `inputs` and `outputs`, whose annotation, or whose default, tells what a grid may give; an
+    argument of another type keeps its default. A task without `declares` has none.
+
+    Raises
+    ------
+    ValueError
+        Where `declares` is no tuple of `Parameter`, an argument has neither a usable annotation nor a
+        default, or a name is that of a parameter of training. Tells the line.
+    """
+    declared = getattr(cls, "declares", None)
+    if declared is None:
+        found = _arguments(cls) if kind == "model" else []
+    elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
+        found = list(declared)
+    else:
+        raise ValueError(
+            f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}; write a tuple of "
+            "phasediag.trial.Parameter, () where the class has no parameters"
+        )
+    taken = {parameter.name for parameter in TRAINING}
+    for parameter in found:
+        if parameter.name in taken:
+            raise ValueError(
+                f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a parameter of "
+                f"training, which would take its place; call the {_word(kind)} otherwise"
+            )
+    return {parameter.name: parameter for parameter in found}
+
+
+def arguments_of(
+    cls: type[Any], parameters: Mapping[str, Parameter], values: Mapping[str, Value], inputs: int,
+    outputs: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What the constructor of a model is called with.
+
+    Parameters
+    ----------
+    parameters
+        Of the model.
+    values
+        A trial's record.
+    inputs, outputs
+        The sizes of the task; left out where the constructor does not take them.
+    """
+    signature = inspect.signature(cls).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.values())
+    sizes = {"inputs": inputs, "outputs": outputs}
+    given = {name: size for name, size in sizes.items() if name in signature or takes_any}
+    return given | {name: parameter.argument(values[name]) for name, parameter in parameters.items()}
+
+
+def _word(kind: str) -> str:
+    return "argument" if kind == "model" else "parameter"
+
+
+def _arguments(cls: type[Any]) -> list[Parameter]:
+    try:
+        signature = inspect.signature(cls, eval_str=True)
+    except ValueError:  # a class without a signature of its own, such as one written in C
+        return []
+    except Exception as error:
+        raise ValueError(
+            f"{place_of(cls)}: an annotation of {cls.__name__}'s constructor cannot be read: "
+            f"{type(error).__name__}: {error}; import what it names (not under TYPE_CHECKING alone), or "
+            f"annotate the argument as {ANNOTATIONS}"
+        ) from None
+    named = [(n, a) for n, a in signature.parameters.items() if n not in GIVEN and a.kind in _NAMED]
+    made = (_parameter(cls, name, argument) for name, argument in named)
+    return [parameter for parameter in made if parameter is not None]
+
+
+def _parameter(cls: type[Any], name: str, argument: inspect.Parameter) -> Parameter | None:
+    """The parameter of an argument; None where a grid cannot give it a value and it has a default."""
+    default: Any = REQUIRED if argument.default is inspect.Parameter.empty else argument.default
+    annotation = argument.annotation
+    if annotation is inspect.Parameter.empty:
+        annotation = _type_of(default)
+    elif default is None:
+        annotation = annotation | None
+    parameter = Parameter(
+        name=name, type=annotation, default=default, neutral=REQUIRED, role=Role.STRUCTURAL,
+        meaning=f"Argument of {cls.__name__}.",
+    )  # fmt: skip
+    try:
+        _ = parameter.allowed
+    except (PydanticUserError, PydanticUndefinedAnnotation, KeyError, TypeError, ValueError):
+        if default is not REQUIRED:
+            return None
+        raise ValueError(
+            f"{place_of(cls)}: argument '{name}' of {cls.__name__} has no annotation that a grid can give a "
+            f"value to; annotate it as {ANNOTATIONS}, or give it a default"
+        ) from None
+    return _with_default(cls, parameter)
+
+
+def _with_default(cls: type[Any], parameter: Parameter) -> Parameter:
+    """The parameter with its default as a grid would give it."""
+    default = parameter.default
+    if isinstance(default, Required):
+        return parameter
+    try:
+        value = parameter.validate(default)
+    except ValueError as error:
+        raise ValueError(
+            f"{place_of(cls)}: the default {default!r:.60} of argument '{parameter.name}' of {cls.__name__} "
+            f"is not what its annotation allows ({error}); allowed: {parameter.allowed}"
+        ) from None
+    return replace(parameter, default=value)
+
+
+def _type_of(default: object) -> Any:
+    """The annotation that an argument without one means, by its default."""
+    if isinstance(default, list | tuple) and default and len({type(item) for item in default}) == 1:
+        return list[type(default[0])] if isinstance(default, list) else tuple[type(default[0]), ...]  # type: ignore[misc]
+    return type(default) if isinstance(default, bool | int | float | str) else object

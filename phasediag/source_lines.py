@@ -1,0 +1,43 @@
+"""Where in a user's own code something is, or went wrong."""
+
+from __future__ import annotations
+
+import inspect
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+_PACKAGE: Final = Path(__file__).parent
+
+
+def place_of(cls: type[Any]) -> str:
+    """File and line of a class's constructor, or of the class, as far as they are known."""
+    for thing in (vars(cls).get("__init__"), cls):
+        try:
+            return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
+        except (TypeError, OSError):
+            continue
+    return cls.__module__
+
+
+def line_of(error: BaseException) -> str:
+    """`file:line` of the last line of the user's own code that an error passed; '' where it passed none."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if of_the_user(frame.filename)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def told(error: BaseException, cls: type[Any]) -> str:
+    """An error of the user's code in one line: where, what."""
+    text = " ".join(str(error).split())
+    return f"{line_of(error) or place_of(cls)}: {type(error).__name__}: {text[:400]}"
+
+
+def of_the_user(filename: str) -> bool:
+    """Whether a file is the user's own: not of phasediag, of Python, or of an installed library."""
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    foreign = [_PACKAGE, *(Path(folder).resolve() for folder in folders)]
+    return not any(path.is_relative_to(folder) for folder in foreign)

@@ -1,0 +1,81 @@
+"""What a launch looks at before anything is recorded: dry steps of the user's code, and what is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phasediag.errors import PhasediagError
+from phasediag.grids.grid import Grid
+from phasediag.registry import component
+from phasediag.storage.schema_arrow import trials_schema
+from phasediag.sweeps.survey import Survey
+from phasediag.trial import IntArray, Trials, nearest
+
+
+def rehearse(survey: Survey) -> tuple[str, ...]:
+    """Take a dry step of each structure in which code of the user's takes part.
+
+    Returns
+    -------
+    What the user should know before the launch, in sentences; none where nothing is missing.
+
+    Raises
+    ------
+    PhasediagError
+        Where a trial could not be trained, recorded or measured.
+    """
+    grid, missing = survey.grid, survey.missing
+    if not len(missing):
+        return ()
+
+    from phasediag.training.network import network_of
+    from phasediag.training.pack import structures
+
+    folder = grid.path.parent
+    trials_schema(grid.parameters.values())
+    first, structure = structures(missing, grid.parameters)
+    notes: list[str] = []
+    for number, row in enumerate(first.tolist()):
+        if _of_the_user(grid, missing, row):
+            from phasediag.training.dry_step import dry_step
+
+            rows = _samples(missing, np.flatnonzero(structure == number))
+            try:
+                notes += dry_step(missing.take(rows), grid.measure, folder)
+            except PhasediagError as error:
+                raise type(error)(f"{grid.path}: {error}") from error.__cause__
+    networks = (network_of(missing.record(row), folder) for row in first.tolist())
+    layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
+    return (*dict.fromkeys(notes), *_measured(grid, layers))
+
+
+def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
+    record, folder = trials.record(row), grid.path.parent
+    return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
+
+
+def _samples(trials: Trials, rows: IntArray) -> IntArray:
+    """The first of some trials of each kind of initial weights, and one of another replicate."""
+    inits = trials.values("init")[rows]
+    firsts = [rows[inits == init][0] for init in dict.fromkeys(inits.tolist())]
+    others = rows[trials.replicate[rows] != trials.replicate[rows[0]]]
+    return np.array(list(dict.fromkeys([*firsts, *others[:1]])))
+
+
+def _measured(grid: Grid, layers: list[str]) -> list[str]:
+    """Refuse a layer that no network has; tell where there is nothing to measure at all."""
+    if not layers:
+        stating = [name for name, model in grid.models.items() if model.source]
+        reason = (
+            f"the model {', '.join(stating)} states no neuron_groups"
+            if stating
+            else "no network has hidden neurons"
+        )
+        return [f"nothing is measured: {reason}; degrees and neuron counts will be null"]
+    for layer in [grid.measure.layer, *(request.layer for request in grid.measure.observables)]:
+        if layer not in layers:
+            remedy = nearest(layer, layers) or f"there are {', '.join(layers[:8])}"
+            raise PhasediagError(
+                f"{grid.path}: measure: no network of this grid has a layer '{layer}'; {remedy}"
+            )
+    return []

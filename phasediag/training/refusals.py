@@ -1,0 +1,48 @@
+"""What of a user's module phasediag does not train, in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+RUNNING: Final = "running statistics are a state besides the weights, which a trial does not have"
+RANDOM: Final = "a trial's step has no random numbers but those of its batches"
+_NORMS: Final = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)  # fmt: skip
+_DROPOUTS: Final = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+)  # fmt: skip
+
+
+def refusal(module: nn.Module) -> str:
+    """Why a module cannot be trained, and what to use instead; '' where nothing is known against it."""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        return "it has no parameter that is trained; give it one with requires_grad"
+    parts = module.named_modules()
+    return next((text for path, part in parts for text in _of_part(path or "itself", part)), "")
+
+
+def _of_part(path: str, part: nn.Module) -> Iterator[str]:
+    kind = type(part).__name__
+    if isinstance(part, _NORMS) and part.track_running_stats:
+        yield f"module '{path}' is a {kind}: {RUNNING}; use track_running_stats=False, LayerNorm or GroupNorm"
+    if isinstance(part, _DROPOUTS) and part.p > 0:
+        yield f"module '{path}' is a {kind} of p={part.p:g}: {RANDOM}; use p=0, or leave it out"
+    if isinstance(part, nn.MultiheadAttention) and part.dropout > 0:
+        yield f"module '{path}' has dropout={part.dropout:g}: {RANDOM}; use dropout=0"
+    if isinstance(part, nn.RNNBase):
+        cell = {"LSTM": "LSTMCell", "GRU": "GRUCell"}.get(kind, "RNNCell")
+        yield f"module '{path}' is a {kind}, which torch.func.vmap does not know; use nn.{cell} in a loop"
+    named = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+    for name, tensor in named:
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            yield f"module '{path}' is lazy: '{name}' has no shape yet; give it the sizes that it is to have"
+        elif tensor.is_complex() and isinstance(tensor, nn.Parameter):
+            yield f"parameter '{name}' of module '{path}' is complex; use two real parameters for it"
+        elif tensor.is_sparse or tensor.is_quantized:
+            yield f"'{name}' of module '{path}' is sparse or quantized; use a dense tensor"
