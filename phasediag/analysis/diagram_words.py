@@ -24,14 +24,14 @@ def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) ->
 
 
 def front(boundary: pd.DataFrame) -> str:
-    """That some of the boundary is a front of training time; empty where none is."""
+    """That some of the boundary may be a front of training time; empty where none is."""
     beside, found = int(fronts(boundary).sum()), int(boundary["position"].notna().sum())
     if not beside:
         return ""
     return (
         f"{beside} of {found} boundary points lie beside unconverged cells (dashed, without an interval): "
-        "there the boundary is a front of training time, which moves with the number of steps, and no "
-        "boundary of phases."
+        "there the boundary may be a front of training time, which moves with the number of steps, and no "
+        "boundary of phases. Train longer, and see whether it moves."
     )
 
 

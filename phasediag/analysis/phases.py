@@ -69,7 +69,7 @@ class PhaseDiagram:
     """One row a facet and value of y: both under their own names, `position`, `low`, `high` (95 %, units
     of x), `crossings`, `replicates` (the fewer of the two cells beside the boundary, or of the row),
     `converged` (whether most trials of both cells beside it have; without a boundary, null). Where they have
-    not, the position is that of a front of training time, and has no interval: `low`, `high` are NaN."""
+    not, it may be a front of training time, and has no interval: `low`, `high` are NaN."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""

@@ -186,7 +186,7 @@ def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
         where = f" at the {' and '.join(ends)} start" if compared and len(ends) == 1 else ""
         return "cannot tell", f"no boundary{where}"
     if not row["converged"]:
-        return "cannot tell", "a front of training time: cells beside the boundary have not converged"
+        return "cannot tell", "perhaps a front of training time: cells beside the boundary have not converged"
     low, high = row["hysteresis_low"], row["hysteresis_high"]
     if np.isfinite(row["hysteresis"]) and (low > 0 or high < 0):
         told = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"

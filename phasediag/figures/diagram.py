@@ -71,7 +71,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     Cells lie at their true positions. A position that a refinement did not run shows the nearest cell;
     one that was planned and is missing is crossed out. Unconverged cells are hatched, diverged ones
     dotted. The band is the boundary's 95 % interval. Beside unconverged cells the boundary is dashed, with
-    hollow points and without a band: there it is a front of training time.
+    hollow points and without a band: there it may be a front of training time.
 
     Parameters
     ----------
@@ -124,13 +124,15 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
             ax.remove()
         width, height = figure.get_size_inches() - 0.7
         figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
-        figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        beside = figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        before = figure.get_figheight()
         about = wrapped(label(diagram.order), height)
         shown = list(axes.flat[: len(panels)])
         bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
         legend(shown[0], True, handles, title=caveat(shown[0], diagram), columns=max(2 * across - 1, 2))
+        beside.set_y(0.5 * before / figure.get_figheight())  # a tall legend moves the panels down
     return figure
 
 
@@ -332,7 +334,7 @@ def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
         handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:.3g})"))
     if early.any():
         handles.append(
-            Line2D([], [], **{**UNCONVERGED, **FRONT}, label=f"front of training time ({diagram.level:.3g})")
+            Line2D([], [], **{**UNCONVERGED, **FRONT}, label=f"boundary, unconverged ({diagram.level:.3g})")
         )
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(**_BAND, label="95 % interval"))

@@ -35,7 +35,7 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     """Draw means and standard deviations against x, with each boundary and its 95 % interval.
 
     Cells without a value are left out, unconverged ones are hollow, and diverged ones are crosses at the
-    lower edge. A boundary beside unconverged cells is dashed: there it is a front of training time.
+    lower edge. A boundary beside unconverged cells is dashed: there it may be a front of training time.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _meanings(diagram: PhaseDiagram) -> list[Artist]:
     if (diagram.boundary["position"].notna() & ~early).any():
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"boundary ({diagram.level:.3g})"))
     if early.any():
-        handles.append(Line2D([], [], **FRONT, label=f"front of training time ({diagram.level:.3g})"))
+        handles.append(Line2D([], [], **FRONT, label=f"boundary, unconverged ({diagram.level:.3g})"))
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(facecolor=INK, alpha=0.2, linewidth=0, label="its 95 % interval"))
     phases = set(diagram.cells["phase"])

@@ -121,7 +121,7 @@ def test_a_boundary_beside_unconverged_cells_is_dashed_and_has_no_band():
     np.testing.assert_array_equal(front.get_xdata(), diagram.boundary["position"])
     assert drawn(ax, "_boundary") == []
     assert all(len(path.vertices) == 0 for band in drawn(ax, "_interval") for path in band.get_paths())
-    assert legend_texts(ax) == {"front of training time (0.5)", "unconverged", "diverged", "missing"}
+    assert legend_texts(ax) == {"boundary, unconverged (0.5)", "unconverged", "diverged", "missing"}
     (told,) = (legend.get_title().get_text() for legend in ax.figure.legends)
     assert "5 of 5 boundary points lie beside unconverged cells" in told.replace("\n", " ")
     assert told.replace("\n", " ") in " ".join(diagram.warnings)
@@ -137,7 +137,7 @@ def test_only_the_part_beside_unconverged_cells_is_dashed():
     np.testing.assert_array_equal(front.get_xdata(), [np.nan, *at[1:4], np.nan])
     np.testing.assert_array_equal(early.get_xdata(), at[[2]])
     assert diagram.boundary["low"].isna().tolist() == [False, False, True, False, False]
-    assert {"boundary (0.5)", "front of training time (0.5)", "95 % interval"} <= legend_texts(ax)
+    assert {"boundary (0.5)", "boundary, unconverged (0.5)", "95 % interval"} <= legend_texts(ax)
 
 
 def test_a_growth_rate_needs_no_convergence():
