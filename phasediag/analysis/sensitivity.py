@@ -67,7 +67,7 @@ class Recounts:
     frames: Mapping[str, pd.DataFrame]
     """The trials at each threshold, with the index they had; empty where that is not known."""
     reason: str = ""
-    """Why it is not known."""
+    """Why it is not known; empty where nothing is to be said of it."""
 
     @classmethod
     def of(cls, sweep: str | os.PathLike[str], trials: pd.DataFrame, wanted: bool | None = True) -> Recounts:
@@ -83,7 +83,7 @@ class Recounts:
             None: only where they are at most `MOST_TRIALS`. False: not at all.
         """
         if wanted is False:
-            return cls(frames={}, reason="not computed")
+            return cls(frames={})
         if wanted is None and len(trials) > MOST_TRIALS:
             told = f"not computed for {len(trials):,} trials; `diagram` and `scaling` do with --sensitivity"
             return cls(frames={}, reason=told)
@@ -96,6 +96,8 @@ class Recounts:
         """The sensitivity of what was found from some of the trials; None where it rests on no threshold."""
         texts = (found.x, found.y, found.order if isinstance(found, PhaseDiagram) else "")
         if not rests_on_threshold(*texts) or (isinstance(found, PhaseDiagram) and found.without_value):
+            return None
+        if not self.frames and not self.reason:
             return None
         if not self.frames:
             return Sensitivity(summary=_said(self.reason), stable=None)

@@ -147,6 +147,7 @@ def test_commands_tell_it_or_that_it_was_not_computed(
     assert "NOT stable: 1 of 1" in run(diagram, *line).stderr
     told = json.loads(run(diagram, *line, "--json").stdout)
     assert told["threshold_sensitivity"]["rows"][0]["halved"] == pytest.approx(1.95)
+    assert "sensitivity" not in run(diagram, *line, "--no-sensitivity").stderr
     monkeypatch.setattr(sensitivity, "MOST_TRIALS", 10)
     assert "not computed for 30 trials" in run(diagram, *line).stderr
     assert "NOT stable: 1 of 1" in run(diagram, *line, "--sensitivity").stderr
