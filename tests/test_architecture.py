@@ -39,7 +39,7 @@ training.rows training.tile_run training.worker executors.forecast executors.wat
 executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.trainable executors.ray_tune.connection executors.ray_tune.tuning
 executors.ray_tune.executor
-training.fingerprint training.dry_data training.dry_step
+training.fingerprint training.dry_data training.alone training.dry_step
 sweeps.survey sweeps.rehearsal sweeps.planning sweeps.running sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
 analysis.recount analysis.frames analysis.frame analysis.measured analysis.diagram_words

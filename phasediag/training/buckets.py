@@ -131,12 +131,19 @@ def structure_of(
 def _free(values: Mapping[str, Value], network: Network, folder: Path) -> tuple[str, ...]:
     """The parameters in which trials of one pack may differ from the one of this record.
 
-    The model states them as `padded`, in its own class: a subclass states them anew. They are none
-    where a control makes the weights, where trials have what they do not train, and where rows are
-    promised to be the same bit by bit.
+    They are none where a control makes the weights, and where rows are promised to be the same bit by bit.
     """
     promised = all(size % PROMISED == 0 for shape in network.shapes.values() for size in shape)
-    if values["control"] != "none" or promised or network.fixed:
+    return () if values["control"] != "none" or promised else padded_names(values, network, folder)
+
+
+def padded_names(values: Mapping[str, Value], network: Network, folder: Path) -> tuple[str, ...]:
+    """The parameters by which networks of this structure may be padded.
+
+    The model states them as `padded`, in its own class: a subclass states them anew. They are none where
+    trials have what they do not train.
+    """
+    if network.fixed:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and _mean_over_samples(network.task)

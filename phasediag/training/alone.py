@@ -1,0 +1,237 @@
+"""One network of a tile by plain PyTorch: its passes, a step, its losses, looked at one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasediag.errors import PhasediagError
+from phasediag.registry import Component
+from phasediag.source_lines import place_of, told
+from phasediag.training.data import Samples
+from phasediag.training.fingerprint import Fingerprint, changes, fingerprint, generators
+from phasediag.training.optimizers import Rates
+from phasediag.training.train import Tile
+
+TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
+"""Of the largest change of a weight, between a step alone and in company."""
+_SAME: Final = "a network must be the same before and after a pass, since many share one module"
+
+
+@contextmanager
+def blaming(owner: Component, doing: str) -> Iterator[None]:
+    """Turn what is raised into one sentence with the line of the user's file."""
+    try:
+        yield
+    except PhasediagError:
+        raise
+    except Exception as error:
+        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    """What to do about some errors of torch's, whose own words do not say it."""
+    text = str(error)
+    for part, advice in (
+        ("data-dependent control flow", "; write the branch with torch.where"),
+        (".item() on a Tensor", "; keep it a tensor"),
+        ("Batching rule not implemented", "; write it by other operators of torch, which vmap knows"),
+        ("in-place operation", "; write it without changing a tensor in place"),
+        ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
+        ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
+        ("numpy", "; use torch's functions"),
+    ):
+        if part in text:
+            return advice
+    return ""
+
+
+def check_unchanged(before: Fingerprint, module: nn.Module, model: Component) -> None:
+    """Refuse a module that is not as it was before a pass."""
+    changed = changes(before, fingerprint(module))
+    if changed:
+        raise PhasediagError(
+            f"{place_of(model.cls)}: {model.name}: its forward changes '{changed[0]}': {_SAME}; compute it "
+            "from the inputs and the weights alone"
+        )
+
+
+class Alone:
+    """One network of a tile, as plain PyTorch has it.
+
+    Parameters
+    ----------
+    tile
+        At step 0.
+    row
+        The trial.
+    """
+
+    def __init__(self, tile: Tile, row: int, task: Component, model: Component) -> None:
+        self.tile, self.task, self.model, self.network = tile, task, model, tile.network
+        self.module = self.network.construction.module(int(tile.trials.seed[row]))
+        self.start = {name: weight[row].clone() for name, weight in tile.weights.items()}
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(self.start[name])
+        self.rates: Rates = {name: rate[row] for name, rate in tile.rates.items()}
+        world = int(tile.world[row])
+        self.batch = _of_world(tile.batches.at(0), world)
+        self.sets = [
+            _of_world(each, world) for each in (tile.batches.training_set(), tile.batches.test_set())
+        ]
+
+    def step(self) -> None:
+        """One step of gradient descent with a learning rate of 1; what it leaves is kept."""
+        prediction = self._pass(self.batch.x)
+        self._check_prediction(prediction)
+        target = self.network.task.noisy(self.batch.y, self.batch.noise, self.rates["label_noise"])
+        loss = self._loss(prediction, target)
+        self._check_mean(prediction, target, loss)
+        trained = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+        if not loss.requires_grad:
+            raise PhasediagError(
+                f"{place_of(self.model.cls)}: {self.model.name}: the loss does not depend on any trained "
+                "parameter by torch's operators (detach, no_grad, numpy?)"
+            )
+        slopes = torch.autograd.grad(loss, list(trained.values()), allow_unused=True, materialize_grads=True)
+        decay = self.rates["weight_decay"]
+        with torch.no_grad():
+            for parameter, slope in zip(trained.values(), slopes, strict=True):
+                parameter.sub_(slope + decay * parameter)
+
+    def compare_weights(self, weights: Mapping[str, Tensor], words: str, *advice: str) -> None:
+        """Refuse a network that a step leaves elsewhere in company.
+
+        Parameters
+        ----------
+        weights
+            After the step, of this network, by name.
+        words, advice
+            What the company is, and what to do about it.
+        """
+        after = {name: p.detach() for name, p in self.module.named_parameters()}
+        largest = max(float((after[name] - self.start[name]).abs().nan_to_num().max()) for name in after)
+        rounding = torch.finfo(self.network.dtype).eps
+        for name, weight in after.items():
+            off = float((weights[name] - weight).abs().nan_to_num().max())
+            scale = float(self.start[name].abs().nan_to_num().max())
+            if off > TOLERANCE[self.network.dtype] * largest + 8 * rounding * scale:
+                self._differs(
+                    f"{words} '{name}' is off by {off:.3g} after a step that moves weights by {largest:.3g}",
+                    *advice,
+                )
+
+    def compare_losses(self, losses: list[float]) -> None:
+        """Refuse a network whose losses over the training and the test set are others alone."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
+            return
+        noises = self.rates["label_noise"], torch.zeros_like(self.rates["label_noise"])
+        for words, data, noise, loss in zip(("train", "test"), self.sets, noises, losses, strict=True):
+            with torch.no_grad():
+                target = self.network.task.noisy(data.y, data.noise, noise)
+                own = float(self._loss(self.module(data.x), target))
+            if not np.isclose(own, loss, rtol=TOLERANCE[data.x.dtype], atol=1e-6, equal_nan=True):
+                self._differs(f"its {words}_loss is {loss:.6g}, and {own:.6g} alone")
+
+    def _differs(self, how: str, advice: str = "phasediag does not know how to train it as it is") -> None:
+        owner = self.model if self.model.source else self.task
+        raise PhasediagError(
+            f"{place_of(owner.cls)}: {owner.name} comes out otherwise in a pack than by plain PyTorch: "
+            f"{how}; {advice}"
+        )
+
+    def _pass(self, x: Tensor) -> Any:
+        """What the module gives, refused where a pass leaves anything behind or depends on chance."""
+        random, before = generators(), fingerprint(self.module)
+        prediction = self.module(x)
+        where = f"{place_of(self.model.cls)}: {self.model.name}"
+        if generators() != random:
+            part = _culprit(self.module, x, generators)
+            raise PhasediagError(
+                f"{where}: its forward draws random numbers (in {part}): a trial's step has none but those "
+                "of its batches; leave them out, or draw them in the constructor"
+            )
+        check_unchanged(before, self.module, self.model)
+        again = self.module(x)
+        if isinstance(prediction, Tensor) and not _alike(prediction, again):
+            raise PhasediagError(f"{where}: two passes of the same samples differ: {_SAME}")
+        self.module.eval()
+        evaluated = self.module(x)
+        self.module.train()
+        if isinstance(prediction, Tensor) and not _alike(prediction, evaluated):
+            raise PhasediagError(
+                f"{where}: it gives other values in eval() than in train(), and phasediag trains and "
+                "evaluates in train(); let them be the same"
+            )
+        return prediction
+
+    def _check_prediction(self, prediction: Any) -> None:
+        count, outputs = len(self.batch.x), self.network.sizes[1]
+        given = tuple(prediction.shape) if isinstance(prediction, Tensor) else type(prediction).__name__
+        if given != (count, outputs):
+            raise PhasediagError(
+                f"{place_of(self.model.cls)}: {self.model.name} gives {given} for {count} samples, the task "
+                f"asks for {(count, outputs)}; give one row a sample and one number an output"
+            )
+
+    def _loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        with blaming(self.task, "its loss"):
+            loss: Any = self.network.task.loss(prediction, target)
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise PhasediagError(
+                f"{place_of(self.task.cls)}: {self.task.name}.loss gives {given}, not one number for the "
+                "batch; write @staticmethod def loss(prediction, target) that gives a tensor of shape ()"
+            )
+        return loss
+
+    def _check_mean(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Refuse a loss that says to be a mean over samples, by which batches may be padded, and is none."""
+        if not vars(self.network.task).get("mean_over_samples"):
+            return
+        pairs = zip(prediction.detach(), target, strict=True)
+        mean = torch.stack([self._loss(one[None], other[None]) for one, other in pairs]).mean()
+        if not _alike(loss.detach(), mean):
+            raise PhasediagError(
+                f"{place_of(self.task.cls)}: {self.task.name} states mean_over_samples, and its loss of a "
+                f"batch is {float(loss):.6g}, the mean of those of its samples {float(mean):.6g}; remove "
+                "the statement, or let it be their mean"
+            )
+
+
+def _of_world(data: Samples, world: int) -> Samples:
+    return Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
+
+
+def _alike(one: Tensor, other: Any) -> bool:
+    if not isinstance(other, Tensor) or one.shape != other.shape:
+        return False
+    size = float(one.detach().abs().nan_to_num(0, 0, 0).max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * size, equal_nan=True)
+
+
+def _culprit(module: nn.Module, x: Tensor, state: Callable[[], str]) -> str:
+    """The innermost part of a module whose pass changes a state."""
+    before: dict[str, str] = {}
+    found: list[str] = []
+    handles = []
+    for path, part in module.named_modules():
+
+        def enter(part: nn.Module, given: Any, path: str = path) -> None:
+            before[path] = state()
+
+        def leave(part: nn.Module, given: Any, made: Any, path: str = path) -> None:
+            if state() != before[path]:
+                found.append(f"module '{path}', a {type(part).__name__}" if path else "its own forward")
+
+        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
+    module(x)
+    for handle in handles:
+        handle.remove()
+    return found[0] if found else "its own forward"
