@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
 from phasediag.noise import quiet
 from phasediag.registry import component
+from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
 from phasediag.trial import IntArray, Trials, nearest
@@ -33,7 +34,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     from phasediag.training.pack import structures
 
     folder = grid.folder
-    trials_schema(grid.parameters.values())
+    _check_names(grid)
     first, structure = structures(missing, grid.parameters)
     notes: list[str] = []
     for number, row in enumerate(first.tolist()):
@@ -51,17 +52,31 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
 
+def _check_names(grid: Grid) -> None:
+    """Refuse parameters that have the names of results, with the class that has them."""
+    for part in (*grid.tasks.values(), *grid.models.values()):
+        if part.source:
+            try:
+                trials_schema(part.parameters.values())
+            except StoreError as error:
+                raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
+    trials_schema(grid.parameters.values())
+
+
 def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
     record, folder = trials.record(row), grid.folder
     return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:
-    """The first of some trials of each kind of initial weights, and one of another replicate."""
+    """The first of some trials of each kind of initial weights, one of another replicate, one that decays."""
     inits = trials.values("init")[rows]
     firsts = [rows[inits == init][0] for init in dict.fromkeys(inits.tolist())]
     others = rows[trials.replicate[rows] != trials.replicate[rows[0]]]
-    return np.array(list(dict.fromkeys([*firsts, *others[:1]])))
+    chosen = np.array([*firsts, *others[:1]])
+    decays = trials.values("weight_decay")
+    decaying = rows[decays[rows] > 0][: int(not decays[chosen].any())]
+    return np.array(list(dict.fromkeys([*chosen.tolist(), *decaying.tolist()])))
 
 
 def _measured(grid: Grid, layers: list[str]) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import torch
@@ -99,11 +99,22 @@ class Alone:
                 f"{place_of(self.model.cls)}: {self.model.name}: the loss does not depend on any trained "
                 "parameter by torch's operators (detach, no_grad, numpy?)"
             )
-        slopes = torch.autograd.grad(loss, list(trained.values()), allow_unused=True, materialize_grads=True)
+        weights = list(trained.values())
+        slopes: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
         decay = self.rates["weight_decay"]
         with torch.no_grad():
-            for parameter, slope in zip(trained.values(), slopes, strict=True):
-                parameter.sub_(slope + decay * parameter)
+            for (name, parameter), slope in zip(trained.items(), slopes, strict=True):
+                if slope is not None:
+                    parameter.sub_(slope + decay * parameter)
+                elif decay:
+                    self._takes_no_part(name)
+
+    def _takes_no_part(self, name: str) -> NoReturn:
+        raise PhasediagError(
+            f"{place_of(self.model.cls)}: {self.model.name}: '{name}' takes no part in the loss: PyTorch's "
+            "optimizers would leave it as it is, a pack would let it decay; take it out of the module, or "
+            "call requires_grad_(False) on it"
+        )
 
     def compare_weights(self, weights: Mapping[str, Tensor], words: str, *advice: str) -> None:
         """Refuse a network that a step leaves elsewhere in company.

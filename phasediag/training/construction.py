@@ -8,7 +8,7 @@ which of them are trained, buffers, plain attributes.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +26,8 @@ OWN_POSITION: Final = 2**32
 """Position of the stream `init` that seeds constructors; initial weights are drawn from position 0."""
 CANONICAL_SEED: Final = 0
 """Of the module whose code, shapes and flags stand for all replicates."""
+OTHER_SEEDS: Final = range(1, 8)
+"""Of the modules that it is compared with: what has few values may be the same in two of them by chance."""
 _LAYERS: Final = (
     nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
     nn.ConvTranspose3d, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention,
@@ -44,7 +46,8 @@ class Construction:
     arguments
         What its constructor is called with.
     dtype
-        That floating parameters and buffers are turned into, as by `module.to(dtype)`.
+        That real parameters and buffers are turned into, as by `module.to(dtype)`, and complex buffers into
+        its complex counterpart.
     """
 
     cls: type[nn.Module]
@@ -53,13 +56,33 @@ class Construction:
 
     def module(self, seed: int) -> nn.Module:
         """The module of a replicate, on the CPU."""
+        return in_precision(self.made(seed), self.dtype)
+
+    def made(self, seed: int) -> nn.Module:
+        """The same, in the precision that the constructor gives it."""
         with seeded(Streams(seed).generator("init", OWN_POSITION)):
             module: nn.Module = self.cls(**self.arguments)
-        return module.to(self.dtype)
+        return module
 
     def values(self, seed: int) -> dict[str, Tensor]:
         """Parameters and buffers of the module of a replicate, by name."""
         return values_of(self.module(seed))
+
+
+def in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The module with real tensors of a type, complex buffers, which `to` would make real, of its kind."""
+    kept = [
+        (part, name, buffer.to(dtype.to_complex()))
+        for part in module.modules()
+        for name, buffer in part.named_buffers(recurse=False)
+        if buffer.is_complex()
+    ]
+    for part, name, _ in kept:
+        setattr(part, name, None)
+    module = module.to(dtype)
+    for part, name, buffer in kept:
+        setattr(part, name, buffer)
+    return module
 
 
 def values_of(module: nn.Module) -> dict[str, Tensor]:
@@ -87,7 +110,7 @@ class _Unset(TorchFunctionMode):
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in ("empty", "empty_like", "new_empty", "empty_strided"):
-            made.fill_(torch.nan if made.is_floating_point() else _largest(made))
+            made.fill_(torch.nan if _has_nan(made) else _largest(made))
         return made
 
 
@@ -95,8 +118,12 @@ def _holds_unset(tensor: Tensor) -> bool:
     """Whether a tensor holds what `_Unset` fills with; of truth values that cannot be told."""
     if tensor.dtype == torch.bool:
         return False
-    unset = tensor.isnan() if tensor.is_floating_point() else tensor == _largest(tensor)
+    unset = tensor.isnan() if _has_nan(tensor) else tensor == _largest(tensor)
     return bool(unset.any())
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _largest(tensor: Tensor) -> int:
@@ -137,13 +164,14 @@ def seeded(generator: np.random.Generator) -> Iterator[None]:
             random.setstate(states[1])
 
 
-def varying_buffers(first: nn.Module, second: nn.Module) -> tuple[str, ...]:
-    """The buffers in which the modules of two replicates differ, by name."""
-    other = dict(second.named_buffers())
-    return tuple(
-        name for name, buffer in first.named_buffers()
-        if name not in other or not torch.equal(buffer, other[name])
-    )  # fmt: skip
+def varying_buffers(first: nn.Module, others: Iterable[nn.Module]) -> tuple[str, ...]:
+    """The buffers in which the modules of some replicates differ, by name."""
+    buffers = dict(first.named_buffers())
+    varying: set[str] = set()
+    for other in others if buffers else ():
+        found = dict(other.named_buffers())
+        varying |= {n for n, buffer in buffers.items() if n not in found or not torch.equal(buffer, found[n])}
+    return tuple(name for name in buffers if name in varying)
 
 
 def drawn_weights(module: nn.Module, groups: Sequence[NeuronGroup]) -> dict[str, bool]:

@@ -69,6 +69,8 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
             f"{where}.unit_noise(generator, {DRAWN}) gives {_shape(noise)}; give a tensor of shape "
             f"{(DRAWN, width)}"
         )
+    if not bool(torch.isfinite(noise).all()):
+        raise PhasediagError(f"{where}.unit_noise(generator, {DRAWN}) gives numbers that are not finite")
     if own_noise and "label_noise" in task.parameters and bool(noise.any()):
         raise PhasediagError(
             f"{where} looks at label_noise itself, and phasediag adds label_noise * unit_noise to its "

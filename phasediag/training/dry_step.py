@@ -20,7 +20,7 @@ from phasediag.registry import Component, component
 from phasediag.source_lines import place_of
 from phasediag.training.alone import Alone, blaming, check_unchanged
 from phasediag.training.buckets import padded_names
-from phasediag.training.construction import CANONICAL_SEED, uninitialized, values_of
+from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uninitialized, values_of
 from phasediag.training.dry_data import check_data
 from phasediag.training.fingerprint import changes, fingerprint
 from phasediag.training.network import Network
@@ -98,7 +98,7 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
             f"{place}: {model.name}: '{unset[0]}' has no initial value (torch.empty); set one in the "
             "constructor"
         )
-    first, again, other = make(CANONICAL_SEED), make(CANONICAL_SEED), make(CANONICAL_SEED + 1)
+    first, again, *others = map(make, (CANONICAL_SEED, CANONICAL_SEED, *OTHER_SEEDS))
     values, repeated = values_of(first), values_of(again)
     unequal = [n for n, v in values.items() if n not in repeated or not torch.equal(v, repeated[n])]
     buffers = {name for name, _ in first.named_buffers()}
@@ -108,7 +108,8 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
             f"{place}: {model.name}: '{unequal[0]}' is another one each time the constructor runs, though "
             "the generators of torch, numpy and Python are seeded; make it a function of them"
         )
-    attributes = [n for n in changes(fingerprint(first), fingerprint(other)) if n not in buffers]
+    before = fingerprint(first)
+    attributes = [n for other in others for n in changes(before, fingerprint(other)) if n not in buffers]
     if attributes:
         raise PhasediagError(
             f"{place}: {model.name}: the attribute '{attributes[0]}' differs between replicates, which share "

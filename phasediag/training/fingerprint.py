@@ -47,6 +47,9 @@ def fingerprint(module: nn.Module) -> Fingerprint:
             if name == "_buffers":
                 for buffer, tensor in value.items():
                     look.at(prefix + buffer, tensor)
+            elif name.endswith("_hooks") and isinstance(value, Mapping):  # torch counts its keys on for ever
+                for number, hook in enumerate(value.values()):
+                    look.at(f"{prefix}{name}[{number}]", hook)
             elif name not in _SKIPPED:
                 look.at(prefix + name, value)
         for cls in type(part).__mro__:

@@ -20,8 +20,10 @@ from phasediag.source_lines import place_of, told
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.construction import (
     CANONICAL_SEED,
+    OTHER_SEEDS,
     Construction,
     drawn_weights,
+    in_precision,
     neuron_groups_of,
     varying_buffers,
 )
@@ -167,7 +169,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
         control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
-        varying=varying_buffers(module, construction.module(CANONICAL_SEED + 1)) if model.source else (),
+        varying=varying_buffers(module, map(construction.module, OTHER_SEEDS)) if model.source else (),
     )  # fmt: skip
 
 
@@ -203,7 +205,7 @@ def _built(model: Component, construction: Construction) -> nn.Module:
             raise PhasediagError(
                 f"{place_of(model.cls)}: {model.name} is no torch.nn.Module; derive it from one"
             )
-        module = construction.module(CANONICAL_SEED)
+        module = construction.made(CANONICAL_SEED)
     except PhasediagError:
         raise
     except Exception as error:
@@ -214,4 +216,4 @@ def _built(model: Component, construction: Construction) -> nn.Module:
         ) from error
     if why := refusal(module):
         raise PhasediagError(f"{place_of(model.cls)}: {model.name} cannot be trained: {why}")
-    return module
+    return in_precision(module, construction.dtype)
