@@ -2,7 +2,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test check-long check-gpu bench
+SEED ?= 1
+
+.PHONY: quickstart test check-long check-properties check-gpu bench
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -19,6 +21,10 @@ test: .venv/installed-test  ## lint, types, all quick tests
 
 check-long: .venv/installed-test  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600
+
+check-properties: .venv/installed-test  ## ten times the examples of every property, drawn by SEED
+	PHASEDIAG_EXAMPLES=10 $(BIN)/pytest -m "hypothesis and not gpu and not cluster" --hypothesis-seed $(SEED) \
+		--numprocesses 2 --timeout 3600
 
 check-gpu: .venv/installed-test  ## on a machine with a CUDA device
 	$(BIN)/pytest -m gpu --timeout 3600

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from phasediag.analysis.frames import load_measurements, load_trials
     from phasediag.analysis.phases import PhaseDiagram, phase_diagram
     from phasediag.analysis.scaling import ScalingFit, fit_scaling
+    from phasediag.analysis.sensitivity import threshold_sensitivity
     from phasediag.sweeps.status import status
     from phasediag.sweeps.sweep import launch, plan
 
@@ -21,12 +22,13 @@ _HOMES = {
     "load_trials": "analysis.frames", "load_measurements": "analysis.frames",
     "phase_diagram": "analysis.phases", "PhaseDiagram": "analysis.phases",
     "fit_scaling": "analysis.scaling", "ScalingFit": "analysis.scaling",
+    "threshold_sensitivity": "analysis.sensitivity",
     "launch": "sweeps.sweep", "plan": "sweeps.sweep", "status": "sweeps.status",
 }  # fmt: skip
 
 __all__ = [
     "PhaseDiagram", "PhasediagError", "ScalingFit", "fit_scaling", "launch", "load_measurements",
-    "load_trials", "phase_diagram", "plan", "status",
+    "load_trials", "phase_diagram", "plan", "status", "threshold_sensitivity",
 ]  # fmt: skip
 
 

@@ -92,14 +92,18 @@ def breaking(
 
 
 def degree(
-    observable: Observable, distances: FloatArray, epsilon: npt.NDArray[np.float64], absolute: float
+    observable: Observable,
+    distances: FloatArray,
+    epsilon: npt.NDArray[np.float64],
+    absolute: float | npt.NDArray[np.float64],
+    tolerance: float = RANK_TOLERANCE,
 ) -> npt.NDArray[np.int64]:
     """Count what an observable counts.
 
     permutation: neighbours closer than epsilon; sign_flip: dead neurons, norm below epsilon;
     rescaling, rotation, double_rotation: dead neurons or directions, distance below epsilon;
     classes: insertion distances of at least epsilon (the number of distinct living neurons);
-    rank: singular values above max(absolute, 0.01 of the largest).
+    rank: singular values above max(absolute, tolerance times the largest).
 
     Parameters
     ----------
@@ -108,7 +112,9 @@ def degree(
     epsilon
         The threshold of each trial, shape (trials,).
     absolute
-        The absolute part of the threshold, for the rank.
+        The absolute part of the threshold, for the rank; a number, or one a trial.
+    tolerance
+        The share of the largest singular value, for the rank.
 
     Returns
     -------
@@ -117,7 +123,7 @@ def degree(
     counted: npt.NDArray[np.bool_]
     if observable == "rank":
         largest = distances.max(axis=1, initial=0.0)
-        counted = distances > np.maximum(absolute, RANK_TOLERANCE * largest)[:, None]
+        counted = distances > np.maximum(absolute, tolerance * largest)[:, None]
     elif observable == "classes":
         counted = distances >= epsilon[:, None]
     else:

@@ -43,6 +43,8 @@ class Role(StrEnum):
     """One value a trial inside one program."""
     DERIVED = "derived"
     """Follows from others; recorded, but no part of the identity."""
+    SHORTHAND = "shorthand"
+    """Stands instead of another parameter in a grid; a trial records what follows from it, and not itself."""
 
 
 class Required:

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from properties import TIMES, examples
+
 # Inherited by workers and by every phasediag that a test starts; before torch is imported anywhere.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg", RAY_USAGE_STATS_ENABLED="0")
 
 settings.register_profile(
     "phasediag",
-    derandomize=True,
+    derandomize=TIMES == 1,
     deadline=None,
-    max_examples=25,
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("phasediag")

@@ -45,11 +45,12 @@ training.fingerprint training.dry_data training.alone training.dry_step
 sweeps.notices sweeps.survey sweeps.reach sweeps.rehearsal sweeps.planning sweeps.running
 sweeps.launches sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation
-analysis.frame analysis.versions analysis.frames analysis.scale analysis.axes analysis.bootstrap
-analysis.boundary analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition
-analysis.laws analysis.independence analysis.verdict analysis.selection analysis.scaling analysis.simplex
+analysis.recount analysis.frame analysis.versions analysis.frames analysis.measured
+analysis.diagram_words analysis.scale analysis.axes analysis.bootstrap analysis.boundary
+analysis.slope analysis.cells analysis.mixture analysis.phases analysis.transition analysis.laws
+analysis.independence analysis.fit_words analysis.verdict analysis.selection analysis.scaling analysis.simplex
 analysis.moderation analysis.size_curves analysis.finite_size
-analysis.strength
+analysis.strength analysis.sensitivity
 analysis.labels analysis.mesh analysis.known analysis.slices analysis.history analysis.coincidence
 figures.style figures.* analysis.plot
 analysis.refinement sweeps.designs sweeps.refine

@@ -76,7 +76,7 @@ def interval(values: FloatArray, replicates: int) -> tuple[FloatArray, FloatArra
 
     Returns
     -------
-    Low and high, shape (…,); NaN with fewer than 3 replicates.
+    Low and high, shape (…,); NaN with fewer than 3 replicates, or where all values are.
     """
     if replicates < FEWEST_REPLICATES:
         empty = np.full(values.shape[:-1], np.nan)
@@ -89,11 +89,17 @@ def interval(values: FloatArray, replicates: int) -> tuple[FloatArray, FloatArra
 
 
 def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
-    """`np.nanquantile` along the last axis, which takes one row at a time; only rows with NaN need that."""
-    partly = np.isnan(values).any(axis=-1)
-    if partly.all():
-        return np.asarray(np.nanquantile(values, levels, axis=-1), dtype=np.float64)
-    found = np.asarray(np.quantile(values, levels, axis=-1), dtype=np.float64)
+    """`np.nanquantile` along the last axis, NaN for a row of NaN alone.
+
+    It takes one row at a time; only rows with NaN need that.
+    """
+    known = ~np.isnan(values)
+    some = known.any(axis=-1)
+    partly = some & ~known.all(axis=-1)
+    whole = some & ~partly
+    found = np.full((len(levels), *values.shape[:-1]), np.nan)
+    if whole.any():
+        found[:, whole] = np.quantile(values[whole], levels, axis=-1)
     if partly.any():
         found[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
     return found

@@ -61,9 +61,13 @@ class Boundary:
     replicates: IntArray
     cell: IntArray
     """The cell that the boundary follows, -1 where there is none."""
+    drawn: FloatArray | None = None
+    """The crossings of the resamples where they are kept, shape (rows, resamples); NaN without one."""
 
 
-def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, seed: int) -> Boundary:
+def find_boundary(
+    rows: Rows, samples: Samples, level: float, resamples: int, seed: int, *, keep: bool = False
+) -> Boundary:
     """Find the steepest crossing of each row, with its interval.
 
     The rules are those of `phasediag.analysis.phases.phase_diagram`.
@@ -74,6 +78,8 @@ def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, se
         In units of the values.
     resamples, seed
         Of the bootstrap over replicates.
+    keep
+        Whether to keep the crossing of every resample.
     """
     count = int(rows.row[-1]) + 1
     left = np.flatnonzero(rows.linked)
@@ -87,16 +93,18 @@ def find_boundary(rows: Rows, samples: Samples, level: float, resamples: int, se
     position[found] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
     low, high = np.full(count, np.nan), np.full(count, np.nan)
     sure = replicates[found] >= FEWEST_REPLICATES
+    drawn = np.full((count, resamples), np.nan) if keep else None
     if sure.any():
         found, main = found[sure], main[sure]
-        bounds = _bootstrap(rows, samples, found, main, level, resamples, seed)
+        bounds = _bootstrap(rows, samples, found, main, level, resamples, seed, drawn)
         bounds = np.minimum(bounds[0], position[found]), np.maximum(bounds[1], position[found])
         low[found], high[found] = at_least_the_jump(rows, found, main, *bounds)
     cell = np.full(count, -1)
     cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
     return Boundary(
-        position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates, cell=cell
-    )
+        position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates, cell=cell,
+        drawn=drawn,
+    )  # fmt: skip
 
 
 def _steepest(
@@ -164,9 +172,13 @@ def at_least_the_jump(
 
 
 def _bootstrap(
-    rows: Rows, samples: Samples, found: IntArray, main: IntArray, level: float, resamples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """The bounds of the rows `found`, whose crossings follow the cells `main`; shape (found,) each."""
+    rows: Rows, samples: Samples, found: IntArray, main: IntArray, level: float, resamples: int, seed: int,
+    drawn: FloatArray | None,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """The bounds of the rows `found`, whose crossings follow the cells `main`; shape (found,) each.
+
+    Crossings are kept in `drawn`, where it is given.
+    """
     draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
     left = _may_cross(rows, samples, found, level)
     low, high = np.empty(len(found)), np.empty(len(found))
@@ -177,9 +189,11 @@ def _bootstrap(
         offset = 0 if begin == 0 else last[begin - 1]
         end = max(begin + 1, int(np.searchsorted(last, offset + step)))
         block = left[offset : last[end - 1]]
-        low[begin:end], high[begin:end] = _block(
-            rows, samples, found[begin:end], main[begin:end], block, level, draws
-        )
+        part = slice(begin, end)
+        position = _block(rows, samples, found[part], main[part], block, level, draws)
+        if drawn is not None:
+            drawn[found[part]] = position
+        low[part], high[part] = _bounds(rows, main[part], position)
         begin = end
     return low, high
 
@@ -199,7 +213,8 @@ def _may_cross(rows: Rows, samples: Samples, found: IntArray, level: float) -> I
 def _block(
     rows: Rows, samples: Samples, found: IntArray, main: IntArray, left: IntArray,
     level: float, draws: Resamples,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+) -> FloatArray:  # fmt: skip
+    """The crossing of each resample, shape (found, resamples)."""
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
     place[cells] = np.arange(len(cells))
@@ -212,9 +227,13 @@ def _block(
         inside = _crossing(rows, start, value[place[start], draw], value[place[start + 1], draw], level)
     beside = _beyond_the_end(rows, found, main, value[place[main]], level)
     unknown = np.isnan(value[place[main]]) | np.isnan(value[place[main + 1]])
-    position = np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
+    return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
+
+
+def _bounds(rows: Rows, main: IntArray, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The interval of each row's crossings, shape (found,) each."""
     behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
-    low, high = np.empty(len(found)), np.empty(len(found))
+    low, high = np.empty(len(main)), np.empty(len(main))
     for count in np.unique(behind):
         same = behind == count
         low[same], high[same] = interval(position[same], int(count))

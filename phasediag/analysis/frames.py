@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, get_args
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,29 +14,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
 from phasediag.analysis.versions import LAUNCHES
 from phasediag.errors import AnalysisError
-from phasediag.observables import SYMMETRIES, Observable, Threshold, breaking, degree, root_mean_square
-from phasediag.storage.choice import kept
+from phasediag.observables import (
+    SYMMETRIES,
+    Threshold,
+    breaking,
+    degree,
+    root_mean_square,
+)
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
 from phasediag.sweeps.launches import launches_of
 
 FloatArray = npt.NDArray[np.float64]
 
-_THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
     "model_source", "task_source", "started_at",
+    "neuron_count", "measure_layer",
 )  # fmt: skip
 """The results that any diagram rests on."""
-_COUNTS: Final[Mapping[Observable, str]] = {
-    "permutation": "degree_of_symmetry",
-    "classes": "neuron_count",
-    "sign_flip": "alive_count",
-    "rank": "rank",
-}
-"""The column of `trials` that each observable fills on `measure.layer`."""
 
 
 def load_trials(
@@ -60,7 +59,8 @@ def load_trials(
         Count again from the stored distances below this threshold, `{"absolute": ..., "relative": ...}`,
         without training: `degree_of_symmetry`, `degree_normalized`, `neuron_count`, `alive_count` and
         `rank` follow it. `drift`, `converged` and `more_steps` become null: they rest on distances before
-        the end of the run, which are not stored. None: as recorded.
+        the end of the run, which are not stored; `converged` stays false where decay had too few
+        relaxations. None: as recorded.
     columns
         The columns wanted, in this order; None: all. A trial that lacks one has null there.
 
@@ -74,9 +74,40 @@ def load_trials(
     store = Store.at(sweep).required()
     cut = None if threshold is None else _checked(threshold)
     rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
-    trials = _frame(rows) if cut is None else _frame(rows).assign(**_recounted(store, rows, cut))
+    trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
     trials = _with_launches(_with_readings(trials), store)
     return trials if columns is None else trials[list(columns)]
+
+
+def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """The same trials counted below so many times the threshold at which each was recorded.
+
+    Parameters
+    ----------
+    trials
+        Some trials of the sweep, with `trial_id`.
+    factor
+        Of the threshold, absolute and relative alike, and of the tolerance of the rank.
+
+    Returns
+    -------
+    The trials with the counts they have, and what follows from these, at that threshold. Whether they
+    have converged is left as recorded.
+
+    Raises
+    ------
+    StoreError
+        Where there is no such sweep.
+    AnalysisError
+        Where the distances were not stored.
+    """
+    store = Store.at(sweep).required()
+    needed = ["trial_id", "status", "measure_layer", "threshold_absolute", "threshold_relative", "max_degree"]
+    rows = store.trials_table([*needed, *COUNTS.values()], ordered=False)
+    rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
+    found = pd.DataFrame(recounted(store, rows, None, factor), index=rows["trial_id"].to_pandas())
+    found = _with_readings(found).loc[trials["trial_id"]]
+    return trials.assign(**{name: found[name].to_numpy() for name in RECOUNTED if name in trials})
 
 
 def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFrame:
@@ -170,7 +201,7 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     if len(needed) < len(columns):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
-        needed += ["trial_id", "status", "measure_layer", *_COUNTS.values()]
+        needed += ["trial_id", "status", "measure_layer", "relaxations", *COUNTS.values()]
     return list(dict.fromkeys(needed))
 
 
@@ -187,97 +218,16 @@ def _checked(threshold: Mapping[str, float] | Threshold) -> Threshold:
         ) from None
 
 
-def _recounted(store: Store, trials: pa.Table, cut: Threshold) -> dict[str, Any]:
-    """The columns of `trials` that follow the threshold, shape (trials,)."""
-    measured, position = _on_measured_layer(store, trials)
-    ok = pc.equal(trials["status"], "ok").to_numpy()
-    epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
-    found: dict[str, FloatArray] = {}
-    for observable in ("sign_flip", "permutation", "classes", "rank"):
-        here = pc.equal(measured["observable"], observable)
-        rows, at = measured.filter(here), position[here.to_numpy()]
-        needed = ok & trials[_COUNTS[observable]].is_valid().to_numpy()
-        _need_distances(rows["distances"], needed, at, observable)
-        counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
-        top[at] = rows["max_degree"].to_numpy()
-        for part, distances in _matrices(rows["distances"]):
-            if observable == "sign_flip":
-                epsilon[at[part]] = cut.epsilon(distances)
-            counts[at[part]] = degree(observable, distances, epsilon[at[part]], cut.absolute)
-        if observable == "permutation":
-            np.divide(counts, top, out=normalized, where=needed & (top > 0))
-            pairs = np.where(needed, top, np.nan)
-        column = top - counts if observable == "sign_flip" else counts
-        found[_COUNTS[observable]] = np.where(needed, column, np.nan)
-    return {
-        **{name: _whole(values) for name, values in found.items()},
-        "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
-        "converged": pd.array([pd.NA] * len(trials), dtype="boolean"), "more_steps": np.nan,
-        "threshold_absolute": cut.absolute, "threshold_relative": cut.relative,
-    }  # fmt: skip
-
-
-def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The last measurements on each trial's `measure_layer`, and the position of their trials."""
-    rows = store.measurements_table(
-        _THRESHOLDED, last=True, ordered=False,
-        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
-    )  # fmt: skip
-    of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
-    same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
-    here = pc.fill_null(same, False)
-    return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _whole(values: FloatArray) -> npt.NDArray[Any]:
-    """Counts as whole numbers, unless one is null."""
-    return values if np.isnan(values).any() else values.astype(np.int64)
-
-
-def _need_distances(
-    distances: pa.ChunkedArray,
-    needed: npt.NDArray[np.bool_],
-    position: npt.NDArray[np.int64],
-    observable: str,
-) -> None:
-    stored = np.zeros(len(needed), dtype=bool)
-    stored[position[distances.is_valid().to_numpy()]] = True
-    missing = int(np.sum(needed & ~stored))
-    if missing:
-        raise _not_stored(missing, observable)
-
-
-def _not_stored(missing: int, observable: str) -> AnalysisError:
-    return AnalysisError(
-        f"{missing} measurements of {observable} were recorded without distances, so they cannot be "
-        "counted at another threshold; ask for `last=True` where the grid says `distances: last`, or set "
-        "`measure: {distances: last}` (or all) in the grid and run `phasediag launch GRID --remeasure`"
-    )
-
-
-def _matrices(lists: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
-    """Lists of equal length as matrices: their rows, and their values of shape (rows, length)."""
-    start = 0
-    for chunk in lists.chunks:
-        lengths = pc.fill_null(pc.list_value_length(chunk), -1).to_numpy(zero_copy_only=False)
-        values = chunk.flatten().to_numpy(zero_copy_only=False)
-        first = np.cumsum(np.maximum(lengths, 0)) - np.maximum(lengths, 0)
-        for length in np.unique(lengths[lengths >= 0]):
-            rows = np.flatnonzero(lengths == length)
-            yield start + rows, values[first[rows][:, None] + np.arange(length)]
-        start += len(chunk)
-
-
 def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table:
     """Measurements with epsilon, degree and normalized at another threshold."""
     epsilon = cut.at_scale(_scales(rows, norms))
     names = rows["observable"].to_numpy()
     counts = rows["degree"].to_numpy().astype(np.float64)
-    for observable in _THRESHOLDED:
+    for observable in THRESHOLDED:
         chosen = names == observable
         missing = int(np.sum(chosen & ~rows["distances"].is_valid().to_numpy()))
         if missing:
-            raise _not_stored(missing, observable)
+            raise not_stored(missing, observable)
     unknown = int(np.sum(np.isnan(epsilon) & (names != "rank")))
     if unknown:
         raise AnalysisError(
@@ -285,14 +235,14 @@ def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table
             "nor the norms of its neurons, so they cannot be counted at another threshold; read them "
             "as recorded, or run `phasediag launch GRID --remeasure`"
         )
-    for part, distances in _matrices(rows["distances"]):
-        for observable in _THRESHOLDED:
+    for part, distances in matrices(rows["distances"]):
+        for observable in THRESHOLDED:
             chosen = names[part] == observable
             at = part[chosen]
             counts[at] = degree(observable, distances[chosen], epsilon[at], cut.absolute)
     top = rows["max_degree"].to_numpy().astype(np.float64)
     normalized = np.divide(counts, top, out=np.full(len(counts), np.nan), where=top > 0)
-    again = pc.is_in(rows["observable"], value_set=pa.array(_THRESHOLDED))
+    again = pc.is_in(rows["observable"], value_set=pa.array(THRESHOLDED))
     for name, values in (("epsilon", epsilon), ("degree", counts), ("normalized", normalized)):
         kind = rows.schema.field(name).type
         fresh = pa.chunked_array([pa.array(values, from_pandas=True).cast(kind)])
@@ -318,7 +268,7 @@ def _scales(rows: pa.Table, norms: pa.Table) -> FloatArray:
         return stored
     keys = ["trial_id", "step", "layer"]
     measured = norms.select(keys).to_pandas().assign(scale=np.nan)
-    for part, distances in _matrices(norms["distances"]):
+    for part, distances in matrices(norms["distances"]):
         measured.loc[part, "scale"] = root_mean_square(distances)
     found = rows.select(keys).to_pandas().merge(measured, on=keys, how="left")["scale"].to_numpy(np.float64)
     return np.where(np.isnan(stored), found, stored)

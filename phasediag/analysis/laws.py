@@ -13,12 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import xlogy
+from scipy.special import kl_div, xlogy
 
 FloatArray = npt.NDArray[np.float64]
 
 _ITERATIONS: Final = 50
 _BREAKS: Final = 15
+_LARGEST_LOG: Final = 700.0
+"""Beyond, the exponential of a number is no number of double precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Law:
     formula: str
     parameters: tuple[str, ...]
     mean: Callable[[FloatArray, FloatArray], FloatArray]
-    """Of x, shape (points,), and the parameters, shape (parameters,)."""
+    """Of x, shape (points,), and the parameters, shape (parameters,); `curve` where numbers may be large."""
     fit: Callable[[FloatArray, FloatArray, FloatArray], Sequence[float]]
     """The parameters of highest quasi-likelihood, from x, means and weights, shape (points,) each."""
     polynomial: bool
@@ -40,16 +42,26 @@ class Law:
     points: int
     """How many values of x it needs at least."""
 
+    def curve(self, x: FloatArray, parameters: FloatArray) -> FloatArray:
+        """The means at x, shape (points,); NaN or infinite where they are no numbers of double precision."""
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return np.asarray(self.mean(x, parameters), dtype=np.float64)
+
 
 def _fit_power_law(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
     centre = np.log(x).mean()
     log_mean, exponent = log_linear(np.log(x) - centre, (weights * means)[None], weights[None])[:, 0]
-    return [np.exp(log_mean - exponent * centre), exponent]
+    return [_exp(log_mean - exponent * centre), exponent]
 
 
 def _fit_exponential(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
     log_mean, rate = log_linear(x - x.mean(), (weights * means)[None], weights[None])[:, 0]
-    return [np.exp(log_mean - rate * x.mean()), rate]
+    return [_exp(log_mean - rate * x.mean()), rate]
+
+
+def _exp(value: float) -> float:
+    """The exponential, at the largest or smallest number of double precision where it would be beyond."""
+    return float(np.exp(np.clip(value, -_LARGEST_LOG, _LARGEST_LOG)))
 
 
 def _fit_logarithmic(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
@@ -64,7 +76,7 @@ def _fit_saturating(growing: bool) -> Callable[[FloatArray, FloatArray, FloatArr
         u = np.log(x) * (-1 if growing else 1)
         start = [float(np.log(means.max())), float(u.mean())]
         log_plateau, at = _searched(lambda p: np.exp(p[0] - np.logaddexp(0, u - p[1])), start, means, weights)
-        return [np.exp(log_plateau), np.exp(-at if growing else at)]
+        return [_exp(log_plateau), _exp(-at if growing else at)]
 
     return fit
 
@@ -122,8 +134,8 @@ LAWS: Final[tuple[Law, ...]] = (
         polynomial=False, price=2, points=3,
     ),
     Law(
-        name="logarithmic", formula="offset + slope * log(x)", parameters=("offset", "slope"),
-        mean=lambda x, p: p[0] + p[1] * np.log(x), fit=_fit_logarithmic,
+        name="logarithmic", formula="offset + slope * log(x), at least 0", parameters=("offset", "slope"),
+        mean=lambda x, p: np.maximum(p[0] + p[1] * np.log(x), 0), fit=_fit_logarithmic,
         polynomial=False, price=2, points=3,
     ),
     Law(
@@ -197,15 +209,27 @@ def _searched(
 
 
 def quasi_likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) -> float:
-    """How well a curve describes means of so many counts: sum of y log(mu) - mu; shape (points,) each."""
-    return float(weights @ (means * np.log(curve) - curve))
+    """How well a curve describes means of so many counts: sum of y log(mu) - mu; shape (points,) each.
+
+    A curve may be 0 where the mean is; where there are counts it cannot, and the likelihood is -inf.
+    """
+    return float(weights @ (xlogy(means, curve) - curve))
+
+
+def pearson(curve: FloatArray, counts: FloatArray) -> FloatArray:
+    """The squared residual of each count over its variance: 0 where no count is foretold and there is none.
+
+    Infinite where there is one all the same. Shape (counts,) each.
+    """
+    surprise = np.where(counts == 0, 0.0, np.inf)
+    return np.divide((counts - curve) ** 2, curve, out=surprise, where=curve > 0)
 
 
 def prediction_error(one: Law, x: FloatArray, means: FloatArray, weights: FloatArray) -> float:
     """How badly a law, fitted to two thirds of the window, foretells the rest: its quasi-deviance a point.
 
-    Both ends are foretold in turn. Infinite where a law foretells no count at all; NaN where the two thirds
-    hold too few values of x.
+    Both ends are foretold in turn. Infinite where a law foretells no count and there is one, or no number;
+    NaN where the two thirds hold too few values of x, or no count.
     """
     part = -(-2 * len(x) // 3)
     if part < one.points or part == len(x):
@@ -216,13 +240,17 @@ def prediction_error(one: Law, x: FloatArray, means: FloatArray, weights: FloatA
         rest[known] = False
         if not means[known].any():
             return float("nan")
-        curve = one.mean(x[rest], np.asarray(one.fit(x[known], means[known], weights[known])))
-        if not (np.isfinite(curve).all() and (curve > 0).all()):
+        curve = one.curve(x[rest], np.asarray(one.fit(x[known], means[known], weights[known])))
+        if not np.isfinite(curve).all():
             return float("inf")
         total += float(deviance(curve, means[rest], weights[rest]).sum())
     return total / (2 * (len(x) - part))
 
 
 def deviance(curve: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
-    """The quasi-deviance of means of so many counts from a curve, shape (points,)."""
-    return np.asarray(2 * weights * (xlogy(means, means / curve) - means + curve))
+    """The quasi-deviance of means of so many counts from a curve, shape (points,).
+
+    Infinite where a curve is 0 and the mean is not; NaN where a curve is negative or NaN.
+    """
+    found = kl_div(means, curve)
+    return np.asarray(2 * weights * np.where(curve >= 0, found, np.nan))

@@ -17,6 +17,8 @@ MOST_VALUES: Final = 20_000
 NARROWEST: Final = 1e-3
 """Smallest standard deviation of a component, as a share of the range of the values: counts and
 saturated degrees repeat one value exactly, which would give a component of no width."""
+_STARTS: Final = ((0.1, 0.9), (0.25, 0.75))
+"""Quantiles where the components start, besides the ends of the range: of several optima the best counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +51,15 @@ class Mixture:
             return None
         low, span = float(values.min()), float(np.ptp(values))
         unit = ((values - low) / span)[:, None]
-        one, two = (
+        one = GaussianMixture(1, reg_covar=NARROWEST**2, random_state=seed).fit(unit)
+        starts = [np.array([[0.0], [1.0]]), *(np.quantile(unit, ends)[:, None] for ends in _STARTS)]
+        fits = [
             GaussianMixture(
-                count, reg_covar=NARROWEST**2, n_init=1, means_init=np.linspace(0, 1, count)[:, None] if
-                count == 2 else None, random_state=seed, max_iter=500,
+                2, reg_covar=NARROWEST**2, means_init=start, random_state=seed, max_iter=500
             ).fit(unit)
-            for count in (1, 2)
-        )  # fmt: skip
+            for start in starts
+        ]  # fmt: skip
+        two = max(fits, key=lambda fit: float(fit.lower_bound_))
         order = np.argsort(two.means_[:, 0])
         mean = low + span * two.means_[order, 0]
         std = span * np.sqrt(two.covariances_[order, 0, 0])

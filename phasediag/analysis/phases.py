@@ -20,7 +20,9 @@ from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, order_values
-from phasediag.analysis.frame import Groups, need_columns, numbers, with_formulas
+from phasediag.analysis.diagram_words import about_boundary, unknown
+from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
+from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
@@ -67,7 +69,8 @@ class PhaseDiagram:
     boundary: pd.DataFrame
     """One row a facet and value of y: both under their own names, `position`, `low`, `high` (95 %, units
     of x), `crossings`, `replicates` (the fewer of the two cells beside the boundary, or of the row),
-    `converged` (whether most trials of both cells beside it have; without a boundary, null)."""
+    `converged` (whether most trials of both cells beside it have; without a boundary, null). Where they have
+    not, it may be a front of training time, and has no interval: `low`, `high` are NaN."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""
@@ -82,11 +85,23 @@ class PhaseDiagram:
     x_scale: Scale
     y_scale: Scale
     method: Method = "level"
+    without_value: str = ""
+    """Why no trial that is ok has a value of the order parameter; empty where one has."""
+    convergence_unknown: int = 0
+    """Trials that are ok of which it is not known whether they have converged."""
 
     @property
     def phases(self) -> tuple[str, str]:
         """The names of the phases below and above the level."""
         return phase_names(self.order)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known before this diagram is trusted, in whole sentences."""
+        if self.without_value:
+            return (f"{self.without_value[0].upper()}{self.without_value[1:]}; the diagram shows no values.",)
+        told = about_boundary(self.cells, self.boundary, self.level)
+        return (*told, *([unknown(self.convergence_unknown)] if self.convergence_unknown else []))
 
     @overload
     def plot(self, ax: Axes) -> Axes: ...
@@ -127,7 +142,7 @@ def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
             "adamw decouples the decay: it bounds every weight by 1 / weight_decay and never collapses a "
             "network, so a boundary here is not to be compared with a collapse threshold gamma_c; use "
             "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
-            DecoupledDecayWarning, stacklevel=3,
+            DecoupledDecayWarning, stacklevel=4,
         )  # fmt: skip
 
 
@@ -192,6 +207,17 @@ def phase_diagram(
     DecoupledDecayWarning
         Where an axis is the weight decay and a trial was trained with adamw.
     """
+    return found_diagram(
+        trials, x, y, order, level, facet=facet, resamples=resamples, seed=seed, method=method
+    )[0]
+
+
+def found_diagram(
+    trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, *,
+    facet: str | Sequence[str] | None, resamples: int, seed: int, method: Method = "level",
+    keep: bool = False,
+) -> tuple[PhaseDiagram, Boundary]:  # fmt: skip
+    """As `phase_diagram`, with the boundary in coordinates besides; `keep` keeps its resamples."""
     if method not in get_args(Method):
         raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
@@ -224,14 +250,23 @@ def phase_diagram(
         level = float(np.nanmedian(between)) if len(between) else float("nan")
         levels = np.where(found.cell >= 0, between, level)[rows.row]
     else:
-        found = find_boundary(rows, samples, 0.5 if method == "mixture" else level, resamples, seed)
+        at = 0.5 if method == "mixture" else level
+        found = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
     cells["phase"] = _phases(cells, levels, order, method)
-    return PhaseDiagram(
-        cells=cells, boundary=_table(group, cells, rows, found, x_scale),
+    diagram = PhaseDiagram(
+        cells=cells, boundary=_table(group, cells, rows, found, x_scale, order),
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
-        x_scale=x_scale, y_scale=y_scale, method=method,
+        x_scale=x_scale, y_scale=y_scale, method=method, without_value=valueless(trials, order, values),
+        convergence_unknown=_unknown(trials, order),
     )  # fmt: skip
+    return diagram, found
+
+
+def _unknown(trials: pd.DataFrame, order: str) -> int:
+    if "converged" not in trials or order in TRANSIENT:
+        return 0
+    return int((has_status(trials, "ok") & trials["converged"].isna().to_numpy()).sum())
 
 
 def _phases(cells: pd.DataFrame, levels: FloatArray, order: str, method: Method) -> npt.NDArray[np.object_]:
@@ -267,13 +302,16 @@ def _between(rows: Rows, found: Boundary) -> FloatArray:
     return np.where(found.cell >= 0, between, np.nan)
 
 
-def _table(group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale) -> pd.DataFrame:
-    settled = cells["unconverged_share"].to_numpy() <= 0.5
+def _table(
+    group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: str
+) -> pd.DataFrame:
+    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (order in TRANSIENT)
     left = np.maximum(found.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))
+    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (found.low, found.high))
     return group.decoded(codes, len(group.names) - 1).assign(
-        position=scale.inverse(found.position), low=scale.inverse(found.low), high=scale.inverse(found.high),
+        position=scale.inverse(found.position), low=low, high=high,
         crossings=found.crossings, replicates=found.replicates,
         converged=pd.arrays.BooleanArray(both, found.cell < 0),
     )  # fmt: skip

@@ -14,10 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
+from phasediag.analysis.fit_words import described_models
 from phasediag.analysis.frame import numbers, with_formulas
 from phasediag.analysis.independence import Independence, fit_independence
-from phasediag.analysis.laws import LAWS, law, log_linear, prediction_error, quasi_likelihood
-from phasediag.analysis.selection import ROOM, select, told
+from phasediag.analysis.laws import LAWS, law, log_linear, pearson, prediction_error, quasi_likelihood
+from phasediag.analysis.measured import valueless
+from phasediag.analysis.selection import ROOM, advice, select, told
 from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
 from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
@@ -66,6 +68,8 @@ class ScalingFit:
     """How y goes with the width where x is the same; None with one width."""
     claims: tuple[Claim, ...]
     """What the trials say of the conjecture and of Theorem 4."""
+    room: float = ROOM
+    """The share of the width above which the mean count of a cell left it out."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted.
@@ -79,7 +83,6 @@ class ScalingFit:
 
     def summary(self) -> str:
         """The result in words."""
-        best = self.models[0]
         lines = [
             f"{self.y} ~ {self.x}^{self.exponent:.3f}   95 % interval {self._interval()}",
             f"window {self.window[0]:g} <= {self.x} <= {self.window[1]:g}, {self.n} trials, "
@@ -87,19 +90,8 @@ class ScalingFit:
         ]
         if self.left_out:
             lines.append(f"left out: {told(self.left_out)}")
-        lines.append(f"{'model':<18}{'delta AIC':>10}{'R2':>8}{'prediction':>12}   parameters")
-        for model in self.models:
-            values = ", ".join(f"{name} {value:.4g}" for name, value in model["parameters"].items())
-            lines.append(
-                f"{model['name']:<18}{model['delta_aic']:>10.1f}{model['r2']:>8.3f}"
-                f"{model['prediction']:>12.3g}   {values}"
-            )
-        if best["name"] != "power law":
-            power = next(m for m in self.models if m["name"] == "power law")
-            support = "somewhat" if power["delta_aic"] < 4 else "clearly"
-            lines.append(
-                f"the {best['name']} model ({best['formula']}) describes these trials {support} better"
-            )
+            lines += [f"  {line}" for line in advice(self.left_out)]
+        lines += described_models(self.models)
         lines += [f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims]
         return "\n".join(lines)
 
@@ -178,6 +170,9 @@ def fit_scaling(
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     at, counts = numbers(trials, x), numbers(trials, y)
+    without = valueless(trials, y, counts)
+    if without:
+        raise AnalysisError(f"{without}; there is nothing to fit")
     sizes = numbers(trials, by) if by in trials and by != x else None
     usable, left_out = select(trials, at, counts, sizes, room)
     points = _points(x, at[usable], counts[usable])
@@ -201,7 +196,7 @@ def fit_scaling(
     low, high = interval(coefficients[1], replicates)
     curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
     band = dict(zip(("low", "high"), interval(curves, replicates), strict=True))
-    fitted = law("power law").mean(values, np.array(list(power.values())))
+    fitted = law("power law").curve(values, np.array(list(power.values())))
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
     independence = None
     if sizes is not None:
@@ -214,7 +209,7 @@ def fit_scaling(
         x=x, y=y, exponent=power["exponent"], low=float(low), high=float(high),
         window=(float(values[0]), float(values[-1])), n=len(rows), replicates=replicates,
         left_out={reason: number for reason, number in left_out.items() if number},
-        models=models, points=points, independence=independence, claims=claims,
+        models=models, points=points, independence=independence, claims=claims, room=room,
     )  # fmt: skip
 
 
@@ -243,8 +238,8 @@ def _window(points: pd.DataFrame, x: str, y: str, left_out: Mapping[str, int]) -
     if last - first < FEWEST_POINTS:
         raise AnalysisError(
             f"only {max(last - first, 0)} values of {x} lie between the plateaus of {y}, a fit needs "
-            f"{FEWEST_POINTS} (trials left out: {told(left_out)}); give window=(smallest, largest), or add "
-            "values where it changes"
+            f"{FEWEST_POINTS} (trials left out: {told(left_out)}); give --window LOW HIGH (window=), or add "
+            f"values where it changes{_advised(left_out)}"
         )
     return float(values[first]), float(values[last - 1])
 
@@ -262,11 +257,22 @@ def _check_points(
     if len(kept) < FEWEST_POINTS:
         raise AnalysisError(
             f"{len(kept)} distinct values of {x} remain in the window {window[0]:g} to {window[1]:g}, a fit "
-            f"needs {FEWEST_POINTS} (trials left out: {told(left_out)}); widen window=, train longer, "
-            "or add values"
+            f"needs {FEWEST_POINTS} (trials left out: {told(left_out)}); widen --window (window=), train "
+            f"longer, or add values{_advised(left_out)}"
         )
-    if not (kept["mean"] > 0).any():
+    alive = np.flatnonzero(kept["mean"].to_numpy() > 0)
+    if not len(alive):
         raise AnalysisError(f"'{y}' is 0 in all trials of the window; give a window where it is not")
+    if len(alive) == 1 and alive[0] in (0, len(kept) - 1):
+        raise AnalysisError(
+            f"'{y}' is 0 everywhere in the window but at {x} = {kept[x].iloc[alive[0]]:g}, its end: a power "
+            f"law that does so has no finite exponent; give a window in which more values of {x} have "
+            "counts, or add values there"
+        )
+
+
+def _advised(left_out: Mapping[str, int]) -> str:
+    return "".join(f"\n  {line}" for line in advice(left_out))
 
 
 def _sums(
@@ -288,8 +294,12 @@ def _compared(
     wrong = "saturating" if growing else "saturating growth"
     laws = [one for one in LAWS if one.name != wrong and len(x) >= one.points]
     fitted = [np.asarray(one.fit(x, means, weights)) for one in laws]
-    curves = [one.mean(x, parameters) for one, parameters in zip(laws, fitted, strict=True)]
-    scatter = [((counts - curve[place]) ** 2 / curve[place]).sum() for curve in curves]
+    curves = [one.curve(x, parameters) for one, parameters in zip(laws, fitted, strict=True)]
+    likelihoods = [_likelihood(curve, means, weights) for curve in curves]
+    scatter = [
+        pearson(curve[place], counts).sum() if np.isfinite(likelihood) else np.inf
+        for curve, likelihood in zip(curves, likelihoods, strict=True)
+    ]
     free = np.array([max(len(counts) - len(parameters), 1) for parameters in fitted])
     dispersion = max(float(np.min(scatter / free)), _LEAST_DISPERSION)
     spread = _residual(means, weights, np.full_like(means, weights @ means / weights.sum()))
@@ -298,14 +308,19 @@ def _compared(
             "name": one.name,
             "formula": one.formula,
             "parameters": dict(zip(one.parameters, parameters.tolist(), strict=True)),
-            "aic": 2 * one.price - 2 * quasi_likelihood(curve, means, weights) / dispersion,
+            "aic": 2 * one.price - 2 * likelihood / dispersion,
             "r2": 1 - _residual(means, weights, curve) / spread if spread > 0 else float("nan"),
             "prediction": prediction_error(one, x, means, weights) / dispersion,
         }
-        for one, parameters, curve in zip(laws, fitted, curves, strict=True)
+        for one, parameters, curve, likelihood in zip(laws, fitted, curves, likelihoods, strict=True)
     ]
     best = min(model["aic"] for model in models)
     return tuple(sorted(({**m, "delta_aic": m["aic"] - best} for m in models), key=lambda m: float(m["aic"])))
+
+
+def _likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) -> float:
+    """The quasi-likelihood of a law; -inf where it cannot be: no number, or no count where there is one."""
+    return quasi_likelihood(curve, means, weights) if np.isfinite(curve).all() else -np.inf
 
 
 def _residual(means: FloatArray, weights: FloatArray, curve: FloatArray) -> float:

@@ -20,6 +20,17 @@ MOSTLY: Final = 0.5
 """Share of a cell's trials that must have converged: the first to converge are no fair sample of it."""
 ROOM: Final = 0.5
 """Largest share of the width that a count may take up: beyond, it tells how many neurons there are."""
+_LONGER: Final = (
+    "train longer: raise steps, learning_time or relaxations in the grid and launch again; "
+    "`phasediag status SWEEP` tells how many more steps they need"
+)
+_REMEDIES: Final[Mapping[str, str]] = {
+    "failed": "`phasediag launch GRID --retry-failed` trains them again",
+    "not converged": _LONGER,
+    "in cells most of which has not converged": _LONGER,
+    "limited by the width": "their mean count takes up more than half of the width (as --room 0.5 says): "
+    "give the grid a larger width, or keep them with --room 1 (room=1)",
+}
 
 
 def select(
@@ -72,6 +83,15 @@ def select(
 def told(left_out: Mapping[str, int]) -> str:
     """`184 not converged, 3 failed`."""
     return ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number) or "none"
+
+
+def advice(left_out: Mapping[str, int]) -> list[str]:
+    """What brings trials in that were left out, one line a reason that has a remedy."""
+    reasons: dict[str, list[str]] = {}
+    for reason, remedy in _REMEDIES.items():
+        if left_out.get(reason):
+            reasons.setdefault(remedy, []).append(reason)
+    return [f"{', '.join(names)}: {remedy}" for remedy, names in reasons.items()]
 
 
 def _cells(at: FloatArray, size: FloatArray | None) -> IntArray:

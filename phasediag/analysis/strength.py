@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
 from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import Groups, converged, has_status, with_formulas
-from phasediag.analysis.laws import deviance
+from phasediag.analysis.laws import deviance, pearson
 from phasediag.analysis.verdict import CLEARLY, Answer, Claim
 from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
@@ -196,7 +196,7 @@ def _compared(
                 "both apart", "gamma^a (T Var)^b", _power([decay, total], means, weights), 3 + len(noises) - 1
             ))  # fmt: skip
     scatter = [
-        ((values - curve[group.cell]) ** 2 / curve[group.cell]).sum() / max(len(values) - price, 1)
+        pearson(curve[group.cell], values).sum() / max(len(values) - price, 1)
         for _, _, curve, price in curves
     ]
     dispersion = max(float(min(scatter)), 1e-6)

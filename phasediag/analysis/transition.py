@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval, replicate_codes
+from phasediag.analysis.bootstrap import interval
+from phasediag.analysis.boundary import Boundary
 from phasediag.analysis.cells import order_values
-from phasediag.analysis.frame import Groups, coded, with_formulas
+from phasediag.analysis.frame import coded, with_formulas
 from phasediag.analysis.mixture import Mixture
-from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+from phasediag.analysis.phases import PhaseDiagram, found_diagram, phase_diagram
 from phasediag.analysis.versions import newest
 from phasediag.errors import AnalysisError
 
@@ -86,16 +87,18 @@ def transition_order(
     trials = with_formulas(trials, [name for name in (x, y, order, starts) if name is not None])
     if starts is None:
         diagram = phase_diagram(trials, x, y, order, level, resamples=resamples, seed=seed)
-        rows = diagram.boundary
+        rows = diagram.boundary.assign(converged=diagram.boundary["converged"].fillna(True))
         moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
     else:
         diagram, rows, moved = _hysteresis(trials, x, y, order, level, starts, resamples, seed)
     evidence = [_evidence(trials, diagram, row) for _, row in rows.iterrows()]
     table = rows.join(pd.DataFrame(evidence, index=rows.index)).join(moved)
-    table = table.drop(columns=["low", "high", "crossings", "converged"], errors="ignore")
     answers = [_verdict(row, starts is not None) for _, row in table.iterrows()]
     table[["verdict", "reason"]] = pd.DataFrame(answers, index=table.index, columns=["verdict", "reason"])
-    return Transition(rows=table, starts=starts)
+    return Transition(rows=table.drop(columns=_UNSAID, errors="ignore"), starts=starts)
+
+
+_UNSAID: Final = ["low", "high", "crossings", "converged", "position_last"]
 
 
 _HYSTERESIS: Final = ("hysteresis", "hysteresis_low", "hysteresis_high")
@@ -105,82 +108,44 @@ def _hysteresis(
     trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, starts: str,
     resamples: int, seed: int,
 ) -> tuple[PhaseDiagram, pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """The diagram by starts, the rows of the smallest start, and by how much they move to the largest."""
+    """The diagram by starts, the rows of the smallest start, and by how much they move to the largest.
+
+    Both starts are resampled by the same draws of replicates, by the rules of the boundary itself.
+    """
     values = coded(trials[starts])[1]
     if len(values) < 2 or starts in (x, y):
         raise AnalysisError(
             f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
         )
     ends = trials[trials[starts].isin([values[0], values[-1]])]
-    diagram = phase_diagram(ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed)
+    diagram, found = found_diagram(
+        ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=True
+    )
+    assert found.drawn is not None
     keys = [name for name in (*diagram.facets, diagram.y) if name and name != starts]
-    first, last = (
-        diagram.boundary[diagram.boundary[starts] == value].reset_index(drop=True)
-        for value in (values[0], values[-1])
-    )
-    rows = first.merge(last[[*keys, "position"]], on=keys, suffixes=("", "_last")) if keys else (
-        first.assign(position_last=last["position"])
+    boundary = diagram.boundary.assign(_row=np.arange(len(diagram.boundary)))
+    first, last = (boundary[boundary[starts] == value] for value in (values[0], values[-1]))
+    other = ["_row", "position", "converged"]
+    rows = (
+        first.merge(last[[*keys, *other]], on=keys, how="left", suffixes=("", "_last"))
+        if keys else first.merge(last[other], how="cross", suffixes=("", "_last"))
     )  # fmt: skip
-    forward = diagram.x_scale.forward
-    shift = forward(rows["position_last"].to_numpy()) - forward(rows["position"].to_numpy())
-    ends_of = (values[0], values[-1])
-    low, high = _drawn_shifts(ends, diagram, keys, rows, starts, ends_of, level, resamples, seed)
-    moved = pd.DataFrame(dict(zip(_HYSTERESIS, (shift, low, high), strict=True)), index=rows.index)
-    return diagram, rows.drop(columns="position_last"), moved
+    moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
+    for number, row in rows.iterrows():
+        if np.isfinite([row["position"], row["position_last"]]).all():
+            pair = [int(row["_row"]), int(row["_row_last"])]
+            moved.loc[number] = _shift(found, pair)
+    rows["converged"] = rows["converged"].fillna(True) & rows["converged_last"].fillna(True)
+    return diagram, rows.drop(columns=["_row", "_row_last", "converged_last"]), moved
 
 
-def _drawn_shifts(
-    trials: pd.DataFrame, diagram: PhaseDiagram, keys: list[str], rows: pd.DataFrame, starts: str,
-    values: tuple[Any, Any], level: float, resamples: int, seed: int,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """The interval of the shift of each row, both starts resampled by the same draws of replicates."""
-    order = order_values(trials, diagram.order)
-    replicate = replicate_codes(trials, Groups.of(trials, (*keys, starts, diagram.x)).cell)
-    count = int(replicate.max()) + 1
-    draws = Resamples.of(count, resamples, seed)
-    low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    if count < FEWEST_REPLICATES:
-        return low, high
-    for number, (_, row) in enumerate(rows.iterrows()):
-        inside = np.full(len(trials), True)
-        for key in keys:
-            inside &= (trials[key] == row[key]).to_numpy()
-        ends = [
-            _positions(
-                trials, inside & (trials[starts] == value).to_numpy(), diagram, order, replicate,
-                draws.weights, level,
-            )
-            for value in values
-        ]  # fmt: skip
-        shifts = (ends[1] - ends[0])[draws.draw]
-        if np.isfinite(shifts).any():
-            low[number], high[number] = (float(v[0]) for v in interval(shifts[None], count))
-    return low, high
-
-
-def _positions(
-    trials: pd.DataFrame, chosen: npt.NDArray[np.bool_], diagram: PhaseDiagram, order: FloatArray,
-    replicate: npt.NDArray[np.int64], weights: FloatArray, level: float,
-) -> FloatArray:  # fmt: skip
-    """The steepest crossing of one row in each draw, in coordinates, shape (draws,); NaN without one."""
-    rows = np.flatnonzero(chosen & np.isfinite(order))
-    at, column = np.unique(trials[diagram.x].to_numpy(dtype=np.float64)[rows], return_inverse=True)
-    shape = (len(at), weights.shape[1])
-    index = np.ravel_multi_index((column, replicate[rows]), shape)
-    sums, number = (
-        np.bincount(index, w, minlength=shape[0] * shape[1]).reshape(shape)
-        for w in (order[rows], np.ones(len(rows)))
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (sums @ weights.T) / (number @ weights.T)
-        u = diagram.x_scale.forward(at)
-        start, end = mean[:-1], mean[1:]
-        crosses = (start >= level) != (end >= level)
-        slope = np.where(crosses, np.abs(end - start) / np.diff(u)[:, None], -1)
-        best, draw = np.argmax(slope, axis=0), np.arange(mean.shape[1])
-        share = (level - start[best, draw]) / (end[best, draw] - start[best, draw])
-    position = u[best] + share * np.diff(u)[best]
-    return np.where(slope[best, draw] > 0, position, np.nan)
+def _shift(found: Boundary, pair: list[int]) -> tuple[float, float, float]:
+    """By how much the second row of the pair lies beyond the first, with its interval, in coordinates."""
+    assert found.drawn is not None
+    before, after = found.position[pair]
+    shifts = found.drawn[pair[1]] - found.drawn[pair[0]]
+    low, high = interval(shifts[None], int(found.replicates[pair].min()))
+    return float(after - before), float(low[0]), float(high[0])
 
 
 def _evidence(trials: pd.DataFrame, diagram: PhaseDiagram, row: pd.Series[Any]) -> dict[str, float]:
@@ -217,10 +182,15 @@ def _peaks(values: FloatArray) -> tuple[float, float]:
 
 
 def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
-    if np.isnan(row["position"]):
-        return "cannot tell", "no boundary"
+    """The order of a transition and why; never from a number that is not known."""
+    if np.isnan(row["position"]) or (compared and np.isnan(row["position_last"])):
+        ends = [name for name, at in _ENDS.items() if at in row and np.isnan(row[at])]
+        where = f" at the {' and '.join(ends)} start" if compared and len(ends) == 1 else ""
+        return "cannot tell", f"no boundary{where}"
+    if not row["converged"]:
+        return "cannot tell", "perhaps a front of training time: cells beside the boundary have not converged"
     low, high = row["hysteresis_low"], row["hysteresis_high"]
-    if low > 0 or high < 0:
+    if np.isfinite(row["hysteresis"]) and (low > 0 or high < 0):
         told = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
         return "first order", f"the boundary moves with the start: {told}"
     peaks = row["bimodality"] > STRONG and row["separation"] > APART
@@ -229,6 +199,8 @@ def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
             f"two peaks beside the boundary: BIC better by {row['bimodality']:.0f}, "
             f"{row['separation']:.1f} standard deviations apart"
         )
+    if np.isnan(row["jump"]):
+        return "cannot tell", "fewer than two cells of the row have a value"
     if row["jump"] >= JUMP:
         return "cannot tell", f"{row['jump']:.0%} of the range lie inside one cell: refine there"
     if np.isnan(row["bimodality"]):
@@ -236,3 +208,6 @@ def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
     if compared and np.isnan(low):
         return "cannot tell", "the hysteresis has no interval"
     return "continuous", "one peak beside the boundary, no jump" + (", no hysteresis" if compared else "")
+
+
+_ENDS: Final = {"smallest": "position", "largest": "position_last"}

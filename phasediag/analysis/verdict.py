@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from phasediag.analysis.fit_words import prediction
 from phasediag.analysis.independence import NEGLIGIBLE, Independence
 from phasediag.analysis.laws import law
 
@@ -49,8 +50,9 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     )
     gap = float(other["aic"] - best["aic"])
     errors = float(best["prediction"]), float(other["prediction"])
-    told = f"{best['name']} against {other['name']}: AIC better by {gap:.1f}"
-    told += f", prediction error {errors[0]:.3g} against {errors[1]:.3g}" if np.isfinite(errors[0]) else ""
+    told = f"{best['name']} against {other['name']}: {_better(gap)}"
+    if not np.isnan(errors).all():
+        told += f", prediction error {prediction(errors[0])} against {prediction(errors[1])}"
     constant = next(m for m in models if m["name"] == "constant")
     verdict: Answer = "cannot tell"
     if constant["delta_aic"] < HARDLY:
@@ -58,15 +60,24 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     elif decades < LEAST_DECADES:
         told += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
     elif gap > CLEARLY and not errors[0] > errors[1]:
-        least = min(float(m["prediction"]) for m in trends if law(m["name"]).polynomial)
+        foretold_by = [float(m["prediction"]) for m in trends if law(m["name"]).polynomial]
+        least = min((error for error in foretold_by if not np.isnan(error)), default=np.inf)
         verdict = "cannot tell" if least > LARGEST_ERROR else "supported"
-        told += f"; yet no polynomial law foretells the rest (best {least:.3g})" * (least > LARGEST_ERROR)
+        best_error = f" (best {prediction(least)})" if np.isfinite(least) else ""
+        told += f"; yet no polynomial law foretells the rest{best_error}" * (least > LARGEST_ERROR)
     elif gap < -CLEARLY and not errors[1] > errors[0]:
         verdict = "not supported"
     elif abs(gap) > CLEARLY:
         told += "; the two criteria disagree"
     reason = f"{told}; window of {decades:.1f} decades"
     return Claim(claim=f"{y} is polynomial in {x}", verdict=verdict, reason=reason)
+
+
+def _better(gap: float) -> str:
+    """By how much an information criterion prefers the first of two laws."""
+    if np.isfinite(gap):
+        return f"AIC better by {gap:.1f}"
+    return "the other is ruled out" if gap > 0 else "it is ruled out"
 
 
 def independent(x: str, y: str, found: Independence | None) -> Claim:

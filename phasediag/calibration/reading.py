@@ -100,7 +100,8 @@ def boundaries(
     exact
         From a value of y to the exact boundary.
     """
-    found = phase_diagram(trials, x=x, y=y, order=order, level=level).boundary
+    timeless = trials.drop(columns="converged", errors="ignore")  # exact for the length that was trained
+    found = phase_diagram(timeless, x=x, y=y, order=order, level=level).boundary
     readings = []
     for value, position, low, high in found[[y, "position", "low", "high"]].itertuples(index=False):
         scanned = trials.loc[trials[y] == value, x]

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from phasediag.analysis.labels import label
+from phasediag.analysis.measured import nothing_measured
 from phasediag.analysis.phases import phase_names
 from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
 from phasediag.commands.progress import duration
@@ -40,6 +41,7 @@ MARKS: Final[Mapping[str, tuple[str, str]]] = {
     "below": ("○", "yellow"),
     "diverged": ("×", "magenta"),
     "failed": ("!", "bold reverse"),
+    "without": ("?", "dim"),
     "missing": ("·", "dim"),
 }
 """Letter and style; the letters alone tell all, for those who see no colours."""
@@ -69,6 +71,8 @@ class View:
     """One row a planned trial: `status` (empty where it is not done), `value`, `error`."""
     order: str
     level: float
+    nothing: str = ""
+    """Why nothing was measured; empty where something was, or no trial is ok yet."""
 
 
 def planned_of(grids: Sequence[pa.Table], x: str | None, y: str | None) -> Planned:
@@ -131,9 +135,11 @@ def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
     rows["status"] = rows["status"].fillna("")
     value = pd.to_numeric(rows[order], errors="coerce").astype(float).where(rows["status"] == "ok")
     trials = rows.assign(value=value, at_x=planned.at_x, at_y=planned.at_y)
+    valued = bool(value.notna().any()) or not (rows["status"] == "ok").any()
     return View(
-        planned=planned, status=status_of([planned.trial_id], store), trials=trials, order=order, level=level
-    )
+        planned=planned, status=status_of([planned.trial_id], store), trials=trials, order=order, level=level,
+        nothing="" if valued else nothing_measured(store.folder.uri),
+    )  # fmt: skip
 
 
 def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> RenderableType:
@@ -147,6 +153,8 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
         Whether the terminal knows no other letters.
     """
     parts: list[RenderableType] = [Text(_counts(view.status), overflow="fold")]
+    if view.nothing:
+        parts.append(Text(f"warning: {view.nothing}", overflow="fold"))
     if view.planned.x:
         failed = _failed(view)
         parts += _mesh(view, width, max(4, height - 9 - len(failed)))
@@ -225,10 +233,10 @@ def _marks(
     )  # fmt: skip
     kinds = np.select(
         [
-            cells["failed"], cells["diverged"] > cells["ok"], cells["value"].isna(),
-            cells["value"] < view.level,
+            cells["failed"], cells["diverged"] > cells["ok"], cells["value"].isna() & (cells["ok"] > 0),
+            cells["value"].isna(), cells["value"] < view.level,
         ],
-        ["failed", "diverged", "missing", "below"], "above",
+        ["failed", "diverged", "without", "missing", "below"], "above",
     )  # fmt: skip
     return dict(zip(cells.index, kinds.tolist(), strict=True))
 
@@ -236,6 +244,9 @@ def _marks(
 def _legend(view: View) -> Text:
     below, above = phase_names(view.order)
     names = {"above": above, "below": below, "diverged": "diverged", "failed": "failed", "missing": "not yet"}
+    ended = view.trials["status"] == "ok"
+    if (ended & view.trials["value"].isna()).any():
+        names["without"] = "no value"
     line = Text()
     for kind, name in names.items():
         letter, style = MARKS[kind]

@@ -52,7 +52,7 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
         say(
             f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
             "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
-            "of training time, not of phases; raise steps, or set learning_time"
+            "of training time, not of phases; raise steps, or give relaxations: 20 under fixed instead"
         )
 
 
@@ -137,6 +137,12 @@ def status(
             f"about {found.more_steps:,.0f} (median), {found.more_steps_most:,} at most"
         )
     print_table(sweep_path, shown)
+    if found.ok and not found.unconverged:
+        from phasediag.analysis.measured import nothing_measured
+
+        nothing = nothing_measured(sweep_path)
+        if nothing:
+            say(f"warning: {nothing}")
 
 
 @click.command()

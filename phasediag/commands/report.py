@@ -25,6 +25,7 @@ def report(
 ) -> None:  # fmt: skip
     """Write what SWEEP found into one HTML file that needs no network; prints its path."""
     from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.versions import newest
     from phasediag.report.page import Sweep
     from phasediag.report.page import report as page
@@ -39,7 +40,7 @@ def report(
     planned = status(sweep_path).total if not where else len(trials)
     sweep = Sweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
-        grids=tuple(store.grids()), notices=tuple(notices),
+        grids=tuple(store.grids()), notices=tuple(notices), recounts=Recounts.of(sweep_path, trials, None),
     )  # fmt: skip
     text = page(sweep, x=x, y=y, order=order, level=level)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say, telling
+from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
+@SENSITIVITY
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
     facet: Sequence[str], transition: bool, starts: str | None, where: Sequence[str], output: Path,
-    as_json: bool,
+    sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import draw_with_exact, save
+    from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
 
@@ -60,19 +62,25 @@ def diagram(
         found = phase_diagram(
             trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method
         )
-    for warning in caught:
-        say(f"warning: {warning.message}")
+    cautions = [*(str(warning.message) for warning in caught), *found.warnings]
     told = {"boundary": found.boundary}
     if transition or starts is not None:
         told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
     save(draw_with_exact(found, trials), output)
+    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(found, trials)
     if as_json:
         tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
-        click.echo(json.dumps({"output": str(output), "notices": notices, **tables}))
-    else:
-        for table in told.values():
-            say(table.to_string(index=False))
-        click.echo(str(output))
+        threshold = None if moves is None else moves.as_dict()
+        more = {"notices": notices, "warnings": cautions, "threshold_sensitivity": threshold}
+        click.echo(json.dumps({"output": str(output), **tables, **more}))
+        return
+    for table in told.values() if not found.without_value else ():
+        say(table.to_string(index=False))
+    for caution in cautions:
+        say(f"warning: {caution}")
+    if moves is not None:
+        say(moves.summary)
+    click.echo(str(output))
 
 
 @click.command()
@@ -83,37 +91,44 @@ def diagram(
 )
 @click.option("--window", nargs=2, type=float, help="Fit between these values of x.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="Leave out cells whose mean count is above this share of the width.")  # fmt: skip
 @click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one.")
 @click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as one strength.")
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
+@SENSITIVITY
 @JSON
 def scaling(
-    sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str],
-    collapse: bool, strength: bool, output: Path | None, as_json: bool,
+    sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
+    collapse: bool, strength: bool, output: Path | None, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
     from phasediag.analysis.finite_size import fit_collapse
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.plot import save
     from phasediag.analysis.scaling import fit_scaling
+    from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.strength import fit_strength
     from phasediag.analysis.versions import newest
 
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
-    fit = fit_scaling(trials, x=x, y=y, window=window)
+    fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
     more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
     combined = [fit_strength(trials, y=y)] if strength else []
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
+    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(fit, trials)
     if as_json:
         told = {**fit.as_dict(), "notices": notices}
+        told["threshold_sensitivity"] = None if moves is None else moves.as_dict()
         if more:
             told["collapse"] = more[0].as_dict()
         if combined:
             told["strength"] = combined[0].as_dict()
         click.echo(json.dumps(told))
     else:
-        click.echo("\n".join([fit.summary(), *(m.summary() for m in more), *(c.summary() for c in combined)]))
+        lines = [fit.summary(), *([] if moves is None else [moves.summary])]
+        click.echo("\n".join([*lines, *(m.summary() for m in more), *(c.summary() for c in combined)]))

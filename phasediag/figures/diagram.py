@@ -20,14 +20,18 @@ from matplotlib.path import Path
 from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.axes import COLLAPSE
+from phasediag.analysis.diagram_words import fronts
 from phasediag.analysis.labels import label
 from phasediag.analysis.mesh import Panel, alone, crossed, edges, panel_of, roomiest
 from phasediag.analysis.phases import PhaseDiagram, phase_names
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import (
     COLUMN_WIDTH,
+    FRONT,
     INK,
+    UNCONVERGED,
     axes_or_new,
+    caveat,
     figure_of,
     halo,
     inches,
@@ -66,7 +70,8 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
 
     Cells lie at their true positions. A position that a refinement did not run shows the nearest cell;
     one that was planned and is missing is crossed out. Unconverged cells are hatched, diverged ones
-    dotted. The band is the boundary's 95 % interval.
+    dotted. The band is the boundary's 95 % interval. Beside unconverged cells the boundary is dashed, with
+    hollow points and without a band: there it may be a front of training time.
 
     Parameters
     ----------
@@ -92,7 +97,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         about = wrapped(label(diagram.order), inches(ax)[1])
         bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
-        legend(ax, own, _legend_handles(diagram, [panel]))
+        legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram) if own else "")
     return ax
 
 
@@ -119,13 +124,15 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
             ax.remove()
         width, height = figure.get_size_inches() - 0.7
         figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
-        figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        beside = figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        before = figure.get_figheight()
         about = wrapped(label(diagram.order), height)
         shown = list(axes.flat[: len(panels)])
         bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        legend(shown[0], True, handles, columns=max(2 * across - 1, 2))
+        legend(shown[0], True, handles, title=caveat(shown[0], diagram), columns=max(2 * across - 1, 2))
+        beside.set_y(0.5 * before / figure.get_figheight())  # a tall legend moves the panels down
     return figure
 
 
@@ -276,11 +283,18 @@ def _draw_boundary(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
     )
     if np.isnan(position).all():
         return
+    early = fronts(line)
+    beside = early | np.append(early[1:], False) | np.append(False, early[:-1])
+    if early.any():
+        ax.plot(np.where(beside, position, np.nan), y, **FRONT, path_effects=halo(), label="_front")
+        ax.plot(position[early], y[early], **{**UNCONVERGED, "markersize": 2.8}, color=INK, label="_early")
+    settled = np.where(early, np.nan, position)
     ax.fill_betweenx(y, low, high, **_BAND, label="_interval")
     single = alone(~np.isnan(low))
     ax.hlines(y[single], low[single], high[single], color=INK, linewidth=0.8, path_effects=halo())
-    ax.plot(position, y, color=INK, linewidth=1.3, path_effects=halo(), label="_boundary",
-            marker="o" if alone(~np.isnan(position)).any() else "", markersize=2.5)  # fmt: skip
+    if not early.all():
+        ax.plot(settled, y, color=INK, linewidth=1.3, path_effects=halo(), label="_boundary",
+                marker="o" if alone(~np.isnan(settled)).any() else "", markersize=2.5)  # fmt: skip
 
 
 def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
@@ -315,8 +329,13 @@ def _name_region(ax: Axes, panel: Panel, name: str, free: BoolArray) -> None:
 def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
     """What the panels show, and nothing else."""
     handles: list[Artist] = []
-    if diagram.boundary["position"].notna().any():
+    early = fronts(diagram.boundary)
+    if (diagram.boundary["position"].notna() & ~early).any():
         handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:.3g})"))
+    if early.any():
+        handles.append(
+            Line2D([], [], **{**UNCONVERGED, **FRONT}, label=f"boundary, unconverged ({diagram.level:.3g})")
+        )
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(**_BAND, label="95 % interval"))
     if any(panel.collapse is not None and len(panel.collapse) for panel in panels):

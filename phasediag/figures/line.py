@@ -12,13 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from phasediag.analysis.diagram_words import fronts
 from phasediag.analysis.labels import label
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.figures.style import (
+    FRONT,
     INK,
     MARKERS,
     UNCONVERGED,
     axes_or_new,
+    caveat,
     legend,
     name_axes,
     named,
@@ -32,7 +35,7 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     """Draw means and standard deviations against x, with each boundary and its 95 % interval.
 
     Cells without a value are left out, unconverged ones are hollow, and diverged ones are crosses at the
-    lower edge.
+    lower edge. A boundary beside unconverged cells is dashed: there it may be a front of training time.
 
     Parameters
     ----------
@@ -47,16 +50,19 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
         _draw_curves(ax, diagram)
         name_axes(ax, label(diagram.x), label(diagram.order))
-        legend(ax, own, [*ax.get_legend_handles_labels()[0], *_meanings(diagram)], "x-small", columns=3)
+        handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
+        legend(ax, own, handles, "x-small", caveat(ax, diagram) if own else "", columns=3)
     return ax
 
 
 def _meanings(diagram: PhaseDiagram) -> list[Artist]:
     """What the lines and marks mean that every curve may have; only those that are drawn."""
     handles: list[Artist] = []
-    if diagram.boundary["position"].notna().any():
-        text = f"boundary ({diagram.level:.3g})"
-        handles.append(Line2D([], [], color=INK, linewidth=1, linestyle="--", label=text))
+    early = fronts(diagram.boundary)
+    if (diagram.boundary["position"].notna() & ~early).any():
+        handles.append(Line2D([], [], color=INK, linewidth=1, label=f"boundary ({diagram.level:.3g})"))
+    if early.any():
+        handles.append(Line2D([], [], **FRONT, label=f"boundary, unconverged ({diagram.level:.3g})"))
     if diagram.boundary["low"].notna().any():
         handles.append(Patch(facecolor=INK, alpha=0.2, linewidth=0, label="its 95 % interval"))
     phases = set(diagram.cells["phase"])
@@ -75,7 +81,9 @@ def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:
         _draw_curve(ax, diagram.x, cells, name, look)
         position, low, high = (float(boundary[c].iloc[0]) for c in ("position", "low", "high"))
         if not np.isnan(position):
-            ax.axvline(position, color=look["color"], linewidth=1, linestyle="--", label="_boundary")
+            early = not boundary["converged"].iloc[0]
+            line = {**(FRONT if early else {"linewidth": 1}), "color": look["color"]}
+            ax.axvline(position, **line, label="_front" if early else "_boundary")
         if not np.isnan(low):
             ax.axvspan(low, high, color=look["color"], alpha=0.2, linewidth=0, label="_interval")
     if diagram.method == "level":

@@ -47,7 +47,9 @@ def _draw_laws(ax: Axes, fit: ScalingFit) -> None:
     palette = sns.color_palette("colorblind")
     others = 0
     for model in fit.models:
-        curve = law(model["name"]).mean(x, np.array(list(model["parameters"].values())))
+        curve = law(model["name"]).curve(x, np.array(list(model["parameters"].values())))
+        if not np.isfinite(model["delta_aic"]):
+            continue
         delta = f"ΔAIC {model['delta_aic']:.0f}"
         if model["name"] == "power law":
             ax.plot(x, curve, color=INK, linewidth=1.6, zorder=3, label=f"power law, {delta}")

@@ -31,7 +31,9 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from phasediag.analysis.diagram_words import front
 from phasediag.analysis.labels import label
+from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
 
@@ -45,6 +47,8 @@ UNCONVERGED: Final[dict[str, Any]] = {
     "marker": "o", "markerfacecolor": "white", "linestyle": "", "markersize": 3.5,
 }  # fmt: skip
 """Of curves: points whose inside is white."""
+FRONT: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (2.5, 1.5))}
+"""Of boundaries beside unconverged cells."""
 DASHES: Final[tuple[Any, ...]] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 _RC: Final[dict[Any, Any]] = {
     "pdf.fonttype": 42, "svg.fonttype": "none", "hatch.linewidth": 0.5,
@@ -153,7 +157,7 @@ def legend(
     columns: int = 2,
 ) -> None:  # fmt: skip
     """Above the figure, or above the Axes in a figure of the caller's, in as many columns as fit."""
-    if not handles:
+    if not handles and not title:
         return
     figure = figure_of(ax)
     look: dict[str, Any] = {
@@ -176,6 +180,12 @@ def legend(
         drawn.remove()
     if own_figure:
         figure.set_figheight(figure.get_figheight() + max(0, extent.height / figure.dpi - _TALL))
+
+
+def caveat(ax: Axes, diagram: PhaseDiagram) -> str:
+    """What a reader must know before trusting a figure of a diagram, in lines as wide as the figure."""
+    told = f"{diagram.without_value[:1].upper()}{diagram.without_value[1:]}" or front(diagram.boundary)
+    return wrapped(told, 1.1 * figure_of(ax).get_figwidth()) if told else ""
 
 
 def name_axes(ax: Axes, x: str, y: str) -> None:

@@ -25,10 +25,12 @@ from phasediag.grids.rules import (
     MOMENTUM,
     OWN_INIT,
     QUENCHED,
+    SHORTHANDS,
     Hold,
     Rule,
     contradictions,
     derivations,
+    unvaried,
 )
 from phasediag.registry import Component
 from phasediag.trial import REQUIRED, Column, Constraint, IntArray, Parameter, Value, formatted, rounded
@@ -97,7 +99,8 @@ class Expander:
 
     def _block(self, block: Block) -> list[Part]:
         before = len(self.report.faults)
-        for key, problem, remedy in contradictions(frozenset(block.given), self.hold):
+        given = frozenset(block.given)
+        for key, problem, remedy in [*contradictions(given, self.hold), *unvaried(block.varied)]:
             self._note(block, [key], 0, problem, remedy)
         if len(self.report.faults) > before:
             return []
@@ -128,7 +131,11 @@ class Expander:
                 columns[name] = Column(pool=(_plain(parameter.default),))
         columns[DATA_SIZE] = _data_size(task, columns)
         controls = set(columns["control"].pool)
-        rules = [r for r in derivations(frozenset(block.given), self.hold) if r.target in columns]
+        unread = SHORTHANDS - {name for expression in self.exclude for name in expression.names}
+        rules = [
+            rule for rule in derivations(frozenset(block.given), self.hold)
+            if rule.target in columns and rule.target not in unread
+        ]  # fmt: skip
         for rule in rules:
             inputs = [columns[name] for name in rule.inputs]
             columns[rule.target] = derived(rule.attempt, inputs, len(rows))
@@ -143,7 +150,8 @@ class Expander:
         self._check_controls(block, controls, int(rows[0]))
         if not lacking:
             self._check_combinations(block, columns, rules, rows, task, model)
-        del columns[DATA_SIZE]
+        for name in (DATA_SIZE, *SHORTHANDS):
+            columns.pop(name, None)
         return Part(
             task=task, model=model, parameters=parameters, columns=columns, position=block.position[rows]
         )

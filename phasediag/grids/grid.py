@@ -12,7 +12,7 @@ from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, Part
 from phasediag.grids.reading import Report, parse_mapping, read_text
-from phasediag.grids.rules import Hold
+from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
 from phasediag.registry import Component, source_hash
@@ -174,7 +174,8 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     grid = Grid(
         name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
         zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure, resources=draft.resources, parameters=draft.catalogue.parameters,
+        measure=draft.measure, resources=draft.resources,
+        parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
         tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip

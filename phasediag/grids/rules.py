@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, inf, isfinite
 from typing import Final, Literal
 
-from phasediag.trial import Constraint, Value, rounded
+from phasediag.parameters import TRAINING
+from phasediag.trial import Constraint, Role, Value, rounded
 
 Hold = Literal["batch_size", "learning_rate"]
 DATA_SIZE: Final = "data set size"
@@ -22,6 +23,8 @@ CONTROLLED: Final[dict[str, tuple[str, Value]]] = {
     "syre_anisotropy": ("syre", 0.0),
 }  # fmt: skip
 """The parameters that one control alone has: that control, and the value where none is given."""
+SHORTHANDS: Final = frozenset(p.name for p in TRAINING if p.role is Role.SHORTHAND)
+"""Columns that points have only while a grid is expanded."""
 _WHOLE: Final = 1e-9
 _MOST_STEPS: Final = 2**53
 
@@ -75,12 +78,18 @@ def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
         )
     else:
         temperature = Rule(target="batch_size", inputs=("lr_over_batch", "learning_rate"), value=_batch_size)
+    speed = ("learning_rate", "weight_decay")
+    time = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
+    reached = Rule(target="relaxations", inputs=("steps", *speed), value=_relaxations)
     if "learning_time" in given:
-        length = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
+        steps = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
+        length = (steps, reached)
+    elif "relaxations" in given:
+        length = (Rule(target="steps", inputs=("relaxations", *speed), value=_relaxing_steps), time)
     else:
-        length = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
+        length = (time, reached)
     noise = Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
-    return temperature, length, noise, *(_of_control(name) for name in CONTROLLED)
+    return temperature, *length, noise, *(_of_control(name) for name in CONTROLLED)
 
 
 def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, str]]:
@@ -93,9 +102,20 @@ def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, st
     elif {"lr_over_batch", determined} <= given:
         problem = f"lr_over_batch with {hold} held determines {determined}, which is given too"
         found.append(("lr_over_batch", problem, f"leave {determined} out, or write hold: {determined}"))
-    if {"steps", "learning_time"} <= given:
-        found.append(("learning_time", "steps and learning_time are both given", "leave one of the two out"))
+    lengths = [name for name in ("steps", "learning_time", "relaxations") if name in given]
+    if len(lengths) > 1:
+        problem = f"{' and '.join(lengths)} are {'both' if len(lengths) == 2 else 'all'} given"
+        found.append((lengths[-1], problem, "leave all but one out: each determines the others"))
     return found
+
+
+def unvaried(varied: frozenset[str]) -> list[tuple[str, str, str]]:
+    """Shorthands that stand in axes or points: (key, problem, remedy) of each."""
+    remedy = "give one value under fixed, or make steps or learning_time the axis"
+    return [
+        (name, f"{name} cannot vary: a trial records the steps that follow from it, and not itself", remedy)
+        for name in sorted(varied & SHORTHANDS)
+    ]
 
 
 def _of_control(name: str) -> Rule:
@@ -186,16 +206,36 @@ def _batch_size(ratio: float, rate: float) -> Value:
 def _steps(time: float, rate: float | None) -> Value:
     if rate is None:
         return None
-    exact = time / rate
+    return _whole_steps(time / rate, f"learning_time {time:g}")
+
+
+def _relaxing_steps(relaxations: float, rate: float | None, decay: float) -> Value:
+    if rate is None:
+        return None
+    if decay == 0:
+        raise ValueError(
+            f"relaxations {relaxations:g} with weight_decay 0 gives no steps, as nothing decays; give steps "
+            "or learning_time instead, or weight_decay > 0"
+        )
+    speed = rate * decay
+    exact = relaxations / speed if speed else inf
+    return _whole_steps(exact, f"relaxations {relaxations:g} at weight_decay {decay:g}")
+
+
+def _whole_steps(exact: float, given: str) -> int:
     if exact > _MOST_STEPS:
-        raise ValueError(f"learning_time {time:g} takes {exact:.3g} steps; shorten it")
+        raise ValueError(f"{given} takes {exact:.3g} steps; shorten it")
     whole = round(exact)
     near = abs(exact - whole) <= _WHOLE * max(1.0, exact)
     return max(1, whole if near else ceil(exact))
 
 
-def _learning_time(steps: int, rate: float | None) -> Value:
-    return None if rate is None else rounded(steps * rate)
+def _relaxations(steps: int | None, rate: float | None, decay: float) -> Value:
+    return None if rate is None or steps is None else rounded(steps * rate * decay)
+
+
+def _learning_time(steps: int | None, rate: float | None) -> Value:
+    return None if rate is None or steps is None else rounded(steps * rate)
 
 
 def _noise(noise: str | None, size: int | None) -> Value:

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from phasediag.errors import PhasediagError
 from phasediag.grids.catalogue import KINDS, LARGEST_INT, all_declarations
 from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
-from phasediag.grids.rules import Hold
+from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
 from phasediag.parameters import TRAINING
 from phasediag.registry import Kind, built_in, component
@@ -87,7 +87,7 @@ def _row(parameter: Parameter, belongs: str) -> ParameterRow:
 def _default(parameter: Parameter) -> str:
     if isinstance(parameter.default, Required):
         return "required"
-    follows = parameter.default is None and parameter.role is Role.DERIVED
+    follows = parameter.default is None and parameter.role in (Role.DERIVED, Role.SHORTHAND)
     return "follows from others" if follows else formatted(parameter.default)
 
 
@@ -104,7 +104,8 @@ def grid_schema() -> Schema:
     for name, declared in all_declarations(_HERE).items():
         named.setdefault(name, declared)
     values = {name: _value(name, declared) for name, declared in named.items()}
-    axes = {name: _axis(name, declared, values[name]) for name, declared in named.items()}
+    varying = {name: declared for name, declared in named.items() if name not in SHORTHANDS}
+    axes = {name: _axis(name, declared, values[name]) for name, declared in varying.items()}
     return {
         "$schema": DIALECT,
         "title": "phasediag grid",
@@ -125,7 +126,7 @@ def grid_schema() -> Schema:
             "resources": {"anyOf": [sections[Resources, "validation"], _NULL]},
         },
         "if": {"not": {"anyOf": _names_user_files()}},
-        "then": _closed(sorted(named)),
+        "then": _closed(sorted(named), sorted(varying)),
         "$defs": definitions["$defs"],
     }
 
@@ -135,7 +136,8 @@ def _optional(values: dict[str, Schema], axes: dict[str, Schema]) -> dict[str, S
     names = {"type": "array", "minItems": 2, "items": {"type": "string"}}
     ratio = values["lr_over_batch"]
     fixed = {**values, "lr_over_batch": {"anyOf": [ratio, _held({"value": ratio})]}}
-    point = {"type": "object", "minProperties": 1, "properties": values}
+    varying = {name: value for name, value in values.items() if name in axes}
+    point = {"type": "object", "minProperties": 1, "properties": varying}
     return {
         "fixed": {"anyOf": [{"type": "object", "properties": fixed}],
                   "description": "Parameters with one value."},
@@ -221,7 +223,7 @@ def _with(key: str, schema: Schema) -> Schema:
     return {"type": "object", "required": [key], "properties": {key: schema}}
 
 
-def _closed(names: Sequence[str]) -> Schema:
-    """No parameters but these."""
-    known = {"propertyNames": {"enum": list(names)}}
-    return {"properties": {"fixed": known, "axes": known, "points": {"items": known}}}
+def _closed(names: Sequence[str], varying: Sequence[str]) -> Schema:
+    """No parameters but these, of which some may vary."""
+    fixed, known = ({"propertyNames": {"enum": list(some)}} for some in (names, varying))
+    return {"properties": {"fixed": fixed, "axes": known, "points": {"items": known}}}

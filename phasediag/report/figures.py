@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.fit_words import difference
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.plot import Axes, Figure, draw_slices, draw_with_exact, png, svg
 from phasediag.analysis.scaling import ScalingFit, fit_scaling
+from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.slices import MOST_SLICES, slices
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import named, prose
 from phasediag.report.choice import Choice
-from phasediag.report.warnings import about_diagram, about_fits
+from phasediag.report.warnings import about_fits
 
 _MOST_SVG_BYTES: Final = 1_500_000
 _MOST_FITS: Final = 8
@@ -63,7 +66,9 @@ def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -
     return Picture(source=source, width=width, alt=alt, caption=caption, summary=summary)
 
 
-def diagram_section(trials: pd.DataFrame, choice: Choice, order: str, level: float) -> Section | None:
+def diagram_section(
+    trials: pd.DataFrame, choice: Choice, order: str, level: float, recounts: Recounts
+) -> Section | None:
     """The phase diagram of one order parameter; None where no trial has it."""
     assert choice.x is not None
     assert choice.y is not None
@@ -73,6 +78,7 @@ def diagram_section(trials: pd.DataFrame, choice: Choice, order: str, level: flo
     diagram = phase_diagram(
         shown, x=choice.x, y=choice.y, order=order, level=level, facet=list(choice.facets) or None
     )
+    stable, unstable = _by_stability([recounts.sensitivity(diagram, shown)])
     alt = _described(diagram)
     held = "".join(f" {_upper(named(name, value))} only." for name, value in choice.held.items())
     caption = (
@@ -84,8 +90,8 @@ def diagram_section(trials: pd.DataFrame, choice: Choice, order: str, level: flo
         pictures=(picture(draw_with_exact(diagram, shown), alt, caption),),
         tables={"boundary": diagram.boundary, "cells": diagram.cells}
         | ({} if diagram.collapse is None or diagram.collapse.empty else {"collapse": diagram.collapse}),
-        warnings=tuple(about_diagram(diagram)),
-        findings=(_found(diagram),),
+        warnings=(*diagram.warnings, *unstable),
+        findings=(_found(diagram), *stable),
     )  # fmt: skip
 
 
@@ -145,7 +151,21 @@ def slices_section(trials: pd.DataFrame, choice: Choice, order: str, level: floa
     )  # fmt: skip
 
 
-def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Section | None:
+def _by_stability(
+    found: Sequence[Sensitivity | None], names: Sequence[str] = ("",)
+) -> tuple[list[str], list[str]]:
+    """What is said of the threshold: of results that are stable, and of the others."""
+    sides: tuple[list[str], list[str]] = ([], [])
+    for moves, name in zip(found, names, strict=True):
+        if moves is not None:
+            of = f" ({name})" if name else ""
+            sides[0 if moves.stable else 1].append(f"{_upper(moves.summary)}{of}.")
+    return sides
+
+
+def scaling_section(
+    trials: pd.DataFrame, choice: Choice, x: str, y: str, recounts: Recounts
+) -> Section | None:
     """Fits of a count against x, one for each facet but width; None where no trial has the count."""
     shown = choice.of(trials)
     if shown[y].isna().all():
@@ -156,12 +176,14 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
         facets.pop()
     groups = list(shown.groupby(facets, dropna=False)) if facets else [((), shown)]
     fits: dict[str, ScalingFit] = {}
+    moves: list[Sensitivity | None] = []
     refused: dict[str, list[str]] = {}
     for key, part in groups:
         values = key if isinstance(key, tuple) else (key,)
         name = ", ".join(map(named, facets, values)) or "all trials"
         try:
             fits[name] = fit_scaling(part, x=x, y=y)
+            moves.append(recounts.sensitivity(fits[name], part))
         except AnalysisError as error:
             refused.setdefault(str(error), []).append(name)
     title = f"Scaling: {prose(y)} against {prose(x)}"
@@ -170,6 +192,7 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
         reasons = [{"trials of": name, "reason": error} for error, names in refused.items() for name in names]
         tables = {"refusals": pd.DataFrame(reasons)}
         return Section(title=title, pictures=(), tables=tables, warnings=(), findings=(told,))
+    stable, unstable = _by_stability(moves, list(fits))
     pooled = [prose(name) for name in others if name not in facets]
     told = f"; pooled over {', '.join(pooled)}" if pooled else ""
     pictures = tuple(
@@ -181,8 +204,8 @@ def scaling_section(trials: pd.DataFrame, choice: Choice, x: str, y: str) -> Sec
     return Section(
         title=title, pictures=pictures,
         tables={"claims": _claims(fits), "exponents": _exponents(fits), "models": _models(fits)},
-        warnings=(*about_fits(list(fits.values())), *texts),
-        findings=(_verdict(fits, x, y, told), *_claimed(fits)),
+        warnings=(*about_fits(list(fits.values())), *unstable, *texts),
+        findings=(_verdict(fits, x, y, told), *_claimed(fits), *stable),
     )  # fmt: skip
 
 
@@ -251,7 +274,7 @@ def _models(fits: dict[str, ScalingFit]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "trials of": name, "law": model["name"], "formula": model["formula"],
-            "delta_aic": model["delta_aic"], "r2": model["r2"],
+            "delta_aic": difference(model["delta_aic"]), "r2": model["r2"],
             "parameters": ", ".join(f"{k} {v:.4g}" for k, v in model["parameters"].items()),
         }
         for name, fit in fits.items()

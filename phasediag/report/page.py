@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phasediag.analysis.frame import need_columns
+from phasediag.analysis.sensitivity import Recounts
 from phasediag.report.choice import Choice, axes_of, choose
 from phasediag.report.facts import (
     axes_table,
@@ -59,6 +60,8 @@ class Sweep:
     """Trials of all its grids."""
     grids: tuple[tuple[str, str], ...]
     """The grids launched, as (name, text)."""
+    recounts: Recounts
+    """The trials at other thresholds."""
     notices: tuple[str, ...] = ()
     """What is to be known of the choice of these trials."""
 
@@ -88,7 +91,7 @@ def report(
     need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
     choice = choose(trials, x, y)
-    sections = _sections(trials, choice, *_order(trials, order, level))
+    sections = _sections(trials, choice, sweep.recounts, *_order(trials, order, level))
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)
     return _environment().get_template("report.html.j2").render(
@@ -124,15 +127,18 @@ def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tupl
     return ORDERS[0][0], ORDERS[0][1] if level is None else level
 
 
-def _sections(trials: pd.DataFrame, choice: Choice, order: str, level: float) -> list[Section]:
+def _sections(
+    trials: pd.DataFrame, choice: Choice, recounts: Recounts, order: str, level: float
+) -> list[Section]:
     found: list[Section | None] = []
     if choice.x and choice.y:
-        found.append(diagram_section(trials, choice, order, level))
+        found.append(diagram_section(trials, choice, order, level, recounts))
     if choice.x:
         found.append(slices_section(trials, choice, order, level))
     along = "weight_decay" if "weight_decay" in (choice.x, choice.y, *choice.facets) else choice.x
     if along:
-        found += [scaling_section(trials, choice, along, count) for count in SCALED if count in trials]
+        counts = [count for count in SCALED if count in trials]
+        found += [scaling_section(trials, choice, along, count, recounts) for count in counts]
     return [section for section in found if section is not None]
 
 

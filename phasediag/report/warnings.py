@@ -10,7 +10,7 @@ import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
-from phasediag.analysis.phases import PhaseDiagram
+from phasediag.analysis.measured import unmeasured
 from phasediag.analysis.scaling import ScalingFit
 
 FEW_REPLICATES: Final = 5
@@ -19,8 +19,10 @@ FEW_REPLICATES: Final = 5
 
 def about_trials(trials: pd.DataFrame, planned: int) -> list[str]:
     """Warnings about what is there: completeness, failures, convergence, replicates, optimizer, versions."""
-    return [*_completeness(trials, planned), *_convergence(trials), *_replicates(trials), *_adamw(trials),
-            *_versions(trials)]  # fmt: skip
+    nothing = unmeasured(trials)
+    first = [f"{nothing[0].upper()}{nothing[1:]}. There is no diagram and no count."] if nothing else []
+    return [*first, *_completeness(trials, planned), *_convergence(trials), *_replicates(trials),
+            *_adamw(trials), *_versions(trials)]  # fmt: skip
 
 
 def _completeness(trials: pd.DataFrame, planned: int) -> Iterator[str]:
@@ -90,41 +92,6 @@ def _versions(trials: pd.DataFrame) -> Iterator[str]:
         dirty = int(trials["git_commit"].fillna("").str.endswith("-dirty").sum())
         if dirty:
             yield f"{dirty:,} trials were trained from a working tree with uncommitted changes (-dirty)."
-
-
-def about_diagram(diagram: PhaseDiagram) -> list[str]:
-    """Warnings about a boundary: where it is none, several, unconverged, or a jump inside one cell."""
-    return [*_crossings(diagram), *_fronts(diagram)]
-
-
-def _crossings(diagram: PhaseDiagram) -> Iterator[str]:
-    boundary = diagram.boundary
-    without = int(boundary["position"].isna().sum())
-    if without == len(boundary):
-        yield f"No row crosses {diagram.level:g}, so there is no boundary in this range."
-    elif without:
-        yield f"{without} of {len(boundary)} rows do not cross {diagram.level:g}; they have none."
-    several = int((boundary["crossings"] > 1).sum())
-    if several:
-        yield (
-            f"{several} of {len(boundary)} rows cross {diagram.level:g} more than once; the steepest "
-            "crossing is stated."
-        )
-
-
-def _fronts(diagram: PhaseDiagram) -> Iterator[str]:
-    cells = diagram.cells
-    late = int((cells["unconverged_share"] > 0.5).sum())
-    if late:
-        beside = int((~diagram.boundary["converged"].astype("boolean")).fillna(False).sum())
-        found = int(diagram.boundary["position"].notna().sum())
-        told = (
-            f"{beside} of {found} boundary points lie beside such a cell: there the boundary is a front of "
-            "training time, which moves with the number of steps, and no boundary of phases."
-            if beside
-            else "No boundary point lies beside such a cell."
-        )
-        yield f"{late} of {len(cells)} cells have not converged. {told}"
 
 
 def about_fits(fits: Sequence[ScalingFit]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from phasediag.errors import StoreError
-from phasediag.trial import Parameter, formatted
+from phasediag.trial import Parameter, Role, formatted
 
 SCHEMA_VERSION: Final = 1
 """Stands in the metadata of every file as `phasediag_schema`."""
@@ -88,14 +88,15 @@ def parameter_type(parameter: Parameter) -> pa.DataType:
 
 
 def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:
-    """The schema of `trials` for trials with these parameters, in the order given.
+    """The schema of `trials` for trials with these parameters, in the order given; shorthands have no column.
 
     Raises
     ------
     StoreError
         Where a parameter of the user's own task or model has the name of a result.
     """
-    fields = [pa.field(parameter.name, parameter_type(parameter)) for parameter in parameters]
+    recorded = [parameter for parameter in parameters if parameter.role is not Role.SHORTHAND]
+    fields = [pa.field(parameter.name, parameter_type(parameter)) for parameter in recorded]
     clash = sorted({field.name for field in fields} & {*RESULT_COLUMNS, *DERIVED_COLUMNS})
     if clash:
         raise StoreError(

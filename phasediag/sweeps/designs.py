@@ -49,8 +49,7 @@ class Design:
     @property
     def given(self) -> frozenset[str]:
         """The parameters that its axes and points give values to."""
-        points = self.content.get("points") or ()
-        return frozenset(self.grid.axes).union(*points)
+        return self.grid.given
 
     def written(self, folder: Path, text: str) -> Path:
         """A grid file with this text, beside the user's files of this design."""
@@ -114,7 +113,7 @@ def facets_of(designs: Iterable[Design], x: str, y: str) -> tuple[str, ...]:
     """The parameters besides x and y that grids vary, or in which grids differ."""
     designs = list(designs)
     given = set().union(*(design.given for design in designs))
-    for name in {name for design in designs for name in design.grid.fixed}:
+    for name in {name for design in designs for name in design.grid.fixed if name in design.trials.columns}:
         values = {formatted(design.grid.fixed.get(name)) for design in designs}
         if len(values) > 1:
             given.add(name)

@@ -11,7 +11,7 @@ from phasediag.grids.grid import Grid
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey, checkpoint_state
-from phasediag.training.convergence import RELAXATIONS
+from phasediag.training.convergence import relaxed
 from phasediag.training.machine import machine_of
 from phasediag.training.pack import CompileMode, Pack, pack_trials, remade
 from phasediag.trial import Trials
@@ -64,7 +64,7 @@ class Plan:
         trials = self.survey.trials
         names = ("learning_rate", "weight_decay", "steps")
         rate, decay, steps = (trials.values(name).astype(float) for name in names)
-        return int(((decay > 0) & (rate * decay * steps < RELAXATIONS)).sum())
+        return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
 
 
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:

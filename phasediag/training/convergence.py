@@ -14,8 +14,15 @@ SMALL_DRIFT: Final = 0.05
 """Change of a normalized degree below which it counts as settled."""
 RELAXATIONS: Final = 10.0
 """Learning time times weight decay that a run needs, for what decays to have decayed."""
+ROUNDING: Final = 1e-6
+"""Relative error of relaxations that is rounding: rates are single precision inside a program."""
 SMALLEST_SHARE: Final = 1e-26
 """Share of the threshold below which a distance is as good as zero."""
+
+
+def relaxed(relaxations: FloatArray) -> BoolArray:
+    """Whether so many relaxations are enough; a relative 1e-6 less is rounding."""
+    return np.asarray(relaxations >= RELAXATIONS * (1 - ROUNDING))
 
 
 def log_margin(distances: FloatArray, epsilon: FloatArray) -> FloatArray:
@@ -84,7 +91,7 @@ def more_steps(
     relaxing
         Steps after which decay has acted for `RELAXATIONS`, 0 without decay, shape (trials,).
     """
-    needed = np.maximum(0.0, np.ceil(relaxing - 1e-9 * relaxing - steps))
+    needed = np.maximum(0.0, np.ceil((1 - ROUNDING) * relaxing - steps))
     needed = np.where(np.abs(drift) > SMALL_DRIFT, np.maximum(needed, steps), needed)
     for wait in waits:
         soon = wait <= steps[:, None]

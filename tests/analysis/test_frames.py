@@ -20,6 +20,7 @@ from phasediag.storage.compaction import compact
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
+from properties import examples
 from small_sweeps import grid_text, launched
 from synthetic_sweep import (
     measured_rows,
@@ -58,7 +59,7 @@ def planted(rng: np.random.Generator, width: int, rank: bool = True) -> dict[str
 LEVEL = st.floats(0, 2).map(lambda v: round(v, 3))
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(LEVEL, LEVEL, st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 2**16))
 def test_another_threshold_counts_as_if_it_had_been_recorded(
     tmp_path_factory: pytest.TempPathFactory, absolute: float, relative: float, widths: list[int], seed: int

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from phasediag.analysis.phases import DecoupledDecayWarning, Scale, phase_diagram
 from phasediag.errors import AnalysisError
+from properties import examples
 
 X, Y = "weight_decay", "lr_over_batch"
 RATES = np.array([3e-4, 1e-3, 3e-3])
@@ -72,7 +73,7 @@ def test_replicates_are_resampled_jointly_over_cells():
     np.testing.assert_allclose(np.log(found["high"] / found["low"]), expected, rtol=0.25)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(0.1, 10))
 def test_boundary_ignores_row_order_and_follows_units(seed, factor):
     frame = planted(seed % 1000, replicates=4, points=8)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from phasediag.analysis.phases import PhaseDiagram, Scale, phase_diagram
 from phasediag.analysis.refinement import Axis, Lattice, Place, Side, places_of
+from properties import examples
 
 X, Y = "weight_decay", "lr_over_batch"
 DECAYS, RATES = np.geomspace(1e-2, 1, 9), np.geomspace(3e-4, 3e-3, 9)
@@ -160,7 +161,7 @@ def test_whole_numbers_stay_whole(low: int, step: int, kind: str) -> None:
         assert low < middle < low + step
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(0, 2**32), st.sampled_from([0.3, 0.1, 0.04]))
 def test_any_field_is_refined_to_the_resolution_within_the_lattice(seed: int, resolution: float) -> None:
     """Random smooth fields, with islands: at the end no cell on the boundary is larger than asked."""

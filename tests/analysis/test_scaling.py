@@ -1,6 +1,7 @@
 """A planted exponent comes back; another law is not taken for a power law."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from phasediag.analysis.laws import LAWS
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.errors import AnalysisError
+from properties import examples
 
 
 def counts(mean, seed=0, replicates=10, xs=None, spread=0.0):
@@ -38,7 +40,7 @@ def test_interval_covers_the_planted_exponent():
     assert np.mean([fit.models[0]["name"] == "power law" for fit in fits]) > 0.9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(exponent=st.floats(-1.5, 1.5), seed=st.integers(0, 1000))
 def test_exponent_is_that_of_a_poisson_regression(exponent, seed):
     frame = counts(lambda x: 3 * (x / 0.02) ** exponent, seed)
@@ -46,6 +48,65 @@ def test_exponent_is_that_of_a_poisson_regression(exponent, seed):
     design = sm.add_constant(np.log(frame["weight_decay"]))
     expected = sm.GLM(frame["neuron_count"], design, family=sm.families.Poisson()).fit(tol=1e-12)
     assert fit.exponent == pytest.approx(expected.params["weight_decay"], abs=1e-6)
+
+
+def test_a_law_that_is_zero_where_there_is_nothing_is_compared_like_any_other():
+    """Here the logarithmic law of highest likelihood is 0 at the smallest x, where no count is."""
+    fit = fit_scaling(counts(lambda x: 3 * (x / 0.02) ** 0.765625, 236), window=(0, 1), resamples=10)
+    logarithmic = next(model for model in fit.models if model["name"] == "logarithmic")
+    smallest = fit.points["weight_decay"].min()
+    offset, slope = logarithmic["parameters"].values()
+    assert offset + slope * np.log(smallest) == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(logarithmic["delta_aic"])
+
+
+def sparse(seed):
+    """Few counts at few x over up to six decades: zeros at the ends, in between, or nearly everywhere."""
+    rng = np.random.default_rng(seed)
+    xs = np.geomspace(1, 10 ** rng.uniform(0.3, 6), rng.integers(3, 13)) * 10.0 ** rng.uniform(-6, 1)
+    u = np.log(xs / xs.mean())
+    means = [
+        np.exp(rng.uniform(-3, 3) * u), (rng.random(len(xs)) < 0.3) * 5.0, 10 ** rng.uniform(-2, 3, len(xs)),
+        5.0 * (u >= u[-2]), 50 * np.exp(-rng.uniform(0, 30) * xs / xs.mean()),
+    ][rng.integers(5)]  # fmt: skip
+    rows = np.repeat(np.arange(len(xs)), replicates := int(rng.integers(1, 8)))
+    return pd.DataFrame({
+        "weight_decay": xs[rows], "replicate": np.tile(np.arange(replicates), len(xs)), "status": "ok",
+        "converged": True, "neuron_count": rng.poisson(np.clip(means, 0, 1e6)[rows]),
+    })  # fmt: skip
+
+
+@settings(max_examples=examples(40))
+@given(seed=st.integers(0, 2**32))
+def test_any_counts_are_fitted_in_words_and_numbers_or_refused(seed):
+    """Without a warning of numpy's, and without nan or inf among what a reader sees."""
+    frame = sparse(seed)
+    alive = frame.groupby("weight_decay")["neuron_count"].sum().to_numpy().nonzero()[0]
+    if set(alive) <= {0} or set(alive) <= {frame["weight_decay"].nunique() - 1}:
+        with pytest.raises(AnalysisError, match="give a window"):
+            fit_scaling(frame, window=(0, np.inf))
+        return
+    fit = fit_scaling(frame, window=(0, np.inf), resamples=10)
+    assert np.isfinite(fit.exponent)
+    assert np.isfinite(fit.models[0]["aic"])
+    assert not re.search(r"\b(nan|inf)\b", fit.summary())
+    json.dumps(fit.as_dict(), allow_nan=False)
+
+
+def test_what_is_left_out_comes_with_what_brings_it_in():
+    frame = of_widths(lambda x, width: 0.5 * x**-0.4)
+    frame["neuron_count"] = frame["neuron_count"].clip(upper=frame["width"])
+    frame.loc[frame["replicate"].eq(0), "converged"] = False
+    told = fit_scaling(frame, window=(0, 1), resamples=10).summary()
+    assert "limited by the width: " in told
+    assert "--room 1" in told
+    assert "not converged: train longer" in told
+
+
+def test_a_jump_at_the_end_of_the_window_has_no_exponent():
+    frame = counts(lambda x: np.where(x > 0.29, 5.0, 0.0))
+    with pytest.raises(AnalysisError, match=r"0 everywhere in the window but at weight_decay = 0\.3"):
+        fit_scaling(frame, window=(0, 1))
 
 
 @pytest.mark.parametrize("name", [law.name for law in LAWS])

@@ -87,6 +87,45 @@ def test_without_starts_or_y():
     assert found.rows["hysteresis"].isna().all()
 
 
+def diverging_cell(start, lost=4):
+    """One cell of one start has mostly diverged, just where the step of the other lies."""
+    rows = [
+        {"weight_decay": x, "init_scale": s, "replicate": r, "converged": True,
+         "degree_normalized": float(x < 4) + 0.01 * r,
+         "status": "diverged" if s == start and x == 4 and r < lost else "ok"}
+        for s in (0.1, 1.0) for x in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0) for r in range(6)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("lost", [4, 6])
+@pytest.mark.parametrize(("start", "reason"), [(0.1, "at the smallest start"), (1.0, "at the largest start")])
+def test_no_order_is_stated_from_a_boundary_that_is_not_there(start, reason, lost):
+    """It was called first order, moving by nan."""
+    (row,) = transition_order(diverging_cell(start, lost), X, starts="init_scale").rows.itertuples()
+    assert row.verdict == "cannot tell"
+    assert row.reason == f"no boundary {reason}"
+    assert np.isnan([row.hysteresis, row.hysteresis_low, row.hysteresis_high]).all()
+
+
+def test_where_all_have_diverged_nothing_can_be_told():
+    frame = continuous()
+    for status in (frame["status"].mask(frame[Y] == 8, "diverged"), "diverged"):
+        for starts in (None, "init_scale"):
+            kept = frame["init_scale"].eq(1) | (starts is not None)
+            one = frame.assign(status=status)[kept]
+            rows = transition_order(one, X, Y, starts=starts, resamples=20).rows
+            assert rows.loc[rows[Y] == 8, "verdict"].eq("cannot tell").all()
+
+
+def test_a_front_of_training_time_has_no_order():
+    frame = continuous(shift=0.5)
+    late = frame["init_scale"].eq(1) & frame[X].between(0.05, 0.4)
+    rows = transition_order(frame.assign(converged=~late), X, Y, starts="init_scale", resamples=50).rows
+    assert rows["verdict"].eq("cannot tell").all()
+    assert rows["reason"].str.contains("front of training time").all()
+
+
 def test_no_boundary_cannot_be_told():
     frame = continuous().assign(degree_normalized=0.9)
     assert transition_order(frame, X, Y, starts="init_scale").rows["reason"].eq("no boundary").all()

@@ -195,3 +195,26 @@ def test_the_diagram_fills_while_a_launch_runs(tmp_path: Path) -> None:
     assert len(set(counts)) > 2, "it was seen to fill"
     assert "trials/s" in text
     assert "·" in text
+
+
+def test_what_measured_nothing_is_not_said_to_be_missing(tmp_path: Path, capsys: Captured) -> None:
+    """Trials that are done had the letter of those that are not."""
+    nothing = {"degree_normalized": [None] * 20, "model": ["net.py:Net"] * 20}
+    store = planted(tmp_path, status=["ok"] * 19 + [None], **nothing)
+    text = shown(store, tmp_path)
+    assert "warning: nothing is measured: the model states no neuron_groups" in text
+    assert "? no value" in text
+    mesh = text.split("weight decay")[0]
+    assert mesh.count("?") == 19
+    assert mesh.count("·") == 1
+    main(["status", str(tmp_path / "g")])
+    assert "nothing is measured: the model states no neuron_groups" in capsys.readouterr().err
+
+
+def test_one_trial_with_a_value_is_enough(tmp_path: Path) -> None:
+    store = planted(
+        tmp_path, status=["ok"] * 20, degree_normalized=[1.0] + [None] * 19, neuron_count=[1] + [None] * 19
+    )
+    text = shown(store, tmp_path)
+    assert "nothing is measured" not in text
+    assert "? no value" in text

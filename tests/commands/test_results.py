@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from phasediag.analysis import frames
+from phasediag.analysis import frames, sensitivity
 from phasediag.commands.results import diagram, scaling
 from phasediag.errors import PhasediagError
 
@@ -29,6 +29,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     frame["degree_normalized"] = 1 - frame["neuron_count"] / 70
     monkeypatch.setattr(frames, "load_trials", lambda path: frame)
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
+    monkeypatch.setattr(sensitivity, "load_recounted", lambda path, trials, factor: trials)
     return frame
 
 

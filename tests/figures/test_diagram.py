@@ -100,6 +100,63 @@ def test_the_boundary_is_drawn_where_it_was_found():
     assert {"broken", "symmetric"} <= {text.get_text() for text in ax.texts}
 
 
+def drawn(ax, label):
+    return [artist for artist in (*ax.lines, *ax.collections) if artist.get_label() == label]
+
+
+def uncertain(rows):
+    """The sweep, with unconverged cells on both sides of the boundary in some rows."""
+    frame = sweep()
+    beside = frame["weight_decay"].between(XS[2] * 0.99, XS[4] * 1.01)
+    return frame.assign(converged=~(beside & frame["lr_over_batch"].isin(YS[rows])))
+
+
+def test_a_boundary_beside_unconverged_cells_is_dashed_and_has_no_band():
+    diagram = phase_diagram(uncertain([0, 1, 2, 3, 4]), "weight_decay", "lr_over_batch")
+    assert diagram.boundary["converged"].eq(False).all()
+    assert diagram.boundary[["low", "high"]].isna().all(axis=None)
+    ax = diagram.plot()
+    (front,) = drawn(ax, "_front")
+    assert front.get_linestyle() == "--"
+    np.testing.assert_array_equal(front.get_xdata(), diagram.boundary["position"])
+    assert drawn(ax, "_boundary") == []
+    assert all(len(path.vertices) == 0 for band in drawn(ax, "_interval") for path in band.get_paths())
+    assert legend_texts(ax) == {"boundary, unconverged (0.5)", "unconverged", "diverged", "missing"}
+    (told,) = (legend.get_title().get_text() for legend in ax.figure.legends)
+    assert "5 of 5 boundary points lie beside unconverged cells" in told.replace("\n", " ")
+    assert told.replace("\n", " ") in " ".join(diagram.warnings)
+
+
+def test_only_the_part_beside_unconverged_cells_is_dashed():
+    """Row 2 is uncertain: the line is dashed from row 1 to row 3, and solid beyond."""
+    diagram = phase_diagram(uncertain([2]), "weight_decay", "lr_over_batch")
+    ax = diagram.plot()
+    at = diagram.boundary["position"].to_numpy()
+    (solid,), (front,), (early,) = (drawn(ax, name) for name in ("_boundary", "_front", "_early"))
+    np.testing.assert_array_equal(solid.get_xdata(), [*at[:2], np.nan, *at[3:]])
+    np.testing.assert_array_equal(front.get_xdata(), [np.nan, *at[1:4], np.nan])
+    np.testing.assert_array_equal(early.get_xdata(), at[[2]])
+    assert diagram.boundary["low"].isna().tolist() == [False, False, True, False, False]
+    assert {"boundary (0.5)", "boundary, unconverged (0.5)", "95 % interval"} <= legend_texts(ax)
+
+
+def test_a_growth_rate_needs_no_convergence():
+    frame = sweep().assign(converged=False, log_rate=lambda f: f["degree_normalized"] - 0.5)
+    diagram = phase_diagram(frame, "weight_decay", "lr_over_batch", order="log_rate", level=0.0)
+    assert diagram.boundary["converged"].all()
+    assert diagram.boundary["low"].notna().any()
+    assert drawn(diagram.plot(), "_front") == []
+
+
+def test_a_diagram_without_values_says_why():
+    nothing = sweep(neuron_count=np.nan, model="my_net.py:Net").assign(degree_normalized=np.nan)
+    diagram = phase_diagram(nothing, "weight_decay", "lr_over_batch")
+    (told,) = diagram.warnings
+    assert told.startswith("Nothing is measured: the model states no neuron_groups;")
+    (legend,) = diagram.plot().figure.legends
+    assert "states no neuron_groups" in legend.get_title().get_text().replace("\n", " ")
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_the_collapse_threshold_is_a_dashed_line(swap):
     frame = sweep(collapse_weight_decay=0.4)

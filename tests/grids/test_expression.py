@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from phasediag.grids.expression import parse_expression
 from phasediag.trial import Column
+from properties import examples
 
 KINDS: dict[str, type] = {"width": int, "rate": float, "task": str, "bias": bool, "values": tuple}
 COLUMNS = {
@@ -122,7 +123,7 @@ def test_anything_else_is_refused_with_its_reason(text: str, told: str) -> None:
         parse_expression(text, KINDS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     a=st.integers(-50, 50), b=st.integers(-50, 50), c=st.integers(-50, 50),
     sign=st.sampled_from(["+", "-", "*"]), order=st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
@@ -138,7 +139,7 @@ def test_arithmetic_and_comparison_agree_with_those_of_integers(
     assert holds == [value != negated for value in expected]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(values=st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=8))
 def test_logic_binds_as_in_python(values: list[tuple[bool, bool, bool]]) -> None:
     columns = {name: Column.of([row[index] for row in values]) for index, name in enumerate("pqr")}
@@ -146,7 +147,7 @@ def test_logic_binds_as_in_python(values: list[tuple[bool, bool, bool]]) -> None
     assert holds.tolist() == [p or ((not q) and r) for p, q, r in values]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(text=st.text(alphabet="xy0123456789<>=!+-*/%()[]'., andortif", max_size=30))
 def test_any_text_is_either_a_condition_or_a_value_error(text: str) -> None:
     try:

@@ -18,6 +18,7 @@ from broken_grids import BROKEN, EXAMPLE, small
 from phasediag.errors import Fault, GridError
 from phasediag.grids.grid import Grid, parse_grid, read_grid
 from phasediag.grids.sections import ObservableRequest
+from properties import examples
 
 PATH = Path("grid.yaml")
 
@@ -128,7 +129,7 @@ def test_yaml_is_version_1_2() -> None:
     assert faults(small("activation: no")).faults[0].problem.startswith("'no' is not allowed")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     widths=st.sets(st.integers(1, 50), min_size=1, max_size=4),
     decays=st.sets(st.floats(0, 10).map(lambda x: float(f"{x:.6g}")), min_size=1, max_size=4),
@@ -225,7 +226,7 @@ def test_exclude_sees_derived_values() -> None:
     assert rows(parse(text), "learning_rate") == [(0.1,)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(batch=st.integers(1, 5000), rate=st.floats(1e-6, 10).map(lambda x: float(f"{x:.8g}")))
 def test_the_record_holds_rate_batch_and_their_ratio_whichever_is_given(batch: int, rate: float) -> None:
     plain = parse(small(f"learning_rate: {rate!r}\nbatch_size: {batch}")).trials()
@@ -258,7 +259,7 @@ def test_a_full_batch_and_a_temperature_give_the_rate() -> None:
     assert rows(parse(text), "learning_rate", "lr_over_batch") == [(0.2, 0.001), (0.4, 0.002)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(steps=st.integers(1, 10**7), rate=st.floats(1e-5, 1).map(lambda x: float(f"{x:.6g}")))
 def test_learning_time_is_the_inverse_of_steps(steps: int, rate: float) -> None:
     time = parse(small(f"steps: {steps}\nlearning_rate: {rate!r}")).trials().record(0)["learning_time"]
@@ -414,7 +415,7 @@ ODD = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_whatever_stands_in_a_grid_it_is_read_or_refused_with_faults(data: st.DataObject) -> None:
     lines = EXAMPLE.splitlines()
@@ -433,3 +434,28 @@ def test_whatever_stands_in_a_grid_it_is_read_or_refused_with_faults(data: st.Da
     else:
         assert read
         assert all(re.fullmatch(r"grid\.yaml:\d+", f.where) and f.key and f.remedy for f in read)
+
+
+def test_relaxations_stand_for_steps() -> None:
+    text = small("relaxations: 20\nlearning_rate: 0.02", "weight_decay: [0.05, 0.3]")
+    first, second = parse(text).trials().records()
+    assert (first["steps"], second["steps"]) == (20000, 3334)
+    assert first["learning_time"] == pytest.approx(400)
+    assert "relaxations" not in first
+    by_steps = parse(small("steps: 20000\nlearning_rate: 0.02", "weight_decay: [0.05]")).trials()
+    assert by_steps.trial_id[0] == parse(text).trials().trial_id[0]
+
+
+@given(decay=st.floats(1e-4, 10), rate=st.floats(1e-4, 1), relaxations=st.floats(0.5, 1000))
+def test_as_many_relaxations_as_asked_for(decay: float, rate: float, relaxations: float) -> None:
+    fixed = f"relaxations: {relaxations!r}\nlearning_rate: {rate!r}\nweight_decay: {decay!r}"
+    steps = parse(small(fixed)).trials().record(0)["steps"]
+    reached = [count * rate * decay for count in (steps - 1, steps)]
+    assert reached[0] * (1 - 1e-8) < relaxations <= reached[1] * (1 + 1e-8)
+
+
+def test_relaxations_may_exclude() -> None:
+    text = small("steps: 1000\nlearning_rate: 0.1", "weight_decay: [0.05, 0.1, 0.2]")
+    kept = parse(text + 'exclude: ["relaxations < 10"]\n').trials()
+    assert kept.values("weight_decay").tolist() == [0.1, 0.2]
+    assert "relaxations" not in kept.columns

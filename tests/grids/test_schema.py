@@ -24,10 +24,12 @@ BY_COMBINATION = {
     "far too many", "endless range", "endless num", "zip of no axis", "zip of lengths", "zip twice",
     "exclude a typo", "exclude a call",
     "everything excluded", "all three", "held and given", "fraction of a batch", "zero temperature",
-    "steps and time", "too long", "adam with momentum", "fresh full batch", "always fresh full batch",
-    "temperature of a population", "quenched fresh data", "constraint of a task", "no such file",
-    "axis of one task only", "point of a fixed key", "point without an axis", "impossible point",
-    "no points file", "nan", "infinite", "overflow", "65 bits",
+    "steps and time", "steps and relaxations", "all three lengths", "relaxations of what does not decay",
+    "relaxations of what does not decay somewhere", "relaxations without end", "too long",
+    "adam with momentum", "fresh full batch", "always fresh full batch", "temperature of a population",
+    "quenched fresh data", "constraint of a task", "no such file", "axis of one task only",
+    "point of a fixed key", "point without an axis", "impossible point", "no points file", "nan",
+    "infinite", "overflow", "65 bits",
 }  # fmt: skip
 """What a JSON schema cannot see: rules between keys, files, positions, and numbers JSON does not have."""
 NOT_COMPARED = {"no yaml", "two documents", "contains itself", "odd tag", "deep", "name with a line break"}

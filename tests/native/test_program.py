@@ -15,6 +15,7 @@ from native_calls import NATIVE, natively, one_by_one
 from phasediag.native.lowering import UnsupportedError
 from phasediag.native.program import Program
 from phasediag.native.source import Place
+from properties import examples
 
 pytestmark = NATIVE
 INF, NAN = math.inf, math.nan
@@ -99,7 +100,7 @@ def test_angles(name: str, dtype: torch.dtype) -> None:
     assert (ends[:, 2:].abs() <= 1).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.booleans(),
     st.booleans(),
@@ -146,7 +147,7 @@ def test_of_whole_tensors(name: str) -> None:
     )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.tuples(st.integers(0, 8), *[st.integers(0, 60)] * 2), min_size=3, max_size=24))
 def test_any_chain_of_operators(steps: list[tuple[int, int, int]]) -> None:
     """What is fused, kept or written over must not show: operators in any order on whatever is there."""

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.sensitivity import Recounts
 from phasediag.errors import AnalysisError
 from phasediag.report.choice import MOST_PANELS, axes_of, choose
 from phasediag.report.facts import duration
@@ -42,7 +43,7 @@ def planted(replicates=5, **columns):
 def sweep(trials, planned=None):
     return Sweep(
         name="planted", uri="/sweeps/planted", trials=trials, planned=planned or len(trials),
-        grids=(("0001.yaml", GRID),),
+        grids=(("0001.yaml", GRID),), recounts=Recounts(frames={}, reason="not computed"),
     )  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def test_a_front_of_training_time_is_told_from_a_boundary():
     frame = planted()
     frame["converged"] = ~frame["weight_decay"].between(0.05, 0.2)
     text = Page(report(sweep(frame))).text
-    assert "6 of 6 boundary points lie beside such a cell" in text
+    assert "6 of 6 boundary points lie beside unconverged cells" in text
     assert "6 of 6 boundary points" not in Page(report(sweep(planted()))).text
 
 

@@ -30,6 +30,7 @@ from phasediag.storage.lease import take
 from phasediag.storage.schema_arrow import RESULT_COLUMNS, measurements_schema, promoted, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
+from properties import examples
 from synthetic_sweep import measured_rows, pack_name, trial_id, trial_rows, write_pack
 
 
@@ -62,7 +63,7 @@ def rows(store: Store) -> tuple[list[dict[str, object]], list[dict[str, object]]
 # Schema
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     st.lists(
         st.tuples(
@@ -234,7 +235,7 @@ def test_a_grid_is_recorded_once(kind: str, request: pytest.FixtureRequest) -> N
 
 
 @pytest.mark.parametrize("kind", ["store", "remote"])
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(files=st.dictionaries(st.text(min_size=1), st.binary(max_size=50)))
 def test_a_checkpoint_is_read_as_written(
     kind: str, request: pytest.FixtureRequest, files: dict[str, bytes]
@@ -281,7 +282,7 @@ ATTEMPTS = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(attempts=ATTEMPTS, compact_after=st.sets(st.integers(0, 6), max_size=2))
 def test_one_row_a_trial_and_its_measurements(
     tmp_path_factory: pytest.TempPathFactory,

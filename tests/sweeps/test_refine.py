@@ -69,6 +69,17 @@ def test_the_boundary_is_found_where_it_is_and_a_second_refinement_adds_nothing(
     assert phasediag.status(tmp_path / "chain").total == status.total
 
 
+def test_a_design_from_a_file_is_refined_like_its_axes(tmp_path: Path) -> None:
+    decays, rates = np.geomspace(0.1, 10, 4), np.linspace(0.02, 0.08, 3)
+    points = pd.MultiIndex.from_product([decays, rates], names=list(AXES)).to_frame(index=False)
+    points.to_parquet(tmp_path / "points.parquet")
+    lines = ["name: chain", "fixed:", *(f"  {n}: {v}" for n, v in FIXED.items() if n not in AXES)]
+    launched(tmp_path, "\n".join([*lines, "points: points.parquet", "replicates: 2"]) + "\n")
+    found = refined(tmp_path / "chain")
+    assert found.rounds[-1].spent > 0
+    np.testing.assert_allclose(found.boundary["position"], 1.0, rtol=0.1)
+
+
 def test_every_slice_is_refined_for_itself_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
     axes = {"weight_decay": AXES["weight_decay"], "width": "[1, 3]", "init_scale": "[0.4, 0.5]"}
     launched(tmp_path, grid(axes))

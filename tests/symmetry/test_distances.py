@@ -14,6 +14,7 @@ from phasediag.native import distances as native
 from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
 from phasediag.symmetry.order import order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
+from properties import examples
 
 from .networks import layers_of, mlp
 
@@ -37,7 +38,7 @@ def distance(a, b, parity, inputs):
 
 
 @given(parities, st.integers(0, 2**32), st.integers(1, 7))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=examples(30))
 def test_pair_distances_are_the_smallest_over_all_flips(parity, seed, width):
     neurons = layer(parity, seed, width)
     pairs = pair_distances(parts_of(neurons, neurons.vectors))
@@ -47,7 +48,7 @@ def test_pair_distances_are_the_smallest_over_all_flips(parity, seed, width):
 
 
 @given(parities, st.integers(0, 2**32), st.integers(1, 12), st.floats(0.01, 4))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60))
 def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
     """Checked at any epsilon against a traversal by brute force that keeps its centres."""
     neurons = layer(parity, seed, width, trials=1)
@@ -74,7 +75,7 @@ def test_classes_are_a_packing_that_covers(parity, seed, width, epsilon):
 @NATIVE
 @given(st.sampled_from([torch.float32, torch.float64]), parities, st.integers(0, 2**32), st.integers(1, 40),
        st.integers(1, 3))  # fmt: skip
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60))
 def test_loops_of_our_own_find_what_torch_finds(dtype, parity, seed, width, threads):
     """Pairs to rounding, symmetric, twins at zero; the traversal of the same pairs bit by bit, with ties."""
     neurons = layer(parity, seed, width, inputs=4, trials=5)
@@ -107,7 +108,7 @@ def test_a_trial_is_measured_alike_alone_and_in_company():
 
 
 @given(parities, st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=examples(30))
 def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
     neurons = layer(parity, seed, width=9)
     parts = parts_of(neurons, neurons.vectors)
@@ -132,7 +133,7 @@ def test_ties_are_broken_by_the_leading_singular_vector():
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=examples(20))
 def test_padding_keeps_the_singular_values(rows, columns, seed):
     matrix = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     wide = padded(matrix)

@@ -13,6 +13,7 @@ from phasediag.observables import Threshold, degree
 from phasediag.symmetry import measure as module
 from phasediag.symmetry.measure import Request, log_norm, measure, neurons
 from phasediag.symmetry.neurons import NeuronGroup
+from properties import examples
 
 from .networks import IN_GAUGE, factors, layers_of, mlp, permuted, planted, requests, rescaled, signs
 
@@ -20,7 +21,7 @@ shapes = st.lists(st.integers(1, 7), min_size=3, max_size=6).map(tuple)
 seeds = st.integers(0, 2**32)
 activations = st.sampled_from([(None, None), ("odd", None), ("even", 2), ("odd", 1), ("odd", 3), (None, 1)])
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-law = settings(max_examples=40, deadline=None, derandomize=True)
+law = settings(max_examples=examples(40))
 
 
 def counts(result, threshold=None):
@@ -63,7 +64,7 @@ def clones(seed, dtype, parity, inputs=3, outputs=2):
 @pytest.mark.parametrize("parity", [None, "odd", "even"])
 @dtypes
 @given(seed=seeds)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40))
 def test_planted_clones_are_counted_exactly(parity, dtype, seed):
     vectors, kinds, dead = clones(seed, dtype, parity)
     width = vectors.shape[1]
@@ -77,7 +78,7 @@ def test_planted_clones_are_counted_exactly(parity, dtype, seed):
 
 @pytest.mark.parametrize("homogeneity", [1, 2])
 @given(seed=seeds)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40))
 def test_planted_clones_hidden_by_relabelling_and_rescaling_are_measured_alike(homogeneity, seed):
     """Equal norms are equal only to rounding here: ties must be broken alike all the same."""
     vectors, _, _ = clones(seed, torch.float64, None)
@@ -182,7 +183,7 @@ def test_a_trial_is_measured_alike_in_every_tile(dtype, parity, homogeneity, siz
 
 @dtypes
 @given(shape=st.tuples(st.integers(1, 20), st.integers(1, 20)), seed=seeds)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=examples(25))
 def test_rank_counts_the_planted_dimensions(dtype, shape, seed):
     draw = np.random.default_rng(seed)
     width, inputs = shape

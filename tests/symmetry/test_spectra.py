@@ -17,6 +17,7 @@ from phasediag.observables import Threshold, degree
 from phasediag.symmetry.measure import Distances, Request, log_norm, measure, neurons
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
+from properties import examples
 from symmetry.networks import factors, layers_of, mlp, rescaled
 from trained_tiles import grid_of, tile_of
 
@@ -52,7 +53,7 @@ def head(trials: int, width: int, stream: int, seed: int, rank: int | None = Non
     return {"query": mixing @ normal(rank, stream), "key": mixing @ normal(rank, stream)}
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(SIZES, SIZES, SIZES, SEEDS)
 def test_rotations_measure_what_their_definitions_say(
     width: int, inputs: int, outputs: int, seed: int
@@ -74,7 +75,7 @@ def test_rotations_measure_what_their_definitions_say(
     assert rotation.max_degree == double.max_degree == width
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(SIZES, st.integers(1, 12), SEEDS)
 def test_heads_are_invariant_under_their_groups(width: int, stream: int, seed: int) -> None:
     """W_Q -> W_Q A, W_K -> W_K A^-T: orthogonal A for rotation, diagonal for rescaling, else any."""
@@ -116,7 +117,7 @@ def test_a_query_that_meets_no_key_is_null_for_double_rotation_alone() -> None:
     assert counted(of(parameters, [HEAD], "rescaling", "head.1.1")) == 1
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=5), st.sampled_from([1, 2, 3]), SEEDS)
 def test_rescaling_is_invariant_across_layers(sizes: list[int], k: int, seed: int) -> None:
     """Of all homogeneous layers together: their scales touch the same matrices."""

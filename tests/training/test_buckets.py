@@ -14,6 +14,7 @@ from phasediag.grids.grid import Grid
 from phasediag.training.buckets import WASTE, Structure, buckets, envelope_of
 from phasediag.training.network import network_of
 from phasediag.training.pack import Conditions, Cost, Pack, cost_of, pack_trials
+from properties import examples
 from small_sweeps import write
 from trained_tiles import grid_of
 
@@ -58,7 +59,7 @@ def seconds_of(found: list[Structure]) -> Any:
     return seconds
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(structures())
 def test_buckets_waste_little_and_save_time(found: list[Structure]) -> None:
     seconds = seconds_of(found)
@@ -78,7 +79,7 @@ def test_buckets_waste_little_and_save_time(found: list[Structure]) -> None:
             assert len(sizes) > 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=6, unique=True),
     st.lists(st.integers(1, 64), min_size=1, max_size=3, unique=True),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasediag import exact
-from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
+from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
 from phasediag.training.recording import results
 from trained_tiles import grid_of, recorded, tile_of
 
@@ -47,6 +47,16 @@ def test_what_has_ended_or_only_fluctuates_does_not_move() -> None:
     )
     assert waits(lambda step: 3.0 if step < 800 else 1.05) == np.inf
     assert waits(lambda step: {500: 1.3, 900: 1.1, 1000: 1.2}[step]) == np.inf
+
+
+@pytest.mark.parametrize(("short", "enough"), [(0.0, True), (7.5e-8, True), (9e-7, True), (2e-6, False)])
+def test_relaxations_that_lack_no_more_than_rounding_are_enough(short: float, enough: bool) -> None:
+    """learning_time 200 at decay 0.05 is 9.9999999 relaxations in single precision."""
+    steps = np.array([1e7])
+    speed = RELAXATIONS * (1 - short) / steps
+    found = more_steps([], np.zeros(1), steps, RELAXATIONS / speed)
+    assert (found[0] == 0) == enough == bool(relaxed(speed * steps)[0])
+    assert relaxed(speed * (steps + found)).all()
 
 
 def test_the_steps_that_are_missing_are_the_largest_of_all_reasons() -> None:

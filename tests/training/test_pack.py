@@ -16,6 +16,7 @@ from phasediag.grids.grid import Grid
 from phasediag.training.machine import CPU, GPU, machine_of
 from phasediag.training.network import network_of
 from phasediag.training.pack import LAST_SECONDS, PACK_SECONDS, Cost, Pack, cost_of, pack_trials
+from properties import examples
 from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}
@@ -52,7 +53,7 @@ def test_two_workers_share_a_structure_with_little_padding(trials: int, steps: i
     assert max(seconds) <= 0.6 * sum(seconds)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(1, 700), st.integers(1, 5), st.sampled_from([None, 1, 3, 50, 300]), st.sampled_from([8, 512])
 )
@@ -176,7 +177,7 @@ def test_no_trials_make_no_packs() -> None:
     assert pack_trials(none, grid.parameters, Path(), workers=2) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(2, 400), st.integers(1, 4), st.integers(1, 3), st.sampled_from([8, 256]))
 def test_shared_tiles_hold_one_replicate_each(points: int, replicates: int, workers: int, width: int) -> None:
     grid = grid_of(

@@ -1,0 +1,64 @@
+"""What a reader must know before trusting a boundary, in whole sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) -> list[str]:
+    """Where there is none, or there are several, and where it is none of phases.
+
+    Parameters
+    ----------
+    cells, boundary, level
+        As `PhaseDiagram` holds them.
+    """
+    told = _crossings(boundary, level)
+    late = int((cells["phase"] == "unconverged").sum())
+    if late:
+        beside = front(boundary) or "No boundary point lies beside such a cell."
+        told.append(f"{late} of {len(cells)} cells have not converged. {beside}")
+    return told
+
+
+def front(boundary: pd.DataFrame) -> str:
+    """That some of the boundary may be a front of training time; empty where none is."""
+    beside, found = int(fronts(boundary).sum()), int(boundary["position"].notna().sum())
+    if not beside:
+        return ""
+    return (
+        f"{beside} of {found} boundary points lie beside unconverged cells (dashed, without an interval): "
+        "there the boundary may be a front of training time, which moves with the number of steps, and no "
+        "boundary of phases. Train longer, and see whether it moves."
+    )
+
+
+def fronts(boundary: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which points of the boundary lie beside a cell that has not converged, shape (rows,)."""
+    return ~boundary["converged"].astype("boolean").to_numpy(dtype=bool, na_value=True)
+
+
+def unknown(count: int) -> str:
+    """That it is not known of so many trials whether they have converged."""
+    return (
+        f"Whether {count:,} trials have converged is not known (they were counted at another threshold, or "
+        "nothing was measured of them): the boundary may be a front of training time."
+    )
+
+
+def _crossings(boundary: pd.DataFrame, level: float) -> list[str]:
+    told = []
+    without = int(boundary["position"].isna().sum())
+    if without == len(boundary):
+        told.append(f"No row crosses {level:g}, so there is no boundary in this range.")
+    elif without:
+        told.append(f"{without} of {len(boundary)} rows do not cross {level:g}; they have none.")
+    several = int((boundary["crossings"] > 1).sum())
+    if several:
+        told.append(
+            f"{several} of {len(boundary)} rows cross {level:g} more than once; the steepest crossing is "
+            "stated."
+        )
+    return told

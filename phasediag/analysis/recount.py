@@ -1,0 +1,140 @@
+"""Counting again, from stored distances, at another threshold than that at which a trial was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasediag.errors import AnalysisError
+from phasediag.observables import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
+from phasediag.storage.choice import kept
+from phasediag.storage.schema_arrow import DERIVED_COLUMNS
+from phasediag.storage.store import Store
+from phasediag.training.convergence import relaxed
+
+FloatArray = npt.NDArray[np.float64]
+
+THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
+COUNTS: Final[Mapping[Observable, str]] = {
+    "permutation": "degree_of_symmetry",
+    "classes": "neuron_count",
+    "sign_flip": "alive_count",
+    "rank": "rank",
+}
+"""The column of `trials` that each observable fills on `measure.layer`."""
+RECOUNTED: Final = (*COUNTS.values(), "degree_normalized", *DERIVED_COLUMNS)
+"""The columns that follow the threshold."""
+
+
+def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> dict[str, Any]:
+    """The columns of `trials` that follow the threshold, shape (trials,).
+
+    Parameters
+    ----------
+    cut
+        The threshold of all; None: that at which each was recorded.
+    factor
+        Of the threshold, and of the tolerance of the rank.
+    """
+    absolute, relative = (factor * part for part in _thresholds(trials, cut))
+    measured, position = _on_measured_layer(store, trials)
+    ok = pc.equal(trials["status"], "ok").to_numpy()
+    epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
+    found: dict[str, FloatArray] = {}
+    for observable in ("sign_flip", "permutation", "classes", "rank"):
+        here = pc.equal(measured["observable"], observable)
+        rows, at = measured.filter(here), position[here.to_numpy()]
+        needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
+        _need_distances(rows["distances"], needed, at, observable)
+        counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
+        top[at] = rows["max_degree"].to_numpy()
+        for part, distances in matrices(rows["distances"]):
+            own = at[part]
+            if observable == "sign_flip":
+                epsilon[own] = np.maximum(absolute[own], relative[own] * root_mean_square(distances))
+            counts[own] = degree(observable, distances, epsilon[own], absolute[own], factor * RANK_TOLERANCE)
+        if observable == "permutation":
+            np.divide(counts, top, out=normalized, where=needed & (top > 0))
+            pairs = np.where(needed, top, np.nan)
+        column = top - counts if observable == "sign_flip" else counts
+        found[COUNTS[observable]] = np.where(needed, column, np.nan)
+    return {
+        **{name: _whole(values) for name, values in found.items()},
+        "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
+        "converged": _too_short(trials), "more_steps": np.nan,
+        "threshold_absolute": absolute, "threshold_relative": relative,
+    }  # fmt: skip
+
+
+def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, FloatArray]:
+    """Absolute and relative threshold of each trial, shape (trials,) each."""
+    if cut is not None:
+        return np.full(len(trials), cut.absolute), np.full(len(trials), cut.relative)
+    absolute, relative = (trials[f"threshold_{part}"].to_numpy() for part in ("absolute", "relative"))
+    return absolute.astype(np.float64), relative.astype(np.float64)
+
+
+def _too_short(trials: pa.Table) -> pd.arrays.BooleanArray:
+    """False for trials in which decay had too few relaxations, whatever the threshold; null for others."""
+    held = "relaxations" in trials.column_names
+    reached = trials["relaxations"].to_numpy().astype(np.float64) if held else np.full(len(trials), np.nan)
+    short = (reached > 0) & ~relaxed(reached)
+    return pd.arrays.BooleanArray(np.zeros(len(trials), dtype=bool), ~short)
+
+
+def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The last measurements on each trial's `measure_layer`, and the position of their trials."""
+    rows = store.measurements_table(
+        THRESHOLDED, last=True, ordered=False,
+        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
+    )  # fmt: skip
+    of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
+    same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
+    here = pc.fill_null(same, False)
+    return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _whole(values: FloatArray) -> npt.NDArray[Any]:
+    """Counts as whole numbers, unless one is null."""
+    return values if np.isnan(values).any() else values.astype(np.int64)
+
+
+def _need_distances(
+    distances: pa.ChunkedArray,
+    needed: npt.NDArray[np.bool_],
+    position: npt.NDArray[np.int64],
+    observable: str,
+) -> None:
+    stored = np.zeros(len(needed), dtype=bool)
+    stored[position[distances.is_valid().to_numpy()]] = True
+    missing = int(np.sum(needed & ~stored))
+    if missing:
+        raise not_stored(missing, observable)
+
+
+def not_stored(missing: int, observable: str) -> AnalysisError:
+    """That so many measurements cannot be counted again, and what to do."""
+    return AnalysisError(
+        f"{missing} measurements of {observable} were recorded without distances, so they cannot be "
+        "counted at another threshold; ask for `last=True` where the grid says `distances: last`, or set "
+        "`measure: {distances: last}` (or all) in the grid and run `phasediag launch GRID --remeasure`"
+    )
+
+
+def matrices(lists: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
+    """Lists of equal length as matrices: their rows, and their values of shape (rows, length)."""
+    start = 0
+    for chunk in lists.chunks:
+        lengths = pc.fill_null(pc.list_value_length(chunk), -1).to_numpy(zero_copy_only=False)
+        values = chunk.flatten().to_numpy(zero_copy_only=False)
+        first = np.cumsum(np.maximum(lengths, 0)) - np.maximum(lengths, 0)
+        for length in np.unique(lengths[lengths >= 0]):
+            rows = np.flatnonzero(lengths == length)
+            yield start + rows, values[first[rows][:, None] + np.arange(length)]
+        start += len(chunk)
