@@ -41,7 +41,7 @@ executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.folders executors.ray_tune.trainable executors.ray_tune.connection
 executors.ray_tune.tuning
 executors.ray_tune.executor
-training.fingerprint training.dry_data training.alone training.dry_step
+training.fingerprint training.dry_data training.dry_worlds training.alone training.dry_step
 sweeps.notices sweeps.survey sweeps.reach sweeps.rehearsal sweeps.planning sweeps.running
 sweeps.launches sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation

@@ -40,11 +40,13 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     for number, row in enumerate(first.tolist()):
         if _of_the_user(grid, missing, row):
             from phasediag.training.dry_step import dry_step
+            from phasediag.training.dry_worlds import check_worlds
 
-            rows = _samples(missing, np.flatnonzero(structure == number))
+            members = np.flatnonzero(structure == number)
             try:
                 with quiet(None):
-                    notes += dry_step(missing.take(rows), grid.measure, folder)
+                    check_worlds(missing.take(members), folder)
+                    notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(missing.record(row), folder) for row in first.tolist())

@@ -21,7 +21,6 @@ from phasediag.source_lines import place_of
 from phasediag.training.alone import Alone, blaming, check_unchanged
 from phasediag.training.buckets import padded_names
 from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uninitialized, values_of
-from phasediag.training.dry_data import check_data
 from phasediag.training.fingerprint import changes, fingerprint
 from phasediag.training.network import Network
 from phasediag.training.padding import cut
@@ -60,8 +59,6 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     record = trials.record(0)
     task = component("task", str(record["task"]), folder)
     model = component("model", str(record["model"]), folder)
-    if task.source:
-        check_data(task, record, int(trials.seed[0]), folder)
     columns = {**trials.columns, **{name: Column(pool=(value,)) for name, value in PLAIN.items()}}
     rows = np.arange(max(2, len(trials))) % len(trials)
     plain = replace(trials, columns=columns).take(rows)

@@ -95,6 +95,16 @@ def load(path: Path, grid_folder: Path) -> Loaded:
     return _loaded[key]
 
 
+@contextmanager
+def imported_anew(loaded: Loaded, grid_folder: Path) -> Iterator[ModuleType]:
+    """A user's file imported once more, for a while: without what calls have left in it."""
+    again, _ = _imported(loaded.path, grid_folder, loaded.roots)
+    try:
+        yield again.module
+    finally:
+        _forget(again.module.__name__.partition(".")[0])
+
+
 def stamp_of(path: Path) -> tuple[int, ...]:
     """What changes when a file is written again; empty where it is gone."""
     try:
