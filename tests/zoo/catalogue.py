@@ -73,6 +73,7 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "Squeezed": ("(",), "Transposed": ("(",), "TooMany": ("(",), "Pair": (), "OfOneSample": ("(",),
     "Nothing": (), "DoubleOutput": (), "MisspeltGroups": ("frist_name",), "GroupsMethod": ("method",),
     "MissingInGroups": ("first.wieght",), "WrongAxisInGroups": ("second.bias",),
+    "HookAfterGradients": ("first.weight",),
     "OneGroup": ("neuron_groups",), "TextGroups": ("neuron_groups",),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""

@@ -630,3 +630,15 @@ class OneGroup(Base):
 
 class TextGroups(Base):
     neuron_groups = ("first", "second")
+
+
+class HookAfterGradients(Base):
+    """Torch calls the hook once `backward` has filled `.grad`."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.first.weight.register_post_accumulate_grad_hook(halve)
+
+
+def halve(parameter):
+    parameter.grad.mul_(0.5)
