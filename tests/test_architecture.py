@@ -19,7 +19,7 @@ PACKAGE = "phasediag"
 LAYERS = """
 errors noise version exact trial parameters identity observables
 models._declared tasks._parameters tasks._declared source_lines constructor
-user_code.imports user_code.opened user_code.loading registry
+user_code.defaults user_code.imports user_code.opened user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
 native.compiler native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances

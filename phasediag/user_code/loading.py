@@ -28,6 +28,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
 
+from phasediag.user_code.defaults import kept_defaults
 from phasediag.user_code.imports import Roots, dynamic_name, module_name, package_root, reached_from
 from phasediag.user_code.opened import opened_files
 
@@ -138,7 +139,8 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     with _apart(within, path.parent) as plain, opened_files(*within) as opened:
         name = module_name(path)
         try:
-            module = _module(package, name, path)
+            with kept_defaults():
+                module = _module(package, name, path)
         except BaseException:
             _forget(package)
             raise
