@@ -41,6 +41,11 @@ def _advice(error: Exception) -> str:
         ("data-dependent control flow", "; write the branch with torch.where"),
         (".item() on a Tensor", "; keep it a tensor"),
         ("Batching rule not implemented", "; write it by other operators of torch, which vmap knows"),
+        ("saved tensor hooks", "; leave torch.utils.checkpoint out: a pack needs no less memory by it"),
+        (
+            "setup_context",
+            "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class",
+        ),
         ("in-place operation", "; write it without changing a tensor in place"),
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
