@@ -202,7 +202,7 @@ class Batches:
         self.fresh = worlds[0].fresh
         self.fresh_noise = fresh_noise
         self.dtype, self.device = dtype, device
-        self._sets = [] if self.fresh else [world.train_set() for world in worlds]
+        self._sets = [] if self.fresh else [_finite(world, world.train_set()) for world in worlds]
         quenched = not (self.fresh or fresh_noise)
         self._quenched = [self._first_noise(i) for i in range(len(worlds))] if quenched else []
         self.full = batch_size == 0
@@ -246,7 +246,7 @@ class Batches:
 
     def test_set(self) -> Samples:
         """Noise-free test data."""
-        sets = [world.test_set() for world in self.worlds]
+        sets = [_finite(world, world.test_set()) for world in self.worlds]
         width = int(self.worlds[0].redraws_labels())
         return self._stacked([(x, y, y.new_zeros(*y.shape[:-1], width + y.shape[-1])) for x, y in sets])
 
@@ -293,8 +293,16 @@ class Batches:
         return x, y, noise
 
     def _stacked(self, parts: Sequence[tuple[Tensor, ...]]) -> Samples:
-        x, y, noise = (torch.stack(column).to(self.device, self.dtype) for column in zip(*parts, strict=True))
+        columns = (torch.stack(column).detach() for column in zip(*parts, strict=True))
+        x, y, noise = (column.to(self.device, self.dtype) for column in columns)
         return Samples(x=x, y=y, noise=noise)
+
+
+def _finite(world: Task, data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The data; refused where training on them would look as if it diverged."""
+    if not all(bool(torch.isfinite(part).all()) for part in data):
+        raise PhasediagError(f"task {type(world).__name__} gives inputs or targets that are not finite")
+    return data
 
 
 def _drawn(world: Task) -> DrawnTask:

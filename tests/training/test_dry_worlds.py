@@ -8,6 +8,7 @@ import pytest
 
 import phasediag
 from phasediag.errors import PhasediagError
+from phasediag.trial import replicate_seed
 
 TASK = """
 import functools
@@ -171,3 +172,19 @@ def test_a_cache_of_what_is_the_same_for_all_trials_is_kept(tmp_path: Path) -> N
     trials = phasediag.load_trials(str(tmp_path / "sweeps" / "worlds"))
     assert list(trials["status"]) == ["ok"] * 4
     assert trials["train_loss"].nunique() == 4
+
+
+def test_data_that_are_not_finite_are_a_failure_and_no_divergence(tmp_path: Path) -> None:
+    """Where they show only in a replicate that no dry step looks at."""
+    rare = (
+        "\n\nclass Rare(Sound):\n    def train_set(self):\n        x, y = super().train_set()\n"
+        "        return x, y / (self.streams.seed != LAST)\n"
+    )
+    last = replicate_seed(0, 5)
+    path = _grid(tmp_path, "Rare")
+    (tmp_path / "my_task.py").write_text(f"{TASK}\n\nLAST = {last}{rare}")
+    path.write_text(path.read_text().replace("replicates: 2", "replicates: 6"))
+    phasediag.launch(path, str(tmp_path / "sweeps"), executor="inline", compile="off")
+    trials = phasediag.load_trials(str(tmp_path / "sweeps" / "worlds"))
+    assert "diverged" not in set(trials["status"])
+    assert "not finite" in trials.loc[trials["status"] == "failed", "error"].iloc[0]
