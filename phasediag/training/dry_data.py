@@ -14,7 +14,7 @@ from phasediag.registry import Component
 from phasediag.source_lines import place_of, told
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
-from phasediag.training.visible import DATA_SEED, Visible
+from phasediag.training.visible import DATA_SEED, Visible, hidden_names
 from phasediag.trial import Streams, Value
 
 DRAWN: Final = 8
@@ -46,7 +46,7 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
         raise PhasediagError(f"{where} is no task; derive it from phasediag.training.data.Task")
     data_seed = record[DATA_SEED]
     assert data_seed is None or isinstance(data_seed, int)
-    seen, streams = Visible(record, folder), Streams(seed, data_seed)
+    seen, streams = Visible(record, hidden_names(record, folder)), Streams(seed, data_seed)
     inputs, outputs = sizes_of(task, record)
     try:
         made = task.cls(seen, streams)
