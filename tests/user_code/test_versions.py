@@ -209,6 +209,18 @@ def test_a_longer_launch_takes_the_place_of_the_shorter(tmp_path: Path, lengths:
     assert DRAW(trials, facet="steps").facets == ("steps",)
 
 
+def test_lengths_given_as_relaxations_are_told_apart_too(tmp_path: Path) -> None:
+    write(tmp_path, NET.format(act="tanh"), "net.py")
+    for relaxations in (0.2, 0.3):
+        launched(tmp_path, grid(f"relaxations: {relaxations}"))
+    trials = phasediag.load_trials(tmp_path / "edited")
+    words = "newest, relaxations 0.3 .18 trials., left out are 18 of relaxations 0.2; launch them"
+    with pytest.warns(VersionsWarning, match=words):
+        found = DRAW(trials)
+    assert (found.facets, len(found.cells)) == ((), 6)
+    assert (found.cells["replicates"] == 3).all()
+
+
 def test_an_axis_of_steps_stays_an_axis_and_other_regions_stay(tmp_path: Path) -> None:
     write(tmp_path, NET.format(act="tanh"), "net.py")
     launched(tmp_path, grid("init_scale: 1").replace("axes: {", "axes: {steps: [10, 20], "))
