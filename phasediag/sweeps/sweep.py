@@ -178,6 +178,8 @@ def launch(
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch.total, watch.observer = len(survey.missing), observe
             observe(watch)
+            for sentence in survey.notices:
+                notify(sentence)
             _drop_spent(store)
             if len(survey.missing):
                 _train(runner, survey, job, watch, store, compile, notify)

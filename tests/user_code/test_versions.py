@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -344,3 +346,28 @@ def test_refine_grows_the_folder_that_is_given(
     assert sorted(path.name for path in folder.parent.iterdir()) == ["backup"] + ["edited"] * (
         how == "copied"
     )
+
+
+def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) -> None:
+    """They have no `model_source`: plan and launch say that their numbers are of another network."""
+    for name, freeze, told in (
+        ("plain", "pass", False),
+        ("frozen", "self.first.requires_grad_(False)", True),
+    ):
+        folder = tmp_path / name
+        write(
+            folder,
+            NET.format(act="tanh").replace("    def forward", f"        {freeze}\n\n    def forward"),
+            "net.py",
+        )
+        launched(folder, grid())
+        for path in (folder / "edited" / "trials").glob("*.parquet"):
+            rows = pq.read_table(path)
+            at = rows.column_names.index("model_source")
+            pq.write_table(rows.set_column(at, "model_source", pa.nulls(len(rows), pa.string())), path)
+        said: list[str] = []
+        path = folder / "grid.yaml"
+        phasediag.launch(path, folder, executor="inline", notify=said.append)
+        words = [text for text in said if "18 trials were recorded by a phasediag that kept neither" in text]
+        assert bool(words) is told
+        assert phasediag.plan(path, folder).survey.notices == tuple(words)
