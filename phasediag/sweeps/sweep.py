@@ -16,7 +16,7 @@ import numpy as np
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.noise import quiet
+from phasediag.library_messages import quiet
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, status_of
