@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors noise version exact trial parameters identity observables
+errors library_messages version exact trial parameters identity observables
 models._declared tasks._parameters tasks._declared source_lines constructor
 user_code.defaults user_code.imports user_code.opened user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source

@@ -26,17 +26,18 @@ from phasediag.storage.store import Store
 from phasediag.training.job import Progress
 from small_sweeps import command, grid_text, launched, run, write
 
-RAISING_NET = """
-import torch
+RAISING_TASK = """
+from phasediag.tasks.teacher_student import TeacherStudent
 
-class Net(torch.nn.Module):
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.w = torch.nn.Linear(inputs, outputs)
+class Task(TeacherStudent):
+    registered = ""
 
-    def forward(self, x):
-        raise ArithmeticError("two lines\\nof text")
+    def unit_noise(self, generator, count):
+        if 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40:
+            raise ArithmeticError("two lines\\nof text")
+        return super().unit_noise(generator, count)
 """
+"""Cannot draw its later blocks of fresh noise: no dry step shows it."""
 Captured = pytest.CaptureFixture[str]
 TINY = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10})
 KINDS = [
@@ -187,7 +188,8 @@ def test_a_model_that_refuses_its_values_is_told_without_a_traceback(
     text = grid_text({"weight_decay": "[0.01]"}, {"model": "net.py:Net"}).replace("  width: 16\n", "")
     assert exit_code("plan", write(tmp_path, text), "--storage", tmp_path) == 2
     err = capsys.readouterr().err
-    assert "model 'net.py:Net' cannot be built with inputs=16, outputs=16, heads=3: ValueError" in err
+    assert "net.py:7: ValueError: 16 inputs cannot be shared by 3 heads; model 'net.py:Net' cannot be" in err
+    assert "cannot be built with inputs=16, outputs=16, heads=3: change these values, or mend" in err
 
 
 def test_a_time_limit_drains_before_it_is_over(tmp_path: Path) -> None:
@@ -200,11 +202,9 @@ def test_a_time_limit_drains_before_it_is_over(tmp_path: Path) -> None:
 
 
 def test_failed_trials_exit_1_and_tell_the_first_error(tmp_path: Path, capsys: Captured) -> None:
-    write(tmp_path, RAISING_NET, "net.py")
-    text = grid_text({"weight_decay": "[0.01]"}, {"model": "net.py:Net", "steps": 5}).replace(
-        "  width: 16\n", ""
-    )
-    grid = write(tmp_path, text)
+    write(tmp_path, RAISING_TASK, "task.py")
+    fixed = {"task": "task.py:Task", "steps": 300, "noise": "fresh"}
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01]"}, fixed))
     assert exit_code("launch", grid, "--storage", tmp_path, "--executor", "inline", "--compile", "off") == 1
     err = capsys.readouterr().err
     assert "first error: ArithmeticError: two lines; --retry-failed" in err

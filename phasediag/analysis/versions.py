@@ -18,7 +18,7 @@ import pandas as pd
 from phasediag.analysis.frame import Groups, coded
 from phasediag.errors import AnalysisError
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
-from phasediag.sweeps.launches import KINDS, LENGTHS, Launches
+from phasediag.sweeps.launches import KINDS, LENGTHS, RELAXATIONS, Launches
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -158,8 +158,7 @@ def _newest_length(trials: pd.DataFrame, lengths: Sequence[tuple[str, float]]) -
         return trials
     rank = np.full(len(trials), -1, dtype=np.int64)
     for index, (name, value) in enumerate(lengths):
-        held = trials[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        rank[np.isclose(held, value, rtol=1e-9, atol=0)] = index
+        rank[_of_length(trials, name, value)] = index
     aside = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *LENGTHS}
     parameters = tuple(str(name) for name in trials.columns if name not in aside)
     point = Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell
@@ -176,9 +175,27 @@ def _newest_length(trials: pd.DataFrame, lengths: Sequence[tuple[str, float]]) -
     _warn(
         "the same points were trained for several lengths by different launches; taken is the newest, "
         f"{newest_ones} ({int((~dropped).sum()):,} trials), left out are {words}"
-        f"; --where {name}={value:g} takes those, --facet {name} draws all"
+        + (
+            "; launch them under two names to draw both"
+            if name == RELAXATIONS
+            else f"; --where {name}={value:g} takes those, --facet {name} draws all"
+        )
     )
     return trials[~dropped]
+
+
+def _of_length(trials: pd.DataFrame, name: str, value: float) -> BoolArray:
+    """Which trials a grid of this length asked for; so many relaxations are reached with the last step."""
+    columns = ("steps", "learning_rate", "weight_decay") if name == RELAXATIONS else (name,)
+    if not set(columns) <= set(trials.columns):
+        return np.zeros(len(trials), dtype=np.bool_)
+    held, *speed = (trials[column].to_numpy(dtype=np.float64, na_value=np.nan) for column in columns)
+    if not speed:
+        equal: BoolArray = np.isclose(held, value, rtol=1e-9, atol=0)
+        return equal
+    step = np.prod(speed, axis=0)
+    reached: BoolArray = (held * step - value <= step) & (held * step >= value * (1 - 1e-9))
+    return reached
 
 
 def _warn(text: str) -> None:

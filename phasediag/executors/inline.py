@@ -13,7 +13,7 @@ import torch
 from phasediag.errors import MachineError, in_words
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.watch import LostPack, Watch
-from phasediag.noise import quiet
+from phasediag.library_messages import quiet
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
 from phasediag.training.job import Job

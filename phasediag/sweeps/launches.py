@@ -20,6 +20,8 @@ from phasediag.storage.store import Store
 
 LENGTHS: Final = ("steps", "learning_time")
 """Parameters that say how long a trial is trained."""
+RELAXATIONS: Final = "relaxations"
+"""What a grid may give instead of them: times in which what decays decays."""
 KINDS: Final = ("model", "task")
 MARK: Final = "# phasediag refine"
 """How the grid of a refinement begins."""
@@ -125,7 +127,7 @@ def _length(content: Mapping[str, Any]) -> tuple[str, float] | None:
     if any(name in axes or name in listed for name in LENGTHS):
         return None
     fixed = content.get("fixed") or {}
-    for name in LENGTHS:
+    for name in (*LENGTHS, RELAXATIONS):
         if isinstance(fixed.get(name), int | float):
             return name, float(fixed[name])
     default = next(parameter.default for parameter in TRAINING if parameter.name == "steps")

@@ -17,7 +17,7 @@ _LOOKS: Final = ".6g"
 
 def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
     """What to tell of a grid and of the sweep that it would grow."""
-    return (*_versions(grid, store), *_near_values(grid))
+    return (*_versions(grid, store), *_recorded_otherwise(grid, store), *_near_values(grid))
 
 
 def _versions(grid: Grid, store: Store) -> list[str]:
@@ -39,6 +39,36 @@ def _versions(grid: Grid, store: Store) -> list[str]:
                 "diagram, scaling and report take the version that was launched last and say so"
             )
     return found
+
+
+def _recorded_otherwise(grid: Grid, store: Store) -> list[str]:
+    """Models of which the sweep holds trials from before buffers, frozen weights and own values were kept.
+
+    Such trials have no `model_source`, and the ids that they would have today.
+    """
+    users = [name for name, model in grid.models.items() if model.source]
+    if not users or not len(store.committed()):
+        return []
+    rows = store.trials_table(("model", "model_source"), ordered=False).to_pydict()
+    held = Counter(name for name, digest in zip(*rows.values(), strict=True) if digest is None)
+    return [
+        f"{name}: {held[name]:,} trials were recorded by a phasediag that kept neither buffers nor frozen "
+        "weights nor other values of the constructor, which this model has: their numbers are not those of "
+        "your file; launch it under another name"
+        for name in users
+        if held[name] and _has_more_than_weights(grid, name)
+    ]
+
+
+def _has_more_than_weights(grid: Grid, name: str) -> bool:
+    """Whether a model has anything besides weight matrices and biases that are trained."""
+    from phasediag.training.network import network_of
+
+    trials = grid.trials()
+    row = int((trials.values("model") == name).argmax())
+    network = network_of(trials.record(row), grid.folder)
+    buffers = any(True for _ in network.module.buffers())
+    return buffers or bool(network.frozen) or set(network.drawn) != set(network.shapes)
 
 
 def _near_values(grid: Grid) -> list[str]:

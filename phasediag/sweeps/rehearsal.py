@@ -6,7 +6,7 @@ import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
-from phasediag.noise import quiet
+from phasediag.library_messages import quiet
 from phasediag.registry import component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema

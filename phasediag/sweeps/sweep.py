@@ -16,7 +16,7 @@ import numpy as np
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.noise import quiet
+from phasediag.library_messages import quiet
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, status_of
@@ -178,6 +178,8 @@ def launch(
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch.total, watch.observer = len(survey.missing), observe
             observe(watch)
+            for sentence in survey.notices:
+                notify(sentence)
             _drop_spent(store)
             if len(survey.missing):
                 _train(runner, survey, job, watch, store, compile, notify)

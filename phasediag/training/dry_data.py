@@ -16,7 +16,7 @@ from phasediag.registry import Component
 from phasediag.source_lines import place_of, told
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
-from phasediag.training.visible import DATA_SEED, Visible
+from phasediag.training.visible import DATA_SEED, Visible, hidden_names
 from phasediag.trial import Streams, Value
 
 DRAWN: Final = 8
@@ -69,7 +69,7 @@ def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, 
     """
     data_seed = record[DATA_SEED]
     assert data_seed is None or isinstance(data_seed, int)
-    seen, streams = Visible(record, folder), Streams(seed, data_seed)
+    seen, streams = Visible(record, hidden_names(record, folder)), Streams(seed, data_seed)
     try:
         made = cls(seen, streams)
         sets = {"test_set()": made.test_set()}

@@ -149,6 +149,7 @@ class Network:
         if not self.users:
             return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
         made = self.construction.values(seed)
+        self._check_shared(made)
         found = {name: made[name].numpy() for name in (*self.shapes, *self.varying)}
         if init == "balanced":
             matrices = {name: self.shapes[name] for name, matrix in self.drawn.items() if matrix}
@@ -159,6 +160,18 @@ class Network:
         if init != "own":
             found |= {name: np.zeros(self.shapes[name]) for name, matrix in self.drawn.items() if not matrix}
         return found, frozenset(self.drawn)
+
+    def _check_shared(self, made: Mapping[str, Tensor]) -> None:
+        """Refuse a replicate whose module holds another buffer than the one that all share.
+
+        Some replicates were compared, not all: a buffer of few values may have been the same in those.
+        """
+        for name, buffer in self.module.named_buffers():
+            if name not in self.varying and not torch.equal(buffer.cpu(), made[name].cpu()):
+                raise PhasediagError(
+                    f"the buffer '{name}' differs between replicates by rare chance, so that they cannot "
+                    "share it; draw it from more values, or make it the same for all"
+                )
 
 
 def network_of(values: Mapping[str, Value], folder: Path) -> Network:

@@ -36,8 +36,10 @@ def _of_part(path: str, part: nn.Module) -> Iterator[str]:
     if isinstance(part, nn.MultiheadAttention) and part.dropout > 0:
         yield f"module '{path}' has dropout={part.dropout:g}: {RANDOM}; use dropout=0"
     if isinstance(part, nn.RNNBase):
-        cell = {"LSTM": "LSTMCell", "GRU": "GRUCell"}.get(kind, "RNNCell")
+        cell = "RNNCell" if kind == "RNN" else "GRUCell"
         yield f"module '{path}' is a {kind}, which torch.func.vmap does not know; use nn.{cell} in a loop"
+    if isinstance(part, nn.LSTMCell):
+        yield f"module '{path}' is an LSTMCell, which torch.func.vmap does not know; use nn.GRUCell"
     named = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
     for name, tensor in named:
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):

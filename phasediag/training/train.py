@@ -20,7 +20,7 @@ from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, whole, world_names
 from phasediag.training.step import State
 from phasediag.training.steps import Native, Steps, Vmapped
-from phasediag.training.visible import Visible
+from phasediag.training.visible import Visible, hidden_names
 from phasediag.trial import Streams, Trials, Value
 
 
@@ -208,6 +208,7 @@ def _worlds(
 ) -> tuple[list[Task], list[int]]:
     """The distinct replicates, data sets and batch sizes of a tile, and which one each trial lives in."""
     name = str(records[0]["task"])
+    hidden = hidden_names(records[0], program.folder) if ":" in name else frozenset()
     names = world_names(network.task, name, program.envelope)
     positions: dict[tuple[Any, ...], int] = {}
     worlds: list[Task] = []
@@ -218,7 +219,7 @@ def _worlds(
             positions[key] = len(worlds)
             data_seed = record["data_seed"]
             assert data_seed is None or isinstance(data_seed, int)
-            seen = Visible(record, program.folder) if ":" in name else record
+            seen = Visible(record, hidden) if ":" in name else record
             worlds.append(network.task(seen, Streams(seed, data_seed)))
         index.append(positions[key])
     return worlds, index

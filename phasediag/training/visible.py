@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from phasediag.errors import PhasediagError
@@ -11,6 +11,20 @@ from phasediag.registry import component
 from phasediag.trial import Role, Value
 
 DATA_SEED = "data_seed"
+
+
+def hidden_names(values: Mapping[str, Value], folder: Path) -> frozenset[str]:
+    """The parameters that the task of a record may not look at.
+
+    Parameters
+    ----------
+    folder
+        Where user files are.
+    """
+    task = component("task", str(values["task"]), folder)
+    model = component("model", str(values["model"]), folder)
+    batched = {p.name for p in (*TRAINING, *model.parameters.values()) if p.role is not Role.STRUCTURAL}
+    return frozenset(batched - task.parameters.keys() - {DATA_SEED})
 
 
 class Visible(Mapping[str, Value]):
@@ -24,8 +38,8 @@ class Visible(Mapping[str, Value]):
     ----------
     values
         The record.
-    folder
-        Where user files are.
+    hidden
+        The names that it is left without (`hidden_names`).
 
     Attributes
     ----------
@@ -33,19 +47,15 @@ class Visible(Mapping[str, Value]):
         The names that were looked at so far.
     """
 
-    def __init__(self, values: Mapping[str, Value], folder: Path) -> None:
-        self._values, self._task = values, str(values["task"])
-        task = component("task", self._task, folder)
-        model = component("model", str(values["model"]), folder)
-        batched = {p.name for p in (*TRAINING, *model.parameters.values()) if p.role is not Role.STRUCTURAL}
-        self._hidden = batched - task.parameters.keys() - {DATA_SEED}
+    def __init__(self, values: Mapping[str, Value], hidden: Collection[str]) -> None:
+        self._values, self._hidden = values, hidden
         self.read: set[str] = set()
 
     def __getitem__(self, name: str) -> Value:
         if name in self._hidden:
             raise PhasediagError(
-                f"task '{self._task}' reads '{name}' of the trial, which its data must not depend on: all "
-                "trials of a replicate share them; give the task a parameter of its own in `declares`"
+                f"task '{self._values['task']}' reads '{name}' of the trial, which its data must not depend "
+                "on: all trials of a replicate share them; give the task a parameter of its own in `declares`"
             )
         self.read.add(name)
         return self._values[name]

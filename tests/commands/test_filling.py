@@ -144,7 +144,10 @@ def in_terminal(*arguments: str | Path) -> tuple[subprocess.Popen[bytes], int]:
     """`phasediag ARGUMENTS` in a pseudo-terminal of 80 by 24."""
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(command(*arguments), stdout=slave, stderr=slave, stdin=slave, env=environment)
+    process = subprocess.Popen(
+        command(*arguments), stdout=slave, stderr=slave, stdin=slave, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip  # a shell's background jobs ignore Ctrl-C, and so would what they start
     os.close(slave)
     return process, master
 

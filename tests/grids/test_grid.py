@@ -22,10 +22,10 @@ from properties import examples
 
 PATH = Path("grid.yaml")
 
-TOY_TASK = """\
+TOY_MODEL = """\
 class Toy:
     {extra}
-    def __init__(self, amount: int = 3, mode: str = "a", samples: int = 10): ...
+    def __init__(self, amount: int = 3, mode: str = "a", rows: int = 10): ...
 """
 
 
@@ -336,7 +336,7 @@ def toy(tmp_path: Path) -> Callable[[str], Path]:
     def write(extra: str) -> Path:
         folder = tmp_path / re.sub(r"\W", "", extra)
         folder.mkdir()
-        (folder / "toy.py").write_text(TOY_TASK.format(extra=extra))
+        (folder / "toy.py").write_text(TOY_MODEL.format(extra=extra))
         return folder
 
     return write
@@ -345,9 +345,9 @@ def toy(tmp_path: Path) -> Callable[[str], Path]:
 def test_a_user_file_gives_parameters_and_its_content_is_part_of_the_identity(
     toy: Callable[[str], Path],
 ) -> None:
-    text = "name: g\nfixed: {task: 'toy.py:Toy', mode: b}\naxes: {amount: [1, 2]}\n"
+    text = "name: g\nfixed: {task: teacher_student, model: 'toy.py:Toy', mode: b}\naxes: {amount: [1, 2]}\n"
     first, second = parse(text, toy("one = 1")), parse(text, toy("one = 2"))
-    assert rows(first, "amount", "mode", "samples") == [(1, "b", 10), (2, "b", 10)]
+    assert rows(first, "amount", "mode", "rows") == [(1, "b", 10), (2, "b", 10)]
     assert set(first.trials().trial_id).isdisjoint(second.trials().trial_id)
     assert "did you mean 'amount'?" in str(faults(text.replace("amount", "amont"), toy("one = 3")))
 
@@ -355,7 +355,7 @@ def test_a_user_file_gives_parameters_and_its_content_is_part_of_the_identity(
 def test_a_user_class_without_annotations_or_that_fails_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text("class Bare:\n    def __init__(self, amount): ...\n")
     (tmp_path / "bad.py").write_text("import no_such_module_anywhere\n")
-    text = "name: g\nfixed:\n  task: '{}'\n  amount: 3\n"
+    text = "name: g\nfixed:\n  task: teacher_student\n  model: '{}'\n  amount: 3\n"
     assert "annotate it as int" in str(faults(text.format("bare.py:Bare"), tmp_path))
     assert "cannot be imported" in str(faults(text.format("bad.py:Bad"), tmp_path))
     assert "has no class 'Other'" in str(faults(text.format("bare.py:Other"), tmp_path))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -209,6 +211,18 @@ def test_a_longer_launch_takes_the_place_of_the_shorter(tmp_path: Path, lengths:
     assert DRAW(trials, facet="steps").facets == ("steps",)
 
 
+def test_lengths_given_as_relaxations_are_told_apart_too(tmp_path: Path) -> None:
+    write(tmp_path, NET.format(act="tanh"), "net.py")
+    for relaxations in (0.2, 0.3):
+        launched(tmp_path, grid(f"relaxations: {relaxations}"))
+    trials = phasediag.load_trials(tmp_path / "edited")
+    words = "newest, relaxations 0.3 .18 trials., left out are 18 of relaxations 0.2; launch them"
+    with pytest.warns(VersionsWarning, match=words):
+        found = DRAW(trials)
+    assert (found.facets, len(found.cells)) == ((), 6)
+    assert (found.cells["replicates"] == 3).all()
+
+
 def test_an_axis_of_steps_stays_an_axis_and_other_regions_stay(tmp_path: Path) -> None:
     write(tmp_path, NET.format(act="tanh"), "net.py")
     launched(tmp_path, grid("init_scale: 1").replace("axes: {", "axes: {steps: [10, 20], "))
@@ -332,3 +346,28 @@ def test_refine_grows_the_folder_that_is_given(
     assert sorted(path.name for path in folder.parent.iterdir()) == ["backup"] + ["edited"] * (
         how == "copied"
     )
+
+
+def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) -> None:
+    """They have no `model_source`: plan and launch say that their numbers are of another network."""
+    for name, freeze, told in (
+        ("plain", "pass", False),
+        ("frozen", "self.first.requires_grad_(False)", True),
+    ):
+        folder = tmp_path / name
+        write(
+            folder,
+            NET.format(act="tanh").replace("    def forward", f"        {freeze}\n\n    def forward"),
+            "net.py",
+        )
+        launched(folder, grid())
+        for path in (folder / "edited" / "trials").glob("*.parquet"):
+            rows = pq.read_table(path)
+            at = rows.column_names.index("model_source")
+            pq.write_table(rows.set_column(at, "model_source", pa.nulls(len(rows), pa.string())), path)
+        said: list[str] = []
+        path = folder / "grid.yaml"
+        phasediag.launch(path, folder, executor="inline", notify=said.append)
+        words = [text for text in said if "18 trials were recorded by a phasediag that kept neither" in text]
+        assert bool(words) is told
+        assert phasediag.plan(path, folder).survey.notices == tuple(words)

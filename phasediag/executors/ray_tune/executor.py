@@ -18,7 +18,7 @@ from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
 from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
-from phasediag.noise import quiet
+from phasediag.library_messages import quiet
 from phasediag.storage.folder import Folder
 from phasediag.training.job import Job
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from phasediag import noise
-from phasediag.noise import quiet
+from phasediag import library_messages
+from phasediag.library_messages import quiet
 from small_sweeps import command, grid_text, write
 
 NET = """
@@ -88,7 +88,7 @@ def test_loggers_are_as_before(tmp_path: Path) -> None:
 def test_warnings_are_told_apart_by_whose_code_warned(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    noise._shown.cache_clear()
+    library_messages._shown.cache_clear()
     with quiet(tmp_path / "log"):
         for _ in range(3):
             warnings.warn_explicit("mine", UserWarning, str(tmp_path / "net.py"), 7)

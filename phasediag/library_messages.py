@@ -62,8 +62,8 @@ def quiet(log: Path | None) -> Iterator[None]:
         text = f"{category.__name__}: {' '.join(str(message).split())}"
         if INNER in text or _installed(filename):
             handler.handle(logging.LogRecord("warnings", logging.WARNING, filename, lineno, text, None, None))
-        elif (filename, lineno) not in _shown():
-            _shown().add((filename, lineno))
+        elif (Path(filename).name, lineno) not in _shown():
+            _shown().add((Path(filename).name, lineno))
             print(f"warning: {Path(filename).name}:{lineno}: {text}", file=sys.stderr)
 
     silent = not root.handlers
@@ -91,7 +91,7 @@ def _open() -> list[logging.Handler]:
 
 @cache
 def _shown() -> set[tuple[str, int]]:
-    """Where what this process has shown was warned of: file and line."""
+    """Name of the file, of which there may be copies, and line of each warning that was shown."""
     return set()
 
 
