@@ -137,11 +137,11 @@ def _notes(network: Network, model: Component, trials: Trials) -> list[str]:
     notes = []
     inits = [str(init) for init in dict.fromkeys(trials.values("init").tolist())]
     scaled = bool((trials.values("init_scale") != 1).any())
-    init = str(trials.record(0)["init"])
-    if init != "own" and network.drawn:
+    drawn = " or ".join(init for init in inits if init != "own")
+    if drawn and network.drawn:
         matrices = [name for name, matrix in network.drawn.items() if matrix]
         biases = [name for name, matrix in network.drawn.items() if not matrix]
-        parts = [f"{_listed(matrices)} by {init}"] if matrices else []
+        parts = [f"{_listed(matrices)} by {drawn}"] if matrices else []
         parts += [f"{_listed(biases)} at zero"] if biases else []
         notes.append(
             f"{model.name}: starts otherwise than its constructor says: {', '.join(parts)}; init: own keeps "

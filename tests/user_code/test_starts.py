@@ -30,7 +30,7 @@ class Net(nn.Module):
 GRID = """
 name: starts
 fixed: {{task: teacher_student, inputs: 3, outputs: 1, samples: 8, test_samples: 8, model: "net.py:Net",
-        steps: 3, init: {init}, batch_size: 0}}
+        steps: 3, {init}batch_size: 0}}
 axes: {{init_scale: {scales}}}
 replicates: 2
 """
@@ -39,7 +39,9 @@ replicates: 2
 def _notes(folder: Path, init: str = "own", scales: str = "[1.0]", **parts: str) -> list[str]:
     text = NET.format(**{"above": "", "before": "pass", "after": "pass"} | parts)
     (folder / "net.py").write_text(text)
-    (folder / "grid.yaml").write_text(GRID.format(init=init, scales=scales))
+    (folder / "grid.yaml").write_text(
+        GRID.format(init="" if "init" in scales else f"init: {init}, ", scales=scales)
+    )
     told: list[str] = []
     phasediag.launch(
         folder / "grid.yaml", str(folder / "st"), executor="inline", compile="off", notify=told.append
@@ -86,3 +88,8 @@ def test_a_scale_without_effect_is_told(tmp_path: Path) -> None:
     above = "class Table(nn.Module):\n    def forward(self, x):\n        return x @ self.first.weight.T"
     told = _notes(tmp_path, "own", "[1.0, 2.0]", after=after, above=above)
     assert any("init_scale changes nothing" in note for note in told)
+
+
+def test_starts_are_told_where_init_is_an_axis(tmp_path: Path) -> None:
+    told = _notes(tmp_path, "own", "[1.0], init: [own, kaiming_normal]")
+    assert any("by kaiming_normal" in note for note in told)
