@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from phasediag.constructor import parameters_of
+from phasediag.errors import INTERRUPTED
 from phasediag.models._declared import MODELS
 from phasediag.source_lines import line_of
 from phasediag.tasks._declared import TASKS
@@ -124,6 +125,8 @@ def _loaded(path: Path, folder: Path) -> Loaded:
     try:
         return load(path, folder)
     except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code == INTERRUPTED:
+            raise
         at = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else line_of(error)
         why = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} cannot be imported: {why}{at and f' ({at})'}") from error

@@ -19,7 +19,7 @@ PACKAGE = "phasediag"
 LAYERS = """
 errors library_messages version exact trial parameters identity observables
 models._declared tasks._parameters tasks._declared source_lines constructor
-user_code.imports user_code.opened user_code.loading registry
+user_code.defaults user_code.imports user_code.opened user_code.loading registry
 native.elementary native.routine native.expressions native.recording native.lowering native.source
 native.compiler native.building native.threads native.program native.distances
 symmetry.neurons symmetry.units symmetry.order symmetry.vectors symmetry.gauge symmetry.distances
@@ -41,7 +41,7 @@ executors.places executors.inline executors.actor executors.ray_tune
 executors.ray_tune.folders executors.ray_tune.trainable executors.ray_tune.connection
 executors.ray_tune.tuning
 executors.ray_tune.executor
-training.fingerprint training.dry_data training.alone training.dry_step
+training.fingerprint training.dry_data training.dry_worlds training.alone training.dry_step
 sweeps.notices sweeps.survey sweeps.reach sweeps.rehearsal sweeps.planning sweeps.running
 sweeps.launches sweeps.status sweeps.sweep sweeps.rerun
 theory.reduction theory.kernel theory.decomposition theory.counting theory.separation

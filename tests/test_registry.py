@@ -56,3 +56,14 @@ def test_a_users_class_inherits_what_it_does_not_state(tmp_path: Path) -> None:
     assert (mine.always_fresh, mine.population) == (True, False)
     assert mine.source
     assert not own.source
+
+
+def test_a_signal_while_a_file_is_imported_stops_the_command(tmp_path: Path) -> None:
+    """The handler raises SystemExit(130), wherever it strikes; a file that exits by itself is told."""
+    (tmp_path / "slow.py").write_text("raise SystemExit(130)\n")
+    with pytest.raises(SystemExit) as stopped:
+        component("model", "slow.py:Net", tmp_path)
+    assert stopped.value.code == 130
+    (tmp_path / "script.py").write_text("raise SystemExit(1)\n")
+    with pytest.raises(ValueError, match="SystemExit"):
+        component("model", "script.py:Net", tmp_path)

@@ -40,11 +40,13 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     for number, row in enumerate(first.tolist()):
         if _of_the_user(grid, missing, row):
             from phasediag.training.dry_step import dry_step
+            from phasediag.training.dry_worlds import check_worlds
 
-            rows = _samples(missing, np.flatnonzero(structure == number))
+            members = np.flatnonzero(structure == number)
             try:
                 with quiet(None):
-                    notes += dry_step(missing.take(rows), grid.measure, folder)
+                    check_worlds(missing.take(members), folder)
+                    notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(missing.record(row), folder) for row in first.tolist())
@@ -69,14 +71,19 @@ def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:
-    """The first of some trials of each kind of initial weights, one of another replicate, one that decays."""
+    """The first of some trials of each kind of initial weights, and one each that differs from it.
+
+    In its replicate, in that it decays, in that its initial weights are scaled.
+    """
     inits = trials.values("init")[rows]
     firsts = [rows[inits == init][0] for init in dict.fromkeys(inits.tolist())]
     others = rows[trials.replicate[rows] != trials.replicate[rows[0]]]
     chosen = np.array([*firsts, *others[:1]])
     decays = trials.values("weight_decay")
     decaying = rows[decays[rows] > 0][: int(not decays[chosen].any())]
-    return np.array(list(dict.fromkeys([*chosen.tolist(), *decaying.tolist()])))
+    scales = trials.values("init_scale")
+    scaled = rows[scales[rows] != 1][: int(not (scales[chosen] != 1).any())]
+    return np.array(list(dict.fromkeys([*chosen.tolist(), *decaying.tolist(), *scaled.tolist()])))
 
 
 def _measured(grid: Grid, layers: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
@@ -41,6 +41,11 @@ def _advice(error: Exception) -> str:
         ("data-dependent control flow", "; write the branch with torch.where"),
         (".item() on a Tensor", "; keep it a tensor"),
         ("Batching rule not implemented", "; write it by other operators of torch, which vmap knows"),
+        ("saved tensor hooks", "; leave torch.utils.checkpoint out: a pack needs no less memory by it"),
+        (
+            "setup_context",
+            "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class",
+        ),
         ("in-place operation", "; write it without changing a tensor in place"),
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
@@ -100,7 +105,8 @@ class Alone:
                 "parameter by torch's operators (detach, no_grad, numpy?)"
             )
         weights = list(trained.values())
-        slopes: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # as in a loop, with all hooks of hers
+        slopes = [weight.grad for weight in weights]
         decay = self.rates["weight_decay"]
         with torch.no_grad():
             for (name, parameter), slope in zip(trained.items(), slopes, strict=True):
@@ -127,11 +133,11 @@ class Alone:
             What the company is, and what to do about it.
         """
         after = {name: p.detach() for name, p in self.module.named_parameters()}
-        largest = max(float((after[name] - self.start[name]).abs().nan_to_num().max()) for name in after)
+        largest = max(_largest(after[name] - self.start[name]) for name in after)
         rounding = torch.finfo(self.network.dtype).eps
         for name, weight in after.items():
-            off = float((weights[name] - weight).abs().nan_to_num().max())
-            scale = float(self.start[name].abs().nan_to_num().max())
+            off = _largest(weights[name] - weight)
+            scale = _largest(self.start[name])
             if off > TOLERANCE[self.network.dtype] * largest + 8 * rounding * scale:
                 self._differs(
                     f"{words} '{name}' is off by {off:.3g} after a step that moves weights by {largest:.3g}",
@@ -218,6 +224,11 @@ class Alone:
 
 def _of_world(data: Samples, world: int) -> Samples:
     return Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest size of a number in it; 0 where there is none."""
+    return float(tensor.abs().nan_to_num().max()) if tensor.numel() else 0.0
 
 
 def _alike(one: Tensor, other: Any) -> bool:

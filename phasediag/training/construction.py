@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.trial import Streams
+from phasediag.user_code.defaults import kept_defaults
 
 OWN_POSITION: Final = 2**32
 """Position of the stream `init` that seeds constructors; initial weights are drawn from position 0."""
@@ -60,7 +61,7 @@ class Construction:
 
     def made(self, seed: int) -> nn.Module:
         """The same, in the precision that the constructor gives it."""
-        with seeded(Streams(seed).generator("init", OWN_POSITION)):
+        with seeded(Streams(seed).generator("init", OWN_POSITION)), kept_defaults():
             module: nn.Module = self.cls(**self.arguments)
         return module
 

@@ -266,7 +266,7 @@ def _neuron_axes(shapes: Shapes, groups: Sequence[NeuronGroup]) -> dict[str, tup
         for name in (*group.incoming, *group.bias):
             axes.get(name, set()).add(0)
         for name in group.outgoing:
-            axes.get(name, set()).add(1)
+            axes.get(name, set()).add(group.outgoing_axis)
     return {name: tuple(sorted(found)) for name, found in axes.items()}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +21,72 @@ from phasediag.trial import Streams, Value
 
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
+STREAMS: Final = (
+    "let them be a function of self.values and of self.streams.generator('data') alone: no generator of "
+    "torch, numpy or Python besides, no clock, nothing kept in the class or the file by an earlier call"
+)
 
 
-def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: Path) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a task makes for a trial."""
+
+    task: Task
+    sets: Mapping[str, Any]
+    """Pairs of inputs and targets, by the method that gives them."""
+    noise: Any
+    """Of a few samples."""
+    read: frozenset[str]
+    """The values of the trial that were looked at."""
+
+    @property
+    def digest(self) -> str:
+        """Stands for all numbers in it."""
+        found = blake2b(digest_size=16)
+        for tensor in (*(part for pair in self.sets.values() for part in pair), self.noise):
+            found.update(tensor.detach().double().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+
+def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, folder: Path) -> Made:
+    """Build a task and have it make its data.
+
+    Parameters
+    ----------
+    cls, name
+        The class, and how a grid names it.
+    record
+        Of a trial.
+    seed
+        Of its replicate.
+    folder
+        Where user files are.
+
+    Raises
+    ------
+    PhasediagError
+        Where the class raises.
+    """
+    data_seed = record[DATA_SEED]
+    assert data_seed is None or isinstance(data_seed, int)
+    seen, streams = Visible(record, hidden_names(record, folder)), Streams(seed, data_seed)
+    try:
+        made = cls(seen, streams)
+        sets = {"test_set()": made.test_set()}
+        if made.fresh:
+            sets["draw(generator, count)"] = _drawn(made, f"{place_of(cls)}: {name}")
+        else:
+            sets["train_set()"] = made.train_set()
+        read = frozenset(seen.read)
+        noise = made.unit_noise(streams.generator("noise"), DRAWN)
+    except PhasediagError:
+        raise
+    except Exception as error:
+        raise PhasediagError(f"{told(error, cls)} [{name}: its data]") from error
+    return Made(task=made, sets=sets, noise=noise, read=read)
+
+
+def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: Path) -> Made:
     """Make the data of a replicate, and refuse what cannot be trained on.
 
     Parameters
@@ -38,32 +103,18 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
     Raises
     ------
     PhasediagError
-        Where the task raises, gives no tensors of the sizes that it states, numbers that are not finite, or
-        label noise of its own that would be added once more.
+        Where the task raises, gives no tensors of the sizes that it states, numbers that are not finite,
+        label noise of its own that would be added once more, or other data when it is asked again.
     """
     where = f"{place_of(task.cls)}: {task.name}"
     if not issubclass(task.cls, Task):
         raise PhasediagError(f"{where} is no task; derive it from phasediag.training.data.Task")
-    data_seed = record[DATA_SEED]
-    assert data_seed is None or isinstance(data_seed, int)
-    seen, streams = Visible(record, hidden_names(record, folder)), Streams(seed, data_seed)
     inputs, outputs = sizes_of(task, record)
-    try:
-        made = task.cls(seen, streams)
-        sets = {"test_set()": made.test_set()}
-        if made.fresh:
-            sets["draw(generator, count)"] = _drawn(made, where)
-        else:
-            sets["train_set()"] = made.train_set()
-        own_noise = "label_noise" in seen.read
-        noise = made.unit_noise(streams.generator("noise"), DRAWN)
-    except PhasediagError:
-        raise
-    except Exception as error:
-        raise PhasediagError(f"{told(error, task.cls)} [{task.name}: its data]") from error
-    for method, pair in sets.items():
+    made = made_by(task.cls, task.name, record, seed, folder)
+    noise = made.noise
+    for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
-    width = outputs + made.redraws_labels()
+    width = outputs + made.task.redraws_labels()
     if not isinstance(noise, Tensor) or noise.shape != (DRAWN, width):
         raise PhasediagError(
             f"{where}.unit_noise(generator, {DRAWN}) gives {_shape(noise)}; give a tensor of shape "
@@ -71,11 +122,29 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
         )
     if not bool(torch.isfinite(noise).all()):
         raise PhasediagError(f"{where}.unit_noise(generator, {DRAWN}) gives numbers that are not finite")
-    if own_noise and "label_noise" in task.parameters and bool(noise.any()):
+    if "label_noise" in made.read and "label_noise" in task.parameters and bool(noise.any()):
         raise PhasediagError(
             f"{where} looks at label_noise itself, and phasediag adds label_noise * unit_noise to its "
             "targets besides; leave one to the other: do not read it, or let unit_noise give zeros"
         )
+    if _other_when_called_again(made):
+        raise PhasediagError(
+            f"{where} gives other data when the same object is asked again, as it is whenever losses are "
+            f"taken; {STREAMS}"
+        )
+    if made_by(task.cls, task.name, record, seed, folder).digest != made.digest:
+        raise PhasediagError(
+            f"{where} makes other data each time, of the same trial: a resumed or repeated one would train "
+            f"on others; {STREAMS}"
+        )
+    return made
+
+
+def _other_when_called_again(made: Made) -> bool:
+    again = {"test_set()": made.task.test_set()}
+    if isinstance(made.task, DrawnTask) and made.task.fresh:
+        again["draw(generator, count)"] = _drawn(made.task, made.task.__class__.__name__)
+    return replace(made, sets={**made.sets, **again}).digest != made.digest
 
 
 def _drawn(made: Task, where: str) -> Any:

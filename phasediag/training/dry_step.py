@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from phasediag.source_lines import place_of
 from phasediag.training.alone import Alone, blaming, check_unchanged
 from phasediag.training.buckets import padded_names
 from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uninitialized, values_of
-from phasediag.training.dry_data import check_data
 from phasediag.training.fingerprint import changes, fingerprint
 from phasediag.training.network import Network
 from phasediag.training.padding import cut
@@ -60,8 +59,6 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     record = trials.record(0)
     task = component("task", str(record["task"]), folder)
     model = component("model", str(record["model"]), folder)
-    if task.source:
-        check_data(task, record, int(trials.seed[0]), folder)
     columns = {**trials.columns, **{name: Column(pool=(value,)) for name, value in PLAIN.items()}}
     rows = np.arange(max(2, len(trials))) % len(trials)
     plain = replace(trials, columns=columns).take(rows)
@@ -86,7 +83,7 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
         _check_padding(program, plain, alone, model)
     with blaming(model, "measuring it"):
         Recorder(measure, tile, len(rows)).record()
-    return _notes(program.network, model, record) if model.source else []
+    return _notes(program.network, model, trials) if model.source else []
 
 
 def _check_constructor(network: Network, model: Component, own: bool) -> None:
@@ -135,10 +132,12 @@ def _check_padding(program: Program, trials: Trials, alone: list[Alone], model: 
         each.compare_weights(own, words, "remove padded, or let smaller networks be larger ones with zeros")
 
 
-def _notes(network: Network, model: Component, record: Any) -> list[str]:
-    """What starts otherwise than the file says."""
+def _notes(network: Network, model: Component, trials: Trials) -> list[str]:
+    """What starts otherwise than the file says, or than replicates and scales of a sweep are meant to."""
     notes = []
-    init = str(record["init"])
+    inits = [str(init) for init in dict.fromkeys(trials.values("init").tolist())]
+    scaled = bool((trials.values("init_scale") != 1).any())
+    init = str(trials.record(0)["init"])
     if init != "own" and network.drawn:
         matrices = [name for name, matrix in network.drawn.items() if matrix]
         biases = [name for name, matrix in network.drawn.items() if not matrix]
@@ -148,7 +147,39 @@ def _notes(network: Network, model: Component, record: Any) -> list[str]:
             f"{model.name}: starts otherwise than its constructor says: {', '.join(parts)}; init: own keeps "
             "the constructor's values"
         )
+    if scaled and not network.drawn:
+        notes.append(
+            f"{model.name}: init_scale changes nothing: no parameter is the weight or the bias of a layer of "
+            "torch, or named by neuron_groups"
+        )
+    if any(_same_start(network, each) for each in inits):
+        notes.append(
+            f"{model.name}: all replicates start from the same values (torch.manual_seed in the constructor, "
+            "or values from a file?); they differ in their data alone"
+        )
+    if scaled or inits != ["own"]:
+        notes += [
+            f"{model.name}: '{copy}' is a copy of the constructor's '{name}', from which '{name}' starts "
+            "otherwise here; init: own and init_scale: 1 keep both"
+            for copy, name in _copies(network)
+        ]
     return notes
+
+
+def _same_start(network: Network, init: str) -> bool:
+    """Whether all trained parameters of two replicates start alike, though not all numbers are the same."""
+    one, other = (network.start(seed, init)[0] for seed in (CANONICAL_SEED, OTHER_SEEDS[0]))
+    trained = [name for name in network.shapes if name not in network.frozen]
+    varied = any(np.ptp(one[name]) > 0 for name in trained if one[name].ndim > 1 and one[name].size)
+    return varied and all(np.array_equal(one[name], other[name]) for name in trained)
+
+
+def _copies(network: Network) -> list[tuple[str, str]]:
+    """What is not trained and holds the numbers that the constructor gave to a weight matrix."""
+    values = network.construction.values(CANONICAL_SEED)
+    matrices = [name for name, matrix in network.drawn.items() if matrix and name not in network.frozen]
+    kept = [name for name in values if name in network.frozen or name not in network.shapes]
+    return [(k, m) for k in kept for m in matrices if torch.equal(values[k], values[m])]
 
 
 def _listed(names: list[str]) -> str:

@@ -168,7 +168,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    yield from ((f".{name}", held) for name, held in vars(function).items())
+    if _users(function.__module__):  # torch marks its own functions as it calls them
+        yield from ((f".{name}", held) for name, held in vars(function).items())
     yield from ((f", default {n}", held) for n, held in enumerate(function.__defaults__ or ()))
     yield from ((f", default {name}", held) for name, held in (function.__kwdefaults__ or {}).items())
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)

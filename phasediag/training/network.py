@@ -75,6 +75,23 @@ class Network:
         return {name: tuple(p.shape) for name, p in self.module.named_parameters()}
 
     @cached_property
+    def _slots(self) -> dict[str, str]:
+        """Every place of a part of the module that holds a parameter or a buffer, and what is there.
+
+        `functional_call` by itself loses ties where a part is registered under several names.
+        """
+        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+        names = {id(tensor): name for name, tensor in named}
+        found: dict[str, str] = {}
+        for path, part in self.module.named_modules():
+            held = [
+                *part.named_parameters(recurse=False, remove_duplicate=False),
+                *part.named_buffers(recurse=False, remove_duplicate=False),
+            ]
+            found |= {f"{path}.{leaf}" if path else leaf: names[id(tensor)] for leaf, tensor in held}
+        return found
+
+    @cached_property
     def frozen(self) -> tuple[str, ...]:
         """The parameters that are not trained."""
         return tuple(name for name, p in self.module.named_parameters() if not p.requires_grad)
@@ -110,7 +127,8 @@ class Network:
 
     def predict(self, weights: Weights, x: Tensor) -> Tensor:
         """What the network with these weights gives for samples x, shape (samples, inputs)."""
-        prediction: Tensor = functional_call(self.module, weights, (x,))
+        placed = {place: weights[name] for place, name in self._slots.items() if name in weights}
+        prediction: Tensor = functional_call(self.module, placed, (x,), tie_weights=False)
         return prediction
 
     def start(self, seed: int, init: str) -> tuple[dict[str, np.ndarray], frozenset[str]]:

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
 
+from phasediag.user_code.defaults import kept_defaults
 from phasediag.user_code.imports import Roots, dynamic_name, module_name, package_root, reached_from
 from phasediag.user_code.opened import opened_files
 
@@ -95,6 +96,16 @@ def load(path: Path, grid_folder: Path) -> Loaded:
     return _loaded[key]
 
 
+@contextmanager
+def imported_anew(loaded: Loaded, grid_folder: Path) -> Iterator[ModuleType]:
+    """A user's file imported once more, for a while: without what calls have left in it."""
+    again, _ = _imported(loaded.path, grid_folder, loaded.roots)
+    try:
+        yield again.module
+    finally:
+        _forget(again.module.__name__.partition(".")[0])
+
+
 def stamp_of(path: Path) -> tuple[int, ...]:
     """What changes when a file is written again; empty where it is gone."""
     try:
@@ -128,7 +139,8 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     with _apart(within, path.parent) as plain, opened_files(*within) as opened:
         name = module_name(path)
         try:
-            module = _module(package, name, path)
+            with kept_defaults():
+                module = _module(package, name, path)
         except BaseException:
             _forget(package)
             raise

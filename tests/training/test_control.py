@@ -18,6 +18,8 @@ from torch.func import functional_call
 import phasediag
 from phasediag.errors import GridError, PhasediagError
 from phasediag.sweeps.rerun import rerun
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.control import DCS, control_of
 from phasediag.training.train import Tile
 from phasediag.trial import Streams, Trials
 from small_sweeps import grid_text, launched
@@ -363,3 +365,15 @@ def test_a_sweep_over_controls_records_and_saves_the_weights_of_the_network(tmp_
         norms = phasediag.load_measurements(tmp_path / "g", observable="sign_flip", last=True)
         stored = norms.set_index("trial_id").loc[row["trial_id"], "distances"]
         np.testing.assert_allclose(np.sort(neurons.norm(dim=1).numpy()), stored, rtol=1e-5)
+
+
+def test_dcs_counts_neurons_on_the_axis_that_the_layer_names() -> None:
+    """Columns of a key matrix lie on axis 0, as those of the query do."""
+    shapes = {"query": (6, 4), "key": (6, 3), "head": (2, 6)}
+    groups = [
+        NeuronGroup(name="head.1", incoming=("query",), outgoing=("key",), outgoing_axis=0),
+        NeuronGroup(name="hidden.1", incoming=("query",), outgoing=("head",)),
+    ]
+    control = control_of({"control": "dcs", "dcs_symmetry": "permutation"}, shapes, groups)
+    assert isinstance(control, DCS)
+    assert control.axes == {"query": (0,), "key": (0,), "head": (1,)}

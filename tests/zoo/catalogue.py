@@ -73,6 +73,8 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "Squeezed": ("(",), "Transposed": ("(",), "TooMany": ("(",), "Pair": (), "OfOneSample": ("(",),
     "Nothing": (), "DoubleOutput": (), "MisspeltGroups": ("frist_name",), "GroupsMethod": ("method",),
     "MissingInGroups": ("first.wieght",), "WrongAxisInGroups": ("second.bias",),
+    "HookAfterGradients": ("first.weight",), "Checkpointed": ("leave torch.utils.checkpoint out",),
+    "OldFunction": ("generate_vmap_rule = True",),
     "OneGroup": ("neuron_groups",), "TextGroups": ("neuron_groups",),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
@@ -147,7 +149,7 @@ TASK_VALUES: dict[str, dict[str, Any]] = {
 
 def classes_in(file: Path) -> list[str]:
     """The classes of a file that can be trained: those with a constructor for a grid, or with data."""
-    parts = {"Base", "Config", "ResidualBlock", "Sine", "OwnLinear", "Symmetric"}
+    parts = {"Base", "Config", "ResidualBlock", "Sine", "OwnLinear", "Symmetric", "Sign"}
     tree = ast.parse(file.read_text())
     return [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name not in parts]
 

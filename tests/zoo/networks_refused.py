@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 from phasediag.symmetry.neurons import NeuronGroup
 
@@ -630,3 +631,37 @@ class OneGroup(Base):
 
 class TextGroups(Base):
     neuron_groups = ("first", "second")
+
+
+class HookAfterGradients(Base):
+    """Torch calls the hook once `backward` has filled `.grad`."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.first.weight.register_post_accumulate_grad_hook(halve)
+
+
+def halve(parameter):
+    parameter.grad.mul_(0.5)
+
+
+class Checkpointed(Base):
+    def middle(self, h):
+        return checkpoint(torch.tanh, h, use_reentrant=False)
+
+
+class Sign(torch.autograd.Function):
+    """Straight through; as torch's tutorials write it."""
+
+    @staticmethod
+    def forward(ctx, h):
+        return h.sign()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+class OldFunction(Base):
+    def middle(self, h):
+        return Sign.apply(h)

@@ -92,3 +92,24 @@ class Equilibrium(nn.Module):
         for _ in range(12):
             z = torch.tanh(0.3 * self.core(z) + u)
         return self.head(z)
+
+
+class SharedAndTied(nn.Module):
+    """One module under several names, whose weight another module holds too."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.up, self.block, self.twin = (
+            nn.Linear(inputs, width),
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+        )
+        self.twin.weight = self.block.weight
+        self.blocks = nn.ModuleList([self.block] * 3)
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x):
+        h = self.up(x)
+        for block in self.blocks:
+            h = torch.tanh(block(h))
+        return self.head(torch.tanh(self.twin(h)))
