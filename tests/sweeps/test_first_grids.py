@@ -29,9 +29,9 @@ QUICKSTART_PART = {
     "width: [8, 16]": "width: [8]",
 }
 README_PART = {
-    "logspace: [0.5, 2.5], num: 16": "logspace: [0.85, 1.63], num: 7",
+    "logspace: [1.5, 3.2], num: 16": "logspace: [2, 3], num: 8",
     "num: 6": "num: 2",
-    "width: [16, 32]": "width: [16]",
+    "width: [8, 16]": "width: [16]",
 }
 """The cells around the boundary, at the least and the most gradient noise."""
 
