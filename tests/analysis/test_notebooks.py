@@ -13,7 +13,8 @@ import phasediag
 
 ROOT = Path(__file__).parents[2]
 THINNED = {
-    "learning_time: 200": "learning_time: 30",
+    "learning_time: 800": "learning_time: 30",
+    "absolute: 1e-8": "absolute: 1e-3",
     "num: 22": "num: 11",
     "num: 5": "num: 2",
     "init_scale: [0.1, 0.4]": "init_scale: [0.4]",
@@ -23,7 +24,7 @@ THINNED = {
 PLANE = {
     "learning_time: 30": "learning_time: 8",
     "label_noise: [0, 0.7]": "label_noise: [0]",
-    "width: [16, 32]": "width: [16]",
+    "width: [8, 16]": "width: [16]",
 }
 
 
@@ -54,7 +55,7 @@ def refined_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     points = "".join(
         f"  - {{weight_decay: {decay}, lr_over_batch: {ratio}}}\n"
         for decay in (1.5, 1.7, 1.9, 2.1)
-        for ratio in (8e-3, 4e-2)
+        for ratio in (1e-2, 6e-2)
     )
     text = (folder / "grid.yaml").read_text()
     for old, new in fixed.items():
