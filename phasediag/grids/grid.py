@@ -58,6 +58,8 @@ class Grid:
     """Where user files and Parquet points are looked up."""
     data: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Content of the user's files that are no code, by name from the folder of the grid."""
+    outside: tuple[Path, ...] = ()
+    """Files elsewhere that code of the user's opens: they are no part of the record."""
 
     @property
     def components(self) -> tuple[Component, ...]:

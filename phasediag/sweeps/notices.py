@@ -17,7 +17,20 @@ _LOOKS: Final = ".6g"
 
 def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
     """What to tell of a grid and of the sweep that it would grow."""
-    return (*_versions(grid, store), *_recorded_otherwise(grid, store), *_near_values(grid))
+    told = [*_outside(grid), *_versions(grid, store), *_recorded_otherwise(grid, store)]
+    return (*told, *_near_values(grid))
+
+
+def _outside(grid: Grid) -> list[str]:
+    """Files that are opened and neither hashed, nor kept, nor shipped."""
+    if not grid.outside:
+        return []
+    more = f" and {len(grid.outside) - 1} more" if len(grid.outside) > 1 else ""
+    return [
+        f"{grid.outside[0]}{more} is opened and lies outside of the grid's folder: it is no part of the "
+        "record, a change of it is not noticed, and workers need it at that place; put it beside the grid "
+        "and open it by Path(__file__).parent / 'NAME'"
+    ]
 
 
 def _versions(grid: Grid, store: Store) -> list[str]:

@@ -8,7 +8,8 @@ error, and not in every trial.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +32,9 @@ _NAME_THEM: Final = (
     "open it by Path(__file__).parent / 'NAME', and name it under files: [...] at the top level of the grid"
 )
 
-_seen: dict[tuple[Any, ...], tuple[Path, ...]] = {}
-"""The files that were opened where classes of some modules were built for some values."""
+_seen: dict[tuple[Any, ...], tuple[tuple[Path, ...], tuple[Path, ...]]] = {}
+"""The files beside the user's, and those elsewhere, that were opened where classes of some modules were
+built for some values."""
 
 
 def completed(grid: Grid) -> Grid:
@@ -48,7 +50,7 @@ def completed(grid: Grid) -> Grid:
         return grid
     found = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
     _check_copies(found)
-    return found
+    return replace(found, outside=_each(_opened_of(grid, grid.folder), 1))
 
 
 def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
@@ -59,11 +61,16 @@ def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
     folder
         Beside which the user's files are: that of the grid, or of copies.
     """
-    found: dict[Path, None] = {}
-    for part in grid.parts:
-        for record in _records(part):
-            found.update(dict.fromkeys(_opened(record, part, grid, folder)))
-    return tuple(found)
+    return _each(_opened_of(grid, folder), 0)
+
+
+def _each(opened: Iterable[tuple[tuple[Path, ...], tuple[Path, ...]]], which: int) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(path for found in opened for path in found[which]))
+
+
+def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+    """What `_seen` holds for every combination of values of the grid."""
+    return [_opened(record, part, grid, folder) for part in grid.parts for record in _records(part)]
 
 
 def _records(part: Part) -> Iterator[dict[str, Value]]:
@@ -80,7 +87,9 @@ def _records(part: Part) -> Iterator[dict[str, Value]]:
             yield {name: column[row] for name, column in part.columns.items()}
 
 
-def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> tuple[Path, ...]:
+def _opened(
+    record: Mapping[str, Value], part: Part, grid: Grid, folder: Path
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     parts = {"task": part.task, "model": part.model}
     components = [component(kind, parts[kind].name, folder) for kind in ("task", "model")]
     loaded = [each.loaded for each in components if each.loaded is not None]
@@ -91,9 +100,9 @@ def _opened(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -
         with opened_files(folder, grid.folder, *within) as opened:
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
-        _seen[key] = tuple(path for path in opened.files if path not in code)
+        _seen[key] = tuple(path for path in opened.files if path not in code), opened.outside
         for each in loaded:
-            each.observe(_seen[key])
+            each.observe(_seen[key][0])
     return _seen[key]
 
 

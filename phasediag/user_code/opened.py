@@ -13,6 +13,8 @@ _PASSED_OVER: Final = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})
 _ELSEWHERE: Final = tuple({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
 """Where Python and its packages are; a folder of the user's may contain them."""
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
+_SYSTEM: Final = tuple(Path(p) for p in ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/run", "/var/lib"))
+_CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
 _watching: list[OpenedFiles] = []
 _hooked: list[bool] = []
 
@@ -28,6 +30,15 @@ class OpenedFiles:
     def files(self) -> tuple[Path, ...]:
         """Every one that there is, once, in the order of the first opening."""
         return tuple(path for path in self._seen if path.is_file() and self._of_user(path))
+
+    @property
+    def outside(self) -> tuple[Path, ...]:
+        """Those elsewhere that were opened, but for code, and for what belongs to the system or to Python."""
+        return tuple(path for path in self._seen if path.is_file() and self._is_outside(path))
+
+    def _is_outside(self, path: Path) -> bool:
+        foreign = (*self._folders, *_ELSEWHERE, _PACKAGE, *_SYSTEM)
+        return path.suffix not in _CODE and not any(path.is_relative_to(place) for place in foreign)
 
     def note(self, path: str) -> None:
         """Take down a path that is being opened."""

@@ -312,6 +312,20 @@ def test_a_file_that_nobody_sees_being_opened_must_be_declared(tmp_path: Path) -
     assert loss(tmp_path, declared) != first
 
 
+def test_a_file_elsewhere_is_told_to_be_no_part_of_the_record(tmp_path: Path) -> None:
+    folder, away = tmp_path / "here", tmp_path / "elsewhere" / "data.npz"
+    data(tmp_path / "elsewhere")
+    text = task(folder, f"held = np.load({str(away)!r})")
+    said: list[str] = []
+    phasediag.launch(write(folder, text), folder, executor="inline", compile="off", notify=said.append)
+    told = [sentence for sentence in said if "lies outside of the grid's folder" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith(str(away))
+    assert phasediag.plan(folder / "grid.yaml", folder).survey.notices == tuple(told)
+    data(folder)
+    assert not phasediag.plan(write(folder, task(folder)), tmp_path / "fresh").survey.notices
+
+
 @pytest.mark.parametrize("read", ["held = np.load('data.npz')", "held = np.load({!r})"])
 def test_a_path_that_leads_back_to_the_original_is_refused(
     tmp_path: Path, read: str, monkeypatch: pytest.MonkeyPatch
