@@ -107,6 +107,7 @@ WITHOUT_GRADIENT = {
 Adam divides rounding by rounding, in any program. They take plain steps."""
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "networks_plain.py:Polynomial": {"learning_rate": 0.001},
+    "networks_plain.py:SoftmaxBottleneck": {"learning_rate": 0.002},
     "networks_images.py:UNet": {"learning_rate": 0.01},
 }
 

@@ -25,6 +25,8 @@ from zoo.plain_loop import Trained
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
+LARGEST_LOSS = 1e6
+"""A network whose loss has grown beyond is on its way to divergence, where rounding grows as fast."""
 SMALL = {"float64": 1e-3, "float32": 0.1}
 """Weights below it are compared by it: what is summed from larger numbers is known to their rounding."""
 AXES: dict[str, Any] = {"weight_decay": [0.0, 0.05], "init": ["kaiming_normal", "own"]}
@@ -114,6 +116,7 @@ def against_plain(tile: Tile, trials: Trials, folder: Path) -> Iterator[tuple[fl
 def compared(found: Trained, trials: Trials, row: int, folder: Path) -> Iterator[tuple[float, str]]:
     """The differences of what is found from the plain loop, and where they are."""
     plain = plain_loop.trained(trials, row, folder)
+    assert plain.train_loss < LARGEST_LOSS, f"{dict(told(trials, row))} diverges alone: take smaller steps"
     small = SMALL[str(trials.record(row)["dtype"])]
     for place, difference in differences(found, plain, small):
         yield difference, f"{place} of {dict(told(trials, row))}"
