@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from phasediag.grids.grid import parse_grid
-from phasediag.training import train
+from phasediag.packing.pack import cost_of
+from phasediag.training import tiles as train
 from phasediag.training.network import network_of
-from phasediag.training.pack import cost_of
 from phasediag.trial import Trials
 
 CPU: Final = torch.device("cpu")

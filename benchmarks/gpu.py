@@ -40,13 +40,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from phasediag.grids.grid import parse_grid
+from phasediag.packing.machine import device_of, finish, machine_of, room
+from phasediag.packing.pack import cost_of
+from phasediag.running.rows import device_name
 from phasediag.training.graphs import recorded
-from phasediag.training.machine import device_of, finish, machine_of, room
 from phasediag.training.network import network_of
-from phasediag.training.pack import cost_of
-from phasediag.training.rows import device_name
 from phasediag.training.steps import Vmapped
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 
 DEPTH: Final = 5

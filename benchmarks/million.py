@@ -30,15 +30,15 @@ from rich.table import Table
 
 from phasediag.grids.grid import read_grid
 from phasediag.grids.sections import Measure
-from phasediag.observables import degree, root_mean_square
+from phasediag.measuring.recording import Block
+from phasediag.observables.threshold import degree, root_mean_square
+from phasediag.packing.pack import Pack
+from phasediag.running.job import Job
+from phasediag.running.rows import block_rows, trial_rows
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import Plan, make_plan
 from phasediag.sweeps.survey import make_survey, roster_of_grid
-from phasediag.training.job import Job
-from phasediag.training.pack import Pack
-from phasediag.training.recording import Block
-from phasediag.training.rows import block_rows, trial_rows
 
 import pyarrow as pa  # isort: skip
 

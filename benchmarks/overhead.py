@@ -36,9 +36,9 @@ from rich.console import Console
 from rich.table import Table
 
 from phasediag.grids.grid import parse_grid
+from phasediag.packing.pack import Pack
 from phasediag.sweeps import sweep
-from phasediag.training.pack import Pack
-from phasediag.training.train import Program
+from phasediag.training.tiles import Program
 
 OVERHEAD: Final = (0.05, 15.0)
 """Target: at most this part of the bare engine's time, and so many seconds."""

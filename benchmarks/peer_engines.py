@@ -17,7 +17,7 @@ import torch
 from peer_jobs import CPU
 from peer_work import Array, Work, turn
 
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 
 

@@ -13,7 +13,7 @@ from peer_work import Array, Work
 from phasediag.grids.grid import parse_grid
 from phasediag.training.data import Batches, Samples
 from phasediag.training.network import DTYPES, network_of
-from phasediag.training.train import Program
+from phasediag.training.tiles import Program
 from phasediag.trial import Streams, Trials
 
 CPU: Final = torch.device("cpu")

@@ -10,19 +10,16 @@ from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED
-from phasediag.models._declared import MODELS
 from phasediag.source_lines import line_of
-from phasediag.tasks._declared import TASKS
 from phasediag.trial import Constraint, Declaration, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
 Kind = Literal["task", "model"]
-_DECLARED: Final[Mapping[Kind, Mapping[str, Declaration]]] = {"task": TASKS, "model": MODELS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +51,16 @@ class Component:
         return _built_in_class(self.kind, self.name) if self.user_class is None else self.user_class
 
 
+@cache
+def _declared(kind: Kind) -> Mapping[str, Declaration]:
+    """What phasediag's own tasks or models declare, by name."""
+    declared: Mapping[str, Declaration] = import_module(f"phasediag.{kind}s._declared").DECLARED
+    return declared
+
+
 def built_in(kind: Kind) -> tuple[str, ...]:
     """The names of phasediag's own tasks or models: one module each."""
-    return tuple(sorted(_DECLARED[kind]))
+    return tuple(sorted(_declared(kind)))
 
 
 def component(kind: Kind, name: str, folder: Path) -> Component:
@@ -85,7 +89,7 @@ def _built_in_component(kind: Kind, name: str) -> Component:
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
         raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
-    declared = _DECLARED[kind][name]
+    declared = _declared(kind)[name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
         always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,

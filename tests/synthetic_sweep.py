@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from phasediag.observables import Threshold, degree, root_mean_square
+from phasediag.observables.threshold import Threshold, degree, root_mean_square
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store

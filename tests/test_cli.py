@@ -22,8 +22,8 @@ from phasediag.cli import main
 from phasediag.commands import progress
 from phasediag.commands.progress import ProgressLine, described, duration, size
 from phasediag.executors.watch import Watch
+from phasediag.running.job import Progress
 from phasediag.storage.store import Store
-from phasediag.training.job import Progress
 from small_sweeps import command, grid_text, launched, run, write
 
 RAISING_TASK = """

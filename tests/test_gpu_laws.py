@@ -13,11 +13,11 @@ import torch
 from click.testing import CliRunner
 
 import phasediag
+from phasediag.packing.machine import device_of, room
+from phasediag.packing.pack import cost_of
 from phasediag.training import graphs
-from phasediag.training.machine import device_of, room
 from phasediag.training.network import network_of
-from phasediag.training.pack import cost_of
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from small_sweeps import grid_text, launched
 from trained_tiles import CPU, grid_of
@@ -104,7 +104,7 @@ def test_memory_that_runs_out_halves_the_tile(
     text = grid_text({"weight_decay": "{linspace: [0.01, 0.1], num: 1000}"}, fixed, resources="{gpus: 1}")
     torch.cuda.empty_cache()
     small = (torch.cuda.memory_reserved() + 2**31) / torch.cuda.mem_get_info()[1]
-    monkeypatch.setattr("phasediag.training.worker.room", lambda device: float("inf"))
+    monkeypatch.setattr("phasediag.running.pack_run.room", lambda device: float("inf"))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part: None)
     torch.cuda.memory.set_per_process_memory_fraction(small)
     notices: list[str] = []

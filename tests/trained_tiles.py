@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.grids.sections import Measure
+from phasediag.measuring.recording import Recorder
 from phasediag.registry import component
 from phasediag.training.data import Task
-from phasediag.training.recording import Recorder
 from phasediag.training.step import State
 from phasediag.training.steps import Vmapped
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Streams, Trials
 
 CPU = torch.device("cpu")

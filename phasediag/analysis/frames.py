@@ -17,16 +17,16 @@ from pydantic import ValidationError
 from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
 from phasediag.analysis.versions import LAUNCHES
 from phasediag.errors import AnalysisError
-from phasediag.observables import (
+from phasediag.observables.threshold import (
     SYMMETRIES,
     Threshold,
     breaking,
     degree,
     root_mean_square,
 )
+from phasediag.storage.launches import launches_of
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
-from phasediag.sweeps.launches import launches_of
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.errors import AnalysisError
-from phasediag.observables import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
+from phasediag.measuring.convergence import relaxed
+from phasediag.observables.threshold import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS
 from phasediag.storage.store import Store
-from phasediag.training.convergence import relaxed
 
 FloatArray = npt.NDArray[np.float64]
 

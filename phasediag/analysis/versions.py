@@ -17,8 +17,8 @@ import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded
 from phasediag.errors import AnalysisError
+from phasediag.storage.launches import KINDS, LENGTHS, RELAXATIONS, Launches
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
-from phasediag.sweeps.launches import KINDS, LENGTHS, RELAXATIONS, Launches
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]

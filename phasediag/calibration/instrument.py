@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from phasediag import exact
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import PhasediagError
-from phasediag.observables import Threshold
+from phasediag.observables.threshold import Threshold
+from phasediag.packing.pack import CompileMode
 from phasediag.sweeps.sweep import ExecutorName, launch
-from phasediag.training.pack import CompileMode
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -23,9 +23,9 @@ from phasediag.analysis.phases import phase_names
 from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
+from phasediag.storage.launches import launches_of
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.launches import launches_of
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
 from phasediag.trial import nearest
 

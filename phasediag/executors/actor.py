@@ -9,11 +9,11 @@ import torch
 
 from phasediag.errors import MachineError, PhasediagError, in_words
 from phasediag.executors.inline import device_notice
+from phasediag.packing.machine import device_of
+from phasediag.packing.pack import Pack
+from phasediag.running.job import Job
+from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
-from phasediag.training.job import Job
-from phasediag.training.machine import device_of
-from phasediag.training.pack import Pack
-from phasediag.training.worker import PackRun
 
 FIRST_SECONDS: Final = 1.0
 """Training up to the first result; then twice as long each time."""

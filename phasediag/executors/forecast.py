@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from phasediag.training.job import Progress
+from phasediag.running.job import Progress
 from phasediag.trial import Parameter, Role
 
 if TYPE_CHECKING:
-    from phasediag.training.pack import Pack
+    from phasediag.packing.pack import Pack
 
 TELLING: Final = 0.01
 """Part of all projected work that must be trained before a pace is told."""

@@ -14,12 +14,12 @@ from phasediag.errors import MachineError, in_words
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.library_messages import quiet
+from phasediag.packing.machine import device_of
+from phasediag.packing.pack import Pack
+from phasediag.running.job import Job
+from phasediag.running.pack_run import PackRun
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
-from phasediag.training.job import Job
-from phasediag.training.machine import device_of
-from phasediag.training.pack import Pack
-from phasediag.training.worker import PackRun
 
 SLICE_SECONDS = 1.0
 

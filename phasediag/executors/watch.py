@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from phasediag.errors import INTERRUPTED
 from phasediag.executors.forecast import Forecast, program_of
 from phasediag.executors.signals import STOPPING, Handler, handled
+from phasediag.running.job import PHASES, Job, Progress
 from phasediag.storage.folder import Folder
-from phasediag.training.job import PHASES, Job, Progress
 from phasediag.trial import Parameter
 
 if TYPE_CHECKING:
-    from phasediag.training.pack import Pack
+    from phasediag.packing.pack import Pack
 
 TENTH: Final = 0.1
 """Of the trials, after which the time told to be left is kept, to be compared with what it took."""

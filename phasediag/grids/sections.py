@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from phasediag.grids.reading import Section
-from phasediag.observables import ALWAYS, Observable, Threshold
+from phasediag.observables.threshold import ALWAYS, Observable, Threshold
 from phasediag.trial import PositiveInt
 
 Distances = Literal["last", "all", "none"]

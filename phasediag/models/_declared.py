@@ -100,4 +100,4 @@ TRANSFORMER: Final = Declaration(
     ),
 )  # fmt: skip
 
-MODELS: Final = {declared.name: declared for declared in (MLP, HERMITE, TRANSFORMER)}
+DECLARED: Final = {declared.name: declared for declared in (MLP, HERMITE, TRANSFORMER)}

@@ -15,10 +15,10 @@ from phasediag.analysis.refinement import Axis, Point
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
+from phasediag.running.sources import place_sources
+from phasediag.storage.launches import MARK
 from phasediag.storage.store import Store
-from phasediag.sweeps.launches import MARK
 from phasediag.sweeps.survey import stored_grid
-from phasediag.training.sources import place_sources
 from phasediag.trial import Trials, formatted, nearest
 
 KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from phasediag.grids.grid import Grid
+from phasediag.measuring.convergence import relaxed
+from phasediag.packing.machine import machine_of
+from phasediag.packing.pack import CompileMode, Pack, pack_trials, remade
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey, checkpoint_state
-from phasediag.training.convergence import relaxed
-from phasediag.training.machine import machine_of
-from phasediag.training.pack import CompileMode, Pack, pack_trials, remade
 from phasediag.trial import Trials
 
 ROW_BYTES: Final = 120

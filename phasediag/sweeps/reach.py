@@ -18,10 +18,10 @@ from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import Part
 from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
+from phasediag.rehearsal.dry_data import check_data
+from phasediag.running.sources import climbs, source_folder
 from phasediag.sweeps.survey import user_sources
-from phasediag.training.dry_data import check_data
 from phasediag.training.network import network_of
-from phasediag.training.sources import climbs, source_folder
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.imports import package_root
 from phasediag.user_code.opened import opened_files

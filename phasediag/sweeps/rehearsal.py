@@ -30,8 +30,8 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     if not len(missing):
         return ()
 
+    from phasediag.packing.pack import structures
     from phasediag.training.network import network_of
-    from phasediag.training.pack import structures
 
     folder = grid.folder
     _check_names(grid)
@@ -39,8 +39,8 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     notes: list[str] = []
     for number, row in enumerate(first.tolist()):
         if _of_the_user(grid, missing, row):
-            from phasediag.training.dry_step import dry_step
-            from phasediag.training.dry_worlds import check_worlds
+            from phasediag.rehearsal.dry_step import dry_step
+            from phasediag.rehearsal.dry_worlds import check_worlds
 
             members = np.flatnonzero(structure == number)
             try:

@@ -20,14 +20,14 @@ import torch
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
+from phasediag.packing.machine import device_of
+from phasediag.packing.pack import remade
+from phasediag.running.job import Job
+from phasediag.running.sources import source_folder
+from phasediag.running.tile_run import TileRun, TileWork
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import stored_grid, user_sources
-from phasediag.training.job import Job
-from phasediag.training.machine import device_of
-from phasediag.training.pack import remade
-from phasediag.training.sources import source_folder
-from phasediag.training.tile_run import TileRun, TileWork
 from phasediag.trial import Trials
 
 HISTORY_POINTS: Final = 100

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from phasediag.executors.watch import Executor, LostPack, Watch
+from phasediag.packing.machine import Machine, machine_of
+from phasediag.packing.pack import CompileMode, Pack, remade
+from phasediag.running.job import Job, Progress
+from phasediag.running.rows import failed_rows
+from phasediag.running.sources import source_folder
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import make_plan
 from phasediag.sweeps.survey import Survey
-from phasediag.training.job import Job, Progress
-from phasediag.training.machine import Machine, machine_of
-from phasediag.training.pack import CompileMode, Pack, remade
-from phasediag.training.rows import failed_rows
-from phasediag.training.sources import source_folder
 
 
 def run_packs(

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.storage.launches import KINDS
 from phasediag.storage.lease import Holder, held_by
 from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
-from phasediag.sweeps.launches import KINDS
 from phasediag.trial import TextArray
 
 CONVERGENCE: Final = ("converged", "more_steps")

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.observables import ALWAYS
+from phasediag.observables.threshold import ALWAYS
+from phasediag.running.sources import place_sources
 from phasediag.storage.roster import roster_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
-from phasediag.training.sources import place_sources
 from phasediag.trial import Column, TextArray, Trials
 
 Mask = npt.NDArray[np.bool_]

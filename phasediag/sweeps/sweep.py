@@ -17,6 +17,7 @@ from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.watch import Executor, Watch, draining_on_signals
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.library_messages import quiet
+from phasediag.running.job import Job
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, status_of
@@ -28,11 +29,10 @@ from phasediag.sweeps.survey import (
     roster_of_grid,
     user_sources,
 )
-from phasediag.training.job import Job
 
 if TYPE_CHECKING:
+    from phasediag.packing.pack import CompileMode
     from phasediag.sweeps.planning import Plan
-    from phasediag.training.pack import CompileMode
 
 ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"

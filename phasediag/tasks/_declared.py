@@ -154,7 +154,7 @@ IN_CONTEXT: Final = Declaration(
     ),
 )  # fmt: skip
 
-TASKS: Final = {
+DECLARED: Final = {
     declared.name: declared
     for declared in (TEACHER_STUDENT, LINEAR_MAP, SCALAR_LINEAR, HERMITE, DIGITS, IN_CONTEXT)
 }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
-from phasediag.training.entropy import pushforward
+from phasediag.measuring.entropy import pushforward
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
 

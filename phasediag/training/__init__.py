@@ -1,1 +1,1 @@
-"""From a pack of trials to its rows: the step, the program, the tile, the worker (torch)."""
+"""The step of one network, and the tiles that many take it in (torch)."""

@@ -14,7 +14,7 @@ from phasediag.training.evaluation import losses_of
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
 from phasediag.training.padding import PADDING, cut
-from phasediag.training.train import Tile
+from phasediag.training.tiles import Tile
 from phasediag.trial import IntArray, Trials
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.errors import AnalysisError, StoreError
-from phasediag.observables import Observable, Threshold
+from phasediag.observables.threshold import Observable, Threshold
 from phasediag.parameters import TRAINING
 from phasediag.storage.compaction import compact
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, trials_schema

@@ -20,7 +20,7 @@ from phasediag.analysis.recount import RECOUNTED
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.sensitivity import Recounts, threshold_sensitivity
 from phasediag.commands.results import diagram, scaling
-from phasediag.observables import RANK_TOLERANCE, Threshold, degree
+from phasediag.observables.threshold import RANK_TOLERANCE, Threshold, degree
 from phasediag.storage.store import Store
 from synthetic_sweep import write_measured_pack
 

@@ -13,8 +13,8 @@ from phasediag.executors import watch as watching
 from phasediag.executors.forecast import makespan
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
-from phasediag.training.job import Progress
-from phasediag.training.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack, pack_trials
+from phasediag.running.job import Progress
 from trained_tiles import grid_of
 
 WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from phasediag.errors import GridError
 from phasediag.models._activations import ACTIVATIONS
 from phasediag.models.transformer import Transformer
+from phasediag.packing.pack import cost_of
 from phasediag.training.network import network_of
-from phasediag.training.pack import cost_of
 from trained_tiles import grid_of, pair, tile_of
 
 ICL = {

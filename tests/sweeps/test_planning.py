@@ -19,8 +19,8 @@ from phasediag.errors import PhasediagError
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
+from phasediag.packing.pack import Pack, pack_trials
 from phasediag.tasks.linear_map import LinearMap
-from phasediag.training.pack import Pack, pack_trials
 from phasediag.trial import Role
 from small_sweeps import grid_text, launched, write
 

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from phasediag.symmetry.measure import Request
+from phasediag.measuring.measure import Request
 from phasediag.symmetry.neurons import NeuronGroup, Parity
 
 ALL = ("permutation", "sign_flip", "classes", "rank")

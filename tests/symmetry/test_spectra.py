@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.measuring.measure import Distances, Request, log_norm, measure, neurons
 from phasediag.models.transformer import Transformer
-from phasediag.observables import Threshold, degree
-from phasediag.symmetry.measure import Distances, Request, log_norm, measure, neurons
+from phasediag.observables.threshold import Threshold, degree
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from properties import examples

@@ -15,7 +15,7 @@ from phasediag.theory.reduction import reduce
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.step import State, trial_step
-from phasediag.training.train import Tile
+from phasediag.training.tiles import Tile
 from trained_tiles import grid_of, tile_of
 
 FIXED: dict[str, Any] = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from phasediag.errors import PhasediagError
 from phasediag.theory.reduction import DEAD, neuron_classes, reduce, trajectory_distances
 from phasediag.training.data import Samples
-from phasediag.training.train import Tile
+from phasediag.training.tiles import Tile
 from trained_tiles import grid_of, tile_of
 
 STEPS = 200

@@ -15,7 +15,7 @@ from torch._inductor.exc import CppCompileError, InductorError, InvalidCxxCompil
 from phasediag.training import compilation
 from phasediag.training.compilation import Compiled, compiled_once
 from phasediag.training.steps import Vmapped
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from trained_tiles import grid_of, tile_of, vmapped
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"

@@ -20,7 +20,7 @@ from phasediag.errors import GridError, PhasediagError
 from phasediag.sweeps.rerun import rerun
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.control import DCS, control_of
-from phasediag.training.train import Tile
+from phasediag.training.tiles import Tile
 from phasediag.trial import Streams, Trials
 from small_sweeps import grid_text, launched
 from trained_tiles import grid_of, pair, tile_of, weights_of

@@ -15,7 +15,7 @@ from phasediag.training import graphs
 from phasediag.training.compilation import Compiled
 from phasediag.training.graphs import Replayed, settle, strangers
 from phasediag.training.steps import Vmapped, vmapped_steps
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from trained_tiles import CPU, grid_of, vmapped
 

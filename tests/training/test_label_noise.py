@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from phasediag.identity import Identity
+from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.tasks.digits import Digits
 from phasediag.tasks.linear_map import LinearMap
-from phasediag.training.collapse import collapse_weight_decay
 from phasediag.trial import Streams
 from trained_tiles import grid_of, tile_of
 

@@ -12,15 +12,16 @@ import torch
 
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
+from phasediag.packing import pack
+from phasediag.packing.pack import Pack, pack_trials, remade
+from phasediag.running import pack_run
+from phasediag.running.job import Job
+from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
-from phasediag.training import pack, worker
 from phasediag.training.data import Batches
-from phasediag.training.job import Job
-from phasediag.training.pack import Pack, pack_trials, remade
 from phasediag.training.padding import INSIDE, OWN, PaddedBatches, fits
 from phasediag.training.parts import parts_of
-from phasediag.training.train import Program, Tile
-from phasediag.training.worker import PackRun
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from small_sweeps import assert_same_rows, grid_text, launched, measurements, trials, write
 from trained_tiles import CPU, grid_of, task_of
@@ -320,7 +321,7 @@ def test_a_padded_pack_goes_on_from_its_checkpoint(steps: int, grid: Grid, tmp_p
     padded = padded_pack(grid)
     finished(grid, padded, whole)
     run = PackRun(padded, job_of(grid, parts), parts, CPU)
-    run.current = worker.TileRun(padded, run.job, CPU, run.queue.popleft())
+    run.current = pack_run.TileRun(padded, run.job, CPU, run.queue.popleft())
     run.current.advance_to(steps)
     run.checkpoint()
     again = finished(grid, padded, parts)
@@ -331,7 +332,7 @@ def test_a_padded_pack_goes_on_from_its_checkpoint(steps: int, grid: Grid, tmp_p
 def test_a_checkpoint_is_not_continued_with_another_padding(grid: Grid, tmp_path: Path) -> None:
     store, padded = Store.at(tmp_path / "s"), padded_pack(grid)
     run = PackRun(padded, job_of(grid, store), store, CPU)
-    run.current = worker.TileRun(padded, run.job, CPU, run.queue.popleft())
+    run.current = pack_run.TileRun(padded, run.job, CPU, run.queue.popleft())
     run.current.advance_to(30)
     run.checkpoint()
     wider = remade(padded.trials, 10, False, Path(), envelope={"width": 9, "batch_size": 8})
@@ -346,13 +347,13 @@ def test_tiles_of_a_padded_pack_are_halved_where_memory_is_short(
     roomy, short, padded = Store.at(tmp_path / "roomy"), Store.at(tmp_path / "short"), padded_pack(grid)
     padded = remade(padded.trials.take(np.arange(8)), 8, False, Path(), envelope=padded.envelope)
     finished(grid, padded, roomy)
-    train = worker.TileRun.advance
+    train = pack_run.TileRun.advance
 
-    def scarce(run: worker.TileRun, deadline: float) -> None:
+    def scarce(run: pack_run.TileRun, deadline: float) -> None:
         if run.work.size > 4:
             raise MemoryError
         train(run, deadline)
 
-    monkeypatch.setattr(worker.TileRun, "advance", scarce)
+    monkeypatch.setattr(pack_run.TileRun, "advance", scarce)
     assert finished(grid, padded, short).progress().failed == 0
     assert_close(trials(tmp_path / "roomy"), trials(tmp_path / "short"))

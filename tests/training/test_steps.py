@@ -10,7 +10,7 @@ import torch
 from native_calls import NATIVE
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.steps import Native
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from trained_tiles import grid_of
 
 MODEL = """

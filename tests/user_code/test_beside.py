@@ -16,10 +16,10 @@ import phasediag
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.registry import component
+from phasediag.running.sources import place_sources
 from phasediag.storage.store import Store
 from phasediag.sweeps.reach import completed
 from phasediag.sweeps.survey import recorded_files, stored_grid
-from phasediag.training.sources import place_sources
 from small_sweeps import assert_same_rows, launched, write
 
 NET = """

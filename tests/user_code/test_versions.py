@@ -23,9 +23,9 @@ from phasediag.analysis.transition import transition_order
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.cli import main
 from phasediag.errors import AnalysisError
+from phasediag.running.tile_run import TileRun
 from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rerun import rerun
-from phasediag.training.tile_run import TileRun
 from small_sweeps import launched, write
 
 NET = """

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.training.pack import structures
-from phasediag.training.train import Program, Tile
+from phasediag.packing.pack import structures
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from zoo import plain_loop
 from zoo.catalogue import FOLDER, Animal

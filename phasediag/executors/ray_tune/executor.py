@@ -19,11 +19,11 @@ from phasediag.executors.ray_tune.connection import await_workers, check_shared,
 from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.library_messages import quiet
+from phasediag.running.job import Job
 from phasediag.storage.folder import Folder
-from phasediag.training.job import Job
 
 if TYPE_CHECKING:
-    from phasediag.training.pack import Pack
+    from phasediag.packing.pack import Pack
 
 TUNING: Final = "phasediag.executors.ray_tune.tuning"
 """What uses Tune and torch: it takes longest to load."""

@@ -24,8 +24,8 @@ with _garbage_kept():
     from ray import tune
 
     from phasediag.executors.actor import PackActor
-    from phasediag.training.job import Job
-    from phasediag.training.pack import Pack
+    from phasediag.packing.pack import Pack
+    from phasediag.running.job import Job
 
 
 class PackTrainable(tune.Trainable):

@@ -13,8 +13,8 @@ from ray.tune.experiment import Trial as TuneTrial
 from phasediag.executors.ray_tune.connection import replaced
 from phasediag.executors.ray_tune.trainable import PackTrainable
 from phasediag.executors.watch import LostPack, Watch
-from phasediag.training.job import Job, Progress
-from phasediag.training.pack import Pack
+from phasediag.packing.pack import Pack
+from phasediag.running.job import Job, Progress
 
 WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""

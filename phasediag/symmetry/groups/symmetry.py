@@ -13,7 +13,7 @@ from phasediag.errors import PhasediagError
 from phasediag.trial import nearest
 
 Parameters = Mapping[str, Tensor]
-"""Of one network, by name, without leading axes; `phasediag.symmetry.measure` measures whole tiles."""
+"""Of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole tiles."""
 Element = TypeVar("Element")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from phasediag.errors import PhasediagError
+from phasediag.measuring.measure import Request, measure
 from phasediag.models.mlp import MLP
 from phasediag.models.transformer import Transformer
 from phasediag.symmetry.groups.declared import declared
@@ -27,7 +28,6 @@ from phasediag.symmetry.groups.scaling import Scaling
 from phasediag.symmetry.groups.sign_flip import SignFlip
 from phasediag.symmetry.groups.symmetry import Symmetry
 from phasediag.symmetry.groups.translation import Translation
-from phasediag.symmetry.measure import Request, measure
 from phasediag.symmetry.neurons import NeuronGroup
 from properties import examples
 

@@ -13,8 +13,8 @@ from torch.func import functional_call
 
 import phasediag
 from phasediag.errors import PhasediagError
-from phasediag.training.entropy import COLUMNS, entropic_columns
-from phasediag.training.train import Tile
+from phasediag.measuring.entropy import COLUMNS, entropic_columns
+from phasediag.training.tiles import Tile
 from small_sweeps import grid_text, launched
 from trained_tiles import grid_of, pair, tile_of
 
@@ -94,7 +94,7 @@ def test_every_term_is_that_of_a_loop_over_samples(
         expected = plain_terms(tile, row)
         for name, value in expected.items():
             assert found[name][row] == pytest.approx(value, rel=1e-6), name
-    monkeypatch.setattr("phasediag.training.entropy.GRADIENT_NUMBERS", 4 * 4 * 30)
+    monkeypatch.setattr("phasediag.measuring.entropy.GRADIENT_NUMBERS", 4 * 4 * 30)
     for name, values in entropic_columns(tile, "hidden.1").items():
         np.testing.assert_allclose(values, found[name], rtol=1e-10)
 

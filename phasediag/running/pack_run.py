@@ -14,13 +14,13 @@ import pyarrow as pa
 import torch
 
 from phasediag.errors import MachineError
+from phasediag.packing.machine import fault_of, room
+from phasediag.packing.pack import Pack
+from phasediag.running.job import PHASES, Job, Progress
+from phasediag.running.rows import failed_rows
+from phasediag.running.sources import source_folder
+from phasediag.running.tile_run import TileRun, TileWork
 from phasediag.storage.store import Store
-from phasediag.training.job import PHASES, Job, Progress
-from phasediag.training.machine import fault_of, room
-from phasediag.training.pack import Pack
-from phasediag.training.rows import failed_rows
-from phasediag.training.sources import source_folder
-from phasediag.training.tile_run import TileRun, TileWork
 
 CHECKPOINT_SECONDS: Final = 30.0
 """Between two checkpoints of a pack in training, at least."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from phasediag.training.fingerprint import changes, fingerprint, generators
+from phasediag.rehearsal.fingerprint import changes, fingerprint, generators
 
 HEAD = """
 import functools, itertools, logging, random

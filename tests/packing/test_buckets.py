@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
-from phasediag.training.buckets import WASTE, Structure, buckets, envelope_of
+from phasediag.packing.buckets import WASTE, Structure, buckets, envelope_of
+from phasediag.packing.pack import Conditions, Cost, Pack, cost_of, pack_trials
 from phasediag.training.network import network_of
-from phasediag.training.pack import Conditions, Cost, Pack, cost_of, pack_trials
 from properties import examples
 from small_sweeps import write
 from trained_tiles import grid_of

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasediag import exact
-from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
-from phasediag.training.recording import results
+from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
+from phasediag.measuring.recording import results
 from trained_tiles import grid_of, recorded, tile_of
 
 STEPS = 1000

@@ -1,6 +1,6 @@
 """Measurement of symmetries: from the parameters of a tile to distances.
 
-Distances are measured here, on the device of the parameters; `phasediag.observables` counts
+Distances are measured here, on the device of the parameters; `phasediag.observables.threshold` counts
 them. Each trial's result depends on that trial alone, bit for bit on the CPU with one thread.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
-from phasediag.observables import Observable
+from phasediag.observables.threshold import Observable
 from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
 from phasediag.symmetry.gauge import balanced
 from phasediag.symmetry.neurons import NeuronGroup

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from phasediag.models._activations import ACTIVATIONS
 from phasediag.native.building import suits
 from phasediag.training.steps import Native, Vmapped
-from phasediag.training.train import Program, Tile
+from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from trained_tiles import CPU, grid_of, pair, tile_of, vmapped, weights_of
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
-from phasediag.observables import ALWAYS, RANK_TOLERANCE, Threshold, degree
+from phasediag.observables.threshold import ALWAYS, RANK_TOLERANCE, Threshold, degree
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
 DISTANCES = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 4, width=32)))

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component
+from phasediag.rehearsal.fingerprint import Fingerprint, changes, fingerprint, generators
 from phasediag.source_lines import place_of, told
 from phasediag.training.data import Samples
-from phasediag.training.fingerprint import Fingerprint, changes, fingerprint, generators
 from phasediag.training.optimizers import Rates
-from phasediag.training.train import Tile
+from phasediag.training.tiles import Tile
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
 """Of the largest change of a weight, between a step alone and in company."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from phasediag.training.collapse import collapse_weight_decay
+from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.trial import Streams
 from trained_tiles import grid_of, task_of, tile_of
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
-from phasediag.training.machine import CPU, GPU, machine_of
+from phasediag.packing.machine import CPU, GPU, machine_of
+from phasediag.packing.pack import LAST_SECONDS, PACK_SECONDS, Cost, Pack, cost_of, pack_trials
 from phasediag.training.network import network_of
-from phasediag.training.pack import LAST_SECONDS, PACK_SECONDS, Cost, Pack, cost_of, pack_trials
 from properties import examples
 from trained_tiles import grid_of
 

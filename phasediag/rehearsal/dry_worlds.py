@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
+from phasediag.rehearsal.dry_data import STREAMS, Made, check_data, made_by
 from phasediag.source_lines import place_of
-from phasediag.training.dry_data import STREAMS, Made, check_data, made_by
 from phasediag.training.padding import world_names
 from phasediag.trial import Trials, Value
 from phasediag.user_code.loading import imported_anew

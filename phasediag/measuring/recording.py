@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.observables import ALWAYS, Observable, degree, root_mean_square
-from phasediag.symmetry.measure import Distances, Request, least_log_norm, log_norm, measure
+from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
+from phasediag.measuring.measure import Distances, Request, least_log_norm, log_norm, measure
+from phasediag.observables.threshold import ALWAYS, Observable, degree, root_mean_square
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
-from phasediag.training.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
 

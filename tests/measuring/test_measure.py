@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.errors import PhasediagError
-from phasediag.observables import Threshold, degree
-from phasediag.symmetry import measure as module
-from phasediag.symmetry.measure import Request, log_norm, measure, neurons
+from phasediag.measuring import measure as module
+from phasediag.measuring.measure import Request, log_norm, measure, neurons
+from phasediag.observables.threshold import Threshold, degree
 from phasediag.symmetry.neurons import NeuronGroup
 from properties import examples
 

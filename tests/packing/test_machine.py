@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from phasediag.grids.grid import Grid
-from phasediag.training.machine import CPU, FILLED, GPU, device_of, machine_of, room
+from phasediag.packing.machine import CPU, FILLED, GPU, device_of, machine_of, room
+from phasediag.packing.pack import Cost, Pack, cost_of, pack_trials
+from phasediag.running.rows import device_name
 from phasediag.training.network import network_of
-from phasediag.training.pack import Cost, Pack, cost_of, pack_trials
-from phasediag.training.rows import device_name
 from trained_tiles import grid_of
 
 GIB = 2**30

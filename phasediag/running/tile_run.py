@@ -18,17 +18,17 @@ import pyarrow as pa
 import safetensors.numpy
 import torch
 
+from phasediag.measuring.collapse import collapse_weight_decay
+from phasediag.measuring.entropy import entropic_columns
+from phasediag.measuring.recording import FloatArray, Recorder, Recording, results
+from phasediag.packing.machine import finish
+from phasediag.packing.pack import Pack
+from phasediag.running.job import PHASES, Job
+from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
+from phasediag.running.sources import source_folder
 from phasediag.storage.schema_arrow import measurements_schema
-from phasediag.training.collapse import collapse_weight_decay
-from phasediag.training.entropy import entropic_columns
-from phasediag.training.job import PHASES, Job
-from phasediag.training.machine import finish
-from phasediag.training.pack import Pack
 from phasediag.training.parts import parts_of
-from phasediag.training.recording import FloatArray, Recorder, Recording, results
-from phasediag.training.rows import BoolArray, block_rows, device_name, trial_rows
-from phasediag.training.sources import source_folder
-from phasediag.training.train import Program
+from phasediag.training.tiles import Program
 from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5

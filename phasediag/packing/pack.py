@@ -12,8 +12,8 @@ import numpy as np
 
 from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
-from phasediag.training.buckets import buckets, envelope_of, structure_of
-from phasediag.training.machine import CPU, Machine
+from phasediag.packing.buckets import buckets, envelope_of, structure_of
+from phasediag.packing.machine import CPU, Machine
 from phasediag.training.network import Network, network_of
 from phasediag.training.padding import world_names
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value

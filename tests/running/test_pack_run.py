@@ -12,12 +12,12 @@ import torch
 
 from phasediag.errors import MachineError
 from phasediag.grids.grid import Grid, parse_grid
+from phasediag.packing.pack import Pack, cost_of, make_pack
+from phasediag.running import pack_run
+from phasediag.running.job import Job
+from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
-from phasediag.training import worker
-from phasediag.training.job import Job
 from phasediag.training.network import network_of
-from phasediag.training.pack import Pack, cost_of, make_pack
-from phasediag.training.worker import PackRun
 from small_sweeps import assert_same_rows, grid_text
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def stopped_at(grid: Grid, pack: Pack, store: Store, steps: int) -> PackRun:
     while len(run.finished) < 1:
         run.advance(0.01)
     work = run.current.work if run.current else run.queue.popleft()
-    run.current = worker.TileRun(pack, run.job, CPU, work)
+    run.current = pack_run.TileRun(pack, run.job, CPU, work)
     run.current.advance_to(steps)
     run.checkpoint()
     return run
@@ -99,7 +99,7 @@ def test_a_stop_at_every_slice(grid: Grid, tmp_path: Path) -> None:
 def test_a_long_pack_checkpoints_by_itself(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pack_run, "CHECKPOINT_SECONDS", 0.0)
     store = Store.at(tmp_path)
     pack = pack_of(grid, 7)
     progress = PackRun(pack, job_of(grid, store), store, CPU).advance(0.01)
@@ -125,15 +125,15 @@ def test_memory_that_is_too_small_halves_the_tile(
     pack = pack_of(grid, 18)
     whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
     finished(grid, pack, whole)
-    advance, sizes = worker.TileRun.advance, []
+    advance, sizes = pack_run.TileRun.advance, []
 
-    def limited(run: worker.TileRun, deadline: float) -> None:
+    def limited(run: pack_run.TileRun, deadline: float) -> None:
         sizes.append(len(run.tile.trials))
         if sizes[-1] > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         advance(run, deadline)
 
-    monkeypatch.setattr(worker.TileRun, "advance", limited)
+    monkeypatch.setattr(pack_run.TileRun, "advance", limited)
     assert finished(grid, pack, small).progress().failed == 0
     assert sizes[:3] == [18, 9, 4]
     assert_same_rows(tmp_path / "whole", tmp_path / "small")
@@ -146,7 +146,7 @@ def test_a_device_with_less_room_takes_smaller_tiles(
     pack = pack_of(grid, 18)
     whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
     finished(grid, pack, whole)
-    monkeypatch.setattr(worker, "room", lambda device: tiles * pack.projected_bytes)
+    monkeypatch.setattr(pack_run, "room", lambda device: tiles * pack.projected_bytes)
     run = PackRun(pack, job_of(grid, small), small, CPU)
     assert [work.size for work in run.queue] == [len(work.rows) for work in run.queue] == sizes
     told = f"no room for tiles of 18 trials: taking {sizes[0]}"
@@ -158,9 +158,9 @@ def test_a_device_with_less_room_takes_smaller_tiles(
 def test_checkpoints_that_take_long_are_far_apart(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pack_run, "CHECKPOINT_SECONDS", 0.0)
     for share, seldom in ((1e-9, True), (1e9, False)):
-        monkeypatch.setattr(worker, "CHECKPOINT_SHARE", share)
+        monkeypatch.setattr(pack_run, "CHECKPOINT_SHARE", share)
         store, pack = Store.at(tmp_path / str(share)), pack_of(grid, 2)
         run = PackRun(pack, job_of(grid, store), store, CPU)
         saved: list[str] = []
@@ -184,15 +184,15 @@ def test_every_waiting_tile_is_halved_with_the_one_that_was_too_large(
 ) -> None:
     """It would raise as well; and the launch is told in one line."""
     sizes = []
-    advance = worker.TileRun.advance
+    advance = pack_run.TileRun.advance
 
-    def limited(run: worker.TileRun, deadline: float) -> None:
+    def limited(run: pack_run.TileRun, deadline: float) -> None:
         sizes.append(len(run.tile.trials))
         if sizes[-1] > 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         advance(run, deadline)
 
-    monkeypatch.setattr(worker.TileRun, "advance", limited)
+    monkeypatch.setattr(pack_run.TileRun, "advance", limited)
     run = finished(grid, pack_of(grid, 9), Store.at(tmp_path))
     assert [size for size in sizes if size > 5] == [9]
     assert run.progress().notice == "out of memory with tiles of 9 trials: going on with 4"
@@ -215,12 +215,12 @@ def test_every_waiting_tile_is_halved_with_the_one_that_was_too_large(
 def test_a_machine_at_fault_leaves_every_trial_to_be_trained(
     error: Exception, kind: type[Exception], grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack, advance = pack_of(grid, 9), worker.TileRun.advance
+    pack, advance = pack_of(grid, 9), pack_run.TileRun.advance
     whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "stopped")
     finished(grid, pack, whole)
     run, calls = PackRun(pack, job_of(grid, store), store, CPU), []
 
-    def faulty(tile: worker.TileRun, deadline: float) -> None:
+    def faulty(tile: pack_run.TileRun, deadline: float) -> None:
         calls.append(tile)
         if len(calls) == 2:
             if kind is MachineError:
@@ -228,7 +228,7 @@ def test_a_machine_at_fault_leaves_every_trial_to_be_trained(
             raise error
         advance(tile, deadline)
 
-    monkeypatch.setattr(worker.TileRun, "advance", faulty)
+    monkeypatch.setattr(pack_run.TileRun, "advance", faulty)
     with pytest.raises(kind):
         run.advance(600)
     assert len(run.queue) == 1

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from phasediag.measuring.recording import Block
+from phasediag.packing.pack import Pack
+from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
-from phasediag.training.job import Job
-from phasediag.training.pack import Pack
-from phasediag.training.recording import Block
 from phasediag.trial import IntArray, Trials
 from phasediag.version import VERSION
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from phasediag.observables import Threshold
-from phasediag.symmetry.measure import Distances, Request, measure
-from phasediag.training import recording
-from phasediag.training.convergence import RELAXATIONS, SMALL_DRIFT
-from phasediag.training.recording import Recorder, results
+from phasediag.measuring import recording
+from phasediag.measuring.convergence import RELAXATIONS, SMALL_DRIFT
+from phasediag.measuring.measure import Distances, Request, measure
+from phasediag.measuring.recording import Recorder, results
+from phasediag.observables.threshold import Threshold
 from trained_tiles import grid_of, pair, recorded, tile_of
 
 BASE: dict[str, Any] = {

@@ -16,16 +16,16 @@ import torch
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.sections import Measure
+from phasediag.measuring.recording import Recorder
+from phasediag.packing.buckets import padded_names
 from phasediag.registry import Component, component
+from phasediag.rehearsal.alone import Alone, blaming, check_unchanged
+from phasediag.rehearsal.fingerprint import changes, fingerprint
 from phasediag.source_lines import place_of
-from phasediag.training.alone import Alone, blaming, check_unchanged
-from phasediag.training.buckets import padded_names
 from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uninitialized, values_of
-from phasediag.training.fingerprint import changes, fingerprint
 from phasediag.training.network import Network
 from phasediag.training.padding import cut
-from phasediag.training.recording import Recorder
-from phasediag.training.train import Program
+from phasediag.training.tiles import Program
 from phasediag.trial import Column, Trials, Value
 
 PLAIN: Final[dict[str, Value]] = {

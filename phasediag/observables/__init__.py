@@ -1,0 +1,1 @@
+"""One observable a file, and what turns stored distances into degrees."""

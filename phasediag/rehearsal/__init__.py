@@ -1,0 +1,1 @@
+"""One dry step of each structure, beside plain PyTorch, before anything is recorded (torch)."""

@@ -1,0 +1,1 @@
+"""A pack from its trials to the rows of its fragment (torch)."""
