@@ -14,8 +14,7 @@ from phasediag.measuring.measure import Request, log_norm, measure, neurons
 from phasediag.observables.threshold import Threshold, degree
 from phasediag.symmetry.neurons import NeuronGroup
 from properties import examples
-
-from .networks import IN_GAUGE, factors, layers_of, mlp, permuted, planted, requests, rescaled, signs
+from symmetry.networks import IN_GAUGE, factors, layers_of, mlp, permuted, planted, requests, rescaled, signs
 
 shapes = st.lists(st.integers(1, 7), min_size=3, max_size=6).map(tuple)
 seeds = st.integers(0, 2**32)
