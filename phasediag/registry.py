@@ -10,12 +10,13 @@ from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, Literal
 
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED
 from phasediag.source_lines import line_of
-from phasediag.trial import Constraint, Declaration, Parameter, nearest
+from phasediag.trial import Constraint, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
@@ -28,6 +29,8 @@ class Component:
 
     kind: Kind
     name: str
+    cls: type[Any]
+    """A `phasediag.training.task.Task`; a `phasediag.training.model.Model`, or a module of the user's."""
     parameters: Mapping[str, Parameter]
     constraints: tuple[Constraint, ...]
     always_fresh: bool
@@ -42,25 +45,13 @@ class Component:
     """Content of the user's file and of the modules that it imports beside itself, by name from the grid."""
     loaded: Loaded | None = None
     """The import of the user's file; None for phasediag's own."""
-    user_class: type[Any] | None = None
-    """The class in the user's file; None for phasediag's own."""
-
-    @property
-    def cls(self) -> type[Any]:
-        """The class; one of phasediag's own is imported, and torch with it, when it is first asked for."""
-        return _built_in_class(self.kind, self.name) if self.user_class is None else self.user_class
 
 
 @cache
-def _declared(kind: Kind) -> Mapping[str, Declaration]:
-    """What phasediag's own tasks or models declare, by name."""
-    declared: Mapping[str, Declaration] = import_module(f"phasediag.{kind}s._declared").DECLARED
-    return declared
-
-
 def built_in(kind: Kind) -> tuple[str, ...]:
-    """The names of phasediag's own tasks or models: one module each."""
-    return tuple(sorted(_declared(kind)))
+    """The names of phasediag's own tasks or models: of the files of the folder, one for each."""
+    folder = import_module(f"phasediag.{kind}s").__path__
+    return tuple(sorted(m.name for m in iter_modules(folder) if not m.name.startswith("_")))
 
 
 def component(kind: Kind, name: str, folder: Path) -> Component:
@@ -89,19 +80,19 @@ def _built_in_component(kind: Kind, name: str) -> Component:
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
         raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
-    declared = _declared(kind)[name]
-    return Component(
-        kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
-    )  # fmt: skip
-
-
-@cache
-def _built_in_class(kind: Kind, name: str) -> type[Any]:
     module = import_module(f"phasediag.{kind}s.{name}")
-    classes = (c for c in vars(module).values() if inspect.isclass(c))
-    (cls,) = (c for c in classes if getattr(c, "registered", "") == name)
-    return cls
+    own = (c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__)
+    (cls,) = (c for c in own if "declares" in vars(c))
+    return _component(kind, name, cls)
+
+
+def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Component:
+    return Component(
+        kind=kind, name=name, cls=cls, parameters=parameters_of(cls, kind),
+        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
+        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
+        **of_user,
+    )  # fmt: skip
 
 
 def _user_component(kind: Kind, name: str, folder: Path) -> Component:
@@ -117,12 +108,7 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
-    return Component(
-        kind=kind, name=name, user_class=cls, source=source_hash(code), code=code, loaded=loaded,
-        parameters=parameters_of(cls, kind),
-        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
-    )  # fmt: skip
+    return _component(kind, name, cls, source=source_hash(code), code=code, loaded=loaded)
 
 
 def _loaded(path: Path, folder: Path) -> Loaded:
@@ -146,7 +132,3 @@ def source_hash(files: Mapping[str, bytes]) -> str:
         return blake2b(content, digest_size=16).hexdigest()
     parts = [(name, blake2b(content, digest_size=16).hexdigest()) for name, content in sorted(files.items())]
     return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
-    return {parameter.name: parameter for parameter in declared}

@@ -11,8 +11,8 @@ from phasediag.registry import component
 from phasediag.training.data import Task
 from phasediag.training.initial import Shapes
 from phasediag.training.network import Network
-from phasediag.training.padding import BATCH, fits, whole
-from phasediag.trial import Value
+from phasediag.training.padding import BATCH, fits
+from phasediag.trial import Value, whole
 
 WASTE: Final = 0.3
 """Bound on the arithmetic of a bucket over that of its trials alone, less 1."""
@@ -147,8 +147,7 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and _mean_over_samples(network.task)
-    names = vars(type(network.module)).get("padded", ())
-    return tuple(name for name in names if name not in declared and (name != BATCH or batches))
+    return tuple(name for name in network.padded if name not in declared and (name != BATCH or batches))
 
 
 def _mean_over_samples(task: type[Task]) -> bool:

@@ -30,6 +30,7 @@ from phasediag.training.construction import (
 from phasediag.training.control import Control, control_of
 from phasediag.training.data import Task
 from phasediag.training.initial import initial_weights
+from phasediag.training.model import Model, module_class, stated
 from phasediag.training.optimizers import Rates, Update, Weights, optimizer
 from phasediag.training.refusals import refusal
 from phasediag.trial import Streams, Value
@@ -102,15 +103,30 @@ class Network:
         return self.frozen + self.varying
 
     @property
+    def padded(self) -> tuple[str, ...]:
+        """`Model.padded`, as the class that the grid names states it, not one that it is derived from."""
+        return tuple(vars(self.construction.cls).get("padded", Model.padded))
+
+    @property
     def uses_of_weights(self) -> int:
-        """How often one sample passes each weight; the module tells where it is not once."""
-        return int(getattr(self.module, "uses_of_weights", 1))
+        """How often one sample passes each weight."""
+        return int(stated(self.module, "uses_of_weights"))
+
+    @property
+    def products_per_sample(self) -> int:
+        """Multiplications of one sample besides those by weights."""
+        return int(stated(self.module, "products_per_sample"))
 
     @property
     def numbers_per_sample(self) -> int:
         """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
         outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
-        return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
+        return outputs * self.uses_of_weights + int(stated(self.module, "numbers_per_sample"))
+
+    def collapse_slope(self, values: Mapping[str, Value]) -> float | None:
+        """See `Model`."""
+        slope: float | None = stated(self.construction.cls, "collapse_slope")(values)
+        return slope
 
     def weights(self, trained: Weights, rates: Rates) -> Weights:
         """Everything of one network that differs between trials, by name: its parameters, its own buffers.
@@ -232,7 +248,7 @@ def _built(model: Component, construction: Construction) -> nn.Module:
             with torch.device("meta"):
                 module: nn.Module = model.cls(**construction.arguments)
             return module
-        if not issubclass(model.cls, nn.Module):
+        if not issubclass(module_class(model.cls), nn.Module):
             raise PhasediagError(
                 f"{place_of(model.cls)}: {model.name} is no torch.nn.Module; derive it from one"
             )

@@ -17,11 +17,11 @@ from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import NativeLosses, losses_of
 from phasediag.training.network import FIXED, Network, network_of
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, whole, world_names
+from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, world_names
 from phasediag.training.step import State
 from phasediag.training.steps import Native, Steps, Vmapped
 from phasediag.training.visible import Visible, hidden_names
-from phasediag.trial import Streams, Trials, Value
+from phasediag.trial import Streams, Trials, Value, whole
 
 
 class Program:
