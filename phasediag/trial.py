@@ -380,7 +380,7 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control"]
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,9 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
     """The parameters by which networks of this structure may be padded.
 
     The model states them as `padded`, in its own class: a subclass states them anew. They are none where
-    trials have what they do not train.
+    trials have what they do not train, or draw by chance.
     """
-    if network.fixed:
+    if not network.padded_at_all:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and _mean_over_samples(network.task)

@@ -131,8 +131,9 @@ def _dropped(axes: Callable[[Tensor], int | None]) -> Callable[..., Tensor]:
 
 def _alpha_dropped(axes: Callable[[Tensor], int | None]) -> Callable[..., Tensor]:
     def dropout(
-        chance: Chance, func: Any, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
-    ) -> Tensor:
+        chance: Chance, func: Any, input: Tensor, p: float = 0.5, training: bool = False,
+        inplace: bool = False,
+    ) -> Tensor:  # fmt: skip
         if not training or p == 0 or not 0 <= p < 1:
             plain: Tensor = func(input, p, training, inplace)
             return plain
@@ -232,7 +233,6 @@ _OWN: Final[Mapping[Any, Callable[..., Tensor]]] = {
     functional.alpha_dropout: _alpha_dropped(_each),
     functional.feature_alpha_dropout: _alpha_dropped(_samples_and_channels),
     functional.scaled_dot_product_attention: _attention,
-    torch.dropout: _dropped(_each),
     torch.rand: _made(Chance.uniform),
     torch.randn: _made(Chance.normal),
     torch.rand_like: _made_like(Chance.uniform),
