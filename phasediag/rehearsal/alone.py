@@ -155,8 +155,8 @@ class Alone:
     def compare_state(self, buffers: Mapping[str, Tensor]) -> None:
         """Refuse a network that a step leaves with another state in company."""
         for name, own in self.left.items():
-            off = _largest(buffers[name].double() - own.double())
-            scale = max(_largest(own.double()), _largest(self.start[name].double()))
+            off = largest_difference(buffers[name].double(), own.double())
+            scale = max(_size(own.double()), _size(self.start[name].double()))
             if off > TOLERANCE[self.network.dtype] * scale:
                 self._differs(f"in a pack the buffer '{name}' is off by {off:.3g} after a step")
 
