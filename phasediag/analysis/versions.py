@@ -18,6 +18,7 @@ import pandas as pd
 from phasediag.analysis.frame import Groups, coded
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
+from phasediag.identity import names_a_file
 from phasediag.storage.launches import KINDS, LENGTHS, RELAXATIONS, Launches
 
 BoolArray = npt.NDArray[np.bool_]
@@ -107,7 +108,7 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
     """The trials of the newest version of each model, or of each task."""
     column = f"{kind}_source"
     kept = np.full(len(trials), True)
-    for name in (str(value) for value in coded(trials[kind])[1] if ":" in str(value)):
+    for name in (str(value) for value in coded(trials[kind])[1] if names_a_file(str(value))):
         here = (trials[kind] == name).to_numpy(dtype=bool, na_value=False)
         known = launches.sources.get(name, ()) if launches is not None else ()
         hashes = _hashes(trials.loc[here, column], known)

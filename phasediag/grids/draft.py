@@ -20,6 +20,7 @@ from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.identity import names_a_file
 from phasediag.registry import Component, Kind, built_in, component
 from phasediag.trial import Encoded, Parameter, Value, nearest
 
@@ -60,7 +61,7 @@ class Draft:
         self.points_file = listed if isinstance(listed, str) else None
         self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
         self.catalogue = self._catalogue()
-        used = any(c.source for c in (*self.catalogue.tasks.values(), *self.catalogue.models.values()))
+        used = any(c.loaded for c in (*self.catalogue.tasks.values(), *self.catalogue.models.values()))
         self.files = read_files(self._top.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
@@ -167,7 +168,7 @@ class Draft:
                 problem, _, remedy = str(error).partition("; ")
                 self._report.add(line, key, problem, remedy or "correct it")
                 found[name] = None
-                self._unjudged = self._unjudged or ":" in name
+                self._unjudged = self._unjudged or names_a_file(name)
         return found
 
     def _named(self, kind: Kind) -> list[tuple[str, str, int]]:

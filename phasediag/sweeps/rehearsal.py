@@ -69,7 +69,7 @@ def _check_names(grid: Grid) -> None:
 
 
 def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:
-    return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
+    return any(component(kind, str(record[kind]), folder).loaded for kind in ("task", "model"))
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:
