@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -34,7 +34,7 @@ def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, P
     """
     declared = getattr(cls, "declares", None)
     if declared is None:
-        found = _arguments(cls) if kind == "model" else []
+        found = _with_roles(cls, _arguments(cls)) if kind == "model" else []
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
         found = list(declared)
     else:
@@ -50,6 +50,18 @@ def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, P
                 f"training, which would take its place; call the {_word(kind)} otherwise"
             )
     return {parameter.name: parameter for parameter in found}
+
+
+def _with_roles(cls: type[Any], arguments: Sequence[Parameter]) -> list[Parameter]:
+    """The arguments of a model; those that it states as `batched` change no program."""
+    stated: Any = getattr(cls, "batched", ())
+    numbers = [parameter.name for parameter in arguments if parameter.kind is float]
+    if not isinstance(stated, tuple | list) or not set(stated) <= set(numbers):
+        raise ValueError(
+            f"{place_of(cls)}: {cls.__name__}.batched is {stated!r:.60}; write a tuple of names of arguments "
+            f"that are floats, which here are {', '.join(numbers) or 'none'}"
+        )
+    return [replace(p, role=Role.BATCHED) if p.name in stated else p for p in arguments]
 
 
 def arguments_of(

@@ -10,11 +10,11 @@ import numpy as np
 from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
 from phasediag.library_messages import quiet
-from phasediag.registry import component
+from phasediag.registry import Component, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Trials, Value, nearest
+from phasediag.trial import IntArray, Role, Trials, Value, nearest
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -49,7 +49,9 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
             try:
                 with quiet(None):
                     check_worlds(missing.take(members), folder)
-                    notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
+                    model = component("model", str(missing.record(int(members[0]))["model"]), folder)
+                    some = missing.take(_samples(missing, members, model))
+                    notes += dry_step(some, grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(structure.record, folder) for structure in distinct)
@@ -72,20 +74,31 @@ def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:
     return any(component(kind, str(record[kind]), folder).loaded for kind in ("task", "model"))
 
 
-def _samples(trials: Trials, rows: IntArray) -> IntArray:
+def _samples(trials: Trials, rows: IntArray, model: Component) -> IntArray:
     """The first of some trials of each kind of initial weights, and one each that differs from it.
 
-    In its replicate, in that it decays, in that its initial weights are scaled.
+    In its replicate, in that it decays, in that its initial weights are scaled; and those of the least and
+    the largest value of each batched argument of the model.
     """
     inits = trials.values("init")[rows]
     firsts = [rows[inits == init][0] for init in dict.fromkeys(inits.tolist())]
     others = rows[trials.replicate[rows] != trials.replicate[rows[0]]]
-    chosen = np.array([*firsts, *others[:1]])
+    chosen = np.array([*firsts, *others[:1], *_extremes(trials, rows, model)])
     decays = trials.values("weight_decay")
     decaying = rows[decays[rows] > 0][: int(not decays[chosen].any())]
     scales = trials.values("init_scale")
     scaled = rows[scales[rows] != 1][: int(not (scales[chosen] != 1).any())]
     return np.array(list(dict.fromkeys([*chosen.tolist(), *decaying.tolist(), *scaled.tolist()])))
+
+
+def _extremes(trials: Trials, rows: IntArray, model: Component) -> list[int]:
+    """The rows of the least and the largest value of each batched parameter of a model."""
+    found = []
+    for parameter in model.parameters.values():
+        if parameter.role is Role.BATCHED:
+            values = trials.values(parameter.name)[rows].astype(np.float64)
+            found += [int(rows[values.argmin()]), int(rows[values.argmax()])]
+    return found
 
 
 def _measured(grid: Grid, layers: list[str]) -> list[str]:
