@@ -165,7 +165,7 @@ class Network:
 
     @contextmanager
     def _evaluating(self, x: Tensor) -> Iterator[None]:
-        """The module as losses are taken; `Chance`, which draws nothing then, knows a p of the trial's own."""
+        """The module as losses are taken; `Chance` draws nothing then, and knows a p of the trial's own."""
         none = torch.zeros((), dtype=torch.int64, device=x.device)
         own = self.habits.random and self.batched.attributes
         with (
