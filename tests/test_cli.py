@@ -254,7 +254,7 @@ def test_plain_lines_are_no_flood() -> None:
         for done in range(100):
             line(watch_of(done))
         drains = watch_of(100)
-        drains.drain("SIGTERM; again to stop at once")
+        drains.drain.begin("SIGTERM; again to stop at once")
         line(drains)
     texts = [text for _, text in lines.found]
     assert len(texts) == 3

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import numpy as np
 
+from phasediag.errors import RefusedError
 from phasediag.grids.axis import axis_values, read_value
 from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, owners
 from phasediag.grids.columns import product
@@ -164,8 +165,8 @@ class Draft:
             try:
                 found[name] = component(kind, name, self._folder)
             except ValueError as error:
-                problem, _, remedy = str(error).partition("; ")
-                self._report.add(line, key, problem, remedy or "correct it")
+                refusal = RefusedError.of(error)
+                self._report.add(line, key, refusal.problem, refusal.remedy or "correct it")
                 found[name] = None
                 self._unjudged = self._unjudged or ":" in name
         return found
@@ -316,9 +317,9 @@ class Draft:
                 continue
             try:
                 found.append(parse_expression(node.content, kinds))
-            except ValueError as error:
-                problem, _, hint = str(error).partition("; ")
-                self._report.add(node.line, key, f"{node.content!r}: {problem}", hint or remedy)
+            except RefusedError as refusal:
+                problem = f"{node.content!r}: {refusal.problem}"
+                self._report.add(node.line, key, problem, refusal.remedy or remedy)
         return found
 
     def _check_points(self, points: PointSet) -> dict[str, Column]:
