@@ -49,23 +49,23 @@ class InlineExecutor:
         try:
             with quiet(self.log):
                 for pack in packs:
-                    if watch.drain.due():
+                    if watch.ending.due():
                         break
                     try:
                         _run_one(PackRun(pack, job, store, device, notice), watch)
                     except OSError as error:
-                        watch.drain.fail(Breakdown(error=in_words(error), of_machine=True))
+                        watch.ending.fail(Breakdown(error=in_words(error), of_machine=True))
         finally:
             torch.set_num_threads(threads)
         return []
 
 
 def _run_one(run: PackRun, watch: Watch) -> None:
-    while not run.done and not watch.drain.due():
+    while not run.done and not watch.ending.due():
         try:
             watch.report(run.pack.pack_id, run.advance(SLICE_SECONDS))
         except (MachineError, torch.AcceleratorError) as error:
-            watch.drain.fail(Breakdown(error=str(error), of_machine=True))
+            watch.ending.fail(Breakdown(error=str(error), of_machine=True))
     run.checkpoint()
 
 

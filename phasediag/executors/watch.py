@@ -34,7 +34,7 @@ class Watch:
 
     total: int
     """Trials that this launch has to train."""
-    drain: Drain = field(default_factory=Drain)
+    ending: Drain = field(default_factory=Drain)
     """Whether it is to end early."""
     max_failures: int | None = None
     """Failed trials after which it drains; None: never."""
@@ -76,8 +76,12 @@ class Watch:
             left = self.eta_s
             self.foretold = None if left is None else (now, left)
         if self.too_many_failures:
-            self.drain.begin(f"{self.failed} trials failed (--max-failures {self.max_failures})")
+            self.ending.begin(f"{self.failed} trials failed (--max-failures {self.max_failures})")
         self.observer(self)
+
+    def drain(self, reason: str) -> None:
+        """Let the launch end early; observers may ask for it."""
+        self.ending.begin(reason)
 
     @property
     def too_many_failures(self) -> bool:

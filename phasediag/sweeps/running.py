@@ -15,7 +15,7 @@ from phasediag.storage.store import Store
 
 def run_packs(runner: Executor, packs: Sequence[Pack], job: Job, watch: Watch, store: Store) -> None:
     """Run packs; halve those that kill their workers until the culprit is alone."""
-    while packs and not watch.drain.due():
+    while packs and not watch.ending.due():
         watch.expect(packs)
         lost = runner.run(packs, job, watch)
         packs = [half for gone in lost for half in _halves(gone, job, watch, store)]

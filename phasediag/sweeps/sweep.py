@@ -160,7 +160,7 @@ def launch(
         with take(store, on_lost=lambda: drain.fail(_taken_over(store))) as lease:
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch = Watch(
-                total=len(survey.missing), drain=drain, max_failures=max_failures, started=started,
+                total=len(survey.missing), ending=drain, max_failures=max_failures, started=started,
                 observer=_refreshing(lease, observer),
             )  # fmt: skip
             lease.tell(watch.news)
@@ -237,7 +237,7 @@ class _Launch:
         if not len(self.survey.missing):
             self._record()
             return
-        if self.watch.drain.due():
+        if self.watch.ending.due():
             return
         rehearsed = bool(self.job.sources)
         if rehearsed:

@@ -84,7 +84,7 @@ class RayExecutor:
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
             error_text = f"Ray failed under the launch: {last.strip()}"
-            watch.drain.fail(Breakdown(error=error_text, of_machine=True))
+            watch.ending.fail(Breakdown(error=error_text, of_machine=True))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost
