@@ -15,7 +15,7 @@ from phasediag.grids.grid import Grid
 from phasediag.observables.threshold import ALWAYS
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
-from phasediag.trial import Column, TextArray, Trials
+from phasediag.trial import Encoded, TextArray, Trials
 
 Mask = npt.NDArray[np.bool_]
 
@@ -145,4 +145,4 @@ def _has_layer(trials: Trials, layer: str) -> Mask:
         return np.ones(len(trials), dtype=bool)
     depth = trials.columns["depth"]
     deep = tuple(not isinstance(value, int) or value > int(number) for value in depth.pool)
-    return Column(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
+    return Encoded(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
