@@ -138,7 +138,7 @@ def test_nothing_is_taken_back_while_a_launch_runs(sweep: Path) -> None:
     assert set(trials(sweep).index) == before
 
 
-@pytest.mark.parametrize("write", range(1, 6))
+@pytest.mark.parametrize("write", range(1, 5))
 def test_an_undo_that_is_cut_off_loses_nothing_and_is_finished_by_the_next(
     write: int, before: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
