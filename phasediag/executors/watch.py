@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
 TENTH: Final = 0.1
-"""Of the trials, after which the time told to be left is kept, to be compared with what it took."""
+"""Share of the trials after which the forecast of the time left is kept: at the end, `--profile` compares it
+with the time that the rest took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
