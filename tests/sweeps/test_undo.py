@@ -177,7 +177,7 @@ def test_rounds_of_one_refinement_belong_together() -> None:
 
 def test_the_command_takes_back_and_says_so(sweep: Path, capsys: Captured) -> None:
     capsys.readouterr()
-    main(["refine", str(sweep), "--undo", "--json"], standalone_mode=False)
+    main(["refine", str(sweep), "--undo", "--json"])
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert err.startswith("taken back: the refinement of weight_decay by learning_rate")
