@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phasediag.constructor import parameters_of
-from phasediag.errors import INTERRUPTED
+from phasediag.errors import INTERRUPTED, RefusedError
 from phasediag.source_lines import line_of
 from phasediag.trial import Constraint, Declaration, Parameter, nearest
 from phasediag.user_code.imports import relative_name
@@ -88,7 +88,9 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     if name not in built_in(kind):
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
-        raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
+        raise RefusedError(
+            f"there is no {kind} '{name}'", f"{hint or 'have'} one of {known}, or my_file.py:Class"
+        )
     declared = _declared(kind)[name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
@@ -109,13 +111,15 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     folder = folder.resolve()
     path = Path(os.path.normpath(folder / file))
     if not path.is_file():
-        raise ValueError(f"the file {path} of {kind} '{name}' does not exist; paths are relative to the grid")
+        raise RefusedError(
+            f"the file {path} of {kind} '{name}' does not exist", "paths are relative to the grid"
+        )
     loaded = _loaded(path, folder)
     module = loaded.module
     cls = getattr(module, attribute, None)
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
-        raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
+        raise RefusedError(f"{path} has no class '{attribute}'", f"it has {classes or 'none'}")
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
     return Component(
         kind=kind, name=name, user_class=cls, source=source_hash(code), code=code, loaded=loaded,

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
 
+from phasediag.errors import RefusedError
+
 Item = bool | int | float | str
 """What a list may hold."""
 Value = Item | tuple[Item, ...] | None
@@ -151,8 +153,9 @@ class Constraint:
 
     parameters: tuple[str, ...]
     """The parameters concerned; the first is the one a fault is told about."""
-    fault: Callable[..., str | None]
-    """Takes their values in this order; returns what is wrong and what is allowed, or None."""
+    fault: Callable[..., RefusedError | str | None]
+    """Takes their values in this order; returns what is wrong and what to do about it, only what is wrong, or
+    None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,12 +171,12 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
-    parts = draft.expand()
+    parts, heading = draft.expand(), draft.heading
     report.close()
     grid = Grid(
-        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
-        zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure, resources=draft.resources,
+        name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
+        zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
+        measure=heading.measure, resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
         tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,

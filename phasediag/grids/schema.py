@@ -12,9 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.catalogue import KINDS, LARGEST_INT, all_declarations
-from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
 from phasediag.registry import Kind, built_in, component
 from phasediag.trial import (

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from phasediag.errors import RefusedError
 from phasediag.trial import Constraint, Count, Declaration, Parameter, PositiveInt, Role
 
 ActivationName = Literal["tanh", "relu", "gelu", "swish", "linear", "sin", "square", "cube"]
@@ -24,12 +25,13 @@ _ACTIVATION: Final = Parameter(
 )  # fmt: skip
 
 
-def length_fault(length: int, inputs: int, model: str) -> str | None:
+def length_fault(length: int, inputs: int, model: str) -> RefusedError | None:
     """What is wrong where a transformer's inputs cannot be cut into so many tokens."""
     if model != "transformer" or inputs % length == 0:
         return None
     divisors = ", ".join(str(n) for n in range(2, inputs + 1) if inputs % n == 0) or "none: take other inputs"
-    return f"{inputs} inputs cannot be cut into {length} tokens; lengths that divide them: {divisors}"
+    problem = f"{inputs} inputs cannot be cut into {length} tokens"
+    return RefusedError(problem, f"lengths that divide them: {divisors}")
 
 
 def _unbalanced(name: str) -> Constraint:
@@ -37,7 +39,9 @@ def _unbalanced(name: str) -> Constraint:
     return Constraint(
         parameters=("init", "model"),
         fault=lambda init, model: (
-            f"balanced needs a chain of weight layers, which model {name} is not; use kaiming_normal"
+            RefusedError(
+                f"balanced needs a chain of weight layers, which model {name} is not", "use kaiming_normal"
+            )
             if init == "balanced" and model == name
             else None
         ),
@@ -63,9 +67,9 @@ HERMITE: Final = Declaration(
         Constraint(
             parameters=("model", "task"),
             fault=lambda model, task: (
-                (
-                    f"model hermite takes one input and gives one output; task '{task}' is not made for it; "
-                    "set task: hermite"
+                RefusedError(
+                    f"model hermite takes one input and gives one output; task '{task}' is not made for it",
+                    "set task: hermite",
                 )
                 if model == "hermite" and task != "hermite" and ":" not in task
                 else None

@@ -16,9 +16,10 @@ from phasediag.training.padding import BATCH, fits, whole
 from phasediag.trial import Value
 
 WASTE: Final = 0.3
-"""Bound on the arithmetic of a bucket over that of its trials alone, less 1."""
+"""Largest share by which padding may raise the arithmetic of a bucket, compared with its trials alone."""
 PROMISED: Final = 16
-"""Networks all of whose sizes are multiples of it have rows that are equal bit by bit in any company."""
+"""Where all layer sizes of a network are multiples of it, its row is the same bit by bit whatever else is in
+the tile (law 1)."""
 
 Seconds = Callable[[int, int, float], float]
 """Of so many trials with so many steps together, trained as one bundle, by its position."""

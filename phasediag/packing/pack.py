@@ -208,11 +208,14 @@ def _groups(group: IntArray) -> list[IntArray]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """How a launch trains whatever it trains."""
+    """By what the trials of a launch are cut into tiles and packs."""
 
     workers: int
+    """Processes that train at once."""
     compile_mode: CompileMode
+    """`auto` compiles where that pays."""
     trials_per_pack: int | None
+    """Trials of every pack; None: as many as train in about `PACK_SECONDS`."""
 
     def tile(self, cost: Cost, trials: int) -> int:
         """The size of tiles of so many trials."""

@@ -20,7 +20,7 @@ from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import check_data
 from phasediag.running.sources import climbs, source_folder
-from phasediag.sweeps.survey import user_sources
+from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.imports import package_root

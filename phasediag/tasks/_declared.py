@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from phasediag.errors import RefusedError
 from phasediag.models._declared import LENGTH, ActivationName
 from phasediag.tasks import _parameters as shared
 from phasediag.trial import (
@@ -64,9 +65,9 @@ LINEAR_MAP: Final = Declaration(
         Constraint(
             parameters=("singular_values", "inputs", "outputs", "task"),
             fault=lambda values, inputs, outputs, task: (
-                (
-                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
-                    f"give at most {min(inputs, outputs)}"
+                RefusedError(
+                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs",
+                    f"give at most {min(inputs, outputs)}",
                 )
                 if task == "linear_map" and len(values) > min(inputs, outputs)
                 else None
@@ -75,9 +76,9 @@ LINEAR_MAP: Final = Declaration(
         Constraint(
             parameters=("samples", "inputs", "task"),
             fault=lambda samples, inputs, task: (
-                (
-                    f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
-                    "or 0 for fresh data"
+                RefusedError(
+                    f"{samples} samples cannot be whitened in {inputs} dimensions",
+                    f"give at least {inputs}, or 0 for fresh data",
                 )
                 if task == "linear_map" and 0 < samples < inputs
                 else None
@@ -143,9 +144,9 @@ IN_CONTEXT: Final = Declaration(
         Constraint(
             parameters=("teacher_rank", "token_size", "task"),
             fault=lambda teacher_rank, token_size, task: (
-                (
-                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs; give at most "
-                    f"{token_size - 1}, or 0 for all"
+                RefusedError(
+                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs",
+                    f"give at most {token_size - 1}, or 0 for all",
                 )
                 if task == "in_context" and teacher_rank > token_size - 1
                 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from phasediag.errors import RefusedError
 from phasediag.trial import Constraint, Count, Parameter, PositiveFloat, PositiveInt, Role, Value
 
 
@@ -68,9 +69,9 @@ def whole(value: Value) -> int:
 NO_NOISE_IN_POPULATION = Constraint(
     parameters=("label_noise", "batch_size", "task"),
     fault=lambda label_noise, batch_size, task: (
-        (
-            f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss; "
-            "set label_noise: 0, or a batch_size of at least 1"
+        RefusedError(
+            f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss",
+            "set label_noise: 0, or a batch_size of at least 1",
         )
         if task == "hermite" and batch_size == 0 and label_noise
         else None

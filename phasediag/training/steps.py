@@ -12,7 +12,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from phasediag.native import program as native
-from phasediag.native.source import Place
+from phasediag.native.source import Slot
 from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
@@ -193,9 +193,9 @@ class Native:
             return tree_leaves((after.weights, after.moments, after.steps_done, after.alive))
 
         examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
-        places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
+        places = [Slot.TRIAL] * len(leaves) + [Slot.WORLD] * len(samples)
         self.notice = ""
-        self.program = native.Program(flat, examples, places)
+        self.program = native.NativeProgram(flat, examples, places)
         noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
         self.program.verify(_unlike(state, rates, batches), noisy)
         self.seconds = time.monotonic() - started

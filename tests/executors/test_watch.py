@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phasediag.executors import drain as draining
 from phasediag.executors import watch as watching
+from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.forecast import makespan
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
@@ -239,13 +241,13 @@ def test_two_signals_at_once_drain_and_a_later_one_ends(
 ) -> None:
     """GNU timeout signals its child and then the group the child is in."""
     ended: list[int] = []
-    monkeypatch.setattr(watching.os, "_exit", ended.append)
-    watch = Watch(total=1)
-    with watching.draining_on_signals(watch):
+    monkeypatch.setattr(draining.os, "_exit", ended.append)
+    drain = Drain()
+    with draining_on_signals(drain):
         for now in (0.0, 0.001, 0.1):
             clock[0] = now
             signal.raise_signal(signal.SIGTERM)
-        assert (watch.draining, ended) == (True, [])
+        assert (drain.due(), ended) == (True, [])
         clock[0] = 0.3
         signal.raise_signal(signal.SIGINT)
     assert ended == [130]

@@ -22,9 +22,9 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from phasediag.errors import WAYS_OUT, ClusterError, PhasediagError
+from phasediag.executors.drain import sigterm_interrupts
 from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune.folders import own_folder
-from phasediag.executors.watch import sigterm_interrupts
 from phasediag.storage.folder import Folder
 
 STARTING_SECONDS: Final = 10.0
