@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phasediag.native.expressions import CALLED, COMPARED, LOGICAL, PLAIN, VECTORED
-from phasediag.native.recording import Operation, recorded, tensors_of
+from phasediag.native.recording import Operation, name_of, recorded, tensors_of
 from phasediag.native.routine import (
     Buffer,
     Fold,
@@ -111,7 +111,7 @@ class Lowering:
 
     def _value(self, operation: Operation) -> Operand | None:
         """What its result is; None: a constant."""
-        name = operation.target._schema.name.removeprefix("aten::")
+        name = name_of(operation.target).removeprefix("aten::")
         if name in CONSTANTS:
             fill = {"full": 1, "full_like": 1, "scalar_tensor": 0}.get(name)
             value = operation.arguments[fill] if fill is not None else float(name.startswith("ones"))

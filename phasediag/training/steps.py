@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from phasediag.native import program as native
+from phasediag.native.nested import filled, leaves, skeleton
 from phasediag.native.source import Slot
 from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
@@ -181,19 +181,19 @@ class Native:
     def __init__(self, network: Network, state: State, rates: Rates, batches: Samples) -> None:
         started = time.monotonic()
         of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
-        leaves, structure = tree_flatten(of_trials)
+        given, form = leaves(of_trials), skeleton(of_trials)
+        own = len(given)
         samples = [batches.x, batches.y, batches.noise]
 
         def flat(*tensors: Tensor) -> Sequence[Tensor]:
-            *parts, rates = tree_unflatten(list(tensors[: len(leaves)]), structure)
-            weights, moments, done, alive = parts
-            x, y, noise = tensors[len(leaves) :]
+            weights, moments, done, alive, rates = filled(form, tensors[:own])
+            x, y, noise = tensors[own:]
             before = State(weights=weights, moments=moments, steps_done=done, alive=alive)
             after = trial_step(network, before, rates, Samples(x=x, y=y, noise=noise), by_autograd)
-            return tree_leaves((after.weights, after.moments, after.steps_done, after.alive))
+            return leaves((after.weights, after.moments, after.steps_done, after.alive))
 
-        examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
-        places = [Slot.TRIAL] * len(leaves) + [Slot.WORLD] * len(samples)
+        examples = [tensor[0].clone() for tensor in given] + [part[0, 0].clone() for part in samples]
+        places = [Slot.TRIAL] * own + [Slot.WORLD] * len(samples)
         self.notice = ""
         self.program = native.NativeProgram(flat, examples, places)
         noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
@@ -206,7 +206,7 @@ class Native:
         """See `Steps`."""
         of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
         samples = (batches.x, batches.y, batches.noise)
-        self.program([*tree_leaves(of_trials), *samples], world, len(batches.x))
+        self.program([*leaves(of_trials), *samples], world, len(batches.x))
         return state
 
 
@@ -221,7 +221,7 @@ def _unlike(state: State, rates: Rates, batches: Samples) -> list[Tensor]:
     own["learning_rate"] = torch.ones_like(own["learning_rate"])
     done, alive = torch.zeros_like(state.steps_done[0]), torch.ones_like(state.alive[0])
     batch = other_samples(Samples(x=batches.x[-1], y=batches.y[-1], noise=batches.noise[-1]))
-    return [*tree_leaves((weights, moments, done, alive, own)), batch.x, batch.y, batch.noise]
+    return [*leaves((weights, moments, done, alive, own)), batch.x, batch.y, batch.noise]
 
 
 def by_autograd(objective: Callable[[Weights], Tensor]) -> Callable[[Weights], tuple[Weights, Tensor]]:
