@@ -15,6 +15,7 @@ from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
+from phasediag.observables.known import UserObservable
 from phasediag.registry import Component, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
@@ -50,6 +51,8 @@ class Grid:
     """By the value of the parameter `task`."""
     models: Mapping[str, Component]
     """By the value of the parameter `model`."""
+    observables: Mapping[str, UserObservable]
+    """The user's own, by the name that the grid uses."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
@@ -65,6 +68,12 @@ class Grid:
     def components(self) -> tuple[Component, ...]:
         """The tasks and models that it names."""
         return (*self.tasks.values(), *self.models.values())
+
+    @property
+    def code(self) -> dict[str, bytes]:
+        """Content of the files behind what the user has written, by name from the folder of the grid."""
+        parts: tuple[Component | UserObservable, ...] = (*self.components, *self.observables.values())
+        return {name: content for part in parts for name, content in part.code.items()}
 
     @property
     def sources(self) -> dict[str, str]:
@@ -178,7 +187,8 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
         zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
         measure=draft.measure, resources=draft.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
+        tasks=draft.catalogue.tasks, models=draft.catalogue.models,
+        observables=draft.observables, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]
@@ -187,6 +197,6 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
 
 def contents(paths: Iterable[Path], grid: Grid) -> dict[str, bytes]:
     """The content of files, by name from the folder of a grid; its code and its points left out."""
-    left_out = {name for component in grid.components for name in component.code} | {grid.points_file}
+    left_out = {*grid.code, grid.points_file}
     names = {relative_name(path, grid.folder): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if name not in left_out}

@@ -49,6 +49,15 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
                     notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
+        if grid.observables:
+            from phasediag.rehearsal.dry_measurement import dry_measurement
+
+            members = np.flatnonzero(structure == number)
+            some = missing.take(_samples(missing, members))
+            try:
+                dry_measurement(some, grid.measure, grid.observables, folder)
+            except PhasediagError as error:
+                raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(missing.record(row), folder) for row in first.tolist())
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
@@ -59,10 +68,10 @@ def _check_names(grid: Grid) -> None:
     for part in (*grid.tasks.values(), *grid.models.values()):
         if part.source:
             try:
-                trials_schema(part.parameters.values())
+                trials_schema(part.parameters.values(), grid.measure.columns)
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
-    trials_schema(grid.parameters.values())
+    trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
 def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:

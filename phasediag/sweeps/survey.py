@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.observables.threshold import ALWAYS
+from phasediag.observables.known import ALWAYS, UserObservable
 from phasediag.running.sources import place_sources
 from phasediag.storage.roster import roster_of
 from phasediag.storage.store import Store
@@ -93,6 +94,7 @@ class _Held:
     @classmethod
     def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
         columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
+        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
 
@@ -106,6 +108,13 @@ class _Held:
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
         return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
+
+    def measured_by(self, observable: UserObservable) -> Mask:
+        """Which trials this version of an observable of the user's has measured."""
+        wanted = f"{observable.name}={observable.source}"
+        texts = self.texts(OBSERVABLE_SOURCE.name)
+        held = {text: wanted in text.split(" ") for text in set(texts.tolist())}
+        return np.array([held[text] for text in texts.tolist()], dtype=bool)
 
     def among(self, ids: pa.Array) -> Mask:
         """Which trials are among these."""
@@ -128,6 +137,8 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
             found |= held.known("rank")
         if (open_to_doubt & measured & ~found).any():
             found |= held.among(store.measured(request.observable, request.layer))
+        if request.observable in grid.observables:
+            found &= held.measured_by(grid.observables[request.observable])
         measured &= found
     if grid.measure.entropic:
         measured &= held.known(ENTROPIC)
@@ -169,10 +180,9 @@ def user_sources(grid: Grid) -> dict[str, bytes]:
     PhasediagError
         Where the grid names a file by an absolute path.
     """
-    for name in grid.sources:
+    for name in (*grid.sources, *grid.observables):
         _check_relative(grid, name.partition(":")[0])
-    code = {name: content for each in grid.components for name, content in each.code.items()}
-    return dict(grid.data) | code
+    return dict(grid.data) | grid.code
 
 
 def recorded_files(grid: Grid) -> dict[str, bytes]:
@@ -213,6 +223,6 @@ def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
     """
     kept = store.grid_sources(name)
     grid = parse_grid(text, Path(f"{store.folder.uri}/grids/{name}"), place_sources(kept, folder))
-    code = {file for each in grid.components for file in each.code}
-    data = {file: held for file, held in kept.items() if file not in code and file != grid.points_file}
+    code = {*grid.code, grid.points_file}
+    data = {file: held for file, held in kept.items() if file not in code}
     return grid.with_data(data)
