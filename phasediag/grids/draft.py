@@ -16,7 +16,6 @@ from phasediag.grids.columns import product
 from phasediag.grids.expansion import Block, Expander, Part
 from phasediag.grids.expression import Expression, parse_expression
 from phasediag.grids.files import read_files
-from phasediag.grids.own_observables import read_observables
 from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
@@ -53,9 +52,7 @@ class Draft:
         self.replicates = self._whole("replicates", 1, 1)
         self.seed = self._whole("seed", 0, -LARGEST_INT)
         self._limit = self._whole("max_trials", MAX_TRIALS, 1)
-        asked = self._section("measure", MeasureSection).resolve()
-        self.observables = read_observables(asked, self._top.get("measure"), folder, report)
-        self.measure = asked.with_columns(self.observables)
+        self.measure = self._section("measure", MeasureSection).resolve()
         self.resources = self._section("resources", Resources)
         before = len(report.faults)
         self._points = read_points(self._top["points"], folder, report) if "points" in self._top else []

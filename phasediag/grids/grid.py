@@ -11,6 +11,7 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
@@ -180,15 +181,17 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
+    asked = root.content.get("measure") if isinstance(root.content, dict) else None
+    own = read_observables(draft.measure, asked, folder, report)
     parts = draft.expand()
     report.close()
     grid = Grid(
         name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
         zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure, resources=draft.resources,
+        measure=draft.measure.with_columns(own), resources=draft.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
         tasks=draft.catalogue.tasks, models=draft.catalogue.models,
-        observables=draft.observables, points_file=draft.points_file,
+        observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]

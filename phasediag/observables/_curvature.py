@@ -28,12 +28,11 @@ def hessian_product(
     def loss(joined: Tensor) -> Tensor:
         return network.loss({**at, **split(joined, at, names)})
 
-    _, pullback = vjp(grad(loss), join(at, names))
+    pullback = vjp(grad(loss), join(at, names))[1]
 
     def product(vector: Tensor) -> Tensor:
-        (image,) = pullback(vector)
-        result: Tensor = image
-        return result
+        image: Tensor = pullback(vector)[0]
+        return image
 
     return product
 
@@ -47,5 +46,7 @@ def join(weights: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor:
 
 def split(joined: Tensor, like: Mapping[str, Tensor], names: tuple[str, ...]) -> dict[str, Tensor]:
     """The parameters of a vector, in the shapes of those of `like`."""
-    parts = joined.split([like[name].numel() for name in names])
+    import torch
+
+    parts = torch.split(joined, [like[name].numel() for name in names])
     return {name: part.reshape(like[name].shape) for name, part in zip(names, parts, strict=True)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError
@@ -11,7 +14,7 @@ from phasediag.registry import component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Trials, nearest
+from phasediag.trial import IntArray, Trials, Value, nearest
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -30,19 +33,19 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     if not len(missing):
         return ()
 
-    from phasediag.packing.pack import structures
+    from phasediag.packing.structure import structures
     from phasediag.training.network import network_of
 
     folder = grid.folder
     _check_names(grid)
-    first, structure = structures(missing, grid.parameters)
+    distinct, group = structures(missing, grid.parameters)
     notes: list[str] = []
-    for number, row in enumerate(first.tolist()):
-        if _of_the_user(grid, missing, row):
+    for number, structure in enumerate(distinct):
+        if _of_the_user(structure.record, folder):
             from phasediag.rehearsal.dry_step import dry_step
             from phasediag.rehearsal.dry_worlds import check_worlds
 
-            members = np.flatnonzero(structure == number)
+            members = np.flatnonzero(group == number)
             try:
                 with quiet(None):
                     check_worlds(missing.take(members), folder)
@@ -52,13 +55,12 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
         if grid.observables:
             from phasediag.rehearsal.dry_measurement import dry_measurement
 
-            members = np.flatnonzero(structure == number)
-            some = missing.take(_samples(missing, members))
+            some = missing.take(_samples(missing, np.flatnonzero(group == number)))
             try:
                 dry_measurement(some, grid.measure, grid.observables, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
-    networks = (network_of(missing.record(row), folder) for row in first.tolist())
+    networks = (network_of(structure.record, folder) for structure in distinct)
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
@@ -71,11 +73,18 @@ def _check_names(grid: Grid) -> None:
                 trials_schema(part.parameters.values(), grid.measure.columns)
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
+    for own in grid.observables.values():
+        columns = (*own.observable.columns, *own.observable.starting)
+        taken = [column.name for column in columns if column.name in grid.parameters]
+        if taken:
+            raise PhasediagError(
+                f"{grid.path}: {place_of(type(own.observable))}: the column '{taken[0]}' of {own.name} is a "
+                "parameter; call it otherwise"
+            )
     trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
-def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
-    record, folder = trials.record(row), grid.folder
+def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:
     return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
 
 
