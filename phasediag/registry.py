@@ -106,7 +106,33 @@ def _built_in_class(kind: Kind, name: str) -> type[Any]:
     return cls
 
 
-def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UserClass:
+    """A class in a file of the user's, and all that the file rests on."""
+
+    cls: type[Any]
+    source: str
+    """Hash of the files."""
+    code: Mapping[str, bytes] = field(repr=False)
+    """Content of the file and of the modules that it imports beside itself, by name from the grid."""
+    loaded: Loaded
+
+
+def user_class(kind: str, name: str, folder: Path) -> UserClass:
+    """The class that `file.py:Class` names.
+
+    Parameters
+    ----------
+    kind
+        What it is to be, for messages: task, model, observable.
+    name
+        The file relative to `folder`, and the class.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such file or class, or the file cannot be imported; says what there is.
+    """
     file, _, attribute = name.partition(":")
     folder = folder.resolve()
     path = Path(os.path.normpath(folder / file))
@@ -121,8 +147,14 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
         raise RefusedError(f"{path} has no class '{attribute}'", f"it has {classes or 'none'}")
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
+    return UserClass(cls=cls, source=source_hash(code), code=code, loaded=loaded)
+
+
+def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+    found = user_class(kind, name, folder)
+    cls = found.cls
     return Component(
-        kind=kind, name=name, user_class=cls, source=source_hash(code), code=code, loaded=loaded,
+        kind=kind, name=name, user_class=cls, source=found.source, code=found.code, loaded=found.loaded,
         parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
         population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),

@@ -11,10 +11,12 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
+from phasediag.observables.known import UserObservable
 from phasediag.registry import Component, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
@@ -50,6 +52,8 @@ class Grid:
     """By the value of the parameter `task`."""
     models: Mapping[str, Component]
     """By the value of the parameter `model`."""
+    observables: Mapping[str, UserObservable]
+    """The user's own, by the name that the grid uses."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
@@ -65,6 +69,12 @@ class Grid:
     def components(self) -> tuple[Component, ...]:
         """The tasks and models that it names."""
         return (*self.tasks.values(), *self.models.values())
+
+    @property
+    def code(self) -> dict[str, bytes]:
+        """Content of the files behind what the user has written, by name from the folder of the grid."""
+        parts: tuple[Component | UserObservable, ...] = (*self.components, *self.observables.values())
+        return {name: content for part in parts for name, content in part.code.items()}
 
     @property
     def sources(self) -> dict[str, str]:
@@ -171,14 +181,17 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
+    asked = root.content.get("measure") if isinstance(root.content, dict) else None
+    own = read_observables(draft.heading.measure, asked, folder, report)
     parts, heading = draft.expand(), draft.heading
     report.close()
     grid = Grid(
         name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
         zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
-        measure=heading.measure, resources=heading.resources,
+        measure=heading.measure.with_columns(own), resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
+        tasks=draft.catalogue.tasks, models=draft.catalogue.models,
+        observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]
@@ -187,6 +200,6 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
 
 def contents(paths: Iterable[Path], grid: Grid) -> dict[str, bytes]:
     """The content of files, by name from the folder of a grid; its code and its points left out."""
-    left_out = {name for component in grid.components for name in component.code} | {grid.points_file}
+    left_out = {*grid.code, grid.points_file}
     names = {relative_name(path, grid.folder): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if name not in left_out}

@@ -31,10 +31,10 @@ def blaming(owner: Component, doing: str) -> Iterator[None]:
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{_advice(error)}") from error
+        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{advice(error)}") from error
 
 
-def _advice(error: Exception) -> str:
+def advice(error: Exception) -> str:
     """What to do about some errors of torch's, whose own words do not say it."""
     text = str(error)
     for part, advice in (

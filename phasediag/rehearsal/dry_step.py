@@ -82,7 +82,7 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     if model.source:
         _check_padding(program, plain, alone, model)
     with blaming(model, "measuring it"):
-        Recorder(measure, tile, len(rows)).record()
+        Recorder(measure.built_in_only(), tile, len(rows)).record()
     return _notes(program.network, model, trials) if model.source else []
 
 

@@ -19,7 +19,8 @@ import torch
 from phasediag.columns import Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
-from phasediag.measuring.recording import FloatArray, Recorder, Recording, results
+from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
 from phasediag.packing.structure import Structure
@@ -56,7 +57,8 @@ class TileRun:
             torch.cuda.reset_peak_memory_stats(device)
         self.tile = program.tile(padded, shared=pack.shared)
         parts = parts_of(self.tile, len(work.rows))
-        self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
+        folder = source_folder(job.sources)
+        self.parts = [(rows, Recorder(job.measure, networks, len(rows), folder)) for rows, networks in parts]
         self.started_at = datetime.now(UTC)
         self._slice = 16
         self.wall_s = time.monotonic() - began
@@ -124,8 +126,10 @@ class TileRun:
         columns = _joined(found, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
+        declared = {column.name: column for column in self.job.measure.columns}
         values: dict[str, Any] = {
-            name: _nullable(column_of(name), numbers, diverged) for name, numbers in columns.items()
+            name: _nullable(declared.get(name) or column_of(name), numbers, diverged)
+            for name, numbers in columns.items()
         }
         values |= {
             "status": np.where(diverged, "diverged", "ok").astype(object),

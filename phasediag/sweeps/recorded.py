@@ -22,10 +22,9 @@ def user_sources(grid: Grid) -> dict[str, bytes]:
     PhasediagError
         Where the grid names a file by an absolute path.
     """
-    for name in grid.sources:
+    for name in (*grid.sources, *grid.observables):
         _check_relative(grid, name.partition(":")[0])
-    code = {name: content for each in grid.components for name, content in each.code.items()}
-    return dict(grid.data) | code
+    return dict(grid.data) | grid.code
 
 
 def recorded_files(grid: Grid) -> dict[str, bytes]:
@@ -66,6 +65,6 @@ def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
     """
     kept = store.grid_sources(name)
     grid = parse_grid(text, Path(f"{store.folder.uri}/grids/{name}"), place_sources(kept, folder))
-    code = {file for each in grid.components for file in each.code}
-    data = {file: held for file, held in kept.items() if file not in code and file != grid.points_file}
+    code = {*grid.code, grid.points_file}
+    data = {file: held for file, held in kept.items() if file not in code}
     return grid.with_data(data)

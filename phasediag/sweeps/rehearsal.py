@@ -52,6 +52,14 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
                     notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
+        if grid.observables:
+            from phasediag.rehearsal.dry_measurement import dry_measurement
+
+            some = missing.take(_samples(missing, np.flatnonzero(group == number)))
+            try:
+                dry_measurement(some, grid.measure, grid.observables, folder)
+            except PhasediagError as error:
+                raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(structure.record, folder) for structure in distinct)
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
@@ -62,10 +70,18 @@ def _check_names(grid: Grid) -> None:
     for part in (*grid.tasks.values(), *grid.models.values()):
         if part.source:
             try:
-                trials_schema(part.parameters.values())
+                trials_schema(part.parameters.values(), grid.measure.columns)
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
-    trials_schema(grid.parameters.values())
+    for own in grid.observables.values():
+        columns = (*own.observable.columns, *own.observable.starting)
+        taken = [column.name for column in columns if column.name in grid.parameters]
+        if taken:
+            raise PhasediagError(
+                f"{grid.path}: {place_of(type(own.observable))}: the column '{taken[0]}' of {own.name} is a "
+                "parameter; call it otherwise"
+            )
+    trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
 def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
-from phasediag.observables.threshold import ALWAYS
+from phasediag.observables.known import ALWAYS, UserObservable
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
 from phasediag.trial import Encoded, TextArray, Trials
@@ -89,6 +90,7 @@ class _Held:
     @classmethod
     def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
         columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
+        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
 
@@ -102,6 +104,13 @@ class _Held:
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
         return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
+
+    def measured_by(self, observable: UserObservable) -> Mask:
+        """Which trials this version of an observable of the user's has measured."""
+        wanted = f"{observable.name}={observable.source}"
+        texts = self.texts(OBSERVABLE_SOURCE.name)
+        held = {text: wanted in text.split(" ") for text in set(texts.tolist())}
+        return np.array([held[text] for text in texts.tolist()], dtype=bool)
 
     def among(self, ids: pa.Array) -> Mask:
         """Which trials are among these."""
@@ -124,6 +133,8 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
             found |= held.known("rank")
         if (open_to_doubt & measured & ~found).any():
             found |= held.among(store.measured(request.observable, request.layer))
+        if request.observable in grid.observables:
+            found &= held.measured_by(grid.observables[request.observable])
         measured &= found
     if grid.measure.entropic:
         measured &= held.known(ENTROPIC)
