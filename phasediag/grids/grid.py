@@ -15,7 +15,7 @@ from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
-from phasediag.registry import Component, source_hash
+from phasediag.registry import Component, Kind, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
 
@@ -46,10 +46,8 @@ class Grid:
     resources: Resources
     parameters: Mapping[str, Parameter]
     """All that apply to any trial, in the order of the columns."""
-    tasks: Mapping[str, Component]
-    """By the value of the parameter `task`."""
-    models: Mapping[str, Component]
-    """By the value of the parameter `model`."""
+    named: Mapping[Kind, Mapping[str, Component]]
+    """The classes that it names, of each kind by the value that names it."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
@@ -63,12 +61,17 @@ class Grid:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The tasks and models that it names."""
-        return (*self.tasks.values(), *self.models.values())
+        """All classes that it names."""
+        return tuple(part for parts in self.named.values() for part in parts.values())
+
+    @property
+    def models(self) -> Mapping[str, Component]:
+        """By the value of the parameter `model`."""
+        return self.named["model"]
 
     @property
     def sources(self) -> dict[str, str]:
-        """The hash of each task and model that is the user's, by the value that names it."""
+        """The hash of each class that is the user's, by the value that names it."""
         return {component.name: component.source for component in self.components if component.source}
 
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
@@ -78,13 +81,11 @@ class Grid:
             for c in self.components
         }
         parts = tuple(
-            replace(p, task=changed["task", p.task.name], model=changed["model", p.model.name])
+            replace(p, components={kind: changed[kind, each.name] for kind, each in p.components.items()})
             for p in self.parts
         )
-        return replace(
-            self, data=dict(data), parts=parts, tasks={name: changed["task", name] for name in self.tasks},
-            models={name: changed["model", name] for name in self.models},
-        )  # fmt: skip
+        named = {kind: {name: changed[kind, name] for name in each} for kind, each in self.named.items()}
+        return replace(self, data=dict(data), parts=parts, named=named)
 
     @property
     def trial_count(self) -> int:
@@ -178,7 +179,7 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
         zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
         measure=draft.measure, resources=draft.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
+        named=draft.catalogue.named, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]

@@ -131,14 +131,15 @@ def _of_control(name: str) -> Rule:
 
 
 def _anisotropy_fault(anisotropy: float | None, optimizer: str) -> str | None:
-    if not anisotropy or optimizer != "adamw":
+    if not anisotropy:
         return None
-    told = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and adamw decouples it"
+    told = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and {optimizer}"
+    told += " does not state decoupled = False" if ":" in optimizer else " decouples it"
     return f"{told}; use optimizer: sgd or adam, or syre_anisotropy: 0"
 
 
 def _momentum_fault(momentum: float, optimizer: str) -> str | None:
-    if momentum == 0 or optimizer == "sgd":
+    if momentum == 0:
         return None
     return f"momentum {momentum:g} would be ignored by {optimizer}; set momentum: 0 or optimizer: sgd"
 
@@ -163,7 +164,9 @@ def _quenched_fault(noise: str | None, size: int | None) -> str | None:
 
 
 MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
+"""Holds for every optimizer that declares no momentum."""
 ANISOTROPY: Final = Constraint(parameters=("syre_anisotropy", "optimizer"), fault=_anisotropy_fault)
+"""Holds for every optimizer whose decay is not known to enter the gradient."""
 OWN_INIT: Final = Constraint(parameters=("init", "model"), fault=_own_fault)
 QUENCHED: Final = Constraint(parameters=("noise", DATA_SIZE), fault=_quenched_fault)
 FULL_BATCH: Final = Constraint(parameters=("batch_size", DATA_SIZE), fault=_full_batch_fault)

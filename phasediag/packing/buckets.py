@@ -141,9 +141,9 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
     """The parameters by which networks of this structure may be padded.
 
     The model states them as `padded`, in its own class: a subclass states them anew. They are none where
-    trials have what they do not train.
+    trials have what they do not train, and where the user's own code trains them.
     """
-    if network.fixed:
+    if network.fixed or network.descent.users:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and _mean_over_samples(network.task)

@@ -66,6 +66,7 @@ _RESULTS: Final = pa.schema(
         ("torch_version", pa.string()),
         ("model_source", pa.string()),
         ("task_source", pa.string()),
+        ("optimizer_source", pa.string()),
         ("compiled", pa.bool_()),
         ("started_at", pa.timestamp("us", tz="UTC")),
     ]

@@ -65,9 +65,14 @@ def trial_step(
         loss = data_loss(network.task.loss, prediction, target, rates)
         return network.control.penalized(loss, trained, rates)
 
+    def gradient_of(trained: Weights) -> Weights:
+        gradients, _ = differentiated(objective)(trained)
+        return within(gradients, rates)
+
     gradients, loss = differentiated(objective)(state.weights)
-    gradients = within(gradients, rates)
-    weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
+    weights, moments = network.descent.update(
+        state.weights, within(gradients, rates), state.moments, rates, state.steps_done + 1, gradient_of
+    )
     unfinished = state.steps_done < rates["steps"]
     alive = state.alive & (torch.isfinite(loss) | ~unfinished)
     active = alive & unfinished
