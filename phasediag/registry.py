@@ -1,4 +1,4 @@
-"""What a grid names: tasks, models, optimizers; those of phasediag, and the user's own (`my_net.py:Net`)."""
+"""Tasks, models, optimizers, schedules by name: those of phasediag, and the user's (`my_net.py:Net`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from phasediag.trial import Constraint, Declaration, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
-Kind = Literal["task", "model", "optimizer"]
+Kind = Literal["task", "model", "optimizer", "schedule"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded, numbers
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 IntArray = npt.NDArray[np.int64]
 

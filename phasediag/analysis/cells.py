@@ -9,13 +9,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from phasediag import columns
 from phasediag.analysis.bootstrap import CONFIDENCE
 from phasediag.analysis.frame import Groups, converged, has_status, numbers
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-DIVERGED: Final = "diverged"
+DIVERGED: Final = columns.DIVERGED.name
 """An order parameter that every frame has: 1 where a trial diverged, 0 where it ended well."""
 FEWEST_FOR_SPREAD: Final = 5
 """With fewer replicates a susceptibility has no interval."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -11,16 +10,11 @@ from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
+from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
 """More curves than this are not told apart."""
-_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "degree_normalized": (0, 1), "test_accuracy": (0, 1), "degree_of_symmetry": (0, np.inf),
-    "neuron_count": (0, np.inf), "alive_count": (0, np.inf), "rank": (0, np.inf),
-    "train_loss": (0, np.inf), "test_loss": (0, np.inf),
-}  # fmt: skip
-"""What a mean can be at all; an interval ends there."""
 
 
 def slices(
@@ -73,6 +67,6 @@ def slices(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * found["std"].to_numpy() / np.sqrt(count)
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
-    low, high = (np.clip(found["mean"] + side * half, *_BOUNDS.get(order, (None, None))) for side in (-1, 1))
+    low, high = (np.clip(found["mean"] + side * half, *column_of(order).bounds) for side in (-1, 1))
     found = found.assign(low=low, high=high).reset_index()
     return found.reindex(columns=[*keys, "mean", "low", "high", "trials", "unconverged_share"])

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LENGTHS, RELAXATIONS, Launches
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from phasediag.running.job import Progress
-from phasediag.trial import Parameter, Role
+from phasediag.trial import Parameter
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
@@ -22,7 +22,7 @@ DOUBT: Final = 5.0
 
 def program_of(pack: Pack, parameters: Mapping[str, Parameter]) -> str:
     """What packs share whose projections err alike: the structure of their program."""
-    values = [(n, value) for n, value in pack.values.items() if parameters[n].role is Role.STRUCTURAL]
+    values = [(name, parameters[name].of_program(value)) for name, value in pack.values.items()]
     return repr((values, sorted(pack.envelope)))
 
 

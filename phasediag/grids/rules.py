@@ -79,13 +79,17 @@ def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
     else:
         temperature = Rule(target="batch_size", inputs=("lr_over_batch", "learning_rate"), value=_batch_size)
     speed = ("learning_rate", "weight_decay")
-    time = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
-    reached = Rule(target="relaxations", inputs=("steps", *speed), value=_relaxations)
+    changes = ("schedule", "warmup_steps")
+    time = Rule(target="learning_time", inputs=("steps", "learning_rate", *changes), value=_learning_time)
+    reached = Rule(
+        target="relaxations", inputs=("steps", *speed, "layer_rates", *changes), value=_relaxations
+    )
     if "learning_time" in given:
-        steps = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
+        steps = Rule(target="steps", inputs=("learning_time", "learning_rate", *changes), value=_steps)
         length = (steps, reached)
     elif "relaxations" in given:
-        length = (Rule(target="steps", inputs=("relaxations", *speed), value=_relaxing_steps), time)
+        inputs = ("relaxations", *speed, "layer_rates", *changes)
+        length = (Rule(target="steps", inputs=inputs, value=_relaxing_steps), time)
     else:
         length = (time, reached)
     noise = Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
@@ -163,6 +167,31 @@ def _quenched_fault(noise: str | None, size: int | None) -> str | None:
     return "quenched noise needs a fixed data set, and data are fresh; use noise: fresh, or samples >= 1"
 
 
+def _warmup_fault(warmup: int, steps: int | None) -> str | None:
+    if not warmup or steps is None or warmup < steps:
+        return None
+    return f"warmup_steps {warmup} of {steps} steps leave nothing to the schedule; give fewer than steps"
+
+
+def _layers_fault(rates: tuple[float, ...] | None) -> str | None:
+    if rates is None or any(rates):
+        return None
+    return "layer_rates are all 0, so that nothing would be trained; give one layer a rate > 0"
+
+
+def _classes_fault(loss: str | None, task: str) -> str | None:
+    if loss != "cross_entropy":
+        return None
+    return (
+        f"loss cross_entropy needs targets that are classes, and those of task {task} are numbers; use "
+        "loss: squared, or a task with classes"
+    )
+
+
+WARMUP: Final = Constraint(parameters=("warmup_steps", "steps"), fault=_warmup_fault)
+LAYERS: Final = Constraint(parameters=("layer_rates",), fault=_layers_fault)
+CLASSES: Final = Constraint(parameters=("loss", "task"), fault=_classes_fault)
+"""Holds for every task without classes."""
 MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
 """Holds for every optimizer that declares no momentum."""
 ANISOTROPY: Final = Constraint(parameters=("syre_anisotropy", "optimizer"), fault=_anisotropy_fault)
@@ -206,15 +235,33 @@ def _batch_size(ratio: float, rate: float) -> Value:
     return batch
 
 
-def _steps(time: float, rate: float | None) -> Value:
+def _changing(schedule: str, warmup: int) -> str:
+    """What changes the learning rate, in words; empty where nothing does."""
+    if schedule != "constant":
+        return f"schedule {schedule}"
+    return f"warmup_steps {warmup}" if warmup else ""
+
+
+def _steps(time: float, rate: float | None, schedule: str, warmup: int) -> Value:
     if rate is None:
         return None
+    if what := _changing(schedule, warmup):
+        raise ValueError(
+            f"learning_time {time:g} gives no steps where {what} changes the learning rate; give steps"
+        )
     return _whole_steps(time / rate, f"learning_time {time:g}")
 
 
-def _relaxing_steps(relaxations: float, rate: float | None, decay: float) -> Value:
+def _relaxing_steps(
+    relaxations: float, rate: float | None, decay: float, layers: Value, schedule: str, warmup: int
+) -> Value:
     if rate is None:
         return None
+    if what := _changing(schedule, warmup) or ("" if layers is None else "layer_rates"):
+        raise ValueError(
+            f"relaxations {relaxations:g} gives no steps where {what} changes the learning rate; give steps "
+            "instead, and read relaxations of what was trained"
+        )
     if decay == 0:
         raise ValueError(
             f"relaxations {relaxations:g} with weight_decay 0 gives no steps, as nothing decays; give steps "
@@ -233,12 +280,18 @@ def _whole_steps(exact: float, given: str) -> int:
     return max(1, whole if near else ceil(exact))
 
 
-def _relaxations(steps: int | None, rate: float | None, decay: float) -> Value:
-    return None if rate is None or steps is None else rounded(steps * rate * decay)
+def _relaxations(
+    steps: int | None, rate: float | None, decay: float, layers: Value, schedule: str, warmup: int
+) -> Value:
+    if rate is None or steps is None or layers is not None or _changing(schedule, warmup):
+        return None
+    return rounded(steps * rate * decay)
 
 
-def _learning_time(steps: int | None, rate: float | None) -> Value:
-    return None if rate is None or steps is None else rounded(steps * rate)
+def _learning_time(steps: int | None, rate: float | None, schedule: str, warmup: int) -> Value:
+    if rate is None or steps is None or _changing(schedule, warmup):
+        return None
+    return rounded(steps * rate)
 
 
 def _noise(noise: str | None, size: int | None) -> Value:

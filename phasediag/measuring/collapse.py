@@ -30,7 +30,7 @@ def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     slope_of: Callable[[Mapping[str, Any]], float | None] | None
     slope_of = getattr(type(network.module), "collapse_slope", None)
     slope = slope_of(values) if slope_of else None
-    squared_error = network.task.loss is Task.loss
+    squared_error = network.loss is Task.loss
     plain = network.descent.decoupled is False and values["control"] == "none"
     if slope is None or not squared_error or not plain or tile.batches.fresh:
         return np.full(len(tile.trials), np.nan)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from phasediag.registry import component
-from phasediag.training.data import Task
 from phasediag.training.initial import Shapes
+from phasediag.training.losses import is_mean
 from phasediag.training.network import Network
 from phasediag.training.padding import BATCH, fits, whole
 from phasediag.trial import Value
@@ -109,18 +109,18 @@ def envelope_of(bucket: Sequence[Structure]) -> dict[str, Value]:
 
 
 def structure_of(
-    values: Mapping[str, Value], structural: Iterable[str], network: Network, folder: Path, *,
+    values: Mapping[str, Value], deciding: Mapping[str, Value], network: Network, folder: Path, *,
     flops: float, trials: int, steps: float,
 ) -> Structure:  # fmt: skip
     """The structure of a trial's record, as `Structure` tells it.
 
     Parameters
     ----------
-    structural
-        The names of the structural parameters.
+    deciding
+        What of the values decides their program, by the name of the parameter.
     """
     free = _free(values, network, folder)
-    fixed = tuple(values[name] for name in structural if name not in free)
+    fixed = tuple(value for name, value in deciding.items() if name not in free)
     return Structure(
         kind=(free, fixed, network.task.sizes(values)), free=free,
         sizes=tuple(whole(values[name]) for name in free), shapes=network.shapes,
@@ -146,11 +146,6 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
     if network.fixed or network.descent.users:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
-    batches = values[BATCH] != 0 and _mean_over_samples(network.task)
+    batches = values[BATCH] != 0 and is_mean(network.loss, network.task)
     names = vars(type(network.module)).get("padded", ())
     return tuple(name for name in names if name not in declared and (name != BATCH or batches))
-
-
-def _mean_over_samples(task: type[Task]) -> bool:
-    """Whether the loss of a task is a mean over samples: the built-in one, or as the class itself states."""
-    return task.loss is Task.loss or bool(vars(task).get("mean_over_samples", False))

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from phasediag.grids.columns import combinations
+from phasediag.grids.columns import combinations, derived
 from phasediag.identity import pack_id
 from phasediag.packing.buckets import buckets, envelope_of, structure_of
 from phasediag.packing.machine import CPU, Machine
@@ -138,13 +138,14 @@ def pack_trials(
         return []
     conditions = Conditions(workers=workers, compile_mode=compile_mode, trials_per_pack=trials_per_pack)
     first, group = structures(trials, parameters)
+    deciding = [parameters[name] for name in _deciding(trials, parameters)]
     records = [trials.record(row) for row in first.tolist()]
     networks = [network_of(values, folder) for values in records]
     costs = [cost_of(network, values, machine) for network, values in zip(networks, records, strict=True)]
     counts, steps = np.bincount(group), np.bincount(group, weights=trials.values("steps"))
     found = [
         structure_of(
-            values, _structural(trials, parameters), network, folder,
+            values, {each.name: each.of_program(values[each.name]) for each in deciding}, network, folder,
             flops=cost.flops, trials=int(count), steps=float(total),
         )
         for values, network, cost, count, total in zip(records, networks, costs, counts, steps, strict=True)
@@ -163,12 +164,19 @@ def pack_trials(
 
 def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[IntArray, IntArray]:
     """A first row of every structure, and the structure of each row: shapes (structures,), (trials,)."""
-    columns = [trials.columns[name] for name in _structural(trials, parameters)]
+    columns = [
+        derived(parameters[name].of_program, [trials.columns[name]], len(trials))
+        if parameters[name].role is Role.SWITCHED
+        else trials.columns[name]
+        for name in _deciding(trials, parameters)
+    ]
     return combinations(columns, len(trials))
 
 
-def _structural(trials: Trials, parameters: Mapping[str, Parameter]) -> list[str]:
-    return [name for name in trials.columns if parameters[name].role is Role.STRUCTURAL]
+def _deciding(trials: Trials, parameters: Mapping[str, Parameter]) -> list[str]:
+    """The parameters that decide the program of a trial."""
+    roles = (Role.STRUCTURAL, Role.SWITCHED)
+    return [name for name in trials.columns if parameters[name].role in roles]
 
 
 def _groups(group: IntArray) -> list[IntArray]:

@@ -6,9 +6,9 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
+from phasediag.columns import RESULT_COLUMNS
 from phasediag.grids.grid import Grid
 from phasediag.registry import KINDS
-from phasediag.storage.schema_arrow import RESULT_COLUMNS
 from phasediag.storage.store import Store
 
 SHORT: Final = 8
