@@ -36,7 +36,7 @@ TRAINING: Final[tuple[Parameter, ...]] = (
               meaning="How the learning rate changes over the steps: a schedule of phasediag, or "
               "`my_schedule.py:Class`; learning_rate is what it multiplies."),
     Parameter(name="warmup_steps", type=Count, default=0, neutral=0, role=Role.SWITCHED, unit="steps",
-              meaning="Steps in which the learning rate rises, in a straight line, before the schedule starts."),
+              meaning="Steps in which the learning rate rises, by equal parts, before the schedule."),
     Parameter(name="layer_rates", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None,
               default=None, neutral=None, role=Role.SWITCHED, unit="learning_rate",
               meaning="What each layer's learning rate is over learning_rate: one number for each module "
@@ -45,8 +45,8 @@ TRAINING: Final[tuple[Parameter, ...]] = (
               role=Role.SWITCHED, meaning="Largest norm of a network's whole gradient; longer ones are "
               "shortened to it, before the weight decay enters."),
     Parameter(name="loss", type=Literal["squared", "cross_entropy"] | None, default=None, neutral=None,
-              role=Role.STRUCTURAL, meaning="Squared error summed over outputs, or the cross entropy of classes, "
-              "as a mean over samples; null is the task's own loss."),
+              role=Role.STRUCTURAL, meaning="Squared error summed over outputs, or cross entropy of "
+              "classes, as a mean over samples; null is the task's own loss."),
     Parameter(name="batch_size", type=Count, default=32, neutral=REQUIRED, role=Role.STRUCTURAL,
               unit="samples", meaning="Samples a step, drawn with replacement; 0 is the full batch."),
     Parameter(name="lr_over_batch", type=NonNegativeFloat, default=None, neutral=REQUIRED,
