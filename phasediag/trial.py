@@ -123,14 +123,6 @@ class Parameter:
             except ValidationError:
                 raise ValueError(error.errors()[0]["msg"]) from None
 
-    def of_program(self, value: Value) -> Value:
-        """What of a value the trials of one program have in common; None where that is nothing."""
-        if self.role is Role.STRUCTURAL:
-            return value
-        if self.role is not Role.SWITCHED or value is None or value == self.neutral:
-            return None
-        return len(value) if isinstance(value, tuple) else True
-
     @property
     def kind(self) -> type:
         """The plain Python type of a value: bool, int, float, str or tuple."""

@@ -12,7 +12,8 @@ import torch
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Pack, pack_trials, remade, structures
+from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
+from phasediag.packing.structure import structure_of, structures
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey, checkpoint_state
@@ -79,11 +80,11 @@ class Plan:
 
 def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:
     """The rates of `phasediag.training.pace` of trials that do all their steps, to a thousandth."""
-    first, group = structures(trials, grid.parameters)
+    distinct, group = structures(trials, grid.parameters)
     found = np.empty(len(trials))
-    for number, row in enumerate(first.tolist()):
+    for number, structure in enumerate(distinct):
         rows = np.flatnonzero(group == number)
-        descent = network_of(trials.record(row), grid.folder).descent
+        descent = network_of(structure.record, grid.folder).descent
         some = trials.take(rows)
         rates = {"learning_rate": torch.from_numpy(some.values("learning_rate").astype(float))}
         rates |= descent.constants(some.records(), torch.float64, torch.device("cpu"))
@@ -127,7 +128,10 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
             continue
         free[rows] = False
         trials = missing.take(rows)
-        told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
-        told["machine"] = machine_of(grid.resources.gpus)
-        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.folder, **told))
+        structure = structure_of(trials.record(0), grid.parameters, state.get("envelope", {}))
+        pack = pack_of(
+            trials, structure, grid.folder, tile_size=state["tile_size"], compiled=state["compiled"],
+            shared=state.get("shared", False), machine=machine_of(grid.resources.gpus),
+        )  # fmt: skip
+        packs.append(pack)
     return packs, missing.take(free)
