@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
 from phasediag.errors import RefusedError
-from phasediag.parameters import TRAINING
+from phasediag.parameters import MOMENTUM, TRAINING
 from phasediag.source_lines import place_of
-from phasediag.trial import REQUIRED, Parameter, Required, Role, Value
+from phasediag.trial import REQUIRED, Parameter, Required, Role, Value, json_schema
 
 GIVEN: Final = ("inputs", "outputs")
 """Arguments of a model whose values are the task's sizes."""
@@ -20,12 +20,18 @@ ANNOTATIONS: Final = "int, float, bool, str, Literal[...], list[int], list[float
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, Parameter]:
-    """The parameters that a user's class adds to a trial, by name.
+def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
+    """The parameters that a class adds to a trial, by name.
 
-    A class that states `declares` has those. Else a model has one for each argument of its constructor
+    A class that states `declares` has those. Else it has one for each argument of its constructor
     besides `inputs` and `outputs`, whose annotation, or whose default, tells what a grid may give; an
     argument of another type keeps its default. A task without `declares` has none.
+
+    Parameters
+    ----------
+    kind
+        `task`, `model`, or what a task is trained by: of the latter, numbers of type float are batched
+        unless the class names them in `structural`, and the momentum is that of every trial.
 
     Raises
     ------
@@ -35,7 +41,9 @@ def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, P
     """
     declared = getattr(cls, "declares", None)
     if declared is None:
-        found = _arguments(cls) if kind == "model" else []
+        found = [] if kind == "task" else _arguments(cls)
+        if kind not in ("task", "model"):
+            found = [_of_training(parameter, cls) for parameter in found]
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
         found = list(declared)
     else:
@@ -43,7 +51,7 @@ def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, P
             f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}",
             "write a tuple of phasediag.trial.Parameter, () where the class has no parameters",
         )
-    taken = {parameter.name for parameter in TRAINING}
+    taken = {parameter.name for parameter in TRAINING} - ({MOMENTUM.name} if kind == "optimizer" else set())
     for parameter in found:
         if parameter.name in taken:
             raise RefusedError(
@@ -76,8 +84,18 @@ def arguments_of(
     return given | {name: parameter.argument(values[name]) for name, parameter in parameters.items()}
 
 
+def _of_training(parameter: Parameter, cls: type[Any]) -> Parameter:
+    """The parameter of an optimizer's or a schedule's argument."""
+    if parameter.name == MOMENTUM.name:
+        default = MOMENTUM.default if parameter.default is REQUIRED else parameter.default
+        return replace(MOMENTUM, default=default, neutral=REQUIRED)
+    number = json_schema(parameter.type).get("type") == "number"
+    batched = number and parameter.name not in getattr(cls, "structural", ())
+    return replace(parameter, role=Role.BATCHED) if batched else parameter
+
+
 def _word(kind: str) -> str:
-    return "argument" if kind == "model" else "parameter"
+    return "parameter" if kind == "task" else "argument"
 
 
 def _arguments(cls: type[Any]) -> list[Parameter]:

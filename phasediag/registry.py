@@ -1,4 +1,4 @@
-"""Tasks and models by name: those of phasediag, and the user's own (`my_net.py:Net`)."""
+"""Tasks, models, optimizers, schedules by name: those of phasediag, and the user's (`my_net.py:Net`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from functools import cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from pkgutil import iter_modules
+from typing import Any, Final, Literal, get_args
 
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED, RefusedError
@@ -19,7 +20,9 @@ from phasediag.trial import Constraint, Declaration, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
-Kind = Literal["task", "model"]
+Kind = Literal["task", "model", "optimizer", "schedule"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +61,11 @@ def _declared(kind: Kind) -> Mapping[str, Declaration]:
     return declared
 
 
+@cache
 def built_in(kind: Kind) -> tuple[str, ...]:
-    """The names of phasediag's own tasks or models: one module each."""
-    return tuple(sorted(_declared(kind)))
+    """The names of phasediag's own classes of a kind: of the files of the folder, one for each."""
+    folder = import_module(f"phasediag.{kind}s").__path__
+    return tuple(sorted(m.name for m in iter_modules(folder) if not m.name.startswith("_")))
 
 
 def component(kind: Kind, name: str, folder: Path) -> Component:
@@ -91,6 +96,8 @@ def _built_in_component(kind: Kind, name: str) -> Component:
         raise RefusedError(
             f"there is no {kind} '{name}'", f"{hint or 'have'} one of {known}, or my_file.py:Class"
         )
+    if kind not in ("task", "model"):
+        return _component(kind, name, _built_in_class(kind, name))
     declared = _declared(kind)[name]
     return Component(
         kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
@@ -101,9 +108,21 @@ def _built_in_component(kind: Kind, name: str) -> Component:
 @cache
 def _built_in_class(kind: Kind, name: str) -> type[Any]:
     module = import_module(f"phasediag.{kind}s.{name}")
-    classes = (c for c in vars(module).values() if inspect.isclass(c))
+    classes = [c for c in vars(module).values() if inspect.isclass(c)]
+    if kind not in ("task", "model"):
+        (cls,) = (c for c in classes if c.__module__ == module.__name__ and "declares" in vars(c))
+        return cls
     (cls,) = (c for c in classes if getattr(c, "registered", "") == name)
     return cls
+
+
+def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Component:
+    return Component(
+        kind=kind, name=name, user_class=cls, parameters=parameters_of(cls, kind),
+        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
+        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
+        **of_user,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,14 +170,8 @@ def user_class(kind: str, name: str, folder: Path) -> UserClass:
 
 
 def _user_component(kind: Kind, name: str, folder: Path) -> Component:
-    found = user_class(kind, name, folder)
-    cls = found.cls
-    return Component(
-        kind=kind, name=name, user_class=cls, source=found.source, code=found.code, loaded=found.loaded,
-        parameters=parameters_of(cls, kind),
-        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
-    )  # fmt: skip
+    user = user_class(kind, name, folder)
+    return _component(kind, name, user.cls, source=user.source, code=user.code, loaded=user.loaded)
 
 
 def _loaded(path: Path, folder: Path) -> Loaded:

@@ -43,6 +43,8 @@ class Role(StrEnum):
     """Changes the program: trials that differ in it never share a tile."""
     BATCHED = "batched"
     """One value a trial inside one program."""
+    SWITCHED = "switched"
+    """Like batched, where it is not neutral; the neutral value is another program, which does without."""
     DERIVED = "derived"
     """Follows from others; recorded, but no part of the identity."""
     SHORTHAND = "shorthand"

@@ -20,14 +20,16 @@ from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report
 from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
-from phasediag.registry import Component, Kind, built_in, component
-from phasediag.trial import Encoded, Parameter, Value, nearest
+from phasediag.parameters import TRAINING
+from phasediag.registry import KINDS, Component, Kind, built_in, component
+from phasediag.trial import REQUIRED, Encoded, Parameter, Value, nearest
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
     "files", "measure", "resources",
 )  # fmt: skip
-_DEFAULT_MODEL: Final = "mlp"
+_DEFAULTS: Final = {p.name: p.default for p in TRAINING if p.name in KINDS and p.default is not REQUIRED}
+"""What a grid names by leaving it out."""
 
 
 class Draft:
@@ -51,7 +53,7 @@ class Draft:
         self._fixed_nodes, self._axis_nodes = top.mapping("fixed"), top.mapping("axes")
         self.hold = self._held()
         self.catalogue = self._catalogue()
-        used = any(c.source for c in (*self.catalogue.tasks.values(), *self.catalogue.models.values()))
+        used = any(each.source for each in self.catalogue.components)
         self.files = read_files(top.nodes.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
@@ -87,11 +89,13 @@ class Draft:
         return parts
 
     def _catalogue(self) -> Catalogue:
-        tasks, models = self._components("task"), self._components("model")
-        broken = not tasks or not models or None in tasks.values() or None in models.values()
+        named = {kind: self._components(kind) for kind in KINDS}
+        broken = any(not parts or None in parts.values() for parts in named.values())
         catalogue = Catalogue(
-            tasks={name: found for name, found in tasks.items() if found is not None},
-            models={name: found for name, found in models.items() if found is not None},
+            named={
+                kind: {name: part for name, part in parts.items() if part is not None}
+                for kind, parts in named.items()
+            },
             extra=all_declarations(self._folder) if broken else {},
         )
         for kind, name, parameter, owner in catalogue.clashes():
@@ -116,7 +120,7 @@ class Draft:
         return found
 
     def _named(self, kind: Kind) -> list[tuple[str, str, int]]:
-        """Every name of a task or model, with the key and the line where it stands."""
+        """Every name of a component of a kind, with the key and the line where it stands."""
         named: list[tuple[Any, str, int]] = []
         if kind in self._fixed_nodes:
             node = self._fixed_nodes[kind]
@@ -133,8 +137,8 @@ class Draft:
                 named += [(v, f"points.{kind}", at) for v, at in zip(raw.pool, raw.lines, strict=True)]
         listed = kind in self._fixed_nodes or kind in self._axis_nodes
         everywhere = self._points and all(kind in points.columns for points in self._points)
-        if kind == "model" and not listed and not (everywhere and not self._axis_nodes):
-            named.append((_DEFAULT_MODEL, "fixed.model", self._top.line("fixed")))
+        if kind in _DEFAULTS and not listed and not (everywhere and not self._axis_nodes):
+            named.append((_DEFAULTS[kind], f"fixed.{kind}", self._top.line("fixed")))
         return [(name, key, line) for name, key, line in named if isinstance(name, str)]
 
     def _check_top_keys(self) -> None:
@@ -151,12 +155,8 @@ class Draft:
         found = self.catalogue.declarations(name)
         if found or self._unjudged:
             return found
-        chosen = " and ".join(
-            f"{kind} '{part}'"
-            for kind, parts in (("task", self.catalogue.tasks), ("model", self.catalogue.models))
-            for part in parts
-        )
-        problem = f"'{name}' is not a parameter of training, {chosen or 'any task or model'}"
+        parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]
+        problem = f"'{name}' is not a parameter of training, {' and '.join(parts) or 'any task or model'}"
         if name in TOP_KEYS:
             remedy = f"'{name}' stands at the top level of the grid"
         elif elsewhere := owners(name, self._folder):

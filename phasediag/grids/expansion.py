@@ -1,7 +1,7 @@
 """From the values that a grid gives to the resolved columns of its points.
 
 A block is a design whose points give values to the same parameters; a part is the points of a
-block that share a task and a model. Within a part every rule is the same for all rows.
+block that name the same classes. Within a part every rule is the same for all rows.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ import numpy as np
 import numpy.typing as npt
 
 from phasediag.errors import RefusedError
-from phasediag.grids.catalogue import Catalogue
+from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import combinations, derived
 from phasediag.grids.expression import Expression
 from phasediag.grids.reading import Report
 from phasediag.grids.rules import (
     ANISOTROPY,
+    CLASSES,
     CONTROLLED,
     DATA_SIZE,
     FULL_BATCH,
+    LAYERS,
     MOMENTUM,
     OWN_INIT,
     QUENCHED,
     SHORTHANDS,
+    WARMUP,
     Hold,
     Rule,
     contradictions,
     derivations,
     unvaried,
 )
-from phasediag.registry import Component
+from phasediag.registry import KINDS, Component, Kind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
 NOT_APPLICABLE: Final = Encoded(pool=(None,))
@@ -68,15 +71,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """Resolved points of one task and one model."""
+    """Resolved points of one task, one model, one optimizer."""
 
-    task: Component
-    model: Component
+    components: Mapping[Kind, Component]
     parameters: Mapping[str, Parameter]
     """Those that apply, in the order of the columns."""
     columns: Mapping[str, Encoded]
     position: IntArray
     """Of each point among all points of the grid, shape (points,)."""
+
+    @property
+    def task(self) -> Component:
+        """Their task."""
+        return self.components["task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +113,19 @@ class Expander:
         if len(self.report.faults) > before:
             return []
         count = len(block.position)
-        pair = [block.given.get(kind, _default(self.catalogue, kind)) for kind in ("task", "model")]
-        first, index = combinations(pair, count)
+        chosen = {kind: block.given.get(kind, _default(self.catalogue, kind)) for kind in KINDS}
+        first, index = combinations(list(chosen.values()), count)
         parts = []
         for number, row in enumerate(first):
             rows = np.flatnonzero(index == number).astype(np.int64)
-            part = self._part(block, rows, str(pair[0][int(row)]), str(pair[1][int(row)]))
+            names = {kind: str(column[int(row)]) for kind, column in chosen.items()}
+            part = self._part(block, rows, self.catalogue.of(names))
             if part is not None:
                 parts.append(part)
         return parts
 
-    def _part(self, block: Block, rows: IntArray, task_name: str, model_name: str) -> Part | None:
-        task, model = self.catalogue.tasks[task_name], self.catalogue.models[model_name]
-        parameters = self.catalogue.applicable(task_name, model_name)
+    def _part(self, block: Block, rows: IntArray, components: Mapping[Kind, Component]) -> Part | None:
+        parameters = applicable(components.values())
         every = len(rows) == len(block.position)
         columns: dict[str, Encoded] = {}
         lacking = []
@@ -130,7 +137,7 @@ class Expander:
                 columns[name] = NOT_APPLICABLE
             else:
                 columns[name] = Encoded(pool=(_plain(parameter.default),))
-        columns[DATA_SIZE] = _data_size(task, columns)
+        columns[DATA_SIZE] = _data_size(components["task"], columns)
         controls = set(columns["control"].pool)
         unread = SHORTHANDS - {name for expression in self.exclude for name in expression.names}
         rules = [
@@ -147,14 +154,14 @@ class Expander:
             rows = rows[kept]
             survivors = np.flatnonzero(kept).astype(np.int64)
             columns = {name: column.take(survivors) for name, column in columns.items()}
-        self._check_names(block, parameters, lacking, rows, task, model)
+        self._check_names(block, parameters, lacking, rows, components)
         self._check_controls(block, controls, int(rows[0]))
         if not lacking:
-            self._check_combinations(block, columns, rules, rows, task, model)
+            self._check_combinations(block, columns, rules, rows, components)
         for name in (DATA_SIZE, *SHORTHANDS):
             columns.pop(name, None)
         return Part(
-            task=task, model=model, parameters=parameters, columns=columns, position=block.position[rows]
+            components=components, parameters=parameters, columns=columns, position=block.position[rows]
         )
 
     def _kept(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
@@ -166,17 +173,19 @@ class Expander:
 
     def _check_names(
         self, block: Block, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
-        task: Component, model: Component,
+        components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
         row = int(rows[0])
         for name in sorted(block.varied - parameters.keys()):
-            problem = f"task '{task.name}' with model '{model.name}' has no parameter '{name}'"
-            remedy = "an axis applies to every task and model: exclude the pair, or make two grids"
+            first, *others = (f"{kind} '{part.name}'" for kind, part in components.items())
+            problem = f"{first} with {' and '.join(others)} has no parameter '{name}'"
+            remedy = "an axis applies to every combination of them: exclude this one, or make two grids"
             self._note(block, [name], row, problem, remedy)
         for name in lacking:
             problem = f"'{name}' has no value, and no default"
             remedy = f"give {name} under fixed or axes; allowed: {parameters[name].allowed}"
-            self._note(block, ["model" if name in model.parameters else "task"], row, problem, remedy)
+            owner = next((kind for kind, part in components.items() if name in part.parameters), "task")
+            self._note(block, [owner], row, problem, remedy)
 
     def _check_controls(self, block: Block, controls: set[Value], row: int) -> None:
         for name, (owner, _) in CONTROLLED.items():
@@ -186,12 +195,20 @@ class Expander:
 
     def _check_combinations(
         self, block: Block, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
-        task: Component, model: Component,
+        components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
-        own = [MOMENTUM, QUENCHED, ANISOTROPY, OWN_INIT]
-        if not task.population:
+        own = [QUENCHED, OWN_INIT, WARMUP, LAYERS]
+        if not components["task"].classes:
+            own.append(CLASSES)
+        if not components["task"].population:
             own.append(FULL_BATCH)
-        constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]
+        optimizer = components["optimizer"]
+        if MOMENTUM.parameters[0] not in optimizer.parameters:
+            own.append(MOMENTUM)
+        if getattr(optimizer.cls, "decoupled", None) is not False:
+            own.append(ANISOTROPY)
+        declared = [constraint for part in components.values() for constraint in part.constraints]
+        constraints = [*(rule.constraint for rule in rules), *own, *declared]
         for constraint in constraints:
             if columns.keys() >= set(constraint.parameters):
                 self._check(constraint, block, columns, rows)

@@ -79,13 +79,17 @@ def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
     else:
         temperature = Rule(target="batch_size", inputs=("lr_over_batch", "learning_rate"), value=_batch_size)
     speed = ("learning_rate", "weight_decay")
-    time = Rule(target="learning_time", inputs=("steps", "learning_rate"), value=_learning_time)
-    reached = Rule(target="relaxations", inputs=("steps", *speed), value=_relaxations)
+    changes = ("schedule", "warmup_steps")
+    time = Rule(target="learning_time", inputs=("steps", "learning_rate", *changes), value=_learning_time)
+    reached = Rule(
+        target="relaxations", inputs=("steps", *speed, "layer_rates", *changes), value=_relaxations
+    )
     if "learning_time" in given:
-        steps = Rule(target="steps", inputs=("learning_time", "learning_rate"), value=_steps)
+        steps = Rule(target="steps", inputs=("learning_time", "learning_rate", *changes), value=_steps)
         length = (steps, reached)
     elif "relaxations" in given:
-        length = (Rule(target="steps", inputs=("relaxations", *speed), value=_relaxing_steps), time)
+        inputs = ("relaxations", *speed, "layer_rates", *changes)
+        length = (Rule(target="steps", inputs=inputs, value=_relaxing_steps), time)
     else:
         length = (time, reached)
     noise = Rule(target="noise", inputs=("noise", DATA_SIZE), value=_noise)
@@ -131,14 +135,15 @@ def _of_control(name: str) -> Rule:
 
 
 def _anisotropy_fault(anisotropy: float | None, optimizer: str) -> RefusedError | None:
-    if not anisotropy or optimizer != "adamw":
+    if not anisotropy:
         return None
-    told = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and adamw decouples it"
-    return RefusedError(told, "use optimizer: sgd or adam, or syre_anisotropy: 0")
+    problem = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and {optimizer}"
+    problem += " does not state decoupled = False" if ":" in optimizer else " decouples it"
+    return RefusedError(problem, "use optimizer: sgd or adam, or syre_anisotropy: 0")
 
 
 def _momentum_fault(momentum: float, optimizer: str) -> RefusedError | None:
-    if momentum == 0 or optimizer == "sgd":
+    if momentum == 0:
         return None
     return RefusedError(
         f"momentum {momentum:g} would be ignored by {optimizer}", "set momentum: 0 or optimizer: sgd"
@@ -168,8 +173,37 @@ def _quenched_fault(noise: str | None, size: int | None) -> RefusedError | None:
     )
 
 
+def _warmup_fault(warmup: int, steps: int | None) -> RefusedError | None:
+    if not warmup or steps is None or warmup < steps:
+        return None
+    return RefusedError(
+        f"warmup_steps {warmup} of {steps} steps leave nothing to the schedule", "give fewer than steps"
+    )
+
+
+def _layers_fault(rates: tuple[float, ...] | None) -> RefusedError | None:
+    if rates is None or any(rates):
+        return None
+    return RefusedError("layer_rates are all 0, so that nothing would be trained", "give a layer a rate > 0")
+
+
+def _classes_fault(loss: str | None, task: str) -> RefusedError | None:
+    if loss != "cross_entropy":
+        return None
+    return RefusedError(
+        f"loss cross_entropy needs targets that are classes, and those of task {task} are numbers",
+        "use loss: squared, or a task with classes",
+    )
+
+
+WARMUP: Final = Constraint(parameters=("warmup_steps", "steps"), fault=_warmup_fault)
+LAYERS: Final = Constraint(parameters=("layer_rates",), fault=_layers_fault)
+CLASSES: Final = Constraint(parameters=("loss", "task"), fault=_classes_fault)
+"""Holds for every task without classes."""
 MOMENTUM: Final = Constraint(parameters=("momentum", "optimizer"), fault=_momentum_fault)
+"""Holds for every optimizer that declares no momentum."""
 ANISOTROPY: Final = Constraint(parameters=("syre_anisotropy", "optimizer"), fault=_anisotropy_fault)
+"""Holds for every optimizer whose decay is not known to enter the gradient."""
 OWN_INIT: Final = Constraint(parameters=("init", "model"), fault=_own_fault)
 QUENCHED: Final = Constraint(parameters=("noise", DATA_SIZE), fault=_quenched_fault)
 FULL_BATCH: Final = Constraint(parameters=("batch_size", DATA_SIZE), fault=_full_batch_fault)
@@ -211,15 +245,32 @@ def _batch_size(ratio: float, rate: float) -> Value:
     return batch
 
 
-def _steps(time: float, rate: float | None) -> Value:
+def _changing(schedule: str, warmup: int) -> str:
+    """What changes the learning rate, in words; empty where nothing does."""
+    if schedule != "constant":
+        return f"schedule {schedule}"
+    return f"warmup_steps {warmup}" if warmup else ""
+
+
+def _steps(time: float, rate: float | None, schedule: str, warmup: int) -> Value:
     if rate is None:
         return None
+    if what := _changing(schedule, warmup):
+        problem = f"learning_time {time:g} gives no steps where {what} changes the learning rate"
+        raise RefusedError(problem, "give steps")
     return _whole_steps(time / rate, f"learning_time {time:g}")
 
 
-def _relaxing_steps(relaxations: float, rate: float | None, decay: float) -> Value:
+def _relaxing_steps(
+    relaxations: float, rate: float | None, decay: float, layers: Value, schedule: str, warmup: int
+) -> Value:
     if rate is None:
         return None
+    if what := _changing(schedule, warmup) or ("" if layers is None else "layer_rates"):
+        raise RefusedError(
+            f"relaxations {relaxations:g} gives no steps where {what} changes the learning rate",
+            "give steps instead, and read relaxations of what was trained",
+        )
     if decay == 0:
         raise RefusedError(
             f"relaxations {relaxations:g} with weight_decay 0 gives no steps, as nothing decays",
@@ -238,12 +289,18 @@ def _whole_steps(exact: float, given: str) -> int:
     return max(1, whole if near else ceil(exact))
 
 
-def _relaxations(steps: int | None, rate: float | None, decay: float) -> Value:
-    return None if rate is None or steps is None else rounded(steps * rate * decay)
+def _relaxations(
+    steps: int | None, rate: float | None, decay: float, layers: Value, schedule: str, warmup: int
+) -> Value:
+    if rate is None or steps is None or layers is not None or _changing(schedule, warmup):
+        return None
+    return rounded(steps * rate * decay)
 
 
-def _learning_time(steps: int | None, rate: float | None) -> Value:
-    return None if rate is None or steps is None else rounded(steps * rate)
+def _learning_time(steps: int | None, rate: float | None, schedule: str, warmup: int) -> Value:
+    if rate is None or steps is None or _changing(schedule, warmup):
+        return None
+    return rounded(steps * rate)
 
 
 def _noise(noise: str | None, size: int | None) -> Value:

@@ -9,8 +9,8 @@ from typing import Final
 
 from phasediag.packing.structure import Structure
 from phasediag.registry import component
-from phasediag.training.data import Task
 from phasediag.training.initial import Shapes
+from phasediag.training.losses import is_mean
 from phasediag.training.network import Network
 from phasediag.training.padding import BATCH, fits, whole
 from phasediag.trial import Value
@@ -134,16 +134,11 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
     """The parameters by which networks of this structure may be padded.
 
     The model states them as `padded`, in its own class: a subclass states them anew. They are none where
-    trials have what they do not train.
+    trials have what they do not train, and where the user's own code trains them.
     """
-    if network.fixed:
+    if network.fixed or network.descent.users:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
-    batches = values[BATCH] != 0 and _mean_over_samples(network.task)
+    batches = values[BATCH] != 0 and is_mean(network.loss, network.task)
     names = vars(type(network.module)).get("padded", ())
     return tuple(name for name in names if name not in declared and (name != BATCH or batches))
-
-
-def _mean_over_samples(task: type[Task]) -> bool:
-    """Whether the loss of a task is a mean over samples: the built-in one, or as the class itself states."""
-    return task.loss is Task.loss or bool(vars(task).get("mean_over_samples", False))

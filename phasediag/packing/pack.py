@@ -63,12 +63,12 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     inputs, outputs = network.task.sizes(values)
     batch = values["batch_size"] or values.get("samples") or 6
     assert isinstance(batch, int)
-    numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.moments))
+    numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.descent.moments))
     words = network.dtype.itemsize / 4
     return Cost(
         flops=6.0 * batch * products * words, numbers=numbers * words, layers=len(shapes),
         bytes=network.dtype.itemsize
-        * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.moments))),
+        * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.descent.moments))),
         machine=machine,
     )  # fmt: skip
 

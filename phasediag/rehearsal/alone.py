@@ -199,7 +199,7 @@ class Alone:
 
     def _loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         with blaming(self.task, "its loss"):
-            loss: Any = self.network.task.loss(prediction, target)
+            loss: Any = self.network.loss(prediction, target)
         if not isinstance(loss, Tensor) or loss.shape != ():
             given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise PhasediagError(

@@ -29,6 +29,7 @@ from phasediag.running.job import PHASES, Job, TileWork
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
 from phasediag.storage.schema_arrow import measurements_schema
+from phasediag.training.pace import mean_rates
 from phasediag.training.parts import parts_of
 from phasediag.training.tiles import Program
 from phasediag.trial import IntArray
@@ -151,7 +152,10 @@ class TileRun:
         columns = {"train_loss": _host(train, count), "test_loss": _host(test, count)}
         if accuracy is not None:
             columns["test_accuracy"] = _host(accuracy, count)
-        rates = {name: _host(networks.rates[name], count) for name in ("learning_rate", "weight_decay")}
+        rates = {
+            "learning_rate": mean_rates(networks.network.descent, networks.rates, steps_done),
+            "weight_decay": _host(networks.rates["weight_decay"], count),
+        }
         columns |= results(recorder, rates, steps_done, layer)
         columns["collapse_weight_decay"] = collapse_weight_decay(networks)[:count]
         if self.job.measure.entropic:

@@ -6,23 +6,29 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
-from phasediag.packing.structure import structure_of
+from phasediag.packing.structure import structure_of, structures
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey
+from phasediag.training.network import network_of
+from phasediag.training.pace import mean_rates
 from phasediag.trial import Trials
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
 DISTANCE_BYTES: Final = 3.6
 """One stored distance in single precision, compressed."""
+SAMPLED_STEPS: Final = 1024
+"""Steps of a trial whose learning rates are averaged before it is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,10 +70,28 @@ class Plan:
     @property
     def unrelaxed(self) -> int:
         """Trials with decay whose training is too short for what decays to have decayed."""
-        trials = self.survey.trials
+        trials, grid = self.survey.trials, self.survey.grid
         names = ("learning_rate", "weight_decay", "steps")
         rate, decay, steps = (trials.values(name).astype(float) for name in names)
+        columns = trials.columns
+        plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}
+        if any(columns[name].pool != (value,) for name, value in plain.items()):
+            rate = _mean_rates(trials, grid)
         return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
+
+
+def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:
+    """The rates of `phasediag.training.pace` of trials that do all their steps, to a thousandth."""
+    distinct, group = structures(trials, grid.parameters)
+    found = np.empty(len(trials))
+    for number, structure in enumerate(distinct):
+        rows = np.flatnonzero(group == number)
+        descent = network_of(structure.record, grid.folder).descent
+        some = trials.take(rows)
+        rates = {"learning_rate": torch.from_numpy(some.values("learning_rate").astype(float))}
+        rates |= descent.constants(some.records(), torch.float64, torch.device("cpu"))
+        found[rows] = mean_rates(descent, rates, some.values("steps").astype(np.int64), most=SAMPLED_STEPS)
+    return found
 
 
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:

@@ -67,7 +67,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 
 def _check_names(grid: Grid) -> None:
     """Refuse parameters that have the names of results, with the class that has them."""
-    for part in (*grid.tasks.values(), *grid.models.values()):
+    for part in grid.components:
         if part.source:
             try:
                 trials_schema(part.parameters.values(), grid.measure.columns)

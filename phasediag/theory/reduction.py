@@ -180,7 +180,7 @@ def trajectory_distances(
 
 
 def _state(network: Network, weights: Weights) -> State:
-    moments = {m: {name: torch.zeros_like(w) for name, w in weights.items()} for m in network.moments}
+    moments = {m: {name: torch.zeros_like(w) for name, w in weights.items()} for m in network.descent.moments}
     return State(weights=dict(weights), moments=moments, steps_done=torch.tensor(0), alive=torch.tensor(True))
 
 

@@ -70,7 +70,7 @@ class NativeLosses:
         def loss(before: Tensor, *given: Tensor) -> list[Tensor]:
             *weights, scale, x, y, noise = given
             prediction = network.predict(dict(zip(names, weights, strict=True)), x)
-            return [network.task.loss(prediction, network.task.noisy(y, noise, scale))]
+            return [network.loss(prediction, network.task.noisy(y, noise, scale))]
 
         def arguments(weights: Weights, samples: Samples) -> list[Tensor]:
             named = [weights[name].clone() for name in names]
@@ -133,7 +133,7 @@ def _evaluated(
 
     def one(weights: Weights, scale: Tensor, x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         prediction = network.predict(weights, x)
-        loss = network.task.loss(prediction, network.task.noisy(y, e, scale))
+        loss = network.loss(prediction, network.task.noisy(y, e, scale))
         if not network.task.classes:
             return loss, torch.full_like(loss, torch.nan)
         return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()

@@ -29,8 +29,10 @@ from phasediag.training.construction import (
 )
 from phasediag.training.control import Control, control_of
 from phasediag.training.data import Task
+from phasediag.training.descent import Descent, descent_of
 from phasediag.training.initial import initial_weights
-from phasediag.training.optimizers import Rates, Update, Weights, optimizer
+from phasediag.training.losses import Loss, loss_of
+from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.refusals import refusal
 from phasediag.trial import Streams, Value
 
@@ -53,8 +55,10 @@ class Network:
     buffers and the attributes that all replicates share."""
     task: type[Task]
     dtype: torch.dtype
-    update: Update
-    moments: tuple[str, ...]
+    descent: Descent
+    """By what it is trained."""
+    loss: Loss
+    """Of predictions and targets."""
     groups: tuple[NeuronGroup, ...]
     control: Control
     """Makes the weights of the network from the numbers that are trained."""
@@ -191,14 +195,13 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         dtype=dtype,
     )  # fmt: skip
     module = _built(model, construction)
-    momentum = values["momentum"]
-    assert isinstance(momentum, float)
-    moments, update = optimizer(str(values["optimizer"]), momentum)
     groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
+    control = control_of(values, trained, groups)
     return Network(
-        module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
-        control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
+        module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
+        control=control, descent=descent_of(values, folder, tuple(control.shapes)),
+        sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
         varying=varying_buffers(module, map(construction.module, OTHER_SEEDS)) if model.source else (),
     )  # fmt: skip

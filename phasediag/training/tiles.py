@@ -153,6 +153,7 @@ class Tile:
         fresh_noise = values.get("noise") == "fresh"
         self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
+        self.rates |= network.descent.constants(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
         start = _start(network, self.own, records, trials, device)
         self.rates |= {FIXED + name: start[name] for name in network.fixed}
@@ -264,7 +265,7 @@ def _start(
 def _first(network: Network, weights: Weights, rates: Rates) -> State:
     """The state at step 0 of networks with these weights, each with a leading axis of trials."""
     weights = vmap(network.control.start)(weights, rates)
-    zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
+    zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.descent.moments}
     first = next(iter(weights.values()))
     count, device = len(first), first.device
     return State(
