@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED, RefusedError
 from phasediag.source_lines import line_of
-from phasediag.trial import Constraint, Declaration, Parameter, nearest
+from phasediag.trial import Constraint, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load
 
@@ -31,6 +31,8 @@ class Component:
 
     kind: Kind
     name: str
+    cls: type[Any]
+    """A `phasediag.training.task.Task`; a `phasediag.training.model.Model`, or a module of the user's."""
     parameters: Mapping[str, Parameter]
     constraints: tuple[Constraint, ...]
     always_fresh: bool
@@ -45,20 +47,6 @@ class Component:
     """Content of the user's file and of the modules that it imports beside itself, by name from the grid."""
     loaded: Loaded | None = None
     """The import of the user's file; None for phasediag's own."""
-    user_class: type[Any] | None = None
-    """The class in the user's file; None for phasediag's own."""
-
-    @property
-    def cls(self) -> type[Any]:
-        """The class; one of phasediag's own is imported, and torch with it, when it is first asked for."""
-        return _built_in_class(self.kind, self.name) if self.user_class is None else self.user_class
-
-
-@cache
-def _declared(kind: Kind) -> Mapping[str, Declaration]:
-    """What phasediag's own tasks or models declare, by name."""
-    declared: Mapping[str, Declaration] = import_module(f"phasediag.{kind}s._declared").DECLARED
-    return declared
 
 
 @cache
@@ -96,29 +84,15 @@ def _built_in_component(kind: Kind, name: str) -> Component:
         raise RefusedError(
             f"there is no {kind} '{name}'", f"{hint or 'have'} one of {known}, or my_file.py:Class"
         )
-    if kind not in ("task", "model"):
-        return _component(kind, name, _built_in_class(kind, name))
-    declared = _declared(kind)[name]
-    return Component(
-        kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
-    )  # fmt: skip
-
-
-@cache
-def _built_in_class(kind: Kind, name: str) -> type[Any]:
     module = import_module(f"phasediag.{kind}s.{name}")
-    classes = [c for c in vars(module).values() if inspect.isclass(c)]
-    if kind not in ("task", "model"):
-        (cls,) = (c for c in classes if c.__module__ == module.__name__ and "declares" in vars(c))
-        return cls
-    (cls,) = (c for c in classes if getattr(c, "registered", "") == name)
-    return cls
+    own = (c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__)
+    (cls,) = (c for c in own if "declares" in vars(c))
+    return _component(kind, name, cls)
 
 
 def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Component:
     return Component(
-        kind=kind, name=name, user_class=cls, parameters=parameters_of(cls, kind),
+        kind=kind, name=name, cls=cls, parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
         population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
         **of_user,
@@ -195,7 +169,3 @@ def source_hash(files: Mapping[str, bytes]) -> str:
         return blake2b(content, digest_size=16).hexdigest()
     parts = [(name, blake2b(content, digest_size=16).hexdigest()) for name, content in sorted(files.items())]
     return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
-    return {parameter.name: parameter for parameter in declared}

@@ -160,21 +160,6 @@ class Constraint:
     None."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
-    """What a grid needs to know of a task or a model of phasediag, without its class."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    constraints: tuple[Constraint, ...] = ()
-    always_fresh: bool = False
-    """Of a task: whether every step draws new samples."""
-    population: bool = False
-    """Of a task: whether `batch_size: 0` is the exact population loss."""
-    classes: int = 0
-    """Of a task: number of classes; 0 where the targets are no classes."""
-
-
 _ITEMS: Final[Mapping[str, tuple[type, str]]] = {
     "string": (str, "texts"), "boolean": (bool, "true or false"), "integer": (int, "whole numbers"),
     "number": (float, "numbers"),
@@ -228,6 +213,24 @@ def rounded(value: Value) -> Value:
 
 def _rounded(value: Item) -> Item:
     return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
+
+
+def whole(value: Value) -> int:
+    """A counting parameter's value as an int."""
+    assert isinstance(value, int)
+    return value
+
+
+def number(value: Value) -> float:
+    """A numeric parameter's value as a float."""
+    assert isinstance(value, int | float)
+    return float(value)
+
+
+def numbers(value: Value) -> tuple[float, ...]:
+    """A list-valued parameter's numbers."""
+    assert isinstance(value, tuple)
+    return tuple(float(item) for item in value)
 
 
 def formatted(value: Value) -> str:
@@ -382,7 +385,7 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control"]
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance"]
 
 
 @dataclass(frozen=True, slots=True)

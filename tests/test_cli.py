@@ -31,8 +31,6 @@ RAISING_TASK = """
 from phasediag.tasks.teacher_student import TeacherStudent
 
 class Task(TeacherStudent):
-    registered = ""
-
     def unit_noise(self, generator, count):
         if 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40:
             raise ArithmeticError("two lines\\nof text")

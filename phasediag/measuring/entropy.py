@@ -70,7 +70,7 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     for rows in trials.tensor_split(max(1, len(trials) // chunk)):
         world = tile.world[rows]
         trained = {name: w[rows] for name, w in tile.trained.items()}
-        rates = {name: rate[rows] for name, rate in tile.rates.items()}
+        rates = {name: rate[rows] for name, rate in tile.constants.items()}
         some = Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
         parts.append(_terms(network, group, trained, rates, some, piece))
     found = {n: torch.cat([part[n] for part in parts]).double().cpu().numpy() for n in parts[0]}

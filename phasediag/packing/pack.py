@@ -57,7 +57,7 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
     products = sum(int(np.prod(shape)) for shape in shapes) * network.uses_of_weights
-    products += int(getattr(network.module, "products_per_sample", 0))
+    products += network.products_per_sample
     weights = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
     features = network.numbers_per_sample
     inputs, outputs = network.task.sizes(values)

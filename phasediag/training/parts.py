@@ -50,6 +50,10 @@ class Networks(Protocol):
         """Constants of each trial, with a leading axis of trials."""
 
     @property
+    def constants(self) -> Mapping[str, Tensor]:
+        """What their weights follow from besides what is trained, with a leading axis of trials."""
+
+    @property
     def batches(self) -> Batches:
         """Of all worlds."""
 
@@ -87,6 +91,11 @@ class TilePart:
         rates = {name: rate for name, rate in tile.rates.items() if not name.startswith(PADDING)}
         self.rates = {name: rate[self._index] for name, rate in rates.items()}
         self.batches = tile.batches
+
+    @property
+    def constants(self) -> Mapping[str, Tensor]:
+        """Those of the trials: networks with a state besides are not padded."""
+        return self.rates
 
     @property
     def step(self) -> int:
