@@ -151,7 +151,9 @@ def test_plan_and_launch_tell_of_what_is_left_aside(
     foreign = version != checkpoint.VERSION
     planned = phasediag.plan(path, str(tmp_path), compile_mode="off")
     assert any(LEFT in note for note in planned.notes) is foreign
-    assert (run.pack.pack_id in {each.pack_id for each in planned.packs}) or foreign
+    continued = [each for each in planned.packs if each.pack_id == run.pack.pack_id]
+    assert continued or foreign
+    assert all(each.structure == run.pack.structure for each in continued)
     told: list[str] = []
     assert launched(tmp_path, GRID, notify=told.append).exit_code == 0
     assert any(LEFT in sentence for sentence in told) is foreign
