@@ -59,12 +59,12 @@ class Watch:
 
     def expect(self, packs: Sequence[Pack]) -> None:
         """Take in packs that are to run, in this order."""
-        self.forecast.packs |= {pack.pack_id: pack for pack in packs}
+        self.forecast.expect(packs)
 
     def forget(self, pack_id: str) -> None:
         """Expect a pack no more: it was lost, and others train its trials."""
-        for known in (self.reports, self.forecast.packs, self.forecast.courses):
-            known.pop(pack_id, None)
+        self.reports.pop(pack_id, None)
+        self.forecast.forget(pack_id)
 
     def report(self, pack_id: str, progress: Progress) -> None:
         """Take in how far a pack is."""

@@ -132,17 +132,12 @@ def write(store: Store, pack_id: str, checkpoint: Checkpoint) -> None:
     store.write_checkpoint(pack_id, files)
 
 
-def read(store: Store, pack_id: str) -> Checkpoint | Header | None:
-    """The checkpoint of a pack; its header alone where that is of another version.
-
-    Returns
-    -------
-    None where there is none, or where it is damaged.
-    """
+def read(store: Store, pack_id: str) -> Checkpoint | None:
+    """The checkpoint of a pack; None where there is none, where it is damaged or of another version."""
     files = store.read_checkpoint(pack_id)
     state, header = _opened(files)
     if files is None or state is None or header is None or not header.readable:
-        return header
+        return None
     try:
         count = sum(name.endswith(_ROWS) for name in files)
         return Checkpoint(
@@ -163,7 +158,7 @@ def read_header(store: Store, pack_id: str) -> Header | None:
 
 
 def left_aside(count: int) -> str:
-    """What is told of so many checkpoints of another version."""
+    """What is told before a launch of so many checkpoints of another version."""
     if count == 1:
         return "a checkpoint of another version of phasediag is left aside: its trials begin anew"
     return f"{count} checkpoints of another version of phasediag are left aside: their trials begin anew"

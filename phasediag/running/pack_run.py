@@ -16,7 +16,7 @@ from phasediag.errors import MachineError
 from phasediag.packing.machine import fault_of, room
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
-from phasediag.running.checkpoint import Checkpoint, Header
+from phasediag.running.checkpoint import Checkpoint
 from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
@@ -130,10 +130,7 @@ class PackRun:
     def _resume(self) -> bool:
         """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""
         kept = checkpoint.read(self.store, self.pack.pack_id)
-        if isinstance(kept, Header):
-            self.notice = self.notice or checkpoint.left_aside(1)
-        wanted = checkpoint.header_of(self.pack, self.job.measure)
-        if not isinstance(kept, Checkpoint) or not kept.header.continues(wanted):
+        if kept is None or not kept.header.continues(checkpoint.header_of(self.pack, self.job.measure)):
             return False
         self.error = kept.error
         self.queue.extend(kept.queue)

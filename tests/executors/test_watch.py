@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import phasediag
 from phasediag.executors import drain as draining
 from phasediag.executors import watch as watching
 from phasediag.executors.drain import Drain, draining_on_signals
@@ -251,3 +253,12 @@ def test_two_signals_at_once_drain_and_a_later_one_ends(
         clock[0] = 0.3
         signal.raise_signal(signal.SIGINT)
     assert ended == [130]
+
+
+def test_nobody_sets_what_a_watch_or_a_lease_knows() -> None:
+    """They change by their own methods alone."""
+    for path in Path(phasediag.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                owner = ast.unparse(node.value).rpartition(".")[2]
+                assert owner not in ("watch", "lease", "forecast"), f"{path}:{node.lineno}"
