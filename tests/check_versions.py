@@ -1,4 +1,4 @@
-"""The quick tests with the oldest and the newest versions that `pyproject.toml` admits: `make check-versions`.
+"""The quick tests with the oldest and newest versions that `pyproject.toml` admits: `make check-versions`.
 
 Each environment is a folder with a Python of its own, made by uv and kept for the next time. What cannot be
 installed is an environment that failed.
@@ -49,7 +49,16 @@ class Environment:
 
     def test(self, arguments: list[str]) -> bool:
         run(self.binary, "-c", TELLING)
-        command = [str(self.binary), "-m", "pytest", "-p", "no:cacheprovider", "--quiet", *self.warnings, *arguments]
+        command = [
+            str(self.binary),
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--quiet",
+            *self.warnings,
+            *arguments,
+        ]
         return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
@@ -83,9 +92,9 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", help="of pytest; all quick ones where none is named")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("UV_CACHE_DIR", str(given.folder / "cache"))  # one disk: files are linked, not copied
+    os.environ.setdefault("UV_CACHE_DIR", str(given.folder / "cache"))  # on the same disk: links, no copies
     oldest, newest = given.python or PYTHONS[0], given.python or PYTHONS[-1]
-    # The oldest of what phasediag names meets the newest of what that needs in turn, which deprecates its ways.
+    # The oldest of what phasediag names meets the newest of what that needs in turn, which warns of its ways.
     deprecated = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
     kinds = {
         "oldest": (oldest, "lowest-direct", (*deprecated, "-W", "ignore::FutureWarning")),

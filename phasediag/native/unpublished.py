@@ -72,8 +72,8 @@ def decompositions() -> Mapping[Any, Callable[..., Any]]:
         return table
     from torch.export import default_decompositions
 
-    published = default_decompositions()
-    return {operator: published[operator] for operator in published.keys()}  # noqa: SIM118  its own get() knows none
+    published: Any = default_decompositions()
+    return {operator: published[operator] for operator in published.keys()}  # noqa: SIM118 (its get() gives None)
 
 
 def translated(graph: GraphModule, flat: Sequence[Tensor], settings: Mapping[str, Any]) -> Translated:
