@@ -312,8 +312,9 @@ class Recorder:
         weights, groups = self._weights(rows), tuple(self.groups.values())
         of_data = [request for request in requests if self.observables[request.observable].uses_data]
         others = [request for request in requests if request not in of_data]
-        around = self._surroundings(rows) if of_data else None
-        measured = measure(weights, groups, of_data, self.observables, around)
+        measured: list[Distances] = []
+        if of_data:
+            measured = measure(weights, groups, of_data, self.observables, self._surroundings(rows))
         if self.tile.step or self.tile.device.type != "cpu" or not others:
             return measured + measure(weights, groups, others, self.observables)
         first, kind = _distinct(weights)
