@@ -30,7 +30,7 @@ _E1: Final[Mapping[str, Any]] = {
 _TRAINED: Final[Mapping[str, Any]] = {
     "control": "none", "schedule": "constant", "warmup_steps": 0, "gradient_clip": None, "layer_rates": None,
 }  # fmt: skip
-"""As what is known exactly is trained; a sweep of an earlier version has no column for what it could not do."""
+"""As what is known exactly is trained; an earlier sweep has no column for what it could not do."""
 _SYSTEMS: Final[Mapping[Result, Mapping[str, Any]]] = {"E1": _E1, "E5": _E5, "E9": _E9}
 
 
