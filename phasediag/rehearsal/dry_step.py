@@ -30,7 +30,8 @@ from phasediag.trial import Encoded, Trials, Value
 
 PLAIN: Final[dict[str, Value]] = {
     "optimizer": "sgd", "momentum": 0.0, "control": "none", "dcs_symmetry": None, "syre_scale": None,
-    "syre_distribution": None, "syre_anisotropy": None,
+    "syre_distribution": None, "syre_anisotropy": None, "schedule": "constant", "warmup_steps": 0,
+    "gradient_clip": None, "layer_rates": None,
 }  # fmt: skip
 """What a dry step is taken with: the gradient is compared, which optimizers and controls only use."""
 

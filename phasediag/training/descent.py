@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -116,6 +117,12 @@ class Descent:
     def users(self) -> bool:
         """Whether an optimizer of the user's trains."""
         return bool(self.optimizer.component.source)
+
+    def through(self, optimizer: Optimizer) -> Descent:
+        """The same by this object in place of those that are made for the trials."""
+        changed = copy(self)
+        changed._settled = optimizer
+        return changed
 
     def constants(
         self, records: Sequence[Mapping[str, Value]], dtype: torch.dtype, device: torch.device
