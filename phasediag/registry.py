@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from phasediag.errors import INTERRUPTED, RefusedError
 from phasediag.source_lines import line_of
 from phasediag.trial import Constraint, Parameter, nearest
 from phasediag.user_code.imports import relative_name
-from phasediag.user_code.loading import Loaded, load
+from phasediag.user_code.loading import Loaded, load, stamp_of
 
 Kind = Literal["task", "model", "optimizer", "schedule"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -44,9 +44,9 @@ class Component:
     source: str = ""
     """Hash of the files of the user's that it rests on, part of the identity; empty for phasediag's own."""
     code: Mapping[str, bytes] = field(default_factory=dict)
-    """Content of the user's file and of the modules that it imports beside itself, by name from the grid."""
+    """Content of the user's file, and of the modules that it imports beside itself, by name from the grid."""
     loaded: Loaded | None = None
-    """The import of the user's file; None for phasediag's own."""
+    """The import of the user's file; None for phasediag's own, and for a data file."""
 
 
 @cache
@@ -62,7 +62,7 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
     Parameters
     ----------
     name
-        A built-in name, or `file.py:Class` with the file relative to `folder`.
+        A built-in name, or `file.py:Class` with the file relative to `folder`; a task may be `file.npz`.
     folder
         The folder of the grid.
 
@@ -71,6 +71,9 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
     ValueError
         Where there is no such thing; says what there is.
     """
+    if kind == "task" and name.endswith(".npz"):
+        path = _path_of(kind, name, folder)
+        return _data_component(name, path, relative_name(path, folder.resolve()), stamp_of(path))
     if ":" in name:
         return _user_component(kind, name, folder)
     return _built_in_component(kind, name)
@@ -97,6 +100,22 @@ def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Compone
         population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
         **of_user,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _data_component(name: str, path: Path, relative: str, stamp: tuple[int, ...]) -> Component:
+    """The task of a data file, which is read once for each time that it was written."""
+    cls = import_module("phasediag.tasks._arrays").task_of(path)
+    code = {relative: path.read_bytes()}
+    return _component("task", name, cls, source=source_hash(code), code=code)
+
+
+def _path_of(kind: str, name: str, folder: Path) -> Path:
+    path = Path(os.path.normpath(folder.resolve() / name.partition(":")[0]))
+    if not path.is_file():
+        problem = f"the file {path} of {kind} '{name}' does not exist"
+        raise RefusedError(problem, "paths are relative to the grid")
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,13 +145,8 @@ def user_class(kind: str, name: str, folder: Path) -> UserClass:
     ValueError
         Where there is no such file or class, or the file cannot be imported; says what there is.
     """
-    file, _, attribute = name.partition(":")
-    folder = folder.resolve()
-    path = Path(os.path.normpath(folder / file))
-    if not path.is_file():
-        raise RefusedError(
-            f"the file {path} of {kind} '{name}' does not exist", "paths are relative to the grid"
-        )
+    attribute = name.partition(":")[2]
+    path, folder = _path_of(kind, name, folder), folder.resolve()
     loaded = _loaded(path, folder)
     module = loaded.module
     cls = getattr(module, attribute, None)

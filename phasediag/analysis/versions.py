@@ -19,6 +19,7 @@ from phasediag.analysis.declared import declared_names, results_of
 from phasediag.analysis.frame import Groups, coded
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
+from phasediag.identity import names_a_file
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LENGTHS, RELAXATIONS, Launches
 
@@ -115,7 +116,7 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
     """The trials of the newest version of each class of a kind."""
     column = f"{kind}_source"
     kept = np.full(len(trials), True)
-    for name in (str(value) for value in coded(trials[kind])[1] if ":" in str(value)):
+    for name in (str(value) for value in coded(trials[kind])[1] if names_a_file(str(value))):
         here = (trials[kind] == name).to_numpy(dtype=bool, na_value=False)
         known = launches.sources.get(name, ()) if launches is not None else ()
         hashes = _hashes(trials.loc[here, column], known)

@@ -20,6 +20,7 @@ from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.reading import Node, Report
 from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
+from phasediag.identity import names_a_file
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, Component, Kind, built_in, component
 from phasediag.trial import REQUIRED, Encoded, Parameter, Value, nearest
@@ -53,7 +54,7 @@ class Draft:
         self._fixed_nodes, self._axis_nodes = top.mapping("fixed"), top.mapping("axes")
         self.hold = self._held()
         self.catalogue = self._catalogue()
-        used = any(each.source for each in self.catalogue.components)
+        used = any(each.loaded for each in self.catalogue.components)
         self.files = read_files(top.nodes.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
@@ -116,7 +117,7 @@ class Draft:
                 refusal = RefusedError.of(error)
                 self._report.add(line, key, refusal.problem, refusal.remedy or "correct it")
                 found[name] = None
-                self._unjudged = self._unjudged or ":" in name
+                self._unjudged = self._unjudged or names_a_file(name)
         return found
 
     def _named(self, kind: Kind) -> list[tuple[str, str, int]]:

@@ -87,7 +87,7 @@ class Grid:
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
         """The same grid where these are all files of the user's that are no code."""
         changed = {
-            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.source else c
+            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.loaded else c
             for c in self.components
         }
         parts = tuple(

@@ -29,7 +29,7 @@ from phasediag.trial import (
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_USER_COMPONENT: Final = {"type": "string", "pattern": r".+\.py:[A-Za-z_][A-Za-z0-9_]*$"}
+_USER_COMPONENT: Final = {"type": "string", "pattern": r".+(\.py:[A-Za-z_][A-Za-z0-9_]*|\.npz)$"}
 _NULL: Final = {"type": "null"}
 _HERE: Final = Path()
 

@@ -94,7 +94,7 @@ def _check_names(grid: Grid) -> None:
 
 def _of_the_user(record: Mapping[str, Value], folder: Path) -> frozenset[str]:
     """The kinds of which a record names a class of the user's."""
-    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).source)
+    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).loaded)
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:
