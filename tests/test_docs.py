@@ -51,5 +51,6 @@ def test_no_document_is_cited_that_is_not_there() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_are_there(page: Path) -> None:
     named = set(re.findall(r"`((?:phasediag|tests|jobs|docs|benchmarks)/[\w./-]+)", page.read_text()))
-    gone = [name for name in sorted(named) if not (ROOT / name.rstrip("/.")).exists()]
+    examples = {name for name in named if "NAME" in name}
+    gone = [name for name in sorted(named - examples) if not (ROOT / name.rstrip("/.")).exists()]
     assert not gone, f"{page.name} names {gone}"

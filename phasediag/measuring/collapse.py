@@ -14,7 +14,7 @@ from phasediag.training.parts import Networks
 def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     """Weight decay above which the origin is stable for gradient descent on the training set.
 
-    2 * slope * |mean(y x^T)|_op, with y the training targets including quenched noise (`science.md`
+    2 * slope * |mean(y x^T)|_op, with y the training targets including quenched noise (`docs/physics.md`
     E1, E2: gamma_c, and weight_decay = 2 gamma for a loss without 1/2). Gradient noise lowers it.
 
     Returns

@@ -1,4 +1,4 @@
-"""Neurons of one weight whose permutation transition is known exactly (`science.md` E9)."""
+"""Neurons of one weight whose permutation transition is known exactly (`docs/physics.md` E9)."""
 
 from __future__ import annotations
 

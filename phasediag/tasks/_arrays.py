@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from phasediag.shared_parameters import INPUT_SCALE
+from phasediag.shared_parameters import INPUT_SCALE, label_noise_parameters
 from phasediag.training.task import Task, tensor
 from phasediag.trial import (
     REQUIRED,
@@ -21,7 +21,6 @@ from phasediag.trial import (
     Required,
     Role,
     Value,
-    label_noise_parameters,
     number,
     whole,
 )

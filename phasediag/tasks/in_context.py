@@ -19,7 +19,6 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
-    label_noise_parameters,
     number,
     whole,
 )
@@ -46,7 +45,7 @@ class InContext(DrawnTask):
         shared.samples(1000),
         shared.TEST_SAMPLES,
         shared.INPUT_SCALE,
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(

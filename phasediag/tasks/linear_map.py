@@ -1,4 +1,4 @@
-"""A linear map with prescribed singular values (`science.md` E1)."""
+"""A linear map with prescribed singular values (`docs/physics.md` E1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
-    label_noise_parameters,
     numbers,
     whole,
 )
@@ -41,7 +40,7 @@ class LinearMap(GeneratedTask):
         Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
                   default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
                   meaning="Singular values of the map; the rest are zero."),
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(
