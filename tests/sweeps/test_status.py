@@ -20,7 +20,7 @@ from phasediag.trial import TextArray
 from small_sweeps import grid_text, launched, write
 
 AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10, "model": "net.py:Net"}
-NET = "from phasediag.models.mlp import MLP\n\n\nclass Net(MLP):\n    pass\n"
+NET = "import torch\n\nfrom phasediag.models.mlp import MLP\n\n\nclass Net(MLP):\n    pass\n"
 """A model of the user's: to find out its trials, torch must be loaded."""
 
 

@@ -165,7 +165,7 @@ def test_networks_with_a_state_are_not_padded(grid: Grid, tmp_path: Path) -> Non
     (tmp_path / "net.py").write_text(stating)
     two = grid_of(FIXED, {"width": [5, 6]}, tmp_path / "grid.yaml")
     packs = pack_trials(two.trials(), two.parameters, tmp_path, workers=1)
-    assert [pack.envelope for pack in packs] == [{}, {}]
+    assert [dict(pack.structure.envelope) for pack in packs] == [{}, {}]
 
 
 def test_a_network_without_either_has_no_key_and_no_buffers() -> None:
