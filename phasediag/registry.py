@@ -1,4 +1,4 @@
-"""Tasks and models by name: those of phasediag, and the user's own (`my_net.py:Net`)."""
+"""Tasks, models, optimizers, schedules by name: those of phasediag, and the user's (`my_net.py:Net`)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from phasediag.constructor import parameters_of
-from phasediag.errors import INTERRUPTED
+from phasediag.errors import INTERRUPTED, RefusedError
 from phasediag.source_lines import line_of
 from phasediag.trial import Constraint, Parameter, nearest
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
 
-Kind = Literal["task", "model"]
+Kind = Literal["task", "model", "optimizer", "schedule"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Component:
 
 @cache
 def built_in(kind: Kind) -> tuple[str, ...]:
-    """The names of phasediag's own tasks or models: of the files of the folder, one for each."""
+    """The names of phasediag's own classes of a kind: of the files of the folder, one for each."""
     folder = import_module(f"phasediag.{kind}s").__path__
     return tuple(sorted(m.name for m in iter_modules(folder) if not m.name.startswith("_")))
 
@@ -82,7 +84,9 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     if name not in built_in(kind):
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
-        raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
+        raise RefusedError(
+            f"there is no {kind} '{name}'", f"{hint or 'have'} one of {known}, or my_file.py:Class"
+        )
     module = import_module(f"phasediag.{kind}s.{name}")
     own = (c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__)
     (cls,) = (c for c in own if "declares" in vars(c))
@@ -106,14 +110,41 @@ def _data_component(name: str, path: Path, relative: str, stamp: tuple[int, ...]
     return _component("task", name, cls, source=source_hash(code), code=code)
 
 
-def _path_of(kind: Kind, name: str, folder: Path) -> Path:
+def _path_of(kind: str, name: str, folder: Path) -> Path:
     path = Path(os.path.normpath(folder.resolve() / name.partition(":")[0]))
     if not path.is_file():
-        raise ValueError(f"the file {path} of {kind} '{name}' does not exist; paths are relative to the grid")
+        problem = f"the file {path} of {kind} '{name}' does not exist"
+        raise RefusedError(problem, "paths are relative to the grid")
     return path
 
 
-def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UserClass:
+    """A class in a file of the user's, and all that the file rests on."""
+
+    cls: type[Any]
+    source: str
+    """Hash of the files."""
+    code: Mapping[str, bytes] = field(repr=False)
+    """Content of the file and of the modules that it imports beside itself, by name from the grid."""
+    loaded: Loaded
+
+
+def user_class(kind: str, name: str, folder: Path) -> UserClass:
+    """The class that `file.py:Class` names.
+
+    Parameters
+    ----------
+    kind
+        What it is to be, for messages: task, model, observable.
+    name
+        The file relative to `folder`, and the class.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such file or class, or the file cannot be imported; says what there is.
+    """
     attribute = name.partition(":")[2]
     path, folder = _path_of(kind, name, folder), folder.resolve()
     loaded = _loaded(path, folder)
@@ -121,9 +152,14 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
     cls = getattr(module, attribute, None)
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
-        raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
+        raise RefusedError(f"{path} has no class '{attribute}'", f"it has {classes or 'none'}")
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
-    return _component(kind, name, cls, source=source_hash(code), code=code, loaded=loaded)
+    return UserClass(cls=cls, source=source_hash(code), code=code, loaded=loaded)
+
+
+def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+    user = user_class(kind, name, folder)
+    return _component(kind, name, user.cls, source=user.source, code=user.code, loaded=user.loaded)
 
 
 def _loaded(path: Path, folder: Path) -> Loaded:

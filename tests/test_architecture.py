@@ -19,7 +19,7 @@ PACKAGE = "phasediag"
 LAYERS = """
 errors library_messages version columns exact trial parameters shared_parameters identity source_lines
 constructor
-user_code registry native symmetry observables training models tasks
+user_code registry native symmetry observables training models tasks optimizers schedules
 grids packing storage measuring running rehearsal executors
 theory analysis figures sweeps report calibration commands cli
 """

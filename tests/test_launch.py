@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 import phasediag
+from phasediag.executors.drain import ONE_SIGNAL
 from phasediag.executors.signals import STOPPING
-from phasediag.executors.watch import ONE_SIGNAL
 from small_sweeps import (
     assert_same_rows,
     command,

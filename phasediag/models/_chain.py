@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from phasediag.errors import RefusedError
 from phasediag.trial import Constraint
 
 NO_CHAIN: Final = Constraint(
     parameters=("init", "model"),
     fault=lambda init, model: (
-        f"balanced needs a chain of weight layers, which model {model} is not; use kaiming_normal"
+        RefusedError(
+            f"balanced needs a chain of weight layers, which model {model} is not", "use kaiming_normal"
+        )
         if init == "balanced"
         else None
     ),

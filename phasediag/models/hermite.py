@@ -1,10 +1,11 @@
-"""Neurons of one weight whose permutation transition is known exactly (`science.md` E9)."""
+"""Neurons of one weight whose permutation transition is known exactly (`docs/physics.md` E9)."""
 
 from __future__ import annotations
 
 from math import sqrt
 from typing import TYPE_CHECKING, ClassVar
 
+from phasediag.errors import RefusedError
 from phasediag.models._chain import NO_CHAIN
 from phasediag.shared_parameters import WIDTH
 from phasediag.symmetry.neurons import NeuronGroup
@@ -31,9 +32,9 @@ class Hermite(Model):
         Constraint(
             parameters=("model", "task"),
             fault=lambda model, task: (
-                (
-                    f"model {model} takes one input and gives one output; task '{task}' is not made for it; "
-                    "set task: hermite"
+                RefusedError(
+                    f"model {model} takes one input and gives one output; task '{task}' is not made for it",
+                    "set task: hermite",
                 )
                 if task != "hermite" and ":" not in task
                 else None

@@ -83,7 +83,7 @@ class MLP(Model):
         """Slope of the network at the origin where its collapse threshold is known, else None.
 
         With two weight layers and no bias the origin loses stability at
-        gamma_c = slope * |E[y x^T]|_op (`science.md` E1, E2).
+        gamma_c = slope * |E[y x^T]|_op (`docs/physics.md` E1, E2).
         """
         if values["depth"] != 2 or values["bias"]:
             return None

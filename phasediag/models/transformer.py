@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, RefusedError
 from phasediag.models._activations import ACTIVATIONS
 from phasediag.models._chain import NO_CHAIN
 from phasediag.shared_parameters import ACTIVATION, LENGTH
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 Attention = Literal["softmax", "linear"]
 
 
-def length_fault(length: int, inputs: int) -> str | None:
+def length_fault(length: int, inputs: int) -> RefusedError | None:
     """What is wrong where inputs cannot be cut into so many tokens."""
     if inputs % length == 0:
         return None
     divisors = ", ".join(str(n) for n in range(2, inputs + 1) if inputs % n == 0) or "none: take other inputs"
-    return f"{inputs} inputs cannot be cut into {length} tokens; lengths that divide them: {divisors}"
+    problem = f"{inputs} inputs cannot be cut into {length} tokens"
+    return RefusedError(problem, f"lengths that divide them: {divisors}")
 
 
 class Transformer(Model):

@@ -34,10 +34,10 @@ def blaming(owner: Component, doing: str) -> Iterator[None]:
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{_advice(error)}") from error
+        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{advice(error)}") from error
 
 
-def _advice(error: Exception) -> str:
+def advice(error: Exception) -> str:
     """What to do about some errors of torch's, whose own words do not say it."""
     text = str(error)
     for part, advice in (
@@ -245,7 +245,7 @@ class Alone:
 
     def _loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         with blaming(self.task, "its loss"):
-            loss: Any = self.network.task.loss(prediction, target)
+            loss: Any = self.network.loss(prediction, target)
         if not isinstance(loss, Tensor) or loss.shape != ():
             given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise PhasediagError(

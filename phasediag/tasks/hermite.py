@@ -1,4 +1,4 @@
-"""A teacher of the hermite model's kind, whose permutation transition is known (`science.md` E9)."""
+"""A teacher of the hermite model's kind, whose permutation transition is known (`docs/physics.md` E9)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
 from phasediag.training.task import GeneratedTask, tensor
-from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, label_noise_parameters, numbers
+from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,15 +33,15 @@ class HermiteTask(GeneratedTask):
                   default=(1.0, 0.2), neutral=(1.0, 0.2), role=Role.BATCHED,
                   meaning="The weights a_j of the teacher's neurons."),
         shared.TEST_SAMPLES,
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(
             parameters=("label_noise", "batch_size"),
             fault=lambda label_noise, batch_size: (
-                (
-                    f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss; "
-                    "set label_noise: 0, or a batch_size of at least 1"
+                RefusedError(
+                    f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss",
+                    "set label_noise: 0, or a batch_size of at least 1",
                 )
                 if batch_size == 0 and label_noise
                 else None

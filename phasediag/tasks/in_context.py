@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
 from phasediag.training.task import DrawnTask, tensor
 from phasediag.trial import (
     Constraint,
@@ -18,7 +19,6 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
-    label_noise_parameters,
     number,
     whole,
 )
@@ -45,15 +45,15 @@ class InContext(DrawnTask):
         shared.samples(1000),
         shared.TEST_SAMPLES,
         shared.INPUT_SCALE,
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(
             parameters=("teacher_rank", "token_size"),
             fault=lambda teacher_rank, token_size: (
-                (
-                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs; give at most "
-                    f"{token_size - 1}, or 0 for all"
+                RefusedError(
+                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs",
+                    f"give at most {token_size - 1}, or 0 for all",
                 )
                 if teacher_rank > token_size - 1
                 else None

@@ -1,4 +1,4 @@
-"""A linear map with prescribed singular values (`science.md` E1)."""
+"""A linear map with prescribed singular values (`docs/physics.md` E1)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
 from phasediag.training.task import GeneratedTask, tensor
 from phasediag.trial import (
     Constraint,
@@ -17,7 +18,6 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
-    label_noise_parameters,
     numbers,
     whole,
 )
@@ -40,15 +40,15 @@ class LinearMap(GeneratedTask):
         Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
                   default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
                   meaning="Singular values of the map; the rest are zero."),
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(
             parameters=("singular_values", "inputs", "outputs"),
             fault=lambda values, inputs, outputs: (
-                (
-                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs; "
-                    f"give at most {min(inputs, outputs)}"
+                RefusedError(
+                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs",
+                    f"give at most {min(inputs, outputs)}",
                 )
                 if len(values) > min(inputs, outputs)
                 else None
@@ -57,9 +57,9 @@ class LinearMap(GeneratedTask):
         Constraint(
             parameters=("samples", "inputs"),
             fault=lambda samples, inputs: (
-                (
-                    f"{samples} samples cannot be whitened in {inputs} dimensions; give at least {inputs}, "
-                    "or 0 for fresh data"
+                RefusedError(
+                    f"{samples} samples cannot be whitened in {inputs} dimensions",
+                    f"give at least {inputs}, or 0 for fresh data",
                 )
                 if 0 < samples < inputs
                 else None

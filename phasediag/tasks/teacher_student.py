@@ -19,7 +19,6 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
-    label_noise_parameters,
     number,
     whole,
 )
@@ -48,7 +47,7 @@ class TeacherStudent(GeneratedTask):
         Parameter(name="teacher_scale", type=FiniteFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
                   meaning="Multiplies the teacher's output."),
         shared.INPUT_SCALE,
-        *label_noise_parameters(),
+        *shared.label_noise_parameters(),
     )  # fmt: skip
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:

@@ -62,7 +62,7 @@ class Model(Module):
 
     @staticmethod
     def collapse_slope(values: Mapping[str, Value]) -> float | None:
-        """Slope of the network at the origin where its collapse threshold is known (`science.md` E1, E2).
+        """Slope at the origin, where a threshold of collapse is known (E1, E2 of `docs/physics.md`).
 
         Parameters
         ----------

@@ -33,9 +33,11 @@ from phasediag.training.construction import (
 )
 from phasediag.training.control import Control, control_of
 from phasediag.training.data import Task
+from phasediag.training.descent import Descent, descent_of
 from phasediag.training.initial import initial_weights
+from phasediag.training.losses import Loss, loss_of
 from phasediag.training.model import Model, module_class, stated
-from phasediag.training.optimizers import Rates, Update, Weights, optimizer
+from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
 from phasediag.trial import Role, Streams, Value
@@ -61,8 +63,10 @@ class Network:
     buffers and the attributes that all replicates share."""
     task: type[Task]
     dtype: torch.dtype
-    update: Update
-    moments: tuple[str, ...]
+    descent: Descent
+    """By what it is trained."""
+    loss: Loss
+    """Of predictions and targets."""
     groups: tuple[NeuronGroup, ...]
     control: Control
     """Makes the weights of the network from the numbers that are trained."""
@@ -293,11 +297,9 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         dtype=dtype,
     )  # fmt: skip
     module = _built(model, construction)
-    momentum = values["momentum"]
-    assert isinstance(momentum, float)
-    moments, update = optimizer(str(values["optimizer"]), momentum)
     groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
+    control = control_of(values, trained, groups)
     habits, varying, batched = Habits(), tuple[str, ...](), Batched()
     if model.source:
         arguments = [p for p in model.parameters.values() if p.role is Role.BATCHED]
@@ -305,8 +307,9 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         varying = (*varying_buffers(module, map(construction.module, OTHER_SEEDS)), *batched.buffers)
         habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
-        module=module, task=task.cls, dtype=dtype, update=update, moments=moments, groups=groups,
-        control=control_of(values, trained, groups), sizes=(inputs, outputs), construction=construction,
+        module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
+        control=control, descent=descent_of(values, folder, tuple(control.shapes)),
+        sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
         varying=tuple(name for name in dict.fromkeys(varying) if name not in habits.state), habits=habits,
         batched=batched,

@@ -69,7 +69,7 @@ class Networks(Protocol):
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
 
 
-class Part:
+class TilePart:
     """The trials of a padded tile whose networks have one size, each cut out of its padding.
 
     Parameters
@@ -129,4 +129,4 @@ def parts_of(tile: Tile, real: int) -> list[tuple[IntArray, Networks]]:
     if list(rows) == [id(tile.network)]:
         return [(np.arange(real), tile)]
     found = [np.array(of_one) for of_one in rows.values()]
-    return [(of_one, Part(tile, tile.own[of_one[0]], of_one)) for of_one in found]
+    return [(of_one, TilePart(tile, tile.own[of_one[0]], of_one)) for of_one in found]

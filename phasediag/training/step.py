@@ -67,12 +67,21 @@ def trial_step(
         weights = network.weights(trained, constants)
         prediction, buffers = network.passed(weights, batch.x, rates, state.steps_done)
         target = network.task.noisy(batch.y, batch.noise, rates["label_noise"])
-        loss = data_loss(network.task.loss, prediction, target, rates)
+        loss = data_loss(network.loss, prediction, target, rates)
         return network.control.penalized(loss, trained, rates), buffers
 
-    gradients, (loss, buffers) = differentiated(objective, has_aux=True)(state.weights)
-    gradients = within(gradients, rates)
-    weights, moments = network.update(state.weights, gradients, state.moments, rates, state.steps_done + 1)
+    def gradient_of(trained: Weights) -> Weights:
+        return differentiated_loss(trained)[0]
+
+    def differentiated_loss(trained: Weights) -> tuple[Weights, Tensor, Weights]:
+        gradient, (loss, buffers) = differentiated(objective, has_aux=True)(trained)
+        return descent.clipped(within(gradient, rates), rates), loss, buffers
+
+    descent = network.descent
+    gradient, loss, buffers = differentiated_loss(state.weights)
+    weights, moments = descent.update(
+        state.weights, gradient, state.moments, rates, state.steps_done + 1, gradient_of
+    )
     unfinished = state.steps_done < rates["steps"]
     alive = state.alive & (torch.isfinite(loss) | ~unfinished)
     active = alive & unfinished

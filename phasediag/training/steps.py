@@ -9,10 +9,10 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from phasediag.native import program as native
-from phasediag.native.source import Place
+from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.native.source import Slot
 from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
@@ -193,19 +193,20 @@ class Native:
     def __init__(self, network: Network, state: State, rates: Rates, batches: Samples) -> None:
         started = time.monotonic()
         of_trials = (*_parts_of(state), dict(rates))
-        leaves, structure = tree_flatten(of_trials)
+        given, form = leaves(of_trials), skeleton(of_trials)
+        own = len(given)
         samples = [batches.x, batches.y, batches.noise]
 
         def flat(*tensors: Tensor) -> Sequence[Tensor]:
-            *parts, rates = tree_unflatten(list(tensors[: len(leaves)]), structure)
-            x, y, noise = tensors[len(leaves) :]
+            *parts, rates = filled(form, tensors[:own])
+            x, y, noise = tensors[own:]
             batch = Samples(x=x, y=y, noise=noise)
-            return tree_leaves(_parts_of(trial_step(network, _state_of(parts), rates, batch, by_autograd)))
+            return leaves(_parts_of(trial_step(network, _state_of(parts), rates, batch, by_autograd)))
 
-        examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
-        places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
+        examples = [tensor[0].clone() for tensor in given] + [part[0, 0].clone() for part in samples]
+        places = [Slot.TRIAL] * own + [Slot.WORLD] * len(samples)
         self.notice = ""
-        self.program = native.Program(flat, examples, places)
+        self.program = native.NativeProgram(flat, examples, places)
         noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
         self.program.verify(_unlike(state, rates, batches), noisy)
         self.seconds = time.monotonic() - started
@@ -216,7 +217,7 @@ class Native:
         """See `Steps`."""
         of_trials = (*_parts_of(state), dict(rates))
         samples = (batches.x, batches.y, batches.noise)
-        self.program([*tree_leaves(of_trials), *samples], world, len(batches.x))
+        self.program([*leaves(of_trials), *samples], world, len(batches.x))
         return state
 
 
@@ -232,7 +233,7 @@ def _unlike(state: State, rates: Rates, batches: Samples) -> list[Tensor]:
     own["learning_rate"] = torch.ones_like(own["learning_rate"])
     done, alive = torch.zeros_like(state.steps_done[0]), torch.ones_like(state.alive[0])
     batch = other_samples(Samples(x=batches.x[-1], y=batches.y[-1], noise=batches.noise[-1]))
-    return [*tree_leaves((weights, moments, buffers, done, alive, own)), batch.x, batch.y, batch.noise]
+    return [*leaves((weights, moments, buffers, done, alive, own)), batch.x, batch.y, batch.noise]
 
 
 def by_autograd(

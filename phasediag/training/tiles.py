@@ -154,6 +154,7 @@ class Tile:
         fresh_noise = values.get("noise") == "fresh"
         self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
+        self.rates |= network.descent.constants(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
         start = _start(network, self.own, records, trials, device)
         self.rates |= {FIXED + name: start[name] for name in network.fixed}
@@ -282,7 +283,7 @@ def _first(network: Network, start: Weights, rates: Rates) -> State:
     """The state at step 0 of networks that start so, each tensor with a leading axis of trials."""
     own = {*network.fixed, *network.habits.state}
     weights = vmap(network.control.start)({n: w for n, w in start.items() if n not in own}, rates)
-    zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.moments}
+    zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.descent.moments}
     first = next(iter(weights.values()))
     count, device = len(first), first.device
     return State(
