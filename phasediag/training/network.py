@@ -197,7 +197,9 @@ class Network:
         The prediction, and the buffers of the state as the pass leaves them.
         """
         state = self.habits.state
-        own = {**weights, **{name: weights[name].clone() for name in state}} if state else weights
+        if not state and not self.habits.random:  # as in most networks, where a step counts microseconds
+            return self._called(self._placed(weights), x), {}
+        own = {**weights, **{name: weights[name].clone() for name in state}}
         placed = self._placed(own)
         with Chance(rates[CHANCE], step) if self.habits.random else nullcontext():
             prediction = self._called(placed, x)
@@ -213,7 +215,8 @@ class Network:
 
     def _placed(self, weights: Weights) -> Weights:
         placed = {place: weights[name] for place, name in self._slots.items() if name in weights}
-        return placed | {name: weights[name] for name in self.batched.attributes}
+        own = self.batched.attributes
+        return placed | {name: weights[name] for name in own} if own else placed
 
     @cached_property
     def _place_of(self) -> dict[str, str]:

@@ -61,7 +61,8 @@ def trial_step(
     -------
     The next state. A trial whose loss is not finite, or that has done its steps, stays as it is.
     """
-    constants = {**rates, **{FIXED + name: buffer for name, buffer in state.buffers.items()}}
+    held = {FIXED + name: buffer for name, buffer in state.buffers.items()}
+    constants = {**rates, **held} if held else rates
 
     def objective(trained: Weights) -> tuple[Tensor, Weights]:
         weights = network.weights(trained, constants)
