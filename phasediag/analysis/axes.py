@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded, numbers
+from phasediag.arrays import IntArray
 from phasediag.errors import AnalysisError
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
-
-IntArray = npt.NDArray[np.int64]
 
 MOST_FACET_VALUES: Final = 6
 """An unnamed axis with more values than this is refused instead of becoming a facet."""

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 ROUNDING: Final = 1e-9
 """Share of a row's range that is rounding."""
@@ -267,10 +263,6 @@ def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: R
     wanted = np.zeros(len(place), dtype=bool)
     wanted[cells] = True
     rows = np.flatnonzero(wanted[samples.cell] & ~np.isnan(samples.value))
-    count = draws.weights.shape[1]
-    index = place[samples.cell[rows]] * count + samples.replicate[rows]
-    shape, size = (len(cells), count), len(cells) * count
-    total = np.bincount(index, samples.value[rows], minlength=size).reshape(shape)
-    number = np.bincount(index, minlength=size).reshape(shape).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (total @ draws.weights.T) / (number @ draws.weights.T)
+    shape = len(cells), draws.weights.shape[1]
+    sums = Sums.of(place[samples.cell[rows]], samples.replicate[rows], samples.value[rows], shape)
+    return sums.drawn_means(draws.weights)

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from phasediag.analysis.labels import prose
+from phasediag.arrays import BoolArray
+
+
+def boundary_in_words(boundary: pd.DataFrame, x: str, order: str, level: float) -> str:
+    """In how many rows there is a boundary, where, and how wide its interval typically is.
+
+    Parameters
+    ----------
+    boundary, x, order, level
+        As `PhaseDiagram` holds them.
+    """
+    crossed = boundary.dropna(subset="position")
+    about = f"{prose(order)} = {level:g}"
+    if crossed.empty:
+        return f"No boundary: nowhere is {about} crossed."
+    span = f"{crossed['position'].min():.3g} to {crossed['position'].max():.3g}"
+    half = (crossed["high"] - crossed["low"]) / (2 * crossed["position"].abs())
+    width = "" if half.isna().all() else f"; 95\u00a0% interval typically ±{half.median():.1%}"
+    return (
+        f"The boundary {about} was found in {len(crossed)} of {len(boundary)} rows, at "
+        f"{prose(x)} {span}{width}."
+    )
 
 
 def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) -> list[str]:
@@ -35,7 +57,7 @@ def front(boundary: pd.DataFrame) -> str:
     )
 
 
-def fronts(boundary: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def fronts(boundary: pd.DataFrame) -> BoolArray:
     """Which points of the boundary lie beside a cell that has not converged, shape (rows,)."""
     return ~boundary["converged"].astype("boolean").to_numpy(dtype=bool, na_value=True)
 

@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
 from phasediag.grids.expression import parse_formula
 from phasediag.trial import formatted, nearest
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 def need_columns(trials: pd.DataFrame, names: Sequence[str]) -> None:

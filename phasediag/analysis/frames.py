@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
 from phasediag.analysis.versions import LAUNCHES
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 from phasediag.observables.threshold import (
     SYMMETRIES,
@@ -27,8 +27,6 @@ from phasediag.observables.threshold import (
 from phasediag.storage.launches import launches_of
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
-
-FloatArray = npt.NDArray[np.float64]
 
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",

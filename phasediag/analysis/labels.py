@@ -1,9 +1,11 @@
-"""What figures call the columns."""
+"""What figures and sentences call the columns and their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
+
+import pandas as pd
 
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
@@ -24,6 +26,23 @@ LABELS: Final[Mapping[str, str]] = {
     "log_rate": "growth rate of log ‖v‖ (1/step)",
 }
 """What an axis says; other columns say their name."""
+
+
+def prose(name: str) -> str:
+    """What a sentence calls a column: its label without the unit."""
+    return label(name).split(" (")[0]
+
+
+def named(name: str, value: Any) -> str:
+    """`weight decay = 0.1`: a column and its value as a title or legend says it."""
+    return f"{prose(name)} = {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value of a column, short."""
+    if value is None or value is pd.NA or value != value:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def label(name: str) -> str:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 MOST_VALUES: Final = 20_000
 """More values than this are thinned at random before a mixture is fitted."""

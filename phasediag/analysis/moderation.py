@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
+from phasediag.arrays import FloatArray
 
 _ALIKE: Final = 1e-8
 """A spread of log variances beyond chance up to this says that all are the same."""

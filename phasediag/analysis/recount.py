@@ -11,14 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import relaxed
 from phasediag.observables.threshold import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS
 from phasediag.storage.store import Store
-
-FloatArray = npt.NDArray[np.float64]
 
 THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
 COUNTS: Final[Mapping[Observable, str]] = {

@@ -9,23 +9,22 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frames import load_recounted
 from phasediag.analysis.phases import DecoupledDecayWarning, PhaseDiagram, phase_diagram
 from phasediag.analysis.recount import RECOUNTED
+from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scaling import ScalingFit, fit_scaling
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
     import os
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 FACTORS: Final[Mapping[str, float]] = {"halved": 0.5, "doubled": 2.0}
 """By what the threshold is multiplied."""
@@ -34,10 +33,12 @@ MOST_TRIALS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sensitivity:
-    """How a result goes with the threshold."""
+class Sensitivity(Result):
+    """How a boundary or an exponent goes with the threshold below which neurons count as equal."""
 
-    summary: str
+    figure: ClassVar[str] = "sensitivity"
+
+    text: str
     """In words; why it is not known, where it is not."""
     stable: bool | None
     """Whether it stays inside its interval or cell; None where that is not known."""
@@ -46,13 +47,19 @@ class Sensitivity:
     `halved`, `doubled` (where it lies at half and at twice the threshold), `stable`. Of a fit: one row with
     `exponent`, `halved`, `doubled`, `stable`. None where it is not known."""
 
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Where the boundary lies, or what the exponent is, at each threshold; none where it is not known."""
+        return {} if self.rows is None else {"sensitivity": self.rows}
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Whether the result is stable, and by how much it moves."""
+        return (self.text,)
+
     def as_dict(self) -> dict[str, Any]:
-        """The result in plain types."""
-        rows = None if self.rows is None else self.rows.astype(object).where(self.rows.notna(), None)
-        return {
-            "summary": self.summary, "stable": self.stable,
-            "rows": None if rows is None else rows.to_dict(orient="records"),
-        }  # fmt: skip
+        """The sentence, whether the result is stable, and the rows, in plain types."""
+        return {"summary": self.text, "stable": self.stable, "rows": plain(self.rows)}
 
 
 def rests_on_threshold(*texts: str) -> bool:
@@ -100,7 +107,7 @@ class Recounts:
         if not self.frames and not self.reason:
             return None
         if not self.frames:
-            return Sensitivity(summary=_said(self.reason), stable=None)
+            return Sensitivity(text=_said(self.reason), stable=None)
         frames = {name: frame.loc[trials.index] for name, frame in self.frames.items()}
         return _of_diagram(found, frames) if isinstance(found, PhaseDiagram) else _of_fit(found, frames)
 
@@ -141,14 +148,14 @@ def _of_diagram(found: PhaseDiagram, frames: Mapping[str, pd.DataFrame]) -> Sens
     shown = rows[rows["position"].notna() | rows[list(FACTORS)].notna().any(axis=1)]
     if shown.empty:
         told = "stable: no boundary at half or twice the threshold either"
-        return Sensitivity(summary=_said(told), stable=True, rows=rows)
+        return Sensitivity(text=_said(told), stable=True, rows=rows)
     parts = [_moves(found, shown, name) for name in FACTORS]
     count = int(shown["stable"].sum())
     place = "inside their interval or cell"
     verdict = f"stable: all {len(shown)} boundary points stay {place}" if stable else (
         f"NOT stable: {len(shown) - count} of {len(shown)} boundary points leave their interval or cell"
     )  # fmt: skip
-    return Sensitivity(summary=_said(f"{verdict}; {'; '.join(parts)}"), stable=stable, rows=rows)
+    return Sensitivity(text=_said(f"{verdict}; {'; '.join(parts)}"), stable=stable, rows=rows)
 
 
 def _said(text: str) -> str:
@@ -229,4 +236,4 @@ def _of_fit(found: ScalingFit, frames: Mapping[str, pd.DataFrame]) -> Sensitivit
         for name, value in exponents.items()
     ]
     rows = pd.DataFrame([{"exponent": found.exponent, **exponents, "stable": stable}])
-    return Sensitivity(summary=_said(f"{verdict}; {'; '.join(parts)}"), stable=stable, rows=rows)
+    return Sensitivity(text=_said(f"{verdict}; {'; '.join(parts)}"), stable=stable, rows=rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval
 from phasediag.analysis.boundary import (
@@ -17,9 +16,7 @@ from phasediag.analysis.boundary import (
     at_least_the_jump,
     resampled_means,
 )
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
 
 
 def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Boundary:

@@ -43,7 +43,7 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     decades
         The width of the window.
     """
-    trends = [model for model in models if model["name"] != "constant"]
+    trends = [model for model in models if law(model["name"]).trend]
     best, other = (
         min((m for m in trends if law(m["name"]).polynomial is kind), key=lambda m: float(m["aic"]))
         for kind in (True, False)
@@ -53,9 +53,9 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     told = f"{best['name']} against {other['name']}: {_better(gap)}"
     if not np.isnan(errors).all():
         told += f", prediction error {prediction(errors[0])} against {prediction(errors[1])}"
-    constant = next(m for m in models if m["name"] == "constant")
+    flat = min(float(m["delta_aic"]) for m in models if not law(m["name"]).trend)
     verdict: Answer = "cannot tell"
-    if constant["delta_aic"] < HARDLY:
+    if flat < HARDLY:
         told = f"{y} hardly changes over the window"
     elif decades < LEAST_DECADES:
         told += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
@@ -77,6 +77,8 @@ def _better(gap: float) -> str:
     """By how much an information criterion prefers the first of two laws."""
     if np.isfinite(gap):
         return f"AIC better by {gap:.1f}"
+    if np.isnan(gap):
+        return "both are ruled out"
     return "the other is ruled out" if gap > 0 else "it is ruled out"
 
 

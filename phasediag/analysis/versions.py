@@ -16,12 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded
+from phasediag.arrays import BoolArray
 from phasediag.errors import AnalysisError
 from phasediag.storage.launches import KINDS, LENGTHS, RELAXATIONS, Launches
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 LAUNCHES: Final = "phasediag_launches"
 """The attribute of a frame with what the grids of its sweep say."""

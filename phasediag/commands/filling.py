@@ -21,6 +21,7 @@ from phasediag.analysis.labels import label
 from phasediag.analysis.measured import nothing_measured
 from phasediag.analysis.phases import phase_names
 from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
+from phasediag.arrays import FloatArray
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
 from phasediag.storage.launches import launches_of
@@ -29,7 +30,6 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
 from phasediag.trial import nearest
 
-FloatArray = npt.NDArray[np.float64]
 EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""
 MOST_FAILED: Final = 5

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, MOST_FACET_VALUES
 from phasediag.analysis.frame import coded, need_columns
 from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
-
-IntArray = npt.NDArray[np.int64]
 
 MOST_PANELS: Final = 12
 """More panels than this are not looked at."""

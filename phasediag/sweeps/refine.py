@@ -298,7 +298,9 @@ class _Work:
         if self.facets:
             texts = [diagram.cells[name].map(_text) for name in self.facets]
             groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
-        seen = {key: places_of(cells, self.x, self.y, self.level) for key, cells in groups.items()}
+        seen = {
+            key: places_of(cells, self.x, self.y, self.order, self.level) for key, cells in groups.items()
+        }
         views = [
             self._view(each, key, seen[key])
             for design in self.base

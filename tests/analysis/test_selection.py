@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from phasediag.analysis.scaling import fit_scaling
-from phasediag.analysis.selection import select, told
+from phasediag.analysis.selection import reasons_in_words, select
 from phasediag.errors import AnalysisError
 
 WIDTHS = (8, 16, 32, 64, 128)
@@ -70,8 +70,8 @@ def test_every_trial_is_left_out_for_one_reason() -> None:
     frame["converged"] = (frame["replicate"] > 1) & (frame["width"] != 16)
     chosen, left_out = kept(frame)
     assert len(chosen) + sum(left_out.values()) == len(frame)
-    assert told(left_out).startswith(f"{left_out['diverged']} diverged, ")
-    assert told({"failed": 0}) == "none"
+    assert reasons_in_words(left_out).startswith(f"{left_out['diverged']} diverged, ")
+    assert reasons_in_words({"failed": 0}) == "none"
 
 
 def test_negative_counts_are_refused() -> None:

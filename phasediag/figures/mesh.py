@@ -11,12 +11,10 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from phasediag.analysis.axes import COLLAPSE
-from phasediag.analysis.phases import PhaseDiagram, Scale
+from phasediag.analysis.phases import PhaseDiagram
+from phasediag.analysis.scale import Scale
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _MOST_CELLS: Final = 4_000_000
 LETTER: Final = 0.036
