@@ -12,7 +12,7 @@ import numpy as np
 from phasediag.trial import (
     ENGINE,
     REQUIRED,
-    Column,
+    Encoded,
     IntArray,
     Parameter,
     Required,
@@ -36,7 +36,7 @@ class Identity:
     neutral one then count as new."""
 
     def ids(
-        self, columns: Mapping[str, Column], replicate: IntArray, grid_seed: IntArray
+        self, columns: Mapping[str, Encoded], replicate: IntArray, grid_seed: IntArray
     ) -> tuple[TextArray, TextArray]:
         """`trial_id` and `point_id` of every row, each shape (trials,)."""
         names = sorted(name for name in columns if self.parameters[name].role is not Role.DERIVED)
@@ -55,7 +55,7 @@ class Identity:
             trials += [_continued(shared, tail[pair]) for pair in pairs[start:end]]
         return np.array(trials, dtype=object), np.array(points, dtype=object)
 
-    def _lines(self, name: str, column: Column) -> list[str]:
+    def _lines(self, name: str, column: Encoded) -> list[str]:
         """The line of each value in the pool, with its newline; empty where it is left out."""
         parameter = self.parameters[name]
         absent = None if parameter.neutral is REQUIRED else formatted(_value(parameter.neutral))

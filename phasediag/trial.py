@@ -261,7 +261,7 @@ def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tupl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Column:
+class Encoded:
     """The values of one parameter over many trials, each distinct value stored once."""
 
     pool: tuple[Value, ...]
@@ -269,17 +269,17 @@ class Column:
     codes: IntArray | None = None
     """Position in `pool` of each trial's value, shape (trials,); None: all have `pool[0]`."""
 
-    def take(self, rows: IntArray) -> Column:
+    def take(self, rows: IntArray) -> Encoded:
         """The column of the chosen trials; values that none of them has leave the pool."""
         if self.codes is None:
             return self
         codes = self.codes[rows]
         used = np.flatnonzero(np.bincount(codes, minlength=len(self.pool)))
         if len(used) == 1:
-            return Column(pool=(self.pool[used[0]],))
+            return Encoded(pool=(self.pool[used[0]],))
         position = np.zeros(len(self.pool), dtype=np.int64)
         position[used] = np.arange(len(used))
-        return Column(pool=tuple(self.pool[i] for i in used), codes=position[codes])
+        return Encoded(pool=tuple(self.pool[i] for i in used), codes=position[codes])
 
     def __getitem__(self, row: int) -> Value:
         return self.pool[0 if self.codes is None else self.codes[row]]
@@ -291,7 +291,7 @@ class Column:
         return np.repeat(pool[:1], count) if self.codes is None else pool[self.codes]
 
     @classmethod
-    def of(cls, values: Sequence[Value]) -> Column:
+    def of(cls, values: Sequence[Value]) -> Encoded:
         """Encode one value a trial."""
         index: dict[str, int] = {}
         pool: list[Value] = []
@@ -317,7 +317,7 @@ def objects(values: Sequence[Value]) -> TextArray:
 class Trials:
     """Many trials, by column; every array has shape (trials,)."""
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Encoded]
     """Every parameter's column, by name; a parameter that a trial's task or model lacks is None."""
     replicate: IntArray
     grid_seed: IntArray

@@ -15,7 +15,7 @@ from phasediag.identity import Identity, pack_id
 from phasediag.parameters import TRAINING
 from phasediag.trial import (
     REQUIRED,
-    Column,
+    Encoded,
     Parameter,
     Role,
     Streams,
@@ -122,7 +122,7 @@ def test_a_later_default_leaves_old_ids_alone() -> None:
         )
         return Identity(parameters={"x": parameter})
 
-    columns = {"x": Column.of([1.0, 2.0])}
+    columns = {"x": Encoded.of([1.0, 2.0])}
     zeros = np.zeros(2, dtype=np.int64)
     assert (
         identity(1.0).ids(columns, zeros, zeros)[0].tolist()
@@ -132,7 +132,7 @@ def test_a_later_default_leaves_old_ids_alone() -> None:
 
 
 def test_the_hash_of_a_user_file_is_part_of_the_line_that_names_it() -> None:
-    columns = {"model": Column(pool=("net.py:Net",))}
+    columns = {"model": Encoded(pool=("net.py:Net",))}
     zero = np.zeros(1, dtype=np.int64)
     parameters = {p.name: p for p in TRAINING}
     _, point = Identity(parameters=parameters, sources={"net.py:Net": "abc"}).ids(columns, zero, zero)
@@ -150,7 +150,7 @@ def test_columns_hash_as_their_rows_do(a: list[int], b: list[float], replicates:
         "a": Parameter(name="a", type=int, default=0, neutral=REQUIRED, role=Role.BATCHED, meaning="."),
         "b": Parameter(name="b", type=float, default=0.0, neutral=0.0, role=Role.BATCHED, meaning="."),
     }
-    columns = {"b": Column.of([b for _, b in points]), "a": Column.of([a for a, _ in points])}
+    columns = {"b": Encoded.of([b for _, b in points]), "a": Encoded.of([a for a, _ in points])}
     replicate = np.tile(np.arange(replicates), len(points) // replicates)
     seed = np.full(len(points), 9)
     trial_id, point_id = Identity(parameters=parameters).ids(columns, replicate, seed)
@@ -172,7 +172,7 @@ def test_rounding_keeps_twelve_digits_and_is_stable(x: float) -> None:
     st.lists(st.one_of(st.none(), st.booleans(), st.sampled_from(["a", "b"]), st.integers(2, 5)), min_size=1)
 )
 def test_a_column_gives_back_its_values(values: list[Any]) -> None:
-    column = Column.of(values)
+    column = Encoded.of(values)
     assert [column[row] for row in range(len(values))] == values
     assert len(column.pool) == len(set(values))
     assert column.values(len(values)).tolist() == values
@@ -181,7 +181,7 @@ def test_a_column_gives_back_its_values(values: list[Any]) -> None:
 @given(data=st.data(), values=st.lists(st.integers(0, 4), min_size=1, max_size=12))
 def test_taking_rows_of_a_column(data: st.DataObject, values: list[int]) -> None:
     rows = data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1))
-    column = Column.of(values).take(np.array(rows))
+    column = Encoded.of(values).take(np.array(rows))
     assert column.values(len(rows)).tolist() == [values[row] for row in rows]
     assert set(column.pool) == {values[row] for row in rows}
 

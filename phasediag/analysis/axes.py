@@ -10,8 +10,8 @@ import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded, numbers
 from phasediag.arrays import IntArray
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 MOST_FACET_VALUES: Final = 6
 """An unnamed axis with more values than this is refused instead of becoming a facet."""

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from phasediag import columns
 from phasediag.analysis.bootstrap import CONFIDENCE
 from phasediag.analysis.frame import Groups, converged, has_status, numbers
 from phasediag.arrays import FloatArray, IntArray
 
-DIVERGED: Final = "diverged"
+DIVERGED: Final = columns.DIVERGED.name
 """An order parameter that every frame has: 1 where a trial diverged, 0 where it ended well."""
 FEWEST_FOR_SPREAD: Final = 5
 """With fewer replicates a susceptibility has no interval."""

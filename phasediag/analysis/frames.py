@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
 from phasediag.analysis.versions import LAUNCHES
 from phasediag.arrays import FloatArray
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.observables.threshold import (
     SYMMETRIES,
@@ -25,7 +26,6 @@ from phasediag.observables.threshold import (
     root_mean_square,
 )
 from phasediag.storage.launches import launches_of
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.storage.store import Store
 
 _OF_A_DIAGRAM: Final = (

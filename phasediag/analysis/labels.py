@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
+from phasediag.columns import column_of
+
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
     "lr_over_batch": "learning rate / batch size (T)",
@@ -16,16 +18,8 @@ LABELS: Final[Mapping[str, str]] = {
     "batch_size": "batch size (samples)",
     "learning_time": "learning time (steps × learning rate)",
     "steps": "training steps",
-    "degree_normalized": "degree of symmetry / maximum",
-    "degree_of_symmetry": "degree of symmetry (generators)",
-    "neuron_count": "distinct living neurons",
-    "alive_count": "living neurons",
-    "rank": "rank of the incoming weights",
-    "diverged": "diverged share of trials",
-    "train_loss": "training loss",
-    "log_rate": "growth rate of log ‖v‖ (1/step)",
 }
-"""What an axis says; other columns say their name."""
+"""What an axis says of parameters; other parameters say their name."""
 
 
 def prose(name: str) -> str:
@@ -47,4 +41,4 @@ def shown(value: Any) -> str:
 
 def label(name: str) -> str:
     """What an axis says about a column, with its unit."""
-    return LABELS.get(name, name.replace("_", " "))
+    return LABELS.get(name) or column_of(name).title

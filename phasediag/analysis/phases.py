@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,22 +29,11 @@ from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
 from phasediag.analysis.versions import newest
 from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 
 Method = Literal["level", "mixture", "slope"]
 """How phases are told apart."""
-PHASES: Final[Mapping[str, tuple[str, str]]] = {
-    "degree_normalized": ("broken", "symmetric"),
-    "degree_of_symmetry": ("broken", "symmetric"),
-    "neuron_count": ("symmetric", "broken"),
-    "alive_count": ("symmetric", "broken"),
-    "rank": ("symmetric", "broken"),
-    "log_rate": ("collapsing", "growing"),
-    DIVERGED: ("stable", "diverged"),
-}
-"""What an order parameter below and above its level means; others are 'below' and 'above'."""
-TRANSIENT: Final = ("log_rate", DIVERGED)
-"""Order parameters that are about the training itself: they need no convergence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +77,7 @@ class PhaseDiagram(Result):
     @property
     def phases(self) -> tuple[str, str]:
         """The names of the phases below and above the level."""
-        return phase_names(self.order)
+        return column_of(self.order).phases
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -139,11 +128,6 @@ def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
             "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
             DecoupledDecayWarning, stacklevel=4,
         )  # fmt: skip
-
-
-def phase_names(order: str) -> tuple[str, str]:
-    """The names of the phases in which an order parameter is below and above its level."""
-    return PHASES.get(order, ("below", "above"))
 
 
 def phase_diagram(
@@ -271,17 +255,17 @@ def locate(
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
-    if "converged" not in trials or order in TRANSIENT:
+    if "converged" not in trials or column_of(order).of_training:
         return 0
     return int((has_status(trials, "ok") & trials["converged"].isna().to_numpy()).sum())
 
 
 def _phases(cells: pd.DataFrame, levels: FloatArray, order: str, method: Method) -> npt.NDArray[np.object_]:
     below = cells["upper_share"] < 0.5 if method == "mixture" else cells["mean"] < levels
-    unconverged = (cells["unconverged_share"] > 0.5) & (order not in TRANSIENT)
+    unconverged = (cells["unconverged_share"] > 0.5) & (not column_of(order).of_training)
     conditions = [cells["diverged_share"] > 0.5, cells["replicates"] == 0, unconverged, below]
-    names = ["diverged", "missing", "unconverged", phase_names(order)[0]]
-    return np.select(conditions, names, phase_names(order)[1]).astype(object)
+    lower, upper = column_of(order).phases
+    return np.select(conditions, ["diverged", "missing", "unconverged", lower], upper).astype(object)
 
 
 def _rows(
@@ -310,7 +294,7 @@ def _between(rows: Rows, found: Boundary) -> FloatArray:
 def _table(
     group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: str
 ) -> pd.DataFrame:
-    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (order in TRANSIENT)
+    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (column_of(order).of_training)
     left = np.maximum(found.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))

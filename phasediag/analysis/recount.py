@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.arrays import FloatArray
+from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import relaxed
 from phasediag.observables.threshold import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
 from phasediag.storage.choice import kept
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS
 from phasediag.storage.store import Store
 
 THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)

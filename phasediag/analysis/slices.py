@@ -14,16 +14,11 @@ from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
 from phasediag.analysis.result import Result, plain
+from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
 """More curves than this are not told apart."""
-_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "degree_normalized": (0, 1), "test_accuracy": (0, 1), "degree_of_symmetry": (0, np.inf),
-    "neuron_count": (0, np.inf), "alive_count": (0, np.inf), "rank": (0, np.inf),
-    "train_loss": (0, np.inf), "test_loss": (0, np.inf),
-}  # fmt: skip
-"""What a mean can be at all; an interval ends there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,7 +120,7 @@ def slices(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * table["std"].to_numpy() / np.sqrt(count)
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
-    low, high = (np.clip(table["mean"] + side * half, *_BOUNDS.get(order, (None, None))) for side in (-1, 1))
+    low, high = (np.clip(table["mean"] + side * half, *column_of(order).bounds) for side in (-1, 1))
     table = table.assign(low=low, high=high).reset_index()
     columns = [*keys, "mean", "low", "high", "trials", "unconverged_share"]
     return Slices(x=x, order=order, by=by, level=level, means=table.reindex(columns=columns))

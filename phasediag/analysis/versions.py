@@ -17,9 +17,9 @@ import pandas as pd
 
 from phasediag.analysis.frame import Groups, coded
 from phasediag.arrays import BoolArray
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.storage.launches import KINDS, LENGTHS, RELAXATIONS, Launches
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
 
 LAUNCHES: Final = "phasediag_launches"
 """The attribute of a frame with what the grids of its sweep say."""

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from phasediag.columns import level_of
 from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
 
 
@@ -107,7 +108,7 @@ def status(
 
         if as_json:
             raise click.UsageError("--watch draws, --json does not: give one of the two")
-        at = level if level is not None else 0.0 if order == "log_rate" else 0.5
+        at = level_of(order, level)
         filling.watch(sweep_path, Console(), x=x, y=y, order=order, level=at)
         return
     from phasediag.commands.progress import duration

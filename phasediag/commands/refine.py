@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from phasediag.columns import level_of
 from phasediag.commands.options import COMPILE, JSON, RETRY, filtered, say, seconds
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def refine(
     )  # fmt: skip
     found = add_points(
         sweep_path, x, y,
-        order=order, level=level if level is not None else 0.0 if order == "log_rate" else 0.5,
+        order=order, level=level_of(order, level),
         resolution=resolution, budget=budget, diverged=diverged, dry_run=dry_run, beyond=beyond,
         select=lambda trials: filtered(trials, where), train=train,
         on_round=lambda done: say(described_round(done, x, y)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasediag.columns import level_of
 from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
 from phasediag.errors import PhasediagError
 
@@ -58,7 +59,7 @@ def diagram(
         trials = newest(trials, needed)
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
-    at = level if level is not None else 0.0 if order == "log_rate" else 0.5
+    at = level_of(order, level)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
         made = phase_diagram(

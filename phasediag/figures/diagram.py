@@ -24,6 +24,7 @@ from phasediag.analysis.diagram_words import fronts
 from phasediag.analysis.labels import label, named
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 from phasediag.figures.line import draw_line
 from phasediag.figures.mesh import Panel, alone, crossed, edges, panel_of, roomiest
@@ -219,18 +220,19 @@ def _title(key: pd.Series[Any]) -> list[str]:
 
 def _norm(diagram: PhaseDiagram) -> Normalize:
     values = diagram.cells["mean"].dropna().to_numpy(dtype=np.float64)
-    if diagram.order == "log_rate":
+    about = column_of(diagram.order)
+    if about.centred:
         away = np.abs(values - diagram.level)
         return CenteredNorm(diagram.level, float(np.quantile(away, 0.95)) or 1.0 if len(away) else 1.0)
-    if diagram.order in ("degree_normalized", "test_accuracy"):
-        return Normalize(0, 1)
+    if about.colours:
+        return Normalize(*about.colours)
     if not len(values) or values.min() == values.max():
         return Normalize(diagram.level - 1, diagram.level + 1)
     return Normalize(float(values.min()), float(values.max()))
 
 
 def _extend(diagram: PhaseDiagram) -> str:
-    return "both" if diagram.order == "log_rate" else "neither"
+    return "both" if column_of(diagram.order).centred else "neither"
 
 
 def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, *, lone: bool) -> QuadMesh:

@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
-from phasediag.trial import Column, IntArray, Value
+from phasediag.trial import Encoded, IntArray, Value
 
 
-def product(groups: Sequence[Mapping[str, Sequence[Value]]]) -> tuple[dict[str, Column], int]:
+def product(groups: Sequence[Mapping[str, Sequence[Value]]]) -> tuple[dict[str, Encoded], int]:
     """Every combination of the groups; the last group runs fastest.
 
     Parameters
@@ -24,17 +24,17 @@ def product(groups: Sequence[Mapping[str, Sequence[Value]]]) -> tuple[dict[str, 
     """
     lengths = [len(next(iter(group.values()))) for group in groups]
     count = prod(lengths)
-    columns: dict[str, Column] = {}
+    columns: dict[str, Encoded] = {}
     inner = count
     for group, length in zip(groups, lengths, strict=True):
         inner //= length
         codes = np.tile(np.repeat(np.arange(length, dtype=np.int64), inner), count // (inner * length))
         for name, values in group.items():
-            columns[name] = Column(pool=tuple(values), codes=None if length == 1 else codes)
+            columns[name] = Encoded(pool=tuple(values), codes=None if length == 1 else codes)
     return columns, count
 
 
-def combinations(columns: Sequence[Column], count: int) -> tuple[IntArray, IntArray]:
+def combinations(columns: Sequence[Encoded], count: int) -> tuple[IntArray, IntArray]:
     """The distinct combinations of some columns.
 
     Returns
@@ -68,19 +68,19 @@ def _dense(key: IntArray, size: int) -> tuple[IntArray, IntArray]:
     return first[present], rank[key]
 
 
-def derived(function: Callable[..., Value], columns: Sequence[Column], count: int) -> Column:
+def derived(function: Callable[..., Value], columns: Sequence[Encoded], count: int) -> Encoded:
     """A column computed from others, once for each distinct combination."""
     first, index = combinations(columns, count)
-    values = Column.of([function(*(column[int(row)] for column in columns)) for row in first])
-    return Column(pool=values.pool, codes=None if values.codes is None else values.codes[index])
+    values = Encoded.of([function(*(column[int(row)] for column in columns)) for row in first])
+    return Encoded(pool=values.pool, codes=None if values.codes is None else values.codes[index])
 
 
-def repeated(column: Column, times: int) -> Column:
+def repeated(column: Encoded, times: int) -> Encoded:
     """Every row of the column, `times` times in a row."""
-    return Column(pool=column.pool, codes=None if column.codes is None else np.repeat(column.codes, times))
+    return Encoded(pool=column.pool, codes=None if column.codes is None else np.repeat(column.codes, times))
 
 
-def stacked(columns: Sequence[Column], counts: Sequence[int]) -> Column:
+def stacked(columns: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
     """Columns below each other; `counts` are their numbers of rows."""
     if len(columns) == 1:
         return columns[0]
@@ -91,4 +91,4 @@ def stacked(columns: Sequence[Column], counts: Sequence[int]) -> Column:
         codes = np.zeros(count, dtype=np.int64) if column.codes is None else column.codes
         parts.append(np.array(lookup, dtype=np.int64)[codes])
     values = tuple(value for _, value in pool)
-    return Column(pool=values, codes=None if len(values) == 1 else np.concatenate(parts))
+    return Encoded(pool=values, codes=None if len(values) == 1 else np.concatenate(parts))

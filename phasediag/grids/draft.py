@@ -21,7 +21,7 @@ from phasediag.grids.reading import Node, Report, Section, parse_section
 from phasediag.grids.rules import Hold
 from phasediag.grids.sections import MeasureSection, Resources
 from phasediag.registry import Component, Kind, built_in, component
-from phasediag.trial import Column, Parameter, Value, nearest
+from phasediag.trial import Encoded, Parameter, Value, nearest
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
@@ -321,8 +321,8 @@ class Draft:
                 self._report.add(node.line, key, f"{node.content!r}: {problem}", hint or remedy)
         return found
 
-    def _check_points(self, points: PointSet) -> dict[str, Column]:
-        columns: dict[str, Column] = {}
+    def _check_points(self, points: PointSet) -> dict[str, Encoded]:
+        columns: dict[str, Encoded] = {}
         for name, raw in points.columns.items():
             line = raw.lines[0]
             if name in points.index and self._no_parameter(name):
@@ -377,7 +377,7 @@ class Draft:
         return bool(self.axes) or not self._points
 
     def _blocks(self) -> list[Block]:
-        fixed = {name: Column(pool=(value,)) for name, value in self.fixed.items()}
+        fixed = {name: Encoded(pool=(value,)) for name, value in self.fixed.items()}
         blocks = []
         offset = 0
         if self._by_axes:
@@ -390,7 +390,7 @@ class Draft:
         return blocks
 
     def _point_block(
-        self, fixed: Mapping[str, Column], points: PointSet, columns: Mapping[str, Column], offset: int
+        self, fixed: Mapping[str, Encoded], points: PointSet, columns: Mapping[str, Encoded], offset: int
     ) -> Block:
         places = {name: (f"points.{name}", raw.lines[0]) for name, raw in points.columns.items()}
         return Block(

@@ -33,9 +33,9 @@ from phasediag.grids.rules import (
     unvaried,
 )
 from phasediag.registry import Component
-from phasediag.trial import REQUIRED, Column, Constraint, IntArray, Parameter, Value, formatted, rounded
+from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
-NOT_APPLICABLE: Final = Column(pool=(None,))
+NOT_APPLICABLE: Final = Encoded(pool=(None,))
 _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 """None where a rule gives no value; what depends on them is then not judged."""
 
@@ -44,7 +44,7 @@ _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 class Block:
     """Points that give values to the same parameters."""
 
-    given: Mapping[str, Column]
+    given: Mapping[str, Encoded]
     """The columns that the grid gives, those of `fixed` included."""
     varied: frozenset[str]
     """Those of them that stand in axes or points."""
@@ -73,7 +73,7 @@ class Part:
     model: Component
     parameters: Mapping[str, Parameter]
     """Those that apply, in the order of the columns."""
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Encoded]
     position: IntArray
     """Of each point among all points of the grid, shape (points,)."""
 
@@ -119,7 +119,7 @@ class Expander:
         task, model = self.catalogue.tasks[task_name], self.catalogue.models[model_name]
         parameters = self.catalogue.applicable(task_name, model_name)
         every = len(rows) == len(block.position)
-        columns: dict[str, Column] = {}
+        columns: dict[str, Encoded] = {}
         lacking = []
         for name, parameter in parameters.items():
             if name in block.given:
@@ -128,7 +128,7 @@ class Expander:
                 lacking.append(name)
                 columns[name] = NOT_APPLICABLE
             else:
-                columns[name] = Column(pool=(_plain(parameter.default),))
+                columns[name] = Encoded(pool=(_plain(parameter.default),))
         columns[DATA_SIZE] = _data_size(task, columns)
         controls = set(columns["control"].pool)
         unread = SHORTHANDS - {name for expression in self.exclude for name in expression.names}
@@ -156,7 +156,7 @@ class Expander:
             task=task, model=model, parameters=parameters, columns=columns, position=block.position[rows]
         )
 
-    def _kept(self, columns: Mapping[str, Column], count: int) -> npt.NDArray[np.bool_]:
+    def _kept(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
         kept = np.ones(count, dtype=bool)
         for expression in self.exclude:
             read = {name: columns.get(name, NOT_APPLICABLE) for name in expression.names}
@@ -184,7 +184,7 @@ class Expander:
                 self._note(block, [name], row, problem, f"set control: {owner}, or leave {name} out")
 
     def _check_combinations(
-        self, block: Block, columns: Mapping[str, Column], rules: Sequence[Rule], rows: IntArray,
+        self, block: Block, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
         task: Component, model: Component,
     ) -> None:  # fmt: skip
         own = [MOMENTUM, QUENCHED, ANISOTROPY, OWN_INIT]
@@ -196,7 +196,7 @@ class Expander:
                 self._check(constraint, block, columns, rows)
 
     def _check(
-        self, constraint: Constraint, block: Block, columns: Mapping[str, Column], rows: IntArray
+        self, constraint: Constraint, block: Block, columns: Mapping[str, Encoded], rows: IntArray
     ) -> None:
         read = [columns[name] for name in constraint.parameters]
         first, _ = combinations(read, len(rows))
@@ -238,8 +238,8 @@ def _fault(constraint: Constraint, values: Sequence[Value]) -> str | None:
         return f"the constraint on {names} raised {type(error).__name__}: {error}; mend it in its file"
 
 
-def _default(catalogue: Catalogue, kind: str) -> Column:
-    return Column(pool=(_plain(catalogue.parameters[kind].default),))
+def _default(catalogue: Catalogue, kind: str) -> Encoded:
+    return Encoded(pool=(_plain(catalogue.parameters[kind].default),))
 
 
 def _plain(default: object) -> Value:
@@ -247,7 +247,7 @@ def _plain(default: object) -> Value:
     return rounded(value)  # type: ignore[arg-type]
 
 
-def _data_size(task: Component, columns: Mapping[str, Column]) -> Column:
+def _data_size(task: Component, columns: Mapping[str, Encoded]) -> Encoded:
     if task.always_fresh:
-        return Column(pool=(0,))
+        return Encoded(pool=(0,))
     return columns.get("samples", NOT_APPLICABLE)

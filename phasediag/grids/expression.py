@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.trial import Column, nearest
+from phasediag.trial import Encoded, nearest
 
 Array = npt.NDArray[Any]
 _LONGEST: Final = 1000
@@ -47,7 +47,7 @@ class Expression:
     names: frozenset[str]
     """The parameters it reads."""
 
-    def holds(self, columns: Mapping[str, Column], count: int) -> npt.NDArray[np.bool_]:
+    def holds(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
         """Where the condition is true.
 
         Parameters
@@ -225,7 +225,7 @@ def _check_same(left: ast.expr, kind: type, right: ast.expr, kinds: Mapping[str,
         raise ValueError(f"{pair}; compare like with like (text stands in quotes)")
 
 
-def _array(column: Column) -> Array:
+def _array(column: Encoded) -> Array:
     """Numbers as float64 with NaN for None, everything else as objects; of length 1 where constant."""
     numeric = all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in column.pool)
     pool = np.array(column.pool, dtype=np.float64 if numeric else object)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from phasediag.grids.axis import read_value
 from phasediag.grids.reading import Node, Report
-from phasediag.trial import Column, IntArray, Parameter
+from phasediag.trial import Encoded, IntArray, Parameter
 
 _UNNAMED: Final = r"__index_level_\d+__"
 """How pandas names an index that has no name."""
@@ -145,9 +145,9 @@ def _encoded(column: Any, line: int) -> RawColumn:
     return RawColumn(pool=pool, lines=[line] * len(pool), codes=codes)
 
 
-def checked_column(name: str, raw: RawColumn, declarations: Sequence[Parameter], report: Report) -> Column:
+def checked_column(name: str, raw: RawColumn, declarations: Sequence[Parameter], report: Report) -> Encoded:
     """The column with every distinct value in its parameter's type; faults stand in `report`."""
     key = f"points.{name}"
     pairs = zip(raw.pool, raw.lines, strict=True)
-    values = Column.of([read_value(item, line, key, declarations, report) for item, line in pairs])
-    return Column(pool=values.pool, codes=None if values.codes is None else values.codes[raw.codes])
+    values = Encoded.of([read_value(item, line, key, declarations, report) for item, line in pairs])
+    return Encoded(pool=values.pool, codes=None if values.codes is None else values.codes[raw.codes])

@@ -26,7 +26,7 @@ from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uniniti
 from phasediag.training.network import Network
 from phasediag.training.padding import cut
 from phasediag.training.tiles import Program
-from phasediag.trial import Column, Trials, Value
+from phasediag.trial import Encoded, Trials, Value
 
 PLAIN: Final[dict[str, Value]] = {
     "optimizer": "sgd", "momentum": 0.0, "control": "none", "dcs_symmetry": None, "syre_scale": None,
@@ -59,7 +59,7 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     record = trials.record(0)
     task = component("task", str(record["task"]), folder)
     model = component("model", str(record["model"]), folder)
-    columns = {**trials.columns, **{name: Column(pool=(value,)) for name, value in PLAIN.items()}}
+    columns = {**trials.columns, **{name: Encoded(pool=(value,)) for name, value in PLAIN.items()}}
     rows = np.arange(max(2, len(trials))) % len(trials)
     plain = replace(trials, columns=columns).take(rows)
     program = Program(plain.record(0), folder, torch.device("cpu"), compiled=False)

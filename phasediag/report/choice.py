@@ -11,7 +11,7 @@ import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, MOST_FACET_VALUES
 from phasediag.analysis.frame import coded, need_columns
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 
 MOST_PANELS: Final = 12
 """More panels than this are not looked at."""

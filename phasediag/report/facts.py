@@ -11,7 +11,7 @@ import pandas as pd
 from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.labels import label
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, RESULT_COLUMNS
+from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 
 STATES: Final = ("ok", "diverged", "failed", "missing")
 _RAN_WITH: Final = ("phasediag_version", "git_commit", "torch_version", "device")

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
+from phasediag.columns import level_of
 from phasediag.report.choice import axes_of, choose
 from phasediag.report.facts import (
     axes_table,
@@ -29,8 +30,8 @@ from phasediag.report.sections import all_sections
 from phasediag.report.warnings import about_trials
 from phasediag.version import VERSION
 
-ORDERS: Final = (("degree_normalized", 0.5), ("log_rate", 0.0))
-"""Order parameters and their levels; the first that lies on both sides of its level is drawn."""
+ORDERS: Final = ("degree_normalized", "log_rate")
+"""Order parameters; the first that lies on both sides of its level is drawn."""
 _MOST_ROWS: Final = 200
 """More rows of a table are in its CSV only."""
 
@@ -120,14 +121,14 @@ def report(
 
 def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
     """The order parameter and its level."""
-    known = dict(ORDERS)
     if order is not None:
-        return order, known.get(order, 0.5) if level is None else level
-    for name, at in ORDERS:
+        return order, level_of(order, level)
+    for name in ORDERS:
+        at = level_of(name)
         values = trials[name] if name in trials else pd.Series(dtype=np.float64)
         if (values < at).any() and (values >= at).any():
-            return name, at if level is None else level
-    return ORDERS[0][0], ORDERS[0][1] if level is None else level
+            return name, level_of(name, level)
+    return ORDERS[0], level_of(ORDERS[0], level)
 
 
 def _headline(trials: pd.DataFrame, planned: int, sections: Sequence[Section]) -> list[str]:

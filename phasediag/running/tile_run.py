@@ -18,6 +18,7 @@ import pyarrow as pa
 import safetensors.numpy
 import torch
 
+from phasediag.columns import Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import FloatArray, Recorder, Recording, results
@@ -33,7 +34,6 @@ from phasediag.trial import IntArray
 
 SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
-COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank", "more_steps")
 
 
 @cache
@@ -137,19 +137,13 @@ class TileRun:
         columns = _joined(found, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
-        relaxations = columns["relaxations"]
-        for name in columns:
-            columns[name] = np.where(diverged, np.nan, columns[name])
-        columns["relaxations"] = relaxations
-        values: dict[str, Any] = {name: _nullable(name, column) for name, column in columns.items()}
+        values: dict[str, Any] = {
+            name: _nullable(column_of(name), numbers, diverged) for name, numbers in columns.items()
+        }
         values |= {
             "status": np.where(diverged, "diverged", "ok").astype(object),
             "steps_done": steps_done,
             "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
-            "converged": [
-                None if d or np.isnan(c) else bool(c)
-                for c, d in zip(columns["converged"], diverged, strict=True)
-            ],
             "wall_s": np.full(count, self.wall_s / count),
             "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
             "device": [device_name(self.tile.program.device)] * count,
@@ -247,9 +241,9 @@ def _host(tensor: torch.Tensor, count: int) -> np.ndarray:
     return tensor[:count].double().cpu().numpy()
 
 
-def _nullable(name: str, column: np.ndarray) -> pa.Array:
-    """Counts as whole numbers, NaN as null."""
-    missing = np.isnan(column)
-    if name not in COUNTS:
-        return pa.array(column, pa.float64(), mask=missing)
-    return pa.array(np.where(missing, 0, column).astype(np.int64), pa.int64(), mask=missing)
+def _nullable(about: Column, numbers: FloatArray, diverged: BoolArray) -> pa.Array:
+    """A column of the type that it is declared with; NaN is null, and so is what no diverged trial has."""
+    missing = np.isnan(numbers) | (diverged & about.null_when_diverged)
+    whole = np.where(missing, 0, numbers)
+    kinds = {"int64": np.int64, "bool": np.bool_, "float64": np.float64}
+    return pa.array(whole.astype(kinds[about.type]), mask=missing)

@@ -9,6 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from phasediag.columns import (
+    DERIVED_COLUMNS,
+    LEADING,
+    MEASUREMENT_COLUMNS,
+    MEASUREMENTS,
+    RESULT_COLUMNS,
+    RESULTS,
+    Column,
+)
 from phasediag.errors import StoreError
 from phasediag.trial import Parameter, Role, formatted
 
@@ -18,67 +27,18 @@ METADATA: Final = {b"phasediag_schema": str(SCHEMA_VERSION).encode()}
 
 Status = Literal["ok", "diverged", "failed"]
 
-_LEADING: Final = pa.schema(
-    [
-        ("trial_id", pa.string()),
-        ("pack_id", pa.string()),
-        ("point_id", pa.string()),
-        ("replicate", pa.int64()),
-        ("seed", pa.int64()),
-    ]
-)
-_RESULTS: Final = pa.schema(
-    [
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("steps_done", pa.int64()),
-        ("diverged_at", pa.int64()),
-        ("train_loss", pa.float64()),
-        ("test_loss", pa.float64()),
-        ("test_accuracy", pa.float64()),
-        ("max_degree", pa.int64()),
-        ("degree_of_symmetry", pa.int64()),
-        ("degree_normalized", pa.float64()),
-        ("neuron_count", pa.int64()),
-        ("alive_count", pa.int64()),
-        ("rank", pa.int64()),
-        ("log_rate", pa.float64()),
-        ("drift", pa.float64()),
-        ("relaxations", pa.float64()),
-        ("converged", pa.bool_()),
-        ("more_steps", pa.int64()),
-        ("collapse_weight_decay", pa.float64()),
-        ("gradient_noise", pa.float64()),
-        ("entropic_term", pa.float64()),
-        ("gradient_square", pa.float64()),
-        ("decay_term", pa.float64()),
-        ("entropic_permutation", pa.float64()),
-        ("entropic_sign_flip", pa.float64()),
-        ("threshold_absolute", pa.float64()),
-        ("threshold_relative", pa.float64()),
-        ("measure_layer", pa.string()),
-        ("wall_s", pa.float64()),
-        ("projected_bytes", pa.int64()),
-        ("measured_bytes", pa.int64()),
-        ("device", pa.string()),
-        ("phasediag_version", pa.string()),
-        ("git_commit", pa.string()),
-        ("torch_version", pa.string()),
-        ("model_source", pa.string()),
-        ("task_source", pa.string()),
-        ("compiled", pa.bool_()),
-        ("started_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-RESULT_COLUMNS: Final[tuple[str, ...]] = (*_LEADING.names, *_RESULTS.names)
-"""The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
-MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = (
-    "trial_id", "pack_id", "step", "layer", "observable", "max_degree", "degree", "normalized", "epsilon",
-    "scale", "train_loss", "test_loss", "distances",
-)  # fmt: skip
-"""The columns of `measurements`, in their order."""
-DERIVED_COLUMNS: Final[tuple[str, ...]] = ("degree_per_neuron", "degree_of_breaking", "breaking_normalized")
-"""Columns that stand in no file: frames of trials and of measurements have them besides (Eq. 14)."""
+
+def _field(column: Column, numbers: pa.DataType | None = None) -> pa.Field:
+    """The field of a column; `numbers` is the type of the trials, of columns that are lists of them."""
+    types = {
+        "string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+    }  # fmt: skip
+    return pa.field(column.name, pa.list_(numbers) if column.type == "numbers" else types[column.type])
+
+
+_LEADING: Final = pa.schema([_field(column) for column in LEADING])
+_RESULTS: Final = pa.schema([_field(column) for column in RESULTS])
 
 
 def parameter_type(parameter: Parameter) -> pa.DataType:
@@ -109,13 +69,7 @@ def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:
 def measurements_schema(dtype: str = "float32") -> pa.Schema:
     """The schema of `measurements` for trials of this dtype (`float32` or `float64`)."""
     numbers = {"float32": pa.float32(), "float64": pa.float64()}[dtype]
-    types = {
-        "trial_id": pa.string(), "pack_id": pa.string(), "step": pa.int64(), "layer": pa.string(),
-        "observable": pa.string(), "max_degree": pa.int64(), "degree": pa.int64(),
-        "normalized": pa.float64(), "epsilon": pa.float64(), "scale": pa.float64(),
-        "train_loss": pa.float64(), "test_loss": pa.float64(), "distances": pa.list_(numbers),
-    }  # fmt: skip
-    return pa.schema([(name, types[name]) for name in MEASUREMENT_COLUMNS], metadata=METADATA)
+    return pa.schema([_field(column, numbers) for column in MEASUREMENTS], metadata=METADATA)
 
 
 def table(schema: pa.Schema, values: Mapping[str, Sequence[Any] | npt.NDArray[Any]], rows: int) -> pa.Table:

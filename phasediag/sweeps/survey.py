@@ -19,7 +19,7 @@ from phasediag.running.sources import place_sources
 from phasediag.storage.roster import roster_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
-from phasediag.trial import Column, TextArray, Trials
+from phasediag.trial import Encoded, TextArray, Trials
 
 Mask = npt.NDArray[np.bool_]
 
@@ -149,7 +149,7 @@ def _has_layer(trials: Trials, layer: str) -> Mask:
         return np.ones(len(trials), dtype=bool)
     depth = trials.columns["depth"]
     deep = tuple(not isinstance(value, int) or value > int(number) for value in depth.pool)
-    return Column(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
+    return Encoded(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
 
 
 def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:

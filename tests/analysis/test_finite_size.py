@@ -99,6 +99,11 @@ def test_two_replicates_give_no_interval():
         (lambda f: f.assign(converged=False), {}, "train longer"),
         (lambda f: f[(f["width"] > 8) | (f["weight_decay"] > 0.3)], {}, "width=8 has"),
         (lambda f: f, {"form": "exponential"}, "power or critical"),
+        (
+            lambda f: f.assign(weight_decay=f["weight_decay"] * 1e9 ** f["width"].rank(method="dense")),
+            {},
+            "nothing can be told of a collapse",
+        ),
         (lambda f: f, {"size": "widht"}, "did you mean 'width'"),
     ],
 )

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.analysis.frames import load_measurements, load_trials
+from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError, StoreError
 from phasediag.observables.threshold import Observable, Threshold
 from phasediag.parameters import TRAINING
 from phasediag.storage.compaction import compact
-from phasediag.storage.schema_arrow import DERIVED_COLUMNS, trials_schema
+from phasediag.storage.schema_arrow import trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
 from properties import examples

@@ -172,14 +172,14 @@ def test_distances_of_zero_stay_on_the_figure():
     assert (below.get_ydata() > 0).all()
 
 
-def collapse(x, size, **names):
+def collapse(at, size, **names):
     """Scaled points of several sizes, y ten times x."""
-    points = pd.DataFrame({"width": size, "weight_decay": x, "scaled_x": x, "scaled_error": 0.1})
+    points = pd.DataFrame({"width": size, "weight_decay": at, "scaled_x": at, "scaled_error": 0.1})
     value = {"y_exponent": -0.25, "x_exponent": 0.5, "critical": 1.0}
     return SizeCollapse(
         **{"x": "weight_decay", "y": "neuron_count", "size": "width", "form": "critical", **names},
         parameters=pd.DataFrame({"value": value, "low": np.nan, "high": np.nan}), quality=1.0,
-        unscaled_quality=9.0, points=points.assign(scaled_y=10 * points["scaled_x"]), n=len(x), replicates=1,
+        unscaled_quality=9.0, points=points.assign(scaled_y=10 * points["scaled_x"]), n=len(at), replicates=1,
         left_out={},
     )  # fmt: skip
 

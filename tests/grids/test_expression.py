@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.expression import parse_expression
-from phasediag.trial import Column
+from phasediag.trial import Encoded
 from properties import examples
 
 KINDS: dict[str, type] = {"width": int, "rate": float, "task": str, "bias": bool, "values": tuple}
 COLUMNS = {
-    "width": Column.of([16, 64, None]),
-    "rate": Column.of([0.1, 0.2, 0.3]),
-    "task": Column.of(["a", "b", "a"]),
-    "bias": Column.of([True, False, None]),
+    "width": Encoded.of([16, 64, None]),
+    "rate": Encoded.of([0.1, 0.2, 0.3]),
+    "task": Encoded.of(["a", "b", "a"]),
+    "bias": Encoded.of([True, False, None]),
 }
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -65,7 +65,7 @@ def test_it_reads_only_the_parameters_that_it_names() -> None:
 
 def test_a_constant_column_is_spread_over_all_rows() -> None:
     mask = parse_expression("width == 5 and task == 'a'", KINDS).holds(
-        {"width": Column(pool=(5,)), "task": Column(pool=("a",))}, 4
+        {"width": Encoded(pool=(5,)), "task": Encoded(pool=("a",))}, 4
     )
     assert mask.shape == (4,)
     assert mask.dtype == np.bool_
@@ -133,7 +133,7 @@ def test_arithmetic_and_comparison_agree_with_those_of_integers(
     a: int, b: int, c: int, sign: str, order: str, negated: bool
 ) -> None:
     text = f"{'not ' if negated else ''}x {sign} y {order} {c}"
-    columns = {"x": Column.of([a, b]), "y": Column.of([b, a])}
+    columns = {"x": Encoded.of([a, b]), "y": Encoded.of([b, a])}
     holds = parse_expression(text, {"x": int, "y": int}).holds(columns, 2).tolist()
     expected = [OPERATORS[order](OPERATORS[sign](x, y), c) for x, y in ((a, b), (b, a))]
     assert holds == [value != negated for value in expected]
@@ -142,7 +142,7 @@ def test_arithmetic_and_comparison_agree_with_those_of_integers(
 @settings(max_examples=examples(100))
 @given(values=st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=8))
 def test_logic_binds_as_in_python(values: list[tuple[bool, bool, bool]]) -> None:
-    columns = {name: Column.of([row[index] for row in values]) for index, name in enumerate("pqr")}
+    columns = {name: Encoded.of([row[index] for row in values]) for index, name in enumerate("pqr")}
     holds = parse_expression("p or not q and r", dict.fromkeys("pqr", bool)).holds(columns, len(values))
     assert holds.tolist() == [p or ((not q) and r) for p, q, r in values]
 
@@ -154,5 +154,5 @@ def test_any_text_is_either_a_condition_or_a_value_error(text: str) -> None:
         expression = parse_expression(text, {"x": float, "y": str})
     except ValueError:
         return
-    columns = {"x": Column.of([1.0, 2.0]), "y": Column.of(["a", "b"])}
+    columns = {"x": Encoded.of([1.0, 2.0]), "y": Encoded.of(["a", "b"])}
     assert expression.holds(columns, 2).shape == (2,)

@@ -21,13 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
+from phasediag.columns import RESULT_COLUMNS
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.parameters import TRAINING
 from phasediag.storage import fragments, schema_arrow
 from phasediag.storage.compaction import compact
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import take
-from phasediag.storage.schema_arrow import RESULT_COLUMNS, measurements_schema, promoted, table, trials_schema
+from phasediag.storage.schema_arrow import measurements_schema, promoted, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
 from properties import examples

@@ -1,0 +1,87 @@
+"""Columns of results: each declared once, and all that reads them agrees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from phasediag.analysis.labels import label
+from phasediag.analysis.phases import phase_diagram
+from phasediag.columns import (
+    DERIVED,
+    LEADING,
+    MEASUREMENT_COLUMNS,
+    RESULT_COLUMNS,
+    RESULTS,
+    column_of,
+    level_of,
+)
+from phasediag.storage.schema_arrow import measurements_schema, trials_schema
+
+RECORDED = """
+trial_id pack_id point_id replicate seed status error steps_done diverged_at train_loss test_loss
+test_accuracy max_degree degree_of_symmetry degree_normalized neuron_count alive_count rank log_rate drift
+relaxations converged more_steps collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
+entropic_permutation entropic_sign_flip threshold_absolute threshold_relative measure_layer wall_s
+projected_bytes measured_bytes device phasediag_version git_commit torch_version model_source task_source
+compiled started_at
+"""
+MEASURED = """
+trial_id pack_id step layer observable max_degree degree normalized epsilon scale train_loss test_loss
+distances
+"""
+
+
+def test_no_column_is_declared_twice() -> None:
+    names = [column.name for column in (*LEADING, *RESULTS, *DERIVED)]
+    assert len(set(names)) == len(names)
+    assert all(column.meaning.endswith(".") for column in (*LEADING, *RESULTS, *DERIVED))
+
+
+def test_the_files_of_a_sweep_have_the_columns_that_they_always_had() -> None:
+    """The order and the types of a sweep that was recorded before."""
+    assert list(RESULT_COLUMNS) == RECORDED.split()
+    assert list(MEASUREMENT_COLUMNS) == MEASURED.split()
+    schema = trials_schema([])
+    assert tuple(schema.names) == RESULT_COLUMNS
+    whole = (
+        "replicate seed steps_done diverged_at max_degree degree_of_symmetry neuron_count alive_count rank"
+    )
+    whole += " more_steps projected_bytes measured_bytes"
+    assert {f.name for f in schema if f.type == pa.int64()} == set(whole.split())
+    assert {f.name for f in schema if f.type == pa.bool_()} == {"converged", "compiled"}
+    assert schema.field("started_at").type == pa.timestamp("us", tz="UTC")
+    assert measurements_schema("float32").field("distances").type == pa.list_(pa.float32())
+    assert measurements_schema("float64").field("distances").type == pa.list_(pa.float64())
+
+
+def test_the_level_of_an_order_parameter_is_its_own_unless_another_is_given() -> None:
+    assert level_of("log_rate") == 0
+    assert level_of("degree_normalized") == level_of("neuron_count / width") == 0.5
+    assert level_of("log_rate", 0.25) == 0.25
+
+
+@pytest.mark.parametrize("column", [*RESULTS, *DERIVED], ids=lambda column: column.name)
+def test_words_of_a_column_are_those_of_its_declaration(column) -> None:  # type: ignore[no-untyped-def]
+    assert column_of(column.name) is column
+    assert label(column.name) == column.title
+    assert column_of(column.name).phases == (column.below, column.above)
+
+
+def test_a_formula_is_a_number_like_any_other() -> None:
+    assert column_of("neuron_count / width").phases == ("below", "above")
+    assert label("neuron_count / width") == "neuron count / width"
+
+
+@pytest.mark.parametrize(("order", "phase"), [("log_rate", "growing"), ("degree_normalized", "unconverged")])
+def test_only_what_is_about_the_training_needs_no_convergence(order: str, phase: str) -> None:
+    cells = [(x, r) for x in (1.0, 2.0, 3.0) for r in range(3)]
+    trials = pd.DataFrame(
+        {
+            "x": [x for x, _ in cells], "replicate": [r for _, r in cells], "status": "ok",
+            "converged": False, order: np.ones(len(cells)),
+        }
+    )  # fmt: skip
+    assert set(phase_diagram(trials, "x", order=order, resamples=10).cells["phase"]) == {phase}
