@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -11,7 +11,7 @@ from phasediag.errors import MachineError, PhasediagError, in_words
 from phasediag.executors.inline import device_notice
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import Pack
-from phasediag.running.job import Job
+from phasediag.running.job import Breakdown, Job, Progress
 from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
 
@@ -43,33 +43,21 @@ class PackActor:
         self.run: PackRun | None = None
         self.slice_s = FIRST_SECONDS
 
-    def step(self, pack_id: str) -> dict[str, Any]:
-        """Train for a slice; `Progress` as a dict, and under `fatal` what makes it pointless to go on.
-
-        `of_machine` tells whether that is a fault of this machine.
-        """
+    def step(self, pack_id: str) -> Progress | Breakdown:
+        """Train for a slice."""
         try:
             if self.run is None:
                 self.run = PackRun(self.packs[pack_id], self.job, self.store, self.device, self.notice)
             progress = self.run.advance(self.slice_s)
             self.slice_s = min(SLICE_SECONDS, 2 * self.slice_s)
         except PhasediagError as error:
-            return _fatal(str(error), isinstance(error, MachineError))
+            return Breakdown(error=str(error), of_machine=isinstance(error, MachineError))
         except OSError as error:
-            return _fatal(in_words(error), of_machine=True)
-        return {
-            "trials_done": progress.trials_done, "resumed": progress.resumed, "failed": progress.failed,
-            "diverged": progress.diverged, "error": progress.error, "done": progress.done, "fatal": "",
-            "spent": dict(progress.spent), "notice": progress.notice,
-        }  # fmt: skip
+            return Breakdown(error=in_words(error), of_machine=True)
+        return progress
 
     def set_aside(self) -> None:
         """Keep what an unfinished pack has reached, and be ready for another one."""
         if self.run is not None:
             self.run.checkpoint()
         self.run = None
-
-
-def _fatal(error: str, of_machine: bool) -> dict[str, Any]:
-    """A result without progress; Tune asks every result for `trials_done`."""
-    return {"fatal": error, "of_machine": of_machine, "done": True, "trials_done": 0.0}

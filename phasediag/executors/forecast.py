@@ -9,21 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from phasediag.running.job import Progress
-from phasediag.trial import Parameter, Role
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
+    from phasediag.packing.structure import Structure
 
 TELLING: Final = 0.01
 """Part of all projected work that must be trained before a pace is told."""
 DOUBT: Final = 5.0
 """Projected seconds of a program after which its own pace counts as much as that of all programs."""
-
-
-def program_of(pack: Pack, parameters: Mapping[str, Parameter]) -> str:
-    """What packs share whose projections err alike: the structure of their program."""
-    values = [(n, value) for n, value in pack.values.items() if parameters[n].role is Role.STRUCTURAL]
-    return repr((values, sorted(pack.envelope)))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,8 +62,6 @@ class Forecast:
 
     packs: dict[str, Pack] = field(default_factory=dict)
     """All packs, by pack_id, in the order in which they are taken."""
-    programs: dict[str, str] = field(default_factory=dict)
-    """`program_of` each pack; packs that are not in it count as of one program."""
     courses: dict[str, Course] = field(default_factory=dict)
 
     def take(self, pack_id: str, progress: Progress, now: float) -> None:
@@ -103,8 +95,10 @@ class Forecast:
                 running.append(max(0.0, rest * paces[program] - (now - course.seen)))
         return makespan(running, waiting, workers)
 
-    def _program(self, pack_id: str) -> str:
-        return self.programs.get(pack_id, "")
+    def _program(self, pack_id: str) -> Structure | None:
+        """What packs share whose projections err alike; None of a pack that is not expected (any more)."""
+        pack = self.packs.get(pack_id)
+        return None if pack is None else pack.structure
 
     def _work(self, pack_id: str) -> float:
         """Projected seconds of what this launch has trained of a pack."""
@@ -113,22 +107,22 @@ class Forecast:
             return 0.0
         return pack.projected_seconds * course.trained / len(pack.trials)
 
-    def _paces(self) -> Mapping[str, float]:
+    def _paces(self) -> Mapping[Structure | None, float]:
         """Measured seconds of a projected one, by program."""
-        work: defaultdict[str, float] = defaultdict(float)
-        took: defaultdict[str, float] = defaultdict(float)
+        work: defaultdict[Structure | None, float] = defaultdict(float)
+        took: defaultdict[Structure | None, float] = defaultdict(float)
         for name, course in list(self.courses.items()):
             if course.trained > 0 and name in self.packs:
                 work[self._program(name)] += self._work(name)
                 took[self._program(name)] += course.seen - course.began
         overall = sum(took.values()) / sum(work.values())
-        paces: defaultdict[str, float] = defaultdict(lambda: overall)
+        paces: defaultdict[Structure | None, float] = defaultdict(lambda: overall)
         paces.update({name: (took[name] + DOUBT * overall) / (work[name] + DOUBT) for name in work})
         return paces
 
     def _compiling(self) -> float:
         """Seconds that a program took to compile, on average over those that did."""
-        longest: dict[str, float] = {}
+        longest: dict[Structure | None, float] = {}
         for name, course in list(self.courses.items()):
             program = self._program(name)
             longest[program] = max(longest.get(program, 0.0), course.compiling)

@@ -6,18 +6,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from phasediag.errors import INTERRUPTED
-from phasediag.executors.forecast import Forecast, program_of
+from phasediag.executors.forecast import Forecast
 from phasediag.executors.signals import STOPPING, Handler, handled
 from phasediag.running.job import PHASES, Job, Progress
 from phasediag.storage.folder import Folder
-from phasediag.trial import Parameter
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
@@ -70,10 +69,9 @@ class Watch:
     of_machine: bool = False
     """Whether that is the fault of a machine that trains."""
 
-    def expect(self, packs: Sequence[Pack], parameters: Mapping[str, Parameter]) -> None:
+    def expect(self, packs: Sequence[Pack]) -> None:
         """Take in packs that are to run, in this order."""
         self.forecast.packs |= {pack.pack_id: pack for pack in packs}
-        self.forecast.programs |= {pack.pack_id: program_of(pack, parameters) for pack in packs}
 
     def forget(self, pack_id: str) -> None:
         """Expect a pack no more: it was lost, and others train its trials."""

@@ -1,12 +1,13 @@
-"""Structures that share a program by padding, and those that do not."""
+"""Bundles of trials that share a program by padding, and those that do not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from phasediag.packing.structure import Structure
 from phasediag.registry import component
 from phasediag.training.data import Task
 from phasediag.training.initial import Shapes
@@ -20,12 +21,12 @@ PROMISED: Final = 16
 """Networks all of whose sizes are multiples of it have rows that are equal bit by bit in any company."""
 
 Seconds = Callable[[int, int, float], float]
-"""Of so many trials with so many steps together, trained as one structure, by its position."""
+"""Of so many trials with so many steps together, trained as one bundle, by its position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
-    """Trials that agree in every structural parameter."""
+class Bundle:
+    """The trials of one structure, as their number and their sizes tell of them."""
 
     kind: Hashable
     """What those must agree in that share a bucket."""
@@ -40,14 +41,14 @@ class Structure:
     steps: float
     """Of all trials together."""
 
-    def holds(self, other: Structure) -> bool:
-        """Whether the other's trials can be trained as padded ones of this structure."""
+    def holds(self, other: Bundle) -> bool:
+        """Whether the other's trials can be trained as padded ones of this bundle."""
         smaller = all(a <= b for a, b in zip(other.sizes, self.sizes, strict=True))
         return smaller and fits(other.shapes, self.shapes)
 
 
-def buckets(structures: Sequence[Structure], seconds: Seconds) -> list[list[int]]:
-    """Which structures to train as one, padded to the largest of them.
+def buckets(bundles: Sequence[Bundle], seconds: Seconds) -> list[list[int]]:
+    """Which bundles to train as one, padded to the largest of them.
 
     From the largest on, each takes those that it holds, the larger ones first, as long as padding
     wastes less than `WASTE` of the arithmetic, and only as many as make the whole soonest done:
@@ -60,32 +61,30 @@ def buckets(structures: Sequence[Structure], seconds: Seconds) -> list[list[int]
 
     Returns
     -------
-    Positions; each is in one bucket, at whose head stands the structure that holds the others.
+    Positions; each is in one bucket, at whose head stands the bundle that holds the others.
     """
-    alone = [seconds(i, s.trials, s.steps) for i, s in enumerate(structures)]
-    waiting = sorted(
-        range(len(structures)), key=lambda i: (structures[i].flops, structures[i].sizes), reverse=True
-    )
-    found = []
+    alone = [seconds(i, s.trials, s.steps) for i, s in enumerate(bundles)]
+    waiting = sorted(range(len(bundles)), key=lambda i: (bundles[i].flops, bundles[i].sizes), reverse=True)
+    made = []
     while waiting:
-        bucket = _bucket(structures, waiting, alone, seconds)
+        bucket = _bucket(bundles, waiting, alone, seconds)
         taken = set(bucket)
         waiting = [i for i in waiting if i not in taken]
-        found.append(bucket)
-    return found
+        made.append(bucket)
+    return made
 
 
 def _bucket(
-    structures: Sequence[Structure], waiting: Sequence[int], alone: Sequence[float], seconds: Seconds
+    bundles: Sequence[Bundle], waiting: Sequence[int], alone: Sequence[float], seconds: Seconds
 ) -> list[int]:
     """The first of those that wait, and those that it takes."""
     head = waiting[0]
-    largest = structures[head]
+    largest = bundles[head]
     members, trials, steps = [head], largest.trials, largest.steps
     own, apart = largest.flops * largest.steps, alone[head]
     best, gained = 1, 0.0
     for i in waiting[1:]:
-        other = structures[i]
+        other = bundles[i]
         if other.kind != largest.kind or not largest.holds(other):
             continue
         trials, steps = trials + other.trials, steps + other.steps
@@ -99,30 +98,23 @@ def _bucket(
     return members[:best]
 
 
-def envelope_of(bucket: Sequence[Structure]) -> dict[str, Value]:
-    """The values that a bucket's program has for the parameters in which its structures differ."""
+def envelope_of(bucket: Sequence[Bundle]) -> dict[str, Value]:
+    """The values that a bucket's program has for the parameters in which its bundles differ."""
     head = bucket[0]
-    differing = (len({structure.sizes[k] for structure in bucket}) > 1 for k in range(len(head.free)))
+    differing = (len({bundle.sizes[k] for bundle in bucket}) > 1 for k in range(len(head.free)))
     return {
         name: size for name, size, differs in zip(head.free, head.sizes, differing, strict=True) if differs
     }
 
 
-def structure_of(
-    values: Mapping[str, Value], structural: Iterable[str], network: Network, folder: Path, *,
-    flops: float, trials: int, steps: float,
-) -> Structure:  # fmt: skip
-    """The structure of a trial's record, as `Structure` tells it.
-
-    Parameters
-    ----------
-    structural
-        The names of the structural parameters.
-    """
+def bundle_of(
+    structure: Structure, network: Network, folder: Path, *, flops: float, trials: int, steps: float
+) -> Bundle:
+    """The bundle of so many trials of a structure, which take so many steps together."""
+    values = structure.record
     free = _free(values, network, folder)
-    fixed = tuple(values[name] for name in structural if name not in free)
-    return Structure(
-        kind=(free, fixed, network.task.sizes(values)), free=free,
+    return Bundle(
+        kind=(free, structure.id_without(free), network.task.sizes(values)), free=free,
         sizes=tuple(whole(values[name]) for name in free), shapes=network.shapes,
         flops=flops, trials=trials, steps=steps,
     )  # fmt: skip

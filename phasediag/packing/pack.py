@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Final, Literal
@@ -12,11 +12,12 @@ import numpy as np
 
 from phasediag.grids.columns import combinations
 from phasediag.identity import pack_id
-from phasediag.packing.buckets import buckets, envelope_of, structure_of
+from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
+from phasediag.packing.structure import Structure, structures
 from phasediag.training.network import Network, network_of
 from phasediag.training.padding import world_names
-from phasediag.trial import IntArray, Parameter, Role, Trials, Value
+from phasediag.trial import IntArray, Parameter, Trials, Value
 
 CompileMode = Literal["auto", "on", "off"]
 
@@ -76,30 +77,67 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
 class Pack:
     """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment."""
 
-    pack_id: str
     trials: Trials
     """In the order in which they are trained."""
+    structure: Structure
+    """Of their program. Networks and batches that are smaller than those of its envelope are padded."""
+    cost: Cost
+    """Of a trial of the program."""
     tile_size: int
+    """No larger than the trials need."""
     compiled: bool
-    shared: bool
+    shared: bool = False
     """Whether each tile's trials live in one world: they see the same batches."""
-    projected_bytes: int
+    pack_id: str = field(init=False)
+    projected_bytes: int = field(init=False)
     """Upper bound on device memory, in bytes."""
-    projected_seconds: float
+    projected_seconds: float = field(init=False)
     """On what a worker has, compilation left out."""
-    envelope: Mapping[str, Value] = field(default_factory=dict)
-    """The program's values of the parameters that differ between its trials: the largest. Smaller networks
-    and batches are padded to it. None: all trials are of one structure."""
 
-    @property
-    def values(self) -> dict[str, Value]:
-        """A record that the program can be built from."""
-        return {**self.trials.record(0), **self.envelope}
+    def __post_init__(self) -> None:
+        tile_size = min(self.tile_size, max(2, len(self.trials)))
+        steps = self.trials.values("steps").astype(np.float64)
+        longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
+        fixed = {
+            "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
+            "projected_bytes": int(2 * tile_size * self.cost.bytes),
+            "projected_seconds": float(sum(longest)) * self.cost.step_seconds(tile_size, self.compiled),
+        }  # fmt: skip
+        for name, value in fixed.items():
+            object.__setattr__(self, name, value)
 
     def tiles(self) -> Iterator[Trials]:
         """The trials of each tile; the last one may be short."""
         for start in range(0, len(self.trials), self.tile_size):
             yield self.trials.take(np.arange(start, min(start + self.tile_size, len(self.trials))))
+
+    def halves(self) -> tuple[Pack, Pack]:
+        """Two packs of the same program that train its trials, of which there must be two at least."""
+        middle, count = len(self.trials) // 2, len(self.trials)
+        return self._of(np.arange(middle)), self._of(np.arange(middle, count))
+
+    def _of(self, rows: IntArray) -> Pack:
+        """A pack of some of its trials; where its tiles are cut differently, they may hold several worlds."""
+        return replace(self, trials=self.trials.take(rows), shared=False)
+
+
+def pack_of(
+    trials: Trials, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
+    shared: bool = False, machine: Machine = CPU,
+) -> Pack:  # fmt: skip
+    """A pack of trials that are trained in this way, whatever else there is to train.
+
+    Parameters
+    ----------
+    folder
+        Where user files are.
+    machine
+        What a worker has.
+    """
+    cost = cost_of(network_of(structure.record, folder), structure.record, machine)
+    return Pack(
+        trials=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared
+    )
 
 
 def pack_trials(
@@ -137,38 +175,29 @@ def pack_trials(
     if not len(trials):
         return []
     conditions = Conditions(workers=workers, compile_mode=compile_mode, trials_per_pack=trials_per_pack)
-    first, group = structures(trials, parameters)
-    records = [trials.record(row) for row in first.tolist()]
-    networks = [network_of(values, folder) for values in records]
-    costs = [cost_of(network, values, machine) for network, values in zip(networks, records, strict=True)]
+    distinct, group = structures(trials, parameters)
+    networks = [network_of(structure.record, folder) for structure in distinct]
+    costs = [
+        cost_of(network, structure.record, machine)
+        for network, structure in zip(networks, distinct, strict=True)
+    ]
     counts, steps = np.bincount(group), np.bincount(group, weights=trials.values("steps"))
-    found = [
-        structure_of(
-            values, _structural(trials, parameters), network, folder,
-            flops=cost.flops, trials=int(count), steps=float(total),
+    bundles = [
+        bundle_of(structure, network, folder, flops=cost.flops, trials=int(count), steps=float(total))
+        for structure, network, cost, count, total in zip(
+            distinct, networks, costs, counts, steps, strict=True
         )
-        for values, network, cost, count, total in zip(records, networks, costs, counts, steps, strict=True)
-    ]  # fmt: skip
-    joined = buckets(found, lambda i, count, total: conditions.seconds(costs[i], count, total))
-    bucket = np.empty(len(found), dtype=np.int64)
+    ]
+    joined = buckets(bundles, lambda i, count, total: conditions.seconds(costs[i], count, total))
+    bucket = np.empty(len(bundles), dtype=np.int64)
     for number, members in enumerate(joined):
         bucket[members] = number
     packs: list[Pack] = []
     for members, rows in zip(joined, _groups(bucket[group]), strict=True):
-        envelope = envelope_of([found[i] for i in members])
         head = members[0]
-        packs += _packs_of(trials.take(rows), networks[head], costs[head], envelope, conditions)
+        structure = distinct[head].padded_to(envelope_of([bundles[i] for i in members]))
+        packs += _packs_of(trials.take(rows), structure, networks[head], costs[head], conditions)
     return sorted(packs, key=lambda pack: -pack.projected_seconds)
-
-
-def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[IntArray, IntArray]:
-    """A first row of every structure, and the structure of each row: shapes (structures,), (trials,)."""
-    columns = [trials.columns[name] for name in _structural(trials, parameters)]
-    return combinations(columns, len(trials))
-
-
-def _structural(trials: Trials, parameters: Mapping[str, Parameter]) -> list[str]:
-    return [name for name in trials.columns if parameters[name].role is Role.STRUCTURAL]
 
 
 def _groups(group: IntArray) -> list[IntArray]:
@@ -206,9 +235,10 @@ class Conditions:
 
 
 def _packs_of(
-    trials: Trials, network: Network, cost: Cost, envelope: Mapping[str, Value], conditions: Conditions
+    trials: Trials, structure: Structure, network: Network, cost: Cost, conditions: Conditions
 ) -> list[Pack]:
-    trials, world = _in_order(trials, world_names(network.task, str(trials.record(0)["task"]), envelope))
+    names = world_names(network.task, str(structure.record["task"]), structure.envelope)
+    trials, world = _in_order(trials, names)
     tile = conditions.tile(cost, len(trials))
     aligned = _aligned(world, tile)
     shared = aligned > 0 and (conditions.trials_per_pack or aligned) % aligned == 0
@@ -223,7 +253,13 @@ def _packs_of(
     else:
         sizes = [conditions.trials_per_pack] * ceil(len(trials) / conditions.trials_per_pack)
     parts = np.split(np.arange(len(trials)), np.minimum(np.cumsum(sizes), len(trials))[:-1])
-    return [make_pack(trials.take(p), tile, compiled, cost, shared=shared, envelope=envelope) for p in parts]
+    return [
+        Pack(
+            trials=trials.take(part), structure=structure, cost=cost, tile_size=tile, compiled=compiled,
+            shared=shared,
+        )
+        for part in parts
+    ]  # fmt: skip
 
 
 def _shares(seconds: float, tiles: float, workers: int) -> list[int]:
@@ -266,37 +302,3 @@ def _aligned(world: IntArray, tile: int) -> int:
 def _even(largest: int, share: int) -> int:
     """The size of equal tiles, at least 2 and at most `largest`, that hold a share with least padding."""
     return max(2, ceil(share / ceil(share / largest)))
-
-
-def make_pack(
-    trials: Trials, tile_size: int, compiled: bool, cost: Cost, *, shared: bool = False,
-    envelope: Mapping[str, Value] | None = None,
-) -> Pack:  # fmt: skip
-    """A pack of these trials in this order, with its projections; the cost is that of its program."""
-    tile_size = min(tile_size, max(2, len(trials)))
-    steps = trials.values("steps").astype(np.float64)
-    longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
-    return Pack(
-        pack_id=pack_id(trials.trial_id.tolist()), trials=trials, tile_size=tile_size, compiled=compiled,
-        shared=shared, projected_bytes=int(2 * tile_size * cost.bytes),
-        projected_seconds=float(sum(longest)) * cost.step_seconds(tile_size, compiled),
-        envelope=dict(envelope or {}),
-    )  # fmt: skip
-
-
-def remade(
-    trials: Trials, tile_size: int, compiled: bool, folder: Path, *, shared: bool = False,
-    envelope: Mapping[str, Value] | None = None, machine: Machine = CPU,
-) -> Pack:  # fmt: skip
-    """A pack of trials of another one, with its tile size, compilation, sharing and envelope.
-
-    Parameters
-    ----------
-    folder
-        Where user files are.
-    machine
-        What a worker has.
-    """
-    values = {**trials.record(0), **(envelope or {})}
-    cost = cost_of(network_of(values, folder), values, machine)
-    return make_pack(trials, tile_size, compiled, cost, shared=shared, envelope=envelope)

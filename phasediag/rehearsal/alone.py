@@ -133,11 +133,11 @@ class Alone:
             What the company is, and what to do about it.
         """
         after = {name: p.detach() for name, p in self.module.named_parameters()}
-        largest = max(_largest(after[name] - self.start[name]) for name in after)
+        largest = max(_size(after[name] - self.start[name]) for name in after)
         rounding = torch.finfo(self.network.dtype).eps
         for name, weight in after.items():
-            off = _largest(weights[name] - weight)
-            scale = _largest(self.start[name])
+            off = largest_difference(weights[name], weight)
+            scale = _size(self.start[name])
             if off > TOLERANCE[self.network.dtype] * largest + 8 * rounding * scale:
                 self._differs(
                     f"{words} '{name}' is off by {off:.3g} after a step that moves weights by {largest:.3g}",
@@ -226,16 +226,25 @@ def _of_world(data: Samples, world: int) -> Samples:
     return Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
 
 
-def _largest(tensor: Tensor) -> float:
-    """The largest size of a number in it; 0 where there is none."""
-    return float(tensor.abs().nan_to_num().max()) if tensor.numel() else 0.0
+def largest_difference(one: Tensor, other: Tensor) -> float:
+    """The largest size of a difference between two tensors of one shape; 0 where they are empty.
+
+    Numbers that are not finite differ by nothing from the same, and by infinity from any other.
+    """
+    same = (one == other) | (one.isnan() & other.isnan())
+    apart = torch.where(same, 0.0, (one - other).abs()).nan_to_num(torch.inf, torch.inf)
+    return float(apart.max()) if apart.numel() else 0.0
+
+
+def _size(tensor: Tensor) -> float:
+    """The largest size of a finite number in it; 0 where there is none."""
+    return float(tensor.detach().abs().nan_to_num(0, 0, 0).max()) if tensor.numel() else 0.0
 
 
 def _alike(one: Tensor, other: Any) -> bool:
     if not isinstance(other, Tensor) or one.shape != other.shape:
         return False
-    size = float(one.detach().abs().nan_to_num(0, 0, 0).max()) if one.numel() else 0.0
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * size, equal_nan=True)
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * _size(one), equal_nan=True)
 
 
 def _culprit(module: nn.Module, x: Tensor, state: Callable[[], str]) -> str:

@@ -29,6 +29,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """Why a worker cannot go on with any pack."""
+
+    error: str
+    of_machine: bool
+    """Whether its machine is at fault, instead of what it was asked to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a pack is."""
 

@@ -90,8 +90,9 @@ class PackRun:
         started = time.monotonic()
         state: dict[str, Any] = {
             "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "shared": self.pack.shared, "envelope": dict(self.pack.envelope),
-            "measure": repr(self.job.measure), "error": self.error,
+            "compiled": self.pack.compiled, "shared": self.pack.shared,
+            "envelope": dict(self.pack.structure.envelope), "measure": repr(self.job.measure),
+            "error": self.error,
             "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
         }  # fmt: skip
         files = {}
@@ -139,7 +140,7 @@ class PackRun:
             return False
         state = json.loads(files["pack.json"])
         same = state["trial_ids"] == self.pack.trials.trial_id.tolist()
-        same &= state.get("envelope") == dict(self.pack.envelope)
+        same &= state.get("envelope") == dict(self.pack.structure.envelope)
         if not same or state.get("measure") != repr(self.job.measure):
             return False
         self.error = state["error"]

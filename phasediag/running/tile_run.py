@@ -24,6 +24,7 @@ from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import FloatArray, Recorder, Recording, results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
+from phasediag.packing.structure import Structure
 from phasediag.running.job import PHASES, Job
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
@@ -37,10 +38,9 @@ SLICE_SECONDS: Final = 0.5
 
 
 @cache
-def program_for(structure: str, folder: Path, device: torch.device, compiled: bool, known: Any) -> Program:
+def program_for(structure: Structure, folder: Path, device: torch.device, compiled: bool) -> Program:
     """The program of a structure, kept for the packs to come in this process."""
-    values, envelope = known
-    return Program(values, folder, device, compiled, envelope)
+    return Program(structure.record, folder, device, compiled, structure.envelope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,11 +60,7 @@ class TileRun:
         self.trials = pack.trials.take(work.rows)
         padding = np.zeros(max(2, work.size) - len(work.rows), dtype=np.int64)
         padded = self.trials.take(np.concatenate([np.arange(len(work.rows)), padding]))
-        structure = {name: value for name, value in pack.values.items() if _shared(name, job)}
-        known = Unhashed((pack.values, pack.envelope))
-        program = program_for(
-            repr((structure, pack.envelope)), source_folder(job.sources), device, pack.compiled, known
-        )
+        program = program_for(pack.structure, source_folder(job.sources), device, pack.compiled)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.tile = program.tile(padded, shared=pack.shared)
@@ -210,22 +206,6 @@ def measured_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-class Unhashed(tuple[Any, ...]):
-    """A value that a cache takes along without looking at it."""
-
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Unhashed)
-
-
-def _shared(name: str, job: Job) -> bool:
-    return job.parameters[name].role == "structural"
 
 
 def _joined(parts: Sequence[tuple[IntArray, dict[str, FloatArray]]], count: int) -> dict[str, FloatArray]:

@@ -10,7 +10,8 @@ import numpy as np
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Pack, pack_trials, remade
+from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
+from phasediag.packing.structure import structure_of
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import Survey, checkpoint_state
@@ -103,7 +104,10 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
             continue
         free[rows] = False
         trials = missing.take(rows)
-        told = {name: state.get(name, default) for name, default in (("shared", False), ("envelope", {}))}
-        told["machine"] = machine_of(grid.resources.gpus)
-        packs.append(remade(trials, state["tile_size"], state["compiled"], grid.folder, **told))
+        structure = structure_of(trials.record(0), grid.parameters, state.get("envelope", {}))
+        pack = pack_of(
+            trials, structure, grid.folder, tile_size=state["tile_size"], compiled=state["compiled"],
+            shared=state.get("shared", False), machine=machine_of(grid.resources.gpus),
+        )  # fmt: skip
+        packs.append(pack)
     return packs, missing.take(free)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError
@@ -11,7 +14,7 @@ from phasediag.registry import component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Trials, nearest
+from phasediag.trial import IntArray, Trials, Value, nearest
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -30,26 +33,26 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     if not len(missing):
         return ()
 
-    from phasediag.packing.pack import structures
+    from phasediag.packing.structure import structures
     from phasediag.training.network import network_of
 
     folder = grid.folder
     _check_names(grid)
-    first, structure = structures(missing, grid.parameters)
+    distinct, group = structures(missing, grid.parameters)
     notes: list[str] = []
-    for number, row in enumerate(first.tolist()):
-        if _of_the_user(grid, missing, row):
+    for number, structure in enumerate(distinct):
+        if _of_the_user(structure.record, folder):
             from phasediag.rehearsal.dry_step import dry_step
             from phasediag.rehearsal.dry_worlds import check_worlds
 
-            members = np.flatnonzero(structure == number)
+            members = np.flatnonzero(group == number)
             try:
                 with quiet(None):
                     check_worlds(missing.take(members), folder)
                     notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
-    networks = (network_of(missing.record(row), folder) for row in first.tolist())
+    networks = (network_of(structure.record, folder) for structure in distinct)
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
@@ -65,8 +68,7 @@ def _check_names(grid: Grid) -> None:
     trials_schema(grid.parameters.values())
 
 
-def _of_the_user(grid: Grid, trials: Trials, row: int) -> bool:
-    record, folder = trials.record(row), grid.folder
+def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:
     return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
 
 

@@ -21,7 +21,8 @@ import torch
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.packing.machine import device_of
-from phasediag.packing.pack import remade
+from phasediag.packing.pack import pack_of
+from phasediag.packing.structure import structure_of
 from phasediag.running.job import Job
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun, TileWork
@@ -106,7 +107,10 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     held = store.trials_table(_RECORDED, ordered=False)
     rows = held.filter(pc.equal(held["trial_id"], trial_id)).to_pylist()
     recorded = rows[0] if rows else None
-    pack = remade(trial, 2, bool(recorded and recorded["compiled"]), source_folder(job.sources))
+    pack = pack_of(
+        trial, structure_of(trial.record(0), grid.parameters), source_folder(job.sources),
+        tile_size=2, compiled=bool(recorded and recorded["compiled"]),
+    )  # fmt: skip
     device = device_of(grid.resources.gpus, grid.resources.tf32)
     with _threads(max(1, int(grid.resources.cpus))):
         tile = TileRun(pack, job, device, TileWork(rows=np.arange(1), size=2))

@@ -41,12 +41,9 @@ def packs(widths: Sequence[int] = (4, 128)) -> list[Pack]:
     return pack_trials(asked.trials(), asked.parameters, Path(), workers=1, compile_mode="off")
 
 
-TYPES = grid([4]).parameters
-
-
 def watch_of(pack: Pack) -> Watch:
     watch = Watch(total=len(pack.trials), started=0.0)
-    watch.expect([pack], TYPES)
+    watch.expect([pack])
     return watch
 
 
@@ -109,7 +106,7 @@ def test_the_eta_is_right_after_a_tenth_whatever_start_up_and_machine(
     slower: float, startup: float, clock: list[float]
 ) -> None:
     watch, all_packs = Watch(total=800, started=0.0), packs()
-    watch.expect(all_packs, TYPES)
+    watch.expect(all_packs)
     whole = sum(pack.projected_seconds for pack in all_packs)
     clock[0], worked = startup, 0.0
     watch.report(all_packs[0].pack_id, progress(all_packs[0], 1e-9))
@@ -135,7 +132,7 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
     all_packs = pack_trials(asked.trials(), asked.parameters, Path(), workers=workers, compile_mode="off")
     pace = {pack.pack_id: 3.0 * wrong(pack, seed) for pack in all_packs}
     watch = Watch(total=sum(len(pack.trials) for pack in all_packs), started=0.0, workers=workers)
-    watch.expect(all_packs, TYPES)
+    watch.expect(all_packs)
     told, end, busy = simulated(watch, all_packs, pace, workers, clock, rng)
     assert watch.eta_s == 0
     late = [(at, left) for at, left in told if at > 20 + 0.1 * (end - 20)]
@@ -146,9 +143,9 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
 
 def test_a_program_that_is_slower_than_projected_is_not_taken_for_all(clock: list[float]) -> None:
     """Half of each program is done; the wide one took three times its projection, the narrow one once."""
-    wide, narrow = (next(p for p in packs() if p.values["width"] == width) for width in (128, 4))
+    wide, narrow = (next(p for p in packs() if p.structure.values["width"] == width) for width in (128, 4))
     watch = Watch(total=800, started=0.0, workers=2)
-    watch.expect([wide, narrow], TYPES)
+    watch.expect([wide, narrow])
     seconds = {wide.pack_id: 3 * wide.projected_seconds, narrow.pack_id: narrow.projected_seconds}
     clock[0] = 1000.0
     for pack in (wide, narrow):
@@ -213,7 +210,7 @@ def test_what_was_told_at_a_tenth_is_kept(clock: list[float]) -> None:
 def test_a_lost_pack_is_not_waited_for(clock: list[float]) -> None:
     one, two, *_ = packs()
     watch = Watch(total=800, started=0.0)
-    watch.expect([one, two], TYPES)
+    watch.expect([one, two])
     for pack in (one, two):
         clock[0] += 10
         watch.report(pack.pack_id, progress(pack, 0.5, spent=10.0))

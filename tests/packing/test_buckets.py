@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
-from phasediag.packing.buckets import WASTE, Structure, buckets, envelope_of
+from phasediag.packing.buckets import WASTE, Bundle, buckets, envelope_of
 from phasediag.packing.pack import Conditions, Cost, Pack, cost_of, pack_trials
 from phasediag.training.network import network_of
 from properties import examples
@@ -30,11 +30,11 @@ def packs_of(grid: Grid, workers: int = 2, **options: Any) -> list[Pack]:
 
 def programs(packs: list[Pack]) -> list[dict[str, Any]]:
     """The envelope of each program."""
-    return [dict(each) for each in dict.fromkeys(tuple(pack.envelope.items()) for pack in packs)]
+    return [dict(each) for each in dict.fromkeys(tuple(pack.structure.envelope.items()) for pack in packs)]
 
 
 @st.composite
-def structures(draw: st.DrawFn) -> list[Structure]:
+def bundles(draw: st.DrawFn) -> list[Bundle]:
     kinds = st.tuples(st.integers(1, 100), st.integers(1, 100), st.sampled_from("ab"))
     found = []
     for width, batch, kind in draw(st.lists(kinds, min_size=1, max_size=40, unique=True)):
@@ -42,7 +42,7 @@ def structures(draw: st.DrawFn) -> list[Structure]:
         flops = 6.0 * batch * (6 * width + width**2)
         trials = draw(st.integers(1, 500))
         found.append(
-            Structure(
+            Bundle(
                 kind=kind, free=("width", "batch_size"), sizes=(width, batch), shapes=shapes, flops=flops,
                 trials=trials, steps=trials * draw(st.floats(1, 1e6)),
             )
@@ -50,7 +50,7 @@ def structures(draw: st.DrawFn) -> list[Structure]:
     return found
 
 
-def seconds_of(found: list[Structure]) -> Any:
+def seconds_of(found: list[Bundle]) -> Any:
     def seconds(position: int, trials: int, steps: float) -> float:
         flops = found[position].flops
         cost = Cost(flops=flops, numbers=flops / 50, bytes=flops / 10, layers=3)
@@ -60,8 +60,8 @@ def seconds_of(found: list[Structure]) -> Any:
 
 
 @settings(max_examples=examples(200))
-@given(structures())
-def test_buckets_waste_little_and_save_time(found: list[Structure]) -> None:
+@given(bundles())
+def test_buckets_waste_little_and_save_time(found: list[Bundle]) -> None:
     seconds = seconds_of(found)
     joined = buckets(found, seconds)
     assert sorted(chain.from_iterable(joined)) == list(range(len(found)))
@@ -101,10 +101,10 @@ def test_packs_of_many_sizes_hold_every_trial_once_and_waste_little(
             own[width, batch] = cost_of(network_of(values, Path()), values).flops
     trained: dict[str, list[float]] = {}
     for pack in packs:
-        program = own[pack.values["width"], pack.values["batch_size"]]
+        program = own[pack.structure.values["width"], pack.structure.values["batch_size"]]
         sizes = list(zip(pack.trials.values("width"), pack.trials.values("batch_size"), strict=True))
-        assert pack.envelope or len(set(sizes)) == 1
-        key = str((program, sorted(pack.envelope.items())))
+        assert pack.structure.envelope or len(set(sizes)) == 1
+        key = str((program, sorted(pack.structure.envelope.items())))
         trained.setdefault(key, []).extend(own[size] / program for size in sizes)
     for shares in trained.values():
         assert len(shares) < (1 + WASTE) * sum(shares)
@@ -137,7 +137,7 @@ def test_batch_sizes_share_a_program() -> None:
     axes = {"batch_size": [14, 16, 0], "weight_decay": {"linspace": [0, 1], "num": 20}}
     packs = packs_of(grid_of(SMALL | {"width": 8}, axes))
     assert sorted(map(str, programs(packs))) == ["{'batch_size': 16}", "{}"]
-    full = [pack for pack in packs if not pack.envelope]
+    full = [pack for pack in packs if not pack.structure.envelope]
     assert all(set(pack.trials.values("batch_size")) == {0} for pack in full)
 
 
@@ -187,5 +187,5 @@ def test_only_what_is_known_to_be_exact_is_padded(
     axes = {"width": [15, 16], "batch_size": [7, 8], "weight_decay": {"linspace": [0, 1], "num": 20}}
     axes = {name: values for name, values in axes.items() if name not in fixed}
     grid = grid_of(SMALL | fixed, axes, path=tmp_path / "grid.yaml")
-    largest = max((dict(pack.envelope) for pack in packs_of(grid)), key=len)
+    largest = max((dict(pack.structure.envelope) for pack in packs_of(grid)), key=len)
     assert largest == expected

@@ -12,12 +12,13 @@ import torch
 
 from phasediag.errors import MachineError
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.packing.pack import Pack, cost_of, make_pack
+from phasediag.packing import pack as packing
+from phasediag.packing.pack import Pack
+from phasediag.packing.structure import structure_of
 from phasediag.running import pack_run
 from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
-from phasediag.training.network import network_of
 from small_sweeps import assert_same_rows, grid_text
 
 CPU = torch.device("cpu")
@@ -36,7 +37,8 @@ def grid() -> Grid:
 
 def pack_of(grid: Grid, tile: int) -> Pack:
     trials = grid.trials()
-    return make_pack(trials, tile, False, cost_of(network_of(trials.record(0), Path()), trials.record(0)))
+    structure = structure_of(trials.record(0), grid.parameters)
+    return packing.pack_of(trials, structure, Path(), tile_size=tile, compiled=False)
 
 
 def job_of(grid: Grid, store: Store) -> Job:

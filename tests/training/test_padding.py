@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.packing import pack
-from phasediag.packing.pack import Pack, pack_trials, remade
+from phasediag.packing.pack import Pack, pack_trials
 from phasediag.running import pack_run
 from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun
@@ -300,8 +301,8 @@ def grid(tmp_path: Path) -> Grid:
 
 def padded_pack(grid: Grid) -> Pack:
     (found,) = pack_trials(grid.trials(), grid.parameters, Path(), workers=1, compile_mode="off")
-    assert found.envelope == {"width": 8, "batch_size": 8}
-    return remade(found.trials, 10, False, Path(), envelope=found.envelope)
+    assert found.structure.envelope == {"width": 8, "batch_size": 8}
+    return replace(found, tile_size=10, shared=False)
 
 
 def job_of(grid: Grid, store: Store) -> Job:
@@ -335,7 +336,7 @@ def test_a_checkpoint_is_not_continued_with_another_padding(grid: Grid, tmp_path
     run.current = pack_run.TileRun(padded, run.job, CPU, run.queue.popleft())
     run.current.advance_to(30)
     run.checkpoint()
-    wider = remade(padded.trials, 10, False, Path(), envelope={"width": 9, "batch_size": 8})
+    wider = replace(padded, structure=padded.structure.padded_to({"width": 9, "batch_size": 8}))
     assert wider.pack_id == padded.pack_id
     assert PackRun(wider, run.job, store, CPU).progress().resumed == 0
     assert PackRun(padded, run.job, store, CPU).progress().resumed > 0
@@ -345,7 +346,7 @@ def test_tiles_of_a_padded_pack_are_halved_where_memory_is_short(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy, short, padded = Store.at(tmp_path / "roomy"), Store.at(tmp_path / "short"), padded_pack(grid)
-    padded = remade(padded.trials.take(np.arange(8)), 8, False, Path(), envelope=padded.envelope)
+    padded = replace(padded, trials=padded.trials.take(np.arange(8)))
     finished(grid, padded, roomy)
     train = pack_run.TileRun.advance
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.packing.pack import structures
+from phasediag.packing.structure import structures
 from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
 from zoo import plain_loop
@@ -125,8 +125,8 @@ def compared(found: Trained, trials: Trials, row: int, folder: Path) -> Iterator
 def tiles(grid: Grid, compiled: bool) -> Iterator[tuple[Tile, Trials]]:
     """A tile of each structure, with its trials."""
     trials = grid.trials()
-    first, group = structures(trials, grid.parameters)
-    for number in range(len(first)):
+    distinct, group = structures(trials, grid.parameters)
+    for number in range(len(distinct)):
         own = trials.take(np.flatnonzero(group == number))
         yield Program(own.record(0), grid.path.parent, CPU, compiled).tile(own), own
 

@@ -25,7 +25,7 @@ with _garbage_kept():
 
     from phasediag.executors.actor import PackActor
     from phasediag.packing.pack import Pack
-    from phasediag.running.job import Job
+    from phasediag.running.job import Breakdown, Job
 
 
 class PackTrainable(tune.Trainable):
@@ -44,8 +44,14 @@ class PackTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for a slice, and tell how far the pack is."""
-        return self.actor.step(self.config["pack_id"])
+        """Train for a slice, and tell how far the pack is.
+
+        Tune reads `done` and its metric, `trials_done`; the report itself goes through it as it is.
+        """
+        report = self.actor.step(self.config["pack_id"])
+        if isinstance(report, Breakdown):
+            return {"report": report, "done": True, "trials_done": 0.0}
+        return {"report": report, "done": report.done, "trials_done": report.trials_done}
 
     def cleanup(self) -> None:
         """Keep what an unfinished pack has reached."""

@@ -14,7 +14,7 @@ from phasediag.executors.ray_tune.connection import replaced
 from phasediag.executors.ray_tune.trainable import PackTrainable
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.packing.pack import Pack
-from phasediag.running.job import Job, Progress
+from phasediag.running.job import Breakdown, Job, Progress
 
 WORKER_DEATHS: Final = 2
 """A pack is given to so many more workers after its first one died, before it counts as lost."""
@@ -39,11 +39,11 @@ class Reporter(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Report progress."""
-        if result["fatal"]:
-            self.watch.fail(result["fatal"], result["of_machine"])
-            return
-        progress = Progress(**{name: result[name] for name in Progress.__slots__})
-        self.watch.report(trial.config["pack_id"], progress)
+        report: Progress | Breakdown = result["report"]
+        if isinstance(report, Breakdown):
+            self.watch.fail(report.error, report.of_machine)
+        else:
+            self.watch.report(trial.config["pack_id"], report)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Remember a pack whose workers died."""
