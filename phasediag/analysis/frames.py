@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
-from phasediag.analysis.versions import LAUNCHES
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
@@ -25,7 +24,7 @@ from phasediag.observables.threshold import (
     degree,
     root_mean_square,
 )
-from phasediag.storage.launches import launches_of
+from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.store import Store
 
 _OF_A_DIAGRAM: Final = (

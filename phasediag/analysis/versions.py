@@ -19,10 +19,8 @@ from phasediag.analysis.frame import Groups, coded
 from phasediag.arrays import BoolArray
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.storage.launches import KINDS, LENGTHS, RELAXATIONS, Launches
+from phasediag.storage.launches import KINDS, LAUNCHES, LENGTHS, RELAXATIONS, Launches
 
-LAUNCHES: Final = "phasediag_launches"
-"""The attribute of a frame with what the grids of its sweep say."""
 SHORT: Final = 8
 """Digits of a hash that are shown."""
 

@@ -19,12 +19,12 @@ from rich.text import Text
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.measured import nothing_measured
-from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
+from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
-from phasediag.storage.launches import launches_of
+from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of

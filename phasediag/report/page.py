@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from phasediag.analysis.axes import axes_of
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
-from phasediag.report.choice import axes_of, choose
+from phasediag.report.choice import choose
 from phasediag.report.facts import (
     axes_table,
     completeness,
