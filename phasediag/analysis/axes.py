@@ -84,14 +84,22 @@ def axes_of(
     columns = {name: coded(trials[name]) for name in names}
     varying = {name: len(values) for name, (_, values) in columns.items() if len(values) > 1}
     cell = Groups.of(trials, tuple(within)).cell
-    point = coded(trials["point_id"])[0] if varying and "point_id" in trials else None
     axes: dict[str, npt.NDArray[Any]] = {}
+    point: IntArray | None = None
     for name in sorted(varying, key=preference(varying, given_in(trials))):
         codes, values = columns[name]
-        if _varies(codes, cell) and (point is None or not _varies(codes, point)):
+        if not _varies(codes, cell):
+            continue
+        point = _points(trials) if point is None else point  # a million ids take a while
+        if not _varies(codes, point):
             axes[name] = values
             cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]
     return axes
+
+
+def _points(trials: pd.DataFrame) -> IntArray:
+    """The point of each trial; each is one of its own where the frame does not say."""
+    return coded(trials["point_id"])[0] if "point_id" in trials else np.arange(len(trials))
 
 
 def preference(counts: Mapping[str, int], given: Collection[str] = ()) -> Callable[[str], tuple[bool, int]]:
