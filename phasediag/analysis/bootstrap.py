@@ -160,10 +160,10 @@ def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
     known = ~np.isnan(values)
     some = known.any(axis=-1)
     partly = some & ~known.all(axis=-1)
-    whole = some & ~partly
-    found = np.full((len(levels), *values.shape[:-1]), np.nan)
-    if whole.any():
-        found[:, whole] = np.quantile(values[whole], levels, axis=-1)
+    complete = some & ~partly
+    quantiles = np.full((len(levels), *values.shape[:-1]), np.nan)
+    if complete.any():
+        quantiles[:, complete] = np.quantile(values[complete], levels, axis=-1)
     if partly.any():
-        found[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
-    return found
+        quantiles[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
+    return quantiles

@@ -37,21 +37,21 @@ def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) ->
     cells, boundary, level
         As `PhaseDiagram` holds them.
     """
-    told = _crossings(boundary, level)
+    sentences = _crossings(boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:
         beside = front(boundary) or "No boundary point lies beside such a cell."
-        told.append(f"{late} of {len(cells)} cells have not converged. {beside}")
-    return told
+        sentences.append(f"{late} of {len(cells)} cells have not converged. {beside}")
+    return sentences
 
 
 def front(boundary: pd.DataFrame) -> str:
     """That some of the boundary may be a front of training time; empty where none is."""
-    beside, found = int(fronts(boundary).sum()), int(boundary["position"].notna().sum())
+    beside, points = int(fronts(boundary).sum()), int(boundary["position"].notna().sum())
     if not beside:
         return ""
     return (
-        f"{beside} of {found} boundary points lie beside unconverged cells (dashed, without an interval): "
+        f"{beside} of {points} boundary points lie beside unconverged cells (dashed, without an interval): "
         "there the boundary may be a front of training time, which moves with the number of steps, and no "
         "boundary of phases. Train longer, and see whether it moves."
     )
@@ -71,16 +71,16 @@ def unknown(count: int) -> str:
 
 
 def _crossings(boundary: pd.DataFrame, level: float) -> list[str]:
-    told = []
+    sentences = []
     without = int(boundary["position"].isna().sum())
     if without == len(boundary):
-        told.append(f"No row crosses {level:g}, so there is no boundary in this range.")
+        sentences.append(f"No row crosses {level:g}, so there is no boundary in this range.")
     elif without:
-        told.append(f"{without} of {len(boundary)} rows do not cross {level:g}; they have none.")
+        sentences.append(f"{without} of {len(boundary)} rows do not cross {level:g}; they have none.")
     several = int((boundary["crossings"] > 1).sum())
     if several:
-        told.append(
+        sentences.append(
             f"{several} of {len(boundary)} rows cross {level:g} more than once; the steepest crossing is "
             "stated."
         )
-    return told
+    return sentences

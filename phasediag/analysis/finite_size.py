@@ -194,8 +194,8 @@ def _best(curves: SizeCurves, means: Means, quality: CollapseQuality) -> FloatAr
     one = np.zeros(len(lattice), dtype=np.int64)
     starts = lattice[np.argsort(quality(lattice, one), kind="stable")[:_STARTS]]
     many = CollapseQuality(curves, means.repeated(len(starts)))
-    found = _minima(many, starts, 0.2)
-    return found[[np.argmin(many(found, np.arange(len(found))))]]
+    minimal = _minima(many, starts, 0.2)
+    return minimal[[np.argmin(many(minimal, np.arange(len(minimal))))]]
 
 
 def _steepest(curves: SizeCurves, means: Means) -> FloatArray:

@@ -111,10 +111,10 @@ def breaking_steps(history: pd.DataFrame, observable: str = "permutation") -> pd
     keys = ["trial_id", "layer"]
     rows = history[history["observable"] == observable].sort_values([*keys, "step"])
     before = rows.groupby(keys)[["step", "degree"]].shift()
-    found = rows[[*keys]].assign(
+    changes = rows[[*keys]].assign(
         after=before["step"], step=rows["step"], degree_before=before["degree"], degree=rows["degree"],
         broken=before["degree"] - rows["degree"],
     )  # fmt: skip
-    changed = found[found["broken"].notna() & (found["broken"] != 0)]
-    whole = ["after", "degree_before", "broken"]
-    return changed.astype(dict.fromkeys(whole, "int64")).reset_index(drop=True)
+    changed = changes[changes["broken"].notna() & (changes["broken"] != 0)]
+    counts = ["after", "degree_before", "broken"]
+    return changed.astype(dict.fromkeys(counts, "int64")).reset_index(drop=True)

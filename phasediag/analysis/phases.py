@@ -281,28 +281,28 @@ def _rows(
     )  # fmt: skip
 
 
-def _between(rows: Rows, found: Boundary) -> FloatArray:
+def _between(rows: Rows, boundary: Boundary) -> FloatArray:
     """The value of each row at its boundary, shape (rows,); NaN without one."""
-    left = np.maximum(found.cell, 0)
+    left = np.maximum(boundary.cell, 0)
     right = np.minimum(left + 1, len(rows.value) - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = (found.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
+        share = (boundary.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
     between = rows.value[left] + np.clip(share, 0, 1) * (rows.value[right] - rows.value[left])
-    return np.where(found.cell >= 0, between, np.nan)
+    return np.where(boundary.cell >= 0, between, np.nan)
 
 
 def _table(
-    group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: str
+    group: Groups, cells: pd.DataFrame, rows: Rows, boundary: Boundary, scale: Scale, order: str
 ) -> pd.DataFrame:
     settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (column_of(order).of_training)
-    left = np.maximum(found.cell, 0)
+    left = np.maximum(boundary.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))
-    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (found.low, found.high))
+    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (boundary.low, boundary.high))
     return group.decoded(codes, len(group.names) - 1).assign(
-        position=scale.inverse(found.position), low=low, high=high,
-        crossings=found.crossings, replicates=found.replicates,
-        converged=pd.arrays.BooleanArray(both, found.cell < 0),
+        position=scale.inverse(boundary.position), low=low, high=high,
+        crossings=boundary.crossings, replicates=boundary.replicates,
+        converged=pd.arrays.BooleanArray(both, boundary.cell < 0),
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     measured, position = _on_measured_layer(store, trials)
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
-    found: dict[str, FloatArray] = {}
+    counted: dict[str, FloatArray] = {}
     for observable in ("sign_flip", "permutation", "classes", "rank"):
         here = pc.equal(measured["observable"], observable)
         rows, at = measured.filter(here), position[here.to_numpy()]
@@ -62,9 +62,9 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
         column = top - counts if observable == "sign_flip" else counts
-        found[COUNTS[observable]] = np.where(needed, column, np.nan)
+        counted[COUNTS[observable]] = np.where(needed, column, np.nan)
     return {
-        **{name: _whole(values) for name, values in found.items()},
+        **{name: _whole(values) for name, values in counted.items()},
         "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
         "converged": _too_short(trials), "more_steps": np.nan,
         "threshold_absolute": absolute, "threshold_relative": relative,

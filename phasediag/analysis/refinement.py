@@ -201,9 +201,9 @@ class Lattice:
         """The points that cut a cell in two or four; none where it is left whole."""
         x = self.x.middle(cell.left, cell.right) if along_x else None
         y = self.y.middle(cell.bottom, cell.top) if along_y else None
-        found = [] if x is None else [(x, cell.bottom), (x, cell.top)]
-        found += [] if y is None else [(cell.left, y), (cell.right, y)]
-        return found if x is None or y is None else [*found, (x, y)]
+        cuts = [] if x is None else [(x, cell.bottom), (x, cell.top)]
+        cuts += [] if y is None else [(cell.left, y), (cell.right, y)]
+        return cuts if x is None or y is None else [*cuts, (x, y)]
 
     def _border(self, cell: Cell) -> Iterator[Point]:
         """The corners, and the points on the edges that the cutting of neighbours has left."""

@@ -70,20 +70,20 @@ def _step(
     worst = corners[:, -1]
     middle = corners[:, :-1].mean(axis=1)
     new = 2 * middle - worst
-    found = losses(new, problems)
-    better, poor = found < values[:, 0], found >= values[:, -2]
-    outside = found < values[:, -1]
+    reflected = losses(new, problems)
+    better, poor = reflected < values[:, 0], reflected >= values[:, -2]
+    outside = reflected < values[:, -1]
     reach = np.where(better, 2.0, np.where(outside, 0.5, -0.5))[:, None]
     again = np.flatnonzero(better | poor)
     tried = (middle + reach * (middle - worst))[again]
     second = losses(tried, problems[again])
-    limit = np.where(outside, found, values[:, -1])[again]
+    limit = np.where(outside, reflected, values[:, -1])[again]
     improves = (second < limit) | ((second == limit) & (outside & ~better)[again])
-    new[again[improves]], found[again[improves]] = tried[improves], second[improves]
+    new[again[improves]], reflected[again[improves]] = tried[improves], second[improves]
     shrinks = again[~improves & poor[again]]
     kept = np.full(len(corners), True)
     kept[shrinks] = False
-    corners[kept, -1], values[kept, -1] = new[kept], found[kept]
+    corners[kept, -1], values[kept, -1] = new[kept], reflected[kept]
     if len(shrinks):
         corners[shrinks, 1:] = (corners[shrinks, 1:] + corners[shrinks, :1]) / 2
         for corner in range(1, corners.shape[1]):

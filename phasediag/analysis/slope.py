@@ -47,9 +47,9 @@ def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Bo
         replicates[row] = min(rows.replicates[cell[row]], rows.replicates[cell[row] + 1])
         if replicates[row] >= FEWEST_REPLICATES:
             low[row], high[row] = _interval(rows, samples, left, draws, int(replicates[row]))
-    found = np.flatnonzero(~np.isnan(low))
-    low[found], high[found] = np.fmin(low, position)[found], np.fmax(high, position)[found]
-    low[found], high[found] = at_least_the_jump(rows, found, cell[found], low[found], high[found])
+    sure = np.flatnonzero(~np.isnan(low))
+    low[sure], high[sure] = np.fmin(low, position)[sure], np.fmax(high, position)[sure]
+    low[sure], high[sure] = at_least_the_jump(rows, sure, cell[sure], low[sure], high[sure])
     crossings = (cell >= 0).astype(np.int64)
     return Boundary(
         position=position, low=low, high=high, crossings=crossings, replicates=replicates, cell=cell

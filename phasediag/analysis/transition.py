@@ -203,11 +203,11 @@ def _evidence(located: Located, row: int) -> dict[str, float]:
 
 def _peaks(values: FloatArray) -> tuple[float, float]:
     """The gain of a second component and its distance from the first in standard deviations."""
-    found = Mixture.of(values) if len(np.unique(values)) >= FEWEST_VALUES else None
-    if found is None:
+    mixture = Mixture.of(values) if len(np.unique(values)) >= FEWEST_VALUES else None
+    if mixture is None:
         return float("nan"), float("nan")
-    spread = np.sqrt((found.std[0] ** 2 + found.std[1] ** 2) / 2)
-    return found.bic_gain, float((found.mean[1] - found.mean[0]) / spread)
+    spread = np.sqrt((mixture.std[0] ** 2 + mixture.std[1] ** 2) / 2)
+    return mixture.bic_gain, float((mixture.mean[1] - mixture.mean[0]) / spread)
 
 
 def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
@@ -220,8 +220,8 @@ def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
         return "cannot tell", "perhaps a front of training time: cells beside the boundary have not converged"
     low, high = row["hysteresis_low"], row["hysteresis_high"]
     if np.isfinite(row["hysteresis"]) and (low > 0 or high < 0):
-        told = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
-        return "first order", f"the boundary moves with the start: {told}"
+        shift = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
+        return "first order", f"the boundary moves with the start: {shift}"
     if _two_peaks(row["bimodality"], row["separation"]):
         return "first order", (
             f"two peaks beside the boundary: BIC better by {row['bimodality']:.0f}, "

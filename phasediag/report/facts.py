@@ -65,10 +65,10 @@ def machines(trials: pd.DataFrame) -> pd.DataFrame:
     known = trials.assign(**{name: trials[name].fillna("unknown").replace("", "unknown") for name in names})
     if "wall_s" not in trials or "pack_id" not in trials or not names:
         return pd.DataFrame(columns=[*names, "trials", "packs", "seconds"])
-    found = known.groupby(names).agg(
+    grouped = known.groupby(names).agg(
         trials=("wall_s", "size"), packs=("pack_id", "nunique"), seconds=("wall_s", "sum")
     )
-    return found.reset_index()
+    return grouped.reset_index()
 
 
 def cost(trials: pd.DataFrame) -> pd.DataFrame:
@@ -92,8 +92,8 @@ def errors_table(trials: pd.DataFrame) -> pd.DataFrame:
     failed = trials[has_status(trials, "failed")]
     if failed.empty or "error" not in failed:
         return pd.DataFrame(columns=["error", "trials", "example"])
-    found = failed.assign(error=failed["error"].fillna("unknown")).groupby("error", sort=False)
-    table = found.agg(trials=("trial_id", "size"), example=("trial_id", "first")).reset_index()
+    grouped = failed.assign(error=failed["error"].fillna("unknown")).groupby("error", sort=False)
+    table = grouped.agg(trials=("trial_id", "size"), example=("trial_id", "first")).reset_index()
     return table.sort_values("trials", ascending=False, kind="stable").head(_MOST_ERRORS)
 
 
