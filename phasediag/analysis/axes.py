@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import Groups, coded, numbers
 from phasediag.arrays import IntArray
-from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.storage.launches import LAUNCHES
 
@@ -53,7 +53,7 @@ def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Se
 
 def parameters_of(trials: pd.DataFrame) -> list[str]:
     """The columns of a frame that are no results."""
-    results = {*RESULT_COLUMNS, *DERIVED_COLUMNS, COLLAPSE}
+    results = {*results_of(trials), COLLAPSE}
     return [str(name) for name in trials.columns if name not in results]
 
 

@@ -13,11 +13,13 @@ def boundary_in_words(boundary: pd.DataFrame, x: str, order: str, level: float) 
 
     Parameters
     ----------
-    boundary, x, order, level
+    boundary, x, level
         As `PhaseDiagram` holds them.
+    order
+        The order parameter as a sentence calls it.
     """
     crossed = boundary.dropna(subset="position")
-    about = f"{prose(order)} = {level:g}"
+    about = f"{order} = {level:g}"
     if crossed.empty:
         return f"No boundary: nowhere is {about} crossed."
     span = f"{crossed['position'].min():.3g} to {crossed['position'].max():.3g}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from phasediag.columns import column_of
+from phasediag.columns import Column, column_of
 
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
@@ -22,9 +22,9 @@ LABELS: Final[Mapping[str, str]] = {
 """What an axis says of parameters; other parameters say their name."""
 
 
-def prose(name: str) -> str:
-    """What a sentence calls a column: its label without the unit."""
-    return label(name).split(" (")[0]
+def prose(name: str, declared: Column | None = None) -> str:
+    """What a sentence calls a column: its label without the unit; `declared` as for `label`."""
+    return label(name, declared).split(" (")[0]
 
 
 def named(name: str, value: Any) -> str:
@@ -39,6 +39,6 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def label(name: str) -> str:
-    """What an axis says about a column, with its unit."""
-    return LABELS.get(name) or column_of(name).title
+def label(name: str, declared: Column | None = None) -> str:
+    """What an axis says about a column, with its unit; `declared` is what its frame knows of it."""
+    return LABELS.get(name) or (declared or column_of(name)).title

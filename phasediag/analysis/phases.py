@@ -20,8 +20,10 @@ from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
+from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
+from phasediag.analysis.labels import prose
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.result import Result, plain
@@ -29,7 +31,7 @@ from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
 from phasediag.analysis.versions import newest
 from phasediag.arrays import BoolArray, FloatArray, IntArray
-from phasediag.columns import column_of
+from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
 
 Method = Literal["level", "mixture", "slope"]
@@ -74,10 +76,18 @@ class PhaseDiagram(Result):
     convergence_unknown: int = 0
     """Trials that are ok of which it is not known whether they have converged."""
 
+    declared: Column | None = None
+    """What the frame knows of the order parameter; None: what is known of it anywhere."""
+
+    @property
+    def about(self) -> Column:
+        """The declaration of the order parameter."""
+        return self.declared or column_of(self.order)
+
     @property
     def phases(self) -> tuple[str, str]:
         """The names of the phases below and above the level."""
-        return column_of(self.order).phases
+        return self.about.phases
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -105,7 +115,7 @@ class PhaseDiagram(Result):
     @property
     def findings(self) -> tuple[str, ...]:
         """Where the boundary was found, and how sure it is."""
-        return (boundary_in_words(self.boundary, self.x, self.order, self.level),)
+        return (boundary_in_words(self.boundary, self.x, prose(self.order, self.about), self.level),)
 
     def as_dict(self) -> dict[str, Any]:
         """The diagram in plain types: what it shows, its boundary, and its warnings."""
@@ -244,28 +254,32 @@ def locate(
         at = 0.5 if method == "mixture" else level
         boundary = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
-    cells["phase"] = _phases(cells, levels, order, method)
+    declared = about(trials, order)
+    cells["phase"] = _phases(cells, levels, declared, method)
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, cells, rows, boundary, x_scale, order),
+        cells=cells, boundary=_table(group, cells, rows, boundary, x_scale, declared),
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
-        x_scale=x_scale, y_scale=y_scale, method=method, without_value=valueless(trials, order, values),
+        x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
+        without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order),
     )  # fmt: skip
     return Located(diagram=diagram, boundary=boundary, rows=rows, samples=samples)
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
-    if "converged" not in trials or column_of(order).of_training:
+    if "converged" not in trials or about(trials, order).of_training:
         return 0
     return int((has_status(trials, "ok") & trials["converged"].isna().to_numpy()).sum())
 
 
-def _phases(cells: pd.DataFrame, levels: FloatArray, order: str, method: Method) -> npt.NDArray[np.object_]:
+def _phases(
+    cells: pd.DataFrame, levels: FloatArray, order: Column, method: Method
+) -> npt.NDArray[np.object_]:
     below = cells["upper_share"] < 0.5 if method == "mixture" else cells["mean"] < levels
-    unconverged = (cells["unconverged_share"] > 0.5) & (not column_of(order).of_training)
+    unconverged = (cells["unconverged_share"] > 0.5) & (not order.of_training)
     conditions = [cells["diverged_share"] > 0.5, cells["replicates"] == 0, unconverged, below]
-    lower, upper = column_of(order).phases
-    return np.select(conditions, ["diverged", "missing", "unconverged", lower], upper).astype(object)
+    names = ["diverged", "missing", "unconverged", order.below]
+    return np.select(conditions, names, order.above).astype(object)
 
 
 def _rows(
@@ -292,9 +306,9 @@ def _between(rows: Rows, boundary: Boundary) -> FloatArray:
 
 
 def _table(
-    group: Groups, cells: pd.DataFrame, rows: Rows, boundary: Boundary, scale: Scale, order: str
+    group: Groups, cells: pd.DataFrame, rows: Rows, boundary: Boundary, scale: Scale, order: Column
 ) -> pd.DataFrame:
-    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (column_of(order).of_training)
+    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | order.of_training
     left = np.maximum(boundary.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))

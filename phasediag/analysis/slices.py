@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
+from phasediag.analysis.declared import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
 from phasediag.analysis.result import Result, plain
-from phasediag.columns import column_of
+from phasediag.columns import Column
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
@@ -34,6 +35,8 @@ class Slices(Result):
     """The column with a curve for each of its values; None: one curve."""
     level: float | None
     """The value that parts the phases, drawn as a line; None: none is drawn."""
+    declared: Column
+    """What is known of the column that was averaged."""
     means: pd.DataFrame
     """One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
     interval of the mean, cut where no mean can be; NaN with fewer than 3 values), `trials` (with a
@@ -48,11 +51,11 @@ class Slices(Result):
     def findings(self) -> tuple[str, ...]:
         """Over which values of x the curves go, and between which means."""
         low, high = self.means["mean"].min(), self.means["mean"].max()
-        at, curves = self.means[self.x], ""
+        at, curves, column = self.means[self.x], "", prose(self.order, self.declared)
         if self.by is not None:
             curves = f"; one curve for each of {self.means[self.by].nunique()} values of {prose(self.by)}"
         return (
-            f"Means of {prose(self.order)} against {prose(self.x)} ({at.min():.3g} to {at.max():.3g}) run "
+            f"Means of {column} against {prose(self.x)} ({at.min():.3g} to {at.max():.3g}) run "
             f"from {low:.3g} to {high:.3g}{curves}.",
         )
 
@@ -120,7 +123,9 @@ def slices(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * table["std"].to_numpy() / np.sqrt(count)
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
-    low, high = (np.clip(table["mean"] + side * half, *column_of(order).bounds) for side in (-1, 1))
+    declared = about(trials, order)
+    low, high = (np.clip(table["mean"] + side * half, *declared.bounds) for side in (-1, 1))
     table = table.assign(low=low, high=high).reset_index()
     columns = [*keys, "mean", "low", "high", "trials", "unconverged_share"]
-    return Slices(x=x, order=order, by=by, level=level, means=table.reindex(columns=columns))
+    means = table.reindex(columns=columns)
+    return Slices(x=x, order=order, by=by, level=level, declared=declared, means=means)

@@ -24,7 +24,6 @@ from phasediag.analysis.diagram_words import fronts
 from phasediag.analysis.labels import label, named
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.arrays import BoolArray, FloatArray, IntArray
-from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 from phasediag.figures.line import draw_line
 from phasediag.figures.mesh import Panel, alone, crossed, edges, panel_of, roomiest
@@ -108,7 +107,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         ax = axes_or_new(ax, COLUMN_WIDTH + 0.5, 3.7)
         mesh = _draw_panel(ax, diagram, panel, _norm(diagram), lone=True)
         name_axes(ax, label(diagram.x), label(diagram.y))
-        about = wrapped(label(diagram.order), inches(ax)[1])
+        about = wrapped(label(diagram.order, diagram.about), inches(ax)[1])
         bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram.caveat) if own else "")
@@ -140,7 +139,7 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
         figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
         beside = figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
         before = figure.get_figheight()
-        about = wrapped(label(diagram.order), height)
+        about = wrapped(label(diagram.order, diagram.about), height)
         shown = list(axes.flat[: len(panels)])
         bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
@@ -220,7 +219,7 @@ def _title(key: pd.Series[Any]) -> list[str]:
 
 def _norm(diagram: PhaseDiagram) -> Normalize:
     values = diagram.cells["mean"].dropna().to_numpy(dtype=np.float64)
-    about = column_of(diagram.order)
+    about = diagram.about
     if about.centred:
         away = np.abs(values - diagram.level)
         return CenteredNorm(diagram.level, float(np.quantile(away, 0.95)) or 1.0 if len(away) else 1.0)
@@ -232,7 +231,7 @@ def _norm(diagram: PhaseDiagram) -> Normalize:
 
 
 def _extend(diagram: PhaseDiagram) -> str:
-    return "both" if column_of(diagram.order).centred else "neither"
+    return "both" if diagram.about.centred else "neither"
 
 
 def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, *, lone: bool) -> QuadMesh:

@@ -49,7 +49,7 @@ def draw(slices: Slices, ax: Axes | None = None) -> Axes:
         for number, ((value, part), colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
             text = "mean, 95 % interval" if by is None else shown(value)
             _draw_slice(ax, part, x, number, colour if by is not None else INK, text)
-        name_axes(ax, label(x), label(slices.order))
+        name_axes(ax, label(x), label(slices.order, slices.declared))
         handles = ax.get_legend_handles_labels()[0]
         if (table["unconverged_share"] > 0.5).any():
             handles.append(Line2D([], [], color=INK, label="unconverged", **UNCONVERGED))
