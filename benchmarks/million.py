@@ -39,7 +39,8 @@ from phasediag.running.rows import block_rows, trial_rows
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import Plan, make_plan
-from phasediag.sweeps.survey import make_survey, roster_of_grid
+from phasediag.sweeps.recorded import roster_of_grid
+from phasediag.sweeps.survey import make_survey
 
 import pyarrow as pa  # isort: skip
 

@@ -132,6 +132,8 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("torch_version", "string", "Of PyTorch."),
     _about("model_source", "string", "Hash of the user's files behind the model; empty for built-in ones."),
     _about("task_source", "string", "Hash of the user's files behind the task; empty for built-in ones."),
+    _about("optimizer_source", "string", "Hash of those behind the optimizer; empty for built-in ones."),
+    _about("schedule_source", "string", "Hash of those behind the schedule; empty for built-in ones."),
     _about("compiled", "bool", "Whether the pack's program was compiled by torch."),
     _about("started_at", "timestamp", "When its tile was started."),
 )  # fmt: skip

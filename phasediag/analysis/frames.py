@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
-    "model_source", "task_source", "started_at",
+    "model_source", "task_source", "optimizer_source", "started_at",
     "neuron_count", "measure_layer",
 )  # fmt: skip
 """The results that any diagram rests on."""

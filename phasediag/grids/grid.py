@@ -17,7 +17,7 @@ from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
 from phasediag.observables.known import UserObservable
-from phasediag.registry import Component, source_hash
+from phasediag.registry import Component, Kind, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
 
@@ -48,10 +48,8 @@ class Grid:
     resources: Resources
     parameters: Mapping[str, Parameter]
     """All that apply to any trial, in the order of the columns."""
-    tasks: Mapping[str, Component]
-    """By the value of the parameter `task`."""
-    models: Mapping[str, Component]
-    """By the value of the parameter `model`."""
+    named: Mapping[Kind, Mapping[str, Component]]
+    """The classes that it names, of each kind by the value that names it."""
     observables: Mapping[str, UserObservable]
     """The user's own, by the name that the grid uses."""
     points_file: str | None
@@ -67,8 +65,13 @@ class Grid:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The tasks and models that it names."""
-        return (*self.tasks.values(), *self.models.values())
+        """All classes that it names."""
+        return tuple(part for parts in self.named.values() for part in parts.values())
+
+    @property
+    def models(self) -> Mapping[str, Component]:
+        """By the value of the parameter `model`."""
+        return self.named["model"]
 
     @property
     def code(self) -> dict[str, bytes]:
@@ -78,23 +81,21 @@ class Grid:
 
     @property
     def sources(self) -> dict[str, str]:
-        """The hash of each task and model that is the user's, by the value that names it."""
+        """The hash of each class that is the user's, by the value that names it."""
         return {component.name: component.source for component in self.components if component.source}
 
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
         """The same grid where these are all files of the user's that are no code."""
         changed = {
-            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.source else c
+            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.loaded else c
             for c in self.components
         }
         parts = tuple(
-            replace(p, task=changed["task", p.task.name], model=changed["model", p.model.name])
+            replace(p, components={kind: changed[kind, each.name] for kind, each in p.components.items()})
             for p in self.parts
         )
-        return replace(
-            self, data=dict(data), parts=parts, tasks={name: changed["task", name] for name in self.tasks},
-            models={name: changed["model", name] for name in self.models},
-        )  # fmt: skip
+        named = {kind: {name: changed[kind, name] for name in each} for kind, each in self.named.items()}
+        return replace(self, data=dict(data), parts=parts, named=named)
 
     @property
     def trial_count(self) -> int:
@@ -182,16 +183,15 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
     asked = root.content.get("measure") if isinstance(root.content, dict) else None
-    own = read_observables(draft.measure, asked, folder, report)
-    parts = draft.expand()
+    own = read_observables(draft.heading.measure, asked, folder, report)
+    parts, heading = draft.expand(), draft.heading
     report.close()
     grid = Grid(
-        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
-        zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure.with_columns(own), resources=draft.resources,
+        name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
+        zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
+        measure=heading.measure.with_columns(own), resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        tasks=draft.catalogue.tasks, models=draft.catalogue.models,
-        observables=own, points_file=draft.points_file,
+        named=draft.catalogue.named, observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]

@@ -59,7 +59,7 @@ class Surroundings:
             def loss(weights: Mapping[str, Tensor]) -> Tensor:
                 some = _of_world(train, world)
                 target = network.task.noisy(some.y, some.noise, label_noise)
-                return network.task.loss(predict(weights, some.x), target)
+                return network.loss(predict(weights, some.x), target)
 
             return Data(
                 predict=predict, training_loss=loss, probe=lambda: test.x[world],

@@ -21,7 +21,7 @@ class Escape(NumberObservable):
 
     At theta = P_G theta, the network's projection on the state that the symmetry leaves as it is, the
     Hessian of the training loss is taken in the directions (1 - P_G). With the penalty gamma |theta|^2 that
-    state is stable against breaking where gamma > gamma_c = -lambda_min / 2 (`science.md`, section 1), and
+    state is stable against breaking where gamma > gamma_c = -lambda_min / 2 (`docs/physics.md`), and
     gamma = weight_decay / 2, so that the weight decay of the threshold is -lambda_min.
     """
 

@@ -13,6 +13,7 @@ import torch
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.measuring.recording import Block
 from phasediag.packing.pack import Pack
+from phasediag.registry import KINDS
 from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.trial import IntArray, Trials
@@ -44,9 +45,8 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
 
 
 def _sources(job: Job, trials: Trials) -> dict[str, list[str]]:
-    """What stands for the user's files behind the model and the task of each trial."""
-    return {f"{kind}_source": [job.hashes.get(str(v), "") for v in trials.values(kind)]
-            for kind in ("model", "task")}  # fmt: skip
+    """What stands for the user's files behind the classes that each trial names."""
+    return {f"{kind}_source": [job.hashes.get(str(v), "") for v in trials.values(kind)] for kind in KINDS}
 
 
 def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Table, pa.Table]:
