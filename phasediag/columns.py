@@ -132,6 +132,8 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("torch_version", "string", "Of PyTorch."),
     _about("model_source", "string", "Hash of the user's files behind the model; empty for built-in ones."),
     _about("task_source", "string", "Hash of the user's files behind the task; empty for built-in ones."),
+    _about("optimizer_source", "string", "Hash of those behind the optimizer; empty for built-in ones."),
+    _about("schedule_source", "string", "Hash of those behind the schedule; empty for built-in ones."),
     _about("compiled", "bool", "Whether the pack's program was compiled by torch."),
     _about("started_at", "timestamp", "When its tile was started."),
 )  # fmt: skip
@@ -170,7 +172,14 @@ DIVERGED: Final = Column(
     meaning="Whether a trial diverged: an order parameter, and no column of a frame.",
 )  # fmt: skip
 
-_KNOWN: Final = {column.name: column for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED)}
+OBSERVABLE_SOURCE: Final = _about(
+    "observable_source", "string", "Hashes of the user's files behind observables; where there are any."
+)
+"""A column of `trials` of sweeps that the user's own observables measure."""
+
+_KNOWN: Final = {
+    column.name: column for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED, OBSERVABLE_SOURCE)
+}
 RESULT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in (*LEADING, *RESULTS))
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
 MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in MEASUREMENTS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
-from phasediag.parameters import TRAINING
+from phasediag.errors import RefusedError
+from phasediag.parameters import MOMENTUM, TRAINING
 from phasediag.source_lines import place_of
-from phasediag.trial import REQUIRED, Parameter, Required, Role, Value
+from phasediag.trial import REQUIRED, Parameter, Required, Role, Value, json_schema
 
 GIVEN: Final = ("inputs", "outputs")
 """Arguments of a model whose values are the task's sizes."""
@@ -19,12 +20,18 @@ ANNOTATIONS: Final = "int, float, bool, str, Literal[...], list[int], list[float
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, Parameter]:
-    """The parameters that a user's class adds to a trial, by name.
+def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
+    """The parameters that a class adds to a trial, by name.
 
-    A class that states `declares` has those. Else a model has one for each argument of its constructor
+    A class that states `declares` has those. Else it has one for each argument of its constructor
     besides `inputs` and `outputs`, whose annotation, or whose default, tells what a grid may give; an
     argument of another type keeps its default. A task without `declares` has none.
+
+    Parameters
+    ----------
+    kind
+        `task`, `model`, or what a task is trained by: of the latter, numbers of type float are batched
+        unless the class names them in `structural`, and the momentum is that of every trial.
 
     Raises
     ------
@@ -34,20 +41,23 @@ def parameters_of(cls: type[Any], kind: Literal["task", "model"]) -> dict[str, P
     """
     declared = getattr(cls, "declares", None)
     if declared is None:
-        found = _arguments(cls) if kind == "model" else []
+        found = [] if kind == "task" else _arguments(cls)
+        if kind not in ("task", "model"):
+            found = [_of_training(parameter, cls) for parameter in found]
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
         found = list(declared)
     else:
-        raise ValueError(
-            f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}; write a tuple of "
-            "phasediag.trial.Parameter, () where the class has no parameters"
+        raise RefusedError(
+            f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}",
+            "write a tuple of phasediag.trial.Parameter, () where the class has no parameters",
         )
-    taken = {parameter.name for parameter in TRAINING}
+    taken = {parameter.name for parameter in TRAINING} - ({MOMENTUM.name} if kind == "optimizer" else set())
     for parameter in found:
         if parameter.name in taken:
-            raise ValueError(
+            raise RefusedError(
                 f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a parameter of "
-                f"training, which would take its place; call the {_word(kind)} otherwise"
+                "training, which would take its place",
+                f"call the {_word(kind)} otherwise",
             )
     return {parameter.name: parameter for parameter in found}
 
@@ -74,8 +84,18 @@ def arguments_of(
     return given | {name: parameter.argument(values[name]) for name, parameter in parameters.items()}
 
 
+def _of_training(parameter: Parameter, cls: type[Any]) -> Parameter:
+    """The parameter of an optimizer's or a schedule's argument."""
+    if parameter.name == MOMENTUM.name:
+        default = MOMENTUM.default if parameter.default is REQUIRED else parameter.default
+        return replace(MOMENTUM, default=default, neutral=REQUIRED)
+    number = json_schema(parameter.type).get("type") == "number"
+    batched = number and parameter.name not in getattr(cls, "structural", ())
+    return replace(parameter, role=Role.BATCHED) if batched else parameter
+
+
 def _word(kind: str) -> str:
-    return "argument" if kind == "model" else "parameter"
+    return "parameter" if kind == "task" else "argument"
 
 
 def _arguments(cls: type[Any]) -> list[Parameter]:
@@ -84,10 +104,11 @@ def _arguments(cls: type[Any]) -> list[Parameter]:
     except ValueError:  # a class without a signature of its own, such as one written in C
         return []
     except Exception as error:
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: an annotation of {cls.__name__}'s constructor cannot be read: "
-            f"{type(error).__name__}: {error}; import what it names (not under TYPE_CHECKING alone), or "
-            f"annotate the argument as {ANNOTATIONS}"
+            f"{type(error).__name__}: {error}",
+            "import what it names (not under TYPE_CHECKING alone), or annotate the argument as "
+            f"{ANNOTATIONS}",
         ) from None
     named = [(n, a) for n, a in signature.parameters.items() if n not in GIVEN and a.kind in _NAMED]
     made = (_parameter(cls, name, argument) for name, argument in named)
@@ -111,9 +132,10 @@ def _parameter(cls: type[Any], name: str, argument: inspect.Parameter) -> Parame
     except (PydanticUserError, PydanticUndefinedAnnotation, KeyError, TypeError, ValueError):
         if default is not REQUIRED:
             return None
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: argument '{name}' of {cls.__name__} has no annotation that a grid can give a "
-            f"value to; annotate it as {ANNOTATIONS}, or give it a default"
+            "value to",
+            f"annotate it as {ANNOTATIONS}, or give it a default",
         ) from None
     return _with_default(cls, parameter)
 
@@ -126,9 +148,10 @@ def _with_default(cls: type[Any], parameter: Parameter) -> Parameter:
     try:
         value = parameter.validate(default)
     except ValueError as error:
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: the default {default!r:.60} of argument '{parameter.name}' of {cls.__name__} "
-            f"is not what its annotation allows ({error}); allowed: {parameter.allowed}"
+            f"is not what its annotation allows ({error})",
+            f"allowed: {parameter.allowed}",
         ) from None
     return replace(parameter, default=value)
 

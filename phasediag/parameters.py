@@ -16,22 +16,43 @@ from phasediag.trial import (
     Role,
 )
 
+MOMENTUM: Final = Parameter(
+    name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
+    role=Role.STRUCTURAL, meaning="What is left of the velocity after a step, of optimizers that have one.",
+)  # fmt: skip
+"""A parameter of every trial, which only optimizers that declare it make use of."""
+
 TRAINING: Final[tuple[Parameter, ...]] = (
     Parameter(name="task", type=str, default=REQUIRED, neutral=REQUIRED, role=Role.STRUCTURAL,
               meaning="Source of data: a task of phasediag, or `my_task.py:Task`."),
     Parameter(name="model", type=str, default="mlp", neutral=REQUIRED, role=Role.STRUCTURAL,
               meaning="Architecture: a model of phasediag, or `my_net.py:Net`."),
-    Parameter(name="optimizer", type=Literal["sgd", "adam", "adamw"], default="sgd", neutral="sgd",
-              role=Role.STRUCTURAL, meaning="Update rule; adam couples the decay, adamw decouples it."),
+    Parameter(name="optimizer", type=str, default="sgd", neutral="sgd", role=Role.STRUCTURAL,
+              meaning="Update rule: an optimizer of phasediag, or `my_opt.py:Sam`; adam couples the decay, "
+              "adamw decouples it."),
     Parameter(name="learning_rate", type=PositiveFloat, default=0.05, neutral=REQUIRED, role=Role.BATCHED,
               meaning="Step size of the update."),
+    Parameter(name="schedule", type=str, default="constant", neutral="constant", role=Role.STRUCTURAL,
+              meaning="How the learning rate changes over the steps: a schedule of phasediag, or "
+              "`my_schedule.py:Class`; learning_rate is what it multiplies."),
+    Parameter(name="warmup_steps", type=Count, default=0, neutral=0, role=Role.SWITCHED, unit="steps",
+              meaning="Steps in which the learning rate rises, by equal parts, before the schedule."),
+    Parameter(name="layer_rates", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] | None,
+              default=None, neutral=None, role=Role.SWITCHED, unit="learning_rate",
+              meaning="What each layer's learning rate is over learning_rate: one number for each module "
+              "with weights, in their order; 0 leaves a layer as it starts."),
+    Parameter(name="gradient_clip", type=PositiveFloat | None, default=None, neutral=None,
+              role=Role.SWITCHED, meaning="Largest norm of a network's whole gradient; longer ones are "
+              "shortened to it, before the weight decay enters."),
+    Parameter(name="loss", type=Literal["squared", "cross_entropy"] | None, default=None, neutral=None,
+              role=Role.STRUCTURAL, meaning="Squared error summed over outputs, or cross entropy of "
+              "classes, as a mean over samples; null is the task's own loss."),
     Parameter(name="batch_size", type=Count, default=32, neutral=REQUIRED, role=Role.STRUCTURAL,
               unit="samples", meaning="Samples a step, drawn with replacement; 0 is the full batch."),
     Parameter(name="lr_over_batch", type=NonNegativeFloat, default=None, neutral=REQUIRED,
               role=Role.DERIVED, unit="1/samples",
               meaning="Temperature T = learning_rate / batch_size; determines one of the two."),
-    Parameter(name="momentum", type=Annotated[float, Field(ge=0, lt=1)], default=0.0, neutral=0.0,
-              role=Role.STRUCTURAL, meaning="Momentum of sgd."),
+    MOMENTUM,
     Parameter(name="weight_decay", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
               meaning="Adds weight_decay * theta to the gradient: twice gamma of loss + gamma |theta|^2."),
     Parameter(name="init_scale", type=NonNegativeFloat, default=1.0, neutral=1.0, role=Role.BATCHED,

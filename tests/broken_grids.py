@@ -64,7 +64,7 @@ BROKEN: dict[str, tuple[str, int, str, str]] = {
     "text for a truth": (small("bias: no"), 4, "fixed.bias", "'no' is not allowed"),
     "out of range": (small("momentum: 1"), 4, "fixed.momentum", "a number >= 0 and < 1"),
     "null": (small("weight_decay: null"), 4, "fixed.weight_decay", "a number >= 0"),
-    "not a choice": (small("optimizer: sdg"), 4, "fixed.optimizer", "one of sgd, adam, adamw"),
+    "not a choice": (small("optimizer: sdg"), 4, "fixed.optimizer", "one of adam, adamw, sgd"),
     "nan": (small("teacher_scale: .nan"), 4, "fixed.teacher_scale", "must be finite"),
     "infinite": (small("weight_decay: .inf"), 4, "fixed.weight_decay", "must be finite"),
     "overflow": (small("weight_decay: 1e999"), 4, "fixed.weight_decay", "must be finite"),

@@ -26,7 +26,7 @@ test_accuracy max_degree degree_of_symmetry degree_normalized neuron_count alive
 relaxations converged more_steps collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
 entropic_permutation entropic_sign_flip threshold_absolute threshold_relative measure_layer wall_s
 projected_bytes measured_bytes device phasediag_version git_commit torch_version model_source task_source
-compiled started_at
+optimizer_source schedule_source compiled started_at
 """
 MEASURED = """
 trial_id pack_id step layer observable max_degree degree normalized epsilon scale train_loss test_loss

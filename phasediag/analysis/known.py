@@ -27,6 +27,10 @@ _E1: Final[Mapping[str, Any]] = {
     "task": "linear_map", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
     "optimizer": "sgd", "batch_size": 0, "label_noise": 0,
 }  # fmt: skip
+_TRAINED: Final[Mapping[str, Any]] = {
+    "control": "none", "schedule": "constant", "warmup_steps": 0, "gradient_clip": None, "layer_rates": None,
+}  # fmt: skip
+"""As what is known exactly is trained; an earlier sweep has no column for what it could not do."""
 _SYSTEMS: Final[Mapping[Result, Mapping[str, Any]]] = {"E1": _E1, "E5": _E5, "E9": _E9}
 
 
@@ -46,7 +50,7 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     `rank`) against weight decay and anything else, the collapse by label noise of two linear layers
     under SGD (E5; `log_rate`) against label noise and one of weight decay, learning rate or its ratio to
     the batch size, and the permutation symmetry of `hermite` networks (E9; `degree_normalized`) against
-    weight decay and width; all without control.
+    weight decay and width; all without control, and with one learning rate for all steps and layers.
 
     Parameters
     ----------
@@ -58,8 +62,9 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     None where no exact result applies.
     """
     result = exact_result(diagram)
-    controlled = "control" in trials and _only(trials, "control") != "none"
-    if result is None or controlled or not _all(trials, _SYSTEMS[result]):
+    otherwise = any(name in trials and _given(trials, name) != {value} for name, value in _TRAINED.items())
+    crossed = "loss" in trials and not _given(trials, "loss") <= {None, "squared"}
+    if result is None or otherwise or crossed or not _all(trials, _SYSTEMS[result]):
         return None
     axes = {diagram.x, diagram.y}
     if result == "E1":
@@ -140,6 +145,13 @@ def _sigma(fixed: Mapping[str, Any], other: str, value: float) -> float:
 
 def _all(trials: pd.DataFrame, wanted: Mapping[str, Any]) -> bool:
     return all(_only(trials, name) == value for name, value in wanted.items())
+
+
+def _given(trials: pd.DataFrame, name: str) -> set[Any]:
+    """The values of a column, None for null."""
+    column = trials[name]
+    values = set(map(str, column.dropna())) if column.dtype == object else set(column.dropna())
+    return values | ({None} if column.isna().any() else set())
 
 
 def _only(trials: pd.DataFrame, name: str) -> Any:

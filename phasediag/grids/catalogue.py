@@ -1,72 +1,83 @@
-"""The parameters that apply to a grid: those of training, and of every task and model it names."""
+"""The parameters that apply to a grid: those of training, and of every class that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from math import isfinite
 from pathlib import Path
 from typing import Final
 
 from phasediag.parameters import TRAINING
-from phasediag.registry import Component, Kind, built_in, component
+from phasediag.registry import KINDS, Component, Kind, built_in, component
 from phasediag.trial import Parameter, Value
 
 LARGEST_INT: Final = 2**63 - 1
-KINDS: Final[tuple[Kind, ...]] = ("task", "model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """The components that a grid names, each by the value that names it."""
 
-    tasks: Mapping[str, Component]
-    models: Mapping[str, Component]
+    named: Mapping[Kind, Mapping[str, Component]]
     extra: Mapping[str, tuple[Parameter, ...]]
     """Declarations of all built-in components, where a component of the grid could not be found."""
 
-    def applicable(self, task: str, model: str) -> dict[str, Parameter]:
-        """The parameters of a trial, in the order of its columns."""
-        found = {parameter.name: parameter for parameter in TRAINING}
-        for part in (self.tasks[task], self.models[model]):
-            for name, parameter in part.parameters.items():
-                found.setdefault(name, parameter)
-        return found
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """All of them."""
+        return tuple(part for parts in self.named.values() for part in parts.values())
+
+    def of(self, names: Mapping[Kind, str]) -> dict[Kind, Component]:
+        """The components that a trial names."""
+        return {kind: self.named[kind][name] for kind, name in names.items()}
 
     def declarations(self, name: str) -> tuple[Parameter, ...]:
         """Every declaration of a parameter that the grid may mean; empty where there is none."""
-        training = tuple(p for p in TRAINING if p.name == name)
-        parts = [*self.tasks.values(), *self.models.values()]
-        declared = tuple(part.parameters[name] for part in parts if name in part.parameters)
-        return training + declared or self.extra.get(name, ())
+        training = [p for p in TRAINING if p.name == name]
+        declared = [part.parameters[name] for part in self.components if name in part.parameters]
+        distinct = {id(parameter): parameter for parameter in [*training, *declared]}
+        return tuple(distinct.values()) or self.extra.get(name, ())
 
     def clashes(self) -> Iterator[tuple[Kind, str, str, str]]:
-        """Names that a user's task or model shares with a model or task of the grid, by another parameter.
+        """Names that a user's class shares with another kind of class of the grid, by another parameter.
 
         Yields
         ------
         The kind and the name of the user's component, the parameter, and the component that has it too.
         """
-        for task in self.tasks.values():
-            for model in self.models.values():
-                for name in task.parameters.keys() & model.parameters.keys():
-                    if task.parameters[name] is model.parameters[name]:
-                        continue
-                    if model.source:
-                        yield "model", model.name, name, f"task '{task.name}'"
-                    elif task.source:
-                        yield "task", task.name, name, f"model '{model.name}'"
+        for one, other in combinations(self.components, 2):
+            for name in one.parameters.keys() & other.parameters.keys():
+                if one.kind == other.kind or one.parameters[name] is other.parameters[name]:
+                    continue
+                if other.source:
+                    yield other.kind, other.name, name, f"{one.kind} '{one.name}'"
+                elif one.source:
+                    yield one.kind, one.name, name, f"{other.kind} '{other.name}'"
 
     @property
     def parameters(self) -> dict[str, Parameter]:
         """One declaration of each parameter, in the order of the columns."""
-        parts = [*self.tasks.values(), *self.models.values()]
-        names = [p.name for p in TRAINING] + [name for part in parts for name in part.parameters]
+        names = [p.name for p in TRAINING] + [name for part in self.components for name in part.parameters]
         return {name: self.declarations(name)[0] for name in dict.fromkeys([*names, *self.extra])}
 
 
+def applicable(components: Iterable[Component]) -> dict[str, Parameter]:
+    """The parameters of a trial of these, in the order of its columns.
+
+    A name that training has too is declared anew by an optimizer of the user's, with a default of its own.
+    """
+    found = {parameter.name: parameter for parameter in TRAINING}
+    for part in components:
+        for name, parameter in part.parameters.items():
+            if name not in found or part.kind == "optimizer":
+                found[name] = parameter
+    return found
+
+
 def owners(name: str, folder: Path) -> tuple[str, ...]:
-    """The built-in tasks and models that have a parameter, in words."""
+    """The built-in classes that have a parameter, in words."""
     return tuple(
         f"{kind} '{part}'"
         for kind in KINDS
@@ -76,7 +87,7 @@ def owners(name: str, folder: Path) -> tuple[str, ...]:
 
 
 def all_declarations(folder: Path) -> dict[str, tuple[Parameter, ...]]:
-    """The declarations of every built-in task and model, by name."""
+    """The declarations of every built-in class, by name."""
     found: dict[str, tuple[Parameter, ...]] = {}
     for kind in KINDS:
         for part in built_in(kind):

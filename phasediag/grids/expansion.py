@@ -1,7 +1,7 @@
 """From the values that a grid gives to the resolved columns of its points.
 
 A block is a design whose points give values to the same parameters; a part is the points of a
-block that share a task and a model. Within a part every rule is the same for all rows.
+block that name the same classes. Within a part every rule is the same for all rows.
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.grids.catalogue import Catalogue
+from phasediag.errors import RefusedError
+from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import combinations, derived
 from phasediag.grids.expression import Expression
 from phasediag.grids.reading import Report
 from phasediag.grids.rules import (
     ANISOTROPY,
+    CLASSES,
     CONTROLLED,
     DATA_SIZE,
     FULL_BATCH,
+    LAYERS,
     MOMENTUM,
     OWN_INIT,
     QUENCHED,
     SHORTHANDS,
+    WARMUP,
     Hold,
     Rule,
     contradictions,
     derivations,
     unvaried,
 )
-from phasediag.registry import Component
+from phasediag.registry import KINDS, Component, Kind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
 NOT_APPLICABLE: Final = Encoded(pool=(None,))
@@ -67,15 +71,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """Resolved points of one task and one model."""
+    """Resolved points of one task, one model, one optimizer."""
 
-    task: Component
-    model: Component
+    components: Mapping[Kind, Component]
     parameters: Mapping[str, Parameter]
     """Those that apply, in the order of the columns."""
     columns: Mapping[str, Encoded]
     position: IntArray
     """Of each point among all points of the grid, shape (points,)."""
+
+    @property
+    def task(self) -> Component:
+        """Their task."""
+        return self.components["task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +113,19 @@ class Expander:
         if len(self.report.faults) > before:
             return []
         count = len(block.position)
-        pair = [block.given.get(kind, _default(self.catalogue, kind)) for kind in ("task", "model")]
-        first, index = combinations(pair, count)
+        chosen = {kind: block.given.get(kind, _default(self.catalogue, kind)) for kind in KINDS}
+        first, index = combinations(list(chosen.values()), count)
         parts = []
         for number, row in enumerate(first):
             rows = np.flatnonzero(index == number).astype(np.int64)
-            part = self._part(block, rows, str(pair[0][int(row)]), str(pair[1][int(row)]))
+            names = {kind: str(column[int(row)]) for kind, column in chosen.items()}
+            part = self._part(block, rows, self.catalogue.of(names))
             if part is not None:
                 parts.append(part)
         return parts
 
-    def _part(self, block: Block, rows: IntArray, task_name: str, model_name: str) -> Part | None:
-        task, model = self.catalogue.tasks[task_name], self.catalogue.models[model_name]
-        parameters = self.catalogue.applicable(task_name, model_name)
+    def _part(self, block: Block, rows: IntArray, components: Mapping[Kind, Component]) -> Part | None:
+        parameters = applicable(components.values())
         every = len(rows) == len(block.position)
         columns: dict[str, Encoded] = {}
         lacking = []
@@ -129,7 +137,7 @@ class Expander:
                 columns[name] = NOT_APPLICABLE
             else:
                 columns[name] = Encoded(pool=(_plain(parameter.default),))
-        columns[DATA_SIZE] = _data_size(task, columns)
+        columns[DATA_SIZE] = _data_size(components["task"], columns)
         controls = set(columns["control"].pool)
         unread = SHORTHANDS - {name for expression in self.exclude for name in expression.names}
         rules = [
@@ -146,14 +154,14 @@ class Expander:
             rows = rows[kept]
             survivors = np.flatnonzero(kept).astype(np.int64)
             columns = {name: column.take(survivors) for name, column in columns.items()}
-        self._check_names(block, parameters, lacking, rows, task, model)
+        self._check_names(block, parameters, lacking, rows, components)
         self._check_controls(block, controls, int(rows[0]))
         if not lacking:
-            self._check_combinations(block, columns, rules, rows, task, model)
+            self._check_combinations(block, columns, rules, rows, components)
         for name in (DATA_SIZE, *SHORTHANDS):
             columns.pop(name, None)
         return Part(
-            task=task, model=model, parameters=parameters, columns=columns, position=block.position[rows]
+            components=components, parameters=parameters, columns=columns, position=block.position[rows]
         )
 
     def _kept(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
@@ -165,17 +173,19 @@ class Expander:
 
     def _check_names(
         self, block: Block, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
-        task: Component, model: Component,
+        components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
         row = int(rows[0])
         for name in sorted(block.varied - parameters.keys()):
-            problem = f"task '{task.name}' with model '{model.name}' has no parameter '{name}'"
-            remedy = "an axis applies to every task and model: exclude the pair, or make two grids"
+            first, *others = (f"{kind} '{part.name}'" for kind, part in components.items())
+            problem = f"{first} with {' and '.join(others)} has no parameter '{name}'"
+            remedy = "an axis applies to every combination of them: exclude this one, or make two grids"
             self._note(block, [name], row, problem, remedy)
         for name in lacking:
             problem = f"'{name}' has no value, and no default"
             remedy = f"give {name} under fixed or axes; allowed: {parameters[name].allowed}"
-            self._note(block, ["model" if name in model.parameters else "task"], row, problem, remedy)
+            owner = next((kind for kind, part in components.items() if name in part.parameters), "task")
+            self._note(block, [owner], row, problem, remedy)
 
     def _check_controls(self, block: Block, controls: set[Value], row: int) -> None:
         for name, (owner, _) in CONTROLLED.items():
@@ -185,12 +195,20 @@ class Expander:
 
     def _check_combinations(
         self, block: Block, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
-        task: Component, model: Component,
+        components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
-        own = [MOMENTUM, QUENCHED, ANISOTROPY, OWN_INIT]
-        if not task.population:
+        own = [QUENCHED, OWN_INIT, WARMUP, LAYERS]
+        if not components["task"].classes:
+            own.append(CLASSES)
+        if not components["task"].population:
             own.append(FULL_BATCH)
-        constraints = [*(rule.constraint for rule in rules), *own, *task.constraints, *model.constraints]
+        optimizer = components["optimizer"]
+        if MOMENTUM.parameters[0] not in optimizer.parameters:
+            own.append(MOMENTUM)
+        if getattr(optimizer.cls, "decoupled", None) is not False:
+            own.append(ANISOTROPY)
+        declared = [constraint for part in components.values() for constraint in part.constraints]
+        constraints = [*(rule.constraint for rule in rules), *own, *declared]
         for constraint in constraints:
             if columns.keys() >= set(constraint.parameters):
                 self._check(constraint, block, columns, rows)
@@ -200,42 +218,45 @@ class Expander:
     ) -> None:
         read = [columns[name] for name in constraint.parameters]
         first, _ = combinations(read, len(rows))
-        told: list[tuple[int, str]] = []
+        refused: list[tuple[int, RefusedError]] = []
         for row in first.tolist():
             values = [column[row] for column in read]
             pairs = zip(constraint.parameters, values, strict=True)
             if any(value is None and name in _DERIVED for name, value in pairs):
                 continue
-            text = _fault(constraint, values)
-            if text is not None:
-                told.append((row, text))
-        if told:
-            row, text = told[0]
-            problem, _, remedy = text.partition("; ")
+            refusal = _refusal(constraint, values)
+            if refusal is not None:
+                refused.append((row, refusal))
+        if refused:
+            row, refusal = refused[0]
             shown = ", ".join(
                 f"{name}: {formatted(column[row])}"
                 for name, column in zip(constraint.parameters, read, strict=True)
                 if name in block.varied
             )
-            more = f" (so are {len(told) - 1} other combinations)" if len(told) > 1 else ""
+            more = f" (so are {len(refused) - 1} other combinations)" if len(refused) > 1 else ""
             example = f" [at {shown}]" if shown else ""
-            remedy = remedy or "change one of them"
+            remedy = refusal.remedy or "change one of them"
             names = [name for name in constraint.parameters if name != DATA_SIZE]
             names += ["samples"] if DATA_SIZE in constraint.parameters else []
-            self._note(block, names, int(rows[row]), problem + example + more, f"{remedy}, or exclude it")
+            self._note(
+                block, names, int(rows[row]), refusal.problem + example + more, f"{remedy}, or exclude it"
+            )
 
     def _note(self, block: Block, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
         path, line = block.place(names, row) or self.fallback
         self.report.add(line, path, problem, remedy)
 
 
-def _fault(constraint: Constraint, values: Sequence[Value]) -> str | None:
+def _refusal(constraint: Constraint, values: Sequence[Value]) -> RefusedError | None:
     """What is wrong with these values; a user's constraint that raises is wrong itself."""
     try:
-        return constraint.fault(*values)
+        found = constraint.fault(*values)
     except Exception as error:
         names = ", ".join(constraint.parameters)
-        return f"the constraint on {names} raised {type(error).__name__}: {error}; mend it in its file"
+        problem = f"the constraint on {names} raised {type(error).__name__}: {error}"
+        return RefusedError(problem, "mend it in its file")
+    return RefusedError(found) if isinstance(found, str) else found
 
 
 def _default(catalogue: Catalogue, kind: str) -> Encoded:

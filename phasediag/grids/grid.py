@@ -11,11 +11,13 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
-from phasediag.registry import Component, source_hash
+from phasediag.observables.known import UserObservable
+from phasediag.registry import Component, Kind, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
 
@@ -46,10 +48,10 @@ class Grid:
     resources: Resources
     parameters: Mapping[str, Parameter]
     """All that apply to any trial, in the order of the columns."""
-    tasks: Mapping[str, Component]
-    """By the value of the parameter `task`."""
-    models: Mapping[str, Component]
-    """By the value of the parameter `model`."""
+    named: Mapping[Kind, Mapping[str, Component]]
+    """The classes that it names, of each kind by the value that names it."""
+    observables: Mapping[str, UserObservable]
+    """The user's own, by the name that the grid uses."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
@@ -63,28 +65,37 @@ class Grid:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The tasks and models that it names."""
-        return (*self.tasks.values(), *self.models.values())
+        """All classes that it names."""
+        return tuple(part for parts in self.named.values() for part in parts.values())
+
+    @property
+    def models(self) -> Mapping[str, Component]:
+        """By the value of the parameter `model`."""
+        return self.named["model"]
+
+    @property
+    def code(self) -> dict[str, bytes]:
+        """Content of the files behind what the user has written, by name from the folder of the grid."""
+        parts: tuple[Component | UserObservable, ...] = (*self.components, *self.observables.values())
+        return {name: content for part in parts for name, content in part.code.items()}
 
     @property
     def sources(self) -> dict[str, str]:
-        """The hash of each task and model that is the user's, by the value that names it."""
+        """The hash of each class that is the user's, by the value that names it."""
         return {component.name: component.source for component in self.components if component.source}
 
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
         """The same grid where these are all files of the user's that are no code."""
         changed = {
-            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.source else c
+            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.loaded else c
             for c in self.components
         }
         parts = tuple(
-            replace(p, task=changed["task", p.task.name], model=changed["model", p.model.name])
+            replace(p, components={kind: changed[kind, each.name] for kind, each in p.components.items()})
             for p in self.parts
         )
-        return replace(
-            self, data=dict(data), parts=parts, tasks={name: changed["task", name] for name in self.tasks},
-            models={name: changed["model", name] for name in self.models},
-        )  # fmt: skip
+        named = {kind: {name: changed[kind, name] for name in each} for kind, each in self.named.items()}
+        return replace(self, data=dict(data), parts=parts, named=named)
 
     @property
     def trial_count(self) -> int:
@@ -171,14 +182,16 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
-    parts = draft.expand()
+    asked = root.content.get("measure") if isinstance(root.content, dict) else None
+    own = read_observables(draft.heading.measure, asked, folder, report)
+    parts, heading = draft.expand(), draft.heading
     report.close()
     grid = Grid(
-        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
-        zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure, resources=draft.resources,
+        name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
+        zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
+        measure=heading.measure.with_columns(own), resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        tasks=draft.catalogue.tasks, models=draft.catalogue.models, points_file=draft.points_file,
+        named=draft.catalogue.named, observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]
@@ -187,6 +200,6 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
 
 def contents(paths: Iterable[Path], grid: Grid) -> dict[str, bytes]:
     """The content of files, by name from the folder of a grid; its code and its points left out."""
-    left_out = {name for component in grid.components for name in component.code} | {grid.points_file}
+    left_out = {*grid.code, grid.points_file}
     names = {relative_name(path, grid.folder): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if name not in left_out}

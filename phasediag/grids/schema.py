@@ -11,12 +11,12 @@ from typing import Any, Final, get_args
 from pydantic.json_schema import models_json_schema
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.catalogue import KINDS, LARGEST_INT, all_declarations
-from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
+from phasediag.grids.catalogue import LARGEST_INT, all_declarations
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
-from phasediag.registry import Kind, built_in, component
+from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import (
     REQUIRED,
     Parameter,
@@ -29,7 +29,7 @@ from phasediag.trial import (
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_USER_COMPONENT: Final = {"type": "string", "pattern": r".+\.py:[A-Za-z_][A-Za-z0-9_]*$"}
+_USER_COMPONENT: Final = {"type": "string", "pattern": r".+(\.py:[A-Za-z_][A-Za-z0-9_]*|\.npz)$"}
 _NULL: Final = {"type": "null"}
 _HERE: Final = Path()
 
@@ -40,7 +40,7 @@ class ParameterRow:
 
     name: str
     belongs: str
-    """`training`, `task X` or `model X`."""
+    """`training`, `task X`, `model X` or another kind of class."""
     type: str
     """What may be given, in words."""
     unit: str
@@ -55,7 +55,7 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
     Parameters
     ----------
     name
-        A parameter, a task or a model; None for everything.
+        A parameter, a task, a model, an optimizer; None for everything.
 
     Raises
     ------
@@ -73,7 +73,9 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
     if not found:
         parts = [part for kind in KINDS for part in built_in(kind)]
         hint = nearest(name, [*(row.name for row in rows), *parts]) or "`phasediag parameters` lists all"
-        raise PhasediagError(f"there is no parameter, task or model '{name}'; {hint}")
+        raise PhasediagError(
+            f"there is no parameter, {', '.join(KINDS[:-1])} or {KINDS[-1]} '{name}'; {hint}"
+        )
     return found
 
 
@@ -94,7 +96,7 @@ def _default(parameter: Parameter) -> str:
 def grid_schema() -> Schema:
     """The JSON schema (draft 2020-12) of grid.yaml.
 
-    It knows the keys and the types of built-in tasks and models. Where a grid names a user's file
+    It knows the keys and the types of built-in classes. Where a grid names a user's file
     it admits further parameters. What depends on combinations of values is left to `read_grid`.
     """
     sections, definitions = models_json_schema(
@@ -159,8 +161,8 @@ def _optional(values: dict[str, Schema], axes: dict[str, Schema]) -> dict[str, S
 
 def _value(name: str, declared: Sequence[Parameter]) -> Schema:
     """One value of a parameter, as any of its declarations admits it."""
-    if name in KINDS:
-        kind: Kind = "task" if name == "task" else "model"
+    kind = next((kind for kind in KINDS if kind == name), None)
+    if kind is not None:
         schema: Schema = {"anyOf": [{"enum": list(built_in(kind))}, _USER_COMPONENT]}
     else:
         schema = _any_of(json_schema(parameter.type) for parameter in declared)
@@ -208,7 +210,7 @@ def _held(properties: Schema) -> Schema:
 
 
 def _names_user_files() -> list[Schema]:
-    """The grids that name a user's file as task or model."""
+    """The grids that name a file of the user's."""
     among = {"type": "array", "contains": _USER_COMPONENT}
     listed = {"anyOf": [among, _with("values", among)]}
     found: list[Schema] = [{**_with("points", {"type": "string"})}]

@@ -1,4 +1,4 @@
-"""The entropic loss of SGD: gradient noise as a term of the loss (`science.md` Eq. 7)."""
+"""The entropic loss of SGD: gradient noise as a term of the loss (`docs/physics.md` Eq. 7)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     """The terms of the effective loss that SGD descends on average, at the present weights.
 
     F = L + gamma |theta|^2 + (eta / 4) |grad L|^2 + (T / 4) Tr Sigma + O(eta^2), T = eta / B
-    [2505.12387, `science.md` Eq. 7]: L the data loss without penalty, Sigma the covariance of the
+    [2505.12387, `docs/physics.md` Eq. 7]: L the data loss without penalty, Sigma the covariance of the
     gradients of single samples, both with respect to what is trained (under a control its numbers,
     else the weights). Batches are drawn with replacement, so that no factor of finite size enters.
 
@@ -47,7 +47,8 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
       label noise; where data are fresh, over the sample that `train_loss` is taken on, with the
       factor n / (n - 1) that makes it unbiased.
     - `entropic_term`: (T / 4) Tr Sigma with T = lr_over_batch; 0 where every step sees the same
-      batch; NaN for full batches with fresh label noise, which are noise of the labels alone.
+      batch; NaN for full batches with fresh label noise, which are noise of the labels alone, and where
+      a step is not one learning rate times the gradient (schedule, layer_rates, gradient_clip).
     - `gradient_square`: |grad L|^2, of the same sample.
     - `decay_term`: gamma |theta|^2, gamma = weight_decay / 2, theta what is trained.
     - `entropic_permutation`, `entropic_sign_flip`: alignment of the entropic force with the way to
@@ -69,7 +70,7 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     for rows in trials.tensor_split(max(1, len(trials) // chunk)):
         world = tile.world[rows]
         trained = {name: w[rows] for name, w in tile.trained.items()}
-        rates = {name: rate[rows] for name, rate in tile.rates.items()}
+        rates = {name: rate[rows] for name, rate in tile.constants.items()}
         some = Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
         parts.append(_terms(network, group, trained, rates, some, piece))
     found = {n: torch.cat([part[n] for part in parts]).double().cpu().numpy() for n in parts[0]}
@@ -87,7 +88,10 @@ def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatAr
         variance = variance * (samples / (samples - 1) if samples > 1 else np.nan)
     temperature = tile.trials.values("lr_over_batch").astype(np.float64)
     share = temperature / 4 * variance
-    if batches.full:
+    descent = tile.network.descent
+    if descent.scheduled or descent.layers or descent.clipping:
+        share = np.full_like(share, np.nan)
+    elif batches.full:
         share = np.full_like(share, np.nan if batches.fresh_noise else 0.0)
     return {"gradient_noise": variance, "entropic_term": share}
 
@@ -137,7 +141,7 @@ def _sample_loss(network: Network, rates: Rates, x: Tensor, y: Tensor, e: Tensor
 
     def loss(trained: Weights) -> Tensor:
         prediction = network.predict(network.weights(trained, rates), x[None])
-        return network.task.loss(prediction, network.task.noisy(y, e, rates["label_noise"])[None])
+        return network.loss(prediction, network.task.noisy(y, e, rates["label_noise"])[None])
 
     return loss
 

@@ -8,6 +8,7 @@ PLAIN: Final = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
     "reciprocal": "1 / {0}", "abs": "__builtin_fabs{f}({0})", "sqrt": "__builtin_sqrt{f}({0})",
     "copysign": "__builtin_copysign{f}({0}, {1})", "rsqrt": "1 / __builtin_sqrt{f}({0})",
+    "floor": "__builtin_floor{f}({0})",
     "sign": "({0} > 0) - ({0} < 0)", "relu": "{0} <= 0 ? 0 : {0}",
     "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}", "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
     "where": "{0} ? {1} : {2}", "clone": "{0}", "_to_copy": "{0}",

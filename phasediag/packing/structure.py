@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
 
-from phasediag.grids.columns import combinations
+from phasediag.grids.columns import combinations, derived
 from phasediag.trial import IntArray, Parameter, Role, Trials, Value
 
 
@@ -23,8 +24,8 @@ class Structure:
     record: Mapping[str, Value] = field(compare=False)
     """All values of some trial of the structure, those of the envelope instead of its own: the program is
     built from it. Only its `values` matter to the program."""
-    names: tuple[str, ...] = field(compare=False)
-    """The structural parameters, in the order of the record."""
+    parameters: tuple[Parameter, ...] = field(compare=False)
+    """Those that decide on the program, in the order of the record."""
     envelope: Mapping[str, Value] = field(compare=False, default_factory=dict)
     """The program's values of the parameters in which its trials may differ, by padding: the largest. None:
     they differ in none."""
@@ -37,24 +38,34 @@ class Structure:
 
     @property
     def values(self) -> dict[str, Value]:
-        """The structural parameters of the program, by name."""
-        return {name: self.record[name] for name in self.names}
+        """What of the record decides on the program, by the name of the parameter."""
+        return {each.name: _of_program(each, self.record[each.name]) for each in self.parameters}
 
     def id_without(self, free: Iterable[str]) -> str:
         """What structures share that differ at most in the parameters `free`."""
-        left = sorted(set(self.names).difference(free))
-        lines = [f"{name}={self.record[name]!r}" for name in left]
+        left = set(free)
+        lines = [f"{name}={value!r}" for name, value in sorted(self.values.items()) if name not in left]
         padded = [f"padded {name}={self.envelope[name]!r}" for name in sorted(set(self.envelope))]
         return blake2b("\n".join([*lines, *padded]).encode(), digest_size=16).hexdigest()
 
     def padded_to(self, envelope: Mapping[str, Value]) -> Structure:
         """The structure of a program to which trials of several structures are padded."""
-        return Structure(record=self.record, names=self.names, envelope=dict(envelope))
+        return Structure(record=self.record, parameters=self.parameters, envelope=dict(envelope))
 
 
-def structural(columns: Iterable[str], parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
-    """The structural parameters among some columns of trials, in their order."""
-    return tuple(name for name in columns if parameters[name].role is Role.STRUCTURAL)
+def _of_program(parameter: Parameter, value: Value) -> Value:
+    """What of a value the trials of one program have in common."""
+    if parameter.role is Role.STRUCTURAL:
+        return value
+    if value is None or value == parameter.neutral:
+        return None
+    return len(value) if isinstance(value, tuple) else True
+
+
+def deciding(columns: Iterable[str], parameters: Mapping[str, Parameter]) -> tuple[Parameter, ...]:
+    """The parameters among some columns of trials that decide on their program, in their order."""
+    roles = (Role.STRUCTURAL, Role.SWITCHED)
+    return tuple(parameters[name] for name in columns if parameters[name].role in roles)
 
 
 def structure_of(
@@ -66,9 +77,9 @@ def structure_of(
     Parameters
     ----------
     parameters
-        Of the grid, by name: they tell the structural parameters from the batched ones.
+        Of the grid, by name: they tell what decides on a program from what is batched.
     """
-    return Structure(record=record, names=structural(record, parameters), envelope=dict(envelope or {}))
+    return Structure(record=record, parameters=deciding(record, parameters), envelope=dict(envelope or {}))
 
 
 def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[list[Structure], IntArray]:
@@ -81,8 +92,13 @@ def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[lis
     index
         The position of each trial's structure, int64, shape (trials,).
     """
-    names = structural(trials.columns, parameters)
-    first, group = combinations([trials.columns[name] for name in names], len(trials))
+    columns = [
+        trials.columns[each.name]
+        if each.role is Role.STRUCTURAL
+        else derived(partial(_of_program, each), [trials.columns[each.name]], len(trials))
+        for each in deciding(trials.columns, parameters)
+    ]
+    first, group = combinations(columns, len(trials))
     made = [structure_of(trials.record(row), parameters) for row in first.tolist()]
     distinct = list(dict.fromkeys(made))
     if len(distinct) == len(made):

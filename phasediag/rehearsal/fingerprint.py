@@ -57,6 +57,17 @@ def fingerprint(module: nn.Module) -> Fingerprint:
     return found
 
 
+def fingerprint_of(thing: object) -> Fingerprint:
+    """The same of an object of a user's class that is no module: its attributes, its class, its file."""
+    found: Fingerprint = {}
+    look = _Look(found)
+    for name, value in getattr(thing, "__dict__", {}).items():
+        look.at(name, value)
+    for cls in type(thing).__mro__:
+        look.at_class(cls)
+    return found
+
+
 def changes(before: Fingerprint, after: Fingerprint) -> list[str]:
     """Where two fingerprints differ, in the order of the later one."""
     names = dict.fromkeys([*after, *before])

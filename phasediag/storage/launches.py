@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.parameters import TRAINING
-from phasediag.registry import source_hash
+from phasediag.registry import KINDS, source_hash
 from phasediag.storage.roster import sources_of
 from phasediag.storage.store import Store
 
@@ -22,7 +22,6 @@ LENGTHS: Final = ("steps", "learning_time")
 """Parameters that say how long a trial is trained."""
 RELAXATIONS: Final = "relaxations"
 """What a grid may give instead of them: times in which what decays decays."""
-KINDS: Final = ("model", "task")
 MARK: Final = "# phasediag refine"
 """How the grid of a refinement begins."""
 
@@ -32,7 +31,7 @@ class Launches:
     """The grids of a sweep, oldest first."""
 
     sources: Mapping[str, Sequence[str]]
-    """The hashes of each model and task that is the user's, oldest first, by the value that names it."""
+    """The hashes of each class that is the user's, oldest first, by the value that names it."""
     lengths: Sequence[tuple[str, float]]
     """How long the grids train, oldest first, each once: a parameter and its value. Empty where a grid has
     it as an axis: then several lengths are what is asked for."""
@@ -97,7 +96,7 @@ def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[
 
 
 def _sources(store: Store, name: str, text: str, content: Mapping[str, Any]) -> Mapping[str, str]:
-    """The hash of each model and task of a grid that is the user's."""
+    """The hash of each class of a grid that is the user's."""
     if ".py:" not in text:
         return {}
     roster = store.roster(name, text)

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phasediag.registry import KINDS
 from phasediag.storage.folder import Buffer
 from phasediag.storage.schema_arrow import parameter_type
 from phasediag.trial import ENGINE, Parameter, Trials
@@ -29,8 +30,8 @@ ID_BYTES: Final = 16
 """An id as bytes; also what a trial takes of the file, its parameters being next to nothing."""
 _LAYOUT: Final = 1
 _CODE: Final = (
-    "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py", "tasks/*.py",
-    "models/*.py",
+    "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py",
+    *(f"{kind}s/*.py" for kind in KINDS),
 )  # fmt: skip
 """What decides which trials a grid has, and their ids: defaults, rules, axes."""
 _KEY: Final = b"phasediag_roster"
@@ -72,7 +73,7 @@ def roster_of(
     given
         The parameters that its axes and points give values to.
     sources
-        What stands for the files of each task and model that is the user's, by the value that names it.
+        What stands for the files of each class that is the user's, by the value that names it.
     """
     count = len(trials)
     digests = bytes.fromhex("".join(trials.trial_id.tolist()))
@@ -164,7 +165,7 @@ def given_of(roster: pa.Table) -> frozenset[str]:
 
 
 def sources_of(roster: pa.Table) -> dict[str, str]:
-    """What stands for the files of each task and model of its grid that is the user's, by their names."""
+    """What stands for the files of each class of its grid that is the user's, by their names."""
     found: dict[str, str] = json.loads(roster.schema.metadata[_SOURCES])
     return found
 

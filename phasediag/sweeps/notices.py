@@ -6,7 +6,9 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
+from phasediag.columns import RESULT_COLUMNS
 from phasediag.grids.grid import Grid
+from phasediag.registry import KINDS
 from phasediag.storage.store import Store
 
 SHORT: Final = 8
@@ -37,18 +39,20 @@ def _versions(grid: Grid, store: Store) -> list[str]:
     """Other versions of the user's files of which the sweep holds trials."""
     if not grid.sources or not len(store.committed()):
         return []
-    rows = store.trials_table(("model", "model_source", "task", "task_source"), ordered=False).to_pydict()
+    named = {f"{kind}_source": kind for kind in KINDS}
+    table = store.trials_table(ordered=False, without=set(RESULT_COLUMNS) - set(named))
+    held = [(kind, source) for source, kind in named.items() if {kind, source} <= set(table.column_names)]
     pairs = [
-        *zip(rows["model"], rows["model_source"], strict=True),
-        *zip(rows["task"], rows["task_source"], strict=True),
-    ]
+        pair for names in held
+        for pair in zip(*(table[name].to_pylist() for name in names), strict=True)
+    ]  # fmt: skip
     found = []
     for name, digest in sorted(grid.sources.items()):
         others = Counter(other for value, other in pairs if value == name and other and other != digest)
         if others:
-            held = " and ".join(f"{count:,} trials of {other[:SHORT]}" for other, count in others.items())
+            told = " and ".join(f"{count:,} trials of {other[:SHORT]}" for other, count in others.items())
             found.append(
-                f"{name}: this is version {digest[:SHORT]} of its files, and the sweep holds {held}; "
+                f"{name}: this is version {digest[:SHORT]} of its files, and the sweep holds {told}; "
                 "diagram, scaling and report take the version that was launched last and say so"
             )
     return found

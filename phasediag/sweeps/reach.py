@@ -20,7 +20,7 @@ from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import check_data
 from phasediag.running.sources import climbs, source_folder
-from phasediag.sweeps.survey import user_sources
+from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.imports import package_root
@@ -75,7 +75,7 @@ def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[P
 
 def _records(part: Part) -> Iterator[dict[str, Value]]:
     """A record of every combination of what may decide which files are opened."""
-    components = [each for each in (part.task, part.model) if each.source]
+    components = [each for each in part.components.values() if each.loaded]
     names = {
         name for each in components for name, parameter in each.parameters.items()
         if parameter.role is Role.STRUCTURAL or parameter.kind is str
@@ -90,13 +90,12 @@ def _records(part: Part) -> Iterator[dict[str, Value]]:
 def _opened(
     record: Mapping[str, Value], part: Part, grid: Grid, folder: Path
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    parts = {"task": part.task, "model": part.model}
-    components = [component(kind, parts[kind].name, folder) for kind in ("task", "model")]
+    components = [component(kind, each.name, folder) for kind, each in part.components.items()]
     loaded = [each.loaded for each in components if each.loaded is not None]
     key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
     if key not in _seen:
         within = [place for each in components for place in _folders(each, folder)]
-        within += [place for each in parts.values() for place in _folders(each, grid.folder)]
+        within += [place for each in part.components.values() for place in _folders(each, grid.folder)]
         with opened_files(folder, grid.folder, *within) as opened:
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
@@ -108,7 +107,7 @@ def _opened(
 
 def _folders(part: Component, folder: Path) -> list[Path]:
     """Where the file of a user's class is, and the package that holds it."""
-    if not part.source:
+    if not part.loaded:
         return []
     path = Path(os.path.normpath(folder / part.name.partition(":")[0]))
     return [path.parent, package_root(path)]
@@ -117,7 +116,7 @@ def _folders(part: Component, folder: Path) -> list[Path]:
 def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
     """Build the network, and the data of one replicate where the task is the user's."""
     network_of(record, folder)
-    if part.task.source:
+    if part.task.loaded:
         task = component("task", part.task.name, folder)
         check_data(task, record, replicate_seed(grid.seed, 0), folder)
 

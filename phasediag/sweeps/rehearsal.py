@@ -10,7 +10,7 @@ import numpy as np
 from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
 from phasediag.library_messages import quiet
-from phasediag.registry import component
+from phasediag.registry import KINDS, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
@@ -41,35 +41,60 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     distinct, group = structures(missing, grid.parameters)
     notes: list[str] = []
     for number, structure in enumerate(distinct):
-        if _of_the_user(structure.record, folder):
-            from phasediag.rehearsal.dry_step import dry_step
-            from phasediag.rehearsal.dry_worlds import check_worlds
-
-            members = np.flatnonzero(group == number)
-            try:
-                with quiet(None):
-                    check_worlds(missing.take(members), folder)
-                    notes += dry_step(missing.take(_samples(missing, members)), grid.measure, folder)
-            except PhasediagError as error:
-                raise type(error)(f"{grid.path}: {error}") from error.__cause__
+        users = _of_the_user(structure.record, folder)
+        if not users and not grid.observables:
+            continue
+        members = np.flatnonzero(group == number)
+        try:
+            with quiet(None):
+                notes += _rehearsed(missing, members, grid, users)
+        except PhasediagError as error:
+            raise type(error)(f"{grid.path}: {error}") from error.__cause__
     networks = (network_of(structure.record, folder) for structure in distinct)
     layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
 
+def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: frozenset[str]) -> list[str]:
+    """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
+    from phasediag.rehearsal.dry_descent import check_descent
+    from phasediag.rehearsal.dry_measurement import dry_measurement
+    from phasediag.rehearsal.dry_step import dry_step
+    from phasediag.rehearsal.dry_worlds import check_worlds
+
+    some, notes = trials.take(_samples(trials, members)), list[str]()
+    if users & {"task", "model"}:
+        check_worlds(trials.take(members), grid.folder)
+        notes = dry_step(some, grid.measure, grid.folder)
+    if users & {"optimizer", "schedule"}:
+        check_descent(some, grid.folder)
+    if grid.observables:
+        dry_measurement(some, grid.measure, grid.observables, grid.folder)
+    return notes
+
+
 def _check_names(grid: Grid) -> None:
     """Refuse parameters that have the names of results, with the class that has them."""
-    for part in (*grid.tasks.values(), *grid.models.values()):
+    for part in grid.components:
         if part.source:
             try:
-                trials_schema(part.parameters.values())
+                trials_schema(part.parameters.values(), grid.measure.columns)
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
-    trials_schema(grid.parameters.values())
+    for own in grid.observables.values():
+        columns = (*own.observable.columns, *own.observable.starting)
+        taken = [column.name for column in columns if column.name in grid.parameters]
+        if taken:
+            raise PhasediagError(
+                f"{grid.path}: {place_of(type(own.observable))}: the column '{taken[0]}' of {own.name} is a "
+                "parameter; call it otherwise"
+            )
+    trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
-def _of_the_user(record: Mapping[str, Value], folder: Path) -> bool:
-    return any(component(kind, str(record[kind]), folder).source for kind in ("task", "model"))
+def _of_the_user(record: Mapping[str, Value], folder: Path) -> frozenset[str]:
+    """The kinds of which a record names a class of the user's."""
+    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).loaded)
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.storage.launches import KINDS
+from phasediag.registry import KINDS
 from phasediag.storage.lease import Holder, held_by
 from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
@@ -79,7 +80,7 @@ def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Tabl
         old = [name for name, digest in sources_of(roster).items() if newest[name] != digest]
         masks = [pc.is_in(roster[kind], value_set=pa.array(old, pa.string())) for kind in KINDS if old]
         if masks:
-            superseded = pc.fill_null(pc.or_(*masks), False)
+            superseded = pc.fill_null(reduce(pc.or_, masks), False)
             left.append(roster["trial_id"].filter(superseded))
             roster = roster.filter(pc.invert(superseded))
         present.append(roster)
@@ -111,7 +112,7 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
     """The trials of a grid, found out by reading it."""
-    from phasediag.sweeps.survey import roster_of_grid, stored_grid
+    from phasediag.sweeps.recorded import roster_of_grid, stored_grid
 
     grid = stored_grid(store, name, text, folder / name)
     return unpacked(roster_of_grid(grid, grid.trials()), columns)

@@ -144,7 +144,7 @@ def trajectory_distances(
     """Theorem 3.1 as an experiment: the network and the reduced one, trained on the same batches.
 
     SGD leaves a symmetric subspace invariant, and on it f(theta_t) = f'(theta'_t) with theta' of
-    rank P numbers (`science.md` Eq. 18); decay and momentum respect it too, Adam, which is not
+    rank P numbers (`docs/physics.md` Eq. 18); decay and momentum respect it too, Adam, which is not
     equivariant under rotations of the weights, keeps it but moves differently on it.
 
     Parameters
@@ -180,7 +180,7 @@ def trajectory_distances(
 
 
 def _state(network: Network, weights: Weights) -> State:
-    moments = {m: {name: torch.zeros_like(w) for name, w in weights.items()} for m in network.moments}
+    moments = {m: {name: torch.zeros_like(w) for name, w in weights.items()} for m in network.descent.moments}
     return State(weights=dict(weights), moments=moments, steps_done=torch.tensor(0), alive=torch.tensor(True))
 
 

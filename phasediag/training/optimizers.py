@@ -1,93 +1,70 @@
-"""Update rules of one network, as functions of its weights, gradients and moments.
+"""What an optimizer is: the contract between an update rule and everything that trains by it.
 
-They follow `torch.optim.SGD`, `Adam` and `AdamW` of PyTorch, with the rates of a trial as tensors
-so that `vmap` can give every trial its own.
+It needs no torch before a step is taken, so that a grid which names an optimizer is read without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import log
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from phasediag.trial import Constraint, Parameter
 
-Weights = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Weights = dict[str, "Tensor"]
+"""Tensors by the name of a parameter."""
 Moments = dict[str, Weights]
-Rates = Mapping[str, Tensor]
-"""Scalars of one trial: `learning_rate`, `weight_decay` (and others that the update ignores)."""
-Update = Callable[[Weights, Weights, Moments, Rates, Tensor], tuple[Weights, Moments]]
-
-BETA_1: Final = 0.9
-BETA_2: Final = 0.999
-EPSILON: Final = 1e-8
+"""What an optimizer keeps from step to step, by its name for it."""
+Rates = Mapping[str, "Tensor"]
+"""Scalars of one trial; an optimizer is given `learning_rate` and `weight_decay`."""
+GradientOf = Callable[[Weights], Weights]
+"""The gradient of the loss on the batch of the step, at any weights."""
 
 
-def optimizer(name: str, momentum: float) -> tuple[tuple[str, ...], Update]:
-    """The moments that an optimizer keeps, by name, and its update.
+class Optimizer:
+    """An update rule, written for one network.
 
-    Parameters
-    ----------
-    name
-        `sgd`, `adam` (the decay enters the gradient) or `adamw` (the decay is decoupled).
-    momentum
-        Of sgd.
+    The constructor takes the values of what the class declares: of a structural parameter the value itself,
+    of a batched one a tensor of shape (), for each trial of a program has its own. An optimizer keeps
+    nothing in itself: it is made anew whenever it suits, and serves many networks.
 
-    Returns
-    -------
-    The update takes weights, gradients, moments (each moment shaped like the weights, zero at the
-    start), rates and the number of the step counted from 1; it gives new weights and moments.
+    A class of the user's need not derive from this one; it states `update`, and what it needs of the rest.
     """
-    if name == "sgd":
-        return (("velocity",), _sgd_with(momentum)) if momentum else ((), _sgd)
-    return ("first", "second"), _adamw if name == "adamw" else _adam
 
+    declares: ClassVar[tuple[Parameter, ...]]
+    """The parameters that it adds to a trial. A user's class may leave it out: then they are the arguments
+    of its constructor, batched where they are of type float."""
+    constraints: ClassVar[tuple[Constraint, ...]] = ()
+    """Rules between parameters, checked where a grid names this optimizer."""
+    decoupled: ClassVar[bool | None] = None
+    """Whether weight decay shrinks the weights beside the gradient (as in adamw) instead of being added to
+    it; None: not known, and what rests on it is not told."""
+    moments: tuple[str, ...] = ()
+    """Names of what it keeps: each holds a tensor for every weight, of its shape, zero at the start."""
 
-def _sgd(
-    weights: Weights, gradients: Weights, moments: Moments, rates: Rates, step: Tensor
-) -> tuple[Weights, Moments]:
-    rate, decay = rates["learning_rate"], rates["weight_decay"]
-    return {name: w - rate * (gradients[name] + decay * w) for name, w in weights.items()}, moments
-
-
-def _sgd_with(momentum: float) -> Update:
     def update(
-        weights: Weights, gradients: Weights, moments: Moments, rates: Rates, step: Tensor
+        self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor
     ) -> tuple[Weights, Moments]:
-        velocity = {
-            name: momentum * moments["velocity"][name] + gradients[name] + rates["weight_decay"] * w
-            for name, w in weights.items()
-        }
-        moved = {name: w - rates["learning_rate"] * velocity[name] for name, w in weights.items()}
-        return moved, {"velocity": velocity}
+        """One step.
 
-    return update
+        An optimizer that needs the gradient elsewhere too takes one more argument, `gradient_of`
+        (`GradientOf`).
 
+        Parameters
+        ----------
+        weights, gradient
+            By the name of a parameter. They are not changed in place.
+        moments
+            As the step before gave them.
+        rates
+            `learning_rate`, as the schedule has it at this step, and `weight_decay`.
+        step
+            Its number counted from 1, int64.
 
-def _adam(
-    weights: Weights, gradients: Weights, moments: Moments, rates: Rates, step: Tensor
-) -> tuple[Weights, Moments]:
-    coupled = {name: gradients[name] + rates["weight_decay"] * w for name, w in weights.items()}
-    return _adaptive(weights, coupled, moments, rates, step)
-
-
-def _adamw(
-    weights: Weights, gradients: Weights, moments: Moments, rates: Rates, step: Tensor
-) -> tuple[Weights, Moments]:
-    kept = 1 - rates["learning_rate"] * rates["weight_decay"]
-    return _adaptive({name: kept * w for name, w in weights.items()}, gradients, moments, rates, step)
-
-
-def _adaptive(
-    weights: Weights, gradients: Weights, moments: Moments, rates: Rates, step: Tensor
-) -> tuple[Weights, Moments]:
-    first, second = (
-        {n: BETA_1 * m + (1 - BETA_1) * gradients[n] for n, m in moments["first"].items()},
-        {n: BETA_2 * m + (1 - BETA_2) * gradients[n].square() for n, m in moments["second"].items()},
-    )
-    count = step.to(rates["learning_rate"].dtype)
-    rate = rates["learning_rate"] / -torch.expm1(count * log(BETA_1))
-    correction = torch.sqrt(-torch.expm1(count * log(BETA_2)))
-    moved = {n: w - rate * first[n] / (second[n].sqrt() / correction + EPSILON) for n, w in weights.items()}
-    return moved, {"first": first, "second": second}
+        Returns
+        -------
+        The new weights, and the new moments.
+        """
+        raise NotImplementedError

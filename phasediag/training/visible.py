@@ -23,7 +23,10 @@ def hidden_names(values: Mapping[str, Value], folder: Path) -> frozenset[str]:
     """
     task = component("task", str(values["task"]), folder)
     model = component("model", str(values["model"]), folder)
+    optimizer, schedule = (component(k, str(values[k]), folder) for k in ("optimizer", "schedule"))
+    own = [p for each in (optimizer, schedule) for p in each.parameters.values()]
     batched = {p.name for p in (*TRAINING, *model.parameters.values()) if p.role is not Role.STRUCTURAL}
+    batched |= {p.name for p in own} - {p.name for p in TRAINING}
     return frozenset(batched - task.parameters.keys() - {DATA_SEED})
 
 

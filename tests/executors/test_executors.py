@@ -45,7 +45,6 @@ from phasediag.trial import label_noise_parameters
 
 
 class Task(Base):
-    registered = ""
     declares = label_noise_parameters()
 
     @staticmethod

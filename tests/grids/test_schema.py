@@ -10,11 +10,10 @@ from ruamel.yaml import YAML
 
 from broken_grids import BROKEN, EXAMPLE
 from phasediag.errors import GridError, PhasediagError
-from phasediag.grids.catalogue import KINDS
 from phasediag.grids.grid import parse_grid
 from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.parameters import TRAINING
-from phasediag.registry import built_in, component
+from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import Role
 
 JOBS = sorted((Path(__file__).parents[2] / "jobs").rglob("*.yaml"))

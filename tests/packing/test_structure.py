@@ -18,7 +18,7 @@ from phasediag.grids.grid import Grid
 from phasediag.packing.pack import Pack, pack_trials
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.running.tile_run import program_for
-from phasediag.trial import Role, Trials, Value
+from phasediag.trial import REQUIRED, Parameter, Role, Trials, Value
 from properties import examples
 from trained_tiles import grid_of
 
@@ -126,17 +126,24 @@ def test_a_padded_program_is_another_one_than_that_of_its_largest_size() -> None
     assert plain.padded_to({}) == plain
 
 
+def declared(name: str) -> Parameter:
+    return Parameter(
+        name=name, type=object, default=REQUIRED, neutral=REQUIRED, role=Role.STRUCTURAL, meaning="Any."
+    )
+
+
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), ("1", 1), (None, "None"), ((1,), 1)])
 def test_values_of_other_types_are_other_programs(one: Value, other: Value) -> None:
     """A constructor may do another thing with 1 than with 1.0."""
-    made = [Structure(record={"k": value}, names=("k",)) for value in (one, other)]
+    made = [Structure(record={"k": value}, parameters=(declared("k"),)) for value in (one, other)]
     assert made[0] != made[1]
 
 
 def test_the_id_is_the_same_in_every_process() -> None:
     """Workers and the driver tell each other of programs by it."""
     made = Structure(
-        record={"width": 8, "activation": "tanh", "weight_decay": 0.1}, names=("width", "activation")
+        record={"width": 8, "activation": "tanh", "weight_decay": 0.1},
+        parameters=(declared("width"), declared("activation")),
     )
     assert made.id == "d063fa96b3fdf7bd052a008a60cf559b"
 

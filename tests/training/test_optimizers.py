@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from phasediag.training.optimizers import optimizer
+from phasediag.registry import component
+from phasediag.training.optimizers import Optimizer
 
 STEPS = 25
 SHAPES = {"layers.0.weight": (4, 3), "layers.0.bias": (4,), "layers.1.weight": (2, 4)}
@@ -32,20 +34,30 @@ def start(dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
+def optimizer(name: str, momentum: float = 0.0) -> Optimizer:
+    """One of phasediag's, with its defaults but for the momentum."""
+    part = component("optimizer", name, Path())
+    given = {n: p.default for n, p in part.parameters.items()} | (
+        {"momentum": momentum} if "momentum" in part.parameters else {}
+    )
+    made: Optimizer = part.cls(**given)
+    return made
+
+
 def ours(
     name: str, rate: float, decay: float, dtype: torch.dtype, gradient: Pull = pull
 ) -> dict[str, Tensor]:
     momentum = 0.9 if name == "momentum" else 0.0
-    kept, update = optimizer("sgd" if name == "momentum" else name, momentum)
+    made = optimizer("sgd" if name == "momentum" else name, momentum)
     weights = start(dtype)
-    moments = {moment: {n: torch.zeros_like(w) for n, w in weights.items()} for moment in kept}
+    moments = {moment: {n: torch.zeros_like(w) for n, w in weights.items()} for moment in made.moments}
     rates = {
         "learning_rate": torch.tensor(rate, dtype=dtype),
         "weight_decay": torch.tensor(decay, dtype=dtype),
     }
     for step in range(STEPS):
         gradients = {n: gradient(w) for n, w in weights.items()}
-        weights, moments = update(weights, gradients, moments, rates, torch.tensor(step + 1))
+        weights, moments = made.update(weights, gradients, moments, rates, torch.tensor(step + 1))
     return weights
 
 
@@ -79,11 +91,11 @@ def test_updates_are_those_of_torch(name: str, rate: float, decay: float) -> Non
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_the_first_adaptive_step_is_the_learning_rate(name: str) -> None:
     """The bias corrections cancel at step 1, also in float32, where 1 - 0.999 loses digits."""
-    _, update = optimizer(name, 0.0)
+    made = optimizer(name)
     one = torch.ones(1, dtype=torch.float32)
     moments = {"first": {"w": 0 * one}, "second": {"w": 0 * one}}
     rates = {"learning_rate": torch.tensor(0.5), "weight_decay": torch.tensor(0.0)}
-    moved, _ = update({"w": 0 * one}, {"w": 3 * one}, moments, rates, torch.tensor(1))
+    moved, _ = made.update({"w": 0 * one}, {"w": 3 * one}, moments, rates, torch.tensor(1))
     assert float(moved["w"]) == pytest.approx(-0.5, rel=1e-6)
 
 
@@ -114,6 +126,6 @@ def test_decay_alone_shrinks_by_its_own_law() -> None:
 
 
 def test_moments_belong_to_the_optimizer() -> None:
-    assert optimizer("sgd", 0.0)[0] == ()
-    assert optimizer("sgd", 0.5)[0] == ("velocity",)
-    assert optimizer("adam", 0.0)[0] == optimizer("adamw", 0.0)[0] == ("first", "second")
+    assert optimizer("sgd").moments == ()
+    assert optimizer("sgd", 0.5).moments == ("velocity",)
+    assert optimizer("adam").moments == optimizer("adamw").moments == ("first", "second")

@@ -18,9 +18,9 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from phasediag.errors import ClusterError, PhasediagError
+from phasediag.executors.drain import sigterm_interrupts
 from phasediag.executors.ray_tune import local
 from phasediag.executors.ray_tune.folders import own_folder
-from phasediag.executors.watch import sigterm_interrupts
 from phasediag.storage.folder import Folder
 
 READ_SECONDS: Final = 120

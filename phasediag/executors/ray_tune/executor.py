@@ -20,7 +20,7 @@ from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.library_messages import quiet
-from phasediag.running.job import Job
+from phasediag.running.job import Breakdown, Job
 from phasediag.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RayExecutor:
             yield self._check(folder)
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
-        """Train the packs until they are done or the watch drains; give back those that were lost."""
+        """Train the packs until they are done or the launch drains; give back those that were lost."""
         from ray.tune import TuneError
 
         from phasediag.executors.ray_tune.tuning import Reporter, tuner
@@ -84,7 +84,8 @@ class RayExecutor:
                 tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
-            watch.fail(f"Ray failed under the launch: {last.strip()}", of_machine=True)
+            error_text = f"Ray failed under the launch: {last.strip()}"
+            watch.ending.fail(Breakdown(error=error_text, of_machine=True))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost

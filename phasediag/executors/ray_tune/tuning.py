@@ -29,7 +29,7 @@ class Reporter(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Take SIGUSR1 back: Tune would end without a drain, and tell of trials that failed."""
-        self.watch.keep_signals()
+        self.watch.ending.keep_signals()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -37,7 +37,7 @@ class Reporter(tune.Callback):
         """Report progress."""
         report: Progress | Breakdown = result["report"]
         if isinstance(report, Breakdown):
-            self.watch.fail(report.error, report.of_machine)
+            self.watch.ending.fail(report)
         else:
             self.watch.report(trial.config["pack_id"], report)
 
@@ -53,7 +53,7 @@ def _error_of(trial: Any) -> str:
 
 
 class Drained(tune.Stopper):
-    """Stops the experiment when the watch drains."""
+    """Stops the experiment when the launch drains."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -68,7 +68,7 @@ class Drained(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything."""
-        return self.watch.draining
+        return self.watch.ending.due()
 
 
 def tuner(
