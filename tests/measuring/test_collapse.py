@@ -69,11 +69,11 @@ def test_it_is_told_only_where_it_is_exact(change: dict[str, Any]) -> None:
 
 
 def test_a_task_with_another_loss_has_no_known_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    tile = tile_of(grid_of(BASE).trials())
-    task = tile.program.network.task
+    task = tile_of(grid_of(BASE).trials()).program.network.task
     monkeypatch.setattr(
         task, "loss", staticmethod(lambda prediction, target: (prediction - target).abs().mean())
     )
+    tile = tile_of(grid_of(BASE).trials())
     assert np.isnan(collapse_weight_decay(tile)).all()
 
 
