@@ -4,7 +4,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 SEED ?= 1
 
-.PHONY: quickstart test check-long check-properties check-gpu bench
+.PHONY: quickstart test check-long check-properties check-gpu check-versions bench docs
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -28,6 +28,12 @@ check-properties: .venv/installed-test  ## ten times the examples of every prope
 
 check-gpu: .venv/installed-test  ## on a machine with a CUDA device
 	$(BIN)/pytest -m gpu --timeout 3600
+
+check-versions:  ## the oldest and the newest versions that pyproject.toml admits; TESTS="tests/native ..." for some
+	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) -- $(TESTS)
+
+docs: .venv/installed  ## write docs/reference from the declarations
+	$(BIN)/python docs/write_reference.py
 
 bench: .venv/installed  ## phasediag against best-practice Ray Tune, on this machine
 	$(BIN)/python benchmarks/launch_vs_ray_tune.py

@@ -31,14 +31,16 @@ from rich.table import Table
 from phasediag.grids.grid import read_grid
 from phasediag.grids.sections import Measure
 from phasediag.measuring.recording import Block
-from phasediag.observables.threshold import degree, root_mean_square
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import root_mean_square
 from phasediag.packing.pack import Pack
 from phasediag.running.job import Job
 from phasediag.running.rows import block_rows, trial_rows
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import Plan, make_plan
-from phasediag.sweeps.survey import make_survey, roster_of_grid
+from phasediag.sweeps.recorded import roster_of_grid
+from phasediag.sweeps.survey import make_survey
 
 import pyarrow as pa  # isort: skip
 
@@ -194,7 +196,7 @@ def made_up(
         yield Block(
             step=step, layer=measure.layer, observable=observable, max_degree=length, epsilon=epsilon,
             scale=scale, rows=np.arange(count), distances=distances if step else None,
-            degree=degree(observable, distances, epsilon, measure.threshold.absolute),
+            degree=distance_observables()[observable].count(distances, epsilon, measure.threshold.absolute),
         )  # fmt: skip
 
 

@@ -172,7 +172,14 @@ DIVERGED: Final = Column(
     meaning="Whether a trial diverged: an order parameter, and no column of a frame.",
 )  # fmt: skip
 
-_KNOWN: Final = {column.name: column for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED)}
+OBSERVABLE_SOURCE: Final = _about(
+    "observable_source", "string", "Hashes of the user's files behind observables; where there are any."
+)
+"""A column of `trials` of sweeps that the user's own observables measure."""
+
+_KNOWN: Final = {
+    column.name: column for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED, OBSERVABLE_SOURCE)
+}
 RESULT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in (*LEADING, *RESULTS))
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""
 MEASUREMENT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in MEASUREMENTS)

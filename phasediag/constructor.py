@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
+from phasediag.errors import RefusedError
 from phasediag.parameters import MOMENTUM, TRAINING
 from phasediag.source_lines import place_of
 from phasediag.trial import REQUIRED, Parameter, Required, Role, Value, json_schema
@@ -46,16 +47,17 @@ def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
         found = list(declared)
     else:
-        raise ValueError(
-            f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}; write a tuple of "
-            "phasediag.trial.Parameter, () where the class has no parameters"
+        raise RefusedError(
+            f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}",
+            "write a tuple of phasediag.trial.Parameter, () where the class has no parameters",
         )
     taken = {parameter.name for parameter in TRAINING} - ({MOMENTUM.name} if kind == "optimizer" else set())
     for parameter in found:
         if parameter.name in taken:
-            raise ValueError(
+            raise RefusedError(
                 f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a parameter of "
-                f"training, which would take its place; call the {_word(kind)} otherwise"
+                "training, which would take its place",
+                f"call the {_word(kind)} otherwise",
             )
     return {parameter.name: parameter for parameter in found}
 
@@ -102,10 +104,11 @@ def _arguments(cls: type[Any]) -> list[Parameter]:
     except ValueError:  # a class without a signature of its own, such as one written in C
         return []
     except Exception as error:
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: an annotation of {cls.__name__}'s constructor cannot be read: "
-            f"{type(error).__name__}: {error}; import what it names (not under TYPE_CHECKING alone), or "
-            f"annotate the argument as {ANNOTATIONS}"
+            f"{type(error).__name__}: {error}",
+            "import what it names (not under TYPE_CHECKING alone), or annotate the argument as "
+            f"{ANNOTATIONS}",
         ) from None
     named = [(n, a) for n, a in signature.parameters.items() if n not in GIVEN and a.kind in _NAMED]
     made = (_parameter(cls, name, argument) for name, argument in named)
@@ -129,9 +132,10 @@ def _parameter(cls: type[Any], name: str, argument: inspect.Parameter) -> Parame
     except (PydanticUserError, PydanticUndefinedAnnotation, KeyError, TypeError, ValueError):
         if default is not REQUIRED:
             return None
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: argument '{name}' of {cls.__name__} has no annotation that a grid can give a "
-            f"value to; annotate it as {ANNOTATIONS}, or give it a default"
+            "value to",
+            f"annotate it as {ANNOTATIONS}, or give it a default",
         ) from None
     return _with_default(cls, parameter)
 
@@ -144,9 +148,10 @@ def _with_default(cls: type[Any], parameter: Parameter) -> Parameter:
     try:
         value = parameter.validate(default)
     except ValueError as error:
-        raise ValueError(
+        raise RefusedError(
             f"{place_of(cls)}: the default {default!r:.60} of argument '{parameter.name}' of {cls.__name__} "
-            f"is not what its annotation allows ({error}); allowed: {parameter.allowed}"
+            f"is not what its annotation allows ({error})",
+            f"allowed: {parameter.allowed}",
         ) from None
     return replace(parameter, default=value)
 

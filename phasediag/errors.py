@@ -20,6 +20,30 @@ class PhasediagError(Exception):
     exit_code: int = BAD_INPUT
 
 
+class RefusedError(ValueError):
+    """A value that cannot be, and what can be done about it, from where nobody knows where it stands.
+
+    Parameters
+    ----------
+    problem
+        What is wrong with which value.
+    remedy
+        What is allowed; empty where the problem says it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem, self.remedy = problem, remedy
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.problem, self.remedy)))
+
+    @classmethod
+    def of(cls, error: ValueError) -> RefusedError:
+        """The refusal that an error is, or whose problem it tells."""
+        return error if isinstance(error, RefusedError) else cls(str(error))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing that is wrong in a grid."""

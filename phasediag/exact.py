@@ -4,8 +4,7 @@ Conventions of `phasediag` throughout: the loss is E|f - y|^2 + gamma |theta|^2,
 over outputs, so that gamma = weight_decay / 2 (`gamma_of`). c = E[xy] is the signal of a scalar system,
 s_k are the singular values of E[y x^T], eta the learning rate, B the batch size, T = eta / B.
 
-The names E1 to E14 are those of the project's notes on science (`science.md`, section 5), which hold the
-derivations. Results without a reference are derived there.
+The names E1 to E14 are those of `docs/physics.md`.
 """
 
 from __future__ import annotations

@@ -68,6 +68,11 @@ class Identity:
         return lines
 
 
+def names_a_file(name: str) -> bool:
+    """Whether the value of a task or a model names a file of the user's."""
+    return ":" in name or name.endswith(".npz")
+
+
 def _value(value: Value | Required) -> Value:
     assert not isinstance(value, Required)
     return value

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +14,11 @@ from pkgutil import iter_modules
 from typing import Any, Final, Literal, get_args
 
 from phasediag.constructor import parameters_of
-from phasediag.errors import INTERRUPTED
+from phasediag.errors import INTERRUPTED, RefusedError
 from phasediag.source_lines import line_of
-from phasediag.trial import Constraint, Declaration, Parameter, nearest
+from phasediag.trial import Constraint, Parameter, nearest
 from phasediag.user_code.imports import relative_name
-from phasediag.user_code.loading import Loaded, load
+from phasediag.user_code.loading import Loaded, load, stamp_of
 
 Kind = Literal["task", "model", "optimizer", "schedule"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -31,6 +31,8 @@ class Component:
 
     kind: Kind
     name: str
+    cls: type[Any]
+    """A `phasediag.training.task.Task`; a `phasediag.training.model.Model`, or a module of the user's."""
     parameters: Mapping[str, Parameter]
     constraints: tuple[Constraint, ...]
     always_fresh: bool
@@ -42,23 +44,9 @@ class Component:
     source: str = ""
     """Hash of the files of the user's that it rests on, part of the identity; empty for phasediag's own."""
     code: Mapping[str, bytes] = field(default_factory=dict)
-    """Content of the user's file and of the modules that it imports beside itself, by name from the grid."""
+    """Content of the user's file, and of the modules that it imports beside itself, by name from the grid."""
     loaded: Loaded | None = None
-    """The import of the user's file; None for phasediag's own."""
-    user_class: type[Any] | None = None
-    """The class in the user's file; None for phasediag's own."""
-
-    @property
-    def cls(self) -> type[Any]:
-        """The class; one of phasediag's own is imported, and torch with it, when it is first asked for."""
-        return _built_in_class(self.kind, self.name) if self.user_class is None else self.user_class
-
-
-@cache
-def _declared(kind: Kind) -> Mapping[str, Declaration]:
-    """What phasediag's own tasks or models declare, by name."""
-    declared: Mapping[str, Declaration] = import_module(f"phasediag.{kind}s._declared").DECLARED
-    return declared
+    """The import of the user's file; None for phasediag's own, and for a data file."""
 
 
 @cache
@@ -74,7 +62,7 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
     Parameters
     ----------
     name
-        A built-in name, or `file.py:Class` with the file relative to `folder`.
+        A built-in name, or `file.py:Class` with the file relative to `folder`; a task may be `file.npz`.
     folder
         The folder of the grid.
 
@@ -83,6 +71,9 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
     ValueError
         Where there is no such thing; says what there is.
     """
+    if kind == "task" and name.endswith(".npz"):
+        path = _path_of(kind, name, folder)
+        return _data_component(name, path, relative_name(path, folder.resolve()), stamp_of(path))
     if ":" in name:
         return _user_component(kind, name, folder)
     return _built_in_component(kind, name)
@@ -93,50 +84,82 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     if name not in built_in(kind):
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
-        raise ValueError(f"there is no {kind} '{name}'; {hint or 'have'} one of {known}, or my_file.py:Class")
-    if kind not in ("task", "model"):
-        return _component(kind, name, _built_in_class(kind, name))
-    declared = _declared(kind)[name]
-    return Component(
-        kind=kind, name=name, parameters=_by_name(declared.parameters), constraints=declared.constraints,
-        always_fresh=declared.always_fresh, population=declared.population, classes=declared.classes,
-    )  # fmt: skip
-
-
-@cache
-def _built_in_class(kind: Kind, name: str) -> type[Any]:
+        raise RefusedError(
+            f"there is no {kind} '{name}'", f"{hint or 'have'} one of {known}, or my_file.py:Class"
+        )
     module = import_module(f"phasediag.{kind}s.{name}")
-    classes = [c for c in vars(module).values() if inspect.isclass(c)]
-    if kind not in ("task", "model"):
-        (cls,) = (c for c in classes if c.__module__ == module.__name__ and "declares" in vars(c))
-        return cls
-    (cls,) = (c for c in classes if getattr(c, "registered", "") == name)
-    return cls
+    own = (c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__)
+    (cls,) = (c for c in own if "declares" in vars(c))
+    return _component(kind, name, cls)
 
 
 def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Component:
     return Component(
-        kind=kind, name=name, user_class=cls, parameters=parameters_of(cls, kind),
+        kind=kind, name=name, cls=cls, parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
         population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
         **of_user,
     )  # fmt: skip
 
 
-def _user_component(kind: Kind, name: str, folder: Path) -> Component:
-    file, _, attribute = name.partition(":")
-    folder = folder.resolve()
-    path = Path(os.path.normpath(folder / file))
+@lru_cache(maxsize=8)
+def _data_component(name: str, path: Path, relative: str, stamp: tuple[int, ...]) -> Component:
+    """The task of a data file, which is read once for each time that it was written."""
+    cls = import_module("phasediag.tasks._arrays").task_of(path)
+    code = {relative: path.read_bytes()}
+    return _component("task", name, cls, source=source_hash(code), code=code)
+
+
+def _path_of(kind: str, name: str, folder: Path) -> Path:
+    path = Path(os.path.normpath(folder.resolve() / name.partition(":")[0]))
     if not path.is_file():
-        raise ValueError(f"the file {path} of {kind} '{name}' does not exist; paths are relative to the grid")
+        problem = f"the file {path} of {kind} '{name}' does not exist"
+        raise RefusedError(problem, "paths are relative to the grid")
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UserClass:
+    """A class in a file of the user's, and all that the file rests on."""
+
+    cls: type[Any]
+    source: str
+    """Hash of the files."""
+    code: Mapping[str, bytes] = field(repr=False)
+    """Content of the file and of the modules that it imports beside itself, by name from the grid."""
+    loaded: Loaded
+
+
+def user_class(kind: str, name: str, folder: Path) -> UserClass:
+    """The class that `file.py:Class` names.
+
+    Parameters
+    ----------
+    kind
+        What it is to be, for messages: task, model, observable.
+    name
+        The file relative to `folder`, and the class.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such file or class, or the file cannot be imported; says what there is.
+    """
+    attribute = name.partition(":")[2]
+    path, folder = _path_of(kind, name, folder), folder.resolve()
     loaded = _loaded(path, folder)
     module = loaded.module
     cls = getattr(module, attribute, None)
     if not inspect.isclass(cls):
         classes = ", ".join(n for n, c in vars(module).items() if inspect.isclass(c))
-        raise ValueError(f"{path} has no class '{attribute}'; it has {classes or 'none'}")
+        raise RefusedError(f"{path} has no class '{attribute}'", f"it has {classes or 'none'}")
     code = {relative_name(each, folder): content for each, content in loaded.code.items()}
-    return _component(kind, name, cls, source=source_hash(code), code=code, loaded=loaded)
+    return UserClass(cls=cls, source=source_hash(code), code=code, loaded=loaded)
+
+
+def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+    user = user_class(kind, name, folder)
+    return _component(kind, name, user.cls, source=user.source, code=user.code, loaded=user.loaded)
 
 
 def _loaded(path: Path, folder: Path) -> Loaded:
@@ -160,7 +183,3 @@ def source_hash(files: Mapping[str, bytes]) -> str:
         return blake2b(content, digest_size=16).hexdigest()
     parts = [(name, blake2b(content, digest_size=16).hexdigest()) for name, content in sorted(files.items())]
     return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def _by_name(declared: tuple[Parameter, ...]) -> dict[str, Parameter]:
-    return {parameter.name: parameter for parameter in declared}

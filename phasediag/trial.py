@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -17,6 +17,8 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
+
+from phasediag.errors import RefusedError
 
 Item = bool | int | float | str
 """What a list may hold."""
@@ -153,23 +155,9 @@ class Constraint:
 
     parameters: tuple[str, ...]
     """The parameters concerned; the first is the one a fault is told about."""
-    fault: Callable[..., str | None]
-    """Takes their values in this order; returns what is wrong and what is allowed, or None."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
-    """What a grid needs to know of a task or a model of phasediag, without its class."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    constraints: tuple[Constraint, ...] = ()
-    always_fresh: bool = False
-    """Of a task: whether every step draws new samples."""
-    population: bool = False
-    """Of a task: whether `batch_size: 0` is the exact population loss."""
-    classes: int = 0
-    """Of a task: number of classes; 0 where the targets are no classes."""
+    fault: Callable[..., RefusedError | str | None]
+    """Takes their values in this order; returns what is wrong and what to do about it, only what is wrong, or
+    None."""
 
 
 _ITEMS: Final[Mapping[str, tuple[type, str]]] = {
@@ -227,6 +215,24 @@ def _rounded(value: Item) -> Item:
     return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
 
 
+def whole(value: Value) -> int:
+    """A counting parameter's value as an int."""
+    assert isinstance(value, int)
+    return value
+
+
+def number(value: Value) -> float:
+    """A numeric parameter's value as a float."""
+    assert isinstance(value, int | float)
+    return float(value)
+
+
+def numbers(value: Value) -> tuple[float, ...]:
+    """A list-valued parameter's numbers."""
+    assert isinstance(value, tuple)
+    return tuple(float(item) for item in value)
+
+
 def formatted(value: Value) -> str:
     """The value as it stands in an identity: floats as ``%.12g``, booleans as true and false."""
     if isinstance(value, bool):
@@ -242,24 +248,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """A hint naming the valid name that is closest, or an empty text."""
     match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else ""
-
-
-def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
-    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
-    label_noise = Parameter(
-        name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
-        unit="targets", meaning="Standard deviation of the noise added to the targets.",
-    )  # fmt: skip
-    if classes:
-        label_noise = replace(
-            label_noise, type=Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], unit="labels",
-            meaning="Share of the labels that are drawn anew, evenly among the classes.",
-        )  # fmt: skip
-    kind = Parameter(
-        name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
-        role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",
-    )  # fmt: skip
-    return (label_noise, kind) if noise else (label_noise,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -379,7 +367,7 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control"]
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance"]
 
 
 @dataclass(frozen=True, slots=True)

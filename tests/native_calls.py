@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from phasediag.native.building import suits
-from phasediag.native.program import Program
-from phasediag.native.source import Place
+from phasediag.native.program import NativeProgram
+from phasediag.native.source import Slot
 
 NATIVE = pytest.mark.skipif(not suits(), reason="native programs need AVX2 and a C++ compiler")
 
@@ -20,10 +20,10 @@ def natively(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     expected = function(*(tensor[0] for tensor in tensors))
     result = torch.zeros(len(tensors[0]), *expected.shape, dtype=expected.dtype)
     held = [result, *(tensor.contiguous() for tensor in tensors)]
-    program = Program(
+    program = NativeProgram(
         lambda before, *rest: [function(*rest)],
         [tensor[0].clone() for tensor in held],
-        [Place.TRIAL] * len(held),
+        [Slot.TRIAL] * len(held),
     )
     program(held, torch.zeros(len(result), dtype=torch.int64), steps=1)
     return result

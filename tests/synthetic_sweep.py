@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from phasediag.observables.threshold import Threshold, degree, root_mean_square
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
@@ -111,7 +112,9 @@ def write_measured_pack(
         counts = {}
         for observable, values in of.items():
             measured = np.array([values], dtype=np.float32)
-            (counts[observable],) = degree(observable, measured, epsilon, threshold.absolute).tolist()
+            (counts[observable],) = (
+                distance_observables()[observable].count(measured, epsilon, threshold.absolute).tolist()
+            )
             row = {
                 "trial_id": trial_id(i), "pack_id": pack, "step": 10, "layer": "hidden.1",
                 "observable": observable, "max_degree": len(values), "degree": counts[observable],

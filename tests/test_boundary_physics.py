@@ -1,7 +1,7 @@
 """Boundaries in two planes of trained systems, with their intervals, against the exact curves.
 
-`science.md` E5 in the plane of learning rate and label noise, E9 in the plane of weight decay and width. Each
-scan reaches a factor of two to each side of every exact value and is centred on none.
+E5 of `docs/physics.md` in the plane of learning rate and label noise, E9 in that of weight decay and width.
+Each scan reaches a factor of two to each side of every exact value and is centred on none.
 """
 
 from __future__ import annotations

@@ -23,15 +23,14 @@ from phasediag.commands import progress
 from phasediag.commands.progress import ProgressLine, described, duration, size
 from phasediag.executors.watch import Watch
 from phasediag.running.job import Progress
+from phasediag.running.tile_run import TileRun
 from phasediag.storage.store import Store
-from small_sweeps import command, grid_text, launched, run, write
+from small_sweeps import assert_same_rows, command, grid_text, launched, run, write
 
 RAISING_TASK = """
 from phasediag.tasks.teacher_student import TeacherStudent
 
 class Task(TeacherStudent):
-    registered = ""
-
     def unit_noise(self, generator, count):
         if 0 < generator.bit_generator.state["state"]["counter"][1] < 2**40:
             raise ArithmeticError("two lines\\nof text")
@@ -361,3 +360,32 @@ def test_a_launch_that_is_stopped_before_it_trains_exits_130(tmp_path: Path) -> 
     outcome = launched(tmp_path, TINY, observer=lambda watch: watch.drain("told to"))
     assert outcome.exit_code == 130
     assert outcome.status.missing == 2
+
+
+def test_a_machine_that_fails_under_a_launch_ends_it_with_3_and_keeps_what_is_done(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything was committed it is 2: nothing was run."""
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10}, resources="{trials_per_pack: 1}")
+    launched(tmp_path / "undisturbed", text)
+    grid, train = write(tmp_path, text), TileRun.advance
+    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off")
+    for packs, code in ((0, 2), (1, 3)):
+        begun: list[TileRun] = []
+
+        def full(tile: TileRun, deadline: float, begun: list[TileRun] = begun, packs: int = packs) -> None:
+            begun.append(tile)
+            if len(begun) > packs:
+                raise OSError(errno.ENOSPC, "No space left on device", "/scratch/x")
+            train(tile, deadline)
+
+        monkeypatch.setattr(TileRun, "advance", full)
+        assert exit_code("launch", grid, *options) == code
+        said = capsys.readouterr().err
+        assert "No space left on device: '/scratch/x'" in said
+        assert ("all that was recorded is kept: launch the same grid again" in said) is (code == 3)
+        assert "Traceback" not in said
+        assert len(Store.at(tmp_path / "g").committed()) == packs
+    monkeypatch.setattr(TileRun, "advance", train)
+    assert exit_code("launch", grid, *options) == 0
+    assert_same_rows(tmp_path / "undisturbed" / "g", tmp_path / "g")

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 import phasediag
+from phasediag.executors.drain import ONE_SIGNAL
 from phasediag.executors.signals import STOPPING
-from phasediag.executors.watch import ONE_SIGNAL
 from small_sweeps import (
     assert_same_rows,
     command,
@@ -230,7 +230,6 @@ from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import FiniteFloat, Parameter, Role
 
 class Task(LinearMap):
-    registered = ""
     declares = (*LinearMap.declares, Parameter(name="trap", type=FiniteFloat, default=0.0, neutral=0.0,
                 role=Role.BATCHED, meaning="Kills its worker at 1."))
 

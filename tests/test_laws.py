@@ -201,7 +201,6 @@ from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import FiniteFloat, Parameter, Role
 
 class Task(LinearMap):
-    registered = ""
     declares = (*LinearMap.declares, Parameter(name="trap", type=FiniteFloat, default=0.0, neutral=0.0,
                 role=Role.BATCHED, meaning="Raises at 1."))
 

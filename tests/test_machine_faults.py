@@ -170,8 +170,6 @@ from phasediag.tasks.linear_map import LinearMap
 
 
 class Task(LinearMap):
-    registered = ""
-
     def train_set(self):
         if not any("dry_" in frame.filename for frame in inspect.stack()):  # in training alone
             {raised}

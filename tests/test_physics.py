@@ -1,4 +1,4 @@
-"""Grids, trained and read as users do it, against exact results (`science.md` section 5): the calibration.
+"""Grids, trained and read as users do it, against exact results (`docs/physics.md`): the calibration.
 
 Boundaries within 2 % (E5 3 %, E6 and E7 5 %, E14 8 %), scans that span a factor of two to each side.
 """

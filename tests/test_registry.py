@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,37 +11,68 @@ from pathlib import Path
 import pytest
 
 from phasediag.registry import KINDS, Kind, built_in, component
+from phasediag.training.model import Model
+from phasediag.training.task import Task
 
 PACKAGE = Path(__file__).parents[1] / "phasediag"
 BUILT_IN = [(kind, name) for kind in KINDS for name in built_in(kind)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_file_of_a_room_is_declared(kind: Kind) -> None:
+def test_a_file_of_a_room_is_a_name_of_a_grid(kind: Kind) -> None:
     files = {path.stem for path in (PACKAGE / f"{kind}s").glob("*.py") if not path.stem.startswith("_")}
     assert set(built_in(kind)) == files
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("model", "from phasediag.models.mlp import MLP\nclass Net(MLP):\n    declares = MLP.declares[:1]\n"),
+        (
+            "task",
+            "from phasediag.tasks.hermite import HermiteTask\nclass It(HermiteTask):\n    declares = ()\n",
+        ),
+    ],
+)
+def test_a_new_file_needs_no_other_edit(kind: Kind, text: str, tmp_path: Path) -> None:
+    """In a copy of the package, as a contributor would add it."""
+    shutil.copytree(PACKAGE, tmp_path / "phasediag", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "phasediag" / f"{kind}s" / "newcomer.py").write_text(text)
+    code = f"""
+from pathlib import Path
+from phasediag.registry import built_in, component
+found = component("{kind}", "newcomer", Path())
+assert "newcomer" in built_in("{kind}") and len(found.parameters) == {int(kind == "model")}
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                         check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)})  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
-def test_a_class_takes_what_is_declared(kind: Kind, name: str) -> None:
+def test_a_component_is_what_its_class_states(kind: Kind, name: str) -> None:
     found = component(kind, name, Path())
     cls = found.cls
-    assert (getattr(cls, "registered", name), cls.__module__) == (name, f"phasediag.{kind}s.{name}")
+    assert cls.__module__ == f"phasediag.{kind}s.{name}"
+    assert issubclass(cls, {"task": Task, "model": Model}.get(kind, object))
     assert cls.declares == tuple(found.parameters.values())
     assert cls.constraints == found.constraints
     assert getattr(cls, "always_fresh", False) == found.always_fresh
     assert getattr(cls, "population", False) == found.population
 
 
-@pytest.mark.parametrize(("kind", "name"), [("task", "teacher_student"), ("model", "mlp")])
-def test_torch_is_imported_when_a_class_is_asked_for(kind: Kind, name: str) -> None:
+def test_torch_is_imported_when_a_network_is_made() -> None:
     code = f"""
 import sys
 from pathlib import Path
 from phasediag.registry import component
-found = component("{kind}", "{name}", Path())
-assert found.parameters and "torch" not in sys.modules
-assert found.cls.registered == "{name}" and "torch" in sys.modules
+for kind, name in {BUILT_IN}:
+    component(kind, name, Path())
+assert not {{"torch", "sklearn"}} & sys.modules.keys()
+from phasediag.models.mlp import MLP
+network = MLP(3, 1, depth=2, width=4, activation="tanh")
+from torch import nn
+assert isinstance(network, nn.Module) and isinstance(network, MLP) and type(network).__name__ == "MLP"
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

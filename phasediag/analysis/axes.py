@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import Groups, coded, numbers
-from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 
 IntArray = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
     AnalysisError
         Where one has more than 6 values.
     """
-    ignored = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *named, order, COLLAPSE}
+    ignored = {*results_of(trials), *named, order, COLLAPSE}
     names = [str(c) for c in trials.columns if c not in ignored]
     columns = {name: coded(trials[name]) for name in names}
     last = _last({name: len(columns[name][1]) for name in names})

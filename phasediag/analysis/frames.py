@@ -14,17 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from phasediag.analysis.recount import COUNTS, RECOUNTED, THRESHOLDED, matrices, not_stored, recounted
+from phasediag.analysis.declared import rules_of, with_declarations
+from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
 from phasediag.analysis.versions import LAUNCHES
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.observables.threshold import (
-    SYMMETRIES,
-    Threshold,
-    breaking,
-    degree,
-    root_mean_square,
-)
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold, breaking, root_mean_square
 from phasediag.storage.launches import launches_of
 from phasediag.storage.store import Store
 
@@ -75,7 +71,7 @@ def load_trials(
     cut = None if threshold is None else _checked(threshold)
     rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
-    trials = _with_launches(_with_readings(trials), store)
+    trials = with_declarations(_with_launches(_with_readings(trials), store), rows.schema)
     return trials if columns is None else trials[list(columns)]
 
 
@@ -132,7 +128,8 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     words |= {"degree_of_symmetry", "max_degree"} if words & set(DERIVED_COLUMNS) else set()
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
-    trials = _with_readings(_frame(store.trials_table(without=unread)))
+    rows = store.trials_table(without=unread)
+    trials = with_declarations(_with_readings(_frame(rows)), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else load_trials(sweep)
 
@@ -174,11 +171,19 @@ def load_measurements(
     rows = store.measurements_table(observable, layer, last)
     if threshold is not None:
         norms = store.measurements_table("sign_flip", layer, last)
-        rows = _recounted_rows(rows, norms, _checked(threshold))
+        rows = _recounted_rows(rows, norms, _checked(threshold), store)
+    return _frame(rows).assign(**_breaking(rows))
+
+
+def _breaking(rows: pa.Table) -> dict[str, FloatArray]:
+    """The readings of Eq. 14 of measurements; NaN of those that count no symmetric generators."""
+    known = {name: rule for name, rule in distance_observables().items() if rule.of_symmetry}
     names = rows["observable"].to_numpy()
-    counted = np.where(np.isin(names, SYMMETRIES), rows["degree"].to_numpy().astype(np.float64), np.nan)
-    top = rows["max_degree"].to_numpy().astype(np.float64)
-    return _frame(rows).assign(**breaking(counted, top, top + (names == "permutation")))
+    counted, top = (rows[name].to_numpy().astype(np.float64) for name in ("degree", "max_degree"))
+    besides = np.full(len(names), np.nan)
+    for name, rule in known.items():
+        besides[names == name] = rule.neurons_besides
+    return breaking(np.where(np.isnan(besides), np.nan, counted), top, top + np.nan_to_num(besides))
 
 
 def _with_launches(trials: pd.DataFrame, store: Store) -> pd.DataFrame:
@@ -218,12 +223,13 @@ def _checked(threshold: Mapping[str, float] | Threshold) -> Threshold:
         ) from None
 
 
-def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table:
+def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold, store: Store) -> pa.Table:
     """Measurements with epsilon, degree and normalized at another threshold."""
     epsilon = cut.at_scale(_scales(rows, norms))
     names = rows["observable"].to_numpy()
     counts = rows["degree"].to_numpy().astype(np.float64)
-    for observable in THRESHOLDED:
+    rules = rules_of(store, names)
+    for observable in rules:
         chosen = names == observable
         missing = int(np.sum(chosen & ~rows["distances"].is_valid().to_numpy()))
         if missing:
@@ -236,13 +242,13 @@ def _recounted_rows(rows: pa.Table, norms: pa.Table, cut: Threshold) -> pa.Table
             "as recorded, or run `phasediag launch GRID --remeasure`"
         )
     for part, distances in matrices(rows["distances"]):
-        for observable in THRESHOLDED:
+        for observable, rule in rules.items():
             chosen = names[part] == observable
             at = part[chosen]
-            counts[at] = degree(observable, distances[chosen], epsilon[at], cut.absolute)
+            counts[at] = rule.count(distances[chosen], epsilon[at], cut.absolute)
     top = rows["max_degree"].to_numpy().astype(np.float64)
     normalized = np.divide(counts, top, out=np.full(len(counts), np.nan), where=top > 0)
-    again = pc.is_in(rows["observable"], value_set=pa.array(THRESHOLDED))
+    again = pc.is_in(rows["observable"], value_set=pa.array(list(rules)))
     for name, values in (("epsilon", epsilon), ("degree", counts), ("normalized", normalized)):
         kind = rows.schema.field(name).type
         fresh = pa.chunked_array([pa.array(values, from_pandas=True).cast(kind)])

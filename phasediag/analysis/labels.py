@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from phasediag.columns import column_of
+from phasediag.columns import Column, column_of
 
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
@@ -20,6 +20,6 @@ LABELS: Final[Mapping[str, str]] = {
 """What an axis says of parameters; other parameters say their name."""
 
 
-def label(name: str) -> str:
-    """What an axis says about a column, with its unit."""
-    return LABELS.get(name) or column_of(name).title
+def label(name: str, declared: Column | None = None) -> str:
+    """What an axis says about a column, with its unit; `declared` is what its frame knows of it."""
+    return LABELS.get(name) or (declared or column_of(name)).title

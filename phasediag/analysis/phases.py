@@ -20,6 +20,7 @@ from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, order_values
+from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
 from phasediag.analysis.measured import valueless
@@ -27,7 +28,7 @@ from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
 from phasediag.analysis.versions import newest
-from phasediag.columns import column_of
+from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -79,10 +80,18 @@ class PhaseDiagram:
     convergence_unknown: int = 0
     """Trials that are ok of which it is not known whether they have converged."""
 
+    declared: Column | None = None
+    """What the frame knows of the order parameter; None: what is known of it anywhere."""
+
+    @property
+    def about(self) -> Column:
+        """The declaration of the order parameter."""
+        return self.declared or column_of(self.order)
+
     @property
     def phases(self) -> tuple[str, str]:
         """The names of the phases below and above the level."""
-        return phase_names(self.order)
+        return self.about.phases
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -242,28 +251,32 @@ def found_diagram(
         at = 0.5 if method == "mixture" else level
         found = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
-    cells["phase"] = _phases(cells, levels, order, method)
+    declared = about(trials, order)
+    cells["phase"] = _phases(cells, levels, declared, method)
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, cells, rows, found, x_scale, order),
+        cells=cells, boundary=_table(group, cells, rows, found, x_scale, declared),
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
-        x_scale=x_scale, y_scale=y_scale, method=method, without_value=valueless(trials, order, values),
+        x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
+        without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order),
     )  # fmt: skip
     return diagram, found
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
-    if "converged" not in trials or column_of(order).of_training:
+    if "converged" not in trials or about(trials, order).of_training:
         return 0
     return int((has_status(trials, "ok") & trials["converged"].isna().to_numpy()).sum())
 
 
-def _phases(cells: pd.DataFrame, levels: FloatArray, order: str, method: Method) -> npt.NDArray[np.object_]:
+def _phases(
+    cells: pd.DataFrame, levels: FloatArray, order: Column, method: Method
+) -> npt.NDArray[np.object_]:
     below = cells["upper_share"] < 0.5 if method == "mixture" else cells["mean"] < levels
-    unconverged = (cells["unconverged_share"] > 0.5) & (not column_of(order).of_training)
+    unconverged = (cells["unconverged_share"] > 0.5) & (not order.of_training)
     conditions = [cells["diverged_share"] > 0.5, cells["replicates"] == 0, unconverged, below]
-    names = ["diverged", "missing", "unconverged", phase_names(order)[0]]
-    return np.select(conditions, names, phase_names(order)[1]).astype(object)
+    names = ["diverged", "missing", "unconverged", order.below]
+    return np.select(conditions, names, order.above).astype(object)
 
 
 def _rows(
@@ -292,9 +305,9 @@ def _between(rows: Rows, found: Boundary) -> FloatArray:
 
 
 def _table(
-    group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: str
+    group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: Column
 ) -> pd.DataFrame:
-    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | (column_of(order).of_training)
+    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | order.of_training
     left = np.maximum(found.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,18 +14,16 @@ import pyarrow.compute as pc
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import relaxed
-from phasediag.observables.threshold import RANK_TOLERANCE, Observable, Threshold, degree, root_mean_square
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.store import Store
 
 FloatArray = npt.NDArray[np.float64]
 
-THRESHOLDED: Final[tuple[Observable, ...]] = get_args(Observable)
-COUNTS: Final[Mapping[Observable, str]] = {
-    "permutation": "degree_of_symmetry",
-    "classes": "neuron_count",
-    "sign_flip": "alive_count",
-    "rank": "rank",
+THRESHOLDED: Final[tuple[str, ...]] = tuple(distance_observables())
+COUNTS: Final[Mapping[str, str]] = {
+    name: observable.column for name, observable in distance_observables().items() if observable.column
 }
 """The column of `trials` that each observable fills on `measure.layer`."""
 RECOUNTED: Final = (*COUNTS.values(), "degree_normalized", *DERIVED_COLUMNS)
@@ -47,7 +45,8 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     found: dict[str, FloatArray] = {}
-    for observable in ("sign_flip", "permutation", "classes", "rank"):
+    for observable in sorted(COUNTS, key=lambda name: name != "sign_flip"):
+        rule = distance_observables()[observable]
         here = pc.equal(measured["observable"], observable)
         rows, at = measured.filter(here), position[here.to_numpy()]
         needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
@@ -58,11 +57,11 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
             own = at[part]
             if observable == "sign_flip":
                 epsilon[own] = np.maximum(absolute[own], relative[own] * root_mean_square(distances))
-            counts[own] = degree(observable, distances, epsilon[own], absolute[own], factor * RANK_TOLERANCE)
+            counts[own] = rule.count(distances, epsilon[own], absolute[own], factor)
         if observable == "permutation":
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
-        column = top - counts if observable == "sign_flip" else counts
+        column = top - counts if rule.complement else counts
         found[COUNTS[observable]] = np.where(needed, column, np.nan)
     return {
         **{name: _whole(values) for name, values in found.items()},

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
+from phasediag.analysis.declared import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
-from phasediag.columns import column_of
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
@@ -67,6 +67,6 @@ def slices(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * found["std"].to_numpy() / np.sqrt(count)
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
-    low, high = (np.clip(found["mean"] + side * half, *column_of(order).bounds) for side in (-1, 1))
+    low, high = (np.clip(found["mean"] + side * half, *about(trials, order).bounds) for side in (-1, 1))
     found = found.assign(low=low, high=high).reset_index()
     return found.reindex(columns=[*keys, "mean", "low", "high", "trials", "unconverged_share"])

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.declared import declared_names, results_of
 from phasediag.analysis.frame import Groups, coded
-from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
+from phasediag.identity import names_a_file
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LENGTHS, RELAXATIONS, Launches
 
@@ -70,6 +72,8 @@ def newest(trials: pd.DataFrame, named: Sequence[str | None] = (), *, pooled: bo
             trials = _newest_source(trials, kind, launches)
         elif launches is not None:
             _check_known(trials, kind, launches)
+    if words & declared_names(trials) and OBSERVABLE_SOURCE.name not in words:
+        trials = _newest_observables(trials)
     if launches is not None and len(launches.lengths) > 1 and words.isdisjoint(LENGTHS):
         trials = _newest_length(trials, launches.lengths)
     for name, values in (launches.planned if launches is not None else {}).items():
@@ -112,7 +116,7 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
     """The trials of the newest version of each class of a kind."""
     column = f"{kind}_source"
     kept = np.full(len(trials), True)
-    for name in (str(value) for value in coded(trials[kind])[1] if ":" in str(value)):
+    for name in (str(value) for value in coded(trials[kind])[1] if names_a_file(str(value))):
         here = (trials[kind] == name).to_numpy(dtype=bool, na_value=False)
         known = launches.sources.get(name, ()) if launches is not None else ()
         hashes = _hashes(trials.loc[here, column], known)
@@ -122,6 +126,24 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
             counts = {digest: int((hashes == digest).sum()) for digest in order}
             _tell_of_sources(name, column, order, counts)
     return trials if kept.all() else trials[kept]
+
+
+def _newest_observables(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that the newest version of the user's observables has measured."""
+    column = OBSERVABLE_SOURCE.name
+    if column not in trials:
+        return trials
+    versions = _hashes(trials[column], ())
+    *older, taken = _order(versions, trials, ()) or [""]
+    if not older:
+        return trials
+    kept: BoolArray = versions == taken
+    _warn(
+        f"observables of {len(older) + 1} versions of their files have measured these trials; taken is the "
+        f"newest ({int(kept.sum()):,} trials), {int((~kept).sum()):,} trials are left out; launch their "
+        "grids with --remeasure"
+    )
+    return trials[kept]
 
 
 def _hashes(column: pd.Series[Any], known: Sequence[str]) -> npt.NDArray[np.object_]:
@@ -164,7 +186,7 @@ def _newest_length(trials: pd.DataFrame, lengths: Sequence[tuple[str, float]]) -
     rank = np.full(len(trials), -1, dtype=np.int64)
     for index, (name, value) in enumerate(lengths):
         rank[_of_length(trials, name, value)] = index
-    aside = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *LENGTHS}
+    aside = {*results_of(trials), *LENGTHS}
     parameters = tuple(str(name) for name in trials.columns if name not in aside)
     point = Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell
     best = np.full(int(point.max()) + 1, -1, dtype=np.int64)

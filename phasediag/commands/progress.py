@@ -61,7 +61,7 @@ class ProgressLine:
             text = described(watch)
             with suppress(OSError):
                 self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
-        news = (watch.rate is not None, watch.reason)
+        news = (watch.rate is not None, watch.ending.reason)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
         self._watch, self._said = watch, news
@@ -88,8 +88,8 @@ def described(watch: Watch) -> str:
     parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
-    if watch.reason:
-        parts.append(f"draining: {watch.reason}")
+    if watch.ending.reason:
+        parts.append(f"draining: {watch.ending.reason}")
     elif watch.eta_s is not None:
         parts.append(f"{duration(watch.eta_s)} left")
     if watch.first_error:

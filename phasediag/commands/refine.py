@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Axis along the rows, in which the boundary is located.")
-@click.option("--y", required=True, help="Axis that numbers the rows.")
+@click.option("--x", help="Axis along the rows, in which the boundary is located.")
+@click.option("--y", help="Axis that numbers the rows.")
 @click.option("--order", default="degree_normalized", show_default=True,
               help="Column that tells the phases apart.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the slices with this value.")
 @click.option("--dry-run", is_flag=True, help="Only tell what the next round would take.")
+@click.option("--undo", is_flag=True,
+              help="Take the last refinement back: its trials are put aside, not deleted.")  # fmt: skip
 @click.option("--yes", "beyond", is_flag=True,
               help="Go on where a regular grid with cells half as large takes fewer trials.")  # fmt: skip
 @click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
@@ -49,11 +51,22 @@ if TYPE_CHECKING:
 @COMPILE
 @JSON
 def refine(
-    sweep_path: str, x: str, y: str, order: str, level: float | None, resolution: float, budget: int | None,
-    diverged: bool, where: Sequence[str], dry_run: bool, beyond: bool, address: str | None, executor: Any,
-    max_failures: int | None, retry_failed: bool, time_limit: str | None, compile_mode: Any, as_json: bool,
+    sweep_path: str, x: str | None, y: str | None, order: str, level: float | None, resolution: float,
+    budget: int | None, diverged: bool, where: Sequence[str], dry_run: bool, undo: bool, beyond: bool,
+    address: str | None, executor: Any, max_failures: int | None, retry_failed: bool, time_limit: str | None,
+    compile_mode: Any, as_json: bool,
 ) -> None:  # fmt: skip
-    """Add trials to SWEEP only where the boundary runs, round by round; run again, it goes on."""
+    """Add trials to SWEEP only where the boundary runs, round by round; run again, it goes on.
+
+    With --undo, take the last refinement back.
+    """
+    if undo:
+        if x or y:
+            raise click.UsageError("--undo takes back what was refined last: leave --x and --y out")
+        _take_back(sweep_path, dry_run, as_json)
+        return
+    if x is None or y is None:
+        raise click.UsageError(f"Missing option '--{'y' if x else 'x'}'.")
     from phasediag.sweeps.refine import refine as add_points
 
     deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
@@ -78,6 +91,14 @@ def refine(
         say(found.boundary.to_string(index=False))
         click.echo(found.sweep)
     sys.exit(found.exit_code)
+
+
+def _take_back(sweep_path: str, dry_run: bool, as_json: bool) -> None:
+    from phasediag.sweeps.undo import undo_refinement
+
+    undone = undo_refinement(sweep_path, dry_run=dry_run)
+    say(str(undone))
+    click.echo(json.dumps(asdict(undone)) if as_json else undone.sweep)
 
 
 def described_round(done: Round, x: str, y: str) -> str:

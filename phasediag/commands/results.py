@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasediag.columns import level_of
 from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
 from phasediag.errors import PhasediagError
 
@@ -43,6 +42,7 @@ def diagram(
     sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
+    from phasediag.analysis.declared import level_in
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.plot import draw_with_exact, save
@@ -57,7 +57,7 @@ def diagram(
         trials = newest(trials, needed)
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
-    at = level_of(order, level)
+    at = level_in(trials, order, level)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
         found = phase_diagram(

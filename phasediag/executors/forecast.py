@@ -64,6 +64,15 @@ class Forecast:
     """All packs, by pack_id, in the order in which they are taken."""
     courses: dict[str, Course] = field(default_factory=dict)
 
+    def expect(self, packs: Sequence[Pack]) -> None:
+        """Take in packs that are to run after those that are known, in this order."""
+        self.packs |= {pack.pack_id: pack for pack in packs}
+
+    def forget(self, pack_id: str) -> None:
+        """Expect a pack no more."""
+        self.packs.pop(pack_id, None)
+        self.courses.pop(pack_id, None)
+
     def take(self, pack_id: str, progress: Progress, now: float) -> None:
         """Take in a report at a time of the clock, in seconds."""
         if pack_id in self.courses:

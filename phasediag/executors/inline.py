@@ -16,7 +16,7 @@ from phasediag.executors.watch import LostPack, Watch
 from phasediag.library_messages import quiet
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import Pack
-from phasediag.running.job import Job
+from phasediag.running.job import Breakdown, Job
 from phasediag.running.pack_run import PackRun
 from phasediag.storage.folder import Folder
 from phasediag.storage.store import Store
@@ -40,7 +40,7 @@ class InlineExecutor:
         yield 1
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
-        """Train the packs until they are done or the watch drains."""
+        """Train the packs until they are done or the launch drains."""
         store = Store.at(job.sweep)
         device = device_of(self.gpus, self.tf32)
         notice = device_notice(self.gpus, device)
@@ -49,23 +49,23 @@ class InlineExecutor:
         try:
             with quiet(self.log):
                 for pack in packs:
-                    if watch.draining:
+                    if watch.ending.due():
                         break
                     try:
                         _run_one(PackRun(pack, job, store, device, notice), watch)
                     except OSError as error:
-                        watch.fail(in_words(error), of_machine=True)
+                        watch.ending.fail(Breakdown(error=in_words(error), of_machine=True))
         finally:
             torch.set_num_threads(threads)
         return []
 
 
 def _run_one(run: PackRun, watch: Watch) -> None:
-    while not run.done and not watch.draining:
+    while not run.done and not watch.ending.due():
         try:
             watch.report(run.pack.pack_id, run.advance(SLICE_SECONDS))
         except (MachineError, torch.AcceleratorError) as error:
-            watch.fail(str(error), of_machine=True)
+            watch.ending.fail(Breakdown(error=str(error), of_machine=True))
     run.checkpoint()
 
 

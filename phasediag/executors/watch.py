@@ -1,20 +1,15 @@
-"""What a launch knows while it runs, and how it is told to stop."""
+"""What a launch knows while it runs, and who runs it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from phasediag.errors import INTERRUPTED
+from phasediag.executors.drain import Drain
 from phasediag.executors.forecast import Forecast
-from phasediag.executors.signals import STOPPING, Handler, handled
 from phasediag.running.job import PHASES, Job, Progress
 from phasediag.storage.folder import Folder
 
@@ -22,10 +17,8 @@ if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
 TENTH: Final = 0.1
-"""Of the trials, after which the time told to be left is kept, to be compared with what it took."""
-
-ONE_SIGNAL: Final = 0.2
-"""Seconds within which two signals are one."""
+"""Share of the trials after which the forecast of the time left is kept: at the end, `--profile` compares it
+with the time that the rest took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +31,14 @@ class LostPack:
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """The state of a launch, as its executor reports it."""
+    """The state of a launch, as its executor reports it: it changes by its own methods alone."""
 
     total: int
     """Trials that this launch has to train."""
+    ending: Drain = field(default_factory=Drain)
+    """Whether it is to end early."""
     max_failures: int | None = None
     """Failed trials after which it drains; None: never."""
-    deadline: float | None = None
-    """`time.monotonic()` at which it drains; None: never."""
     observer: Callable[[Watch], None] = lambda watch: None
     """Called after every report."""
     reports: dict[str, Progress] = field(default_factory=dict)
@@ -55,28 +48,23 @@ class Watch:
     foretold: tuple[float, float] | None = None
     """When a tenth of the trials was trained, and the seconds then told to be left; None before."""
     workers: int = 1
+    """Packs that run at once."""
     ready_s: float | None = None
     """Seconds until the first worker had begun."""
     started: float = field(default_factory=time.monotonic)
-    signalled: float | None = None
-    """`time.monotonic()` of the signal that it drains for; None: it had none."""
-    handler: tuple[Handler, Sequence[signal.Signals]] | None = None
-    """What drains it on which signals; None where none does."""
-    reason: str = ""
-    """Why it drains; empty while it goes on."""
-    fatal: str = ""
-    """What makes it pointless to go on, such as a full disk; empty while there is nothing."""
-    of_machine: bool = False
-    """Whether that is the fault of a machine that trains."""
+
+    def staffed(self, workers: int) -> None:
+        """Take in how many packs run at once, before any does."""
+        self.workers = workers
 
     def expect(self, packs: Sequence[Pack]) -> None:
         """Take in packs that are to run, in this order."""
-        self.forecast.packs |= {pack.pack_id: pack for pack in packs}
+        self.forecast.expect(packs)
 
     def forget(self, pack_id: str) -> None:
         """Expect a pack no more: it was lost, and others train its trials."""
-        for known in (self.reports, self.forecast.packs, self.forecast.courses):
-            known.pop(pack_id, None)
+        self.reports.pop(pack_id, None)
+        self.forecast.forget(pack_id)
 
     def report(self, pack_id: str, progress: Progress) -> None:
         """Take in how far a pack is."""
@@ -89,32 +77,12 @@ class Watch:
             left = self.eta_s
             self.foretold = None if left is None else (now, left)
         if self.too_many_failures:
-            self.drain(f"{self.failed} trials failed (--max-failures {self.max_failures})")
+            self.ending.begin(f"{self.failed} trials failed (--max-failures {self.max_failures})")
         self.observer(self)
 
     def drain(self, reason: str) -> None:
-        """Take no more packs; commit what is finished, checkpoint what is not."""
-        self.reason = self.reason or reason
-
-    def keep_signals(self) -> None:
-        """Take its signals back from whoever has handlers of its own for them, as Ray Tune has."""
-        handle, numbers = self.handler or (None, ())
-        for number in numbers:
-            if signal.getsignal(number) is not handle:
-                signal.signal(number, handle)
-
-    def fail(self, error: str, of_machine: bool = False) -> None:
-        """Drain because nothing can be kept, or nothing trained, any more."""
-        if not self.fatal:
-            self.fatal, self.of_machine = error, of_machine
-        self.drain(error)
-
-    @property
-    def draining(self) -> bool:
-        """Whether the launch is to end early."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            self.drain("the time limit is near")
-        return bool(self.reason)
+        """Let the launch end early; observers may ask for it."""
+        self.ending.begin(reason)
 
     @property
     def too_many_failures(self) -> bool:
@@ -203,42 +171,4 @@ class Executor(Protocol):
         """Hold what is needed to train so many trials, and tell how many packs run at once."""
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
-        """Train the packs until they are done or the watch drains; give back those that were lost."""
-
-
-@contextmanager
-def draining_on_signals(watch: Watch) -> Iterator[None]:
-    """Let the first of `STOPPING` drain the launch, and a second one end it at once.
-
-    A second one within `ONE_SIGNAL` seconds is the first once more: GNU `timeout` signals its child, and then
-    its whole process group. A signal that was ignored before, as `nohup` does with SIGHUP, stays ignored.
-    """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if watch.signalled is not None and now - watch.signalled < ONE_SIGNAL:
-            return
-        if watch.reason:
-            os._exit(INTERRUPTED)
-        watch.signalled = now
-        watch.drain(f"{signal.Signals(number).name}; again to stop at once")
-
-    with handled(handle, STOPPING) as numbers:
-        watch.handler = (handle, numbers)
-        yield
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let a SIGTERM within the block end it as interrupted, whatever it makes of the signal.
-
-    Afterwards the handler is as before: the start of Ray brings one that ends the process.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit as ended:
-        raise SystemExit(INTERRUPTED) from ended
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        """Train the packs until they are done or the launch drains; give back those that were lost."""

@@ -23,8 +23,7 @@ from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.diagram_words import fronts
 from phasediag.analysis.labels import label
 from phasediag.analysis.mesh import Panel, alone, crossed, edges, panel_of, roomiest
-from phasediag.analysis.phases import PhaseDiagram, phase_names
-from phasediag.columns import column_of
+from phasediag.analysis.phases import PhaseDiagram
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import (
     COLUMN_WIDTH,
@@ -95,7 +94,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         ax = axes_or_new(ax, COLUMN_WIDTH + 0.5, 3.7)
         mesh = _draw_panel(ax, diagram, panel, _norm(diagram), lone=True)
         name_axes(ax, label(diagram.x), label(diagram.y))
-        about = wrapped(label(diagram.order), inches(ax)[1])
+        about = wrapped(label(diagram.order, diagram.about), inches(ax)[1])
         bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram) if own else "")
@@ -127,7 +126,7 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
         figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
         beside = figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
         before = figure.get_figheight()
-        about = wrapped(label(diagram.order), height)
+        about = wrapped(label(diagram.order, diagram.about), height)
         shown = list(axes.flat[: len(panels)])
         bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
@@ -205,7 +204,7 @@ def _title(key: pd.Series[Any]) -> list[str]:
 
 def _norm(diagram: PhaseDiagram) -> Normalize:
     values = diagram.cells["mean"].dropna().to_numpy(dtype=np.float64)
-    about = column_of(diagram.order)
+    about = diagram.about
     if about.centred:
         away = np.abs(values - diagram.level)
         return CenteredNorm(diagram.level, float(np.quantile(away, 0.95)) or 1.0 if len(away) else 1.0)
@@ -217,7 +216,7 @@ def _norm(diagram: PhaseDiagram) -> Normalize:
 
 
 def _extend(diagram: PhaseDiagram) -> str:
-    return "both" if column_of(diagram.order).centred else "neither"
+    return "both" if diagram.about.centred else "neither"
 
 
 def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, *, lone: bool) -> QuadMesh:
@@ -243,7 +242,7 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, 
     _draw_collapse(ax, diagram, panel)
     free = ~crossed(panel, diagram)
     if not lone or inches(ax)[0] >= _WORDED:
-        for name in (*phase_names(diagram.order), "diverged"):
+        for name in (*diagram.phases, "diverged"):
             _name_region(ax, panel, name, free)
     ax.set_xlim(lines[0][0], lines[0][-1])
     ax.set_ylim(lines[1][0], lines[1][-1])

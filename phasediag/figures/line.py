@@ -49,7 +49,7 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         ax = axes_or_new(ax, height=3.4)
         set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
         _draw_curves(ax, diagram)
-        name_axes(ax, label(diagram.x), label(diagram.order))
+        name_axes(ax, label(diagram.x), label(diagram.order, diagram.about))
         handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
         legend(ax, own, handles, "x-small", caveat(ax, diagram) if own else "", columns=3)
     return ax

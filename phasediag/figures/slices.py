@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from phasediag.analysis.declared import about
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slices import slices
@@ -66,7 +67,7 @@ def draw_slices(
         for number, ((value, part), colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
             text = "mean, 95 % interval" if by is None else shown(value)
             _draw_slice(ax, part, x, number, colour if by is not None else INK, text)
-        name_axes(ax, label(x), label(order))
+        name_axes(ax, label(x), label(order, about(trials, order)))
         handles = ax.get_legend_handles_labels()[0]
         if (table["unconverged_share"] > 0.5).any():
             handles.append(Line2D([], [], color=INK, label="unconverged", **UNCONVERGED))

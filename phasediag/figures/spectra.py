@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -14,14 +13,11 @@ from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
 from phasediag.figures.style import INK, axes_or_new, legend, name_axes, set_scale, style
+from phasediag.observables.known import built_in
 
 _MOST_VECTOR_POINTS: Final = 20_000
 _DEPTH: Final = 1e-5
 """Share of epsilon below which distances are not told apart."""
-_MEANINGS: Final[Mapping[str, str]] = {
-    "permutation": "distance of neighbours", "sign_flip": "norm of neurons",
-    "classes": "distance of insertion", "rank": "singular value",
-}  # fmt: skip
 
 
 def draw_spectra(
@@ -71,7 +67,7 @@ def draw_spectra(
         _draw_points(ax, rows)
         epsilon = rows.groupby("at")["epsilon"].median()
         ax.plot(epsilon.index, epsilon, color=INK, linestyle="--", linewidth=1.1, label="epsilon (median)")
-        what = _MEANINGS.get(observable, "distance")
+        what = known.word if (known := built_in().get(observable)) else observable.rpartition(":")[2]
         ax.set_yscale("log")
         name_axes(ax, label(x), f"{what} ({rows['layer'].iloc[0]})")
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import validated
 from phasediag.grids.reading import Node, Report
 from phasediag.trial import Parameter, Value, formatted, rounded
@@ -108,9 +109,8 @@ def _items(node: Node, key: str, report: Report, limit: int) -> list[tuple[int, 
         return None
     try:
         points = _COMPUTE[form](node, limit)
-    except ValueError as error:
-        problem, _, remedy = str(error).partition("; ")
-        report.add(inner.line, f"{key}.{form}", problem, remedy)
+    except RefusedError as refusal:
+        report.add(inner.line, f"{key}.{form}", refusal.problem, refusal.remedy)
         return None
     return [(inner.line, rounded(float(point))) for point in points]
 
@@ -124,7 +124,9 @@ def _linspace(node: Node, limit: int) -> Sequence[float]:
 def _logspace(node: Node, limit: int) -> Sequence[float]:
     (a, b), num = _numbers(node, "logspace", 2), _num(node, limit)
     if a <= 0 or b <= 0:
-        raise ValueError(f"the end points {a:g} and {b:g} are not both positive; give values, not exponents")
+        raise RefusedError(
+            f"the end points {a:g} and {b:g} are not both positive", "give values, not exponents"
+        )
     _check_span(a, b, num)
     return [float(value) for value in np.geomspace(a, b, num)]
 
@@ -132,10 +134,12 @@ def _logspace(node: Node, limit: int) -> Sequence[float]:
 def _arange(node: Node, limit: int) -> Sequence[float]:
     a, b, step = _numbers(node, "arange", 3)
     if step == 0 or (b - a) / step <= 0:
-        raise ValueError(f"leads from {a:g} to {b:g} by {step:g}, through no value; the step points to b")
+        raise RefusedError(f"leads from {a:g} to {b:g} by {step:g}, through no value", "the step points to b")
     steps = (b - a) / step
     if steps > limit:
-        raise ValueError(f"has about {steps:.3g} values, more than max_trials {limit}; take a larger step")
+        raise RefusedError(
+            f"has about {steps:.3g} values, more than max_trials {limit}", "take a larger step"
+        )
     whole = round(steps)
     count = whole if abs(steps - whole) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
     return [a + step * index for index in range(count)]
@@ -152,26 +156,32 @@ def _numbers(node: Node, form: str, count: int) -> list[float]:
     right = isinstance(values, list) and len(values) == count
     if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         pattern = "[a, b, step]" if count == 3 else "[a, b]"
-        raise ValueError(f"{node.content[form].shown} is not {count} numbers; write {form}: {pattern}")
+        raise RefusedError(f"{node.content[form].shown} is not {count} numbers", f"write {form}: {pattern}")
     if not all(abs(v) <= _LARGEST for v in values):
-        raise ValueError(f"{node.content[form].shown} is too large or not finite; stay below {_LARGEST:g}")
+        raise RefusedError(
+            f"{node.content[form].shown} is too large or not finite", f"stay below {_LARGEST:g}"
+        )
     return [float(v) for v in values]
 
 
 def _num(node: Node, limit: int) -> int:
     assert isinstance(node.content, dict)
     if "num" not in node.content:
-        raise ValueError("has no num; add num: the number of values")
+        raise RefusedError("has no num", "add num: the number of values")
     num = node.content["num"].plain
     if not isinstance(num, int) or isinstance(num, bool) or num < 1:
-        raise ValueError(f"num {num} is not allowed; num is a whole number >= 1")
+        raise RefusedError(f"num {num} is not allowed", "num is a whole number >= 1")
     if num > limit:
-        raise ValueError(f"num {num} is more than max_trials {limit}; take fewer values or raise max_trials")
+        raise RefusedError(
+            f"num {num} is more than max_trials {limit}", "take fewer values or raise max_trials"
+        )
     return num
 
 
 def _check_span(a: float, b: float, num: int) -> None:
     if num == 1 and a != b:
-        raise ValueError(f"one value cannot reach from {a:g} to {b:g}; raise num or write [{a:g}]")
+        raise RefusedError(f"one value cannot reach from {a:g} to {b:g}", f"raise num or write [{a:g}]")
     if num > 1 and a == b:
-        raise ValueError(f"{num} values between {a:g} and {b:g} are the same; widen the span or set num: 1")
+        raise RefusedError(
+            f"{num} values between {a:g} and {b:g} are the same", "widen the span or set num: 1"
+        )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 
+from phasediag.errors import RefusedError
 from phasediag.grids.axis import axis_values, read_value
-from phasediag.grids.catalogue import LARGEST_INT, Catalogue, all_declarations, owners
+from phasediag.grids.catalogue import Catalogue, all_declarations, owners
 from phasediag.grids.columns import product
 from phasediag.grids.expansion import Block, Expander, Part
 from phasediag.grids.expression import Expression, parse_expression
 from phasediag.grids.files import read_files
 from phasediag.grids.points import PointSet, checked_column, read_points
-from phasediag.grids.reading import Node, Report, Section, parse_section
+from phasediag.grids.reading import Node, Report
 from phasediag.grids.rules import Hold
-from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.grids.top_level import TopLevel
+from phasediag.identity import names_a_file
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, Component, Kind, built_in, component
 from phasediag.trial import REQUIRED, Encoded, Parameter, Value, nearest
@@ -28,42 +29,33 @@ TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
     "files", "measure", "resources",
 )  # fmt: skip
-NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
-MAX_TRIALS: Final = 10_000_000
 _DEFAULTS: Final = {p.name: p.default for p in TRAINING if p.name in KINDS and p.default is not REQUIRED}
 """What a grid names by leaving it out."""
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 class Draft:
     """The keys of a grid; whatever is wrong with them stands in the report.
 
-    Attributes are those of `phasediag.grids.grid.Grid`.
+    Attributes are those of `phasediag.grids.grid.Grid`, and `heading`.
     """
 
     def __init__(self, root: Node, folder: Path, report: Report) -> None:
         assert isinstance(root.content, dict)
-        self._top = {key: node for key, node in root.content.items() if node.content is not None}
-        self._lines = {key: node.line for key, node in root.content.items()}
+        top = self._top = TopLevel(root.content, report)
         self._folder = folder
         self._report = report
         self._unjudged = False
         self._places: dict[str, tuple[str, int]] = {}
-        self.hold: Hold = "batch_size"
-        self.name = self._name()
-        self.replicates = self._whole("replicates", 1, 1)
-        self.seed = self._whole("seed", 0, -LARGEST_INT)
-        self._limit = self._whole("max_trials", MAX_TRIALS, 1)
-        self.measure = self._section("measure", MeasureSection).resolve()
-        self.resources = self._section("resources", Resources)
+        self.heading = top.heading()
         before = len(report.faults)
-        self._points = read_points(self._top["points"], folder, report) if "points" in self._top else []
-        listed = self._top["points"].content if "points" in self._top else None
-        self.points_file = listed if isinstance(listed, str) else None
-        self._fixed_nodes, self._axis_nodes = self._mapping("fixed"), self._mapping("axes")
+        points = top.nodes.get("points")
+        self._points = read_points(points, folder, report) if points is not None else []
+        self.points_file = points.content if points is not None and isinstance(points.content, str) else None
+        self._fixed_nodes, self._axis_nodes = top.mapping("fixed"), top.mapping("axes")
+        self.hold = self._held()
         self.catalogue = self._catalogue()
-        used = any(each.source for each in self.catalogue.components)
-        self.files = read_files(self._top.get("files"), folder, report, used=used or self._unjudged)
+        used = any(each.loaded for each in self.catalogue.components)
+        self.files = read_files(top.nodes.get("files"), folder, report, used=used or self._unjudged)
         self._check_top_keys()
         self.fixed = self._read_fixed()
         self.axes = self._read_axes()
@@ -86,7 +78,7 @@ class Draft:
             return []
         expander = Expander(
             catalogue=self.catalogue, hold=self.hold, exclude=self._exclude, report=self._report,
-            fallback=("name", self._lines.get("name", 1)),
+            fallback=("name", self._top.line("name")),
         )  # fmt: skip
         parts = expander.expand(self._blocks())
         used = {name for part in parts for name in part.parameters}
@@ -96,52 +88,6 @@ class Draft:
                 problem = f"no trial has a parameter '{name}'"
                 self._report.add(line, key, problem, "remove it, or relax exclude")
         return parts
-
-    def _name(self) -> str:
-        node = self._top.get("name")
-        if node is None:
-            self._report.add(self._lines.get("name", 1), "name", "is missing", "give the sweep a name")
-            return ""
-        if not isinstance(node.content, str) or not re.fullmatch(NAME_PATTERN, node.content):
-            remedy = "allowed: small letters, digits, _ and -, a letter or digit first"
-            self._report.add(node.line, "name", f"{node.shown} is no name of a folder", remedy)
-        return str(node.content)
-
-    def _whole(self, key: str, default: int, least: int) -> int:
-        node = self._top.get(key)
-        if node is None:
-            return default
-        value = node.content
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_INT:
-            allowed = f"a whole number >= {least}" if least >= 0 else "a whole number of at most 63 bits"
-            self._report.add(node.line, key, f"{node.shown} is not allowed", f"allowed: {allowed}")
-            return default
-        return value
-
-    def _section(self, key: str, model: type[SectionT]) -> SectionT:
-        node = self._top.get(key)
-        section = None if node is None else parse_section(model, node, key, self._report)
-        return model() if section is None else section
-
-    def _mapping(self, key: str) -> dict[str, Node]:
-        node = self._top.get(key)
-        if node is None:
-            return {}
-        if isinstance(node.content, dict):
-            return node.content
-        self._report.add(node.line, key, f"{node.shown} is not a mapping", f"write {key}: {{parameter: ...}}")
-        return {}
-
-    def _list(self, key: str, remedy: str) -> Sequence[Node]:
-        node = self._top.get(key)
-        if node is None:
-            return ()
-        if isinstance(node.content, tuple):
-            return node.content
-        self._report.add(node.line, key, f"{node.shown} is not a list", remedy)
-        return ()
 
     def _catalogue(self) -> Catalogue:
         named = {kind: self._components(kind) for kind in KINDS}
@@ -168,10 +114,10 @@ class Draft:
             try:
                 found[name] = component(kind, name, self._folder)
             except ValueError as error:
-                problem, _, remedy = str(error).partition("; ")
-                self._report.add(line, key, problem, remedy or "correct it")
+                refusal = RefusedError.of(error)
+                self._report.add(line, key, refusal.problem, refusal.remedy or "correct it")
                 found[name] = None
-                self._unjudged = self._unjudged or ":" in name
+                self._unjudged = self._unjudged or names_a_file(name)
         return found
 
     def _named(self, kind: Kind) -> list[tuple[str, str, int]]:
@@ -193,11 +139,11 @@ class Draft:
         listed = kind in self._fixed_nodes or kind in self._axis_nodes
         everywhere = self._points and all(kind in points.columns for points in self._points)
         if kind in _DEFAULTS and not listed and not (everywhere and not self._axis_nodes):
-            named.append((_DEFAULTS[kind], f"fixed.{kind}", self._lines.get("fixed", 1)))
+            named.append((_DEFAULTS[kind], f"fixed.{kind}", self._top.line("fixed")))
         return [(name, key, line) for name, key, line in named if isinstance(name, str)]
 
     def _check_top_keys(self) -> None:
-        for key, line in self._lines.items():
+        for key, line in self._top.lines.items():
             if key in TOP_KEYS:
                 continue
             if self.catalogue.declarations(key):
@@ -229,7 +175,7 @@ class Draft:
             self._places[name] = (key, node.line)
             declarations = self._declarations(name, key, node.line)
             if name == "lr_over_batch":
-                node = self._without_hold(node, key)
+                node = _without_hold(node)
                 if isinstance(node.content, dict) and node.content.keys() == {"value"}:
                     node = node.content["value"]
             if not declarations:
@@ -242,19 +188,21 @@ class Draft:
             fixed[name] = read_value(node.plain, node.line, key, declarations, self._report)
         return fixed
 
-    def _without_hold(self, node: Node, key: str) -> Node:
-        """The value of lr_over_batch; its `hold` is kept."""
-        if not isinstance(node.content, dict) or "hold" not in node.content:
-            return node
-        hold = node.content["hold"]
-        choices: tuple[Hold, ...] = get_args(Hold)
-        chosen = next((choice for choice in choices if choice == hold.content), None)
-        if chosen is None:
+    def _held(self) -> Hold:
+        """What lr_over_batch holds, as its value says beside it."""
+        for section, nodes in (("fixed", self._fixed_nodes), ("axes", self._axis_nodes)):
+            node = nodes.get("lr_over_batch")
+            if node is None or not isinstance(node.content, dict) or "hold" not in node.content:
+                continue
+            hold = node.content["hold"]
+            choices: tuple[Hold, ...] = get_args(Hold)
+            chosen = next((choice for choice in choices if choice == hold.content), None)
+            if chosen is not None:
+                return chosen
             remedy = f"{nearest(str(hold.plain), choices)} allowed: {', '.join(choices)}"
-            self._report.add(hold.line, f"{key}.hold", f"{hold.shown} cannot be held", remedy.strip())
-        self.hold = chosen or "batch_size"
-        rest = {name: child for name, child in node.content.items() if name != "hold"}
-        return Node(line=node.line, content=rest)
+            key = f"{section}.lr_over_batch.hold"
+            self._report.add(hold.line, key, f"{hold.shown} cannot be held", remedy.strip())
+        return "batch_size"
 
     def _read_axes(self) -> dict[str, tuple[Value, ...]]:
         axes: dict[str, tuple[Value, ...]] = {}
@@ -269,9 +217,9 @@ class Draft:
             self._places[name] = (key, node.line)
             declarations = self._declarations(name, key, node.line)
             if name == "lr_over_batch":
-                node = self._without_hold(node, key)
+                node = _without_hold(node)
             if declarations:
-                values = axis_values(node, key, declarations, self._report, self._limit)
+                values = axis_values(node, key, declarations, self._report, self.heading.max_trials)
                 axes[name] = values or ()
         return axes
 
@@ -279,7 +227,7 @@ class Draft:
         zips: list[tuple[str, ...]] = []
         used: set[str] = set()
         remedy = "write zip: [[width, teacher_width]], names of axes that move together"
-        for index, node in enumerate(self._list("zip", remedy)):
+        for index, node in enumerate(self._top.items("zip", remedy)):
             key, names = f"zip[{index}]", node.plain
             if not isinstance(names, list) or len(names) < 2 or not all(isinstance(n, str) for n in names):
                 self._report.add(node.line, key, f"{node.shown} is not a list of two or more axes", remedy)
@@ -309,16 +257,16 @@ class Draft:
         remedy = 'write exclude: ["width < teacher_width"]'
         kinds = {name: parameter.kind for name, parameter in self.catalogue.parameters.items()}
         found = []
-        for index, node in enumerate(self._list("exclude", remedy)):
+        for index, node in enumerate(self._top.items("exclude", remedy)):
             key = f"exclude[{index}]"
             if not isinstance(node.content, str):
                 self._report.add(node.line, key, f"{node.shown} is not a condition", remedy)
                 continue
             try:
                 found.append(parse_expression(node.content, kinds))
-            except ValueError as error:
-                problem, _, hint = str(error).partition("; ")
-                self._report.add(node.line, key, f"{node.content!r}: {problem}", hint or remedy)
+            except RefusedError as refusal:
+                problem = f"{node.content!r}: {refusal.problem}"
+                self._report.add(node.line, key, problem, refusal.remedy or remedy)
         return found
 
     def _check_points(self, points: PointSet) -> dict[str, Encoded]:
@@ -348,7 +296,7 @@ class Draft:
         missing = [points for points in self._points if "task" not in points.columns]
         given = "task" in self._fixed_nodes or "task" in self._axis_nodes
         if not given and (missing or not self._points or self._axis_nodes):
-            line = self._lines.get("fixed", 1)
+            line = self._top.line("fixed")
             self._report.add(line, "fixed.task", "is missing", f"name a task: {', '.join(built_in('task'))}")
 
     def _groups(self) -> list[dict[str, tuple[Value, ...]]]:
@@ -365,10 +313,10 @@ class Draft:
 
     def _check_count(self) -> None:
         axes = prod(len(next(iter(group.values()))) for group in self._groups()) if self._by_axes else 0
-        count = (axes + sum(len(points) for points in self._points)) * self.replicates
-        if count > self._limit:
-            line = self._lines.get("axes", self._lines.get("points", self._lines.get("replicates", 1)))
-            problem = f"{count:,} trials are more than max_trials {self._limit:,}"
+        count = (axes + sum(len(points) for points in self._points)) * self.heading.replicates
+        if count > self.heading.max_trials:
+            line = self._top.line("axes", "points", "replicates")
+            problem = f"{count:,} trials are more than max_trials {self.heading.max_trials:,}"
             self._report.add(line, "axes", problem, "take fewer values, or raise max_trials")
 
     @property
@@ -397,3 +345,10 @@ class Draft:
             given={**fixed, **columns}, varied=frozenset(columns), places={**self._places, **places},
             position=points.position + offset, lines=points.lines,
         )  # fmt: skip
+
+
+def _without_hold(node: Node) -> Node:
+    """The value of lr_over_batch without what it holds."""
+    if not isinstance(node.content, dict):
+        return node
+    return Node(line=node.line, content={n: child for n, child in node.content.items() if n != "hold"})

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import combinations, derived
 from phasediag.grids.expression import Expression
@@ -217,42 +218,45 @@ class Expander:
     ) -> None:
         read = [columns[name] for name in constraint.parameters]
         first, _ = combinations(read, len(rows))
-        told: list[tuple[int, str]] = []
+        refused: list[tuple[int, RefusedError]] = []
         for row in first.tolist():
             values = [column[row] for column in read]
             pairs = zip(constraint.parameters, values, strict=True)
             if any(value is None and name in _DERIVED for name, value in pairs):
                 continue
-            text = _fault(constraint, values)
-            if text is not None:
-                told.append((row, text))
-        if told:
-            row, text = told[0]
-            problem, _, remedy = text.partition("; ")
+            refusal = _refusal(constraint, values)
+            if refusal is not None:
+                refused.append((row, refusal))
+        if refused:
+            row, refusal = refused[0]
             shown = ", ".join(
                 f"{name}: {formatted(column[row])}"
                 for name, column in zip(constraint.parameters, read, strict=True)
                 if name in block.varied
             )
-            more = f" (so are {len(told) - 1} other combinations)" if len(told) > 1 else ""
+            more = f" (so are {len(refused) - 1} other combinations)" if len(refused) > 1 else ""
             example = f" [at {shown}]" if shown else ""
-            remedy = remedy or "change one of them"
+            remedy = refusal.remedy or "change one of them"
             names = [name for name in constraint.parameters if name != DATA_SIZE]
             names += ["samples"] if DATA_SIZE in constraint.parameters else []
-            self._note(block, names, int(rows[row]), problem + example + more, f"{remedy}, or exclude it")
+            self._note(
+                block, names, int(rows[row]), refusal.problem + example + more, f"{remedy}, or exclude it"
+            )
 
     def _note(self, block: Block, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
         path, line = block.place(names, row) or self.fallback
         self.report.add(line, path, problem, remedy)
 
 
-def _fault(constraint: Constraint, values: Sequence[Value]) -> str | None:
+def _refusal(constraint: Constraint, values: Sequence[Value]) -> RefusedError | None:
     """What is wrong with these values; a user's constraint that raises is wrong itself."""
     try:
-        return constraint.fault(*values)
+        found = constraint.fault(*values)
     except Exception as error:
         names = ", ".join(constraint.parameters)
-        return f"the constraint on {names} raised {type(error).__name__}: {error}; mend it in its file"
+        problem = f"the constraint on {names} raised {type(error).__name__}: {error}"
+        return RefusedError(problem, "mend it in its file")
+    return RefusedError(found) if isinstance(found, str) else found
 
 
 def _default(catalogue: Catalogue, kind: str) -> Encoded:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from phasediag.errors import RefusedError
 from phasediag.trial import Encoded, nearest
 
 Array = npt.NDArray[Any]
@@ -103,7 +104,7 @@ def parse_expression(text: str, kinds: Mapping[str, type]) -> Expression:
     """
     expression, kind = _parsed(text, kinds)
     if kind is not bool:
-        raise ValueError(f"is {_KINDS[kind]}, not a condition; compare it with something")
+        raise RefusedError(f"is {_KINDS[kind]}, not a condition", "compare it with something")
     return expression
 
 
@@ -124,22 +125,22 @@ def parse_formula(text: str, kinds: Mapping[str, type]) -> Expression:
     """
     expression, kind = _parsed(text, kinds)
     if kind is str:
-        raise ValueError(f"is text, not a number; {ALLOWED}")
+        raise RefusedError("is text, not a number", ALLOWED)
     return expression
 
 
 def _parsed(text: str, kinds: Mapping[str, type]) -> tuple[Expression, type]:
     if len(text) > _LONGEST:
-        raise ValueError(f"is longer than {_LONGEST} characters; split it into several")
+        raise RefusedError(f"is longer than {_LONGEST} characters", "split it into several")
     try:
         tree = ast.parse(" ".join(text.split()), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "too long or too deep"
-        raise ValueError(f"cannot be read ({reason}); {ALLOWED}") from None
+        raise RefusedError(f"cannot be read ({reason})", ALLOWED) from None
     try:
         kind = _kind(tree, kinds)
     except RecursionError:
-        raise ValueError("is nested too deeply; split it into several") from None
+        raise RefusedError("is nested too deeply", "split it into several") from None
     names = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)) - set(_LITERALS)
     return Expression(text=text, tree=tree, names=names), kind
 
@@ -154,7 +155,7 @@ def _kind(node: ast.expr, kinds: Mapping[str, type]) -> type:
             return bool
         case ast.Constant(value=(int() | float()) as number):
             if abs(number) > _LARGEST:
-                raise ValueError(f"holds a number beyond {_LARGEST:g}; no parameter is that large")
+                raise RefusedError(f"holds a number beyond {_LARGEST:g}", "no parameter is that large")
             return float
         case ast.Constant(value=str()):
             return str
@@ -170,7 +171,7 @@ def _kind(node: ast.expr, kinds: Mapping[str, type]) -> type:
             return _all([left, right], float, kinds)
         case ast.Compare():
             return _comparison_kind(node, kinds)
-    raise ValueError(f"'{ast.unparse(node)}' is not allowed here; {ALLOWED}")
+    raise RefusedError(f"'{ast.unparse(node)}' is not allowed here", ALLOWED)
 
 
 def _name_kind(name: str, kinds: Mapping[str, type]) -> type:
@@ -178,10 +179,10 @@ def _name_kind(name: str, kinds: Mapping[str, type]) -> type:
         return bool
     if name not in kinds:
         hint = nearest(name, kinds) or "names are those of the parameters of this grid; text stands in quotes"
-        raise ValueError(f"'{name}' is not a parameter of this grid; {hint}")
+        raise RefusedError(f"'{name}' is not a parameter of this grid", hint)
     kind = kinds[name]
     if kind not in _KINDS:
-        raise ValueError(f"'{name}' is a list, which cannot be compared; use a parameter with one value")
+        raise RefusedError(f"'{name}' is a list, which cannot be compared", "use a parameter with one value")
     return float if kind is int else kind
 
 
@@ -190,7 +191,7 @@ def _all(nodes: Sequence[ast.expr], wanted: type, kinds: Mapping[str, type]) -> 
         kind = _kind(node, kinds)
         if kind is not wanted:
             told = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
-            raise ValueError(f"{told}; {ALLOWED}")
+            raise RefusedError(told, ALLOWED)
     return wanted
 
 
@@ -203,16 +204,18 @@ def _comparison_kind(node: ast.Compare, kinds: Mapping[str, type]) -> type:
             kind = _kind(left, kinds)
             _check_same(left, kind, right, kinds)
             if kind is not float and not isinstance(op, _EQUALITY):
-                raise ValueError(f"'{ast.unparse(left)}' is {_KINDS[kind]}, which has no order; use == or !=")
+                raise RefusedError(
+                    f"'{ast.unparse(left)}' is {_KINDS[kind]}, which has no order", "use == or !="
+                )
         else:
-            raise ValueError(f"'{ast.unparse(node)}' is not allowed here; {ALLOWED}")
+            raise RefusedError(f"'{ast.unparse(node)}' is not allowed here", ALLOWED)
         left = right
     return bool
 
 
 def _check_members(left: ast.expr, right: ast.expr, kinds: Mapping[str, type]) -> None:
     if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
-        raise ValueError(f"'{ast.unparse(right)}' is not a list; write in [1, 2]")
+        raise RefusedError(f"'{ast.unparse(right)}' is not a list", "write in [1, 2]")
     kind = _kind(left, kinds)
     for member in right.elts:
         _check_same(left, kind, member, kinds)
@@ -222,7 +225,7 @@ def _check_same(left: ast.expr, kind: type, right: ast.expr, kinds: Mapping[str,
     other = _kind(right, kinds)
     if other is not kind:
         pair = f"'{ast.unparse(left)}' is {_KINDS[kind]} and '{ast.unparse(right)}' is {_KINDS[other]}"
-        raise ValueError(f"{pair}; compare like with like (text stands in quotes)")
+        raise RefusedError(pair, "compare like with like (text stands in quotes)")
 
 
 def _array(column: Encoded) -> Array:

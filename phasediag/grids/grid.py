@@ -11,10 +11,12 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
 from phasediag.identity import Identity
+from phasediag.observables.known import UserObservable
 from phasediag.registry import Component, Kind, source_hash
 from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
 from phasediag.user_code.imports import relative_name
@@ -48,6 +50,8 @@ class Grid:
     """All that apply to any trial, in the order of the columns."""
     named: Mapping[Kind, Mapping[str, Component]]
     """The classes that it names, of each kind by the value that names it."""
+    observables: Mapping[str, UserObservable]
+    """The user's own, by the name that the grid uses."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
     parts: tuple[Part, ...] = field(repr=False)
@@ -70,6 +74,12 @@ class Grid:
         return self.named["model"]
 
     @property
+    def code(self) -> dict[str, bytes]:
+        """Content of the files behind what the user has written, by name from the folder of the grid."""
+        parts: tuple[Component | UserObservable, ...] = (*self.components, *self.observables.values())
+        return {name: content for part in parts for name, content in part.code.items()}
+
+    @property
     def sources(self) -> dict[str, str]:
         """The hash of each class that is the user's, by the value that names it."""
         return {component.name: component.source for component in self.components if component.source}
@@ -77,7 +87,7 @@ class Grid:
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
         """The same grid where these are all files of the user's that are no code."""
         changed = {
-            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.source else c
+            (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.loaded else c
             for c in self.components
         }
         parts = tuple(
@@ -172,14 +182,16 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)
-    parts = draft.expand()
+    asked = root.content.get("measure") if isinstance(root.content, dict) else None
+    own = read_observables(draft.heading.measure, asked, folder, report)
+    parts, heading = draft.expand(), draft.heading
     report.close()
     grid = Grid(
-        name=draft.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
-        zips=draft.zips, replicates=draft.replicates, seed=draft.seed, hold=draft.hold,
-        measure=draft.measure, resources=draft.resources,
+        name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
+        zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
+        measure=heading.measure.with_columns(own), resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
-        named=draft.catalogue.named, points_file=draft.points_file,
+        named=draft.catalogue.named, observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,
     )  # fmt: skip
     opened = [path for c in grid.components if c.loaded is not None for path in c.loaded.opened]
@@ -188,6 +200,6 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
 
 def contents(paths: Iterable[Path], grid: Grid) -> dict[str, bytes]:
     """The content of files, by name from the folder of a grid; its code and its points left out."""
-    left_out = {name for component in grid.components for name in component.code} | {grid.points_file}
+    left_out = {*grid.code, grid.points_file}
     names = {relative_name(path, grid.folder): path for path in paths}
     return {name: path.read_bytes() for name, path in names.items() if name not in left_out}

@@ -242,7 +242,9 @@ def _note(fault: ErrorDetails, model: type[Section], node: Node, key: str, repor
     elif fault["type"] == "missing":
         report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(owner.model_fields)}")
     else:
-        report.add(node.line, path, f"{node.shown} is not allowed", fault["msg"])
+        report.add(
+            node.line, path, f"{node.shown} is not allowed", fault["msg"].removeprefix("Value error, ")
+        )
 
 
 def _child(node: Node, part: object) -> Node | None:

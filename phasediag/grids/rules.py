@@ -1,8 +1,7 @@
 """The rules of training: which values follow from others, and which do not go together.
 
-A rule that cannot give a value raises `ValueError` with what is wrong, a semicolon, and what to
-do. While a grid is expanded such a value is None; only combinations that no `exclude` removes are
-told as faults.
+A rule that cannot give a value raises a `RefusedError`. While a grid is expanded such a value is None; only
+combinations that no `exclude` removes are told as faults.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite
 from typing import Final, Literal
 
+from phasediag.errors import RefusedError
 from phasediag.parameters import TRAINING
 from phasediag.trial import Constraint, Role, Value, rounded
 
@@ -36,13 +36,13 @@ class Rule:
     target: str
     inputs: tuple[str, ...]
     value: Callable[..., Value]
-    """Takes the inputs; None where one of them could not be derived; raises ValueError."""
+    """Takes the inputs; None where one of them could not be derived; raises RefusedError."""
 
     def attempt(self, *values: Value) -> Value:
         """The value, or None where there is none."""
         try:
             return self.value(*values)
-        except ValueError:
+        except RefusedError:
             return None
 
     @property
@@ -50,11 +50,11 @@ class Rule:
         """The combinations for which there is no value."""
         return Constraint(parameters=self.inputs, fault=self._fault)
 
-    def _fault(self, *values: Value) -> str | None:
+    def _fault(self, *values: Value) -> RefusedError | None:
         try:
             self.value(*values)
-        except ValueError as error:
-            return str(error)
+        except RefusedError as refusal:
+            return refusal
         return None
 
 
@@ -134,57 +134,65 @@ def _of_control(name: str) -> Rule:
     return Rule(target=name, inputs=(name, "control"), value=value)
 
 
-def _anisotropy_fault(anisotropy: float | None, optimizer: str) -> str | None:
+def _anisotropy_fault(anisotropy: float | None, optimizer: str) -> RefusedError | None:
     if not anisotropy:
         return None
-    told = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and {optimizer}"
-    told += " does not state decoupled = False" if ":" in optimizer else " decouples it"
-    return f"{told}; use optimizer: sgd or adam, or syre_anisotropy: 0"
+    problem = f"syre_anisotropy {anisotropy:g} needs a decay that enters the gradient, and {optimizer}"
+    problem += " does not state decoupled = False" if ":" in optimizer else " decouples it"
+    return RefusedError(problem, "use optimizer: sgd or adam, or syre_anisotropy: 0")
 
 
-def _momentum_fault(momentum: float, optimizer: str) -> str | None:
+def _momentum_fault(momentum: float, optimizer: str) -> RefusedError | None:
     if momentum == 0:
         return None
-    return f"momentum {momentum:g} would be ignored by {optimizer}; set momentum: 0 or optimizer: sgd"
+    return RefusedError(
+        f"momentum {momentum:g} would be ignored by {optimizer}", "set momentum: 0 or optimizer: sgd"
+    )
 
 
-def _full_batch_fault(batch_size: int | None, size: int | None) -> str | None:
+def _full_batch_fault(batch_size: int | None, size: int | None) -> RefusedError | None:
     if batch_size != 0 or size != 0:
         return None
-    return "there is no full batch (batch_size 0) of fresh data; set batch_size >= 1, or samples >= 1"
+    return RefusedError(
+        "there is no full batch (batch_size 0) of fresh data", "set batch_size >= 1, or samples >= 1"
+    )
 
 
-def _own_fault(init: str, model: str) -> str | None:
+def _own_fault(init: str, model: str) -> RefusedError | None:
     if init != "own" or ":" in model:
         return None
     told = f"init own are the values that a constructor of yours gives, and model {model} is of phasediag"
-    return f"{told}; use init: kaiming_normal"
+    return RefusedError(told, "use init: kaiming_normal")
 
 
-def _quenched_fault(noise: str | None, size: int | None) -> str | None:
+def _quenched_fault(noise: str | None, size: int | None) -> RefusedError | None:
     if noise != "quenched" or size != 0:
         return None
-    return "quenched noise needs a fixed data set, and data are fresh; use noise: fresh, or samples >= 1"
+    return RefusedError(
+        "quenched noise needs a fixed data set, and data are fresh", "use noise: fresh, or samples >= 1"
+    )
 
 
-def _warmup_fault(warmup: int, steps: int | None) -> str | None:
+def _warmup_fault(warmup: int, steps: int | None) -> RefusedError | None:
     if not warmup or steps is None or warmup < steps:
         return None
-    return f"warmup_steps {warmup} of {steps} steps leave nothing to the schedule; give fewer than steps"
+    return RefusedError(
+        f"warmup_steps {warmup} of {steps} steps leave nothing to the schedule", "give fewer than steps"
+    )
 
 
-def _layers_fault(rates: tuple[float, ...] | None) -> str | None:
+def _layers_fault(rates: tuple[float, ...] | None) -> RefusedError | None:
     if rates is None or any(rates):
         return None
-    return "layer_rates are all 0, so that nothing would be trained; give one layer a rate > 0"
+    return RefusedError("layer_rates are all 0, so that nothing would be trained", "give a layer a rate > 0")
 
 
-def _classes_fault(loss: str | None, task: str) -> str | None:
+def _classes_fault(loss: str | None, task: str) -> RefusedError | None:
     if loss != "cross_entropy":
         return None
-    return (
-        f"loss cross_entropy needs targets that are classes, and those of task {task} are numbers; use "
-        "loss: squared, or a task with classes"
+    return RefusedError(
+        f"loss cross_entropy needs targets that are classes, and those of task {task} are numbers",
+        "use loss: squared, or a task with classes",
     )
 
 
@@ -214,24 +222,26 @@ def _learning_rate(ratio: float, batch: int, size: int | None) -> Value:
     count = batch or size
     if not count:
         problem = f"lr_over_batch {ratio:g} with batch_size 0 and no data set gives no learning_rate"
-        raise ValueError(f"{problem}; give learning_rate instead of lr_over_batch")
+        raise RefusedError(problem, "give learning_rate instead of lr_over_batch")
     if ratio <= 0:
-        raise ValueError(f"lr_over_batch {ratio:g} would make learning_rate 0; give a ratio > 0")
+        raise RefusedError(f"lr_over_batch {ratio:g} would make learning_rate 0", "give a ratio > 0")
     if not isfinite(ratio * count):
-        raise ValueError(f"lr_over_batch {ratio:g} would make learning_rate infinite; give a smaller ratio")
+        raise RefusedError(
+            f"lr_over_batch {ratio:g} would make learning_rate infinite", "give a smaller ratio"
+        )
     return rounded(ratio * count)
 
 
 def _batch_size(ratio: float, rate: float) -> Value:
     if ratio <= 0:
-        raise ValueError(f"lr_over_batch {ratio:g} would make batch_size infinite; give a ratio > 0")
+        raise RefusedError(f"lr_over_batch {ratio:g} would make batch_size infinite", "give a ratio > 0")
     exact = rate / ratio
     batch = round(exact)
     if batch < 1 or abs(exact - batch) > _WHOLE * max(1.0, exact):
         near = rounded(rate / max(1, batch))
         quotient = f"learning_rate {rate:.12g} / lr_over_batch {ratio:.12g} = {exact:.6g}"
         problem = f"{quotient} is not a whole batch_size"
-        raise ValueError(f"{problem}; the nearest lr_over_batch is {near} (batch_size {max(1, batch)})")
+        raise RefusedError(problem, f"the nearest lr_over_batch is {near} (batch_size {max(1, batch)})")
     return batch
 
 
@@ -246,9 +256,8 @@ def _steps(time: float, rate: float | None, schedule: str, warmup: int) -> Value
     if rate is None:
         return None
     if what := _changing(schedule, warmup):
-        raise ValueError(
-            f"learning_time {time:g} gives no steps where {what} changes the learning rate; give steps"
-        )
+        problem = f"learning_time {time:g} gives no steps where {what} changes the learning rate"
+        raise RefusedError(problem, "give steps")
     return _whole_steps(time / rate, f"learning_time {time:g}")
 
 
@@ -258,14 +267,14 @@ def _relaxing_steps(
     if rate is None:
         return None
     if what := _changing(schedule, warmup) or ("" if layers is None else "layer_rates"):
-        raise ValueError(
-            f"relaxations {relaxations:g} gives no steps where {what} changes the learning rate; give steps "
-            "instead, and read relaxations of what was trained"
+        raise RefusedError(
+            f"relaxations {relaxations:g} gives no steps where {what} changes the learning rate",
+            "give steps instead, and read relaxations of what was trained",
         )
     if decay == 0:
-        raise ValueError(
-            f"relaxations {relaxations:g} with weight_decay 0 gives no steps, as nothing decays; give steps "
-            "or learning_time instead, or weight_decay > 0"
+        raise RefusedError(
+            f"relaxations {relaxations:g} with weight_decay 0 gives no steps, as nothing decays",
+            "give steps or learning_time instead, or weight_decay > 0",
         )
     speed = rate * decay
     exact = relaxations / speed if speed else inf
@@ -274,7 +283,7 @@ def _relaxing_steps(
 
 def _whole_steps(exact: float, given: str) -> int:
     if exact > _MOST_STEPS:
-        raise ValueError(f"{given} takes {exact:.3g} steps; shorten it")
+        raise RefusedError(f"{given} takes {exact:.3g} steps", "shorten it")
     whole = round(exact)
     near = abs(exact - whole) <= _WHOLE * max(1.0, exact)
     return max(1, whole if near else ceil(exact))

@@ -12,9 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.catalogue import LARGEST_INT, all_declarations
-from phasediag.grids.draft import MAX_TRIALS, NAME_PATTERN
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import (
@@ -29,7 +29,7 @@ from phasediag.trial import (
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_USER_COMPONENT: Final = {"type": "string", "pattern": r".+\.py:[A-Za-z_][A-Za-z0-9_]*$"}
+_USER_COMPONENT: Final = {"type": "string", "pattern": r".+(\.py:[A-Za-z_][A-Za-z0-9_]*|\.npz)$"}
 _NULL: Final = {"type": "null"}
 _HERE: Final = Path()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
+from phasediag.columns import OBSERVABLE_SOURCE, Column
 from phasediag.grids.reading import Section
-from phasediag.observables.threshold import ALWAYS, Observable, Threshold
+from phasediag.observables.known import ALWAYS, UserObservable, built_in, check_name, declared_columns
+from phasediag.observables.threshold import Threshold
 from phasediag.trial import PositiveInt
 
 Distances = Literal["last", "all", "none"]
@@ -20,7 +22,7 @@ LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 class ObservableRequest:
     """An observable, and the layer on which it is measured."""
 
-    observable: Observable
+    observable: str
     layer: str
 
 
@@ -41,12 +43,40 @@ class Measure:
     """Whether the terms of the entropic loss are computed at the last step."""
     losses: bool = False
     """Whether the losses are computed whenever something is measured."""
+    columns: tuple[Column, ...] = ()
+    """The columns of `trials` that the observables on `layer` fill besides those of every sweep."""
+    sources: str = ""
+    """What stands for the files of the user's observables, the identity of what they measure."""
+
+    def built_in_only(self) -> Measure:
+        """The same without the user's observables."""
+        own = tuple(each for each in self.observables if ":" not in each.observable)
+        return replace(self, observables=own, columns=(), sources="")
+
+    def with_columns(self, own: Mapping[str, UserObservable]) -> Measure:
+        """The same where these are the user's observables, by name."""
+        users = {name: each.observable for name, each in own.items()}
+        known = {**built_in(), **users}
+        on_layer = dict.fromkeys(each.observable for each in self.observables if each.layer == self.layer)
+        columns = declared_columns(known[name] for name in on_layer if name in known)
+        sources = " ".join(f"{name}={each.source}" for name, each in sorted(own.items()))
+        return replace(self, columns=columns + (OBSERVABLE_SOURCE,) * bool(own), sources=sources)
+
+
+def _names() -> dict[str, Any]:
+    """The JSON schema of the name of an observable."""
+    user = {"type": "string", "pattern": r"^.+\.py:\w+$"}
+    return {"anyOf": [{"type": "string", "enum": list(built_in())}, user]}
+
+
+ObservableName = Annotated[str, AfterValidator(check_name), WithJsonSchema(_names())]
+"""A built-in observable, or `my_obs.py:Class`."""
 
 
 class LayerObservable(Section):
     """An observable on a layer of its own, as written in a grid."""
 
-    observable: Observable
+    observable: ObservableName
     layer: LayerName
 
 
@@ -55,7 +85,7 @@ def _form(value: Any) -> str:
 
 
 ObservableEntry = Annotated[
-    Annotated[Observable, Tag("name")] | Annotated[LayerObservable, Tag("mapping")], Discriminator(_form)
+    Annotated[ObservableName, Tag("name")] | Annotated[LayerObservable, Tag("mapping")], Discriminator(_form)
 ]
 
 
@@ -65,7 +95,7 @@ class MeasureSection(Section):
     nested: ClassVar[Mapping[str, type[BaseModel]]] = {"threshold": Threshold, "observables": LayerObservable}
 
     observables: list[ObservableEntry] = Field(default=["permutation", "sign_flip"])
-    """Names (on `layer`), or `{observable: rank, layer: hidden.2}`."""
+    """Names (on `layer`), `my_obs.py:Class`, or `{observable: rank, layer: hidden.2}`."""
     every: PositiveInt | None = None
     """Steps between measurements; null: at step 0 and at the last one only."""
     distances: Distances = "last"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,7 +14,7 @@ from phasediag.training.parts import Networks
 def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     """Weight decay above which the origin is stable for gradient descent on the training set.
 
-    2 * slope * |mean(y x^T)|_op, with y the training targets including quenched noise (`science.md`
+    2 * slope * |mean(y x^T)|_op, with y the training targets including quenched noise (`docs/physics.md`
     E1, E2: gamma_c, and weight_decay = 2 gamma for a loss without 1/2). Gradient noise lowers it.
 
     Returns
@@ -27,9 +24,7 @@ def collapse_weight_decay(tile: Networks) -> npt.NDArray[np.float64]:
     gradient (adamw has no such threshold, E13), a control is on, or data are fresh.
     """
     values, network = tile.trials.record(0), tile.network
-    slope_of: Callable[[Mapping[str, Any]], float | None] | None
-    slope_of = getattr(type(network.module), "collapse_slope", None)
-    slope = slope_of(values) if slope_of else None
+    slope = network.collapse_slope(values)
     squared_error = network.loss is Task.loss
     plain = network.descent.decoupled is False and values["control"] == "none"
     if slope is None or not squared_error or not plain or tile.batches.fresh:

@@ -1,4 +1,4 @@
-"""The entropic loss of SGD: gradient noise as a term of the loss (`science.md` Eq. 7)."""
+"""The entropic loss of SGD: gradient noise as a term of the loss (`docs/physics.md` Eq. 7)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     """The terms of the effective loss that SGD descends on average, at the present weights.
 
     F = L + gamma |theta|^2 + (eta / 4) |grad L|^2 + (T / 4) Tr Sigma + O(eta^2), T = eta / B
-    [2505.12387, `science.md` Eq. 7]: L the data loss without penalty, Sigma the covariance of the
+    [2505.12387, `docs/physics.md` Eq. 7]: L the data loss without penalty, Sigma the covariance of the
     gradients of single samples, both with respect to what is trained (under a control its numbers,
     else the weights). Batches are drawn with replacement, so that no factor of finite size enters.
 
@@ -70,7 +70,7 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
     for rows in trials.tensor_split(max(1, len(trials) // chunk)):
         world = tile.world[rows]
         trained = {name: w[rows] for name, w in tile.trained.items()}
-        rates = {name: rate[rows] for name, rate in tile.rates.items()}
+        rates = {name: rate[rows] for name, rate in tile.constants.items()}
         some = Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
         parts.append(_terms(network, group, trained, rates, some, piece))
     found = {n: torch.cat([part[n] for part in parts]).double().cpu().numpy() for n in parts[0]}

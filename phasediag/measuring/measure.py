@@ -7,7 +7,7 @@ them. Each trial's result depends on that trial alone, bit for bit on the CPU wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,16 +15,12 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
-from phasediag.observables.threshold import Observable
-from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
+from phasediag.measuring.specimens import Surroundings, measure_each
+from phasediag.observables.known import built_in
+from phasediag.observables.observable import DistanceObservable, Observable
 from phasediag.symmetry.gauge import balanced
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.order import neighbours, order_neurons, padded
-from phasediag.symmetry.spectra import (
-    double_rotation_distances,
-    rescaling_distances,
-    rotation_distances,
-)
 from phasediag.symmetry.units import finite_trials, power_of_two
 from phasediag.symmetry.vectors import Neurons, raw_neurons
 from phasediag.symmetry.views import separated
@@ -38,7 +34,7 @@ CHUNK: Final = 2**22
 class Request:
     """An observable to measure on a layer."""
 
-    observable: Observable
+    observable: str
     layer: str
     """Name of the neuron group, as `hidden.1`."""
 
@@ -47,20 +43,10 @@ class Request:
 class Distances:
     """What was measured; trials with numbers that are not finite have NaN throughout."""
 
-    observable: Observable
+    observable: str
     layer: str
-    max_degree: int
-    """The largest count there can be: width - 1 for permutation, min(width, inputs) for rank, width for
-    the others."""
     distances: Tensor
-    """Shape (trials, max_degree), in units of the weights.
-
-    - permutation: of neighbours in the order of norm, ties broken (`order_neurons`)
-    - sign_flip: norms, ascending
-    - classes: insertion distances, descending (`farthest_first`)
-    - rank: singular values of the incoming weights as they are, without gauge, descending
-    - rescaling, rotation, double_rotation: see `phasediag.symmetry.spectra`
-    """
+    """What the observable measures, shape (trials, length); of distances the length is the largest count."""
     norms: Tensor
     """Of the layer's neuron vectors in the gauge, ascending, shape (trials, width)."""
 
@@ -88,8 +74,9 @@ def neurons(parameters: Mapping[str, Tensor], group: NeuronGroup, groups: Sequen
 
 
 def measure(
-    parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup], requests: Sequence[Request]
-) -> list[Distances]:
+    parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup], requests: Sequence[Request],
+    observables: Mapping[str, Observable] | None = None, surroundings: Surroundings | None = None,
+) -> list[Distances]:  # fmt: skip
     """Measure observables on layers of every trial of a tile.
 
     Parameters
@@ -100,6 +87,10 @@ def measure(
         All hidden layers of the network.
     requests
         What to measure.
+    observables
+        By name; None: phasediag's own.
+    surroundings
+        Of the trials; None where the weights alone are measured.
 
     Returns
     -------
@@ -121,13 +112,63 @@ def measure(
             )
     if not requests:
         return []
-    parameters, groups = separated(parameters, groups)
-    none = {name: parameter[:0] for name, parameter in parameters.items()}
-    for group in groups:
+    named, plain = separated(parameters, groups)
+    none = {name: parameter[:0] for name, parameter in named.items()}
+    for group in plain:
         raw_neurons(none, group)
-    used = {name: parameters[name] for group in groups for name in group.parameters}
-    chunks = [_measure(chunk, groups, requests) for chunk in _chunks(used, groups)]
+    tile = _Tile(
+        parameters=parameters, named=named, groups=groups, plain=plain, requests=requests,
+        observables=built_in() if observables is None else observables, surroundings=surroundings,
+    )  # fmt: skip
+    chunks = [tile.measured(rows) for rows in _chunks(named, plain)]
     return [_joined(results) for results in zip(*chunks, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Tile:
+    """What is measured of which networks."""
+
+    parameters: Mapping[str, Tensor]
+    """As the networks have them."""
+    named: Mapping[str, Tensor]
+    """The same, with a view for each group that is part of its parameters."""
+    groups: Sequence[NeuronGroup]
+    plain: Sequence[NeuronGroup]
+    """The groups, in the same order, by the views."""
+    requests: Sequence[Request]
+    observables: Mapping[str, Observable]
+    surroundings: Surroundings | None
+
+    def measured(self, rows: slice) -> list[Distances]:
+        """One result a request, of the networks of a slice."""
+        used = {name: self.named[name][rows] for group in self.plain for name in group.parameters}
+        finite = finite_trials(used.values())
+        clean = used if finite.all() else {n: _zero_unless(finite, p) for n, p in used.items()}
+        fixed = balanced(clean, self.plain)
+        layers = {
+            group.name: Geometry(raw_neurons(clean, group), raw_neurons(fixed, group), group.homogeneity)
+            for group in self.plain
+        }
+        results = {request: self._one(request, layers[request.layer], rows) for request in self.requests}
+        return [
+            Distances(
+                observable=request.observable, layer=request.layer,
+                distances=torch.where(finite[:, None], measured, torch.nan),
+                norms=torch.where(finite[:, None], layers[request.layer].norms, torch.nan),
+            )
+            for request, measured in results.items()
+        ]  # fmt: skip
+
+    def _one(self, request: Request, layer: Geometry, rows: slice) -> Tensor:
+        observable = self.observables[request.observable]
+        if isinstance(observable, DistanceObservable):
+            together = observable.of_layer(layer)
+            if together is not None:
+                return together
+        group = next(group for group in self.groups if group.name == request.layer)
+        weights = {name: parameter[rows] for name, parameter in self.parameters.items()}
+        around = None if self.surroundings is None else self.surroundings.take(rows)
+        return measure_each(observable, layer, group, weights, around)
 
 
 def log_norm(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Tensor:
@@ -162,79 +203,19 @@ def least_log_norm(dtype: torch.dtype) -> float:
     return float(torch.tensor(math.log(torch.finfo(dtype).smallest_normal), dtype=dtype))
 
 
-def _chunks(parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup]) -> list[dict[str, Tensor]]:
+def _chunks(parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup]) -> list[slice]:
     """The trials in slices small enough for the float64 copies and the pairs of neurons."""
-    weights = sum(math.prod(parameter.shape[1:]) for parameter in parameters.values())
+    used = {name for group in groups for name in group.parameters}
+    weights = sum(math.prod(parameters[name].shape[1:]) for name in used)
     width = max(parameters[group.incoming[0]].shape[1] for group in groups)
     trials = len(parameters[groups[0].incoming[0]])
     length = max(1, CHUNK // max(weights, width**2))
-    starts = range(0, max(trials, 1), length)
-    return [{name: p[start : start + length] for name, p in parameters.items()} for start in starts]
-
-
-def _measure(
-    parameters: Mapping[str, Tensor], groups: Sequence[NeuronGroup], requests: Sequence[Request]
-) -> list[Distances]:
-    finite = finite_trials(parameters.values())
-    clean = parameters if finite.all() else {n: _zero_unless(finite, p) for n, p in parameters.items()}
-    fixed = balanced(clean, groups)
-    measured = {}
-    for group in groups:
-        observables = {request.observable for request in requests if request.layer == group.name}
-        if observables:
-            measured[group.name] = _measure_layer(clean, fixed, group, observables)
-    results = []
-    for request in requests:
-        of_layer = measured[request.layer]
-        distances, norms = (
-            torch.where(finite[:, None], x, torch.nan)
-            for x in (of_layer[request.observable], of_layer["sign_flip"])
-        )
-        results.append(
-            Distances(
-                observable=request.observable,
-                layer=request.layer,
-                max_degree=distances.shape[1],
-                distances=distances,
-                norms=norms,
-            )
-        )
-    return results
+    return [slice(start, start + length) for start in range(0, max(trials, 1), length)]
 
 
 def _zero_unless(finite: Tensor, parameter: Tensor) -> Tensor:
     chosen = finite.reshape(-1, *[1] * (parameter.dim() - 1))
     return torch.where(chosen, parameter, torch.zeros_like(parameter))
-
-
-def _measure_layer(
-    raw: Mapping[str, Tensor], fixed: Mapping[str, Tensor], group: NeuronGroup, observables: Set[Observable]
-) -> dict[Observable, Tensor]:
-    """The distances of each observable; those of sign_flip, the norms, in any case."""
-    layer = raw_neurons(fixed, group)
-    vectors = layer.vectors
-    unit = power_of_two(vectors.abs().flatten(1).amax(dim=1))
-    scale = unit[:, None]
-    vectors = vectors / scale[:, None]
-    norms = torch.linalg.vector_norm(vectors, dim=2)
-    result: dict[Observable, Tensor] = {"sign_flip": norms.sort(dim=1).values * scale}
-    if observables & {"permutation", "classes"}:
-        parts = parts_of(layer, vectors)
-        pairs = pair_distances(parts)
-        order = order_neurons(parts, norms, pairs)
-        result["permutation"] = neighbours(order, pairs) * scale
-        result["classes"] = farthest_first(pairs, norms, order) * scale
-    if "rank" in observables:
-        incoming = raw_neurons(raw, group).incoming
-        values = torch.linalg.svdvals(padded(incoming))
-        result["rank"] = values[:, : min(incoming.shape[1:])]
-    if "rescaling" in observables:
-        result["rescaling"] = rescaling_distances(layer, group.homogeneity).to(unit.dtype)
-    if "rotation" in observables:
-        result["rotation"] = rotation_distances(raw_neurons(raw, group)).to(unit.dtype)
-    if "double_rotation" in observables:
-        result["double_rotation"] = double_rotation_distances(raw_neurons(raw, group)).to(unit.dtype)
-    return result
 
 
 def _joined(results: Sequence[Distances]) -> Distances:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -12,11 +13,17 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, steps_to_crossing
-from phasediag.measuring.measure import Distances, Request, least_log_norm, log_norm, measure
-from phasediag.observables.threshold import ALWAYS, Observable, degree, root_mean_square
+from phasediag.measuring.convergence import log_margin
+from phasediag.measuring.measure import Distances, Request, log_norm, measure
+from phasediag.measuring.specimens import Surroundings
+from phasediag.observables.known import ALWAYS, observable_of
+from phasediag.observables.observable import (
+    DistanceObservable,
+    NumberObservable,
+    SpectrumObservable,
+)
+from phasediag.observables.threshold import root_mean_square
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.views import width_of
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
 
@@ -31,11 +38,12 @@ class Block:
 
     step: int
     layer: str
-    observable: Observable
-    max_degree: int
+    observable: str
+    max_degree: int | None
+    """None where nothing is counted."""
     rows: IntArray
     """Positions in the tile, shape (measured,)."""
-    degree: IntArray
+    degree: IntArray | None
     epsilon: FloatArray
     scale: FloatArray
     """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
@@ -48,8 +56,8 @@ class Block:
 
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
-ALWAYS_HELD: Final = ("rows", "degree", "epsilon", "scale")
-SOMETIMES_HELD: Final = ("distances", "train_loss", "test_loss")
+ALWAYS_HELD: Final = ("rows", "epsilon", "scale")
+SOMETIMES_HELD: Final = ("degree", "distances", "train_loss", "test_loss")
 """The arrays of a block."""
 
 
@@ -58,7 +66,7 @@ class Recording:
     """What was measured on a tile so far; plain arrays, so that a checkpoint can hold it."""
 
     blocks: list[Block] = field(default_factory=list)
-    last: dict[tuple[str, Observable], IntArray] = field(default_factory=dict)
+    last: dict[tuple[str, str], IntArray] = field(default_factory=dict)
     """Degree of each trial at its last step, shape (trials,), by layer and observable; -1: unmeasured."""
     half: FloatArray
     """log of the layer's norm at half of each trial's steps, NaN before."""
@@ -66,9 +74,12 @@ class Recording:
     """The same at the last step."""
     nine_tenths: FloatArray
     """Normalized degree at 0.9 of each trial's steps, NaN before."""
-    margins: dict[tuple[Moment, Observable], FloatArray] = field(default_factory=dict)
+    margins: dict[tuple[Moment, str], FloatArray] = field(default_factory=dict)
     """`log_margin` of the layer's distances, shape (trials, 2, length), NaN before: over the threshold, and
     over its absolute part, which layers that shrink as a whole reach first."""
+
+    numbers: dict[str, FloatArray] = field(default_factory=dict)
+    """By column of `trials`: the numbers of the observables of the measured layer, shape (trials,)."""
 
     @classmethod
     def empty(cls, trials: int) -> Recording:
@@ -86,6 +97,7 @@ class Recording:
         }
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
         arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in self.margins.items()}
+        arrays |= {f"number/{name}": numbers for name, numbers in self.numbers.items()}
         told = []
         for number, block in enumerate(self.blocks):
             told.append([block.step, block.layer, block.observable, block.max_degree])
@@ -98,10 +110,14 @@ class Recording:
     def restored(cls, told: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]) -> Recording:
         """What `saved` gave, once more."""
         recording = cls(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
-        last = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("last/")]
-        recording.last = {(layer, observable): counted for layer, observable, counted in last}  # type: ignore[misc]
-        margins = [(*n.split("/")[1:], a) for n, a in arrays.items() if n.startswith("margin/")]
-        recording.margins = {(at, observable): margin for at, observable, margin in margins}  # type: ignore[misc]
+        for name, array in arrays.items():
+            kind, *place = name.split("/", 2)
+            if kind == "last":
+                recording.last[place[0], place[1]] = array
+            if kind == "margin":
+                recording.margins[place[0], place[1]] = array  # type: ignore[index]
+            if kind == "number":
+                recording.numbers[place[0]] = array
         for number, (step, layer, observable, max_degree) in enumerate(told):
             names = {name: f"block/{number}/{name}" for name in ALWAYS_HELD + SOMETIMES_HELD}
             held: dict[str, Any] = {name: arrays.get(place) for name, place in names.items()}
@@ -116,8 +132,7 @@ class Found:
     """One observable of one layer at the tile's present step; a diverged trial has zeros."""
 
     layer: str
-    observable: Observable
-    max_degree: int
+    observable: str
     distances: npt.NDArray[Any]
     """Shape (measured, length), of the trials' dtype."""
     scale: FloatArray
@@ -136,14 +151,18 @@ class Recorder:
         The tile; it is not trained here.
     real
         How many of its trials are no padding.
+    folder
+        Where files of the user's observables are.
     """
 
-    def __init__(self, plan: Measure, tile: Networks, real: int, recording: Recording | None = None) -> None:
+    def __init__(self, plan: Measure, tile: Networks, real: int, folder: Path | None = None) -> None:
         self.plan = plan
+        names = {*ALWAYS, *(request.observable for request in plan.observables)}
+        self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
         self.groups = {group.name: group for group in tile.network.groups}
-        self.recording = recording or Recording.empty(real)
+        self.recording = Recording.empty(real)
         half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
         self._half, self._nine_tenths = half, nine_tenths
         every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
@@ -190,7 +209,9 @@ class Recorder:
             kept[rows, 0] = log_margin(distances, found.epsilon)
             kept[rows, 1] = log_margin(distances, absolute)
             if moment == "late" and found.observable == "permutation":
-                self.recording.nine_tenths[rows] = _normalized(self._degree(found), found.max_degree)
+                counted, top = self._degree(found)
+                assert counted is not None
+                self.recording.nine_tenths[rows] = counted / top if top else np.nan
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
@@ -200,26 +221,43 @@ class Recorder:
         if layer is not None and finishing.all():
             self._distances(rows, {*requests, *_always(layer)})
         for found in self._distances(rows, requests):
-            key = (found.layer, found.observable)
-            counted = self._degree(found)
-            last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
-            last[rows[finishing]] = counted[finishing]
+            counted, top = self._degree(found)
+            if counted is not None:
+                key = (found.layer, found.observable)
+                last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
+                last[rows[finishing]] = counted[finishing]
+            if found.layer == self.plan.layer:
+                self._numbers(step, rows, finishing, found)
+            numbers = isinstance(self.observables[found.observable], NumberObservable)
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
                         step=step,
                         layer=found.layer,
                         observable=found.observable,
-                        max_degree=found.max_degree,
+                        max_degree=top,
                         rows=rows[part],
-                        degree=counted[part],
+                        degree=None if counted is None else counted[part],
                         epsilon=found.epsilon[part],
                         scale=found.scale[part],
-                        distances=found.distances[part] if kept else None,
+                        distances=found.distances[part] if kept or numbers else None,
                         train_loss=None if train is None else train[part],
                         test_loss=None if test is None else test[part],
                     )
                 )
+
+    def _numbers(self, step: int, rows: IntArray, finishing: npt.NDArray[np.bool_], found: Found) -> None:
+        """Keep the numbers of an observable for the columns of `trials`."""
+        observable = self.observables[found.observable]
+        if not isinstance(observable, NumberObservable | SpectrumObservable):
+            return
+        chosen = [(observable.columns, finishing)] + [(observable.starting, rows >= 0)] * (step == 0)
+        for columns, which in chosen:
+            measured = found.distances[which].astype(np.float64)
+            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured]
+            for place, column in enumerate(columns):
+                kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
+                kept[rows[which]] = [each[place] for each in numbers]
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
@@ -255,20 +293,43 @@ class Recorder:
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
             self._found[trials, request] = Found(
-                layer=measured.layer, observable=measured.observable, max_degree=measured.max_degree,
-                distances=_finite(measured.distances).cpu().numpy(), scale=scale,
+                layer=measured.layer, observable=measured.observable, scale=scale,
+                distances=self._held(measured).cpu().numpy(),
                 epsilon=self.plan.threshold.at_scale(scale),
             )  # fmt: skip
         return [self._found[trials, request] for request in requests]
 
+    def _held(self, measured: Distances) -> Tensor:
+        """Zeros in place of what a diverged trial has left of distances, which are counted."""
+        counted = isinstance(self.observables[measured.observable], DistanceObservable)
+        return _finite(measured.distances) if counted else measured.distances
+
     def _measured(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
-        """Trials that are still as they were drawn, alike, are measured once; on a GPU to look costs more."""
+        """Of weights alone, trials that are still as they were drawn, alike, are measured once.
+
+        On a GPU to look costs more.
+        """
         weights, groups = self._weights(rows), tuple(self.groups.values())
-        if self.tile.step or self.tile.device.type != "cpu":
-            return measure(weights, groups, requests)
+        of_data = [request for request in requests if self.observables[request.observable].uses_data]
+        others = [request for request in requests if request not in of_data]
+        measured: list[Distances] = []
+        if of_data:
+            measured = measure(weights, groups, of_data, self.observables, self._surroundings(rows))
+        if self.tile.step or self.tile.device.type != "cpu" or not others:
+            return measured + measure(weights, groups, others, self.observables)
         first, kind = _distinct(weights)
-        found = measure({name: weight[first] for name, weight in weights.items()}, groups, requests)
-        return [replace(each, distances=each.distances[kind], norms=each.norms[kind]) for each in found]
+        once = {name: weight[first] for name, weight in weights.items()}
+        return measured + [
+            replace(each, distances=each.distances[kind], norms=each.norms[kind])
+            for each in measure(once, groups, others, self.observables)
+        ]
+
+    def _surroundings(self, rows: IntArray) -> Surroundings:
+        index = torch.from_numpy(rows).to(self.tile.device)
+        return Surroundings(
+            network=self.tile.network, batches=self.tile.batches, world=self.tile.world[index],
+            label_noise=self.tile.rates["label_noise"][index],
+        )  # fmt: skip
 
     def _norms(self, into: FloatArray, rows: IntArray, layer: NeuronGroup) -> None:
         if len(rows):
@@ -283,9 +344,13 @@ class Recorder:
         index = torch.from_numpy(rows).to(self.tile.device)
         return {name: weight.index_select(0, index) for name, weight in weights.items()}
 
-    def _degree(self, found: Found) -> IntArray:
-        absolute = self.plan.threshold.absolute
-        return degree(found.observable, found.distances, found.epsilon, absolute)
+    def _degree(self, found: Found) -> tuple[IntArray | None, int | None]:
+        """What an observable counts of each trial, and the most there can be; None where nothing is."""
+        observable = self.observables[found.observable]
+        if not isinstance(observable, DistanceObservable):
+            return None, None
+        counted = observable.count(found.distances, found.epsilon, self.plan.threshold.absolute)
+        return counted, found.distances.shape[1]
 
 
 def _always(layer: NeuronGroup) -> list[Request]:
@@ -306,83 +371,3 @@ def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:
 def _finite(numbers: Tensor) -> Tensor:
     """Zeros in place of what a diverged trial has left; nothing measured on it is kept."""
     return torch.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _normalized(counted: IntArray, max_degree: int) -> FloatArray:
-    return counted / max_degree if max_degree else np.full(len(counted), np.nan)
-
-
-def results(
-    recorder: Recorder, rates: Mapping[str, FloatArray], steps_done: IntArray, layer: str
-) -> dict[str, FloatArray]:
-    """The measured columns of each trial of a tile, NaN where there is nothing to measure.
-
-    Parameters
-    ----------
-    rates
-        `learning_rate` and `weight_decay`, shape (trials,).
-    steps_done
-        Shape (trials,).
-
-    Returns
-    -------
-    Columns of `trials` by name, float64, shape (trials,).
-    """
-    recording, steps = recorder.recording, recorder.steps
-    group = recorder.groups.get(layer)
-    count = len(steps)
-    last: dict[str, FloatArray] = {}
-    for observable in ("permutation", "sign_flip", "classes", "rank"):
-        found = recording.last.get((layer, observable))
-        last[observable] = np.full(count, np.nan) if found is None else found.astype(np.float64)
-    width = float("nan") if group is None else _width(recorder, group)
-    neighbours = width - 1 if width > 1 else np.nan
-    normalized = last["permutation"] / neighbours
-    drift = normalized - recording.nine_tenths
-    relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
-    needed = np.full(count, np.nan) if group is None else _more_steps(recorder, rates, drift)
-    return {
-        "max_degree": np.full(count, width - 1),
-        "degree_of_symmetry": last["permutation"],
-        "degree_normalized": normalized,
-        "neuron_count": last["classes"],
-        "alive_count": width - last["sign_flip"],
-        "rank": last["rank"],
-        "log_rate": _log_rate(recorder, steps),
-        "drift": drift,
-        "relaxations": relaxations,
-        "converged": np.where(np.isnan(needed), np.nan, needed == 0),
-        "more_steps": needed,
-    }
-
-
-def _log_rate(recorder: Recorder, steps: IntArray) -> FloatArray:
-    """Growth rate of the layer's norm over the second half; -inf where it was zero all along."""
-    half, end = recorder.recording.half, recorder.recording.end
-    gone = np.maximum(half, end) <= least_log_norm(recorder.tile.network.dtype)
-    return np.where(gone, -np.inf, (end - half) / (steps - steps // 2))
-
-
-def _width(recorder: Recorder, group: NeuronGroup) -> float:
-    return float(width_of(group, recorder.tile.network.shapes))
-
-
-def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
-    margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
-    waits = [
-        _waits(margins["half", name], margins["late", name], margins["last", name], steps)
-        for name in ALWAYS
-        if ("last", name) in margins and margins["last", name].shape[2]
-    ]
-    speed = rates["learning_rate"] * rates["weight_decay"]
-    relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
-    return more_steps(waits, drift, steps, relaxing)
-
-
-def _waits(half: FloatArray, late: FloatArray, last: FloatArray, steps: FloatArray) -> FloatArray:
-    """Steps until each distance crosses its threshold, or sinks below the absolute part of it."""
-    relative, absolute = (
-        steps_to_crossing(half[:, part], late[:, part], last[:, part], steps) for part in (0, 1)
-    )
-    sinking = (last[:, 0] > 0) & (last[:, 1] > 0)
-    return np.minimum(relative, np.where(sinking, absolute, np.inf))

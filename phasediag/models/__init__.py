@@ -1,9 +1,6 @@
-"""One architecture a file; each is an ordinary `torch.nn.Module` for one network.
+"""One architecture a file, with all that is declared of it; `phasediag.training.model` says what a model is.
 
-A model class takes `registered` (its name), `declares` (its parameters besides `inputs` and
-`outputs`, which the task gives) and `constraints` from its declaration in
-`phasediag.models._declared`, and states the property `neuron_groups`. Where it states `padded`,
-trials that differ in these parameters may share a program: with a smaller value, its network is that
-of a larger one whose parameters are zero outside of the leading corner of every tensor; with
-`batch_size` among them, what it gives for a sample depends on no other sample.
+The name of the file is the name that a grid gives; nothing else needs to know of it. Files whose names begin
+with an underscore hold what several models share. They are read whenever a grid is: torch is imported inside
+of methods.
 """

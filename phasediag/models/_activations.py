@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Final
 
 from phasediag.symmetry.neurons import Parity
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +24,25 @@ class Activation:
     """k where f(a x) = a^k f(x) for a > 0."""
 
 
+def _gelu(x: Tensor) -> Tensor:
+    from torch.nn.functional import gelu
+
+    return gelu(x)
+
+
+def _swish(x: Tensor) -> Tensor:
+    from torch.nn.functional import silu
+
+    return silu(x)
+
+
 ACTIVATIONS: Final[dict[str, Activation]] = {
-    "tanh": Activation(apply=torch.tanh, slope_at_zero=1.0, parity="odd"),
-    "relu": Activation(apply=torch.relu, slope_at_zero=0.5, homogeneity=1),
-    "gelu": Activation(apply=torch.nn.functional.gelu, slope_at_zero=0.5),
-    "swish": Activation(apply=torch.nn.functional.silu, slope_at_zero=0.5),
+    "tanh": Activation(apply=lambda x: x.tanh(), slope_at_zero=1.0, parity="odd"),
+    "relu": Activation(apply=lambda x: x.relu(), slope_at_zero=0.5, homogeneity=1),
+    "gelu": Activation(apply=_gelu, slope_at_zero=0.5),
+    "swish": Activation(apply=_swish, slope_at_zero=0.5),
     "linear": Activation(apply=lambda x: x, slope_at_zero=1.0, parity="odd", homogeneity=1),
-    "sin": Activation(apply=torch.sin, slope_at_zero=1.0, parity="odd"),
-    "square": Activation(apply=torch.square, slope_at_zero=0.0, parity="even", homogeneity=2),
+    "sin": Activation(apply=lambda x: x.sin(), slope_at_zero=1.0, parity="odd"),
+    "square": Activation(apply=lambda x: x.square(), slope_at_zero=0.0, parity="even", homogeneity=2),
     "cube": Activation(apply=lambda x: x * x * x, slope_at_zero=0.0, parity="odd", homogeneity=3),
 }

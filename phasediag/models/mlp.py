@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from torch import Tensor, nn
+from pydantic import Field
 
-from phasediag.models import _declared
 from phasediag.models._activations import ACTIVATIONS
+from phasediag.shared_parameters import ACTIVATION, WIDTH
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.trial import Constraint, Parameter, Value
+from phasediag.training.model import Model
+from phasediag.trial import Parameter, Role, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class MLP(nn.Module):
+class MLP(Model):
     """`depth` weight layers with one activation between them.
 
     Parameters
@@ -30,14 +35,21 @@ class MLP(nn.Module):
         Whether every layer has biases.
     """
 
-    registered: ClassVar[str] = _declared.MLP.name
-    declares: ClassVar[tuple[Parameter, ...]] = _declared.MLP.parameters
-    constraints: ClassVar[tuple[Constraint, ...]] = _declared.MLP.constraints
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(name="depth", type=Annotated[int, Field(ge=1)], default=2, neutral=2, role=Role.STRUCTURAL,
+                  unit="weight layers", meaning="Weight layers; depth - 1 hidden layers."),
+        WIDTH,
+        ACTIVATION,
+        Parameter(name="bias", type=bool, default=False, neutral=False, role=Role.STRUCTURAL,
+                  meaning="Whether every layer has biases; they start at zero."),
+    )  # fmt: skip
     padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
 
     def __init__(
         self, inputs: int, outputs: int, depth: int, width: int, activation: str, bias: bool = False
     ) -> None:
+        from torch import nn
+
         super().__init__()
         sizes = [inputs, *[width] * (depth - 1), outputs]
         self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(sizes))
@@ -67,11 +79,11 @@ class MLP(nn.Module):
         )
 
     @staticmethod
-    def collapse_slope(values: dict[str, Value]) -> float | None:
+    def collapse_slope(values: Mapping[str, Value]) -> float | None:
         """Slope of the network at the origin where its collapse threshold is known, else None.
 
         With two weight layers and no bias the origin loses stability at
-        gamma_c = slope * |E[y x^T]|_op (`science.md` E1, E2).
+        gamma_c = slope * |E[y x^T]|_op (`docs/physics.md` E1, E2).
         """
         if values["depth"] != 2 or values["bias"]:
             return None

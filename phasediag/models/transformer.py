@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, RefusedError
 from phasediag.models._activations import ACTIVATIONS
-from phasediag.models._declared import TRANSFORMER, Attention, length_fault
+from phasediag.models._chain import NO_CHAIN
+from phasediag.shared_parameters import ACTIVATION, LENGTH
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.trial import Constraint, Parameter
+from phasediag.training.model import Model
+from phasediag.trial import Constraint, Count, Parameter, PositiveInt, Role
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Attention = Literal["softmax", "linear"]
 
 
-class Block(nn.Module):
-    """One attention layer, and one hidden layer where there is one; without biases."""
-
-    def __init__(self, stream_width: int, heads: int, head_width: int, feedforward: int) -> None:
-        super().__init__()
-        inner = heads * head_width
-        self.query = nn.Linear(stream_width, inner, bias=False)
-        self.key = nn.Linear(stream_width, inner, bias=False)
-        self.value = nn.Linear(stream_width, inner, bias=False)
-        self.output = nn.Linear(inner, stream_width, bias=False)
-        if feedforward:
-            self.up = nn.Linear(stream_width, feedforward, bias=False)
-            self.down = nn.Linear(feedforward, stream_width, bias=False)
+def length_fault(length: int, inputs: int) -> RefusedError | None:
+    """What is wrong where inputs cannot be cut into so many tokens."""
+    if inputs % length == 0:
+        return None
+    divisors = ", ".join(str(n) for n in range(2, inputs + 1) if inputs % n == 0) or "none: take other inputs"
+    problem = f"{inputs} inputs cannot be cut into {length} tokens"
+    return RefusedError(problem, f"lengths that divide them: {divisors}")
 
 
-class Transformer(nn.Module):
+class Transformer(Model):
     """Embedding, attention layers with residual connections, linear readout of the last token.
 
     The logits of a head are x_i^T W_Q W_K^T x_j / sqrt(head_width) (Eqs. 1-2 of the paper), over
@@ -57,47 +55,69 @@ class Transformer(nn.Module):
         `value.l.h`: those of its value and output matrices. `hidden.l`: the neurons after layer l.
     """
 
-    registered: ClassVar[str] = TRANSFORMER.name
-    declares: ClassVar[tuple[Parameter, ...]] = TRANSFORMER.parameters
-    constraints: ClassVar[tuple[Constraint, ...]] = TRANSFORMER.constraints
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        LENGTH,
+        Parameter(name="attention_layers", type=PositiveInt, default=2, neutral=2, role=Role.STRUCTURAL,
+                  unit="layers", meaning="Self-attention layers, with a residual connection around each."),
+        Parameter(name="heads", type=PositiveInt, default=1, neutral=1, role=Role.STRUCTURAL, unit="heads",
+                  meaning="Attention heads of each layer."),
+        Parameter(name="head_width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL,
+                  unit="numbers", meaning="Numbers of a head's query, key and value."),
+        Parameter(name="stream_width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL,
+                  unit="numbers", meaning="Numbers of a token in the residual stream."),
+        Parameter(name="attention", type=Attention, default="softmax", neutral="softmax",
+                  role=Role.STRUCTURAL,
+                  meaning="What weighs the tokens: softmax of the logits, or the logits over their number."),
+        Parameter(name="feedforward", type=Count, default=0, neutral=0, role=Role.STRUCTURAL, unit="neurons",
+                  meaning="Hidden neurons after each attention layer; 0 leaves them out."),
+        ACTIVATION,
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        Constraint(parameters=("length", "inputs"), fault=length_fault),
+        NO_CHAIN,
+    )
     padded: ClassVar[tuple[str, ...]] = ("stream_width", "feedforward", "batch_size")
 
     def __init__(
         self, inputs: int, outputs: int, length: int, attention_layers: int, heads: int, head_width: int,
         stream_width: int, attention: Attention = "softmax", feedforward: int = 0, activation: str = "tanh",
     ) -> None:  # fmt: skip
+        from torch import nn
+
         super().__init__()
-        if fault := length_fault(length, inputs, self.registered):
+        if fault := length_fault(length, inputs):
             raise PhasediagError(f"model transformer: {fault}")
         self.length, self.heads, self.head_width = length, heads, head_width
         self.attention, self.feedforward = attention, feedforward
         self.activation = ACTIVATIONS[activation]
         self.embedding = nn.Linear(inputs // length, stream_width, bias=False)
-        self.blocks = nn.ModuleList(
-            Block(stream_width, heads, head_width, feedforward) for _ in range(attention_layers)
+        inner = heads * head_width
+        sizes = dict.fromkeys(("query", "key", "value"), (stream_width, inner))
+        sizes["output"] = (inner, stream_width)
+        if feedforward:
+            sizes |= {"up": (stream_width, feedforward), "down": (feedforward, stream_width)}
+        self.blocks: Any = nn.ModuleList(
+            nn.ModuleDict({name: nn.Linear(*size, bias=False) for name, size in sizes.items()})
+            for _ in range(attention_layers)
         )
         self.readout = nn.Linear(stream_width, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Flattened sequences (samples, inputs) to (samples, outputs)."""
         stream: Tensor = self.embedding(x.reshape(len(x), self.length, -1))
-        for block in self._blocks:
+        for block in self.blocks:
             stream = stream + self._attended(block, stream)
             if self.feedforward:
-                stream = stream + block.down(self.activation.apply(block.up(stream)))
+                stream = stream + block["down"](self.activation.apply(block["up"](stream)))
         prediction: Tensor = self.readout(stream[:, -1])
         return prediction
 
-    @property
-    def _blocks(self) -> list[Block]:
-        return [block for block in self.blocks if isinstance(block, Block)]
-
-    def _attended(self, block: Block, stream: Tensor) -> Tensor:
-        query, key, value = (self._by_head(layer(stream)) for layer in (block.query, block.key, block.value))
+    def _attended(self, block: Any, stream: Tensor) -> Tensor:
+        query, key, value = (self._by_head(block[name](stream)) for name in ("query", "key", "value"))
         logits = query @ key.transpose(-1, -2) / sqrt(self.head_width)
-        weights = torch.softmax(logits, dim=-1) if self.attention == "softmax" else logits / self.length
+        weights = logits.softmax(dim=-1) if self.attention == "softmax" else logits / self.length
         mixed = (weights @ value).transpose(1, 2).reshape(*stream.shape[:2], -1)
-        attended: Tensor = block.output(mixed)
+        attended: Tensor = block["output"](mixed)
         return attended
 
     def _by_head(self, numbers: Tensor) -> Tensor:

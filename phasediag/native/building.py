@@ -42,7 +42,7 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
+class Toolchain:
     """What this process has found out about its machine."""
 
     folder: Path | None = None
@@ -53,14 +53,14 @@ class Found:
     """Why folders before this one do not serve."""
 
 
-def found() -> Found:
+def found() -> Toolchain:
     """Of this process, with the compiler and the folder that its environment names."""
     return _found(os.environ.get("CXX"), os.environ.get(CACHE))
 
 
 @cache
-def _found(compiler: str | None, folder: str | None) -> Found:
-    return Found()
+def _found(compiler: str | None, folder: str | None) -> Toolchain:
+    return Toolchain()
 
 
 def suits() -> bool:

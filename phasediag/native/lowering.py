@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from phasediag.native.expressions import CALLED, COMPARED, LOGICAL, PLAIN, VECTORED
-from phasediag.native.recording import Operation, recorded, tensors_of
+from phasediag.native.recording import Operation, name_of, recorded, tensors_of
 from phasediag.native.routine import (
     Buffer,
+    Fold,
     Joint,
     Kernel,
     Loop,
     Number,
     Operand,
     Product,
-    Reduction,
     Routine,
     Statement,
-    View,
+    TensorView,
 )
 
 VIEWS: Final = {
@@ -111,7 +111,7 @@ class Lowering:
 
     def _value(self, operation: Operation) -> Operand | None:
         """What its result is; None: a constant."""
-        name = operation.target._schema.name.removeprefix("aten::")
+        name = name_of(operation.target).removeprefix("aten::")
         if name in CONSTANTS:
             fill = {"full": 1, "full_like": 1, "scalar_tensor": 0}.get(name)
             value = operation.arguments[fill] if fill is not None else float(name.startswith("ones"))
@@ -145,22 +145,22 @@ class Lowering:
         if isinstance(held, Number):
             return held
         try:
-            return View(held.buffer, target(held.geometry, *arguments, **operation.options))
+            return TensorView(held.buffer, target(held.geometry, *arguments, **operation.options))
         except RuntimeError:
             copy = self._stated(Buffer(held.shape, held.buffer.dtype), "{0}", (held,), (held.buffer.dtype,))
-            return View(copy.buffer, target(copy.geometry, *arguments, **operation.options))
+            return TensorView(copy.buffer, target(copy.geometry, *arguments, **operation.options))
 
-    def _product(self, operation: Operation) -> View:
+    def _product(self, operation: Operation) -> TensorView:
         left, right = (self._tensor(each) for each in operation.arguments)
         if right.shape[-2] * right.shape[-1] * right.buffer.dtype.itemsize > LARGEST_FACTOR:
             raise UnsupportedError("products of large matrices")
         if left.geometry.dim() == 2:
-            left, right = (View(v.buffer, v.geometry.unsqueeze(0)) for v in (left, right))
+            left, right = (TensorView(v.buffer, v.geometry.unsqueeze(0)) for v in (left, right))
         result = _like(operation.result)
         self.produced[result] = Product(result, left, right)
         return result.whole()
 
-    def _reduction(self, operation: Operation, name: str) -> View:
+    def _reduction(self, operation: Operation, name: str) -> TensorView:
         operand = self._tensor(operation.arguments[0])
         rank = operand.geometry.dim()
         dims = operation.arguments[1] if len(operation.arguments) > 1 else []
@@ -169,7 +169,7 @@ class Lowering:
         if name == "amax" and not result.dtype.is_floating_point:
             raise UnsupportedError(f"the largest of {result.dtype}")
         reduced = tuple(sorted(dim % rank for dim in chosen)) if rank else ()
-        self.produced[result] = Reduction(result, operand, reduced, name == "amax")
+        self.produced[result] = Fold(result, operand, reduced, name == "amax")
         if name != "mean":
             return result.whole()
         count = operand.geometry.numel() // max(1, result.shape_numel)
@@ -177,7 +177,7 @@ class Lowering:
         mean = Buffer(result.shape, result.dtype)
         return self._stated(mean, PLAIN["div"], (result.whole(), divisor), (result.dtype,) * 2)
 
-    def _joint(self, operation: Operation) -> View:
+    def _joint(self, operation: Operation) -> TensorView:
         given, dim = (*operation.arguments, 0)[:2]
         parts = tuple(self._tensor(each) for each in given if each.numel())
         result = _like(operation.result)
@@ -216,7 +216,7 @@ class Lowering:
         if name == "where":
             return (torch.bool, result.dtype, result.dtype)
         if name in COMPARED:
-            views = [each for each in operands if isinstance(each, View)]
+            views = [each for each in operands if isinstance(each, TensorView)]
             common = reduce(torch.promote_types, (each.buffer.dtype for each in views))
             floating = any(isinstance(each, Number) and each.dtype.is_floating_point for each in operands)
             if floating and not common.is_floating_point:
@@ -224,7 +224,7 @@ class Lowering:
             return (common,) * len(operands)
         return (result.dtype,) * len(operands)
 
-    def _clamped(self, operation: Operation, result: Buffer) -> View:
+    def _clamped(self, operation: Operation, result: Buffer) -> TensorView:
         least, most = (*operation.arguments, *[None] * 2)[1:3]
         bounds = {"<": operation.options.get("min", least), ">": operation.options.get("max", most)}
         value = self._operand(operation.arguments[0], result)
@@ -235,12 +235,12 @@ class Lowering:
                 value = self._stated(
                     clamped, f"{{0}} {sign} {{1}} ? {{1}} : {{0}}", operands, (result.dtype,) * 2
                 )
-        assert isinstance(value, View)
+        assert isinstance(value, TensorView)
         return value
 
     def _stated(
         self, result: Buffer, text: str, operands: tuple[Operand, ...], computed: tuple[torch.dtype, ...]
-    ) -> View:
+    ) -> TensorView:
         self.statements[result] = Statement(result, text, operands, computed)
         return result.whole()
 
@@ -253,7 +253,7 @@ class Lowering:
         held = self._held(given)
         if isinstance(held, Number) or held.shape == result.shape:
             return held
-        return View(held.buffer, held.geometry.expand(result.shape))
+        return TensorView(held.buffer, held.geometry.expand(result.shape))
 
     def _held(self, tensor: Tensor) -> Operand:
         """What is known of a tensor: one that was not made here is a constant."""
@@ -264,13 +264,13 @@ class Lowering:
             self.values[id(tensor)] = buffer.whole()
         return self.values[id(tensor)]
 
-    def _tensor(self, given: Tensor) -> View:
+    def _tensor(self, given: Tensor) -> TensorView:
         held = self._held(given)
         if isinstance(held, Number):
             raise UnsupportedError("a constant as a factor, a summand or a result")
         return held
 
-    def _fuse(self, results: Sequence[View]) -> None:
+    def _fuse(self, results: Sequence[TensorView]) -> None:
         """Let each statement whose result only one loop takes become a part of it."""
         needed = {view.buffer for view in results}
         for kernel in self.produced.values():
@@ -284,14 +284,14 @@ class Lowering:
             root[result] = next(iter(roots)) if len(roots) == 1 and result not in apart else result
             members.setdefault(root[result], []).append(statement)
             for operand in statement.operands:
-                if isinstance(operand, View):
+                if isinstance(operand, TensorView):
                     takers.setdefault(operand.buffer, set()).add(root[result])
                     if not operand.plain:
                         apart.add(operand.buffer)
         for result, statements in members.items():
             self.produced[result] = Loop(tuple(reversed(statements)))
 
-    def _in_order(self, results: Sequence[View]) -> tuple[Kernel, ...]:
+    def _in_order(self, results: Sequence[TensorView]) -> tuple[Kernel, ...]:
         """The kernels, each as late as it can be, so that what it leaves is still in the cache."""
         order: dict[Kernel, None] = {}
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from phasediag.native.building import library
 from phasediag.native.lowering import UnsupportedError, lowered
-from phasediag.native.source import LINE, Place, source_of
+from phasediag.native.source import LINE, Slot, source_of
 from phasediag.native.threads import shared_out
 
 WHOLE: Final = ctypes.c_longlong
 ADDRESS: Final = ctypes.c_void_p
 
 
-class Program:
+class NativeProgram:
     """A function of the tensors of one network, done for many, step after step of one and then of the next.
 
     So a network's numbers stay in the cache for as long as it is trained. What is computed of one does
@@ -45,7 +45,10 @@ class Program:
     """
 
     def __init__(
-        self, function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], places: Sequence[Place]
+        self,
+        function: Callable[..., Sequence[Tensor]],
+        examples: Sequence[Tensor],
+        places: Sequence[Slot],
     ) -> None:
         self._function = function
         routine = lowered(function, examples)
@@ -67,7 +70,7 @@ class Program:
         Parameters
         ----------
         tensors
-            Contiguous behind their leading axes: trials, or steps and worlds (`Place`).
+            Contiguous behind their leading axes: trials, or steps and worlds (`Slot`).
         world
             Int64, shape (trials,): the world that each trial lives in.
         steps
@@ -78,7 +81,7 @@ class Program:
         addresses = (ADDRESS * count)(*[tensor.data_ptr() for tensor in given])
         a_step, a_world = (WHOLE * count)(), (WHOLE * count)()
         for number, (place, tensor) in enumerate(zip(self.places, tensors, strict=True)):
-            if place is Place.WORLD:
+            if place is Slot.WORLD:
                 a_step[number], a_world[number] = (tensor.stride(axis) * tensor.itemsize for axis in (0, 1))
         shared_out(partial(self._part, steps, addresses, a_step, a_world, world.data_ptr()), trials)
 
@@ -99,7 +102,7 @@ class Program:
         """
         with torch.no_grad():
             expected = self._function(*arguments)[ignored:]
-        leading = [1 if place is Place.TRIAL else 2 for place in self.places]
+        leading = [1 if place is Slot.TRIAL else 2 for place in self.places]
         held = [t.clone()[(None,) * axes] for t, axes in zip(arguments, leading, strict=True)]
         self(held, torch.zeros(1, dtype=torch.int64), steps=1)
         found = [t[0] for t in held[ignored : self._results]]

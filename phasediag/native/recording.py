@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from phasediag.native import elementary
+from phasediag.native.nested import leaves
+from phasediag.native.unpublished import decompositions, seen_operators
 
 aten = torch.ops.aten
 Table = Mapping[Any, Callable[..., Any]]
@@ -22,45 +21,45 @@ Table = Mapping[Any, Callable[..., Any]]
 class Operation:
     """An operator that was called once."""
 
-    target: torch._ops.OpOverload
+    target: Any
+    """An overload, such as `torch.ops.aten.add.Tensor`."""
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     result: Tensor
 
 
+def name_of(target: Any) -> str:
+    """An operator's name without its overload, `aten::add`."""
+    name: str = target.name()
+    namespace, _, rest = name.partition("::")
+    return f"{namespace}::{rest.partition('.')[0]}"
+
+
 def tensors_of(operation: Operation) -> list[Tensor]:
     """Its arguments that are tensors."""
-    return [each for each in tree_leaves(operation.arguments) if isinstance(each, Tensor)]
+    return [each for each in leaves(operation.arguments) if isinstance(each, Tensor)]
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder:
     """Writes down the operators of some names that reach the processor; others as what they are made of."""
 
     def __init__(self, names: Container[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.names, self.table = names, _table()
         self.operations: list[Operation] = []
+        self.recording = seen_operators(self._called)
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """False: skipping it would import it, which takes a second."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: torch._ops.OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def _called(self, target: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         """Call an operator, and keep it."""
-        options = kwargs or {}
-        made_of = self.table.get(func)
-        if made_of is None and func._schema.name.split("::")[1] not in self.names:
-            made_of = decomposition_table.get(func, func.decompose)
+        made_of = self.table.get(target)
+        if made_of is None and name_of(target).split("::")[1] not in self.names:
+            made_of = decompositions().get(target, target.decompose)
         if made_of is not None:
-            with self:
-                found = made_of(*args, **options)
+            with self.recording:
+                found = made_of(*arguments, **options)
             if found is not NotImplemented:
                 return found
-        result = func(*args, **options)
-        self.operations.append(Operation(func, args, options, result))
+        result = target(*arguments, **options)
+        self.operations.append(Operation(target, arguments, options, result))
         return result
 
 
@@ -74,7 +73,8 @@ def recorded(
     names
         Of the operators that are kept as they are.
     """
-    with torch.no_grad(), Recorder(names) as recorder:
+    recorder = Recorder(names)
+    with torch.no_grad(), recorder.recording:
         results = function(*examples)
     return recorder.operations, results
 

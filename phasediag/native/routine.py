@@ -28,13 +28,13 @@ class Buffer:
         """How many numbers it has."""
         return torch.Size(self.shape).numel()
 
-    def whole(self) -> View:
+    def whole(self) -> TensorView:
         """The view of all of it."""
-        return View(self, torch.empty(self.shape, dtype=self.dtype, device="meta"))
+        return TensorView(self, torch.empty(self.shape, dtype=self.dtype, device="meta"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class TensorView:
     """A buffer as a tensor sees it."""
 
     buffer: Buffer
@@ -61,7 +61,7 @@ class Number:
     dtype: torch.dtype
 
 
-Operand = View | Number
+Operand = TensorView | Number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,11 +87,11 @@ class Loop:
         """What is stored."""
         return self.statements[-1].result
 
-    def operands(self) -> Iterator[View]:
+    def operands(self) -> Iterator[TensorView]:
         """What is read from elsewhere."""
         own = {statement.result for statement in self.statements}
         for statement in self.statements:
-            yield from (v for v in statement.operands if isinstance(v, View) and v.buffer not in own)
+            yield from (v for v in statement.operands if isinstance(v, TensorView) and v.buffer not in own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,24 +99,24 @@ class Product:
     """Products of matrices: shapes (batch, rows, depth) and (batch, depth, columns)."""
 
     result: Buffer
-    left: View
-    right: View
+    left: TensorView
+    right: TensorView
 
-    def operands(self) -> Iterator[View]:
+    def operands(self) -> Iterator[TensorView]:
         """What is read."""
         yield from (self.left, self.right)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reduction:
+class Fold:
     """Sums, or largest values, over some dimensions."""
 
     result: Buffer
-    operand: View
+    operand: TensorView
     dims: tuple[int, ...]
     largest: bool
 
-    def operands(self) -> Iterator[View]:
+    def operands(self) -> Iterator[TensorView]:
         """What is read."""
         yield self.operand
 
@@ -126,15 +126,15 @@ class Joint:
     """Tensors one behind the other along a dimension."""
 
     result: Buffer
-    parts: tuple[View, ...]
+    parts: tuple[TensorView, ...]
     dim: int
 
-    def operands(self) -> Iterator[View]:
+    def operands(self) -> Iterator[TensorView]:
         """What is read."""
         yield from self.parts
 
 
-Kernel = Loop | Product | Reduction | Joint
+Kernel = Loop | Product | Fold | Joint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,7 +146,7 @@ class Routine:
     """Tensors that the function holds."""
     kernels: tuple[Kernel, ...]
     """In order."""
-    results: tuple[View, ...]
+    results: tuple[TensorView, ...]
 
     @property
     def flops(self) -> int:

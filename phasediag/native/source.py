@@ -13,15 +13,15 @@ import torch
 
 from phasediag.native.routine import (
     Buffer,
+    Fold,
     Joint,
     Kernel,
     Loop,
     Number,
     Product,
-    Reduction,
     Routine,
     Statement,
-    View,
+    TensorView,
 )
 
 TYPES: Final = {torch.float32: "float", torch.float64: "double", torch.int64: "i64", torch.bool: "bool"}
@@ -45,7 +45,7 @@ for (i64 step = 0; step < steps; ++step) {
 """
 
 
-class Place(Enum):
+class Slot(Enum):
     """Where an argument of the routine lies in a call for many trials and steps."""
 
     TRIAL = "one for each trial"
@@ -54,7 +54,7 @@ class Place(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ProgramText:
     """A program's text and what it works in."""
 
     text: str
@@ -62,13 +62,13 @@ class Source:
     """Bytes."""
 
 
-def source_of(routine: Routine, places: Sequence[Place]) -> Source:
+def source_of(routine: Routine, places: Sequence[Slot]) -> ProgramText:
     """The program of a routine.
 
     Parameters
     ----------
     places
-        Of each argument. The results replace the first arguments, which lie at `Place.TRIAL`.
+        Of each argument. The results replace the first arguments, which lie at `Slot.TRIAL`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def source_of(routine: Routine, places: Sequence[Place]) -> Source:
 class Writer:
     """Names, places in scratch and text of a routine's kernels."""
 
-    def __init__(self, routine: Routine, places: Sequence[Place]) -> None:
+    def __init__(self, routine: Routine, places: Sequence[Slot]) -> None:
         self.routine, self.places = routine, places
         self.names: dict[Buffer, str] = {b: f"a{i}" for i, b in enumerate(self.given)}
         self.in_place = self._in_place()
@@ -95,7 +95,7 @@ class Writer:
         """Arguments and constants."""
         return [*self.routine.arguments, *(buffer for buffer, _ in self.routine.constants)]
 
-    def source(self) -> Source:
+    def source(self) -> ProgramText:
         """The text."""
         multiplies = any(isinstance(kernel, Product) for kernel in self.routine.kernels)
         products = [path.read_text() for path in (VECTORS, PRODUCTS)] if multiplies else []
@@ -110,15 +110,15 @@ class Writer:
         for view, argument in zip(self.routine.results, self.routine.arguments, strict=False):
             if self.names[view.buffer] != self.names[argument]:
                 lines += ["{", *self._loop(_copy(view, argument)), "}"]
-        return Source(text="\n".join([*lines, "}", "}", ""]), scratch=self.packed_at + self._packed())
+        return ProgramText(text="\n".join([*lines, "}", "}", ""]), scratch=self.packed_at + self._packed())
 
     def _argument(self, number: int, buffer: Buffer) -> str:
-        place = self.places[number] if number < len(self.places) else Place.SHARED
+        place = self.places[number] if number < len(self.places) else Slot.SHARED
         kind = TYPES[buffer.dtype]
         moved = {
-            Place.TRIAL: f" + trial * {buffer.bytes}",
-            Place.WORLD: f" + step * a_step[{number}] + world[trial] * a_world[{number}]",
-            Place.SHARED: "",
+            Slot.TRIAL: f" + trial * {buffer.bytes}",
+            Slot.WORLD: f" + step * a_step[{number}] + world[trial] * a_world[{number}]",
+            Slot.SHARED: "",
         }[place]
         return f"{kind}* const a{number} = ({kind}*)(places[{number}]{moved});"
 
@@ -169,7 +169,7 @@ class Writer:
         sizes = [k.result.dtype.itemsize * k.right.shape[1] * k.right.shape[2] for k in products]
         return max(sizes, default=0)
 
-    def _at(self, view: View) -> str:
+    def _at(self, view: TensorView) -> str:
         offset = view.geometry.storage_offset()
         return f"{self.names[view.buffer]} + {offset}" if offset else self.names[view.buffer]
 
@@ -188,12 +188,12 @@ class Writer:
         return [f"products<{kind}, {known}>({taken}, ({kind}*)(scratch + {self.packed_at}));"]
 
     def _loop(self, loop: Loop) -> list[str]:
-        reading = Reading(self, loop.result, list(loop.operands()))
+        reading = LoopReading(self, loop.result, list(loop.operands()))
         body = [self._stated(each, reading) for each in loop.statements]
         stored = f"out[{reading.index(reading.result_strides)}] = {reading.local[loop.result]};"
         return [*reading.declared, *reading.around([*body, stored])]
 
-    def _stated(self, statement: Statement, reading: Reading) -> str:
+    def _stated(self, statement: Statement, reading: LoopReading) -> str:
         taken = [
             _literal(operand, dtype) if isinstance(operand, Number) else reading.number(operand, dtype)
             for operand, dtype in zip(statement.operands, statement.computed, strict=True)
@@ -215,7 +215,7 @@ class Writer:
             offset += part.shape[kernel.dim] * strides[kernel.dim]
         return lines
 
-    def _reduction(self, kernel: Reduction) -> list[str]:
+    def _reduction(self, kernel: Fold) -> list[str]:
         operand, result = kernel.operand, kernel.result
         kind, start = TYPES[result.dtype], "-__builtin_inf()" if kernel.largest else "0"
         rank = operand.geometry.dim()
@@ -237,10 +237,10 @@ class Writer:
         return [*told, _nest(kept, operand.shape, whole)]
 
 
-class Reading:
+class LoopReading:
     """How a loop runs over its places, and what it calls the numbers there."""
 
-    def __init__(self, writer: Writer, result: Buffer, views: Sequence[View]) -> None:
+    def __init__(self, writer: Writer, result: Buffer, views: Sequence[TensorView]) -> None:
         self.views = {view: number for number, view in enumerate(views)}
         strides = [result.whole().geometry.stride(), *(view.geometry.stride() for view in views)]
         self.sizes, merged = _merged(result.shape, strides)
@@ -261,7 +261,7 @@ class Reading:
         """The place of a loop's pass."""
         return _sum(f"i{dim} * {stride}" for dim, stride in enumerate(strides) if stride)
 
-    def number(self, view: View, dtype: torch.dtype) -> str:
+    def number(self, view: TensorView, dtype: torch.dtype) -> str:
         """What a view shows there."""
         if view.buffer in self.local:
             name = self.local[view.buffer]
@@ -282,7 +282,7 @@ class Reading:
         return [*lines, "{", *body, "}"]
 
 
-def _copy(view: View, target: Buffer) -> Loop:
+def _copy(view: TensorView, target: Buffer) -> Loop:
     return Loop((Statement(target, "{0}", (view,), (target.dtype,)),))
 
 

@@ -1,29 +1,16 @@
-"""From stored distances to degrees: the only place where a threshold meets a distance.
+"""The threshold of distances, and the readings of a degree.
 
-Distances are measured on the device (`phasediag.symmetry`) and stored; what counts as symmetric
-is decided here, in numpy, both when a pack is recorded and when a sweep is read with another
-threshold.
+Distances are measured on the device and stored; what counts as symmetric is decided in numpy by
+`DistanceObservable.count`, both when a pack is recorded and when a sweep is read with another threshold.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-
-Observable = Literal[
-    "permutation", "sign_flip", "classes", "rank", "rescaling", "rotation", "double_rotation"
-]
-ALWAYS: Final[tuple[Observable, ...]] = ("permutation", "sign_flip", "classes")
-"""Measured on `measure.layer` of every trial."""
-SYMMETRIES: Final[tuple[Observable, ...]] = (
-    "permutation", "sign_flip", "rescaling", "rotation", "double_rotation",
-)  # fmt: skip
-"""Their degree is one of symmetry, the number of small distances; classes and rank count large ones."""
-RANK_TOLERANCE: Final = 0.01
-"""A singular value counts towards the rank above this share of the largest."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -89,44 +76,3 @@ def breaking(
         "degree_of_breaking": broken,
         "breaking_normalized": np.divide(broken, max_degree, out=nothing.copy(), where=max_degree > 0),
     }
-
-
-def degree(
-    observable: Observable,
-    distances: FloatArray,
-    epsilon: npt.NDArray[np.float64],
-    absolute: float | npt.NDArray[np.float64],
-    tolerance: float = RANK_TOLERANCE,
-) -> npt.NDArray[np.int64]:
-    """Count what an observable counts.
-
-    permutation: neighbours closer than epsilon; sign_flip: dead neurons, norm below epsilon;
-    rescaling, rotation, double_rotation: dead neurons or directions, distance below epsilon;
-    classes: insertion distances of at least epsilon (the number of distinct living neurons);
-    rank: singular values above max(absolute, tolerance times the largest).
-
-    Parameters
-    ----------
-    distances
-        As measured and stored, shape (trials, length).
-    epsilon
-        The threshold of each trial, shape (trials,).
-    absolute
-        The absolute part of the threshold, for the rank; a number, or one a trial.
-    tolerance
-        The share of the largest singular value, for the rank.
-
-    Returns
-    -------
-    Int64, shape (trials,).
-    """
-    counted: npt.NDArray[np.bool_]
-    if observable == "rank":
-        largest = distances.max(axis=1, initial=0.0)
-        counted = distances > np.maximum(absolute, tolerance * largest)[:, None]
-    elif observable == "classes":
-        counted = distances >= epsilon[:, None]
-    else:
-        counted = distances < epsilon[:, None]
-    degrees: npt.NDArray[np.int64] = counted.sum(axis=1)
-    return degrees

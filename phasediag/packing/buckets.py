@@ -12,13 +12,14 @@ from phasediag.registry import component
 from phasediag.training.initial import Shapes
 from phasediag.training.losses import is_mean
 from phasediag.training.network import Network
-from phasediag.training.padding import BATCH, fits, whole
-from phasediag.trial import Value
+from phasediag.training.padding import BATCH, fits
+from phasediag.trial import Value, whole
 
 WASTE: Final = 0.3
-"""Bound on the arithmetic of a bucket over that of its trials alone, less 1."""
+"""Largest share by which padding may raise the arithmetic of a bucket, compared with its trials alone."""
 PROMISED: Final = 16
-"""Networks all of whose sizes are multiples of it have rows that are equal bit by bit in any company."""
+"""Where all layer sizes of a network are multiples of it, its row is the same bit by bit whatever else is in
+the tile (law 1)."""
 
 Seconds = Callable[[int, int, float], float]
 """Of so many trials with so many steps together, trained as one bundle, by its position."""
@@ -133,11 +134,10 @@ def padded_names(values: Mapping[str, Value], network: Network, folder: Path) ->
     """The parameters by which networks of this structure may be padded.
 
     The model states them as `padded`, in its own class: a subclass states them anew. They are none where
-    trials have what they do not train, and where the user's own code trains them.
+    trials have what they do not train, or draw by chance, and where the user's own code trains them.
     """
-    if network.fixed or network.descent.users:
+    if not network.padded_at_all or network.descent.users:
         return ()
     declared = component("task", str(values["task"]), folder).parameters
     batches = values[BATCH] != 0 and is_mean(network.loss, network.task)
-    names = vars(type(network.module)).get("padded", ())
-    return tuple(name for name in names if name not in declared and (name != BATCH or batches))
+    return tuple(name for name in network.padded if name not in declared and (name != BATCH or batches))

@@ -57,7 +57,7 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     """The cost of one trial, from the shapes of its network and of its batch."""
     shapes = list(network.shapes.values())
     products = sum(int(np.prod(shape)) for shape in shapes) * network.uses_of_weights
-    products += int(getattr(network.module, "products_per_sample", 0))
+    products += network.products_per_sample
     weights = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
     features = network.numbers_per_sample
     inputs, outputs = network.task.sizes(values)
@@ -208,11 +208,14 @@ def _groups(group: IntArray) -> list[IntArray]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """How a launch trains whatever it trains."""
+    """By what the trials of a launch are cut into tiles and packs."""
 
     workers: int
+    """Processes that train at once."""
     compile_mode: CompileMode
+    """`auto` compiles where that pays."""
     trials_per_pack: int | None
+    """Trials of every pack; None: as many as train in about `PACK_SECONDS`."""
 
     def tile(self, cost: Cost, trials: int) -> int:
         """The size of tiles of so many trials."""

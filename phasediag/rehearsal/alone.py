@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -14,8 +14,11 @@ from phasediag.errors import PhasediagError
 from phasediag.registry import Component
 from phasediag.rehearsal.fingerprint import Fingerprint, changes, fingerprint, generators
 from phasediag.source_lines import place_of, told
+from phasediag.training.chance import Chance
 from phasediag.training.data import Samples
+from phasediag.training.network import CHANCE
 from phasediag.training.optimizers import Rates
+from phasediag.training.passes import evaluating
 from phasediag.training.tiles import Tile
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
@@ -31,10 +34,10 @@ def blaming(owner: Component, doing: str) -> Iterator[None]:
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{_advice(error)}") from error
+        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{advice(error)}") from error
 
 
-def _advice(error: Exception) -> str:
+def advice(error: Exception) -> str:
     """What to do about some errors of torch's, whose own words do not say it."""
     text = str(error)
     for part, advice in (
@@ -56,13 +59,16 @@ def _advice(error: Exception) -> str:
     return ""
 
 
-def check_unchanged(before: Fingerprint, module: nn.Module, model: Component) -> None:
-    """Refuse a module that is not as it was before a pass."""
-    changed = changes(before, fingerprint(module))
+def check_unchanged(
+    before: Fingerprint, module: nn.Module, model: Component, state: Collection[str] = ()
+) -> None:
+    """Refuse a module that is not as it was before a pass, but for the buffers of its state."""
+    changed = [name for name in changes(before, fingerprint(module)) if name not in state]
     if changed:
         raise PhasediagError(
-            f"{place_of(model.cls)}: {model.name}: its forward changes '{changed[0]}': {_SAME}; compute it "
-            "from the inputs and the weights alone"
+            f"{place_of(model.cls)}: {model.name}: its forward changes '{changed[0]}': {_SAME}; keep what "
+            "changes with training by register_buffer, each trial has its own, or compute it from the inputs "
+            "and the weights alone"
         )
 
 
@@ -84,6 +90,8 @@ class Alone:
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 parameter.copy_(self.start[name])
+        self.left: dict[str, Tensor] = {}
+        """The state that the step leaves."""
         self.rates: Rates = {name: rate[row] for name, rate in tile.rates.items()}
         world = int(tile.world[row])
         self.batch = _of_world(tile.batches.at(0), world)
@@ -144,13 +152,21 @@ class Alone:
                     *advice,
                 )
 
+    def compare_state(self, buffers: Mapping[str, Tensor]) -> None:
+        """Refuse a network that a step leaves with another state in company."""
+        for name, own in self.left.items():
+            off = largest_difference(buffers[name].double(), own.double())
+            scale = max(_size(own.double()), _size(self.start[name].double()))
+            if off > TOLERANCE[self.network.dtype] * scale:
+                self._differs(f"in a pack the buffer '{name}' is off by {off:.3g} after a step")
+
     def compare_losses(self, losses: list[float]) -> None:
         """Refuse a network whose losses over the training and the test set are others alone."""
         if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
             return
         noises = self.rates["label_noise"], torch.zeros_like(self.rates["label_noise"])
         for words, data, noise, loss in zip(("train", "test"), self.sets, noises, losses, strict=True):
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.module):
                 target = self.network.task.noisy(data.y, data.noise, noise)
                 own = float(self._loss(self.module(data.x), target))
             if not np.isclose(own, loss, rtol=TOLERANCE[data.x.dtype], atol=1e-6, equal_nan=True):
@@ -164,29 +180,58 @@ class Alone:
         )
 
     def _pass(self, x: Tensor) -> Any:
-        """What the module gives, refused where a pass leaves anything behind or depends on chance."""
-        random, before = generators(), fingerprint(self.module)
-        prediction = self.module(x)
+        """What the module gives in training.
+
+        A pass is refused that leaves something behind which no trial keeps, or that depends on chance which
+        is not the trial's own.
+        """
+        random, before, state = generators(), fingerprint(self.module), self.network.habits.state
+        with self._chance():
+            prediction = self.module(x)
         where = f"{place_of(self.model.cls)}: {self.model.name}"
         if generators() != random:
-            part = _culprit(self.module, x, generators)
+            with self._chance():
+                part = _culprit(self.module, x, generators)
             raise PhasediagError(
-                f"{where}: its forward draws random numbers (in {part}): a trial's step has none but those "
-                "of its batches; leave them out, or draw them in the constructor"
+                f"{where}: its forward draws random numbers (in {part}) by what is not one of Dropout, "
+                "torch.rand, randn, bernoulli, uniform_ and normal_, which a trial draws from its own "
+                "stream; use those, or draw in the constructor"
             )
-        check_unchanged(before, self.module, self.model)
-        again = self.module(x)
-        if isinstance(prediction, Tensor) and not _alike(prediction, again):
-            raise PhasediagError(f"{where}: two passes of the same samples differ: {_SAME}")
-        self.module.eval()
-        evaluated = self.module(x)
-        self.module.train()
-        if isinstance(prediction, Tensor) and not _alike(prediction, evaluated):
-            raise PhasediagError(
-                f"{where}: it gives other values in eval() than in train(), and phasediag trains and "
-                "evaluates in train(); let them be the same"
-            )
+        check_unchanged(before, self.module, self.model, state)
+        buffers = dict(self.module.named_buffers())
+        self.left = {name: buffers[name].detach().clone() for name in state}
+        if not state:
+            with self._chance():
+                again = self.module(x)
+            if isinstance(prediction, Tensor) and not _alike(prediction, again):
+                raise PhasediagError(f"{where}: two passes of the same samples differ: {_SAME}")
+        self._evaluate(x, where)
         return prediction
+
+    def _chance(self) -> AbstractContextManager[Any]:
+        """The random numbers of the trial's first step."""
+        random = self.network.habits.random
+        return Chance(self.rates[CHANCE], torch.tensor(0)) if random else nullcontext()
+
+    def _evaluate(self, x: Tensor, where: str) -> None:
+        """Refuse a module whose losses would change by taking them, or be others each time."""
+        random, before = generators(), fingerprint(self.module)
+        with torch.no_grad(), evaluating(self.module):
+            self.module(x)
+            within = fingerprint(self.module)
+            self.module(x)
+            after = fingerprint(self.module)
+        if generators() != random:
+            raise PhasediagError(
+                f"{where}: its forward draws random numbers in eval() too, so that its losses are others "
+                "each time; draw them where self.training alone"
+            )
+        changed = changes(within, after) or changes(before, fingerprint(self.module))
+        if changed:
+            raise PhasediagError(
+                f"{where}: its forward changes '{changed[0]}' in eval() too, so that taking its losses "
+                "changes its training; change it where self.training alone"
+            )
 
     def _check_prediction(self, prediction: Any) -> None:
         count, outputs = len(self.batch.x), self.network.sizes[1]

@@ -79,11 +79,12 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     check_unchanged(before, program.network.module, model)
     for row, each in enumerate(alone):
         each.compare_weights({name: weight[row] for name, weight in tile.weights.items()}, "in a pack")
+        each.compare_state({name: buffer[row] for name, buffer in tile.state.buffers.items()})
         each.compare_losses([float(loss[row]) for loss in losses[:2]])
     if model.source:
         _check_padding(program, plain, alone, model)
     with blaming(model, "measuring it"):
-        Recorder(measure, tile, len(rows)).record()
+        Recorder(measure.built_in_only(), tile, len(rows)).record()
     return _notes(program.network, model, trials) if model.source else []
 
 

@@ -44,7 +44,7 @@ def check_worlds(trials: Trials, folder: Path) -> None:
         another number of samples.
     """
     task = component("task", str(trials.record(0)["task"]), folder)
-    if not task.source:
+    if not task.loaded:
         return
     worlds = _worlds(task, trials)
     made = [check_data(task, record, seed, folder) for record, seed in worlds]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, MOST_FACET_VALUES
+from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import coded, need_columns
-from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ def axes_of(trials: pd.DataFrame) -> dict[str, int]:
     A parameter that the others determine, such as the learning rate beside its ratio to the batch
     size, is none.
     """
-    results = {*RESULT_COLUMNS, *DERIVED_COLUMNS, COLLAPSE}
+    results = {*results_of(trials), COLLAPSE}
     names = [str(name) for name in trials.columns if name not in results]
     columns = {name: coded(trials[name]) for name in names}
     varying = sorted((n for n in names if len(columns[n][1]) > 1), key=_preference)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE
+from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.labels import label
-from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 
 STATES: Final = ("ok", "diverged", "failed", "missing")
 _RAN_WITH: Final = ("phasediag_version", "git_commit", "torch_version", "device")
@@ -37,7 +37,7 @@ def fixed_table(trials: pd.DataFrame, axes: Mapping[str, int]) -> pd.DataFrame:
     """One row a parameter that is no axis: `parameter`, `value`; 'follows' where the axes set it."""
     rows = []
     for name in trials.columns:
-        if name in {*RESULT_COLUMNS, *DERIVED_COLUMNS, *axes, COLLAPSE}:
+        if name in {*results_of(trials), *axes, COLLAPSE}:
             continue
         values = coded(trials[name])[1]
         if len(values) == 1 and not _is_null(values[0]):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from phasediag.analysis.declared import level_in
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
@@ -119,7 +120,7 @@ def report(
 def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
     """The order parameter and its level."""
     if order is not None:
-        return order, level_of(order, level)
+        return order, level_in(trials, order, level)
     for name in ORDERS:
         at = level_of(name)
         values = trials[name] if name in trials else pd.Series(dtype=np.float64)

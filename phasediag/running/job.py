@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from phasediag.grids.sections import Measure
-from phasediag.trial import Parameter
+from phasediag.trial import IntArray, Parameter
 
 PHASES: Final = ("compilation", "training", "measurement", "writing")
 """What a worker spends its time on."""
@@ -26,6 +26,14 @@ class Job:
     hashes: Mapping[str, str] = field(default_factory=dict)
     """What stands for the files of each task and model that is the user's, by the value that names it."""
     git_commit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileWork:
+    """A tile to train: positions in the pack, and how many trials its program takes."""
+
+    rows: IntArray
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +15,12 @@ import torch
 from phasediag.errors import MachineError
 from phasediag.packing.machine import fault_of, room
 from phasediag.packing.pack import Pack
-from phasediag.running.job import PHASES, Job, Progress
+from phasediag.running import checkpoint
+from phasediag.running.checkpoint import Checkpoint
+from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
-from phasediag.running.tile_run import TileRun, TileWork
+from phasediag.running.tile_run import TileRun
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -88,24 +89,17 @@ class PackRun:
         if self.done:
             return
         started = time.monotonic()
-        state: dict[str, Any] = {
-            "trial_ids": self.pack.trials.trial_id.tolist(), "tile_size": self.pack.tile_size,
-            "compiled": self.pack.compiled, "shared": self.pack.shared,
-            "envelope": dict(self.pack.structure.envelope), "measure": repr(self.job.measure),
-            "error": self.error,
-            "queue": [{"rows": work.rows.tolist(), "size": work.size} for work in self.queue],
-        }  # fmt: skip
-        files = {}
-        if self.current:
-            state["current"], files["tile.safetensors"] = self.current.saved()
-        for number, (trials, measurements) in enumerate(self.finished):
-            files[f"{number}.trials.arrow"] = _packed(trials)
-            files[f"{number}.measurements.arrow"] = _packed(measurements)
-        files["pack.json"] = json.dumps(state).encode()
-        self.store.write_checkpoint(self.pack.pack_id, files)
+        checkpoint.write(self.store, self.pack.pack_id, self._checkpoint())
         self._saved_at = time.monotonic()
         self._save_again_s = max(CHECKPOINT_SECONDS, (self._saved_at - started) / CHECKPOINT_SHARE)
         self.spent["writing"] += self._saved_at - started
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            header=checkpoint.header_of(self.pack, self.job.measure), error=self.error,
+            queue=tuple(self.queue), current=self.current.saved() if self.current else None,
+            finished=tuple(self.finished),
+        )  # fmt: skip
 
     def _spent(self) -> dict[str, float]:
         running = self.current.spent if self.current else {}
@@ -135,25 +129,15 @@ class PackRun:
 
     def _resume(self) -> bool:
         """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""
-        files = self.store.read_checkpoint(self.pack.pack_id)
-        if files is None:
+        kept = checkpoint.read(self.store, self.pack.pack_id)
+        if kept is None or not kept.header.continues(checkpoint.header_of(self.pack, self.job.measure)):
             return False
-        state = json.loads(files["pack.json"])
-        same = state["trial_ids"] == self.pack.trials.trial_id.tolist()
-        same &= state.get("envelope") == dict(self.pack.structure.envelope)
-        if not same or state.get("measure") != repr(self.job.measure):
-            return False
-        self.error = state["error"]
-        self.queue.extend(TileWork(rows=np.array(w["rows"]), size=w["size"]) for w in state["queue"])
-        numbers = sorted(int(name.split(".")[0]) for name in files if name.endswith(".trials.arrow"))
-        for number in numbers:
-            pair = (files[f"{number}.trials.arrow"], files[f"{number}.measurements.arrow"])
-            self.finished.append((_unpacked(pair[0]), _unpacked(pair[1])))
-        if "current" in state:
-            saved = state["current"]
-            work = TileWork(rows=np.array(saved["rows"]), size=saved["size"])
-            self.current = TileRun(self.pack, self.job, self.device, work)
-            self.current.restore(saved, files["tile.safetensors"])
+        self.error = kept.error
+        self.queue.extend(kept.queue)
+        self.finished.extend(kept.finished)
+        if kept.current is not None:
+            self.current = TileRun(self.pack, self.job, self.device, kept.current.work)
+            self.current.restore(kept.current)
         return True
 
     def _work(self, deadline: float) -> None:
@@ -213,15 +197,3 @@ def _halved(work: TileWork, size: int) -> list[TileWork]:
 def _out_of_memory(error: Exception) -> bool:
     """Of the GPU, of Python, or of torch's allocator on the CPU, which says so only in words."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _packed(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(sink.getvalue())
-
-
-def _unpacked(content: bytes) -> pa.Table:
-    with pa.ipc.open_stream(content) as reader:
-        return reader.read_all()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.measuring.recording import Block
 from phasediag.packing.pack import Pack
 from phasediag.registry import KINDS
@@ -37,7 +38,9 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
         "seed": trials.seed, **parameters,
         **{name: [value] * count for name, value in fixed.items()}, **_sources(job, trials), **values,
     }  # fmt: skip
-    schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)])
+    if job.measure.sources:
+        columns[OBSERVABLE_SOURCE.name] = [job.measure.sources] * count
+    schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)], job.measure.columns)
     return table(schema, columns, count)
 
 
@@ -65,15 +68,17 @@ def device_name(device: torch.device) -> str:
 def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:
     """Rows of `measurements` for a block, less the trials that are not kept."""
     keep = kept[block.rows]
-    rows, counted = block.rows[keep], block.degree[keep]
+    rows = block.rows[keep]
     count = len(rows)
     columns: dict[str, Any] = {
         "trial_id": trials.trial_id[rows], "pack_id": [pack] * count, "step": [block.step] * count,
         "layer": [block.layer] * count, "observable": [block.observable] * count,
-        "max_degree": [block.max_degree] * count, "degree": counted,
-        "normalized": counted / block.max_degree if block.max_degree else [None] * count,
+        "max_degree": [block.max_degree] * count,
         "epsilon": block.epsilon[keep], "scale": block.scale[keep],
     }  # fmt: skip
+    if block.degree is not None:
+        columns["degree"] = counted = block.degree[keep]
+        columns["normalized"] = counted / block.max_degree if block.max_degree else [None] * count
     if block.train_loss is not None and block.test_loss is not None:
         columns |= {"train_loss": block.train_loss[keep], "test_loss": block.test_loss[keep]}
     if block.distances is not None:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,17 +14,18 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import safetensors.numpy
 import torch
 
 from phasediag.columns import Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
-from phasediag.measuring.recording import FloatArray, Recorder, Recording, results
+from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
 from phasediag.packing.structure import Structure
-from phasediag.running.job import PHASES, Job
+from phasediag.running.checkpoint import SavedTile
+from phasediag.running.job import PHASES, Job, TileWork
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
 from phasediag.storage.schema_arrow import measurements_schema
@@ -44,14 +44,6 @@ def program_for(structure: Structure, folder: Path, device: torch.device, compil
     return Program(structure.record, folder, device, compiled, structure.envelope)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TileWork:
-    """A tile to train: positions in the pack, and how many trials its program takes."""
-
-    rows: IntArray
-    size: int
-
-
 class TileRun:
     """One tile of a pack: trained, measured, turned into rows."""
 
@@ -66,7 +58,8 @@ class TileRun:
             torch.cuda.reset_peak_memory_stats(device)
         self.tile = program.tile(padded, shared=pack.shared)
         parts = parts_of(self.tile, len(work.rows))
-        self.parts = [(rows, Recorder(job.measure, networks, len(rows))) for rows, networks in parts]
+        folder = source_folder(job.sources)
+        self.parts = [(rows, Recorder(job.measure, networks, len(rows), folder)) for rows, networks in parts]
         self.started_at = datetime.now(UTC)
         self._slice = 16
         self.wall_s = time.monotonic() - began
@@ -134,8 +127,10 @@ class TileRun:
         columns = _joined(found, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
+        declared = {column.name: column for column in self.job.measure.columns}
         values: dict[str, Any] = {
-            name: _nullable(column_of(name), numbers, diverged) for name, numbers in columns.items()
+            name: _nullable(declared.get(name) or column_of(name), numbers, diverged)
+            for name, numbers in columns.items()
         }
         values |= {
             "status": np.where(diverged, "diverged", "ok").astype(object),
@@ -176,33 +171,32 @@ class TileRun:
         ]
         return pa.concat_tables([schema.empty_table(), *found])
 
-    def saved(self) -> tuple[dict[str, Any], bytes]:
-        """The tile for a checkpoint: what fits JSON, and the arrays."""
+    def saved(self) -> SavedTile:
+        """The tile for a checkpoint."""
         arrays = {f"state/{n}": t.cpu().contiguous().numpy() for n, t in self.tile.state.tensors().items()}
         blocks = []
         for number, (_, recorder) in enumerate(self.parts):
-            told, held = recorder.recording.saved()
+            plain, held = recorder.recording.saved()
             arrays |= {f"{number}/{name}": array for name, array in held.items()}
-            blocks.append(told)
-        plain = {
-            "rows": self.work.rows.tolist(), "size": self.work.size, "step": self.tile.step,
-            "wall_s": self.wall_s, "started_at": self.started_at.isoformat(), "blocks": blocks,
-        }  # fmt: skip
-        return plain, safetensors.numpy.save(arrays)
+            blocks.append(plain)
+        return SavedTile(
+            work=self.work, step=self.tile.step, wall_s=self.wall_s, started_at=self.started_at,
+            blocks=blocks, arrays=arrays,
+        )  # fmt: skip
 
-    def restore(self, plain: Mapping[str, Any], content: bytes) -> None:
+    def restore(self, saved: SavedTile) -> None:
         """Continue from a checkpoint."""
-        arrays = safetensors.numpy.load(content)
-        state = {
-            n.removeprefix("state/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("state/")
-        }
-        self.tile.restore(state, plain["step"])
-        self.wall_s = plain["wall_s"]
-        self.started_at = datetime.fromisoformat(plain["started_at"])
+        state = {name: torch.from_numpy(array) for name, array in _under("state/", saved.arrays)}
+        self.tile.restore(state, saved.step)
+        self.wall_s, self.started_at = saved.wall_s, saved.started_at
         for number, (_, recorder) in enumerate(self.parts):
-            prefix = f"{number}/"
-            held = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-            recorder.recording = Recording.restored(plain["blocks"][number], held)
+            held = dict(_under(f"{number}/", saved.arrays))
+            recorder.recording = Recording.restored(saved.blocks[number], held)
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return ((n.removeprefix(prefix), array) for n, array in arrays.items() if n.startswith(prefix))
 
 
 def measured_bytes(device: torch.device) -> int:

@@ -91,15 +91,16 @@ class Lease:
     """A lease that this process holds; its heartbeat runs in a thread until it is released."""
 
     def __init__(
-        self, folder: Folder, name: str, holder: Holder, heartbeat_s: float, silence_s: float
-    ) -> None:
+        self, folder: Folder, name: str, holder: Holder, heartbeat_s: float, silence_s: float,
+        on_lost: Callable[[], None],
+    ) -> None:  # fmt: skip
         self.holder = holder
         self._folder = folder
         self._name = name
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
-        self.news: Callable[[], Mapping[str, float | None]] = dict
-        """Asked at every heartbeat for the numbers to be told with it."""
+        self._news: Callable[[], Mapping[str, float | None]] = dict
+        self._on_lost = on_lost
         self._lost = threading.Event()
         self._stop = threading.Event()
         self._early = threading.Event()
@@ -110,6 +111,10 @@ class Lease:
     def lost(self) -> bool:
         """Whether someone else holds it now, or may: this launch must drain."""
         return self._lost.is_set()
+
+    def tell(self, news: Callable[[], Mapping[str, float | None]]) -> None:
+        """Ask for numbers at every heartbeat, and tell them with it."""
+        self._news = news
 
     def refresh(self) -> None:
         """Let the next heartbeat come at once: there is news."""
@@ -140,7 +145,7 @@ class Lease:
 
     def _with_news(self) -> Holder:
         try:
-            return replace(self.holder, news=dict(self.news()))
+            return replace(self.holder, news=dict(self._news()))
         except RuntimeError:  # what it is made of changed meanwhile: the next heartbeat will tell
             return self.holder
 
@@ -153,14 +158,18 @@ class Lease:
                 return
             try:
                 if not self._is_mine():
-                    self._lost.set()
+                    self._lose()
                     return
                 self._folder.write(self._name, _text(self._with_news()))
                 last = time.monotonic()
             except (StoreError, FileNotFoundError):
                 if time.monotonic() - last > self._silence_s:
-                    self._lost.set()
+                    self._lose()
                     return
+
+    def _lose(self) -> None:
+        self._lost.set()
+        self._on_lost()
 
 
 def take(
@@ -171,11 +180,18 @@ def take(
     heartbeat_s: float = HEARTBEAT_S,
     silence_s: float = SILENCE_S,
     settle_s: float = SETTLE_S,
+    on_lost: Callable[[], None] = lambda: None,
 ) -> Lease:
     """Take the lease of a sweep.
 
     It is free where nobody holds it, where the holder was a process of this machine that no longer
     runs, and where it has been silent for `silence_s`.
+
+    Parameters
+    ----------
+    on_lost
+        Called once, in the thread of the heartbeat, where someone else holds the lease or may: within
+        `heartbeat_s` of its being taken over, or after `silence_s` in which it could not be renewed.
 
     Raises
     ------
@@ -189,7 +205,7 @@ def take(
     taken = _take_local if folder.local else _take_remote
     if not taken(folder, name, holder, silence_s, settle_s):
         raise LeaseHeldError(_held_by(folder, name, silence_s))
-    return Lease(folder, name, holder, heartbeat_s, silence_s)
+    return Lease(folder, name, holder, heartbeat_s, silence_s, on_lost)
 
 
 def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S) -> Holder | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -23,6 +25,8 @@ from phasediag.trial import Parameter, Role, formatted
 
 SCHEMA_VERSION: Final = 1
 """Stands in the metadata of every file as `phasediag_schema`."""
+DECLARED: Final = b"phasediag_column"
+"""Under this key a field holds the declaration of its column, as JSON."""
 METADATA: Final = {b"phasediag_schema": str(SCHEMA_VERSION).encode()}
 
 Status = Literal["ok", "diverged", "failed"]
@@ -47,23 +51,51 @@ def parameter_type(parameter: Parameter) -> pa.DataType:
     return pa.list_(kinds[parameter.item]) if parameter.kind is tuple else kinds[parameter.kind]
 
 
-def trials_schema(parameters: Iterable[Parameter]) -> pa.Schema:
+def column_in(field: pa.Field) -> Column | None:
+    """The declaration that a file holds of one of its columns; None of those that every file has."""
+    held = (field.metadata or {}).get(DECLARED)
+    if held is None:
+        return None
+    known = {each.name for each in fields(Column)}
+    declared = {name: value for name, value in json.loads(held).items() if name in known}
+    return Column(**{**declared, "bounds": tuple(declared["bounds"])})
+
+
+def declared_in(schema: pa.Schema) -> dict[str, Column]:
+    """The columns whose declaration a file holds, by name."""
+    found = {field.name: column_in(field) for field in schema}
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def _declared_field(column: Column) -> pa.Field:
+    """A field that says itself what it holds, for readers who have not what declared it."""
+    return _field(column).with_metadata({DECLARED: json.dumps(asdict(column)).encode()})
+
+
+def trials_schema(parameters: Iterable[Parameter], further: Iterable[Column] = ()) -> pa.Schema:
     """The schema of `trials` for trials with these parameters, in the order given; shorthands have no column.
+
+    Parameters
+    ----------
+    further
+        Columns of observables that not every sweep has.
 
     Raises
     ------
     StoreError
         Where a parameter of the user's own task or model has the name of a result.
     """
+    added = [_declared_field(column) for column in further]
     recorded = [parameter for parameter in parameters if parameter.role is not Role.SHORTHAND]
-    fields = [pa.field(parameter.name, parameter_type(parameter)) for parameter in recorded]
-    clash = sorted({field.name for field in fields} & {*RESULT_COLUMNS, *DERIVED_COLUMNS})
+    given = [pa.field(parameter.name, parameter_type(parameter)) for parameter in recorded]
+    taken = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *(field.name for field in added)}
+    clash = sorted({field.name for field in given} & taken)
     if clash:
         raise StoreError(
             f"the parameter '{clash[0]}' has the name of a result column; "
             f"rename it in your task or model (taken: {', '.join(RESULT_COLUMNS + DERIVED_COLUMNS)})"
         )
-    return pa.schema([*_LEADING, *fields, *_RESULTS], metadata=METADATA)
+    return pa.schema([*_LEADING, *given, *_RESULTS, *added], metadata=METADATA)
 
 
 def measurements_schema(dtype: str = "float32") -> pa.Schema:
@@ -121,12 +153,18 @@ def promoted(tables: Sequence[pa.Table]) -> pa.Table:
 
 def joint_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
     """The schema that can hold the rows of all these schemas, results in their fixed order."""
-    types: dict[str, pa.DataType] = {}
+    joint: dict[str, pa.Field] = {}
     for schema in schemas:
         for field in schema:
-            known = types.get(field.name)
-            types[field.name] = field.type if known is None else _joint_type(known, field.type)
-    return pa.schema([(name, types[name]) for name in arranged(types)], metadata=METADATA)
+            known = joint.get(field.name)
+            joint[field.name] = field if known is None else _joint_field(known, field)
+    further = declared_in(pa.schema(list(joint.values())))
+    return pa.schema([joint[name] for name in arranged(joint, further)], metadata=METADATA)
+
+
+def _joint_field(one: pa.Field, other: pa.Field) -> pa.Field:
+    held = other.metadata or one.metadata
+    return pa.field(one.name, _joint_type(one.type, other.type), metadata=held)
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -141,10 +179,11 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def arranged(names: Iterable[str]) -> list[str]:
-    """Column names in order: ids, parameters, results, or ids and what is measured."""
+def arranged(names: Iterable[str], further: Iterable[str] = ()) -> list[str]:
+    """Column names in order: ids, parameters, results (`further` ones last), or ids and what is measured."""
     names = dict.fromkeys(names)
     fixed = dict.fromkeys(RESULT_COLUMNS if "status" in names else (*RESULT_COLUMNS, *MEASUREMENT_COLUMNS))
+    fixed |= dict.fromkeys(further)
     leading = [name for name in _LEADING.names if name in names]
     parameters = [name for name in names if name not in fixed]
     return [*leading, *parameters, *(n for n in fixed if n in names and n not in leading)]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import StoreError
 from phasediag.storage import compaction
 from phasediag.storage.choice import (
@@ -30,7 +31,7 @@ from phasediag.storage.folder import Folder, named_path, stored_path
 from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot, parquet, read, snapshot
 from phasediag.storage.lease import take
 from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name
-from phasediag.storage.schema_arrow import arranged, measurements_schema, trials_schema
+from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.trial import nearest
 
 STATE: Final = "state"
@@ -353,11 +354,12 @@ class Store:
         sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
+            fixed = trials_schema((), [OBSERVABLE_SOURCE]) if kind == "trials" else fixed
             fixed = pa.schema([field for field in fixed if field.name in columns])
         rows = read(self.folder, sources, columns, where, prune, without) if sources else fixed.empty_table()
         for name in set(fixed.names) - set(rows.schema.names) - set(without):
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
-        return rows.select(arranged(rows.schema.names))
+        return rows.select(arranged(rows.schema.names, declared_in(rows.schema)))
 
     def _selected(self, rows: pa.Table, kind: Kind, columns: Sequence[str]) -> pa.Table:
         """The columns in the order asked for; every one must be known."""

@@ -18,7 +18,7 @@ from phasediag.grids.reading import Report, parse_mapping
 from phasediag.running.sources import place_sources
 from phasediag.storage.launches import MARK
 from phasediag.storage.store import Store
-from phasediag.sweeps.survey import stored_grid
+from phasediag.sweeps.recorded import stored_grid
 from phasediag.trial import Trials, formatted, nearest
 
 KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")

@@ -41,7 +41,7 @@ def _versions(grid: Grid, store: Store) -> list[str]:
         return []
     named = {f"{kind}_source": kind for kind in KINDS}
     table = store.trials_table(ordered=False, without=set(RESULT_COLUMNS) - set(named))
-    held = [(kind, source) for source, kind in named.items() if kind in table.column_names]
+    held = [(kind, source) for source, kind in named.items() if {kind, source} <= set(table.column_names)]
     pairs = [
         pair for names in held
         for pair in zip(*(table[name].to_pylist() for name in names), strict=True)

@@ -14,9 +14,11 @@ from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
 from phasediag.packing.structure import structure_of, structures
+from phasediag.running import checkpoint
+from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
-from phasediag.sweeps.survey import Survey, checkpoint_state
+from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
 from phasediag.training.pace import mean_rates
 from phasediag.trial import Trials
@@ -101,37 +103,54 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         Processes that will train at once.
     """
     grid = survey.grid
-    resumed, rest = _unfinished(grid, store, survey.missing)
+    resumed, rest, foreign = _unfinished(grid, store, survey.missing)
     per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
     packs = pack_trials(
         rest, grid.parameters, grid.folder,
         workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
         machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
-    return Plan(survey=survey, packs=(*resumed, *packs), workers=workers)
+    notes = (checkpoint.left_aside(foreign),) if foreign else ()
+    return Plan(survey=survey, packs=(*resumed, *packs), workers=workers, notes=notes)
 
 
-def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials]:
-    """Packs with a checkpoint whose trials are all missing, and the missing trials of no such pack."""
+def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials, int]:
+    """What can be continued.
+
+    Returns
+    -------
+    packs
+        Those with a checkpoint whose trials are all missing.
+    rest
+        The missing trials of no such pack.
+    foreign
+        How many checkpoints of missing trials are of another version, and are left aside.
+    """
     unfinished = store.checkpoints()
     if not unfinished:
-        return [], missing
+        return [], missing, 0
     position = {trial_id: row for row, trial_id in enumerate(missing.trial_id.tolist())}
     free = np.ones(len(missing), dtype=bool)
-    packs = []
+    packs, foreign = [], 0
     for pack_id in unfinished:
-        state = checkpoint_state(store, pack_id)
-        if state is None:
+        header = checkpoint.read_header(store, pack_id)
+        if header is None:
             continue
-        rows = np.array([position.get(trial_id, -1) for trial_id in state["trial_ids"]])
+        rows = np.array([position.get(trial_id, -1) for trial_id in header.trial_ids])
+        if not header.readable:
+            foreign += bool((rows >= 0).any())
+            continue
         if (rows < 0).any() or not free[rows].all():
             continue
         free[rows] = False
-        trials = missing.take(rows)
-        structure = structure_of(trials.record(0), grid.parameters, state.get("envelope", {}))
-        pack = pack_of(
-            trials, structure, grid.folder, tile_size=state["tile_size"], compiled=state["compiled"],
-            shared=state.get("shared", False), machine=machine_of(grid.resources.gpus),
-        )  # fmt: skip
-        packs.append(pack)
-    return packs, missing.take(free)
+        packs.append(_continued(grid, header, missing.take(rows)))
+    return packs, missing.take(free), foreign
+
+
+def _continued(grid: Grid, header: Header, trials: Trials) -> Pack:
+    """The pack of a checkpoint."""
+    structure = structure_of(trials.record(0), grid.parameters, header.envelope)
+    return pack_of(
+        trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
+        shared=header.shared, machine=machine_of(grid.resources.gpus),
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import check_data
 from phasediag.running.sources import climbs, source_folder
-from phasediag.sweeps.survey import user_sources
+from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.imports import package_root
@@ -75,7 +75,7 @@ def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[P
 
 def _records(part: Part) -> Iterator[dict[str, Value]]:
     """A record of every combination of what may decide which files are opened."""
-    components = [each for each in part.components.values() if each.source]
+    components = [each for each in part.components.values() if each.loaded]
     names = {
         name for each in components for name, parameter in each.parameters.items()
         if parameter.role is Role.STRUCTURAL or parameter.kind is str
@@ -107,7 +107,7 @@ def _opened(
 
 def _folders(part: Component, folder: Path) -> list[Path]:
     """Where the file of a user's class is, and the package that holds it."""
-    if not part.source:
+    if not part.loaded:
         return []
     path = Path(os.path.normpath(folder / part.name.partition(":")[0]))
     return [path.parent, package_root(path)]
@@ -116,7 +116,7 @@ def _folders(part: Component, folder: Path) -> list[Path]:
 def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
     """Build the network, and the data of one replicate where the task is the user's."""
     network_of(record, folder)
-    if part.task.source:
+    if part.task.loaded:
         task = component("task", part.task.name, folder)
         check_data(task, record, replicate_seed(grid.seed, 0), folder)
 

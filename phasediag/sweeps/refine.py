@@ -47,6 +47,24 @@ UNSEEN: Final = Place(side=Side.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a refinement is to reach, and what it may take; the fields are those of `refine`."""
+
+    x: str
+    y: str
+    order: str
+    level: float
+    resolution: float
+    budget: int | None
+    diverged: bool
+    beyond: bool
+    dry_run: bool
+
+    def __str__(self) -> str:
+        return f"{self.x} by {self.y}, {self.order} at {self.level:g}, resolution {self.resolution:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """What is known of the boundary after so many rounds, and what the next one would take."""
 
@@ -148,6 +166,10 @@ def refine(
     """
     if not 0 < resolution < np.inf:
         raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
+    goal = Goal(
+        x=x, y=y, order=order, level=level, resolution=resolution, budget=budget, diverged=diverged,
+        beyond=beyond, dry_run=dry_run,
+    )  # fmt: skip
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
         designs = present_designs(read_designs(store, Path(folder)))
@@ -155,9 +177,7 @@ def refine(
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}
         work = _Work(
-            store=store, folder=Path(folder), base=base, x=x, y=y, order=order, level=level,
-            resolution=resolution, budget=budget, diverged=diverged, beyond=beyond, dry_run=dry_run,
-            select=select, train=train,
+            store=store, folder=Path(folder), base=base, goal=goal, select=select, train=train,
             facets=facets_of(base, x, y), spent=len({t for d in begun for t in d.trials.trial_id} - own),
         )  # fmt: skip
         if not dry_run:
@@ -216,15 +236,7 @@ class _Work:
     store: Store
     folder: Path
     base: Sequence[Design]
-    x: str
-    y: str
-    order: str
-    level: float
-    resolution: float
-    budget: int | None
-    diverged: bool
-    beyond: bool
-    dry_run: bool
+    goal: Goal
     select: Callable[[pd.DataFrame], pd.DataFrame]
     train: Train
     facets: tuple[str, ...]
@@ -268,19 +280,20 @@ class _Work:
 
     def _hindrance(self, done: Round) -> str:
         """Why the next round is not begun; empty where it is."""
-        if self.dry_run:
+        if self.goal.dry_run:
             return "dry run: nothing was trained"
-        if self.budget is not None and self.spent + done.coming > self.budget:
+        if self.goal.budget is not None and self.spent + done.coming > self.goal.budget:
             return (
                 f"the next round takes {done.coming:,} trials, and {self.spent:,} of the budget of "
-                f"{self.budget:,} are spent; raise --budget to go on"
+                f"{self.goal.budget:,} are spent; raise --budget to go on"
             )
-        if not self.beyond and done.trials + done.coming > done.finer:
+        if not self.goal.beyond and done.trials + done.coming > done.finer:
             self.refused = True
+            goal = self.goal
             return (
                 f"the next round takes {done.coming:,} trials, {done.trials + done.coming:,} in all, where a "
-                f"regular grid with cells half as large takes {done.finer:,}: {self.order} crosses "
-                f"{self.level:g} nearly everywhere; look at --x, --y, --order, --level, or go on with --yes"
+                f"regular grid with cells half as large takes {done.finer:,}: {goal.order} crosses "
+                f"{goal.level:g} nearly everywhere; look at --x, --y, --order, --level, or go on with --yes"
             )
         return ""
 
@@ -288,8 +301,9 @@ class _Work:
         """The phase diagram of what the store holds now."""
         trials = self.select(load_trials(self.store.folder.uri))
         self.seconds = float(trials["wall_s"].mean())
+        goal = self.goal
         return phase_diagram(
-            trials, x=self.x, y=self.y, order=self.order, level=self.level, facet=self.facets
+            trials, x=goal.x, y=goal.y, order=goal.order, level=goal.level, facet=self.facets
         )
 
     def _views(self, diagram: PhaseDiagram) -> list[_View]:
@@ -298,16 +312,17 @@ class _Work:
         if self.facets:
             texts = [diagram.cells[name].map(_text) for name in self.facets]
             groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
-        seen = {key: places_of(cells, self.x, self.y, self.level) for key, cells in groups.items()}
+        x, y, level = self.goal.x, self.goal.y, self.goal.level
+        seen = {key: places_of(cells, x, y, level) for key, cells in groups.items()}
         views = [
             self._view(each, key, seen[key])
             for design in self.base
-            for key, each in slices_of(design, self.x, self.y, self.facets).items()
+            for key, each in slices_of(design, x, y, self.facets).items()
             if key in seen
         ]
         if not views:
             raise PhasediagError(
-                f"the sweep has no lattice of two or more values of {self.x} and of {self.y} whose other "
+                f"the sweep has no lattice of two or more values of {x} and of {y} whose other "
                 "parameters are the same; launch a grid with both as axes"
             )
         return views
@@ -316,7 +331,7 @@ class _Work:
         planned = each.points | self.tried.get((each.design.name, key), set())
         places = {**dict.fromkeys(planned, UNSEEN), **seen}
         lattice = Lattice(x=each.x, y=each.y, columns=each.columns, rows=each.rows, places=places)
-        proposal = lattice.propose(self.resolution, diverged=self.diverged)
+        proposal = lattice.propose(self.goal.resolution, diverged=self.goal.diverged)
         return _View(slice=each, key=key, points=len(places), proposal=proposal)
 
     def _round(self, added: int, views: Sequence[_View]) -> Round:
@@ -346,11 +361,7 @@ class _Work:
                     points += [view.slice.point(*point) for point in view.proposal.points]
                     self.tried.setdefault((design.name, view.key), set()).update(view.proposal.points)
             if points and not self.stopped:
-                why = (
-                    f"of {design.name}: {self.x} by {self.y}, {self.order} at {self.level:g}, "
-                    f"resolution {self.resolution:g}"
-                )
-                self._launch(design, design.extended(points, why))
+                self._launch(design, design.extended(points, f"of {design.name}: {self.goal}"))
 
     def _launch(self, design: Design, text: str) -> None:
         self.launched = True

@@ -42,7 +42,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     notes: list[str] = []
     for number, structure in enumerate(distinct):
         users = _of_the_user(structure.record, folder)
-        if not users:
+        if not users and not grid.observables:
             continue
         members = np.flatnonzero(group == number)
         try:
@@ -58,6 +58,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: frozenset[str]) -> list[str]:
     """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
     from phasediag.rehearsal.dry_descent import check_descent
+    from phasediag.rehearsal.dry_measurement import dry_measurement
     from phasediag.rehearsal.dry_step import dry_step
     from phasediag.rehearsal.dry_worlds import check_worlds
 
@@ -67,6 +68,8 @@ def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: frozenset[s
         notes = dry_step(some, grid.measure, grid.folder)
     if users & {"optimizer", "schedule"}:
         check_descent(some, grid.folder)
+    if grid.observables:
+        dry_measurement(some, grid.measure, grid.observables, grid.folder)
     return notes
 
 
@@ -75,15 +78,23 @@ def _check_names(grid: Grid) -> None:
     for part in grid.components:
         if part.source:
             try:
-                trials_schema(part.parameters.values())
+                trials_schema(part.parameters.values(), grid.measure.columns)
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
-    trials_schema(grid.parameters.values())
+    for own in grid.observables.values():
+        columns = (*own.observable.columns, *own.observable.starting)
+        taken = [column.name for column in columns if column.name in grid.parameters]
+        if taken:
+            raise PhasediagError(
+                f"{grid.path}: {place_of(type(own.observable))}: the column '{taken[0]}' of {own.name} is a "
+                "parameter; call it otherwise"
+            )
+    trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
 def _of_the_user(record: Mapping[str, Value], folder: Path) -> frozenset[str]:
     """The kinds of which a record names a class of the user's."""
-    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).source)
+    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).loaded)
 
 
 def _samples(trials: Trials, rows: IntArray) -> IntArray:

@@ -23,12 +23,12 @@ from phasediag.grids.grid import Grid
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import pack_of
 from phasediag.packing.structure import structure_of
-from phasediag.running.job import Job
+from phasediag.running.job import Job, TileWork
 from phasediag.running.sources import source_folder
-from phasediag.running.tile_run import TileRun, TileWork
+from phasediag.running.tile_run import TileRun
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
-from phasediag.sweeps.survey import stored_grid, user_sources
+from phasediag.sweeps.recorded import stored_grid, user_sources
 from phasediag.trial import Trials
 
 HISTORY_POINTS: Final = 100

@@ -1,24 +1,21 @@
-"""The packs of a launch: planned, run, and halved where they are lost."""
+"""The packs of a launch: run, and halved where they are lost."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from phasediag.executors.watch import Executor, LostPack, Watch
-from phasediag.packing.pack import CompileMode, Pack
+from phasediag.packing.pack import Pack
 from phasediag.running.job import Job, Progress
 from phasediag.running.rows import failed_rows
 from phasediag.storage.store import Store
-from phasediag.sweeps.planning import make_plan
-from phasediag.sweeps.survey import Survey
 
 
-def run_packs(
-    runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode
-) -> None:
-    """Run what is missing; halve the packs that kill their workers until the culprit is alone."""
-    packs = list(make_plan(survey, store, workers=watch.workers, compile_mode=compile_mode).packs)
-    while packs and not watch.draining:
+def run_packs(runner: Executor, packs: Sequence[Pack], job: Job, watch: Watch, store: Store) -> None:
+    """Run packs; halve those that kill their workers until the culprit is alone."""
+    while packs and not watch.ending.due():
         watch.expect(packs)
         lost = runner.run(packs, job, watch)
         packs = [half for gone in lost for half in _halves(gone, job, watch, store)]

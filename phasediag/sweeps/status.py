@@ -112,7 +112,7 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
     """The trials of a grid, found out by reading it."""
-    from phasediag.sweeps.survey import roster_of_grid, stored_grid
+    from phasediag.sweeps.recorded import roster_of_grid, stored_grid
 
     grid = stored_grid(store, name, text, folder / name)
     return unpacked(roster_of_grid(grid, grid.trials()), columns)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
-from phasediag.grids.grid import Grid, parse_grid
-from phasediag.observables.threshold import ALWAYS
-from phasediag.running.sources import place_sources
-from phasediag.storage.roster import roster_of
+from phasediag.grids.grid import Grid
+from phasediag.observables.known import ALWAYS, UserObservable
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
 from phasediag.trial import Encoded, TextArray, Trials
@@ -93,6 +90,7 @@ class _Held:
     @classmethod
     def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
         columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
+        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
 
@@ -106,6 +104,13 @@ class _Held:
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
         return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
+
+    def measured_by(self, observable: UserObservable) -> Mask:
+        """Which trials this version of an observable of the user's has measured."""
+        wanted = f"{observable.name}={observable.source}"
+        texts = self.texts(OBSERVABLE_SOURCE.name)
+        held = {text: wanted in text.split(" ") for text in set(texts.tolist())}
+        return np.array([held[text] for text in texts.tolist()], dtype=bool)
 
     def among(self, ids: pa.Array) -> Mask:
         """Which trials are among these."""
@@ -128,6 +133,8 @@ def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
             found |= held.known("rank")
         if (open_to_doubt & measured & ~found).any():
             found |= held.among(store.measured(request.observable, request.layer))
+        if request.observable in grid.observables:
+            found &= held.measured_by(grid.observables[request.observable])
         measured &= found
     if grid.measure.entropic:
         measured &= held.known(ENTROPIC)
@@ -150,69 +157,3 @@ def _has_layer(trials: Trials, layer: str) -> Mask:
     depth = trials.columns["depth"]
     deep = tuple(not isinstance(value, int) or value > int(number) for value in depth.pool)
     return Encoded(pool=deep, codes=depth.codes).values(len(trials)).astype(bool)
-
-
-def checkpoint_state(store: Store, pack_id: str) -> dict[str, Any] | None:
-    """What the checkpoint of a pack says of it; None where it is gone or damaged."""
-    files = store.read_checkpoint(pack_id)
-    if files is None or "pack.json" not in files:
-        return None
-    state: dict[str, Any] = json.loads(files["pack.json"])
-    return state
-
-
-def user_sources(grid: Grid) -> dict[str, bytes]:
-    """The content of every file of the user's that a grid rests on, by its name from the grid's folder.
-
-    Raises
-    ------
-    PhasediagError
-        Where the grid names a file by an absolute path.
-    """
-    for name in grid.sources:
-        _check_relative(grid, name.partition(":")[0])
-    code = {name: content for each in grid.components for name, content in each.code.items()}
-    return dict(grid.data) | code
-
-
-def recorded_files(grid: Grid) -> dict[str, bytes]:
-    """What must be kept beside a grid so that it can be read again: sources, and a file of points.
-
-    Raises
-    ------
-    PhasediagError
-        Where a path is absolute.
-    """
-    sources = user_sources(grid)
-    if grid.points_file is None:
-        return sources
-    _check_relative(grid, grid.points_file)
-    return sources | {grid.points_file: (grid.folder / grid.points_file).read_bytes()}
-
-
-def _check_relative(grid: Grid, file: str) -> None:
-    if Path(file).is_absolute():
-        raise PhasediagError(
-            f"{grid.path}: the path of {file} is absolute, and other machines have no such file; write it "
-            "relative to the grid"
-        )
-
-
-def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
-    """The trials of a grid as they are kept beside it."""
-    return roster_of(trials, grid.parameters, grid.given, grid.sources)
-
-
-def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
-    """A grid as it was launched, with its own copies of the user's files put into `folder`.
-
-    Raises
-    ------
-    GridError
-        Where the copies cannot be read as they were.
-    """
-    kept = store.grid_sources(name)
-    grid = parse_grid(text, Path(f"{store.folder.uri}/grids/{name}"), place_sources(kept, folder))
-    code = {file for each in grid.components for file in each.code}
-    data = {file: held for file, held in kept.items() if file not in code and file != grid.points_file}
-    return grid.with_data(data)

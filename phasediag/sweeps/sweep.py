@@ -14,21 +14,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
-from phasediag.executors.watch import Executor, Watch, draining_on_signals
+from phasediag.executors.drain import Drain, draining_on_signals
+from phasediag.executors.watch import Executor, Watch
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.library_messages import quiet
-from phasediag.running.job import Job
-from phasediag.storage.lease import take
+from phasediag.running import checkpoint
+from phasediag.running.job import Breakdown, Job
+from phasediag.storage.lease import Lease, take
 from phasediag.storage.store import Store
+from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.status import Status, status_of
-from phasediag.sweeps.survey import (
-    Survey,
-    checkpoint_state,
-    make_survey,
-    recorded_files,
-    roster_of_grid,
-    user_sources,
-)
+from phasediag.sweeps.survey import Survey, make_survey
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -95,7 +91,7 @@ def plan(
     with quiet(None):
         notes = rehearse(survey)
         found = make_plan(survey, store, workers=workers, compile_mode=compile_mode)
-    return replace(found, notes=notes)
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def launch(
@@ -154,46 +150,62 @@ def launch(
     read = completed(read_grid(grid))
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
-    watch = Watch(total=0, max_failures=max_failures, deadline=deadline)
-    with draining_on_signals(watch), quiet(_log(store, LOG)):
+    drain = Drain(deadline=deadline)
+    with draining_on_signals(drain), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
             sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
         )  # fmt: skip
-        with take(store) as lease:
-            committed = 0
-
-            def observe(watch: Watch) -> None:
-                nonlocal committed
-                if lease.lost:
-                    watch.fail(f"another launch has taken over the sweep {store.folder.uri}")
-                if watch.trained != committed:
-                    committed = watch.trained
-                    lease.refresh()
-                observer(watch)
-
-            lease.news = watch.news
-
+        with take(store, on_lost=lambda: drain.fail(_taken_over(store))) as lease:
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
-            watch.total, watch.observer = len(survey.missing), observe
-            observe(watch)
+            watch = Watch(
+                total=len(survey.missing), ending=drain, max_failures=max_failures, started=started,
+                observer=_refreshing(lease, observer),
+            )  # fmt: skip
+            lease.tell(watch.news)
+            watch.observer(watch)
             for sentence in survey.notices:
                 notify(sentence)
             _drop_spent(store)
-            if len(survey.missing):
-                _train(runner, survey, job, watch, store, compile, notify)
-            else:
-                _record(survey, store)
-    if watch.fatal:
-        under_way = watch.of_machine and watch.trained
-        raise MachineError(f"{watch.fatal}; {KEPT}") if under_way else PhasediagError(watch.fatal)
+            _Launch(
+                survey=survey, store=store, job=job, runner=runner, watch=watch, compile_mode=compile,
+                notify=notify,
+            ).run()  # fmt: skip
+    if drain.breakdown is not None:
+        raise _ended_by(drain.breakdown, watch.trained)
     return Outcome(
         status=status_of([survey.trials.trial_id], store), trained=watch.trained,
-        seconds=time.monotonic() - started, drained=watch.reason, first_error=watch.first_error,
+        seconds=time.monotonic() - started, drained=drain.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+def _taken_over(store: Store) -> Breakdown:
+    """What ends a launch that was silent for so long that another one found the sweep free."""
+    error = f"another launch has taken over the sweep {store.folder.uri}"
+    return Breakdown(error=error, of_machine=True)
+
+
+def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:
+    """The error of a launch that broke down after it had committed so many trials."""
+    under_way = breakdown.of_machine and trained
+    return MachineError(f"{breakdown.error}; {KEPT}") if under_way else PhasediagError(breakdown.error)
+
+
+def _refreshing(lease: Lease, observer: Callable[[Watch], None]) -> Callable[[Watch], None]:
+    """The observer, before which the lease tells at once of a pack that was committed."""
+    committed = 0
+
+    def observe(watch: Watch) -> None:
+        nonlocal committed
+        if watch.trained != committed:
+            committed = watch.trained
+            lease.refresh()
+        observer(watch)
+
+    return observe
 
 
 def completed(grid: Grid) -> Grid:
@@ -205,50 +217,72 @@ def completed(grid: Grid) -> Grid:
     return reach.completed(grid)
 
 
-def _train(
-    runner: Executor, survey: Survey, job: Job, watch: Watch, store: Store, compile_mode: CompileMode,
-    notify: Callable[[str], None],
-) -> None:  # fmt: skip
-    """Train what is missing; what needs torch loads while the executor gets ready.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Launch:
+    """What a launch trains, and with what."""
 
-    Code of the user's has loaded it already, and is rehearsed before anything is started.
-    """
-    if watch.draining:
-        return
-    rehearsed = bool(job.sources)
-    if rehearsed:
-        _rehearse(survey, notify)
-    with runner.ready(store.folder, len(survey.missing)) as workers:
+    survey: Survey
+    store: Store
+    job: Job
+    runner: Executor
+    watch: Watch
+    compile_mode: CompileMode
+    notify: Callable[[str], None]
+
+    def run(self) -> None:
+        """Train what is missing; what needs torch loads while the executor gets ready.
+
+        Code of the user's has loaded it already, and is rehearsed before anything is started.
+        """
+        if not len(self.survey.missing):
+            self._record()
+            return
+        if self.watch.ending.due():
+            return
+        rehearsed = bool(self.job.sources)
+        if rehearsed:
+            self._rehearse()
+        with self.runner.ready(self.store.folder, len(self.survey.missing)) as workers:
+            if not rehearsed:
+                self._rehearse()
+            self._record()
+            self._train(workers)
+
+    def _train(self, workers: int) -> None:
+        from phasediag.sweeps.planning import make_plan
         from phasediag.sweeps.running import run_packs
 
-        if not rehearsed:
-            _rehearse(survey, notify)
-        _record(survey, store)
-        watch.workers = workers
-        run_packs(runner, survey, job, watch, store, compile_mode)
+        self.watch.staffed(workers)
+        planned = make_plan(self.survey, self.store, workers=workers, compile_mode=self.compile_mode)
+        for sentence in planned.notes:
+            self.notify(sentence)
+        run_packs(self.runner, planned.packs, self.job, self.watch, self.store)
 
+    def _rehearse(self) -> None:
+        from phasediag.sweeps.rehearsal import rehearse
 
-def _rehearse(survey: Survey, notify: Callable[[str], None]) -> None:
-    from phasediag.sweeps.rehearsal import rehearse
+        for sentence in rehearse(self.survey):
+            self.notify(sentence)
 
-    for sentence in rehearse(survey):
-        notify(sentence)
-
-
-def _record(survey: Survey, store: Store) -> None:
-    """Keep the grid with what is needed to read it again, and its trials with it."""
-    grid = survey.grid
-    store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, survey.trials))
+    def _record(self) -> None:
+        """Keep the grid with what is needed to read it again, and its trials with it."""
+        grid = self.survey.grid
+        self.store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, self.survey.trials))
 
 
 def _drop_spent(store: Store) -> None:
     """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
-    unfinished = {pack_id: checkpoint_state(store, pack_id) for pack_id in store.checkpoints()}
+    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in store.checkpoints()}
     if not unfinished:
         return
     committed = store.committed()
-    for pack_id, state in unfinished.items():
-        if state is None or np.isin(committed.status_of(state["trial_ids"]), ("ok", "diverged")).all():
+    for pack_id, header in unfinished.items():
+        if (
+            header is None
+            or np.isin(
+                committed.status_of(np.array(header.trial_ids, dtype=object)), ("ok", "diverged")
+            ).all()
+        ):
             store.drop_checkpoint(pack_id)
 
 

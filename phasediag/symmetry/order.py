@@ -144,8 +144,8 @@ def padded(matrices: Tensor) -> Tensor:
     Parameters
     ----------
     matrices
-        Shape (trials, rows, columns).
+        Shape (..., rows, columns).
     """
-    rows, columns = matrices.shape[1:]
+    rows, columns = matrices.shape[-2:]
     result: Tensor = torch.nn.functional.pad(matrices, (0, -columns % ALIGNMENT, 0, -rows % ALIGNMENT))
     return result

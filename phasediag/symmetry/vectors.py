@@ -28,7 +28,7 @@ class Neurons:
     @property
     def vectors(self) -> Tensor:
         """The neuron vectors (incoming, bias, outgoing), shape (trials, width, numbers)."""
-        return torch.cat([self.incoming, self.bias, self.outgoing], dim=2)
+        return torch.cat([self.incoming, self.bias, self.outgoing], dim=-1)
 
 
 def raw_neurons(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Neurons:

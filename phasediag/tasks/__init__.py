@@ -1,5 +1,5 @@
-"""One source of data a file; what a task is stands in `phasediag.training.data`.
+"""One source of data a file, with all that is declared of it; `phasediag.training.task` says what a task is.
 
-What a grid needs to know of a task is its declaration in `phasediag.tasks._declared`, from which the class
-takes `registered`, `declares`, `constraints`, `always_fresh` and `population`.
+The name of the file is the name that a grid gives; nothing else needs to know of it. The files are read
+whenever a grid is: torch is imported inside of methods.
 """

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import numpy as np
-import torch
-from sklearn.datasets import load_digits
-from torch import Tensor
+from pydantic import Field
 
-from phasediag.tasks import _parameters as shared
-from phasediag.tasks._declared import DIGITS, HELD_OUT, IMAGES
-from phasediag.training.data import Task
-from phasediag.trial import Parameter, Value
+from phasediag import shared_parameters as shared
+from phasediag.training.task import Task, tensor
+from phasediag.trial import Parameter, Role, Value, number, whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGES: Final = 1797
+"""Images of scikit-learn."""
+HELD_OUT: Final = 297
+"""Those of them that are always left for the test set."""
 
 
 class Digits(Task):
@@ -24,9 +29,13 @@ class Digits(Task):
     test set the last 297 in that order. Loss: squared error over the ten outputs.
     """
 
-    registered: ClassVar[str] = DIGITS.name
-    declares: ClassVar[tuple[Parameter, ...]] = DIGITS.parameters
-    classes: ClassVar[int] = DIGITS.classes
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(name="samples", type=Annotated[int, Field(ge=1, le=IMAGES - HELD_OUT)], default=1000,
+                  neutral=1000, role=Role.STRUCTURAL, unit="images", meaning="Size of the training set."),
+        shared.INPUT_SCALE,
+        *shared.label_noise_parameters(classes=True),
+    )  # fmt: skip
+    classes: ClassVar[int] = 10
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
@@ -35,22 +44,27 @@ class Digits(Task):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """Images (samples, 64) and one-hot targets (samples, 10)."""
-        return self._chosen(slice(0, shared.whole(self.values["samples"])))
+        return self._chosen(slice(0, whole(self.values["samples"])))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """The held-out images (297, 64) and their one-hot targets (297, 10)."""
         return self._chosen(slice(IMAGES - HELD_OUT, IMAGES))
 
     def _chosen(self, part: slice) -> tuple[Tensor, Tensor]:
+        from torch import float64
+        from torch.nn.functional import one_hot
+
         rows = self.streams.generator("data").permutation(IMAGES)[part]
         images, classes = _images()
-        one_hot = torch.nn.functional.one_hot(classes[rows], self.classes).to(torch.float64)
-        return images[rows] * shared.number(self.values["input_scale"]), one_hot
+        targets = one_hot(classes[rows], self.classes).to(float64)
+        return images[rows] * number(self.values["input_scale"]), targets
 
 
 @cache
 def _images() -> tuple[Tensor, Tensor]:
     """All images, centred pixel by pixel and of unit mean square, and their classes."""
+    from sklearn.datasets import load_digits
+
     pixels, classes = load_digits(return_X_y=True)
     centred = pixels - pixels.mean(axis=0)
-    return torch.from_numpy(centred / np.sqrt(np.mean(centred**2))), torch.from_numpy(classes)
+    return tensor(centred / np.sqrt(np.mean(centred**2))), tensor(classes)

@@ -1,19 +1,21 @@
-"""A teacher of the hermite model's kind, whose permutation transition is known (`science.md` E9)."""
+"""A teacher of the hermite model's kind, whose permutation transition is known (`docs/physics.md` E9)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from phasediag.tasks import _parameters as shared
-from phasediag.tasks._declared import HERMITE
-from phasediag.training.data import GeneratedTask
-from phasediag.trial import Constraint, Parameter, Value
+from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
+from phasediag.training.task import GeneratedTask, tensor
+from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class HermiteTask(GeneratedTask):
@@ -24,11 +26,28 @@ class HermiteTask(GeneratedTask):
     exactly; its nodes -sqrt(3), 0, sqrt(3) with weights 1/6, 4/6, 1/6 are six equal samples.
     """
 
-    registered: ClassVar[str] = HERMITE.name
-    always_fresh: ClassVar[bool] = HERMITE.always_fresh
-    population: ClassVar[bool] = HERMITE.population
-    declares: ClassVar[tuple[Parameter, ...]] = HERMITE.parameters
-    constraints: ClassVar[tuple[Constraint, ...]] = HERMITE.constraints
+    always_fresh: ClassVar[bool] = True
+    population: ClassVar[bool] = True
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(name="teacher_weights", type=Annotated[tuple[FiniteFloat, ...], Field(min_length=1)],
+                  default=(1.0, 0.2), neutral=(1.0, 0.2), role=Role.BATCHED,
+                  meaning="The weights a_j of the teacher's neurons."),
+        shared.TEST_SAMPLES,
+        *shared.label_noise_parameters(),
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        Constraint(
+            parameters=("label_noise", "batch_size"),
+            fault=lambda label_noise, batch_size: (
+                RefusedError(
+                    f"label noise {label_noise:g} with batch_size: 0, the noise-free population loss",
+                    "set label_noise: 0, or a batch_size of at least 1",
+                )
+                if batch_size == 0 and label_noise
+                else None
+            ),
+        ),
+    )
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
@@ -37,16 +56,16 @@ class HermiteTask(GeneratedTask):
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, 1)."""
-        return torch.from_numpy(generator.standard_normal((count, 1)))
+        return tensor(generator.standard_normal((count, 1)))
 
     def target(self, x: Tensor) -> Tensor:
         """Shape (count, 1)."""
-        weights = np.array(shared.numbers(self.values["teacher_weights"]))
+        weights = np.array(numbers(self.values["teacher_weights"]))
         return float(weights.sum()) * x + float((weights**2).sum()) * (x * x - 1) / sqrt(2)
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """The quadrature nodes of the population loss."""
-        x = torch.tensor([-sqrt(3), 0, 0, 0, 0, sqrt(3)], dtype=torch.float64)[:, None]
+        x = tensor(np.array([-sqrt(3), 0, 0, 0, 0, sqrt(3)])[:, None])
         return x, self.target(x)
 
     def test_set(self) -> tuple[Tensor, Tensor]:

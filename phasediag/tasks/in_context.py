@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from phasediag.tasks import _parameters as shared
-from phasediag.tasks._declared import IN_CONTEXT
-from phasediag.training.data import DrawnTask
-from phasediag.trial import Constraint, Parameter, Streams, Value
+from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
+from phasediag.training.task import DrawnTask, tensor
+from phasediag.trial import (
+    Constraint,
+    Count,
+    Parameter,
+    Role,
+    Streams,
+    Value,
+    number,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class InContext(DrawnTask):
@@ -25,28 +36,51 @@ class InContext(DrawnTask):
     is the flattened sequence. Label noise is on the target, not on the tokens.
     """
 
-    registered: ClassVar[str] = IN_CONTEXT.name
-    declares: ClassVar[tuple[Parameter, ...]] = IN_CONTEXT.parameters
-    constraints: ClassVar[tuple[Constraint, ...]] = IN_CONTEXT.constraints
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        shared.LENGTH,
+        Parameter(name="token_size", type=Annotated[int, Field(ge=2)], default=6, neutral=6,
+                  role=Role.STRUCTURAL, meaning="Numbers in a token: token_size - 1 inputs and their label."),
+        Parameter(name="teacher_rank", type=Count, default=0, neutral=0, role=Role.BATCHED,
+                  unit="dimensions", meaning="Dimensions in which the sequences' maps vary; 0: all."),
+        shared.samples(1000),
+        shared.TEST_SAMPLES,
+        shared.INPUT_SCALE,
+        *shared.label_noise_parameters(),
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        Constraint(
+            parameters=("teacher_rank", "token_size"),
+            fault=lambda teacher_rank, token_size: (
+                RefusedError(
+                    f"maps of rank {teacher_rank} for tokens of {token_size - 1} inputs",
+                    f"give at most {token_size - 1}, or 0 for all",
+                )
+                if teacher_rank > token_size - 1
+                else None
+            ),
+        ),
+    )
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)
-        self.length, size = shared.whole(values["length"]), shared.whole(values["token_size"])
-        rank = shared.whole(values["teacher_rank"]) or size - 1
+        self.length, size = whole(values["length"]), whole(values["token_size"])
+        rank = whole(values["teacher_rank"]) or size - 1
         basis, _ = np.linalg.qr(streams.generator("teacher").standard_normal((size - 1, size - 1)))
-        self.basis = torch.from_numpy(basis[:, :rank].copy())
+        self.basis = tensor(basis[:, :rank].copy())
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """The numbers of a sequence; one output."""
-        return shared.whole(values["length"]) * shared.whole(values["token_size"]), 1
+        return whole(values["length"]) * whole(values["token_size"]), 1
 
     def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Sequences (count, length * token_size) and the labels of their last tokens (count, 1)."""
+        import torch
+
         inputs, rank = self.basis.shape
-        drawn = torch.from_numpy(generator.standard_normal((count, self.length * inputs + rank)))
+        drawn = tensor(generator.standard_normal((count, self.length * inputs + rank)))
         x = drawn[:, : self.length * inputs].reshape(count, self.length, inputs)
-        x = x * shared.number(self.values["input_scale"])
+        x = x * number(self.values["input_scale"])
         w = drawn[:, self.length * inputs :] @ self.basis.T / sqrt(rank)
         labels = (x * w[:, None, :]).sum(dim=2)
         tokens = torch.cat([x, labels[:, :, None]], dim=2)

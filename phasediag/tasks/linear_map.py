@@ -1,18 +1,29 @@
-"""A linear map with prescribed singular values (`science.md` E1)."""
+"""A linear map with prescribed singular values (`docs/physics.md` E1)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from phasediag.tasks import _parameters as shared
-from phasediag.tasks._declared import LINEAR_MAP
-from phasediag.training.data import GeneratedTask
-from phasediag.trial import Constraint, Parameter, Streams, Value
+from phasediag import shared_parameters as shared
+from phasediag.errors import RefusedError
+from phasediag.training.task import GeneratedTask, tensor
+from phasediag.trial import (
+    Constraint,
+    NonNegativeFloat,
+    Parameter,
+    Role,
+    Streams,
+    Value,
+    numbers,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LinearMap(GeneratedTask):
@@ -21,9 +32,40 @@ class LinearMap(GeneratedTask):
     M has the given singular values and random singular vectors from the stream `teacher`.
     """
 
-    registered: ClassVar[str] = LINEAR_MAP.name
-    declares: ClassVar[tuple[Parameter, ...]] = LINEAR_MAP.parameters
-    constraints: ClassVar[tuple[Constraint, ...]] = LINEAR_MAP.constraints
+    declares: ClassVar[tuple[Parameter, ...]] = (
+        shared.inputs(5),
+        shared.outputs(5),
+        shared.samples(1000),
+        shared.TEST_SAMPLES,
+        Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
+                  default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
+                  meaning="Singular values of the map; the rest are zero."),
+        *shared.label_noise_parameters(),
+    )  # fmt: skip
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        Constraint(
+            parameters=("singular_values", "inputs", "outputs"),
+            fault=lambda values, inputs, outputs: (
+                RefusedError(
+                    f"{len(values)} singular values for a map of {inputs} inputs and {outputs} outputs",
+                    f"give at most {min(inputs, outputs)}",
+                )
+                if len(values) > min(inputs, outputs)
+                else None
+            ),
+        ),
+        Constraint(
+            parameters=("samples", "inputs"),
+            fault=lambda samples, inputs: (
+                RefusedError(
+                    f"{samples} samples cannot be whitened in {inputs} dimensions",
+                    f"give at least {inputs}, or 0 for fresh data",
+                )
+                if 0 < samples < inputs
+                else None
+            ),
+        ),
+    )
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)
@@ -33,19 +75,19 @@ class LinearMap(GeneratedTask):
         left, _ = np.linalg.qr(generator.standard_normal((outputs, outputs)))
         right, _ = np.linalg.qr(generator.standard_normal((inputs, inputs)))
         spectrum = np.zeros(rank)
-        given = shared.numbers(values["singular_values"])
+        given = numbers(values["singular_values"])
         spectrum[: len(given)] = given
-        self.map = torch.from_numpy(left[:, :rank] * spectrum @ right[:, :rank].T)
+        self.map = tensor(left[:, :rank] * spectrum @ right[:, :rank].T)
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample."""
-        return shared.whole(values["inputs"]), shared.whole(values["outputs"])
+        return whole(values["inputs"]), whole(values["outputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""
         inputs, _ = self.sizes(self.values)
-        return torch.from_numpy(generator.standard_normal((count, inputs)))
+        return tensor(generator.standard_normal((count, inputs)))
 
     def target(self, x: Tensor) -> Tensor:
         """The map's output, shape (count, outputs)."""
@@ -53,6 +95,8 @@ class LinearMap(GeneratedTask):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """Whitened inputs, so that the mean of x x^T is the identity, and their targets."""
+        import torch
+
         x, _ = super().train_set()
         factor = torch.linalg.cholesky(x.T @ x / len(x))
         white = torch.linalg.solve_triangular(factor, x.T, upper=False).T

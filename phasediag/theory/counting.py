@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 def packing_bound(radius: float, separation: float, dimension: int) -> float:
     """Points in a ball whose distances are all at least `separation`: at most (1 + 2 R / rho)^d.
 
-    `science.md` Eq. 27: balls of radius rho / 2 around them are disjoint, and lie in the ball of
+    `docs/physics.md` Eq. 27: balls of radius rho / 2 around them are disjoint, and lie in the ball of
     radius R + rho / 2. Exact for every finite set, in any norm; says nothing of training.
 
     Parameters
@@ -41,7 +41,7 @@ def packing_bound(radius: float, separation: float, dimension: int) -> float:
 def neuron_bound(gamma: float, dimension: int, loss: float = 1.0, curvature: float = 1.0) -> float:
     """The largest N with N <= (1 + 2 R / rho)^d, R = sqrt(loss / (gamma N)), rho = gamma / (2 M).
 
-    Theorem 4 with its constants kept (`science.md` Eqs. 34 to 38): the minimum pays at most the loss
+    Theorem 4 with its constants kept (`docs/physics.md` Eqs. 34 to 38): the minimum pays at most the loss
     of the origin, gamma sum |theta_i|^2 <= L(0), so that norms fall as N^(-1/2); distinct neurons lie
     at least gamma / (2 M) apart, M the bound (26) on the change of the transverse Hessian. For
     gamma -> 0 it is C gamma^(-3 d / (d + 2)), at most gamma^(-3) for every d. It rests on (26), which
@@ -80,7 +80,7 @@ def neuron_bound(gamma: float, dimension: int, loss: float = 1.0, curvature: flo
 def bound_exponent(dimension: int, squared: bool = False) -> float:
     """Exponent e of N <= C gamma^(-e): 3 d / (d + 2); 2 d / (d + 2) where Delta is the square of (3).
 
-    Theorem 4; the second where Conjecture 1 is read for the squared distance (`science.md` section 1).
+    Theorem 4; the second where Conjecture 1 is read for the squared distance (`docs/physics.md`).
     The bound without the shrinking norms has 3 d / 2.
     """
     return (2 if squared else 3) * dimension / (dimension + 2)

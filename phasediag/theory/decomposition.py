@@ -1,4 +1,4 @@
-"""A function with a symmetry is quadratic around its symmetric subspace (`science.md` Eq. 4)."""
+"""A function with a symmetry is quadratic around its symmetric subspace (`docs/physics.md` Eq. 4)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Projection = Callable[[Weights], Weights]
 class KernelModel(nn.Module):
     """f_0(x) + (P grad f_0(x))^T (theta - theta_0), the first order of a network at theta_0.
 
-    `science.md` Eqs. 20 to 22; the representation must be orthogonal.
+    `docs/physics.md` Eqs. 20 to 22; the representation must be orthogonal.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def masked_features(module: nn.Module, start: Weights, projection: Projection, x
 def kernel_limit(features: Tensor, residual: Tensor, start: Weights) -> Weights:
     """Where gradient descent on the kernel model ends: theta_0 + (Phi^T Phi)^+ Phi^T (y - f_0).
 
-    `science.md` Eq. 19 (Theorem 3.2), for the squared error without decay from theta_0.
+    `docs/physics.md` Eq. 19 (Theorem 3.2), for the squared error without decay from theta_0.
 
     Parameters
     ----------

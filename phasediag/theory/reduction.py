@@ -144,7 +144,7 @@ def trajectory_distances(
     """Theorem 3.1 as an experiment: the network and the reduced one, trained on the same batches.
 
     SGD leaves a symmetric subspace invariant, and on it f(theta_t) = f'(theta'_t) with theta' of
-    rank P numbers (`science.md` Eq. 18); decay and momentum respect it too, Adam, which is not
+    rank P numbers (`docs/physics.md` Eq. 18); decay and momentum respect it too, Adam, which is not
     equivariant under rotations of the weights, keeps it but moves differently on it.
 
     Parameters

@@ -99,7 +99,7 @@ def separation_test(separations: pd.DataFrame, strength: Strength = "gamma") -> 
     The conjecture is a lower bound for kappa -> 0: it is rejected where the smallest separation of
     the trials at a kappa, as a power of kappa, has an exponent above 1. A single small ratio does
     not reject it, but `constant` then says how small c has to be; near a continuous transition
-    (`science.md` E9) it goes to zero.
+    (`docs/physics.md` E9) it goes to zero.
 
     Parameters
     ----------

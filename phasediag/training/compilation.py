@@ -10,26 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
 from subprocess import SubprocessError
-from typing import Any, Final
+from typing import Any
 
 import torch
 from filelock import FileLock
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.utils import _pytree as pytree
 
-from phasediag.native.building import CACHE, working_folder
+from phasediag.native import unpublished
+from phasediag.native.building import CACHE, cache_folder, working_folder
 from phasediag.native.compiler import SAID, compiler
+from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.native.unpublished import compiler_errors
 from phasediag.training.graphs import Replayed, settle, strangers
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
 """Shapes and strides."""
-Program = tuple[Callable[..., Sequence[Tensor]], pytree.TreeSpec]
-"""A compiled graph of plain tensors, and how its results are nested."""
-UNCHECKED: Final = {"size_asserts": False, "alignment_asserts": False}
-"""Settings of a program that is only called with the layouts that it was compiled for."""
+Program = tuple[Callable[..., Sequence[Tensor]], Any]
+"""A compiled graph of plain tensors, and its results as `skeleton` has them."""
 
 
 class UntranslatedError(Exception):
@@ -70,25 +69,24 @@ class Compiled:
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's result; the first call with new layouts compiles."""
-        flat: list[Tensor] = []
-        _flatten(arguments, flat)
+        flat: list[Tensor] = leaves(arguments)
         layouts = tuple([(tensor.shape, tensor.stride()) for tensor in flat])
         if layouts not in self._programs:
-            kept = len(pytree.tree_leaves(arguments[: self.staying]))
-            self._programs[layouts] = self._compiled(flat, pytree.tree_structure(arguments), kept)
+            kept = len(leaves(arguments[: self.staying]))
+            self._programs[layouts] = self._compiled(flat, skeleton(arguments), kept)
         run, result = self._programs[layouts]
         if self.staying:
             run(*flat)
             return arguments[0]
-        return pytree.tree_unflatten(run(*flat), result)
+        return filled(result, run(*flat))
 
-    def _compiled(self, flat: Sequence[Tensor], structure: pytree.TreeSpec, kept: int) -> Program:
+    def _compiled(self, flat: Sequence[Tensor], form: Any, kept: int) -> Program:
         started, device = time.monotonic(), flat[0].device
         if faults():
             raise UntranslatedError(faults()[0])
         try:
             with torch.no_grad(), placed():
-                graph, result = self._traced(flat, structure)
+                graph, result = self._traced(flat, form)
                 with _remembered(), compiled_once(_signature(graph, flat)):
                     run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
         except (MemoryError, torch.AcceleratorError, torch.OutOfMemoryError):
@@ -101,20 +99,18 @@ class Compiled:
             run = Replayed(run, kept)
         return run, result
 
-    def _traced(
-        self, flat: Sequence[Tensor], structure: pytree.TreeSpec
-    ) -> tuple[GraphModule, pytree.TreeSpec]:
+    def _traced(self, flat: Sequence[Tensor], form: Any) -> tuple[GraphModule, Any]:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        results: list[pytree.TreeSpec] = []
+        results: list[Any] = []
 
         def flattened(*tensors: Tensor) -> list[Tensor]:
-            leaves, result = pytree.tree_flatten(self.function(*pytree.tree_unflatten(tensors, structure)))
-            results.append(result)
+            nested = self.function(*filled(form, tensors))
+            results.append(skeleton(nested))
             if not self.staying:
-                return leaves
-            for tensor, leaf in zip(tensors, leaves, strict=False):
-                tensor.copy_(leaf)
+                return leaves(nested)
+            for tensor, result in zip(tensors, leaves(nested), strict=False):
+                tensor.copy_(result)
             return []
 
         # real tensors, for those that a module holds besides its parameters are no arguments; clones, for
@@ -144,9 +140,7 @@ def _remembered() -> Iterator[None]:
 
 def of_machine(error: BaseException) -> bool:
     """Whether it, or what it came from, is an error of files, of the compiler, or of loading."""
-    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
-
-    kinds = (OSError, ImportError, SubprocessError, CppCompileError, InvalidCxxCompiler)
+    kinds = (OSError, ImportError, SubprocessError, *compiler_errors())
     return any(isinstance(each, kinds) for each in _chain(error))
 
 
@@ -181,25 +175,12 @@ def placed() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _flatten(nested: Any, into: list[Tensor]) -> None:
-    """The tensors of dicts, tuples and lists, in the order of `pytree`, in a tenth of its time."""
-    if isinstance(nested, Tensor):
-        into.append(nested)
-        return
-    for part in nested.values() if isinstance(nested, dict) else nested:
-        _flatten(part, into)
-
-
 def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
     """The machine's code of a graph, from its cache where that holds it."""
-    from torch._inductor import config, standalone_compile
-
-    settings: dict[str, Any] = {**UNCHECKED, **({"cpp.vec_isa_ok": True} if _vectors_known() else {})}
+    settings: dict[str, Any] = {"cpp.vec_isa_ok": True} if _vectors_known() else {}
     if compiler():
         settings["cpp.cxx"] = (None, _compiler())
-    with config.patch(settings):
-        run: Callable[..., Sequence[Tensor]] = standalone_compile(graph, list(flat))
-    return run
+    return unpublished.translated(graph, flat, settings)
 
 
 def _compiler() -> str:
@@ -211,7 +192,7 @@ def _compiler() -> str:
 def _vectors_known() -> bool:
     """Whether any C++ compiler knows the processor's vectors; else a trial build finds out, in 4 s."""
     known = torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
-    return known and not torch.cpu._is_amx_tile_supported()
+    return known and not torch.cpu.get_capabilities().get("amx_tile")
 
 
 def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:
@@ -224,9 +205,7 @@ def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:
 @contextmanager
 def compiled_once(signature: str) -> Iterator[None]:
     """Let one process compile a program while the others of this machine wait, then load what it left."""
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-    folder = Path(cache_dir(), "phasediag")
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{signature}.done"
     if done.exists():

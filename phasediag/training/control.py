@@ -80,7 +80,7 @@ class Control:
 
 
 class Gate(Control):
-    """Every weight matrix W becomes v W with one number v a matrix (`science.md` section 4).
+    """Every weight matrix W becomes v W with one number v a matrix (`docs/physics.md`).
 
     Decay of v and W acts as 2 gamma |v W|_F: a matrix is alive or zero as a whole, group lasso. With
     one matrix, whitened inputs and the squared error it is E[y x^T] (1 - gamma / |E[y x^T]|_F)_+ (E4).
@@ -170,7 +170,7 @@ class DCS(Control):
 
 
 class Syre(Control):
-    """The network has the weights theta + theta_0, and theta decays (`science.md` section 4, E12).
+    """The network has the weights theta + theta_0, and theta decays (`docs/physics.md`, E12).
 
     theta_0 is drawn once a replicate from the stream `control` and scaled by syre_scale, so that
     points share its directions. theta starts where it makes the network start as without control:

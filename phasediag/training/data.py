@@ -1,162 +1,26 @@
-"""What a task is, and the batches of the replicates that a tile holds."""
+"""The batches of the replicates that a tile holds; and `Task`, where users' files import it from."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
-from phasediag.trial import Constraint, Parameter, Streams, Value
+from phasediag.training.task import DrawnTask, GeneratedTask, Task
+from phasediag.trial import whole
+
+__all__ = ["Batches", "DrawnTask", "GeneratedTask", "Samples", "Task", "block_steps"]
 
 BLOCK_STEPS: Final = 256
 """Steps drawn from one position of a stream, at most; a power of two."""
 BLOCK_NUMBERS: Final = 2**18
 """Numbers that a block holds for one replicate, at most."""
-
-
-class Task(ABC):
-    """One source of data, as one replicate sees it.
-
-    A subclass states `registered` (its name), `declares` (its parameters), `constraints`, and its
-    training and test sets; all tensors here are float64 on the CPU.
-
-    Parameters
-    ----------
-    values
-        A trial's record.
-    streams
-        Of the replicate: the only source of randomness.
-    """
-
-    registered: ClassVar[str]
-    declares: ClassVar[tuple[Parameter, ...]]
-    constraints: ClassVar[tuple[Constraint, ...]] = ()
-    always_fresh: ClassVar[bool] = False
-    """Whether every step draws new samples (`samples` 0 does that too, where a task has it)."""
-    population: ClassVar[bool] = False
-    """Whether `batch_size: 0` is the exact population loss."""
-    classes: ClassVar[int] = 0
-    """Number of classes; 0 where the targets are no classes."""
-
-    def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
-        self.values = values
-        self.streams = streams
-
-    @staticmethod
-    @abstractmethod
-    def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
-        """Inputs and outputs of a sample."""
-
-    @abstractmethod
-    def train_set(self) -> tuple[Tensor, Tensor]:
-        """The fixed inputs and noise-free targets; only called where data are not fresh."""
-
-    @abstractmethod
-    def test_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and noise-free targets for `test_loss`."""
-
-    def unit_noise(self, generator: np.random.Generator, count: int) -> Tensor:
-        """What `noisy` makes label noise of, whatever its strength.
-
-        Returns
-        -------
-        Normal numbers of variance 1, shape (count, outputs). Where there are classes, for each sample a
-        number from 0 to 1 and another label, drawn evenly, as one-hot: shape (count, 1 + outputs).
-        """
-        outputs = self.sizes(self.values)[1]
-        if not self.classes:
-            return torch.from_numpy(generator.standard_normal((count, outputs)))
-        chance, label = generator.random((count, 1)), generator.integers(0, outputs, count)
-        return torch.from_numpy(np.hstack([chance, np.eye(outputs)[label]]))
-
-    @classmethod
-    def redraws_labels(cls) -> bool:
-        """Whether label noise is the share of labels that are drawn anew, rather than added to the targets.
-
-        So it is where there are classes, unless the task states a `unit_noise` of its own, to be added.
-        """
-        return cls.classes > 0 and cls.unit_noise is Task.unit_noise
-
-    @classmethod
-    def noisy(cls, y: Tensor, noise: Tensor, label_noise: Tensor) -> Tensor:
-        """Targets with their label noise.
-
-        Parameters
-        ----------
-        y
-            Noise-free targets, shape (..., outputs).
-        noise
-            As `unit_noise` gives it, shape (..., outputs) or (..., 1 + outputs).
-        label_noise
-            Scalar: the standard deviation of what is added, or the share of labels that are drawn anew.
-        """
-        if cls.redraws_labels():
-            return torch.where(noise[..., :1] < label_noise, noise[..., 1:], y)
-        return y + label_noise * noise
-
-    @staticmethod
-    def loss(prediction: Tensor, target: Tensor) -> Tensor:
-        """Squared error, summed over outputs, mean over samples: (samples, outputs) to a scalar.
-
-        A class with another loss that is a mean over samples too, none of which sees the others, states
-        `mean_over_samples = True`: then trials of several batch sizes may share a program.
-        """
-        return (prediction - target).square().sum(dim=-1).mean()
-
-    @property
-    def fresh(self) -> bool:
-        """Whether every step draws new samples."""
-        full_population = self.population and self.values["batch_size"] == 0
-        return not full_population and (self.always_fresh or self.values.get("samples") == 0)
-
-
-class DrawnTask(Task):
-    """A task whose samples, with their noise-free targets, can be drawn without end."""
-
-    @abstractmethod
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Inputs (count, inputs) and noise-free targets (count, outputs)."""
-
-    def train_set(self) -> tuple[Tensor, Tensor]:
-        """The fixed inputs and noise-free targets; only called where data are not fresh."""
-        return self.fresh_set("data", _whole(self.values["samples"]))
-
-    def test_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and noise-free targets for `test_loss`."""
-        return self.fresh_set("test", _whole(self.values["test_samples"]))
-
-    def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
-        """`count` samples from the start of a stream, and their noise-free targets."""
-        return self.draw(self.streams.generator(stream), count)
-
-
-class GeneratedTask(DrawnTask):
-    """A task whose samples can be drawn without end, and whose targets are a function of them."""
-
-    @abstractmethod
-    def sample(self, generator: np.random.Generator, count: int) -> Tensor:
-        """Inputs, shape (count, inputs)."""
-
-    @abstractmethod
-    def target(self, x: Tensor) -> Tensor:
-        """Noise-free targets of inputs (count, inputs): shape (count, outputs)."""
-
-    def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Inputs (count, inputs) and noise-free targets (count, outputs)."""
-        x = self.sample(generator, count)
-        return x, self.target(x)
-
-
-def _whole(value: Value) -> int:
-    assert isinstance(value, int)
-    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +101,7 @@ class Batches:
         parts = []
         for i, world in enumerate(self.worlds):
             if self.fresh:
-                x, y = _drawn(world).fresh_set("data", _whole(world.values["test_samples"]))
+                x, y = _drawn(world).fresh_set("data", whole(world.values["test_samples"]))
                 parts.append((x, y, self._first_noise(i, len(x))))
             else:
                 x, y = self._sets[i]

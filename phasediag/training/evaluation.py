@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from phasediag.native.lowering import UnsupportedError
-from phasediag.native.program import Program
-from phasediag.native.source import Place
+from phasediag.native.program import NativeProgram
+from phasediag.native.source import Slot
 from phasediag.training.data import Batches, Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
@@ -39,7 +39,7 @@ class NativeLosses:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.seconds = 0.0
-        self._programs: dict[int, Program | None] = {}
+        self._programs: dict[int, NativeProgram | None] = {}
 
     def of(self, weights: Weights, scale: Tensor, world: Tensor, data: Samples) -> Tensor | None:
         """The loss of each trial, shape (trials,); None where there is no program for it.
@@ -63,7 +63,7 @@ class NativeLosses:
         program([losses, *held, scale.contiguous(), *samples], world, steps=1)
         return losses
 
-    def _program(self, weights: Weights, scale: Tensor, data: Samples) -> Program | None:
+    def _program(self, weights: Weights, scale: Tensor, data: Samples) -> NativeProgram | None:
         """The program of the loss of one network over all samples, verified."""
         started, network, names = time.monotonic(), self.network, list(weights)
 
@@ -78,9 +78,11 @@ class NativeLosses:
             return [torch.zeros_like(scale[-1]), *named, scale[-1].clone(), *parts]
 
         first = Samples(x=data.x[0], y=data.y[0], noise=data.noise[0])
-        places = [Place.TRIAL] * (len(names) + 2) + [Place.WORLD] * 3
+        places = [Slot.TRIAL] * (len(names) + 2) + [Slot.WORLD] * 3
         try:
-            program = Program(loss, arguments({name: w[0] for name, w in weights.items()}, first), places)
+            program = NativeProgram(
+                loss, arguments({name: w[0] for name, w in weights.items()}, first), places
+            )
             program.verify(arguments(other_weights(weights), other_samples(data)))
         except UnsupportedError:
             return None

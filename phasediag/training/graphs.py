@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from weakref import finalize
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.utils.weak import WeakIdKeyDictionary
 
 Places = tuple[int, ...]
 
@@ -44,16 +44,20 @@ class Replayed:
 
     def __init__(self, run: Callable[..., object], staying: int) -> None:
         self.run, self.staying = run, staying
-        self._recordings: MutableMapping[Tensor, Recording] = WeakIdKeyDictionary()
+        self._recordings: dict[int, Recording] = {}
+        """By the identity of the first of the tensors that stay, until that tensor is gone."""
 
     def __call__(self, *arguments: Tensor) -> tuple[()]:
         """Run the program on these arguments."""
         staying, given = arguments[: self.staying], arguments[self.staying :]
         places = tuple(tensor.data_ptr() for tensor in staying)
-        recording = self._recordings.get(staying[0])
+        first = staying[0]
+        recording = self._recordings.get(id(first))
         if recording is None or recording.staying != places:
             fed = [tensor.clone() for tensor in given]
-            self._recordings[staying[0]] = Recording(staying=places, fed=fed)
+            if recording is None:
+                finalize(first, self._recordings.pop, id(first), None).atexit = False
+            self._recordings[id(first)] = Recording(staying=places, fed=fed)
             self.run(*staying, *fed)
             return ()
         for held, tensor in zip(recording.fed, given, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
 from phasediag.source_lines import place_of, told
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.chance import Chance
 from phasediag.training.construction import (
     CANONICAL_SEED,
     OTHER_SEEDS,
@@ -32,7 +34,9 @@ from phasediag.training.data import Task
 from phasediag.training.descent import Descent, descent_of
 from phasediag.training.initial import initial_weights
 from phasediag.training.losses import Loss, loss_of
+from phasediag.training.model import Model, module_class, stated
 from phasediag.training.optimizers import Rates, Weights
+from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
 from phasediag.trial import Streams, Value
 
@@ -43,7 +47,9 @@ _SIZES: Final = (
 )
 FIXED: Final = "fixed/"
 """Before the name of a parameter that is not trained, or of a buffer that differs between replicates, among
-the constants of a trial."""
+the constants of a trial; where they are measured also of a buffer that training changes."""
+CHANCE: Final = "chance"
+"""The key of a trial's random numbers among its constants, where passes in training draw some."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +77,9 @@ class Network:
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """`drawn_weights` of the module."""
     varying: tuple[str, ...] = ()
-    """The buffers that differ between replicates."""
+    """The buffers that differ between replicates and stay as they are."""
+    habits: Habits = field(default_factory=Habits)
+    """What passes in training do besides giving a prediction."""
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -106,15 +114,35 @@ class Network:
         return self.frozen + self.varying
 
     @property
+    def padded(self) -> tuple[str, ...]:
+        """`Model.padded`, as the class that the grid names states it, not one that it is derived from."""
+        return tuple(vars(self.construction.cls).get("padded", Model.padded))
+
+    @property
     def uses_of_weights(self) -> int:
-        """How often one sample passes each weight; the module tells where it is not once."""
-        return int(getattr(self.module, "uses_of_weights", 1))
+        """How often one sample passes each weight."""
+        return int(stated(self.module, "uses_of_weights"))
+
+    @property
+    def products_per_sample(self) -> int:
+        """Multiplications of one sample besides those by weights."""
+        return int(stated(self.module, "products_per_sample"))
 
     @property
     def numbers_per_sample(self) -> int:
         """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
         outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
-        return outputs * self.uses_of_weights + int(getattr(self.module, "numbers_per_sample", 0))
+        return outputs * self.uses_of_weights + int(stated(self.module, "numbers_per_sample"))
+
+    def collapse_slope(self, values: Mapping[str, Value]) -> float | None:
+        """See `Model`."""
+        slope: float | None = stated(self.construction.cls, "collapse_slope")(values)
+        return slope
+
+    @property
+    def padded_at_all(self) -> bool:
+        """Whether networks of this kind can be padded: those with more than trained parameters cannot."""
+        return not (self.fixed or self.habits.state or self.habits.random)
 
     def weights(self, trained: Weights, rates: Rates) -> Weights:
         """Everything of one network that differs between trials, by name: its parameters, its own buffers.
@@ -124,14 +152,59 @@ class Network:
         trained
             What is trained.
         rates
-            The constants of the trial.
+            The constants of the trial, with `FIXED` of the buffers that training changes.
         """
         weights = self.control.effective(trained, rates)
-        return {**weights, **{name: rates[FIXED + name] for name in self.fixed}} if self.fixed else weights
+        own = self.fixed + self.habits.state
+        return {**weights, **{name: rates[FIXED + name] for name in own}} if own else weights
 
     def predict(self, weights: Weights, x: Tensor) -> Tensor:
-        """What the network with these weights gives for samples x, shape (samples, inputs)."""
-        placed = {place: weights[name] for place, name in self._slots.items() if name in weights}
+        """What the network with these weights gives for samples x, shape (samples, inputs), in evaluation."""
+        with evaluating(self.module) if self.users else nullcontext():
+            return self._called(self._placed(weights), x)
+
+    def passed(self, weights: Weights, x: Tensor, rates: Rates, step: Tensor) -> tuple[Tensor, Weights]:
+        """A pass in training.
+
+        Parameters
+        ----------
+        weights
+            As `weights` gives them.
+        x
+            Samples, shape (samples, inputs).
+        rates
+            The constants of the trial.
+        step
+            Int64 scalar: the steps that it has done.
+
+        Returns
+        -------
+        The prediction, and the buffers of the state as the pass leaves them.
+        """
+        state = self.habits.state
+        own = {**weights, **{name: weights[name].clone() for name in state}} if state else weights
+        placed = self._placed(own)
+        with Chance(rates[CHANCE], step) if self.habits.random else nullcontext():
+            prediction = self._called(placed, x)
+        left = {name: placed[self._place_of[name]] for name in state}
+        for name, tensor in left.items():
+            if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype:
+                raise PhasediagError(
+                    f"a pass in training leaves the buffer '{name}' with shape {tuple(tensor.shape)} and "
+                    f"{tensor.dtype}, and it had {tuple(weights[name].shape)} and {weights[name].dtype}; "
+                    "keep both"
+                )
+        return prediction, left
+
+    def _placed(self, weights: Weights) -> Weights:
+        return {place: weights[name] for place, name in self._slots.items() if name in weights}
+
+    @cached_property
+    def _place_of(self) -> dict[str, str]:
+        """One place of each parameter and buffer."""
+        return {name: place for place, name in self._slots.items()}
+
+    def _called(self, placed: Weights, x: Tensor) -> Tensor:
         prediction: Tensor = functional_call(self.module, placed, (x,), tie_weights=False)
         return prediction
 
@@ -147,14 +220,14 @@ class Network:
 
         Returns
         -------
-        Parameters and varying buffers by name, at init_scale 1; and the names that init_scale multiplies.
+        Parameters, and buffers of its own, by name, at init_scale 1; and what init_scale multiplies.
         """
         generator = Streams(seed).generator("init")
         if not self.users:
             return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
         made = self.construction.values(seed)
         self._check_shared(made)
-        found = {name: made[name].numpy() for name in (*self.shapes, *self.varying)}
+        found = {name: made[name].numpy() for name in (*self.shapes, *self.varying, *self.habits.state)}
         if init == "balanced":
             matrices = {name: self.shapes[name] for name, matrix in self.drawn.items() if matrix}
             found |= initial_weights(matrices, init, generator)
@@ -171,7 +244,8 @@ class Network:
         Some replicates were compared, not all: a buffer of few values may have been the same in those.
         """
         for name, buffer in self.module.named_buffers():
-            if name not in self.varying and not torch.equal(buffer.cpu(), made[name].cpu()):
+            own = name in self.varying or name in self.habits.state
+            if not own and not torch.equal(buffer.cpu(), made[name].cpu()):
                 raise PhasediagError(
                     f"the buffer '{name}' differs between replicates by rare chance, so that they cannot "
                     "share it; draw it from more values, or make it the same for all"
@@ -198,12 +272,16 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     control = control_of(values, trained, groups)
+    habits, varying = Habits(), tuple[str, ...]()
+    if model.source:
+        habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype)
+        varying = varying_buffers(module, map(construction.module, OTHER_SEEDS))
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
         control=control, descent=descent_of(values, folder, tuple(control.shapes)),
         sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
-        varying=varying_buffers(module, map(construction.module, OTHER_SEEDS)) if model.source else (),
+        varying=tuple(name for name in varying if name not in habits.state), habits=habits,
     )  # fmt: skip
 
 
@@ -235,7 +313,7 @@ def _built(model: Component, construction: Construction) -> nn.Module:
             with torch.device("meta"):
                 module: nn.Module = model.cls(**construction.arguments)
             return module
-        if not issubclass(model.cls, nn.Module):
+        if not issubclass(module_class(model.cls), nn.Module):
             raise PhasediagError(
                 f"{place_of(model.cls)}: {model.name} is no torch.nn.Module; derive it from one"
             )

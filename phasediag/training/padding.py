@@ -20,7 +20,7 @@ from torch.func import vmap
 from phasediag.training.data import Batches, Task, block_steps
 from phasediag.training.initial import Shapes
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.trial import Value
+from phasediag.trial import Value, whole
 
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 
@@ -176,9 +176,3 @@ class PaddedBatches(Batches):
             for part in held[1]
         )
         return x, y, noise
-
-
-def whole(value: Value) -> int:
-    """A counting parameter as an int."""
-    assert isinstance(value, int)
-    return value

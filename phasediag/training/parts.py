@@ -50,6 +50,10 @@ class Networks(Protocol):
         """Constants of each trial, with a leading axis of trials."""
 
     @property
+    def constants(self) -> Mapping[str, Tensor]:
+        """What their weights follow from besides what is trained, with a leading axis of trials."""
+
+    @property
     def batches(self) -> Batches:
         """Of all worlds."""
 
@@ -65,7 +69,7 @@ class Networks(Protocol):
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
 
 
-class Part:
+class TilePart:
     """The trials of a padded tile whose networks have one size, each cut out of its padding.
 
     Parameters
@@ -87,6 +91,11 @@ class Part:
         rates = {name: rate for name, rate in tile.rates.items() if not name.startswith(PADDING)}
         self.rates = {name: rate[self._index] for name, rate in rates.items()}
         self.batches = tile.batches
+
+    @property
+    def constants(self) -> Mapping[str, Tensor]:
+        """Those of the trials: networks with a state besides are not padded."""
+        return self.rates
 
     @property
     def step(self) -> int:
@@ -120,4 +129,4 @@ def parts_of(tile: Tile, real: int) -> list[tuple[IntArray, Networks]]:
     if list(rows) == [id(tile.network)]:
         return [(np.arange(real), tile)]
     found = [np.array(of_one) for of_one in rows.values()]
-    return [(of_one, Part(tile, tile.own[of_one[0]], of_one)) for of_one in found]
+    return [(of_one, TilePart(tile, tile.own[of_one[0]], of_one)) for of_one in found]

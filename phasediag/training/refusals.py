@@ -8,15 +8,7 @@ from typing import Final
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-RUNNING: Final = "running statistics are a state besides the weights, which a trial does not have"
-RANDOM: Final = "a trial's step has no random numbers but those of its batches"
-_NORMS: Final = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-)  # fmt: skip
-_DROPOUTS: Final = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
-)  # fmt: skip
+_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def refusal(module: nn.Module) -> str:
@@ -29,12 +21,16 @@ def refusal(module: nn.Module) -> str:
 
 def _of_part(path: str, part: nn.Module) -> Iterator[str]:
     kind = type(part).__name__
-    if isinstance(part, _NORMS) and part.track_running_stats:
-        yield f"module '{path}' is a {kind}: {RUNNING}; use track_running_stats=False, LayerNorm or GroupNorm"
-    if isinstance(part, _DROPOUTS) and part.p > 0:
-        yield f"module '{path}' is a {kind} of p={part.p:g}: {RANDOM}; use p=0, or leave it out"
+    if isinstance(part, _NORMS) and part.track_running_stats and part.momentum is None:
+        yield (
+            f"module '{path}' is a {kind} of momentum=None, which reads its count of steps out of a tensor; "
+            "give it a momentum"
+        )
     if isinstance(part, nn.MultiheadAttention) and part.dropout > 0:
-        yield f"module '{path}' has dropout={part.dropout:g}: {RANDOM}; use dropout=0"
+        yield (
+            f"module '{path}' has dropout={part.dropout:g}, which it draws where a trial's own stream does "
+            "not reach; use dropout=0, or attention by scaled_dot_product_attention(dropout_p=...)"
+        )
     if isinstance(part, nn.RNNBase):
         cell = "RNNCell" if kind == "RNN" else "GRUCell"
         yield f"module '{path}' is a {kind}, which torch.func.vmap does not know; use nn.{cell} in a loop"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from phasediag.training.data import Samples
-from phasediag.training.network import Network
+from phasediag.training.network import FIXED, Network
 from phasediag.training.optimizers import Moments, Rates, Weights
 from phasediag.training.padding import data_loss, within
 
@@ -27,12 +27,15 @@ class State:
     """Int64 scalar."""
     alive: Tensor
     """Bool scalar: every loss so far was finite."""
+    buffers: Weights = field(default_factory=dict)
+    """What passes in training leave behind, such as running statistics; most networks have none."""
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors under flat names, for a checkpoint."""
         flat = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
         for moment, tensors in self.moments.items():
             flat |= {f"moments/{moment}/{name}": tensor for name, tensor in tensors.items()}
+        flat |= {f"buffers/{name}": tensor for name, tensor in self.buffers.items()}
         return flat | {"steps_done": self.steps_done, "alive": self.alive}
 
 
@@ -52,28 +55,30 @@ def trial_step(
     batch
         x (samples, inputs), y and noise (samples, outputs).
     differentiated
-        Makes of a loss what gives its gradients and its value.
+        Makes of a function that gives a loss, and something besides, what gives its gradients, and both.
 
     Returns
     -------
     The next state. A trial whose loss is not finite, or that has done its steps, stays as it is.
     """
+    constants = {**rates, **{FIXED + name: buffer for name, buffer in state.buffers.items()}}
 
-    def objective(trained: Weights) -> Tensor:
-        prediction = network.predict(network.weights(trained, rates), batch.x)
+    def objective(trained: Weights) -> tuple[Tensor, Weights]:
+        weights = network.weights(trained, constants)
+        prediction, buffers = network.passed(weights, batch.x, rates, state.steps_done)
         target = network.task.noisy(batch.y, batch.noise, rates["label_noise"])
         loss = data_loss(network.loss, prediction, target, rates)
-        return network.control.penalized(loss, trained, rates)
+        return network.control.penalized(loss, trained, rates), buffers
 
     def gradient_of(trained: Weights) -> Weights:
         return differentiated_loss(trained)[0]
 
-    def differentiated_loss(trained: Weights) -> tuple[Weights, Tensor]:
-        gradient, loss = differentiated(objective)(trained)
-        return descent.clipped(within(gradient, rates), rates), loss
+    def differentiated_loss(trained: Weights) -> tuple[Weights, Tensor, Weights]:
+        gradient, (loss, buffers) = differentiated(objective, has_aux=True)(trained)
+        return descent.clipped(within(gradient, rates), rates), loss, buffers
 
     descent = network.descent
-    gradient, loss = differentiated_loss(state.weights)
+    gradient, loss, buffers = differentiated_loss(state.weights)
     weights, moments = descent.update(
         state.weights, gradient, state.moments, rates, state.steps_done + 1, gradient_of
     )
@@ -83,6 +88,7 @@ def trial_step(
     return State(
         weights=_chosen(active, weights, state.weights),
         moments={name: _chosen(active, moments[name], state.moments[name]) for name in moments},
+        buffers=_chosen(active, buffers, state.buffers),
         steps_done=state.steps_done + active,
         alive=alive,
     )

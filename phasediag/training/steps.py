@@ -9,10 +9,10 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from phasediag.native import program as native
-from phasediag.native.source import Place
+from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.native.source import Slot
 from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
@@ -23,6 +23,19 @@ from phasediag.training.step import State, trial_step
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
 MOST_STEPS_A_CALL: Final = 8
+
+
+Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
+"""The parts of a state, in order."""
+
+
+def _parts_of(state: State) -> Parts:
+    return state.weights, state.moments, state.buffers, state.steps_done, state.alive
+
+
+def _state_of(parts: Sequence[Any]) -> State:
+    weights, moments, buffers, done, alive = parts
+    return State(weights=weights, moments=moments, buffers=buffers, steps_done=done, alive=alive)
 
 
 class Steps(Protocol):
@@ -104,7 +117,7 @@ class Vmapped:
             many = vmapped_steps(self.network, shared)
             staying = 2 if self.in_place else 0
             self._many[shared] = Compiled(many, staying) if self.compiled else many
-        parts = (state.weights, state.moments, state.steps_done, state.alive)
+        parts = _parts_of(state)
         stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
             try:
@@ -114,8 +127,7 @@ class Vmapped:
                 self.compiled = self.in_place = False
                 self._many = {shared: vmapped_steps(self.network, shared)}
                 parts = self._many[shared](parts, rates, batches, stop)
-        weights, moments, done, alive = parts
-        return State(weights=weights, moments=moments, steps_done=done, alive=alive)
+        return _state_of(parts)
 
 
 def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:
@@ -135,26 +147,26 @@ def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
     def one(
         weights: Weights,
         moments: Moments,
+        buffers: Weights,
         done: Tensor,
         alive: Tensor,
         rates: Rates,
         x: Tensor,
         y: Tensor,
         e: Tensor,
-    ) -> tuple[Weights, Moments, Tensor, Tensor]:
-        state = State(weights=weights, moments=moments, steps_done=done, alive=alive)
-        after = trial_step(network, state, rates, Samples(x=x, y=y, noise=e))
-        return after.weights, after.moments, after.steps_done, after.alive
+    ) -> Parts:
+        state = _state_of((weights, moments, buffers, done, alive))
+        return _parts_of(trial_step(network, state, rates, Samples(x=x, y=y, noise=e)))
 
     def many(
-        state: tuple[Weights, Moments, Tensor, Tensor],
+        state: Parts,
         rates: Rates,
         batches: Sequence[tuple[Tensor, Tensor, Tensor]],
         until: Tensor,
-    ) -> tuple[Weights, Moments, Tensor, Tensor]:
+    ) -> Parts:
         bounded = {**rates, "steps": torch.minimum(rates["steps"], until)}
         own = None if shared else 0
-        step = vmap(one, in_dims=(0, 0, 0, 0, 0, own, own, own))
+        step = vmap(one, in_dims=(0, 0, 0, 0, 0, 0, own, own, own))
         for batch in batches:
             state = step(*state, bounded, *batch)
         return state
@@ -180,22 +192,21 @@ class Native:
 
     def __init__(self, network: Network, state: State, rates: Rates, batches: Samples) -> None:
         started = time.monotonic()
-        of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
-        leaves, structure = tree_flatten(of_trials)
+        of_trials = (*_parts_of(state), dict(rates))
+        given, form = leaves(of_trials), skeleton(of_trials)
+        own = len(given)
         samples = [batches.x, batches.y, batches.noise]
 
         def flat(*tensors: Tensor) -> Sequence[Tensor]:
-            *parts, rates = tree_unflatten(list(tensors[: len(leaves)]), structure)
-            weights, moments, done, alive = parts
-            x, y, noise = tensors[len(leaves) :]
-            before = State(weights=weights, moments=moments, steps_done=done, alive=alive)
-            after = trial_step(network, before, rates, Samples(x=x, y=y, noise=noise), by_autograd)
-            return tree_leaves((after.weights, after.moments, after.steps_done, after.alive))
+            *parts, rates = filled(form, tensors[:own])
+            x, y, noise = tensors[own:]
+            batch = Samples(x=x, y=y, noise=noise)
+            return leaves(_parts_of(trial_step(network, _state_of(parts), rates, batch, by_autograd)))
 
-        examples = [tensor[0].clone() for tensor in leaves] + [part[0, 0].clone() for part in samples]
-        places = [Place.TRIAL] * len(leaves) + [Place.WORLD] * len(samples)
+        examples = [tensor[0].clone() for tensor in given] + [part[0, 0].clone() for part in samples]
+        places = [Slot.TRIAL] * own + [Slot.WORLD] * len(samples)
         self.notice = ""
-        self.program = native.Program(flat, examples, places)
+        self.program = native.NativeProgram(flat, examples, places)
         noisy = len(state.weights) if state.moments else 0  # Adam's first step is a sign, even of rounding
         self.program.verify(_unlike(state, rates, batches), noisy)
         self.seconds = time.monotonic() - started
@@ -204,9 +215,9 @@ class Native:
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
         """See `Steps`."""
-        of_trials = (state.weights, state.moments, state.steps_done, state.alive, dict(rates))
+        of_trials = (*_parts_of(state), dict(rates))
         samples = (batches.x, batches.y, batches.noise)
-        self.program([*tree_leaves(of_trials), *samples], world, len(batches.x))
+        self.program([*leaves(of_trials), *samples], world, len(batches.x))
         return state
 
 
@@ -217,21 +228,26 @@ def _unlike(state: State, rates: Rates, batches: Samples) -> list[Tensor]:
     """
     weights = other_weights(state.weights)
     moments = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in state.moments}
+    buffers = {name: buffer[-1].clone() for name, buffer in state.buffers.items()}
     own = {name: rate[-1].clone() for name, rate in rates.items()}
     own["learning_rate"] = torch.ones_like(own["learning_rate"])
     done, alive = torch.zeros_like(state.steps_done[0]), torch.ones_like(state.alive[0])
     batch = other_samples(Samples(x=batches.x[-1], y=batches.y[-1], noise=batches.noise[-1]))
-    return [*tree_leaves((weights, moments, done, alive, own)), batch.x, batch.y, batch.noise]
+    return [*leaves((weights, moments, buffers, done, alive, own)), batch.x, batch.y, batch.noise]
 
 
-def by_autograd(objective: Callable[[Weights], Tensor]) -> Callable[[Weights], tuple[Weights, Tensor]]:
+def by_autograd(
+    objective: Callable[[Weights], tuple[Tensor, Weights]], has_aux: bool = True
+) -> Callable[[Weights], tuple[Weights, tuple[Tensor, Weights]]]:
     """What `grad_and_value` makes of a loss, by plain autograd: `torch.func` takes a second to be ready."""
+    assert has_aux
 
-    def both(trained: Weights) -> tuple[Weights, Tensor]:
+    def both(trained: Weights) -> tuple[Weights, tuple[Tensor, Weights]]:
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in trained.items()}
         with torch.enable_grad():
-            loss = objective(leaves)
+            loss, buffers = objective(leaves)
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-        return dict(zip(leaves, found, strict=True)), loss.detach()
+        kept = {name: buffer.detach() for name, buffer in buffers.items()}
+        return dict(zip(leaves, found, strict=True)), (loss.detach(), kept)
 
     return both

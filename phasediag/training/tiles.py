@@ -12,16 +12,17 @@ from torch.func import vmap
 
 from phasediag.native.building import suits, told, working_folder
 from phasediag.native.lowering import UnsupportedError
+from phasediag.training.chance import keys_of
 from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import NativeLosses, losses_of
-from phasediag.training.network import FIXED, Network, network_of
+from phasediag.training.network import CHANCE, FIXED, Network, network_of
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, whole, world_names
+from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, world_names
 from phasediag.training.step import State
 from phasediag.training.steps import Native, Steps, Vmapped
 from phasediag.training.visible import Visible, hidden_names
-from phasediag.trial import Streams, Trials, Value
+from phasediag.trial import Streams, Trials, Value, whole
 
 
 class Program:
@@ -160,8 +161,10 @@ class Tile:
         shapes = {each: each.shapes for each in {network, *self.own}}
         own = [shapes[each] for each in self.own]
         self.rates |= constants_of(program.envelope, records, own, shapes[network], device)
+        if network.habits.random:
+            self.rates[CHANCE] = keys_of(trials.seed.tolist(), device)
         self.rates = {name: tensor.contiguous() for name, tensor in self.rates.items()}
-        self.state = _first(network, {n: w for n, w in start.items() if n not in network.fixed}, self.rates)
+        self.state = _first(network, start, self.rates)
         self.step = 0
 
     @property
@@ -170,11 +173,21 @@ class Tile:
         return self.state.weights
 
     @property
+    def constants(self) -> Rates:
+        """What the weights of the networks follow from besides what is trained.
+
+        The constants of each trial, and the buffers that training changes, as they are now.
+        """
+        if not self.state.buffers:
+            return self.rates
+        return {**self.rates, **{FIXED + name: buffer for name, buffer in self.state.buffers.items()}}
+
+    @property
     def weights(self) -> Weights:
         """The weights of the networks, each with a leading axis of trials: what is measured and kept."""
-        if self.network.control.absent and not self.network.fixed:
+        if self.network.control.absent and not (self.network.fixed or self.state.buffers):
             return self.state.weights
-        return vmap(self.network.weights)(self.state.weights, self.rates)
+        return vmap(self.network.weights)(self.state.weights, self.constants)
 
     def advance(self, until: int) -> None:
         """Train up to step `until`."""
@@ -199,6 +212,7 @@ class Tile:
                 moment: {name: moved[f"moments/{moment}/{name}"] for name in weights}
                 for moment, weights in self.state.moments.items()
             },
+            buffers={name: moved[f"buffers/{name}"] for name in self.state.buffers},
             steps_done=moved["steps_done"], alive=moved["alive"],
         )  # fmt: skip
         self.step = step
@@ -262,14 +276,15 @@ def _start(
     return weights
 
 
-def _first(network: Network, weights: Weights, rates: Rates) -> State:
-    """The state at step 0 of networks with these weights, each with a leading axis of trials."""
-    weights = vmap(network.control.start)(weights, rates)
+def _first(network: Network, start: Weights, rates: Rates) -> State:
+    """The state at step 0 of networks that start so, each tensor with a leading axis of trials."""
+    own = {*network.fixed, *network.habits.state}
+    weights = vmap(network.control.start)({n: w for n, w in start.items() if n not in own}, rates)
     zeros = {m: {n: torch.zeros_like(w) for n, w in weights.items()} for m in network.descent.moments}
     first = next(iter(weights.values()))
     count, device = len(first), first.device
     return State(
-        weights=weights, moments=zeros,
+        weights=weights, moments=zeros, buffers={n: start[n].contiguous() for n in network.habits.state},
         steps_done=torch.zeros(count, dtype=torch.int64, device=device),
         alive=torch.ones(count, dtype=torch.bool, device=device),
     )  # fmt: skip

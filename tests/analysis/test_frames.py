@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,8 @@ from hypothesis import strategies as st
 from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError, StoreError
-from phasediag.observables.threshold import Observable, Threshold
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold
 from phasediag.parameters import TRAINING
 from phasediag.storage.compaction import compact
 from phasediag.storage.schema_arrow import trials_schema
@@ -141,7 +141,7 @@ def test_eq_14_in_both_readings(store: Store) -> None:
 
 def test_every_observable_on_every_layer_can_be_counted_again(tmp_path: Path) -> None:
     """Trained once and read at another threshold, against the same grid launched at that threshold."""
-    names = [name for name in get_args(Observable) if name not in ("sign_flip", "classes")]
+    names = [name for name in distance_observables() if name not in ("sign_flip", "classes")]
     elsewhere = [{"observable": name, "layer": layer} for name in names for layer in ("hidden.2", "hidden.3")]
     cut = {"absolute": 0.2, "relative": 0.6}
     frames = {}
@@ -159,7 +159,7 @@ def test_every_observable_on_every_layer_can_be_counted_again(tmp_path: Path) ->
     for last in (True, False):
         found = load_measurements(frames["one"], last=last, threshold=cut)
         expected = load_measurements(frames["other"], last=last)
-        assert set(found["observable"]) == set(get_args(Observable))
+        assert set(found["observable"]) == set(distance_observables())
         pd.testing.assert_frame_equal(found.drop(columns="pack_id"), expected.drop(columns="pack_id"))
         assert (found["degree"] != load_measurements(frames["one"], last=last)["degree"]).any()
     again, recorded = load_trials(frames["one"], threshold=cut), load_trials(frames["other"])

@@ -20,7 +20,8 @@ from phasediag.analysis.recount import RECOUNTED
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.sensitivity import Recounts, threshold_sensitivity
 from phasediag.commands.results import diagram, scaling
-from phasediag.observables.threshold import RANK_TOLERANCE, Threshold, degree
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold
 from phasediag.storage.store import Store
 from synthetic_sweep import write_measured_pack
 
@@ -66,7 +67,7 @@ def test_trials_are_counted_as_if_recorded_at_so_many_times_the_threshold(tmp_pa
     expected = twice.set_index("trial_id").loc[some["trial_id"], columns]
     np.testing.assert_array_equal(found[columns], expected)
     singular = np.array([of["rank"] for of in drawn.values()], dtype=np.float32)
-    ranks = degree("rank", singular, np.zeros(40), 0.04, 2 * RANK_TOLERANCE)
+    ranks = distance_observables()["rank"].count(singular, np.zeros(40), 0.04, 2)
     np.testing.assert_array_equal(found["rank"], ranks[found.index])
     pd.testing.assert_frame_equal(load_recounted(tmp_path / "once", once, 1.0), once, check_dtype=False)
 

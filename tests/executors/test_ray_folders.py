@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from phasediag.executors.ray_tune import folders
-from phasediag.executors.ray_tune.connection import way_out
 from phasediag.executors.ray_tune.folders import own_folder, scratch_folder
+from phasediag.executors.ray_tune.local import way_out
 from small_sweeps import grid_text, run, write
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from phasediag.executors.drain import ONE_SIGNAL, Drain, draining_on_signals
 from phasediag.executors.signals import STOPPING, handled
-from phasediag.executors.watch import ONE_SIGNAL, Watch, draining_on_signals
 from small_sweeps import command, grid_text, write
 
 GRID = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 300_000}, resources="{trials_per_pack: 2}")
@@ -110,13 +110,13 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def test_others_take_no_signal_away() -> None:
-    watch = Watch(total=1)
+    drain = Drain()
     before = {number: signal.getsignal(number) for number in STOPPING}
-    with draining_on_signals(watch):
+    with draining_on_signals(drain):
         signal.signal(signal.SIGUSR1, lambda number, frame: None)  # as Ray Tune does
-        watch.keep_signals()
+        drain.keep_signals()
         signal.raise_signal(signal.SIGUSR1)
-        assert watch.reason.startswith("SIGUSR1")
+        assert drain.reason.startswith("SIGUSR1")
         time.sleep(ONE_SIGNAL / 10)
         signal.raise_signal(signal.SIGHUP)  # within the same fifth of a second: the same request
     assert {number: signal.getsignal(number) for number in STOPPING} == before

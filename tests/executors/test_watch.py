@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import phasediag
+from phasediag.executors import drain as draining
 from phasediag.executors import watch as watching
+from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.forecast import makespan
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
@@ -239,13 +243,22 @@ def test_two_signals_at_once_drain_and_a_later_one_ends(
 ) -> None:
     """GNU timeout signals its child and then the group the child is in."""
     ended: list[int] = []
-    monkeypatch.setattr(watching.os, "_exit", ended.append)
-    watch = Watch(total=1)
-    with watching.draining_on_signals(watch):
+    monkeypatch.setattr(draining.os, "_exit", ended.append)
+    drain = Drain()
+    with draining_on_signals(drain):
         for now in (0.0, 0.001, 0.1):
             clock[0] = now
             signal.raise_signal(signal.SIGTERM)
-        assert (watch.draining, ended) == (True, [])
+        assert (drain.due(), ended) == (True, [])
         clock[0] = 0.3
         signal.raise_signal(signal.SIGINT)
     assert ended == [130]
+
+
+def test_nobody_sets_what_a_watch_or_a_lease_knows() -> None:
+    """They change by their own methods alone."""
+    for path in Path(phasediag.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                owner = ast.unparse(node.value).rpartition(".")[2]
+                assert owner not in ("watch", "lease", "forecast"), f"{path}:{node.lineno}"

@@ -15,7 +15,7 @@ WEAK, STRONG = (1.0, 0.2), (2.0, 0.4)
 
 
 def sweep(teachers: tuple[tuple[float, ...], ...] = (WEAK,), **changed: object) -> pd.DataFrame:
-    """Networks of science.md E9 that follow it exactly, at one teacher each noise."""
+    """Networks of docs/physics.md E9 that follow it exactly, at one teacher each noise."""
     axes = [np.geomspace(0.5, 20, 16), [2, 3, 8], range(len(teachers)), range(3)]
     names = ["weight_decay", "width", "label_noise", "replicate"]
     frame = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)

@@ -366,7 +366,6 @@ from phasediag.models.mlp import MLP
 from phasediag.trial import Constraint
 
 class Net(MLP):
-    registered = ""
     constraints = (Constraint(parameters=("width", "depth"), fault=lambda width, depth: 1 // (width - 2)),)
 """
 

@@ -63,7 +63,7 @@ def test_it_does_not_depend_on_the_weights_and_covers_mini_batches() -> None:
     ],
 )  # fmt: skip
 def test_it_is_told_only_where_it_is_exact(change: dict[str, Any]) -> None:
-    """AdamW has no such threshold (`science.md` E13); relu's is not a matter of the linear slope."""
+    """AdamW has no such threshold (`docs/physics.md` E13); relu's is not a matter of the linear slope."""
     assert np.isnan(collapse_weight_decay(tile_of(grid_of(BASE | change).trials()))).all()
     assert np.isfinite(collapse_weight_decay(tile_of(grid_of(BASE | {"optimizer": "adam"}).trials()))).all()
 

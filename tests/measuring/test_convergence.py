@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phasediag import exact
 from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
-from phasediag.measuring.recording import results
+from phasediag.measuring.results import results
 from trained_tiles import grid_of, recorded, tile_of
 
 STEPS = 1000

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from phasediag.errors import PhasediagError
 from phasediag.measuring import measure as module
 from phasediag.measuring.measure import Request, log_norm, measure, neurons
-from phasediag.observables.threshold import Threshold, degree
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold
 from phasediag.symmetry.neurons import NeuronGroup
 from properties import examples
 from symmetry.networks import IN_GAUGE, factors, layers_of, mlp, permuted, planted, requests, rescaled, signs
@@ -26,7 +27,11 @@ law = settings(max_examples=examples(40))
 def counts(result, threshold=None):
     threshold = threshold or Threshold(absolute=1e-6, relative=1e-3)
     distances, norms = result.distances.numpy(), result.norms.numpy()
-    return degree(result.observable, distances, threshold.epsilon(norms), threshold.absolute).tolist()
+    return (
+        distance_observables()[result.observable]
+        .count(distances, threshold.epsilon(norms), threshold.absolute)
+        .tolist()
+    )
 
 
 def assert_same(actual, expected, rtol=1e-7):
@@ -72,7 +77,7 @@ def test_planted_clones_are_counted_exactly(parity, dtype, seed):
     assert permutation == width - kinds - (dead > 0)
     assert sign_flip == dead
     assert classes == kinds
-    assert [result.max_degree for result in results] == [width - 1, width, width]
+    assert [result.distances.shape[1] for result in results] == [width - 1, width, width]
 
 
 @pytest.mark.parametrize("homogeneity", [1, 2])
@@ -192,7 +197,7 @@ def test_rank_counts_the_planted_dimensions(dtype, shape, seed):
     parameters = mlp(1, (inputs, width, 2), seed, dtype)
     parameters["layers.0.weight"] = torch.tensor((left * values) @ right.T, dtype=dtype)[None]
     (result,) = measure(parameters, layers_of(1, homogeneity=1), requests(1, ("rank",)))
-    assert result.max_degree == result.distances.shape[1] == min(shape)
+    assert result.distances.shape[1] == min(shape)
     assert counts(result) == [rank]
     np.testing.assert_allclose(result.distances[0, :rank], np.sort(values)[::-1], rtol=1e-5)
 
@@ -204,8 +209,8 @@ def test_zero_networks_and_single_neurons(dtype):
         for parity, homogeneity in ((None, None), ("odd", 1), ("even", 2)):
             groups = layers_of(1, parity=parity, homogeneity=homogeneity)
             results = measure(parameters, groups, requests(1))
-            assert [r.distances.shape for r in results] == [(3, r.max_degree) for r in results]
-            assert results[0].max_degree == width - 1
+            assert {len(r.distances) for r in results} == {3}
+            assert results[0].distances.shape[1] == width - 1
             assert all((r.distances == 0).all() and r.distances.dtype == dtype for r in results)
             assert [counts(r, Threshold())[0] for r in results] == [width - 1, width, 0, 0]
 

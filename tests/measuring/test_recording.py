@@ -11,7 +11,8 @@ import torch
 from phasediag.measuring import recording
 from phasediag.measuring.convergence import RELAXATIONS, SMALL_DRIFT
 from phasediag.measuring.measure import Distances, Request, measure
-from phasediag.measuring.recording import Recorder, results
+from phasediag.measuring.recording import Recorder
+from phasediag.measuring.results import results
 from phasediag.observables.threshold import Threshold
 from trained_tiles import grid_of, pair, recorded, tile_of
 

@@ -11,9 +11,9 @@ import torch
 from numpy.polynomial.hermite_e import hermegauss
 
 from phasediag.models._activations import ACTIVATIONS
-from phasediag.models._declared import ActivationName
 from phasediag.models.hermite import Hermite
 from phasediag.models.mlp import MLP
+from phasediag.shared_parameters import ActivationName
 
 X = torch.linspace(-3, 3, 61, dtype=torch.float64)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from native_calls import NATIVE, natively, one_by_one
 from phasediag.native.lowering import UnsupportedError
-from phasediag.native.program import Program
-from phasediag.native.source import Place
+from phasediag.native.program import NativeProgram
+from phasediag.native.source import Slot
 from properties import examples
 
 pytestmark = NATIVE
@@ -179,10 +179,10 @@ def test_results_replace_the_first_arguments_step_after_step() -> None:
     for step in range(7):
         x = fed[step][world]
         expected = [expected[0] - rate[:, None] * expected[1] + x, expected[1] + expected[0] * rate[:, None]]
-    program = Program(
+    program = NativeProgram(
         lambda a, b, rate, x: [a - rate * b + x, b + a * rate],
         [torch.zeros(4), torch.zeros(4), torch.zeros(()), torch.zeros(4)],
-        [Place.TRIAL, Place.TRIAL, Place.TRIAL, Place.WORLD],
+        [Slot.TRIAL, Slot.TRIAL, Slot.TRIAL, Slot.WORLD],
     )
     program([a, b, rate, fed], world, steps=7)
     torch.testing.assert_close([a, b], expected)
@@ -221,7 +221,7 @@ def test_what_native_programs_do_not_do_is_refused(name: str) -> None:
 
 def test_what_fails_while_it_is_written_down_is_left_to_torch() -> None:
     with pytest.raises(UnsupportedError, match="shape"):
-        Program(lambda x: [x.view(7, 7)], [torch.ones(3)], [Place.TRIAL])
+        NativeProgram(lambda x: [x.view(7, 7)], [torch.ones(3)], [Slot.TRIAL])
 
 
 def test_a_large_second_factor_is_refused() -> None:

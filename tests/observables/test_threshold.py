@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
-from phasediag.observables.threshold import ALWAYS, RANK_TOLERANCE, Threshold, degree
+from phasediag.observables.known import ALWAYS, distance_observables
+from phasediag.observables.rank import RANK_TOLERANCE
+from phasediag.observables.threshold import Threshold
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
 DISTANCES = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 4, width=32)))
@@ -40,7 +42,7 @@ def test_the_relative_threshold_scales_with_the_layer(
 def test_degrees_count_one_by_one(distances: np.ndarray, epsilon: float) -> None:
     each = np.full(len(distances), epsilon)
     for observable in ALWAYS:
-        found = degree(observable, distances, each, 1e-3).tolist()
+        found = distance_observables()[observable].count(distances, each, 1e-3).tolist()
         below = [sum(v < epsilon for v in row) for row in distances.tolist()]
         above = [sum(v >= epsilon for v in row) for row in distances.tolist()]
         assert found == (above if observable == "classes" else below)
@@ -51,7 +53,9 @@ def test_degrees_follow_the_threshold(distances: np.ndarray, one: float, other: 
     """Raising the threshold restores symmetry and merges classes, never the other way."""
     low, high = (np.full(len(distances), level) for level in sorted((one, other)))
     for observable in ALWAYS:
-        change = degree(observable, distances, high, 0.0) - degree(observable, distances, low, 0.0)
+        change = distance_observables()[observable].count(distances, high, 0.0) - distance_observables()[
+            observable
+        ].count(distances, low, 0.0)
         assert ((change <= 0) if observable == "classes" else (change >= 0)).all()
 
 
@@ -62,19 +66,26 @@ def test_degrees_do_not_depend_on_the_order(distances: np.ndarray, random: objec
     epsilon = np.full(len(distances), 1.0)
     for observable in (*ALWAYS, "rank"):
         np.testing.assert_array_equal(
-            degree(observable, distances, epsilon, 1e-3), degree(observable, shuffled, epsilon, 1e-3)
+            distance_observables()[observable].count(distances, epsilon, 1e-3),
+            distance_observables()[observable].count(shuffled, epsilon, 1e-3),
         )
 
 
 def test_each_trial_has_its_own_threshold() -> None:
     distances = np.array([[1.0, 2.0, 3.0]] * 3)
-    assert degree("permutation", distances, np.array([1.0, 2.5, 9.0]), 0.0).tolist() == [0, 2, 3]
-    assert degree("classes", distances, np.array([1.0, 2.5, 9.0]), 0.0).tolist() == [3, 1, 0]
+    assert distance_observables()["permutation"].count(
+        distances, np.array([1.0, 2.5, 9.0]), 0.0
+    ).tolist() == [0, 2, 3]
+    assert distance_observables()["classes"].count(distances, np.array([1.0, 2.5, 9.0]), 0.0).tolist() == [
+        3,
+        1,
+        0,
+    ]
 
 
 @given(DISTANCES, st.floats(0, 2))
 def test_the_rank_counts_what_stands_out(singular: np.ndarray, absolute: float) -> None:
-    found = degree("rank", singular, np.full(len(singular), np.nan), absolute).tolist()
+    found = distance_observables()["rank"].count(singular, np.full(len(singular), np.nan), absolute).tolist()
     expected = [
         sum(float(v) > max(absolute, float(np.float32(RANK_TOLERANCE) * row.max())) for v in row)
         for row in singular
@@ -91,11 +102,11 @@ def test_the_rank_of_known_matrices() -> None:
     for rank in range(5):
         matrix = rng.standard_normal((7, rank)) @ rng.standard_normal((rank, 5))
         singular = np.linalg.svd(matrix, compute_uv=False)[None]
-        assert degree("rank", singular, np.zeros(1), 1e-6).tolist() == [rank]
+        assert distance_observables()["rank"].count(singular, np.zeros(1), 1e-6).tolist() == [rank]
 
 
 def test_one_neuron_has_no_neighbours() -> None:
-    assert degree("permutation", np.empty((2, 0)), np.ones(2), 0.0).tolist() == [0, 0]
+    assert distance_observables()["permutation"].count(np.empty((2, 0)), np.ones(2), 0.0).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -146,11 +146,9 @@ from phasediag.models.mlp import MLP
 from phasediag.tasks.teacher_student import TeacherStudent
 
 class Silent(MLP):
-    registered = ""
+    pass
 
 class Task(TeacherStudent):
-    registered = ""
-
     @staticmethod
     def loss(prediction, target):
         return (prediction - target).abs().sum(dim=-1).mean()

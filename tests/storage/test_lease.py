@@ -287,13 +287,13 @@ def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPat
 
 def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
     with take(store, heartbeat_s=0.02) as lease:
-        lease.news = lambda: {"in_training": 7.5, "rate": None}
+        lease.tell(lambda: {"in_training": 7.5, "rate": None})
         wait_until(lambda: dict(reader(store).news) == {"in_training": 7.5, "rate": None})
 
         def changing() -> dict[str, float | None]:
             raise RuntimeError("dictionary changed size during iteration")
 
-        lease.news = changing
+        lease.tell(changing)
         wait_until(lambda: not reader(store).news)
         assert not lease.lost
 
@@ -301,7 +301,7 @@ def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
 def test_news_come_before_the_next_heartbeat(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "NEWS_S", 0.01)
     with take(store, heartbeat_s=3600) as lease:
-        lease.news = lambda: {"in_training": 1.0}
+        lease.tell(lambda: {"in_training": 1.0})
         lease.refresh()
         wait_until(lambda: bool(reader(store).news))
 

@@ -93,8 +93,6 @@ UNTOUCHABLE = """
 from phasediag.tasks.linear_map import LinearMap
 
 class Task(LinearMap):
-    registered = ""
-
     def train_set(self):
         raise RuntimeError("data were touched")
 

@@ -20,7 +20,7 @@ from phasediag.trial import TextArray
 from small_sweeps import grid_text, launched, write
 
 AXES, FIXED = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10, "model": "net.py:Net"}
-NET = "from phasediag.models.mlp import MLP\n\n\nclass Net(MLP):\n    pass\n"
+NET = "import torch\n\nfrom phasediag.models.mlp import MLP\n\n\nclass Net(MLP):\n    pass\n"
 """A model of the user's: to find out its trials, torch must be loaded."""
 
 
@@ -141,7 +141,7 @@ def test_during_a_launch_it_says_what_the_launch_says(grown: Path) -> None:
     store = Store.at(grown / "g")
     more = trials_of(grown, {"weight_decay": "[0.01, 0.1, 0.2]"}, replicates=6)
     with take(store, heartbeat_s=0.02) as lease:
-        lease.news = lambda: {"in_training": 4.25, "rate": 2.0, "eta_s": 3.5}
+        lease.tell(lambda: {"in_training": 4.25, "rate": 2.0, "eta_s": 3.5})
         wait_for_news(store)
         found = status_of([more], store)
         assert (found.done, found.missing, found.in_training) == (6, 12, 4.25)
@@ -152,7 +152,7 @@ def test_during_a_launch_it_says_what_the_launch_says(grown: Path) -> None:
 def test_a_launch_that_tells_more_than_is_missing_is_not_believed(grown: Path) -> None:
     store = Store.at(grown / "g")
     with take(store, heartbeat_s=0.02) as lease:
-        lease.news = lambda: {"in_training": 400.0, "rate": None, "eta_s": None}
+        lease.tell(lambda: {"in_training": 400.0, "rate": None, "eta_s": None})
         wait_for_news(store)
         found = status(grown / "g")
         assert (found.missing, found.in_training) == (0, 0.0)

@@ -14,7 +14,8 @@ from torch import Tensor
 from phasediag.errors import PhasediagError
 from phasediag.measuring.measure import Distances, Request, log_norm, measure, neurons
 from phasediag.models.transformer import Transformer
-from phasediag.observables.threshold import Threshold, degree
+from phasediag.observables.known import distance_observables
+from phasediag.observables.threshold import Threshold
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from properties import examples
@@ -37,7 +38,7 @@ def of(parameters: dict[str, Tensor], groups: list[NeuronGroup], observable: Any
 def counted(found: Distances, threshold: Threshold | None = None) -> np.ndarray:
     cut = threshold or Threshold()
     epsilon = cut.epsilon(found.norms.numpy())
-    return degree(found.observable, found.distances.numpy(), epsilon, cut.absolute)
+    return distance_observables()[found.observable].count(found.distances.numpy(), epsilon, cut.absolute)
 
 
 def head(trials: int, width: int, stream: int, seed: int, rank: int | None = None) -> dict[str, Tensor]:
@@ -72,7 +73,7 @@ def test_rotations_measure_what_their_definitions_say(
         sigma = np.linalg.svd(out @ into, compute_uv=False)[:width]
         expected = np.pad(2 * sigma, (0, width - len(sigma)))
         np.testing.assert_allclose(double.distances[trial].numpy() ** 2, expected, atol=1e-9)
-    assert rotation.max_degree == double.max_degree == width
+    assert rotation.distances.shape[1] == double.distances.shape[1] == width
 
 
 @settings(max_examples=examples(20))

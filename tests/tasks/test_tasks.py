@@ -57,7 +57,7 @@ def test_linear_map_draws_fresh_normal_inputs_for_the_same_map() -> None:
 
 @given(WEIGHTS, WEIGHTS)
 def test_hermite_quadrature_is_the_population_loss(teacher: list[float], student: list[float]) -> None:
-    """(sum w - S)^2 + (sum w^2 - Q)^2 of `science.md` E9, for the tile's own loss."""
+    """(sum w - S)^2 + (sum w^2 - Q)^2 of `docs/physics.md` E9, for the tile's own loss."""
     fixed = {
         "task": "hermite", "teacher_weights": teacher, "model": "hermite", "width": len(student),
         "batch_size": 0, "dtype": "float64", "steps": 1,

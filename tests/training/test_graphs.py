@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from phasediag.native.nested import leaves, skeleton
 from phasediag.training import graphs
 from phasediag.training.compilation import Compiled
 from phasediag.training.graphs import Replayed, settle, strangers
@@ -145,12 +145,13 @@ def test_a_recording_goes_with_its_tensors(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(run._recordings) == 0
 
 
-def arguments_of(tile: Tile) -> tuple[list[Tensor], pytree.TreeSpec]:
-    """What two steps of a tile take, as the compiler sees it."""
+def arguments_of(tile: Tile) -> tuple[list[Tensor], Any]:
+    """What two steps of a tile take, as the compiler sees it, and its form."""
     state, batches = tile.state, [tile.batches.at(step) for step in range(2)]
     parts = (state.weights, state.moments, state.steps_done, state.alive)
     samples = [tuple(part[0] for part in (batch.x, batch.y, batch.noise)) for batch in batches]
-    return pytree.tree_flatten((parts, tile.rates, samples, torch.tensor(2)))
+    arguments = (parts, tile.rates, samples, torch.tensor(2))
+    return leaves(arguments), skeleton(arguments)
 
 
 @pytest.mark.parametrize("envelope", [{}, {"width": 8, "batch_size": 16}], ids=["one size", "padded"])
@@ -161,10 +162,10 @@ def test_the_step_of_another_device_holds_nothing_of_the_cpu(kind: str, envelope
         pytest.skip("networks with a control are not padded")
     trials = trials_of(kind)
     tile = Program(trials.record(0), Path(), CPU, False, envelope).tile(trials)
-    flat, structure = arguments_of(tile)
+    flat, form = arguments_of(tile)
     step = Compiled(vmapped_steps(tile.network, True), staying=2)
     with torch.no_grad():
-        graph, _ = step._traced([tensor.to(META) for tensor in flat], structure)
+        graph, _ = step._traced([tensor.to(META) for tensor in flat], form)
         assert strangers(graph, META) == []
         assert strangers(graph, CPU) != []
         assert all(not str(node.target).startswith("aten._local_scalar") for node in graph.graph.nodes)
@@ -174,9 +175,9 @@ def test_the_step_of_another_device_holds_nothing_of_the_cpu(kind: str, envelope
 def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
     trials = trials_of(kind, replicates=1)
     tile = Program(trials.record(0), Path(), CPU, False).tile(trials)
-    flat, structure = arguments_of(tile)
+    flat, form = arguments_of(tile)
     with torch.no_grad():
-        graph, _ = Compiled(vmapped_steps(tile.network, True), staying=2)._traced(flat, structure)
+        graph, _ = Compiled(vmapped_steps(tile.network, True), staying=2)._traced(flat, form)
         settle(graph, CPU)
         assert "aten.full.default" in graph.code
         graph(*flat)
@@ -189,5 +190,5 @@ def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
 def test_a_users_model_that_makes_tensors_on_the_host_is_seen() -> None:
     step = Compiled(lambda x: x * torch.tensor([1.0, 2.0]).to(x.device) + 1)
     with torch.no_grad():
-        graph, _ = step._traced([torch.ones(3, 2, device=META)], pytree.tree_flatten((torch.ones(1),))[1])
+        graph, _ = step._traced([torch.ones(3, 2, device=META)], (None,))
     assert strangers(graph, META) != []

@@ -152,8 +152,6 @@ CURIOUS = """
 from phasediag.tasks.teacher_student import TeacherStudent
 
 class Task(TeacherStudent):
-    registered = ""
-
     def target(self, x):
         return super().target(x) * self.values["width"]
 """

@@ -19,7 +19,7 @@ from phasediag.registry import component
 from phasediag.running.sources import place_sources
 from phasediag.storage.store import Store
 from phasediag.sweeps.reach import completed
-from phasediag.sweeps.survey import recorded_files, stored_grid
+from phasediag.sweeps.recorded import recorded_files, stored_grid
 from small_sweeps import assert_same_rows, launched, write
 
 NET = """

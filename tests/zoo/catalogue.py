@@ -52,18 +52,18 @@ OPTIMIZERS: tuple[dict[str, Any], ...] = (
 """In turn, so that every optimizer meets every sort of network."""
 
 REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
-    "Dropped": ("drop", "p=0"), "DroppedByFunction": ("random",), "AlphaDropped": ("body.1",),
     "DroppedEncoder": ("layer", "dropout"), "RandomReLU": ("act",),
-    "RunningBatchNorm": ("norm", "track_running_stats=False"),
-    "RunningInstanceNorm": ("norm", "track_running_stats=False"), "Spectral": ("first",),
-    "OldSpectral": ("first",), "LSTM": ("memory",), "GRU": ("memory", "GRUCell"),
+    "OldSpectral": ("first",), "PlainMeans": ("norm", "momentum"), "LSTM": ("memory",),
+    "GRU": ("memory", "GRUCell"),
     "Elman": ("memory", "RNNCell"), "ComplexWeights": ("spectral", "complex"), "Counter": ("calls",),
     "SubmoduleCounter": ("steps_seen",), "ClassCounter": (), "GlobalCounter": (), "ClosureCounter": (),
-    "BufferCounter": ("calls",), "MovingMean": ("mean",), "Cached": ("last",), "Logged": ("log",),
+    "BufferCounter": ("calls", "eval()"), "MovingMean": ("mean", "eval()"), "Cached": ("last",),
+    "Logged": ("log",),
     "CountingHook": ("seen",), "SelfChanging": (), "Generated": (),
-    "NoisyForward": ("random",), "NoisyByNumpy": (), "NoisyByPython": (), "ShuffledForward": ("random",),
+    "NoisyForward": ("random", "eval()"), "NoisyByNumpy": (), "NoisyByPython": (),
+    "ShuffledForward": ("random",),
     "Branch": (), "Loop": (), "Item": (), "ByNumpy": (), "BooleanIndex": (), "OverwrittenInput": (),
-    "SaysOtherwiseInEval": ("eval",), "Lazy": ("first", "lazy"), "Uninitialised": ("gain",),
+    "Lazy": ("first", "lazy"), "Uninitialised": ("gain",),
     "ComplexPhase": ("phase", "complex"), "DrawnAttribute": ("direction", "buffer"),
     "DrawnNumber": ("gain",), "DrawnSign": ("flip",),
     "DrawnShape": (), "Raising": ("no licence",), "Misfit": (),
@@ -97,11 +97,13 @@ MAY_BE_REFUSED = {
     "networks_padded.py:PaddedNorm",
     "networks_values.py:UnusedLayer",  # PyTorch leaves what has no gradient, decay and all
     "networks_frozen.py:NoGradBackbone",
+    "networks_state.py:Spectral",  # power iteration writes by out=, which vmap need not know
 }
 WITHOUT_GRADIENT = {
     "SoftmaxBottleneck", "MultiHead", "FusedAttention", "Encoder", "EncoderStack", "VisionTransformer",
     "Rotary",
     "ComplexRotary", "Alibi", "LinearAttention", "BatchNormStateless", "InstanceNormStateless", "CausalFlag",
+    "ConvBatchNorm", "RunningInstanceNorm",
 }  # fmt: skip
 """Networks with a direction in which the loss does not change (the bias of keys, a bias before a norm): there
 Adam divides rounding by rounding, in any program. They take plain steps."""

@@ -1,13 +1,11 @@
 """Networks that cannot be trained in packs as they are, each for one reason that a plan tells."""
-# ruff: noqa: N812
 
 import random
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import parametrizations, spectral_norm
+from torch.nn.utils import spectral_norm
 from torch.utils.checkpoint import checkpoint
 
 from phasediag.symmetry.neurons import NeuronGroup
@@ -32,29 +30,6 @@ class Base(nn.Module):
 # ---- layers with randomness or a memory -------------------------------------------------------------
 
 
-class Dropped(Base):
-    def __init__(self, inputs: int, outputs: int, width: int = 8):
-        super().__init__(inputs, outputs, width)
-        self.drop = nn.Dropout(0.1)
-
-    def middle(self, h):
-        return self.drop(h)
-
-
-class DroppedByFunction(Base):
-    def middle(self, h):
-        return F.dropout(h, 0.2, self.training)
-
-
-class AlphaDropped(Base):
-    def __init__(self, inputs: int, outputs: int, width: int = 8):
-        super().__init__(inputs, outputs, width)
-        self.body = nn.Sequential(nn.Identity(), nn.AlphaDropout(0.1))
-
-    def middle(self, h):
-        return self.body(h)
-
-
 class DroppedEncoder(nn.Module):
     """A layer of a transformer with its default dropout of 0.1."""
 
@@ -76,32 +51,15 @@ class RandomReLU(Base):
         return self.act(h)
 
 
-class RunningBatchNorm(Base):
+class PlainMeans(Base):
+    """Running statistics that are plain means: their weight is a number that is read from a tensor."""
+
     def __init__(self, inputs: int, outputs: int, width: int = 8):
         super().__init__(inputs, outputs, width)
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = nn.BatchNorm1d(width, momentum=None)
 
     def middle(self, h):
         return self.norm(h)
-
-
-class RunningInstanceNorm(nn.Module):
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.conv = nn.Conv1d(1, 3, 3)
-        self.norm = nn.InstanceNorm1d(3, track_running_stats=True)
-        self.head = nn.Linear(3, outputs)
-
-    def forward(self, x):
-        return self.head(torch.relu(self.norm(self.conv(x[:, None]))).amax(dim=-1))
-
-
-class Spectral(Base):
-    """Power iteration: its vectors change at every pass."""
-
-    def __init__(self, inputs: int, outputs: int, width: int = 8):
-        super().__init__(inputs, outputs, width)
-        self.first = parametrizations.spectral_norm(self.first)
 
 
 class OldSpectral(Base):
@@ -348,11 +306,6 @@ class OverwrittenInput(Base):
     def forward(self, x):
         x -= x.mean(dim=0)
         return super().forward(x)
-
-
-class SaysOtherwiseInEval(Base):
-    def middle(self, h):
-        return h if self.training else 2 * h
 
 
 # ---- construction -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.initial import initial_weights
 from phasediag.trial import Streams, Trials, Value
 from trained_tiles import task_of
+from zoo.masks import drawn
 
 CONSTRUCTOR = 2**32
 """Position of the stream `init` that seeds a constructor."""
@@ -37,6 +38,7 @@ class Trained:
     """A network after its last step."""
 
     weights: Mapping[str, np.ndarray]
+    """And the buffers that training changed."""
     train_loss: float
     test_loss: float
 
@@ -50,14 +52,20 @@ def trained(trials: Trials, row: int, folder: Path) -> Trained:
     fresh = values.get("noise") == "fresh"
     batches = Batches([task], int(values["batch_size"]), fresh, dtype, torch.device("cpu"))  # type: ignore[arg-type]
     optimizer = optimizer_of(module, values)
+    first = {name: buffer.clone() for name, buffer in module.named_buffers()}
     for step in range(int(values["steps"])):  # type: ignore[call-overload]
         optimizer.zero_grad()
-        loss_on(task, module, batches.at(step), values).backward()
+        with drawn(int(trials.seed[row]), step):
+            loss = loss_on(task, module, batches.at(step), values)
+        loss.backward()
         optimizer.step()
+    module.eval()
     with torch.no_grad():
         train = loss_on(task, module, batches.training_set(), values)
         test = loss_on(task, module, batches.test_set(), {**values, "label_noise": 0.0})
     weights = {name: p.detach().numpy().copy() for name, p in module.named_parameters()}
+    left = {name: b for name, b in module.named_buffers() if not torch.equal(b, first[name])}
+    weights |= {name: buffer.numpy().copy() for name, buffer in left.items()}
     return Trained(weights=weights, train_loss=float(train), test_loss=float(test))
 
 

@@ -15,11 +15,12 @@ from ray.exceptions import RayError
 
 from phasediag.errors import ClusterError
 from phasediag.executors.places import allowed_cores, workers_on
-from phasediag.executors.ray_tune.connection import await_workers, check_shared, connected
+from phasediag.executors.ray_tune import quick_start
+from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.ray_tune.folders import scratch_folder
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.library_messages import quiet
-from phasediag.running.job import Job
+from phasediag.running.job import Breakdown, Job
 from phasediag.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -64,26 +65,27 @@ class RayExecutor:
         with connected(self.address, self.log, keep=self.keep, preloaded=preloaded):
             import_module(TUNING)
             if preloaded:
-                await_workers()
+                quick_start.await_workers()
             yield self._check(folder)
 
     def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
-        """Train the packs until they are done or the watch drains; give back those that were lost."""
+        """Train the packs until they are done or the launch drains; give back those that were lost."""
         from ray.tune import TuneError
 
-        from phasediag.executors.ray_tune.tuning import Reporter, any_worker, tuner
+        from phasediag.executors.ray_tune.tuning import Reporter, tuner
 
         by_id = {pack.pack_id: pack for pack in packs}
         reporter = Reporter(watch, by_id)
         scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
-        workers = any_worker() if self.address is None else nullcontext()
+        workers = quick_start.of_tune() if self.address is None else nullcontext()
         try:
             with workers, quiet(self.log):
                 tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
-            watch.fail(f"Ray failed under the launch: {last.strip()}", of_machine=True)
+            error_text = f"Ray failed under the launch: {last.strip()}"
+            watch.ending.fail(Breakdown(error=error_text, of_machine=True))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return reporter.lost

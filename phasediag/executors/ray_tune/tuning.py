@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ray import tune
-from ray.tune.execution import class_cache
-from ray.tune.experiment import Trial as TuneTrial
 
-from phasediag.executors.ray_tune.connection import replaced
 from phasediag.executors.ray_tune.trainable import PackTrainable
 from phasediag.executors.watch import LostPack, Watch
 from phasediag.packing.pack import Pack
@@ -31,30 +27,33 @@ class Reporter(tune.Callback):
         """Nothing: Tune saves its callbacks for a restore that is never made."""
         return {}
 
-    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Take SIGUSR1 back: Tune would end without a drain, and tell of trials that failed."""
-        self.watch.keep_signals()
+        self.watch.ending.keep_signals()
 
     def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Report progress."""
         report: Progress | Breakdown = result["report"]
         if isinstance(report, Breakdown):
-            self.watch.fail(report.error, report.of_machine)
+            self.watch.ending.fail(report)
         else:
             self.watch.report(trial.config["pack_id"], report)
 
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Remember a pack whose workers died."""
-        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
-        self.lost.append(
-            LostPack(pack=self.packs[trial.config["pack_id"]], error=lines[-1] if lines else "lost")
-        )
+        self.lost.append(LostPack(pack=self.packs[trial.config["pack_id"]], error=_error_of(trial)))
+
+
+def _error_of(trial: Any) -> str:
+    """The last line of what ended a Tune trial."""
+    error = getattr(trial, "get_error", lambda: None)()  # told by no documented method (Ray 2.59, 2.60)
+    return next((line for line in reversed(str(error or "").splitlines()) if line.strip()), "lost")
 
 
 class Drained(tune.Stopper):
-    """Stops the experiment when the watch drains."""
+    """Stops the experiment when the launch drains."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -69,17 +68,7 @@ class Drained(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to stop everything."""
-        return self.watch.draining
-
-
-@contextmanager
-def any_worker() -> Iterator[None]:
-    """Let Tune take workers that are there already: it asks for some with environments of their own.
-
-    Those of a local Ray have the environment of this process anyway.
-    """
-    with replaced(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=()):
-        yield
+        return self.watch.ending.due()
 
 
 def tuner(

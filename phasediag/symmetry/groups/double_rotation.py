@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, random_rotation, same
 from phasediag.symmetry.groups.rotation import Reflection, Rotation
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.spectra import neuron_unit, singular_values, triangle, up_to_width
 
 
 class DoubleRotation(NeuronSymmetry):
@@ -37,6 +39,20 @@ class DoubleRotation(NeuronSymmetry):
                 f"layer {group.name} has no double rotation: that needs outgoing weights; name them, or "
                 "use Rotation"
             )
+
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor:
+        """sqrt(2 sigma_i), sigma_i the singular values of V_out^T V_in (= W_K W_Q^T), descending.
+
+        The gauge-fixed form: among all (A V_in, A^-T V_out) the smallest networks have
+        V_in V_in^T = V_out V_out^T, with eigenvalues sigma_i, so that Delta_i = 2 sigma_i there.
+        Invariant under every invertible A. Computed in float64; shape (networks, width).
+        """
+        neurons, unit = layer.raw, neuron_unit(layer.raw)
+        into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit
+        product = triangle(neurons.outgoing.double() / unit) @ triangle(into).mT
+        values = up_to_width((2 * singular_values(product)).sqrt(), neurons)
+        return (values * unit[:, :, 0]).to(neurons.incoming.dtype)
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """R_1 D R_2 with Haar rotations and log-normal D; the group has no uniform element."""

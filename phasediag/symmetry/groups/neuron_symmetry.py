@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.vectors import raw_neurons
@@ -34,8 +36,33 @@ class NeuronSymmetry(Symmetry[Mixing]):
         any other module as the user names them.
     """
 
+    neurons: Sequence[int] | None = None
+    """Those that it acts on; None: all."""
+
     def __init__(self, group: NeuronGroup) -> None:
         self.group = group
+
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor | None:
+        """The distances of many networks at once, as a sweep records them, shape (networks, length).
+
+        None where nothing but the generators is known.
+        """
+        del layer
+        return None
+
+    def distances(self, parameters: Parameters, groups: Sequence[NeuronGroup] = ()) -> Tensor:
+        """Delta of every generator as a sweep records it, invariant under G up to order, (generators,).
+
+        Parameters
+        ----------
+        groups
+            All hidden layers of the network, whose gauge is balanced jointly; empty: this layer alone.
+        """
+        together = None
+        if self.neurons is None:
+            together = self.of_layer(Geometry.of_one(parameters, self.group, groups))
+        return self.generator_distances(parameters) if together is None else together[0]
 
     def act(self, parameters: Parameters, element: Mixing) -> dict[str, Tensor]:
         """(M_in V_in, M_out V_out), all other parameters as they are."""

@@ -10,9 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.order import neighbours
 
 
 class Permutation(NeuronSymmetry):
@@ -51,12 +53,17 @@ class Permutation(NeuronSymmetry):
         order = torch.cat(self.vectors(parameters), dim=1).norm(dim=1).argsort(stable=True).tolist()
         return [Permutation(self.group, pair) for pair in pairwise(order)]
 
-    def distances(self, parameters: Parameters) -> Tensor:
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor:
+        """||v_i - v_j|| of neighbours in the order of norm, ties broken, minimised over flips; width - 1."""
+        return neighbours(layer.order, layer.unit_pairs) * layer.unit
+
+    def generator_distances(self, parameters: Parameters) -> Tensor:
         """||v_i - v_j|| of neighbours, as A.1 counts them: sqrt(2) times Delta of their exchange.
 
-        No gauge and no breaking of ties in norm, unlike the observable `permutation`.
+        No gauge and no breaking of ties in norm, unlike `distances`.
         """
-        return sqrt(2) * super().distances(parameters)
+        return sqrt(2) * super().generator_distances(parameters)
 
     def _chosen(self, parameters: Parameters) -> Tensor:
         return torch.tensor(list(range(self.width(parameters)) if self.neurons is None else self.neurons))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.spectra import neuron_unit
 
 
 class Rescaling(NeuronSymmetry):
@@ -40,6 +42,26 @@ class Rescaling(NeuronSymmetry):
             )
         self.neurons = neurons
         self.k = group.homogeneity
+
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor:
+        """Norm of each neuron vector, the smallest that rescaling reaches, ascending, width.
+
+        The rescaling (a v_in, a^-k v_out), a > 0, of one neuron. With a homogeneous activation the
+        neurons are in the balanced gauge, where the norms are smallest already. Otherwise
+        min over a of ||(a v_in, v_out / a)|| = sqrt(2 ||v_in|| ||v_out||) is taken, a measure of the
+        product alone; without outgoing weights, the norm. Computed in float64.
+        """
+        neurons, unit = layer.fixed, neuron_unit(layer.fixed)
+        into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit
+        norm_in = torch.linalg.vector_norm(into, dim=2)
+        norm_out = torch.linalg.vector_norm(neurons.outgoing.double() / unit, dim=2)
+        if layer.homogeneity is None and neurons.outgoing.shape[2]:
+            distances = (2 * norm_in * norm_out).sqrt()
+        else:
+            distances = torch.hypot(norm_in, norm_out)
+        ascending: Tensor = distances.sort(dim=1).values
+        return (ascending * unit[:, :, 0]).to(neurons.incoming.dtype)
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """Independent factors a, log-normal; the group is not compact and has no uniform element."""

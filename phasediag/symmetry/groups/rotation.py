@@ -8,9 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, random_rotation, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.spectra import neuron_unit, singular_values, up_to_width
 
 
 class Reflection(NeuronSymmetry):
@@ -51,6 +53,19 @@ class Rotation(NeuronSymmetry):
 
     name: ClassVar[str] = "rotation"
     symmetric_state: ClassVar[str | None] = "low rank"
+
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor:
+        """||(V_in^T n_i, V_out^T n_i)||, descending: n_i eigenvectors of V_in V_in^T + V_out V_out^T.
+
+        Singular values of the matrix of neuron vectors, and zeros up to the width. Their squares are
+        the eigenvector form of double rotation, Delta_i = ||W_Q n_i||^2 + ||W_K n_i||^2 (Eqs. 10-13);
+        by Courant and Fischer no other choice of directions has more of them below a threshold.
+        Computed in float64; shape (networks, width).
+        """
+        neurons, unit = layer.raw, neuron_unit(layer.raw)
+        values = up_to_width(singular_values(neurons.vectors.double() / unit), neurons)
+        return (values * unit[:, :, 0]).to(neurons.incoming.dtype)
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """A Haar-distributed orthogonal matrix."""

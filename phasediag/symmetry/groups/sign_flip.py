@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
@@ -40,6 +42,14 @@ class SignFlip(NeuronSymmetry):
                 "give the group parity: odd or even"
             )
         self.neurons = neurons
+
+    @classmethod
+    def of_layer(cls, layer: Geometry) -> Tensor:
+        """Norms of the whole neuron vectors in the balanced gauge, ascending, width.
+
+        Of odd activations, Delta of each flip; of even ones at least Delta, which leaves the output out.
+        """
+        return layer.norms
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """Uniformly distributed signs."""

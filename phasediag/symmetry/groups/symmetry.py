@@ -75,6 +75,10 @@ class Symmetry(ABC, Generic[Element]):
 
     def distances(self, parameters: Parameters) -> Tensor:
         """Delta of every generator, invariant under G up to order, shape (generators,)."""
+        return self.generator_distances(parameters)
+
+    def generator_distances(self, parameters: Parameters) -> Tensor:
+        """The same by its definition: of each generator from its projection, one by one."""
         state = self.representative(parameters)
         found = [generator.distance(state) for generator in self.generators(state)]
         return torch.stack(found) if found else torch.zeros(0)

@@ -257,7 +257,7 @@ def test_objects_and_observables_measure_the_same(
         (found,) = measure(tile, module.neuron_groups, [Request(observable=observable, layer=group.name)])
         for trial in range(3):
             one = {name: p[trial] for name, p in tile.items()}
-            expected = symmetry(group).distances(one).sort().values
+            expected = symmetry(group).generator_distances(one).sort().values
             torch.testing.assert_close(found.distances[trial].sort().values, expected, rtol=1e-8, atol=1e-8)
 
 

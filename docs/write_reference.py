@@ -1,0 +1,95 @@
+"""Writes the pages of docs/reference from the declarations: `make docs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from phasediag.cli import commands
+from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, RESULTS, Column
+from phasediag.grids.schema import parameter_table
+
+FOLDER = Path(__file__).parent / "reference"
+HEAD = "<!-- Written by docs/write_reference.py from the declarations: `make docs`. -->"
+
+
+def pages() -> dict[str, str]:
+    """The text of every page, by file name."""
+    return {
+        "parameters.md": page("Parameters of trials", parameters()),
+        "columns.md": page("Columns of results", columns()),
+        "commands.md": page("Commands", of_group(commands)),
+    }
+
+
+def page(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([HEAD, f"# {title}", "", *lines]).rstrip() + "\n"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield ""
+    yield row(headings)
+    yield row(["---"] * len(headings))
+    yield from map(row, rows)
+    yield ""
+
+
+def row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def parameters() -> Iterator[str]:
+    yield "Every one can stand under `fixed` or be an axis, and is a column of `trials` under its own name."
+    yield "A *structural* parameter changes the program, a *batched* one is a number per trial in it; a"
+    yield "*derived* one follows from others; a *shorthand* stands instead of another one."
+    rows = parameter_table()
+    for belongs in dict.fromkeys(each.belongs for each in rows):
+        yield f"\n## {belongs}"
+        cells = (
+            (f"`{r.name}`", r.type, r.unit, r.default, str(r.role), r.meaning)
+            for r in rows
+            if r.belongs == belongs
+        )
+        yield from table(["name", "type", "unit", "default", "role", "meaning"], cells)
+
+
+def columns() -> Iterator[str]:
+    yield "\n## `trials`: one row a trial\n"
+    yield "The parameters stand between `seed` and `status`."
+    yield from column_table((*LEADING, *RESULTS))
+    yield "\n## `measurements`: one row a trial, step, layer and observable"
+    yield from column_table(MEASUREMENTS)
+    yield "\n## Derived: in the frames, in no file"
+    yield from column_table(DERIVED)
+
+
+def column_table(declared: Iterable[Column]) -> Iterator[str]:
+    headings = ["name", "type", "unit", "meaning", "phases below / above, level", "null if diverged"]
+    yield from table(headings, map(column_cells, declared))
+
+
+def column_cells(column: Column) -> tuple[str, ...]:
+    named = column.phases != ("below", "above")
+    phases = f"{column.below} / {column.above}, {column.level:g}" if named else ""
+    null = "yes" if column.null_when_diverged else ""
+    return f"`{column.name}`", column.type, column.unit, column.meaning, phases, null
+
+
+def of_group(group: click.Group) -> Iterator[str]:
+    yield "Results go to stdout, progress and messages to stderr. Exit codes: 0 complete, 1 some trials"
+    yield "failed, 2 bad input and nothing was run, 3 the machine or the cluster failed, 130 interrupted."
+    for name, command in sorted(group.commands.items()):
+        context = click.Context(command, info_name=f"phasediag {name}")
+        yield f"\n## {name}\n"
+        yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
+        yield (command.help or "").split("\f")[0].strip() + "\n"
+        records = filter(None, [parameter.get_help_record(context) for parameter in command.params])
+        yield from table(["option", "meaning"], [(f"`{o}`", " ".join(m.split())) for o, m in records])
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)

@@ -1,0 +1,97 @@
+"""A Ray of the launch's own on this machine, and what to do where it does not start."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+
+from phasediag.errors import WAYS_OUT
+from phasediag.executors.places import allowed_cores
+from phasediag.executors.ray_tune import quick_start
+from phasediag.executors.ray_tune.quick_start import environment
+
+OBJECTS_BYTES: Final = 256 * 2**20
+"""Of memory for what workers share: a launch shares its packs alone, and Ray would take a third of all."""
+SAID: Final = {
+    "No space left": "ENOSPC", "quota exceeded": "EDQUOT", "Read-only file system": "EROFS",
+    "Permission denied": "EACCES", "Too many open files": "EMFILE",
+    "Resource temporarily unavailable": "EAGAIN", "can't start new thread": "EAGAIN",
+    "Cannot allocate memory": "ENOMEM",
+}  # fmt: skip
+"""Errors of the operating system as Ray repeats them in words."""
+BUSY: Final = ("timed out", "timeout", "overloaded", "in time", "within")
+"""In what Ray says of a machine that is too slow for it."""
+
+
+def start(folder: Path | None, quiet: Mapping[str, Any], preloaded: str = "") -> None:
+    """Start it, with shortcuts where they serve.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps its files; None: where it does so by itself.
+    quiet
+        Options of `ray.init`.
+    preloaded
+        A module that a worker for every core may load at once; empty: none.
+    """
+    options: dict[str, Any] = {
+        "address": "local", "num_cpus": allowed_cores(), "include_dashboard": False,
+        "object_store_memory": OBJECTS_BYTES, **quiet,
+    }  # fmt: skip
+    # by the environment, for `ray.init` itself has no published option for it
+    with environment({} if folder is None else {"RAY_TMPDIR": str(folder)}), _own_process_groups():
+        if quick_start.wanted():
+            with suppress(Exception), quick_start.of_ray(preloaded):
+                ray.init(**options)
+                return
+            ray.shutdown()
+        ray.init(**options)
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Let each process that this thread starts lead a process group of its own, for the time of a block.
+
+    A signal to the group of the launch, as GNU `timeout` and many supervisors send, would otherwise end Ray
+    before the packs are set aside. They still end with the launch: Ray (2.59, 2.60) has Linux end them when
+    their parent dies, and offers no such option itself.
+    """
+    popen: Any = subprocess.Popen
+    common, thread = popen.__init__, threading.get_ident()
+
+    def leading(process: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
+        if threading.get_ident() == thread and not options.get("start_new_session"):
+            options.setdefault("process_group", 0)
+        common(process, *arguments, **options)
+
+    popen.__init__ = leading
+    try:
+        yield
+    finally:
+        popen.__init__ = common
+
+
+def way_out(error: Exception) -> str:
+    """What to do where a local Ray did not start."""
+    told = str(error)
+    numbers = {name: getattr(errno, code) for name, code in SAID.items() if name in told}
+    number = error.errno if isinstance(error, OSError) else next(iter(numbers.values()), None)
+    advice = next((advice for codes, advice in WAYS_OUT.items() if number in codes), "")
+    if "AF_UNIX" in told:
+        advice = "name a folder with a shorter path in RAY_TMPDIR"
+    if advice:
+        return f"{advice} (Ray keeps its files in RAY_TMPDIR, TMPDIR or /tmp); then launch again"
+    if any(word in told.lower() for word in BUSY):
+        return (
+            "it gives up where the machine is too busy or short of memory: launch again when there is "
+            "less to do"
+        )
+    return "launch again"

@@ -1,0 +1,58 @@
+"""The user's own observables of a grid: found and checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from phasediag.grids.reading import Node, Report
+from phasediag.grids.sections import Measure
+from phasediag.observables.known import UserObservable, user_observable
+
+
+def read_observables(
+    measure: Measure, node: Node | None, folder: Path, report: Report
+) -> dict[str, UserObservable]:
+    """The observables of a grid that are the user's, by name; what is wrong with one stands in `report`.
+
+    Parameters
+    ----------
+    node
+        The section `measure`; None where the grid has none.
+    folder
+        Where the files are looked up.
+    """
+    own: dict[str, UserObservable] = {}
+    owners: dict[str, str] = {}
+    for name in dict.fromkeys(request.observable for request in measure.observables):
+        if ":" not in name:
+            continue
+        try:
+            own[name] = user_observable(name, folder)
+            _check_shared(own[name], owners)
+        except ValueError as error:
+            problem, _, remedy = str(error).partition("; ")
+            report.add(*_place(node, name), problem, remedy or "correct it")
+    return own
+
+
+def _check_shared(found: UserObservable, owners: dict[str, str]) -> None:
+    """Refuse a column that another observable fills."""
+    for column in (*found.observable.columns, *found.observable.starting):
+        owner = owners.setdefault(column.name, found.name)
+        if owner != found.name:
+            raise ValueError(f"{found.name} and {owner} both fill a column '{column.name}'; rename one")
+
+
+def _place(node: Node | None, name: str) -> tuple[int, str]:
+    """The line and the key where a grid names an observable."""
+    key = "measure.observables"
+    if node is None or not isinstance(node.content, dict) or "observables" not in node.content:
+        return 1, key
+    listed = node.content["observables"]
+    for index, item in enumerate(listed.content if isinstance(listed.content, tuple) else ()):
+        content = item.content
+        named = content.get("observable") if isinstance(content, Mapping) else item
+        if named is not None and named.content == name:
+            return item.line, f"{key}[{index}]"
+    return listed.line, key

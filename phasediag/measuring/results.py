@@ -1,0 +1,97 @@
+"""The measured columns of `trials`, from what was recorded of a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from phasediag.measuring.convergence import RELAXATIONS, more_steps, steps_to_crossing
+from phasediag.measuring.measure import least_log_norm
+from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.observables.known import ALWAYS, distance_observables
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.views import width_of
+from phasediag.trial import IntArray
+
+
+def results(
+    recorder: Recorder, rates: Mapping[str, FloatArray], steps_done: IntArray, layer: str
+) -> dict[str, FloatArray]:
+    """The measured columns of each trial of a tile, NaN where there is nothing to measure.
+
+    Parameters
+    ----------
+    rates
+        `learning_rate` and `weight_decay`, shape (trials,).
+    steps_done
+        Shape (trials,).
+
+    Returns
+    -------
+    Columns of `trials` by name, float64, shape (trials,).
+    """
+    recording, steps = recorder.recording, recorder.steps
+    group = recorder.groups.get(layer)
+    count = len(steps)
+    width = float("nan") if group is None else _width(recorder, group)
+    neighbours = width - 1 if width > 1 else np.nan
+    counts = _counts(recording, layer, count, width)
+    normalized = counts["degree_of_symmetry"] / neighbours
+    drift = normalized - recording.nine_tenths
+    relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
+    needed = np.full(count, np.nan) if group is None else _more_steps(recorder, rates, drift)
+    return {
+        "max_degree": np.full(count, width - 1),
+        **counts,
+        "degree_normalized": normalized,
+        "log_rate": _log_rate(recorder, steps),
+        "drift": drift,
+        "relaxations": relaxations,
+        "converged": np.where(np.isnan(needed), np.nan, needed == 0),
+        "more_steps": needed,
+        **(recording.numbers if group is not None else {}),
+    }
+
+
+def _counts(recording: Recording, layer: str, trials: int, width: float) -> dict[str, FloatArray]:
+    """The columns with the counts at the last step, NaN where they were not measured."""
+    columns = {}
+    for name, observable in distance_observables().items():
+        if observable.column:
+            found = recording.last.get((layer, name))
+            counted = np.full(trials, np.nan) if found is None else found.astype(np.float64)
+            columns[observable.column] = width - counted if observable.complement else counted
+    return columns
+
+
+def _log_rate(recorder: Recorder, steps: IntArray) -> FloatArray:
+    """Growth rate of the layer's norm over the second half; -inf where it was zero all along."""
+    half, end = recorder.recording.half, recorder.recording.end
+    gone = np.maximum(half, end) <= least_log_norm(recorder.tile.network.dtype)
+    return np.where(gone, -np.inf, (end - half) / (steps - steps // 2))
+
+
+def _width(recorder: Recorder, group: NeuronGroup) -> float:
+    return float(width_of(group, recorder.tile.network.shapes))
+
+
+def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
+    margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
+    waits = [
+        _waits(margins["half", name], margins["late", name], margins["last", name], steps)
+        for name in ALWAYS
+        if ("last", name) in margins and margins["last", name].shape[2]
+    ]
+    speed = rates["learning_rate"] * rates["weight_decay"]
+    relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
+    return more_steps(waits, drift, steps, relaxing)
+
+
+def _waits(half: FloatArray, late: FloatArray, last: FloatArray, steps: FloatArray) -> FloatArray:
+    """Steps until each distance crosses its threshold, or sinks below the absolute part of it."""
+    relative, absolute = (
+        steps_to_crossing(half[:, part], late[:, part], last[:, part], steps) for part in (0, 1)
+    )
+    sinking = (last[:, 0] > 0) & (last[:, 1] > 0)
+    return np.minimum(relative, np.where(sinking, absolute, np.inf))

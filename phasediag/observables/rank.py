@@ -1,0 +1,46 @@
+"""Rank of the incoming weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from phasediag.observables.observable import DistanceObservable, FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
+
+RANK_TOLERANCE: Final = 0.01
+"""A singular value counts towards the rank above this share of the largest."""
+
+
+class Rank(DistanceObservable):
+    """Singular values of the incoming weights as they are, without gauge, descending."""
+
+    name: ClassVar[str] = "rank"
+    meaning: ClassVar[str] = "Singular values of the incoming weights as they are, without gauge, descending."
+    word: ClassVar[str] = "singular value"
+    of_symmetry: ClassVar[bool] = False
+    column: ClassVar[str] = "rank"
+    uses_data: ClassVar[bool] = False
+
+    def of_layer(self, layer: Geometry) -> Tensor:
+        """Shape (networks, min(width, incoming weights)); under vmap LAPACK rounds otherwise."""
+        from phasediag.symmetry.spectra import singular_values
+
+        return singular_values(layer.raw.incoming)
+
+    def count(
+        self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
+        factor: float = 1.0,
+    ) -> npt.NDArray[np.int64]:  # fmt: skip
+        """Singular values above max(absolute, RANK_TOLERANCE times the largest)."""
+        del epsilon
+        largest = distances.max(axis=1, initial=0.0)
+        limit = np.maximum(absolute, factor * RANK_TOLERANCE * largest)
+        counted: npt.NDArray[np.int64] = (distances > limit[:, None]).sum(axis=1)
+        return counted

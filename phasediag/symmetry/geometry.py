@@ -1,0 +1,92 @@
+"""One layer of many networks: neuron vectors, norms, distances of pairs and the order of the neurons.
+
+What several symmetries need is computed once, when it is first asked for. All distances are computed in a
+unit of each network's own, a power of two, so that squares neither overflow nor vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from phasediag.symmetry.distances import pair_distances, parts_of
+from phasediag.symmetry.gauge import balanced
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.order import Part, order_neurons
+from phasediag.symmetry.units import power_of_two
+from phasediag.symmetry.vectors import Neurons, raw_neurons
+from phasediag.symmetry.views import separated
+
+
+class Geometry:
+    """The neurons of one layer of every network of a tile.
+
+    Parameters
+    ----------
+    raw
+        The neuron vectors as the weights are.
+    fixed
+        The same in the balanced gauge.
+    homogeneity
+        Of the activation.
+    """
+
+    def __init__(self, raw: Neurons, fixed: Neurons, homogeneity: int | None) -> None:
+        self.raw, self.fixed, self.homogeneity = raw, fixed, homogeneity
+
+    @classmethod
+    def of_one(
+        cls, parameters: Mapping[str, Tensor], group: NeuronGroup, groups: Sequence[NeuronGroup] = ()
+    ) -> Geometry:
+        """The layer of a single network, as a tile of one.
+
+        Parameters
+        ----------
+        parameters
+            By name, without leading axes.
+        groups
+            All hidden layers of the network, which are balanced jointly; empty: this layer alone.
+        """
+        batched = {name: parameter[None] for name, parameter in parameters.items()}
+        named, plain = separated(batched, groups or [group])
+        own = next(each for each in plain if each.name == group.name)
+        raw, fixed = (raw_neurons(each, own) for each in (named, balanced(named, plain)))
+        return cls(raw, fixed, own.homogeneity)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """Of each network, shape (networks, 1)."""
+        return power_of_two(self.fixed.vectors.abs().flatten(1).amax(dim=1))[:, None]
+
+    @cached_property
+    def _vectors(self) -> Tensor:
+        return self.fixed.vectors / self.unit[:, None]
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        return parts_of(self.fixed, self._vectors)
+
+    @cached_property
+    def unit_norms(self) -> Tensor:
+        """Norms of the neuron vectors in the gauge, in units of `unit`, shape (networks, width)."""
+        norms: Tensor = torch.linalg.vector_norm(self._vectors, dim=2)
+        return norms
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """Norms of the neuron vectors in the gauge, ascending, shape (networks, width)."""
+        ascending: Tensor = self.unit_norms.sort(dim=1).values
+        return ascending * self.unit
+
+    @cached_property
+    def unit_pairs(self) -> Tensor:
+        """Distances of all pairs of neurons, minimised over flips, in units of `unit`; (.., width, width)."""
+        return pair_distances(self._parts)
+
+    @cached_property
+    def order(self) -> Tensor:
+        """Positions of the neurons by ascending norm, ties broken, int64, shape (networks, width)."""
+        return order_neurons(self._parts, self.unit_norms, self.unit_pairs)

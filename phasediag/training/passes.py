@@ -1,0 +1,69 @@
+"""What a pass of a user's module does besides giving a prediction: the state it leaves, its chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from phasediag.training.chance import Chance
+
+SAMPLES: Final = 8
+"""Of a pass that is watched."""
+PASSES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What passes in training do."""
+
+    state: tuple[str, ...] = ()
+    """The buffers that they change, by name."""
+    random: bool = False
+    """Whether they draw random numbers that `Chance` can give."""
+
+
+def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype) -> Habits:
+    """Watch some passes of a module, which is left as they leave it.
+
+    A module that cannot pass samples has none: the dry step tells why.
+
+    Parameters
+    ----------
+    module
+        In the mode in which it trains; not used for anything else.
+    inputs
+        Numbers of a sample.
+    """
+    generator = torch.Generator().manual_seed(0)
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    chance = Chance(torch.zeros(2, dtype=torch.int64), torch.tensor(0))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), chance:
+            for _ in range(PASSES):
+                module(torch.randn(SAMPLES, inputs, generator=generator).to(dtype))
+    except Exception:
+        return Habits()
+    after = dict(module.named_buffers())
+    changed = (n for n, b in before.items() if n not in after or not _same(b, after[n]))
+    return Habits(state=tuple(changed), random=chance.drawn > 0)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """The module in `eval()` for a while; each part of it in its own mode again after it."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

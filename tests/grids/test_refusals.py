@@ -1,0 +1,87 @@
+"""What is wrong and what to do about it stay apart, whatever stands in either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broken_grids import small
+from phasediag.errors import Fault, GridError, RefusedError
+from phasediag.grids.grid import parse_grid
+
+RAISING = "raise RuntimeError('no data; ask for them; at once')\n"
+CONSTRAINED = """
+from phasediag.tasks.linear_map import LinearMap
+from phasediag.trial import Constraint
+
+def refused(steps):
+    return "so many steps; are too many; for me" if steps > 5 else None
+
+class Task(LinearMap):
+    registered = ""
+    constraints = (Constraint(parameters=("steps",), fault=refused),)
+
+def raising(steps):
+    raise RuntimeError("not now; later")
+
+class Raising(Task):
+    constraints = (Constraint(parameters=("steps",), fault=raising),)
+"""
+
+
+def of_task(task: str, rest: str = "") -> str:
+    return f"name: g\nfixed:\n  task: {task}\n  steps: 10\n{rest}"
+
+
+CASES = {
+    "axis": (
+        small(axes="width: {linspace: ['a; b', 2], num: 3}"),
+        "['a; b', 2] is not 2 numbers", "write linspace: [a, b]",
+    ),
+    "exclude": (
+        small(axes="width: [1, 2]", rest="exclude: [\"f('a; b') < width\"]\n"),
+        "\"f('a; b') < width\": 'f('a; b')' is not allowed here", "allowed",
+    ),
+    "two models": (
+        small("model: hermite"),
+        "model hermite takes one input and gives one output; task 'teacher_student' is not made for it",
+        "set task: hermite, or exclude it",
+    ),
+    "a file that raises": (
+        of_task("raising.py:Task"),
+        "raising.py cannot be imported: RuntimeError: no data; ask for them; at once (", "correct it",
+    ),
+    "a constraint of the user's": (
+        of_task("constrained.py:Task"),
+        "so many steps; are too many; for me", "change one of them, or exclude it",
+    ),
+    "a constraint that raises": (
+        of_task("constrained.py:Raising"),
+        "the constraint on steps raised RuntimeError: not now; later", "mend it in its file, or exclude it",
+    ),
+}  # fmt: skip
+"""A grid, what its fault must tell in `problem`, and the beginning of its `remedy`."""
+
+
+def fault_of(text: str, folder: Path) -> Fault:
+    (folder / "raising.py").write_text(RAISING)
+    (folder / "constrained.py").write_text(CONSTRAINED)
+    with pytest.raises(GridError) as caught:
+        parse_grid(text, folder / "grid.yaml").trials()
+    (fault,) = caught.value.faults
+    return fault
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_semicolon_in_a_message_cuts_nothing(case: str, tmp_path: Path) -> None:
+    text, problem, remedy = CASES[case]
+    fault = fault_of(text, tmp_path)
+    assert problem in fault.problem
+    assert fault.remedy.startswith(remedy)
+
+
+def test_a_refusal_reads_as_one_sentence() -> None:
+    assert str(RefusedError("too wide; by far", "take 3")) == "too wide; by far; take 3"
+    assert str(RefusedError("too wide")) == "too wide"
+    assert RefusedError.of(ValueError("a; b")).problem == "a; b"

@@ -1,0 +1,175 @@
+"""What a pass leaves behind and what it draws: the trial's own, whatever its company and its stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.nn import functional
+
+from phasediag.grids.grid import Grid
+from phasediag.packing.pack import pack_trials
+from phasediag.training.chance import Chance, keys_of, threefry2x32
+from phasediag.training.tiles import Program, Tile
+from trained_tiles import CPU, grid_of
+
+NETWORKS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, outputs, width: int = 16, p: float = 0.25):
+        super().__init__()
+        self.first, self.norm = nn.Linear(inputs, width), nn.BatchNorm1d(width)
+        self.drop, self.second = nn.Dropout(p), nn.Linear(width, outputs)
+
+    def forward(self, x):
+        return self.second(self.drop(torch.tanh(self.norm(self.first(x)))))
+"""
+FIXED: dict[str, Any] = {
+    "task": "teacher_student", "model": "net.py:Net", "inputs": 16, "outputs": 16, "samples": 32,
+    "test_samples": 16, "batch_size": 16, "steps": 12, "learning_rate": 0.05, "width": 16,
+}  # fmt: skip
+ZERO = torch.tensor(0)
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Grid:
+    (tmp_path / "net.py").write_text(NETWORKS)
+    return grid_of(FIXED, {"weight_decay": [0.0, 0.1]}, tmp_path / "grid.yaml", replicates=2)
+
+
+def tile_of(grid: Grid, rows: list[int], compiled: bool = False) -> Tile:
+    trials = grid.trials().take(np.array(rows))
+    return Program(trials.record(0), grid.folder, CPU, compiled).tile(trials)
+
+
+def same(one: Tile, row: int, other: Tile, position: int) -> bool:
+    """Weights and buffers of two trials, bit by bit."""
+    pairs = [(w[row], other.weights[name][position]) for name, w in one.weights.items()]
+    return len(pairs) == 9 and all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("key", "counter", "words"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((2**32 - 1, 2**32 - 1), (2**32 - 1, 2**32 - 1), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_known_answers_of_threefry(
+    key: tuple[int, int], counter: tuple[int, int], words: tuple[int, int]
+) -> None:
+    """Those of the file `kat_vectors` of Random123."""
+    made = threefry2x32((torch.tensor(key[0]), torch.tensor(key[1])), *map(torch.tensor, counter))
+    assert tuple(map(int, made)) == words
+
+
+def test_numbers_of_a_pass_are_as_distributed_as_they_should_be() -> None:
+    key = keys_of([7], CPU)[0]
+    with Chance(key, torch.tensor(3)):
+        drawn = {
+            "uniform": torch.rand(40_000, dtype=torch.float64), "norm": torch.randn(40_000),
+            "again": torch.rand_like(torch.zeros(40_000)),
+        }  # fmt: skip
+        dropped = functional.dropout(torch.ones(40_000), 0.3)
+        scaled = functional.alpha_dropout(torch.randn(200_000), 0.3, training=True)
+        channels = functional.dropout2d(torch.ones(64, 8, 3, 3), 0.5).flatten(2)
+    assert stats.kstest(drawn["uniform"], "uniform").pvalue > 1e-3
+    assert stats.kstest(drawn["again"], "uniform").pvalue > 1e-3
+    assert stats.kstest(drawn["norm"], "norm").pvalue > 1e-3
+    assert abs(float(np.corrcoef(drawn["uniform"], drawn["again"])[0, 1])) < 0.02
+    assert sorted(set(dropped.tolist())) == pytest.approx([0, 1 / 0.7])
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
+    assert (float(scaled.mean()), float(scaled.std())) == pytest.approx((0, 1), abs=0.02)
+    assert (channels == channels[..., :1]).all()
+    assert 0.4 < float((channels[..., 0] > 0).double().mean()) < 0.6
+
+
+def test_attention_drops_its_weights_and_is_itself_without() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 5, 4, generator=generator, dtype=torch.float64) for _ in range(3))
+    plain = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    with Chance(keys_of([1], CPU)[0], ZERO) as chance:
+        none = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        assert chance.drawn == 0
+        passes = torch.stack([
+            functional.scaled_dot_product_attention(q, k, v, dropout_p=0.2, is_causal=True)
+            for _ in range(600)
+        ])  # fmt: skip
+    assert torch.equal(none, plain)
+    error = passes.std(dim=0) / 600**0.5
+    assert ((passes.mean(dim=0) - plain).abs() < 5 * error + 1e-12).all()
+
+
+def test_what_has_a_generator_of_its_own_is_left_alone() -> None:
+    with Chance(keys_of([1], CPU)[0], ZERO) as chance:
+        drawn = torch.rand(3, generator=torch.Generator().manual_seed(0))
+        assert chance.drawn == 0
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(0)))
+
+
+def test_law_1_state_and_chance_do_not_depend_on_the_mates(grid: Grid) -> None:
+    together, alone = tile_of(grid, [0, 1, 2, 3]), tile_of(grid, [2, 2])
+    for tile in (together, alone):
+        tile.advance(12)
+    assert same(together, 2, alone, 0)
+    assert not same(together, 1, together, 2)
+    assert torch.equal(together.losses()[0][2], alone.losses()[0][0])
+
+
+def test_law_2_a_tile_goes_on_from_its_checkpoint(grid: Grid) -> None:
+    through, stopped = tile_of(grid, [0, 3]), tile_of(grid, [0, 3])
+    through.advance(12)
+    stopped.advance(5)
+    saved = {name: tensor.clone() for name, tensor in stopped.state.tensors().items()}
+    assert {"buffers/norm.running_mean", "buffers/norm.num_batches_tracked"} <= saved.keys()
+    again = tile_of(grid, [0, 3])
+    again.restore(saved, 5)
+    again.advance(12)
+    assert same(through, 0, again, 0)
+    assert same(through, 1, again, 1)
+
+
+def test_trials_that_are_done_keep_their_state(grid: Grid, tmp_path: Path) -> None:
+    short = grid_of(FIXED, {"steps": [4, 12]}, tmp_path / "grid.yaml")
+    tile = Program(short.trials().record(0), grid.folder, CPU, False).tile(short.trials())
+    tile.advance(12)
+    assert tile.weights["norm.num_batches_tracked"].tolist() == [4, 12]
+
+
+@pytest.mark.slow
+def test_compiled_steps_draw_the_same_numbers(grid: Grid) -> None:
+    eager, compiled = tile_of(grid, [0, 1, 2, 3]), tile_of(grid, [0, 1, 2, 3], compiled=True)
+    for tile in (eager, compiled):
+        tile.advance(12)
+    for name, weight in eager.weights.items():
+        torch.testing.assert_close(compiled.weights[name], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_a_replicate_has_masks_of_its_own_and_points_share_them(grid: Grid) -> None:
+    tile = tile_of(grid, [0, 1, 2, 3])
+    trials = grid.trials()
+    keys = {int(s): k.tolist() for s, k in zip(trials.seed, tile.rates["chance"], strict=True)}
+    assert len({tuple(key) for key in keys.values()}) == 2
+
+
+def test_networks_with_a_state_are_not_padded(grid: Grid, tmp_path: Path) -> None:
+    stating = NETWORKS.replace("class Net(nn.Module):", 'class Net(nn.Module):\n    padded = ("width",)\n')
+    (tmp_path / "net.py").write_text(stating)
+    two = grid_of(FIXED, {"width": [5, 6]}, tmp_path / "grid.yaml")
+    packs = pack_trials(two.trials(), two.parameters, tmp_path, workers=1)
+    assert [dict(pack.structure.envelope) for pack in packs] == [{}, {}]
+
+
+def test_a_network_without_either_has_no_key_and_no_buffers() -> None:
+    tile = Program((t := grid_of({"task": "digits", "steps": 2}).trials()).record(0), Path(), CPU, False)
+    made = tile.tile(t.take(np.array([0, 0])))
+    assert (made.state.buffers, "chance" in made.rates) == ({}, False)
+    assert isinstance(tile.network.module, nn.Module)
