@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -42,7 +42,9 @@ def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
     declared = getattr(cls, "declares", None)
     if declared is None:
         found = [] if kind == "task" else _arguments(cls)
-        if kind not in ("task", "model"):
+        if kind == "model":
+            found = _with_roles(cls, found)
+        elif kind != "task":
             found = [_of_training(parameter, cls) for parameter in found]
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
         found = list(declared)
@@ -60,6 +62,19 @@ def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
                 f"call the {_word(kind)} otherwise",
             )
     return {parameter.name: parameter for parameter in found}
+
+
+def _with_roles(cls: type[Any], arguments: Sequence[Parameter]) -> list[Parameter]:
+    """The arguments of a model; those that it states as `batched` change no program."""
+    stated: Any = getattr(cls, "batched", ())
+    numbers = [parameter.name for parameter in arguments if parameter.kind is float]
+    if not isinstance(stated, tuple | list) or not set(stated) <= set(numbers):
+        raise RefusedError(
+            f"{place_of(cls)}: {cls.__name__}.batched is {stated!r:.60}",
+            "write a tuple of names of arguments that are floats, which here are "
+            f"{', '.join(numbers) or 'none'}",
+        )
+    return [replace(p, role=Role.BATCHED) if p.name in stated else p for p in arguments]
 
 
 def arguments_of(

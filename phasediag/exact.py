@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-FloatArray = npt.NDArray[np.float64]
+from phasediag.arrays import FloatArray
+
 Numbers = float | Sequence[float] | npt.NDArray[Any]
 
 

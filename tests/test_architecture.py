@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-errors library_messages version columns exact trial parameters shared_parameters identity source_lines
+arrays errors library_messages version columns exact trial parameters shared_parameters identity source_lines
 constructor
 user_code registry native symmetry observables training models tasks optimizers schedules
 grids packing storage measuring running rehearsal executors
@@ -26,12 +26,8 @@ theory analysis figures sweeps report calibration commands cli
 """The folders, and the modules beside them, lowest first: each imports from itself and from below."""
 ORDER = LAYERS.split()
 
-ON_DEMAND = {
-    ("analysis.phases", "analysis.plot"),
-    ("analysis.scaling", "analysis.plot"),
-    ("analysis.plot", "figures"),
-}
-"""`diagram.plot()` and `fit.plot()` reach up, but only when called (and for the type checker)."""
+ON_DEMAND = {("analysis.result", "figures")}
+"""`result.plot()` reaches up, but only when called (and for the type checker)."""
 
 OWNERS = {
     "ray": {"executors.ray_tune.*"},

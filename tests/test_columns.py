@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from phasediag.analysis.labels import label
-from phasediag.analysis.phases import phase_diagram, phase_names
+from phasediag.analysis.phases import phase_diagram
 from phasediag.columns import (
     DERIVED,
     LEADING,
@@ -67,11 +67,11 @@ def test_the_level_of_an_order_parameter_is_its_own_unless_another_is_given() ->
 def test_words_of_a_column_are_those_of_its_declaration(column) -> None:  # type: ignore[no-untyped-def]
     assert column_of(column.name) is column
     assert label(column.name) == column.title
-    assert phase_names(column.name) == (column.below, column.above)
+    assert column_of(column.name).phases == (column.below, column.above)
 
 
 def test_a_formula_is_a_number_like_any_other() -> None:
-    assert phase_names("neuron_count / width") == ("below", "above")
+    assert column_of("neuron_count / width").phases == ("below", "above")
     assert label("neuron_count / width") == "neuron count / width"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,9 @@ import pandas as pd
 
 from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import Groups, coded, numbers
+from phasediag.arrays import IntArray
 from phasediag.errors import AnalysisError
-
-IntArray = npt.NDArray[np.int64]
+from phasediag.storage.launches import LAUNCHES
 
 MOST_FACET_VALUES: Final = 6
 """An unnamed axis with more values than this is refused instead of becoming a facet."""
@@ -21,7 +21,7 @@ COLLAPSE: Final = "collapse_weight_decay"
 """The column with the weight decay at which the data alone make a network collapse."""
 
 _FIRST: Final = ("weight_decay", "lr_over_batch", "label_noise", "init_scale", "width")
-_LAST: Final = ("learning_time", "learning_rate", "steps")
+_LAST: Final = ("learning_time", "learning_rate", "batch_size", "steps", "data_seed")
 
 
 def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Sequence[str]) -> None:
@@ -51,49 +51,103 @@ def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Se
             )
 
 
+def parameters_of(trials: pd.DataFrame) -> list[str]:
+    """The columns of a frame that are no results."""
+    results = {*results_of(trials), COLLAPSE}
+    return [str(name) for name in trials.columns if name not in results]
+
+
+def axes_of(
+    trials: pd.DataFrame, within: Sequence[str] = (), without: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """The axes of a sweep: what its grids give values to and varies, and what else varies besides.
+
+    A parameter that the others determine, such as the learning rate beside its ratio to the batch size, is
+    none; nor is a column that differs between the replicates of a point, which is a result. Of parameters
+    that determine each other those are axes that the grids give values to; where the frame does not say,
+    those that physicists name first.
+
+    Parameters
+    ----------
+    trials
+        One row a trial, as `load_trials` returns it.
+    within
+        Columns that are held: only what varies beside them is an axis.
+    without
+        Columns that are no axes, whatever they hold.
+
+    Returns
+    -------
+    The distinct values of each axis, in order of preference.
+    """
+    names = [name for name in parameters_of(trials) if name not in {*within, *without}]
+    columns = {name: coded(trials[name]) for name in names}
+    varying = {name: len(values) for name, (_, values) in columns.items() if len(values) > 1}
+    cell = Groups.of(trials, tuple(within)).cell
+    axes: dict[str, npt.NDArray[Any]] = {}
+    point: IntArray | None = None
+    for name in sorted(varying, key=preference(varying, given_in(trials))):
+        codes, values = columns[name]
+        if not _varies(codes, cell):
+            continue
+        point = _points(trials) if point is None else point  # a million ids take a while
+        if not _varies(codes, point):
+            axes[name] = values
+            cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]
+    return axes
+
+
+def _points(trials: pd.DataFrame) -> IntArray:
+    """The point of each trial; each is one of its own where the frame does not say."""
+    return coded(trials["point_id"])[0] if "point_id" in trials else np.arange(len(trials))
+
+
+def preference(counts: Mapping[str, int], given: Collection[str] = ()) -> Callable[[str], tuple[bool, int]]:
+    """In which order parameters are taken as axes, as a key of `sorted`.
+
+    First what grids give values to. Then the axes of the mission, others, and last what follows from other
+    axes; of two lengths of training, that of fewer values is the axis.
+
+    Parameters
+    ----------
+    counts
+        How many values each parameter has.
+    given
+        What the grids give values to; empty where that is not known.
+    """
+    steps_first = counts.get("steps", 1) < counts.get("learning_time", 1)
+    last = ("steps", *(name for name in _LAST if name != "steps")) if steps_first else _LAST
+
+    def place(name: str) -> tuple[bool, int]:
+        if name in _FIRST:
+            return name not in given, _FIRST.index(name)
+        return name not in given, len(_FIRST) + (1 + last.index(name) if name in last else 0)
+
+    return place
+
+
+def given_in(trials: pd.DataFrame) -> frozenset[str]:
+    """What the grids of a frame's sweep give values to; empty where the frame does not say."""
+    return frozenset(trials.attrs.get(LAUNCHES, {}).get("given", ()))
+
+
 def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tuple[str, ...]:
-    """The parameters that still vary inside the cells, and become facets.
+    """The axes that vary inside the cells of those that are named, and become facets.
 
     Raises
     ------
     AnalysisError
         Where one has more than 6 values.
     """
-    ignored = {*results_of(trials), *named, order, COLLAPSE}
-    names = [str(c) for c in trials.columns if c not in ignored]
-    columns = {name: coded(trials[name]) for name in names}
-    last = _last({name: len(columns[name][1]) for name in names})
-    names = sorted((n for n in names if len(columns[n][1]) > 1), key=lambda name: _preference(name, last))
-    cell = Groups.of(trials, named).cell
-    found: tuple[str, ...] = ()
-    point: IntArray | None = None
-    for name in names:
-        codes, values = columns[name]
-        if not _varies(codes, cell):
-            continue
-        if point is None and "point_id" in trials:
-            point = coded(trials["point_id"])[0]
-        if point is not None and _varies(codes, point):
-            continue  # a result: it differs between the replicates of a point
+    axes = axes_of(trials, named, without=(order,))
+    for name, values in axes.items():
         if len(values) > MOST_FACET_VALUES:
             raise AnalysisError(
                 f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "
                 f"becomes a facet by itself up to {MOST_FACET_VALUES} values: pass facet='{name}', or keep "
                 f"the trials of one value, such as trials[trials['{name}'] == {values.tolist()[0]!r}]"
             )
-        found += (name,)
-        cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]
-    return found
-
-
-def _last(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """What follows from other axes, in order of choice: of two lengths that of fewer values is the axis."""
-    steps_first = counts.get("steps", 1) < counts.get("learning_time", 1)
-    return _LAST[::-1] if steps_first else _LAST
-
-
-def _preference(name: str, last: tuple[str, ...]) -> int:
-    return _FIRST.index(name) if name in _FIRST else 9 + (name in last and 1 + last.index(name))
+    return tuple(axes)
 
 
 def _varies(codes: IntArray, group: IntArray) -> bool:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
 
 FEWEST_REPLICATES: Final = 3
 """With fewer there is no interval."""
@@ -34,6 +32,72 @@ class Resamples:
         counts = np.random.default_rng(seed).multinomial(replicates, share, size=resamples)
         weights, draw = np.unique(counts, axis=0, return_inverse=True)
         return cls(weights=weights.astype(np.float64), draw=draw.reshape(-1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sums:
+    """Sum and number of the values of each cell and replicate: all that resampled means need."""
+
+    total: FloatArray
+    """Shape (cells, replicates)."""
+    number: FloatArray
+    """Shape (cells, replicates)."""
+
+    @classmethod
+    def of(
+        cls, cell: IntArray, replicate: IntArray, values: FloatArray, shape: tuple[int, int] | None = None
+    ) -> Sums:
+        """Sum the values of each cell and replicate.
+
+        Parameters
+        ----------
+        cell, replicate
+            Of each value, counted from 0, shape (values,).
+        values
+            All of them finite.
+        shape
+            The number of cells and of replicates; None: as many as there are.
+        """
+        cells, replicates = (int(cell.max()) + 1, int(replicate.max()) + 1) if shape is None else shape
+        index, size = cell * replicates + replicate, cells * replicates
+        total = np.bincount(index, values, minlength=size).reshape(cells, replicates)
+        number = np.bincount(index, minlength=size).reshape(cells, replicates)
+        return cls(total=total.astype(np.float64, copy=False), number=number.astype(np.float64))
+
+    @property
+    def replicates(self) -> int:
+        """How many there are."""
+        return int(self.total.shape[1])
+
+    @property
+    def numbers(self) -> FloatArray:
+        """How many values each cell has, shape (cells,)."""
+        return np.asarray(self.number.sum(axis=1))
+
+    @property
+    def means(self) -> FloatArray:
+        """The mean of each cell, NaN where it has no value, shape (cells,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.total.sum(axis=1) / self.number.sum(axis=1))
+
+    def drawn(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Sum and number of the values of each cell in draws of replicates, shape (cells, draws) each.
+
+        Parameters
+        ----------
+        weights
+            How often each replicate was drawn, shape (draws, replicates).
+        """
+        return self.total @ weights.T, self.number @ weights.T
+
+    def drawn_means(self, weights: FloatArray) -> FloatArray:
+        """The mean of each cell in draws of replicates, NaN where none of its values was drawn.
+
+        Shape (cells, draws).
+        """
+        total, number = self.drawn(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return total / number
 
 
 def replicate_codes(trials: pd.DataFrame, cell: IntArray) -> IntArray:
@@ -96,10 +160,10 @@ def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
     known = ~np.isnan(values)
     some = known.any(axis=-1)
     partly = some & ~known.all(axis=-1)
-    whole = some & ~partly
-    found = np.full((len(levels), *values.shape[:-1]), np.nan)
-    if whole.any():
-        found[:, whole] = np.quantile(values[whole], levels, axis=-1)
+    complete = some & ~partly
+    quantiles = np.full((len(levels), *values.shape[:-1]), np.nan)
+    if complete.any():
+        quantiles[:, complete] = np.quantile(values[complete], levels, axis=-1)
     if partly.any():
-        found[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
-    return found
+        quantiles[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
+    return quantiles

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 ROUNDING: Final = 1e-9
 """Share of a row's range that is rounding."""
@@ -84,21 +80,21 @@ def find_boundary(
     count = int(rows.row[-1]) + 1
     left = np.flatnonzero(rows.linked)
     steepest, crossings = _steepest(rows, left, rows.value[:, None], np.arange(len(rows.value)), level)
-    found = np.flatnonzero(steepest[:, 0] >= 0)
-    main = left[steepest[found, 0]]
+    crossed = np.flatnonzero(steepest[:, 0] >= 0)
+    main = left[steepest[crossed, 0]]
     replicates = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(replicates, rows.row, rows.replicates)
-    replicates[found] = np.minimum(rows.replicates[main], rows.replicates[main + 1])
+    replicates[crossed] = np.minimum(rows.replicates[main], rows.replicates[main + 1])
     position = np.full(count, np.nan)
-    position[found] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
+    position[crossed] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
     low, high = np.full(count, np.nan), np.full(count, np.nan)
-    sure = replicates[found] >= FEWEST_REPLICATES
+    sure = replicates[crossed] >= FEWEST_REPLICATES
     drawn = np.full((count, resamples), np.nan) if keep else None
     if sure.any():
-        found, main = found[sure], main[sure]
-        bounds = _bootstrap(rows, samples, found, main, level, resamples, seed, drawn)
-        bounds = np.minimum(bounds[0], position[found]), np.maximum(bounds[1], position[found])
-        low[found], high[found] = at_least_the_jump(rows, found, main, *bounds)
+        crossed, main = crossed[sure], main[sure]
+        bounds = _bootstrap(rows, samples, crossed, main, level, resamples, seed, drawn)
+        bounds = np.minimum(bounds[0], position[crossed]), np.maximum(bounds[1], position[crossed])
+        low[crossed], high[crossed] = at_least_the_jump(rows, crossed, main, *bounds)
     cell = np.full(count, -1)
     cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
     return Boundary(
@@ -141,7 +137,7 @@ def _crossing(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray, le
 
 
 def at_least_the_jump(
-    rows: Rows, found: IntArray, main: IntArray, low: FloatArray, high: FloatArray
+    rows: Rows, crossed: IntArray, main: IntArray, low: FloatArray, high: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Widen intervals to the cell where the order parameter jumps inside it.
 
@@ -150,19 +146,21 @@ def at_least_the_jump(
 
     Parameters
     ----------
-    found
-        Rows, shape (found,).
+    crossed
+        Rows that have a boundary, shape (crossed,).
     main, low, high
-        The cell that the boundary of each follows and its interval, shape (found,).
+        The cell that the boundary of each follows and its interval, shape (crossed,).
     """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
     np.maximum.at(top, rows.row[known], rows.value[known])
     np.minimum.at(bottom, rows.row[known], rows.value[known])
     change = np.abs(rows.value[main + 1] - rows.value[main])
-    jumps = change > (0.5 - ROUNDING) * (top - bottom)[found]
+    jumps = change > (0.5 - ROUNDING) * (top - bottom)[crossed]
     before, after = np.maximum(main - 1, 0), np.minimum(main + 2, len(rows.row) - 1)
-    inside = (before < main) & (after > main + 1) & (rows.row[before] == found) & (rows.row[after] == found)
+    inside = (
+        (before < main) & (after > main + 1) & (rows.row[before] == crossed) & (rows.row[after] == crossed)
+    )
     with np.errstate(invalid="ignore"):  # both may be -inf
         beside = np.abs(rows.value[main] - rows.value[before])
         beside += np.abs(rows.value[after] - rows.value[main + 1])
@@ -172,33 +170,33 @@ def at_least_the_jump(
 
 
 def _bootstrap(
-    rows: Rows, samples: Samples, found: IntArray, main: IntArray, level: float, resamples: int, seed: int,
+    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, level: float, resamples: int, seed: int,
     drawn: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """The bounds of the rows `found`, whose crossings follow the cells `main`; shape (found,) each.
+    """The bounds of the rows `crossed`, whose crossings follow the cells `main`; shape (crossed,) each.
 
     Crossings are kept in `drawn`, where it is given.
     """
     draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
-    left = _may_cross(rows, samples, found, level)
-    low, high = np.empty(len(found)), np.empty(len(found))
-    last = np.searchsorted(rows.row[left], found, side="right")
+    left = _may_cross(rows, samples, crossed, level)
+    low, high = np.empty(len(crossed)), np.empty(len(crossed))
+    last = np.searchsorted(rows.row[left], crossed, side="right")
     step = max(1, BLOCK // len(draws.weights))
     begin = 0
-    while begin < len(found):
+    while begin < len(crossed):
         offset = 0 if begin == 0 else last[begin - 1]
         end = max(begin + 1, int(np.searchsorted(last, offset + step)))
         block = left[offset : last[end - 1]]
         part = slice(begin, end)
-        position = _block(rows, samples, found[part], main[part], block, level, draws)
+        position = _block(rows, samples, crossed[part], main[part], block, level, draws)
         if drawn is not None:
-            drawn[found[part]] = position
+            drawn[crossed[part]] = position
         low[part], high[part] = _bounds(rows, main[part], position)
         begin = end
     return low, high
 
 
-def _may_cross(rows: Rows, samples: Samples, found: IntArray, level: float) -> IntArray:
+def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, level: float) -> IntArray:
     """The cells that some resample's crossing may follow: all others stay on one side of the level."""
     above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
     known = ~np.isnan(samples.value)
@@ -206,32 +204,32 @@ def _may_cross(rows: Rows, samples: Samples, found: IntArray, level: float) -> I
     below[samples.cell[known & (samples.value < level)]] = True
     usable = ~np.isnan(rows.value)
     possible = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
-    wanted = np.isin(rows.row[:-1], found)
+    wanted = np.isin(rows.row[:-1], crossed)
     return np.flatnonzero(rows.linked & possible & wanted & usable[:-1] & usable[1:])
 
 
 def _block(
-    rows: Rows, samples: Samples, found: IntArray, main: IntArray, left: IntArray,
+    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, left: IntArray,
     level: float, draws: Resamples,
 ) -> FloatArray:  # fmt: skip
-    """The crossing of each resample, shape (found, resamples)."""
+    """The crossing of each resample, shape (crossed, resamples)."""
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
     place[cells] = np.arange(len(cells))
     value = resampled_means(samples, cells, place, draws)
     steepest, _ = _steepest(rows, left, value, place, level)
-    chosen = steepest[found]
+    chosen = steepest[crossed]
     start = left[np.maximum(chosen, 0)]
     draw = np.arange(value.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = _crossing(rows, start, value[place[start], draw], value[place[start + 1], draw], level)
-    beside = _beyond_the_end(rows, found, main, value[place[main]], level)
+    beside = _beyond_the_end(rows, crossed, main, value[place[main]], level)
     unknown = np.isnan(value[place[main]]) | np.isnan(value[place[main + 1]])
     return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
 
 
 def _bounds(rows: Rows, main: IntArray, position: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval of each row's crossings, shape (found,) each."""
+    """The interval of each row's crossings, shape (crossed,) each."""
     behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
     low, high = np.empty(len(main)), np.empty(len(main))
     for count in np.unique(behind):
@@ -241,11 +239,11 @@ def _bounds(rows: Rows, main: IntArray, position: FloatArray) -> tuple[FloatArra
 
 
 def _beyond_the_end(
-    rows: Rows, found: IntArray, main: IntArray, value: FloatArray, level: float
+    rows: Rows, crossed: IntArray, main: IntArray, value: FloatArray, level: float
 ) -> FloatArray:
-    """The end of the row towards which a crossing has left it, shape (found, draws)."""
-    first = rows.coordinate[np.searchsorted(rows.row, found, side="left")][:, None]
-    last = rows.coordinate[np.searchsorted(rows.row, found, side="right") - 1][:, None]
+    """The end of the row towards which a crossing has left it, shape (crossed, draws)."""
+    first = rows.coordinate[np.searchsorted(rows.row, crossed, side="left")][:, None]
+    last = rows.coordinate[np.searchsorted(rows.row, crossed, side="right") - 1][:, None]
     falls = (rows.value[main] >= level)[:, None]
     return np.where((value >= level) == falls, last, first)
 
@@ -267,10 +265,6 @@ def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: R
     wanted = np.zeros(len(place), dtype=bool)
     wanted[cells] = True
     rows = np.flatnonzero(wanted[samples.cell] & ~np.isnan(samples.value))
-    count = draws.weights.shape[1]
-    index = place[samples.cell[rows]] * count + samples.replicate[rows]
-    shape, size = (len(cells), count), len(cells) * count
-    total = np.bincount(index, samples.value[rows], minlength=size).reshape(shape)
-    number = np.bincount(index, minlength=size).reshape(shape).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (total @ draws.weights.T) / (number @ draws.weights.T)
+    shape = len(cells), draws.weights.shape[1]
+    sums = Sums.of(place[samples.cell[rows]], samples.replicate[rows], samples.value[rows], shape)
+    return sums.drawn_means(draws.weights)

@@ -12,9 +12,7 @@ from scipy import special
 from phasediag import columns
 from phasediag.analysis.bootstrap import CONFIDENCE
 from phasediag.analysis.frame import Groups, converged, has_status, numbers
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
 
 DIVERGED: Final = columns.DIVERGED.name
 """An order parameter that every frame has: 1 where a trial diverged, 0 where it ended well."""
@@ -43,6 +41,23 @@ def order_values(trials: pd.DataFrame, order: str) -> FloatArray:
     values = np.where(has_status(trials, "ok"), numbers(trials, order), np.nan)
     finite = values[np.isfinite(values)]
     return np.clip(values, finite.min(), finite.max()) if len(finite) else np.full_like(values, np.nan)
+
+
+def decided_means(cells: pd.DataFrame, order: str, column: str = "mean") -> FloatArray:
+    """The value of each cell that tells its side of a level; NaN where the cell has none.
+
+    Where most trials of a cell diverged, the others are no sample of it and it has none, unless the order
+    parameter is the divergence itself.
+
+    Parameters
+    ----------
+    cells
+        The columns `diverged_share` and `column`, one row a cell.
+    order
+        The order parameter.
+    """
+    value = cells[column] if order == DIVERGED else cells[column].where(cells["diverged_share"] <= 0.5)
+    return value.to_numpy(dtype=np.float64)
 
 
 def cell_statistics(trials: pd.DataFrame, group: Groups, values: FloatArray) -> pd.DataFrame:

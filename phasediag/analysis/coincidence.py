@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import need_columns
+from phasediag.analysis.result import Result, plain
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
-FloatArray = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coincidence:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Coincidence(Result):
     """How much faster the loss drops while symmetries break than it does on average."""
+
+    figure: ClassVar[str] = "coincidence"
 
     broken: int
     """Generators that were lost, over all trials."""
@@ -26,6 +29,32 @@ class Coincidence:
     p_value: float
     """Share of the shifted courses with at least this mean; NaN where no generator is lost."""
     trials: int
+    shifted: FloatArray
+    """The ratio in each course that was shifted, shape (shifts,); empty where no generator is lost, or the
+    losses as a whole do not drop."""
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The statistic and its p-value."""
+        return {"coincidence": pd.DataFrame([self.as_dict()])}
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Whether losses of generators coincide with drops of the loss."""
+        of = f"{self.trials} trial{'s' if self.trials > 1 else ''}"
+        if not self.broken:
+            return (f"No generator is lost in {of}.",)
+        if not len(self.shifted):
+            return (f"{self.broken} generators are lost in {of}, but the losses as a whole do not drop.",)
+        verdict = "coincide" if self.p_value < 0.05 else "are not shown to coincide"
+        return (
+            f"Losses of {self.broken} generators in {of} {verdict} with drops of the loss: it drops "
+            f"{self.ratio:.2g} times as fast there as on average (p = {self.p_value:.4f}).",
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The statistic and its p-value in plain types."""
+        return {name: plain(getattr(self, name)) for name in ("broken", "ratio", "p_value", "trials")}
 
 
 def coincidence(
@@ -71,7 +100,7 @@ def coincidence(
     pairs = [_intervals(trial, descent) for _, trial in rows.groupby("trial_id")]
     broken = sum(float(lost.sum()) for lost, _ in pairs)
     if broken == 0:
-        return Coincidence(broken=0, ratio=np.nan, p_value=np.nan, trials=len(pairs))
+        return Coincidence(broken=0, ratio=np.nan, p_value=np.nan, trials=len(pairs), shifted=np.zeros(0))
     observed = sum(float(lost @ drop) for lost, drop in pairs) / broken
     generator = np.random.default_rng(seed)
     shifted = np.zeros(shifts)
@@ -79,9 +108,11 @@ def coincidence(
         every = np.array([lost @ np.roll(drop, by) for by in range(len(drop))])
         shifted += every[generator.integers(0, len(drop), shifts)] / broken
     average = float(np.mean(np.concatenate([drop for _, drop in pairs])))
+    drops = average > 0
     return Coincidence(
-        broken=int(broken), ratio=observed / average if average > 0 else np.nan,
+        broken=int(broken), ratio=observed / average if drops else np.nan,
         p_value=float((1 + (shifted >= observed).sum()) / (1 + shifts)), trials=len(pairs),
+        shifted=shifted / average if drops else np.zeros(0),
     )  # fmt: skip
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval
-from phasediag.analysis.cells import order_values
-from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.frame import Groups
+from phasediag.analysis.result import Result, plain
+from phasediag.analysis.selection import ROOM, Sample, entered
 from phasediag.analysis.simplex import minima
 from phasediag.analysis.size_curves import CollapseQuality, Form, Means, SizeCurves
-from phasediag.analysis.versions import newest
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 _EXPONENTS: Final = np.linspace(-2, 2, 17)
 _STARTS: Final = 6
@@ -26,8 +25,10 @@ GOOD: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SizeCollapse:
+class SizeCollapse(Result):
     """Scaled curves, their exponents and how well they fall together."""
+
+    figure: ClassVar[str] = "size_collapse"
 
     x: str
     y: str
@@ -39,27 +40,29 @@ class SizeCollapse:
     """Mean squared distance of the points from the curve of the other sizes, in units of their errors:
     about 1 where the curves collapse, much larger where they do not."""
     unscaled_quality: float
-    """The same with all exponents at zero."""
+    """The same with all exponents at zero; infinite where fewer than half of the points then overlap."""
     points: pd.DataFrame
     """One row a size and x: both under their own names, `mean`, `error` (standard error of the mean),
     `scaled_x`, `scaled_y`, `scaled_error`."""
+    n: int
+    """Trials that entered."""
+    replicates: int
+    left_out: Mapping[str, int]
+    """Trials that did not enter, by reason."""
 
     @property
     def collapses(self) -> bool:
         """Whether the curves fall on one within their errors."""
         return self.quality <= GOOD
 
-    def as_dict(self) -> dict[str, Any]:
-        """The result in plain types."""
-        parameters = self.parameters.astype(object).where(self.parameters.notna(), None)
-        return {
-            "x": self.x, "y": self.y, "size": self.size, "form": self.form, "quality": self.quality,
-            "unscaled_quality": self.unscaled_quality if np.isfinite(self.unscaled_quality) else None,
-            "collapses": self.collapses, "parameters": parameters.to_dict(orient="index"),
-        }  # fmt: skip
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The exponents, and the curves as measured and scaled."""
+        return {"parameters": self.parameters.rename_axis("parameter").reset_index(), "points": self.points}
 
-    def summary(self) -> str:
-        """The result in words."""
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The exponents, and whether they put the curves on one."""
         texts = [
             f"{name} = {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
             for name, row in self.parameters.iterrows()
@@ -68,8 +71,22 @@ class SizeCollapse:
         return (
             f"{self.y} against {self.x} for {self.points[self.size].nunique()} values of {self.size}: "
             f"{', '.join(texts)}; the curves {word} (quality {self.quality:.2f}, unscaled "
-            f"{self.unscaled_quality:.2f}; 1 is within errors)"
+            f"{self.unscaled_quality:.2f}; 1 is within errors)",
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result in plain types."""
+        return {
+            "x": self.x, "y": self.y, "size": self.size, "form": self.form, "quality": self.quality,
+            "unscaled_quality": plain(self.unscaled_quality), "collapses": self.collapses,
+            "parameters": plain(self.parameters.to_dict(orient="index")), "n": self.n,
+            "replicates": self.replicates, "left_out": plain(self.left_out),
+        }  # fmt: skip
+
+    def summary(self) -> str:
+        """The result in words, with the trials that it rests on."""
+        first, *more = entered(self.n, self.replicates, self.left_out)
+        return "\n".join([*self.findings, f"collapse of {first}", *more])
 
 
 def fit_collapse(
@@ -81,6 +98,7 @@ def fit_collapse(
     window: tuple[float, float] | None = None,
     resamples: int = 200,
     seed: int = 0,
+    room: float = ROOM,
 ) -> SizeCollapse:
     """Find the exponents with which the curves of all sizes L become one.
 
@@ -95,48 +113,66 @@ def fit_collapse(
     Parameters
     ----------
     trials
-        One row a trial. Only trials that are ok and converged enter; other axes are pooled.
+        One row a trial. The trials that enter are those of `fit_scaling`, by the same rules: ok and
+        converged, from cells of x and size most of which has converged and, with `power`, whose count the
+        size does not limit. Other axes are pooled.
     x, y
         Columns or expressions; with `power` only positive x and positive means enter.
     size
         The column of the sizes.
     window
-        The smallest and largest x to enter.
+        The smallest and largest x to enter; None: all. `fit_scaling(...).window` takes its very trials.
     resamples, seed
         Of the bootstrap.
+    room
+        With `power`: cells whose mean count exceeds this share of their size are left out; 1 keeps all.
 
     Raises
     ------
     AnalysisError
-        For unknown columns, a single size, or fewer than 4 points of a size.
+        For unknown columns, a single size, fewer than 4 points of a size, or sizes whose curves do not
+        overlap whatever the exponents.
     """
     if form not in ("power", "critical"):
         raise AnalysisError(f"form='{form}' is unknown; it is power or critical")
-    trials = with_formulas(newest(trials, (x, y, size), pooled=True), (x, y, size))
-    at = numbers(trials, x)
-    inside = np.isfinite(at) & (at > 0 if form == "power" else True)
-    if window is not None:
-        inside &= (at >= window[0]) & (at <= window[1])
-    values = order_values(trials, y)
-    usable = inside & has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
-    trials, values = trials[usable], values[usable]
-    curves = SizeCurves.of(trials, values, x, y, size, form)
+    sample = Sample.of(
+        trials, x, y, named=(size,), by=size, room=room, window=window, strength=form == "power"
+    )
+    if form == "power":
+        sample = _with_logarithms(sample, size, x)
+    curves = SizeCurves.of(sample.trials, sample.counts, x, size, form)
     means = curves.means()
     quality = CollapseQuality(curves, means)
     best = _best(curves, means, quality)
+    first = np.zeros(1, dtype=np.int64)
+    least = float(quality(best, first)[0])
+    if not np.isfinite(least):
+        raise AnalysisError(
+            f"fewer than half of the points of one {size} lie between those of another, whatever the "
+            f"exponents, so that nothing can be told of a collapse; give all sizes a common range of {x}"
+        )
     draws = Resamples.of(curves.replicates, resamples, seed)
     drawn = CollapseQuality(curves, curves.means(draws.weights))
-    found = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
-    low, high = interval(found[draws.draw].T, curves.replicates)
+    minimal = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
+    low, high = interval(minimal[draws.draw].T, curves.replicates)
     names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
     parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
     neutral = np.zeros_like(best)
     neutral[:, 2:] = best[:, 2:]
-    first = np.zeros(1, dtype=np.int64)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, means, best),
-        quality=float(quality(best, first)[0]), unscaled_quality=float(quality(neutral, first)[0]),
+        quality=least, unscaled_quality=float(quality(neutral, first)[0]), n=len(sample.counts),
+        replicates=curves.replicates, left_out=sample.reasons,
     )  # fmt: skip
+
+
+def _with_logarithms(sample: Sample, size: str, x: str) -> Sample:
+    """The trials of cells whose mean is positive."""
+    if not len(sample.counts):
+        return sample
+    cell = Groups.of(sample.trials, (size, x)).cell
+    empty = np.bincount(cell, sample.counts)[cell] <= 0
+    return sample.without(empty, "in cells of mean 0, which has no logarithm")
 
 
 def _points(curves: SizeCurves, means: Means, parameters: FloatArray) -> pd.DataFrame:
@@ -158,8 +194,8 @@ def _best(curves: SizeCurves, means: Means, quality: CollapseQuality) -> FloatAr
     one = np.zeros(len(lattice), dtype=np.int64)
     starts = lattice[np.argsort(quality(lattice, one), kind="stable")[:_STARTS]]
     many = CollapseQuality(curves, means.repeated(len(starts)))
-    found = _minima(many, starts, 0.2)
-    return found[[np.argmin(many(found, np.arange(len(found))))]]
+    minimal = _minima(many, starts, 0.2)
+    return minimal[[np.argmin(many(minimal, np.arange(len(minimal))))]]
 
 
 def _steepest(curves: SizeCurves, means: Means) -> FloatArray:

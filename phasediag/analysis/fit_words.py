@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite, isnan, log10
 from typing import Any, Final
+
+from phasediag.analysis.laws import REFERENCE
 
 _UNTESTED: Final = "untested"
 _RULED_OUT: Final = "ruled out"
@@ -32,8 +34,8 @@ def described_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
     words = " ".join(lines)
     lines += [f"{word}: {meaning}" for word, meaning in _NOTES.items() if f" {word} " in words]
     best = models[0]
-    if best["name"] != "power law":
-        power = next(model for model in models if model["name"] == "power law")
+    if best["name"] != REFERENCE.name:
+        power = next(model for model in models if model["name"] == REFERENCE.name)
         support = "somewhat" if power["delta_aic"] < 4 else "clearly"
         untested = "; what it says outside of the trials it was fitted to is untested"
         lines.append(
@@ -41,6 +43,32 @@ def described_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
             + untested * isnan(best["prediction"])
         )
     return lines
+
+
+def exponent_in_words(exponent: float, low: float, high: float) -> str:
+    """`-0.50 (95 % interval -0.52 to -0.48)`, with a true minus sign."""
+    bounds = "no interval" if isnan(low) else f"95\u00a0% interval {low:.2f} to {high:.2f}"
+    return f"{exponent:.2f} ({bounds})".replace("-", "\N{MINUS SIGN}")
+
+
+def about_fit(
+    left_out: Mapping[str, int], window: tuple[float, float], models: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """What must be known of a fit: trials left out, a short window, another law that does better.
+
+    Parameters
+    ----------
+    left_out, window, models
+        As `ScalingFit` holds them.
+    """
+    late = left_out.get("not converged", 0)
+    if late:
+        yield f"{late:,} trials that have not converged were left out of the fit."
+    decades = log10(window[1] / window[0])
+    if decades < 1:
+        yield (f"The window spans {decades:.2g} decades; below one an exponent says little about a law.")
+    if models[0]["name"] != REFERENCE.name:
+        yield f"Another law describes the counts better than a {REFERENCE.name}: the {models[0]['name']}."
 
 
 def difference(value: float) -> str:

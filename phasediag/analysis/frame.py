@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
 from phasediag.grids.expression import parse_formula
 from phasediag.trial import formatted, nearest
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 def need_columns(trials: pd.DataFrame, names: Sequence[str]) -> None:
@@ -160,10 +157,10 @@ def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
     """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         kind = np.float64 if column.hasnans or pd.api.types.is_float_dtype(column) else np.int64
-        found = column.to_numpy(dtype=kind, na_value=np.nan)
-        if len(found) and (found == found[0]).all():
-            return np.zeros(len(found), dtype=np.int64), found[:1]
-        codes, values = pd.factorize(found, sort=True, use_na_sentinel=False)
+        array = column.to_numpy(dtype=kind, na_value=np.nan)
+        if len(array) and (array == array[0]).all():
+            return np.zeros(len(array), dtype=np.int64), array[:1]
+        codes, values = pd.factorize(array, sort=True, use_na_sentinel=False)
         return codes.astype(np.int64), np.asarray(values)
     if isinstance(column.dtype, pd.StringDtype) and len(column) and (column == column.iloc[0]).all():
         return np.zeros(len(column), dtype=np.int64), column.iloc[:1].to_numpy(dtype=object)

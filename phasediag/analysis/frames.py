@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,15 +15,13 @@ from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
 from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
-from phasediag.analysis.versions import LAUNCHES
+from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
-from phasediag.storage.launches import launches_of
+from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.store import Store
-
-FloatArray = npt.NDArray[np.float64]
 
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
@@ -101,9 +98,9 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
     needed = ["trial_id", "status", "measure_layer", "threshold_absolute", "threshold_relative", "max_degree"]
     rows = store.trials_table([*needed, *COUNTS.values()], ordered=False)
     rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
-    found = pd.DataFrame(recounted(store, rows, None, factor), index=rows["trial_id"].to_pandas())
-    found = _with_readings(found).loc[trials["trial_id"]]
-    return trials.assign(**{name: found[name].to_numpy() for name in RECOUNTED if name in trials})
+    again = pd.DataFrame(recounted(store, rows, None, factor), index=rows["trial_id"].to_pandas())
+    again = _with_readings(again).loc[trials["trial_id"]]
+    return trials.assign(**{name: again[name].to_numpy() for name in RECOUNTED if name in trials})
 
 
 def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFrame:
@@ -276,8 +273,8 @@ def _scales(rows: pa.Table, norms: pa.Table) -> FloatArray:
     measured = norms.select(keys).to_pandas().assign(scale=np.nan)
     for part, distances in matrices(norms["distances"]):
         measured.loc[part, "scale"] = root_mean_square(distances)
-    found = rows.select(keys).to_pandas().merge(measured, on=keys, how="left")["scale"].to_numpy(np.float64)
-    return np.where(np.isnan(stored), found, stored)
+    joined = rows.select(keys).to_pandas().merge(measured, on=keys, how="left")["scale"].to_numpy(np.float64)
+    return np.where(np.isnan(stored), joined, stored)
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

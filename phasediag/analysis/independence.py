@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import statsmodels.api as sm
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
 
 NEGLIGIBLE: Final = 0.1
 """An exponent of the width below this (7 % of the count a doubling) is called independence."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.frame import coded
 from phasediag.analysis.phases import PhaseDiagram
+from phasediag.arrays import FloatArray
 from phasediag.exact import gamma_of, noise_threshold, permutation_threshold
 
-FloatArray = npt.NDArray[np.float64]
 Curve = Callable[[FloatArray], FloatArray]
 Result = Literal["E1", "E5", "E9"]
 

@@ -1,9 +1,11 @@
-"""What figures call the columns."""
+"""What figures and sentences call the columns and their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
+
+import pandas as pd
 
 from phasediag.columns import Column, column_of
 
@@ -18,6 +20,23 @@ LABELS: Final[Mapping[str, str]] = {
     "steps": "training steps",
 }
 """What an axis says of parameters; other parameters say their name."""
+
+
+def prose(name: str, declared: Column | None = None) -> str:
+    """What a sentence calls a column: its label without the unit; `declared` as for `label`."""
+    return label(name, declared).split(" (")[0]
+
+
+def named(name: str, value: Any) -> str:
+    """`weight decay = 0.1`: a column and its value as a title or legend says it."""
+    return f"{prose(name)} = {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value of a column, short."""
+    if value is None or value is pd.NA or value != value:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def label(name: str, declared: Column | None = None) -> str:

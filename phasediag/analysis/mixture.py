@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 MOST_VALUES: Final = 20_000
 """More values than this are thinned at random before a mixture is fitted."""
@@ -99,10 +97,10 @@ def two_phases(values: FloatArray, order: str) -> Mixture:
     AnalysisError
         Where the values speak for one component only.
     """
-    found = Mixture.of(values)
-    if found is None or found.bic_gain <= 0:
+    mixture = Mixture.of(values)
+    if mixture is None or mixture.bic_gain <= 0:
         raise AnalysisError(
             f"'{order}' does not fall into two components in these trials; use method='level' with a level, "
             "or method='slope'"
         )
-    return found
+    return mixture

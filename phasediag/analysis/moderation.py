@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
+from phasediag.arrays import FloatArray
 
 _ALIKE: Final = 1e-8
 """A spread of log variances beyond chance up to this says that all are the same."""
@@ -35,27 +34,27 @@ def moderated(variances: FloatArray, freedom: FloatArray) -> FloatArray:
     -------
     Same shape. As they were where fewer than three cells have a variance, or most are zero.
     """
-    told = (freedom > 0) & np.isfinite(variances)
-    half = np.where(told, freedom, 2.0) / 2
+    known = (freedom > 0) & np.isfinite(variances)
+    half = np.where(known, freedom, 2.0) / 2
     with np.errstate(all="ignore"):
-        floor = _SMALLEST * np.nanmedian(np.where(told, variances, np.nan), axis=1, keepdims=True)
-        raised = np.where(told, np.maximum(variances, floor), 1.0)
-        number = told.sum(axis=1, keepdims=True)
-        logs = np.where(told, np.log(raised) - special.digamma(half) + np.log(half), 0)
+        floor = _SMALLEST * np.nanmedian(np.where(known, variances, np.nan), axis=1, keepdims=True)
+        raised = np.where(known, np.maximum(variances, floor), 1.0)
+        number = known.sum(axis=1, keepdims=True)
+        logs = np.where(known, np.log(raised) - special.digamma(half) + np.log(half), 0)
         centre = logs.sum(axis=1, keepdims=True) / number
-        spread = (np.where(told, logs - centre, 0) ** 2).sum(axis=1, keepdims=True) / (number - 1)
-        chance = np.where(told, special.polygamma(1, half), 0).sum(axis=1, keepdims=True) / number
+        spread = (np.where(known, logs - centre, 0) ** 2).sum(axis=1, keepdims=True) / (number - 1)
+        chance = np.where(known, special.polygamma(1, half), 0).sum(axis=1, keepdims=True) / number
         prior = _inverse_trigamma(np.maximum(spread - chance, _ALIKE))
         common = np.exp(centre + special.digamma(prior) - np.log(prior))
-        own = np.where(told, freedom * raised, 0)
-        found = (2 * prior * common + own) / (2 * prior + np.where(told, freedom, 0))
-        return np.where((number >= 3) & (floor > 0), found, variances)
+        own = np.where(known, freedom * raised, 0)
+        posterior = (2 * prior * common + own) / (2 * prior + np.where(known, freedom, 0))
+        return np.where((number >= 3) & (floor > 0), posterior, variances)
 
 
 def _inverse_trigamma(values: FloatArray) -> FloatArray:
     """Where the trigamma function has these positive values: Newton's method, Smyth's appendix."""
-    found = np.where(values < 1, 0.5 + 1 / values, 1 / np.sqrt(values))
+    root = np.where(values < 1, 0.5 + 1 / values, 1 / np.sqrt(values))
     for _ in range(8):
-        trigamma = special.polygamma(1, found)
-        found = found + trigamma * (1 - trigamma / values) / special.polygamma(2, found)
-    return np.asarray(found, dtype=np.float64)
+        trigamma = special.polygamma(1, root)
+        root = root + trigamma * (1 - trigamma / values) / special.polygamma(2, root)
+    return np.asarray(root, dtype=np.float64)

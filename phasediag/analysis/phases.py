@@ -8,9 +8,9 @@ numbers over all cells, so they are resampled jointly: one draw of replicates se
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args, overload
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,34 +19,30 @@ import pandas as pd
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
-from phasediag.analysis.cells import DIVERGED, cell_statistics, order_values
+from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
 from phasediag.analysis.declared import about
-from phasediag.analysis.diagram_words import about_boundary, unknown
+from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
+from phasediag.analysis.labels import prose
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
+from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
 from phasediag.analysis.versions import newest
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
-
-if TYPE_CHECKING:
-    from phasediag.analysis.plot import Axes, Figure
-
-__all__ = ["COLLAPSE", "Method", "PhaseDiagram", "Scale", "phase_diagram", "phase_names"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 Method = Literal["level", "mixture", "slope"]
 """How phases are told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PhaseDiagram:
+class PhaseDiagram(Result):
     """Cells, their phases and the boundary between them."""
+
+    figure: ClassVar[str] = "diagram"
 
     cells: pd.DataFrame
     """One row a cell that was run: the facet columns, x, y, `mean` and `std` of the order parameter over
@@ -98,36 +94,36 @@ class PhaseDiagram:
         """What must be known before this diagram is trusted, in whole sentences."""
         if self.without_value:
             return (f"{self.without_value[0].upper()}{self.without_value[1:]}; the diagram shows no values.",)
-        told = about_boundary(self.cells, self.boundary, self.level)
-        return (*told, *([unknown(self.convergence_unknown)] if self.convergence_unknown else []))
+        texts = about_boundary(self.cells, self.boundary, self.level)
+        return (*texts, *([unknown(self.convergence_unknown)] if self.convergence_unknown else []))
 
-    @overload
-    def plot(self, ax: Axes) -> Axes: ...
-    @overload
-    def plot(self, ax: None = None) -> Axes | Figure: ...
-    def plot(self, ax: Axes | None = None) -> Axes | Figure:
-        """Draw the diagram: Axes, or a Figure with one panel a facet where there are facets.
+    @property
+    def caveat(self) -> str:
+        """What stands above its figure; empty where nothing need be known before trusting it."""
+        if self.without_value:
+            return f"{self.without_value[0].upper()}{self.without_value[1:]}"
+        return front(self.boundary)
 
-        A diagram without y is one Axes with a curve a facet.
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The boundary, the cells, and the data's own collapse threshold where weight decay is an axis."""
+        tables = {"boundary": self.boundary, "cells": self.cells}
+        if self.collapse is not None and not self.collapse.empty:
+            tables["collapse"] = self.collapse
+        return tables
 
-        Raises
-        ------
-        AnalysisError
-            Where Axes are given for a diagram with facets.
-        """
-        from phasediag.analysis.plot import draw_facets, draw_line, draw_phase_diagram
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Where the boundary was found, and how sure it is."""
+        return (boundary_in_words(self.boundary, self.x, prose(self.order, self.about), self.level),)
 
-        if not self.y:
-            return draw_line(self, ax)
-        if self.facets and ax is None:
-            return draw_facets(self)
-        return draw_phase_diagram(self, ax)
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows of a diagram."""
-        from phasediag.analysis.plot import png
-
-        return png(self.plot())
+    def as_dict(self) -> dict[str, Any]:
+        """The diagram in plain types: what it shows, its boundary, and its warnings."""
+        return {
+            "x": self.x, "y": self.y, "order": self.order, "level": plain(self.level),
+            "method": self.method, "facets": list(self.facets), "phases": list(self.phases),
+            "boundary": plain(self.boundary), "warnings": list(self.warnings),
+        }  # fmt: skip
 
 
 class DecoupledDecayWarning(UserWarning):
@@ -142,11 +138,6 @@ def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
             "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
             DecoupledDecayWarning, stacklevel=4,
         )  # fmt: skip
-
-
-def phase_names(order: str) -> tuple[str, str]:
-    """The names of the phases in which an order parameter is below and above its level."""
-    return column_of(order).phases
 
 
 def phase_diagram(
@@ -205,17 +196,29 @@ def phase_diagram(
     DecoupledDecayWarning
         Where an axis is the weight decay and a trial was trained with adamw.
     """
-    return found_diagram(
+    return locate(
         trials, x, y, order, level, facet=facet, resamples=resamples, seed=seed, method=method
-    )[0]
+    ).diagram
 
 
-def found_diagram(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Located:
+    """A diagram with what its boundary was found from, in coordinates of its scale of x."""
+
+    diagram: PhaseDiagram
+    boundary: Boundary
+    rows: Rows
+    """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
+    samples: Samples
+    """The values of the single trials."""
+
+
+def locate(
     trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, *,
     facet: str | Sequence[str] | None, resamples: int, seed: int, method: Method = "level",
     keep: bool = False,
-) -> tuple[PhaseDiagram, Boundary]:  # fmt: skip
-    """As `phase_diagram`, with the boundary in coordinates besides; `keep` keeps its resamples."""
+) -> Located:  # fmt: skip
+    """As `phase_diagram`, with what the boundary was found from; `keep` keeps its resamples."""
     if method not in get_args(Method):
         raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
@@ -243,24 +246,24 @@ def found_diagram(
     rows = _rows(group, cells, x_scale, order, method, lines=y is not None)
     samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
     if method == "slope":
-        found = find_steepest(rows, samples, resamples, seed)
-        between = _between(rows, found)
+        boundary = find_steepest(rows, samples, resamples, seed)
+        between = _between(rows, boundary)
         level = float(np.nanmedian(between)) if len(between) else float("nan")
-        levels = np.where(found.cell >= 0, between, level)[rows.row]
+        levels = np.where(boundary.cell >= 0, between, level)[rows.row]
     else:
         at = 0.5 if method == "mixture" else level
-        found = find_boundary(rows, samples, at, resamples, seed, keep=keep)
+        boundary = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
     declared = about(trials, order)
     cells["phase"] = _phases(cells, levels, declared, method)
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, cells, rows, found, x_scale, declared),
+        cells=cells, boundary=_table(group, cells, rows, boundary, x_scale, declared),
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
         x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
         without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order),
     )  # fmt: skip
-    return diagram, found
+    return Located(diagram=diagram, boundary=boundary, rows=rows, samples=samples)
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
@@ -283,39 +286,37 @@ def _rows(
     group: Groups, cells: pd.DataFrame, scale: Scale, order: str, method: Method, *, lines: bool
 ) -> Rows:
     line, column = np.divmod(group.code, len(group.levels[-1]))
-    value = cells["upper_share" if method == "mixture" else "mean"]
-    if order != DIVERGED:
-        value = value.where(cells["diverged_share"] <= 0.5)
     return Rows(
         row=np.unique(line, return_inverse=True)[1],
         coordinate=scale.forward(group.levels[-1].astype(np.float64))[column],
-        value=value.to_numpy(dtype=np.float64), replicates=cells["replicates"].to_numpy(dtype=np.int64),
+        value=decided_means(cells, order, "upper_share" if method == "mixture" else "mean"),
+        replicates=cells["replicates"].to_numpy(dtype=np.int64),
         linked=(np.diff(line) == 0) & ~_gap(group, line, column, lines=lines),
     )  # fmt: skip
 
 
-def _between(rows: Rows, found: Boundary) -> FloatArray:
+def _between(rows: Rows, boundary: Boundary) -> FloatArray:
     """The value of each row at its boundary, shape (rows,); NaN without one."""
-    left = np.maximum(found.cell, 0)
+    left = np.maximum(boundary.cell, 0)
     right = np.minimum(left + 1, len(rows.value) - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = (found.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
+        share = (boundary.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
     between = rows.value[left] + np.clip(share, 0, 1) * (rows.value[right] - rows.value[left])
-    return np.where(found.cell >= 0, between, np.nan)
+    return np.where(boundary.cell >= 0, between, np.nan)
 
 
 def _table(
-    group: Groups, cells: pd.DataFrame, rows: Rows, found: Boundary, scale: Scale, order: Column
+    group: Groups, cells: pd.DataFrame, rows: Rows, boundary: Boundary, scale: Scale, order: Column
 ) -> pd.DataFrame:
     settled = (cells["unconverged_share"].to_numpy() <= 0.5) | order.of_training
-    left = np.maximum(found.cell, 0)
+    left = np.maximum(boundary.cell, 0)
     both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
     codes = np.unique(group.code // len(group.levels[-1]))
-    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (found.low, found.high))
+    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (boundary.low, boundary.high))
     return group.decoded(codes, len(group.names) - 1).assign(
-        position=scale.inverse(found.position), low=low, high=high,
-        crossings=found.crossings, replicates=found.replicates,
-        converged=pd.arrays.BooleanArray(both, found.cell < 0),
+        position=scale.inverse(boundary.position), low=low, high=high,
+        crossings=boundary.crossings, replicates=boundary.replicates,
+        converged=pd.arrays.BooleanArray(both, boundary.cell < 0),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import relaxed
@@ -18,8 +19,6 @@ from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.store import Store
-
-FloatArray = npt.NDArray[np.float64]
 
 THRESHOLDED: Final[tuple[str, ...]] = tuple(distance_observables())
 COUNTS: Final[Mapping[str, str]] = {
@@ -44,7 +43,7 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     measured, position = _on_measured_layer(store, trials)
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
-    found: dict[str, FloatArray] = {}
+    counted: dict[str, FloatArray] = {}
     for observable in sorted(COUNTS, key=lambda name: name != "sign_flip"):
         rule = distance_observables()[observable]
         here = pc.equal(measured["observable"], observable)
@@ -62,9 +61,9 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
         column = top - counts if rule.complement else counts
-        found[COUNTS[observable]] = np.where(needed, column, np.nan)
+        counted[COUNTS[observable]] = np.where(needed, column, np.nan)
     return {
-        **{name: _whole(values) for name, values in found.items()},
+        **{name: _whole(values) for name, values in counted.items()},
         "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
         "converged": _too_short(trials), "more_steps": np.nan,
         "threshold_absolute": absolute, "threshold_relative": relative,

@@ -16,15 +16,15 @@ from math import ceil, log
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
-from phasediag.analysis.phases import Scale
+from phasediag.analysis.cells import decided_means
+from phasediag.analysis.scale import Scale
+from phasediag.arrays import FloatArray
 from phasediag.trial import rounded
 
-FloatArray = npt.NDArray[np.float64]
 Point = tuple[float, float]
 """x and y."""
 
@@ -201,9 +201,9 @@ class Lattice:
         """The points that cut a cell in two or four; none where it is left whole."""
         x = self.x.middle(cell.left, cell.right) if along_x else None
         y = self.y.middle(cell.bottom, cell.top) if along_y else None
-        found = [] if x is None else [(x, cell.bottom), (x, cell.top)]
-        found += [] if y is None else [(cell.left, y), (cell.right, y)]
-        return found if x is None or y is None else [*found, (x, y)]
+        cuts = [] if x is None else [(x, cell.bottom), (x, cell.top)]
+        cuts += [] if y is None else [(cell.left, y), (cell.right, y)]
+        return cuts if x is None or y is None else [*cuts, (x, y)]
 
     def _border(self, cell: Cell) -> Iterator[Point]:
         """The corners, and the points on the edges that the cutting of neighbours has left."""
@@ -228,28 +228,29 @@ def _pairs(values: Sequence[float | None]) -> list[tuple[float, float]]:
     return list(pairwise(known))
 
 
-def places_of(cells: pd.DataFrame, x: str, y: str, level: float) -> dict[Point, Place]:
-    """What the cells of a phase diagram tell of the boundary.
+def places_of(cells: pd.DataFrame, x: str, y: str, order: str, level: float) -> dict[Point, Place]:
+    """What the cells of a phase diagram tell of the boundary, by the rules by which that is found.
 
     Parameters
     ----------
     cells
         Rows of `PhaseDiagram.cells` of one facet.
-    level
-        Of the order parameter.
+    order, level
+        The order parameter, and its value on the boundary.
     """
     count = cells["replicates"].to_numpy(dtype=np.float64)
-    mean = cells["mean"].to_numpy(dtype=np.float64)
+    mean = decided_means(cells, order)
     error = cells["std"].to_numpy(dtype=np.float64) / np.sqrt(np.maximum(count, 1))
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(count - 1, 1)) * error
-    unsure = (count >= FEWEST_REPLICATES) & (np.abs(mean - level) <= reach)
-    diverged = cells["diverged_share"].to_numpy(dtype=np.float64) > 0.5
-    found = {}
+    with np.errstate(invalid="ignore"):
+        unsure = (count >= FEWEST_REPLICATES) & (np.abs(mean - level) <= reach)
+    diverged = np.isnan(mean) & (cells["diverged_share"].to_numpy(dtype=np.float64) > 0.5)
+    places = {}
     points = cells[[x, y]].to_numpy(dtype=np.float64).tolist()
     for (at_x, at_y), own, doubt, lost in zip(points, mean.tolist(), unsure, diverged, strict=True):
-        if lost or np.isnan(own):
+        if np.isnan(own):
             place = Place(side=Side.DIVERGED if lost else Side.UNKNOWN)
         else:
             place = Place(side=Side.BELOW if own < level else Side.ABOVE, unsure=bool(doubt))
-        found[at_x, at_y] = place
-    return found
+        places[at_x, at_y] = place
+    return places

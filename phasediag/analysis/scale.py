@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from phasediag.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

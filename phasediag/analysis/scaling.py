@@ -7,41 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
-from phasediag.analysis.fit_words import described_models
-from phasediag.analysis.frame import numbers, with_formulas
+from phasediag.analysis.bootstrap import Resamples, Sums, interval
+from phasediag.analysis.comparison import Candidate, compared
+from phasediag.analysis.fit_words import about_fit, described_models, difference, exponent_in_words
 from phasediag.analysis.independence import Independence, fit_independence
-from phasediag.analysis.laws import LAWS, law, log_linear, pearson, prediction_error, quasi_likelihood
-from phasediag.analysis.measured import valueless
-from phasediag.analysis.selection import ROOM, advice, select, told
+from phasediag.analysis.law import prediction_error
+from phasediag.analysis.laws import LAWS, REFERENCE
+from phasediag.analysis.likelihood import log_linear
+from phasediag.analysis.result import Result, plain
+from phasediag.analysis.selection import ROOM, Sample, entered, reasons_in_words, remedies
 from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
-from phasediag.analysis.versions import newest
+from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-if TYPE_CHECKING:
-    from phasediag.analysis.plot import Axes
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
-_LEAST_DISPERSION: Final = 1e-6
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScalingFit:
+class ScalingFit(Result):
     """A power law, its interval and its alternatives."""
+
+    figure: ClassVar[str] = "scaling"
 
     x: str
     y: str
@@ -71,54 +65,65 @@ class ScalingFit:
     room: float = ROOM
     """The share of the width above which the mean count of a cell left it out."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted.
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The claims, the exponent with its interval, the laws, and the means, one row each."""
+        best = self.models[0]["name"]
+        exponent = {
+            "exponent": self.exponent, "low": self.low, "high": self.high, "from": self.window[0],
+            "to": self.window[1], "trials": self.n, "replicates": self.replicates, "best law": best,
+        }  # fmt: skip
+        return {
+            "claims": pd.DataFrame([asdict(claim) for claim in self.claims]),
+            "exponents": pd.DataFrame([exponent]),
+            "models": pd.DataFrame([
+                {
+                    "law": model["name"], "formula": model["formula"],
+                    "delta_aic": difference(model["delta_aic"]), "r2": model["r2"],
+                    "parameters": ", ".join(f"{k} {v:.4g}" for k, v in model["parameters"].items()),
+                }
+                for model in self.models
+            ]),
+            "points": self.points,
+        }  # fmt: skip
 
-        Numbers that are not finite become None.
-        """
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The exponent, the law that describes the counts best, and what the trials say of each claim."""
+        power = exponent_in_words(self.exponent, self.low, self.high)
+        return (
+            f"{self.y} goes with {self.x} to the power {power}; best supported by AIC is the "
+            f"{self.models[0]['name']}.",
+            *(f"Whether {claim.claim}: {claim.verdict}." for claim in self.claims),
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the fit hides: trials that it left out, a short window, a law that does better."""
+        return tuple(about_fit(self.left_out, self.window, self.models))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted."""
         names = ("x", "y", "exponent", "low", "high", "window", "n", "replicates", "left_out", "models")
-        found = {name: _plain(getattr(self, name)) for name in names}
-        found["independence"] = None if self.independence is None else _plain(asdict(self.independence))
-        return {**found, "claims": [_plain(asdict(claim)) for claim in self.claims]}
+        values: dict[str, Any] = {name: plain(getattr(self, name)) for name in names}
+        values["independence"] = None if self.independence is None else plain(asdict(self.independence))
+        return {**values, "claims": [plain(asdict(claim)) for claim in self.claims]}
 
     def summary(self) -> str:
-        """The result in words."""
-        lines = [
+        """The fit in words: exponent, window, trials, laws, claims."""
+        first, *more = entered(self.n, self.replicates, self.left_out)
+        return "\n".join([
             f"{self.y} ~ {self.x}^{self.exponent:.3f}   95 % interval {self._interval()}",
-            f"window {self.window[0]:g} <= {self.x} <= {self.window[1]:g}, {self.n} trials, "
-            f"{self.replicates} replicates",
-        ]
-        if self.left_out:
-            lines.append(f"left out: {told(self.left_out)}")
-            lines += [f"  {line}" for line in advice(self.left_out)]
-        lines += described_models(self.models)
-        lines += [f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims]
-        return "\n".join(lines)
+            f"window {self.window[0]:g} <= {self.x} <= {self.window[1]:g}, {first}",
+            *more,
+            *described_models(self.models),
+            *(f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims),
+        ])  # fmt: skip
 
     def _interval(self) -> str:
         if np.isnan(self.low):
             return f"unknown with {self.replicates} replicates (3 are needed)"
         return f"[{self.low:.3f}, {self.high:.3f}]"
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw means, power law and alternatives."""
-        from phasediag.analysis.plot import draw_scaling
-
-        return draw_scaling(self, ax)
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows of a fit."""
-        from phasediag.analysis.plot import png
-
-        return png(self.plot())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def fit_scaling(
@@ -166,51 +171,51 @@ def fit_scaling(
     AnalysisError
         For unknown or unusable columns, or where fewer than 3 values of x remain.
     """
-    trials = with_formulas(newest(trials, (x, y), pooled=True), (x, y))
     if x == y:
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
-    at, counts = numbers(trials, x), numbers(trials, y)
-    without = valueless(trials, y, counts)
-    if without:
-        raise AnalysisError(f"{without}; there is nothing to fit")
-    sizes = numbers(trials, by) if by in trials and by != x else None
-    usable, left_out = select(trials, at, counts, sizes, room)
-    points = _points(x, at[usable], counts[usable])
-    window = _window(points, x, y, left_out) if window is None else window
-    inside = usable & (at >= window[0]) & (at <= window[1])
+    usable = Sample.of(trials, x, y, by=by, room=room)
+    points = _points(x, usable)
+    window = _window(points, x, y, usable.left_out) if window is None else window
+    sample = usable.within(window)
     points["inside"] = points[x].between(*window)
-    left_out |= {"outside the window": int((usable & ~inside).sum())}
     kept = points[points["inside"]]
-    _check_points(kept, x, y, window, left_out)
-    rows = np.flatnonzero(inside)
-    values, means = kept[x].to_numpy(dtype=np.float64), kept["mean"].to_numpy(dtype=np.float64)
-    place = np.searchsorted(values, at[rows])
-    models = _compared(values, means, kept["trials"].to_numpy(dtype=np.float64), counts[rows], place)
-    power = next(m for m in models if m["name"] == "power law")["parameters"]
-    replicate = np.unique(replicate_codes(trials.iloc[rows], place), return_inverse=True)[1]
-    replicates = int(replicate.max()) + 1
-    total, number = _sums(place, replicate, counts[rows])
-    draws = Resamples.of(replicates, resamples, seed)
-    u = np.log(values) - np.log(values).mean()
-    coefficients = log_linear(u, draws.weights @ total.T, draws.weights @ number.T)[:, draws.draw]
-    low, high = interval(coefficients[1], replicates)
-    curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
-    band = dict(zip(("low", "high"), interval(curves, replicates), strict=True))
-    fitted = law("power law").curve(values, np.array(list(power.values())))
+    _check_points(kept, x, y, window, sample.left_out)
+    values = kept[x].to_numpy(dtype=np.float64)
+    cell = np.searchsorted(values, sample.at)
+    replicate = sample.replicates(cell)
+    sums = Sums.of(cell, replicate, sample.counts)
+    models = _compared(values, kept["mean"].to_numpy(dtype=np.float64), sums.numbers, sample.counts, cell)
+    power = next(model for model in models if model["name"] == REFERENCE.name)["parameters"]
+    (low, high), band = _intervals(values, sums, resamples, seed)
+    fitted = REFERENCE.curve(values, np.array(list(power.values())))
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
     independence = None
-    if sizes is not None:
-        independence = fit_independence(by, sizes[rows], at[rows], counts[rows], replicate)
+    if sample.size is not None:
+        independence = fit_independence(by, sample.size, sample.at, sample.counts, replicate)
     claims = (
         polynomial(x, y, models, float(np.log10(values[-1] / values[0]))), independent(x, y, independence),
-        bounded(x, y, float(low), float(high), _dimension(trials)),
+        bounded(x, y, low, high, _dimension(usable.trials)),
     )  # fmt: skip
     return ScalingFit(
-        x=x, y=y, exponent=power["exponent"], low=float(low), high=float(high),
-        window=(float(values[0]), float(values[-1])), n=len(rows), replicates=replicates,
-        left_out={reason: number for reason, number in left_out.items() if number},
-        models=models, points=points, independence=independence, claims=claims, room=room,
+        x=x, y=y, exponent=power["exponent"], low=low, high=high,
+        window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
+        left_out=sample.reasons, models=models, points=points, independence=independence, claims=claims,
+        room=room,
     )  # fmt: skip
+
+
+def _intervals(
+    values: FloatArray, sums: Sums, resamples: int, seed: int
+) -> tuple[tuple[float, float], dict[str, FloatArray]]:
+    """The interval of the exponent, and the band of the power law, `low` and `high` of shape (points,)."""
+    draws = Resamples.of(sums.replicates, resamples, seed)
+    u = np.log(values) - np.log(values).mean()
+    total, number = sums.drawn(draws.weights)
+    coefficients = log_linear(u, total.T, number.T)[:, draws.draw]
+    low, high = interval(coefficients[1], sums.replicates)
+    curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
+    band = dict(zip(("low", "high"), interval(curves, sums.replicates), strict=True))
+    return (float(low), float(high)), band
 
 
 def _dimension(trials: pd.DataFrame) -> int | None:
@@ -224,8 +229,8 @@ def _dimension(trials: pd.DataFrame) -> int | None:
     return int(first["inputs"]) + int(first["outputs"]) + int(bool(first["bias"]))
 
 
-def _points(x: str, at: FloatArray, counts: FloatArray) -> pd.DataFrame:
-    grouped = pd.DataFrame({x: at, "count": counts}).groupby(x)["count"]
+def _points(x: str, sample: Sample) -> pd.DataFrame:
+    grouped = pd.DataFrame({x: sample.at, "count": sample.counts}).groupby(x)["count"]
     return grouped.agg(mean="mean", std="std", trials="size").reset_index()
 
 
@@ -238,8 +243,8 @@ def _window(points: pd.DataFrame, x: str, y: str, left_out: Mapping[str, int]) -
     if last - first < FEWEST_POINTS:
         raise AnalysisError(
             f"only {max(last - first, 0)} values of {x} lie between the plateaus of {y}, a fit needs "
-            f"{FEWEST_POINTS} (trials left out: {told(left_out)}); give --window LOW HIGH (window=), or add "
-            f"values where it changes{_advised(left_out)}"
+            f"{FEWEST_POINTS} (trials left out: {reasons_in_words(left_out)}); give --window LOW HIGH "
+            f"(window=), or add values where it changes{_advised(left_out)}"
         )
     return float(values[first]), float(values[last - 1])
 
@@ -257,8 +262,8 @@ def _check_points(
     if len(kept) < FEWEST_POINTS:
         raise AnalysisError(
             f"{len(kept)} distinct values of {x} remain in the window {window[0]:g} to {window[1]:g}, a fit "
-            f"needs {FEWEST_POINTS} (trials left out: {told(left_out)}); widen --window (window=), train "
-            f"longer, or add values{_advised(left_out)}"
+            f"needs {FEWEST_POINTS} (trials left out: {reasons_in_words(left_out)}); widen --window "
+            f"(window=), train longer, or add values{_advised(left_out)}"
         )
     alive = np.flatnonzero(kept["mean"].to_numpy() > 0)
     if not len(alive):
@@ -272,56 +277,32 @@ def _check_points(
 
 
 def _advised(left_out: Mapping[str, int]) -> str:
-    return "".join(f"\n  {line}" for line in advice(left_out))
-
-
-def _sums(
-    place: npt.NDArray[Any], replicate: npt.NDArray[Any], counts: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Sum and number of the counts of each point and replicate, shape (points, replicates) each."""
-    shape = (int(place.max()) + 1, int(replicate.max()) + 1)
-    index = np.ravel_multi_index((place, replicate), shape)
-    total = np.bincount(index, counts, minlength=shape[0] * shape[1]).reshape(shape)
-    number = np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
-    return total.astype(np.float64), number.astype(np.float64)
+    return "".join(f"\n  {line}" for line in remedies(left_out))
 
 
 def _compared(
-    x: FloatArray, means: FloatArray, weights: FloatArray, counts: FloatArray, place: IntArray
+    x: FloatArray, means: FloatArray, numbers: FloatArray, counts: FloatArray, cell: IntArray
 ) -> tuple[Mapping[str, Any], ...]:
-    """Fit every law to the counts, `place` telling the x of each; best first."""
-    growing = law("power law").fit(x, means, weights)[1] > 0
-    wrong = "saturating" if growing else "saturating growth"
-    laws = [one for one in LAWS if one.name != wrong and len(x) >= one.points]
-    fitted = [np.asarray(one.fit(x, means, weights)) for one in laws]
-    curves = [one.curve(x, parameters) for one, parameters in zip(laws, fitted, strict=True)]
-    likelihoods = [_likelihood(curve, means, weights) for curve in curves]
-    scatter = [
-        pearson(curve[place], counts).sum() if np.isfinite(likelihood) else np.inf
-        for curve, likelihood in zip(curves, likelihoods, strict=True)
-    ]
-    free = np.array([max(len(counts) - len(parameters), 1) for parameters in fitted])
-    dispersion = max(float(np.min(scatter / free)), _LEAST_DISPERSION)
-    spread = _residual(means, weights, np.full_like(means, weights @ means / weights.sum()))
-    models: list[dict[str, Any]] = [
-        {
-            "name": one.name,
-            "formula": one.formula,
+    """Fit every law that goes in the direction of the counts; best first."""
+    grows = REFERENCE.fit(x, means, numbers)[1] > 0
+    directions = ("any", "growing" if grows else "falling")
+    laws = [one for one in LAWS if one.direction in directions and len(x) >= one.points]
+    fitted = [np.asarray(one.fit(x, means, numbers)) for one in laws]
+    spread = _residual(means, numbers, np.full_like(means, numbers @ means / numbers.sum()))
+    candidates = []
+    for one, parameters in zip(laws, fitted, strict=True):
+        curve = one.curve(x, parameters)
+        residual = _residual(means, numbers, curve)
+        model = {
+            "name": one.name, "formula": one.formula,
             "parameters": dict(zip(one.parameters, parameters.tolist(), strict=True)),
-            "aic": 2 * one.price - 2 * likelihood / dispersion,
-            "r2": 1 - _residual(means, weights, curve) / spread if spread > 0 else float("nan"),
-            "prediction": prediction_error(one, x, means, weights) / dispersion,
-        }
-        for one, parameters, curve, likelihood in zip(laws, fitted, curves, likelihoods, strict=True)
-    ]
-    best = min(model["aic"] for model in models)
-    return tuple(sorted(({**m, "delta_aic": m["aic"] - best} for m in models), key=lambda m: float(m["aic"])))
+            "r2": 1 - residual / spread if spread > 0 else float("nan"),
+        }  # fmt: skip
+        candidates.append(Candidate(model=model, curve=curve, parameters=len(parameters), price=one.price))
+    comparison = compared(candidates, means, numbers, counts, cell)
+    errors = {one.name: prediction_error(one, x, means, numbers) / comparison.dispersion for one in laws}
+    return tuple({**model, "prediction": errors[model["name"]]} for model in comparison.models)
 
 
-def _likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) -> float:
-    """The quasi-likelihood of a law; -inf where it cannot be: no number, or no count where there is one."""
-    return quasi_likelihood(curve, means, weights) if np.isfinite(curve).all() else -np.inf
-
-
-def _residual(means: FloatArray, weights: FloatArray, curve: FloatArray) -> float:
-    return float(weights @ (means - curve) ** 2)
+def _residual(means: FloatArray, numbers: FloatArray, curve: FloatArray) -> float:
+    return float(numbers @ (means - curve) ** 2)

@@ -1,25 +1,32 @@
-"""Which trials tell of a law: those that ended well, in cells that have converged and are not cut off."""
+"""Which trials tell of a law: those that ended well, in cells that have converged and are not cut off.
+
+Every fit of counts takes its trials from here: the power law and its alternatives, the collapse of several
+sizes, the combined strength.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.frame import converged, has_status
+from phasediag.analysis.bootstrap import replicate_codes
+from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.measured import valueless
+from phasediag.analysis.versions import newest
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 MOSTLY: Final = 0.5
 """Share of a cell's trials that must have converged: the first to converge are no fair sample of it."""
 ROOM: Final = 0.5
 """Largest share of the width that a count may take up: beyond, it tells how many neurons there are."""
+OUTSIDE: Final = "outside the window"
+"""The reason of trials that a window leaves out."""
 _LONGER: Final = (
     "train longer: raise steps, learning_time or relaxations in the grid and launch again; "
     "`phasediag status SWEEP` tells how many more steps they need"
@@ -33,14 +40,99 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def select(
-    trials: pd.DataFrame, at: FloatArray, counts: FloatArray, size: FloatArray | None, room: float = ROOM
-) -> tuple[BoolArray, dict[str, int]]:
-    """The trials that enter a fit, and how many do not, by reason.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """The trials that enter a fit of counts; arrays have shape (trials,)."""
 
-    A cell is the trials of one x and one size. A cell enters if at least half of its trials have
-    converged and, where no count exceeds its size (as of neurons among `width`), its mean is at most `room`
-    times the size.
+    trials: pd.DataFrame
+    at: FloatArray
+    """x of each."""
+    counts: FloatArray
+    """y of each."""
+    size: FloatArray | None
+    """The width of each; None where the trials have none."""
+    left_out: Mapping[str, int]
+    """Trials that did not enter, by reason."""
+
+    @classmethod
+    def of(
+        cls, trials: pd.DataFrame, x: str, y: str, *, named: Sequence[str] = (), by: str = "width",
+        room: float = ROOM, window: tuple[float, float] | None = None, strength: bool = True,
+    ) -> Sample:  # fmt: skip
+        """Select the trials of the newest version that have ended well and converged.
+
+        A cell is the trials of one x and one width. A cell enters if at least half of its trials have
+        converged and, where no count exceeds its width, its mean is at most `room` times the width.
+
+        Parameters
+        ----------
+        trials
+            One row a trial, as `load_trials` returns it.
+        x, y
+            Columns or expressions.
+        named
+            Other columns or expressions that the fit needs.
+        by
+            The column of the widths; ignored where the trials lack it, and where it is x.
+        room
+            Largest share of the width that the mean count of a cell may take up; 1 keeps all.
+        window
+            The smallest and largest x to enter; None: all.
+        strength
+            Whether x is a strength, of which only positive values enter, and y a count, at least 0.
+
+        Raises
+        ------
+        AnalysisError
+            For unknown or unusable columns, a y without any value, or a negative count.
+        """
+        needed = (x, y, *named)
+        trials = with_formulas(newest(trials, needed, pooled=True), needed)
+        at, counts = numbers(trials, x), numbers(trials, y)
+        without = valueless(trials, y, counts)
+        if without:
+            raise AnalysisError(f"{without}; there is nothing to fit")
+        size = numbers(trials, by) if by in trials and by != x else None
+        kept, left_out = select(trials, at, counts, size, room, strength=strength)
+        sample = cls(trials=trials, at=at, counts=counts, size=size, left_out=left_out)._only(kept)
+        return sample if window is None else sample.within(window)
+
+    def within(self, window: tuple[float, float]) -> Sample:
+        """The trials between two values of x."""
+        inside = (self.at >= window[0]) & (self.at <= window[1])
+        return replace(self._only(inside), left_out={**self.left_out, OUTSIDE: int((~inside).sum())})
+
+    def without(self, bad: BoolArray, reason: str) -> Sample:
+        """All but some trials, which are left out for this reason."""
+        return replace(self._only(~bad), left_out={**self.left_out, reason: int(bad.sum())})
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many trials were left out, by the reasons for which some were."""
+        return {reason: number for reason, number in self.left_out.items() if number}
+
+    def replicates(self, cell: IntArray) -> IntArray:
+        """The replicate of each trial, counted from 0 without gaps, alike in all cells.
+
+        Parameters
+        ----------
+        cell
+            The cell of each trial.
+        """
+        return np.unique(replicate_codes(self.trials, cell), return_inverse=True)[1].astype(np.int64)
+
+    def _only(self, kept: BoolArray) -> Sample:
+        return replace(
+            self, trials=self.trials[kept], at=self.at[kept], counts=self.counts[kept],
+            size=None if self.size is None else self.size[kept],
+        )  # fmt: skip
+
+
+def select(
+    trials: pd.DataFrame, at: FloatArray, counts: FloatArray, size: FloatArray | None, room: float = ROOM,
+    *, strength: bool = True,
+) -> tuple[BoolArray, dict[str, int]]:  # fmt: skip
+    """The trials that enter a fit, and how many do not, by reason; the rules are those of `Sample.of`.
 
     Parameters
     ----------
@@ -48,6 +140,8 @@ def select(
         x and y of each trial, shape (trials,).
     size
         The width of each trial, shape (trials,); None where there is none.
+    room, strength
+        As `Sample.of` takes them.
 
     Raises
     ------
@@ -59,7 +153,7 @@ def select(
         "diverged": has_status(trials, "diverged"),
         "not converged": ~converged(trials, when_unknown=False),
         "without a value": ~np.isfinite(counts),
-        "not at a positive x": ~(np.isfinite(at) & (at > 0)),
+        "not at a positive x": ~(np.isfinite(at) & ((at > 0) | (not strength))),
     }
     left_out = {}
     kept = np.full(len(trials), True)
@@ -67,31 +161,40 @@ def select(
         left_out[reason] = int((kept & bad).sum())
         kept &= ~bad
     kept &= has_status(trials, "ok")
-    if (counts[kept] < 0).any():
+    if strength and (counts[kept] < 0).any():
         raise AnalysisError("y is negative in some trials; a scaling is fitted to counts, at least 0")
     cell = _cells(at, size)
     late = _share(cell, has_status(trials, "ok"), converged(trials, when_unknown=False)) < MOSTLY
     left_out["in cells most of which has not converged"] = int((kept & late).sum())
     kept &= ~late
-    if size is not None and np.isfinite(size[kept]).all() and (counts[kept] <= size[kept]).all():
+    if strength and size is not None and np.isfinite(size[kept]).all() and (counts[kept] <= size[kept]).all():
         full = _share(cell, kept, counts) > room * size
         left_out["limited by the width"] = int((kept & full).sum())
         kept &= ~full
     return kept, left_out
 
 
-def told(left_out: Mapping[str, int]) -> str:
+def reasons_in_words(left_out: Mapping[str, int]) -> str:
     """`184 not converged, 3 failed`."""
     return ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number) or "none"
 
 
-def advice(left_out: Mapping[str, int]) -> list[str]:
+def remedies(left_out: Mapping[str, int]) -> list[str]:
     """What brings trials in that were left out, one line a reason that has a remedy."""
     reasons: dict[str, list[str]] = {}
     for reason, remedy in _REMEDIES.items():
         if left_out.get(reason):
             reasons.setdefault(remedy, []).append(reason)
     return [f"{', '.join(names)}: {remedy}" for remedy, names in reasons.items()]
+
+
+def entered(n: int, replicates: int, left_out: Mapping[str, int]) -> list[str]:
+    """Which trials a fit took and which it left out, and what brings these in, line by line."""
+    lines = [f"{n} trials, {replicates} replicates"]
+    if left_out:
+        lines.append(f"left out: {reasons_in_words(left_out)}")
+        lines += [f"  {line}" for line in remedies(left_out)]
+    return lines
 
 
 def _cells(at: FloatArray, size: FloatArray | None) -> IntArray:

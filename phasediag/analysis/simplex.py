@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
+
 Losses = Callable[[FloatArray, IntArray], FloatArray]
 """The losses at parameters of shape (k, p), for the problems of these numbers, shape (k,)."""
+
+
+def first_steps(starts: FloatArray) -> FloatArray:
+    """Steps that suit where nothing is known of the scale of parameters: 5 % of each, 0.00025 of a zero.
+
+    `scipy.optimize.minimize` takes the same. Shape (problems, p).
+    """
+    return np.where(starts != 0, 0.05 * starts, 0.00025)
 
 
 def minima(
@@ -28,7 +35,8 @@ def minima(
     starts
         Shape (problems, p).
     steps
-        From the start to the other corners of the first simplex, one along each parameter; shape (p,).
+        From the start to the other corners of the first simplex, one along each parameter; shape (p,), or
+        (problems, p).
     xatol, fatol
         A problem ends where its corners are this close to the best, and so are their losses.
     iterations
@@ -40,7 +48,7 @@ def minima(
     """
     number, size = starts.shape
     corners = np.repeat(starts[:, None], size + 1, axis=1)
-    corners[:, 1:] += np.diag(steps)
+    corners[:, 1:] += np.broadcast_to(steps, starts.shape)[:, None] * np.eye(size)
     problems = np.arange(number)
     values = np.stack([losses(corners[:, i], problems) for i in range(size + 1)], axis=1)
     _sort(corners, values)
@@ -62,20 +70,20 @@ def _step(
     worst = corners[:, -1]
     middle = corners[:, :-1].mean(axis=1)
     new = 2 * middle - worst
-    found = losses(new, problems)
-    better, poor = found < values[:, 0], found >= values[:, -2]
-    outside = found < values[:, -1]
+    reflected = losses(new, problems)
+    better, poor = reflected < values[:, 0], reflected >= values[:, -2]
+    outside = reflected < values[:, -1]
     reach = np.where(better, 2.0, np.where(outside, 0.5, -0.5))[:, None]
     again = np.flatnonzero(better | poor)
     tried = (middle + reach * (middle - worst))[again]
     second = losses(tried, problems[again])
-    limit = np.where(outside, found, values[:, -1])[again]
+    limit = np.where(outside, reflected, values[:, -1])[again]
     improves = (second < limit) | ((second == limit) & (outside & ~better)[again])
-    new[again[improves]], found[again[improves]] = tried[improves], second[improves]
+    new[again[improves]], reflected[again[improves]] = tried[improves], second[improves]
     shrinks = again[~improves & poor[again]]
     kept = np.full(len(corners), True)
     kept[shrinks] = False
-    corners[kept, -1], values[kept, -1] = new[kept], found[kept]
+    corners[kept, -1], values[kept, -1] = new[kept], reflected[kept]
     if len(shrinks):
         corners[shrinks, 1:] = (corners[shrinks, 1:] + corners[shrinks, :1]) / 2
         for corner in range(1, corners.shape[1]):

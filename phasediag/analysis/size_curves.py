@@ -7,16 +7,13 @@ from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.bootstrap import replicate_codes
+from phasediag.analysis.bootstrap import Sums, replicate_codes
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.moderation import moderated
+from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 Form = Literal["power", "critical"]
 _LEAST_ERROR: Final = 1e-3
@@ -50,16 +47,21 @@ class SizeCurves:
     size: FloatArray
     """In units of the geometric mean of the sizes."""
     group: IntArray
-    sums: FloatArray
-    """Shape (cells, replicates)."""
-    numbers: FloatArray
-    squares: FloatArray
+    sums: Sums
+    squares: Sums
+    """Of the squares of the values."""
 
     @classmethod
-    def of(
-        cls, trials: pd.DataFrame, values: FloatArray, x: str, y: str, size: str, form: Form
-    ) -> SizeCurves:
+    def of(cls, trials: pd.DataFrame, values: FloatArray, x: str, size: str, form: Form) -> SizeCurves:
         """Sum the values of each size, x and replicate.
+
+        Parameters
+        ----------
+        trials
+            One row a trial, with the columns x and size.
+        values
+            y of each trial, finite; with the form `power` the means of all cells are positive. Shape
+            (trials,).
 
         Raises
         ------
@@ -73,15 +75,7 @@ class SizeCurves:
                 f"finite-size scaling needs at least 2 values of '{size}' among the trials that are ok and "
                 "converged; add some, train longer, or widen window="
             )
-        replicate = replicate_codes(trials, groups.cell)
-        shape = (len(cells), int(replicate.max()) + 1)
-        index = np.ravel_multi_index((groups.cell, replicate), shape)
-        sums, counts, squares = (
-            np.bincount(index, weights, minlength=shape[0] * shape[1]).reshape(shape)
-            for weights in (values, np.ones_like(values), values**2)
-        )
-        kept = sums.sum(axis=1) > 0 if form == "power" else np.full(len(cells), True)
-        cells = cells[kept].reset_index(drop=True)
+        replicate = np.unique(replicate_codes(trials, groups.cell), return_inverse=True)[1]
         fewest = cells[size].value_counts()
         if len(fewest) < 2 or fewest.min() < 4:
             raise AnalysisError(
@@ -92,14 +86,15 @@ class SizeCurves:
         return cls(
             form=form, cells=cells, x=cells[x].to_numpy(dtype=np.float64),
             size=np.exp(log_size - np.unique(log_size).mean()),
-            group=np.unique(log_size, return_inverse=True)[1], sums=sums[kept], numbers=counts[kept],
-            squares=squares[kept],
+            group=np.unique(log_size, return_inverse=True)[1],
+            sums=Sums.of(groups.cell, replicate, values),
+            squares=Sums.of(groups.cell, replicate, values**2),
         )  # fmt: skip
 
     @property
     def replicates(self) -> int:
         """How many there are."""
-        return int(self.sums.shape[1])
+        return self.sums.replicates
 
     def means(self, weights: FloatArray | None = None) -> Means:
         """The means of all cells and their errors, of all replicates or in draws of them.
@@ -113,9 +108,11 @@ class SizeCurves:
         """
         taken = np.ones((1, self.replicates)) if weights is None else weights
         with np.errstate(invalid="ignore", divide="ignore"):
-            number = taken @ self.numbers.T
-            mean = (taken @ self.sums.T) / number
-            variance = (taken @ self.squares.T / number - mean**2) * number / np.maximum(number - 1, 1)
+            total, number = (each.T for each in self.sums.drawn(taken))
+            mean = total / number
+            variance = (
+                (self.squares.drawn(taken)[0].T / number - mean**2) * number / np.maximum(number - 1, 1)
+            )
             unit = mean**2 if self.form == "power" else np.ones_like(mean)
             variance = moderated(np.maximum(variance, 0) / unit, number - 1) * unit
             error = np.sqrt(variance / number + self._least_error**2)
@@ -123,7 +120,7 @@ class SizeCurves:
 
     @cached_property
     def _least_error(self) -> float:
-        return _LEAST_ERROR * float(np.ptp(self.sums.sum(axis=1) / self.numbers.sum(axis=1)))
+        return _LEAST_ERROR * float(np.ptp(self.sums.means))
 
     def scaled(
         self, parameters: FloatArray, mean: FloatArray, error: FloatArray

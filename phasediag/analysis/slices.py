@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -11,15 +13,73 @@ from scipy import stats
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
 from phasediag.analysis.declared import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
+from phasediag.analysis.labels import prose
+from phasediag.analysis.result import Result, plain
+from phasediag.columns import Column
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
 """More curves than this are not told apart."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slices(Result):
+    """Means of a column along one parameter, one curve a value of another."""
+
+    figure: ClassVar[str] = "slices"
+
+    x: str
+    order: str
+    """The column that was averaged."""
+    by: str | None
+    """The column with a curve for each of its values; None: one curve."""
+    level: float | None
+    """The value that parts the phases, drawn as a line; None: none is drawn."""
+    declared: Column
+    """What is known of the column that was averaged."""
+    means: pd.DataFrame
+    """One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
+    interval of the mean, cut where no mean can be; NaN with fewer than 3 values), `trials` (with a
+    value), `unconverged_share`."""
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The means."""
+        return {"slices": self.means}
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Over which values of x the curves go, and between which means."""
+        low, high = self.means["mean"].min(), self.means["mean"].max()
+        at, curves, column = self.means[self.x], "", prose(self.order, self.declared)
+        if self.by is not None:
+            curves = f"; one curve for each of {self.means[self.by].nunique()} values of {prose(self.by)}"
+        return (
+            f"Means of {column} against {prose(self.x)} ({at.min():.3g} to {at.max():.3g}) run "
+            f"from {low:.3g} to {high:.3g}{curves}.",
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """How many means are of trials most of which have not converged."""
+        late = int((self.means["unconverged_share"] > 0.5).sum())
+        return (f"{late} of {len(self.means)} means are of trials that have not converged.",) if late else ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The means in plain types."""
+        return {
+            "x": self.x,
+            "order": self.order,
+            "by": self.by,
+            "level": self.level,
+            "means": plain(self.means),
+        }
+
+
 def slices(
-    trials: pd.DataFrame, x: str, order: str = "degree_normalized", by: str | None = None
-) -> pd.DataFrame:
+    trials: pd.DataFrame, x: str, order: str = "degree_normalized", by: str | None = None,
+    level: float | None = None,
+) -> Slices:  # fmt: skip
     """Average a column over the ok trials at each value of x, for each value of another column.
 
     Parameters
@@ -32,12 +92,8 @@ def slices(
         The numeric column that is averaged; infinite values are left out.
     by
         A column that splits the trials; None: all together.
-
-    Returns
-    -------
-    One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
-    interval of the mean, cut where no mean can be; NaN with fewer than 3 values), `trials` (with a
-    value), `unconverged_share`.
+    level
+        The value that parts the phases, to be drawn as a line.
 
     Raises
     ------
@@ -59,14 +115,17 @@ def slices(
     kept = frame[has_status(trials, "ok") & np.isfinite(frame["value"])]
     if kept.empty:
         raise AnalysisError(f"no trial that is ok has a finite {order}; choose another column")
-    found: pd.DataFrame = kept.groupby(keys, dropna=False).agg(
+    table: pd.DataFrame = kept.groupby(keys, dropna=False).agg(
         mean=("value", "mean"), std=("value", "std"), trials=("value", "size"),
         unconverged_share=("unconverged", "mean"),
     )  # fmt: skip
-    count = found["trials"].to_numpy(dtype=np.float64)
+    count = table["trials"].to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * found["std"].to_numpy() / np.sqrt(count)
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * table["std"].to_numpy() / np.sqrt(count)
     half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
-    low, high = (np.clip(found["mean"] + side * half, *about(trials, order).bounds) for side in (-1, 1))
-    found = found.assign(low=low, high=high).reset_index()
-    return found.reindex(columns=[*keys, "mean", "low", "high", "trials", "unconverged_share"])
+    declared = about(trials, order)
+    low, high = (np.clip(table["mean"] + side * half, *declared.bounds) for side in (-1, 1))
+    table = table.assign(low=low, high=high).reset_index()
+    columns = [*keys, "mean", "low", "high", "trials", "unconverged_share"]
+    means = table.reindex(columns=columns)
+    return Slices(x=x, order=order, by=by, level=level, declared=declared, means=means)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, interval
 from phasediag.analysis.boundary import (
@@ -17,9 +16,7 @@ from phasediag.analysis.boundary import (
     at_least_the_jump,
     resampled_means,
 )
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from phasediag.arrays import FloatArray, IntArray
 
 
 def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Boundary:
@@ -50,9 +47,9 @@ def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Bo
         replicates[row] = min(rows.replicates[cell[row]], rows.replicates[cell[row] + 1])
         if replicates[row] >= FEWEST_REPLICATES:
             low[row], high[row] = _interval(rows, samples, left, draws, int(replicates[row]))
-    found = np.flatnonzero(~np.isnan(low))
-    low[found], high[found] = np.fmin(low, position)[found], np.fmax(high, position)[found]
-    low[found], high[found] = at_least_the_jump(rows, found, cell[found], low[found], high[found])
+    sure = np.flatnonzero(~np.isnan(low))
+    low[sure], high[sure] = np.fmin(low, position)[sure], np.fmax(high, position)[sure]
+    low[sure], high[sure] = at_least_the_jump(rows, sure, cell[sure], low[sure], high[sure])
     crossings = (cell >= 0).astype(np.int64)
     return Boundary(
         position=position, low=low, high=high, crossings=crossings, replicates=replicates, cell=cell

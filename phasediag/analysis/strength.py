@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
 
-from phasediag.analysis.bootstrap import Resamples, interval, replicate_codes
-from phasediag.analysis.cells import order_values
-from phasediag.analysis.frame import Groups, converged, has_status, with_formulas
-from phasediag.analysis.laws import deviance, pearson
+from phasediag.analysis.bootstrap import Resamples, Sums, interval
+from phasediag.analysis.comparison import Candidate, compared
+from phasediag.analysis.frame import Groups
+from phasediag.analysis.likelihood import deviance, log_linear_designs
+from phasediag.analysis.result import Result, plain
+from phasediag.analysis.selection import ROOM, Sample, entered
+from phasediag.analysis.simplex import first_steps, minima
 from phasediag.analysis.verdict import CLEARLY, Answer, Claim
-from phasediag.analysis.versions import newest
+from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 NEEDED: Final = ("weight_decay", "lr_over_batch")
 FEWEST_CELLS: Final = 6
+_COMBINED: Final = "combined strength"
+_TINY: Final = 1e-12
+"""Below, a typical strength or count counts as so large where its logarithm starts a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StrengthFit:
+class StrengthFit(Result):
     """y ~ (gamma + T (variance + noise label_noise^2))^exponent, beside what else may be."""
+
+    figure: ClassVar[str] = "strength"
 
     y: str
     parameters: pd.DataFrame
@@ -37,26 +41,45 @@ class StrengthFit:
     """`name, formula, aic, delta_aic`, best first: the combined strength, weight decay alone, weight decay
     with an offset that no noise changes, noise alone, and powers of both apart."""
     claim: Claim
+    points: pd.DataFrame
+    """One row a cell: `weight_decay`, `lr_over_batch`, `label_noise`, `strength` (the fitted), `mean`,
+    `trials` and the fitted mean `fit`."""
     n: int
+    """Trials that entered."""
     replicates: int
+    left_out: Mapping[str, int]
+    """Trials that did not enter, by reason."""
 
-    def summary(self) -> str:
-        """The result in words."""
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The fitted strength, what it was compared with, and the cells."""
+        return {
+            "parameters": self.parameters.rename_axis("parameter").reset_index(),
+            "models": pd.DataFrame([dict(model) for model in self.models]), "points": self.points,
+        }  # fmt: skip
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The fitted strength, and whether the counts follow it."""
         texts = [
             f"{name} {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
             for name, row in self.parameters.iterrows()
         ]
         claim = f"{self.claim.verdict}: {self.claim.claim} ({self.claim.reason})"
-        return f"{self.y} ~ ({self.formula})^exponent: {', '.join(texts)}\n{claim}"
+        return f"{self.y} ~ ({self.formula})^exponent: {', '.join(texts)}", claim
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types."""
-        plain = self.parameters.astype(object).where(self.parameters.notna(), None)
-        rows = plain.to_dict(orient="index")
         return {
-            "y": self.y, "parameters": rows, "models": [dict(m) for m in self.models],
-            "claim": asdict(self.claim), "n": self.n, "replicates": self.replicates,
+            "y": self.y, "parameters": plain(self.parameters.to_dict(orient="index")),
+            "models": plain(self.models), "claim": asdict(self.claim), "n": self.n,
+            "replicates": self.replicates, "left_out": plain(self.left_out),
         }  # fmt: skip
+
+    def summary(self) -> str:
+        """The result in words, with the trials that it rests on."""
+        first, *more = entered(self.n, self.replicates, self.left_out)
+        return "\n".join([*self.findings, f"combined strength of {first}", *more])
 
     @property
     def formula(self) -> str:
@@ -66,9 +89,32 @@ class StrengthFit:
         return text + (f" + {noise:.6g} * label_noise ** 2)" if noise else ")")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Cells:
+    """The cells of weight decay, T and label noise, each with the mean of its counts."""
+
+    gamma: FloatArray
+    """Half of the weight decay, shape (cells,)."""
+    noises: FloatArray
+    """T, and T sigma^2 where the label noise varies, shape (1 or 2, cells)."""
+    sums: Sums
+
+    @property
+    def means(self) -> FloatArray:
+        """Shape (cells,)."""
+        return self.sums.means
+
+    @property
+    def numbers(self) -> FloatArray:
+        """Counts of each, shape (cells,)."""
+        return self.sums.numbers
+
+
 def fit_strength(
-    trials: pd.DataFrame, y: str = "neuron_count", resamples: int = 200, seed: int = 0
-) -> StrengthFit:
+    trials: pd.DataFrame, y: str = "neuron_count", resamples: int = 200, seed: int = 0,
+    x: str = "weight_decay", window: tuple[float, float] | None = None, by: str = "width",
+    room: float = ROOM,
+) -> StrengthFit:  # fmt: skip
     """Fit a power of gamma + T (variance + noise * label_noise^2), gamma = weight_decay / 2.
 
     In the limit of a stochastic differential equation, gradient noise adds T Var to the decay (for a chain
@@ -79,154 +125,158 @@ def fit_strength(
     Parameters
     ----------
     trials
-        One row a trial; `weight_decay` and `lr_over_batch`, and `label_noise` where it varies. Only trials
-        that are ok and converged enter; other axes are pooled.
+        One row a trial; `weight_decay` and `lr_over_batch`, and `label_noise` where it varies. The trials
+        that enter are those of `fit_scaling(trials, x, y, window=window, by=by, room=room)`, by the same
+        rules. Other axes are pooled.
     y
         A count, or another column or expression that is never negative.
     resamples, seed
         Of the bootstrap.
+    x, window, by, room
+        As `fit_scaling` takes them: they select the trials; a window of None takes all x above 0.
 
     Raises
     ------
     AnalysisError
         For missing columns, fewer than 6 cells, or where neither T nor the label noise varies.
     """
-    trials = with_formulas(newest(trials, (*NEEDED, y), pooled=True), (*NEEDED, y))
-    values = order_values(trials, y)
-    kept = has_status(trials, "ok") & converged(trials, when_unknown=False) & np.isfinite(values)
-    trials, values = trials[kept].reset_index(drop=True), values[kept]
-    if len(values) and values.min() < 0:
-        raise AnalysisError(f"y='{y}' is negative in some trials; a scaling is fitted to counts, at least 0")
-    if "label_noise" not in trials:
-        trials = trials.assign(label_noise=0.0)
-    group = Groups.of(trials, (*NEEDED, "label_noise"))
-    cells = group.decoded(group.code, 3).astype(np.float64)
-    if len(cells) < FEWEST_CELLS:
+    sample = Sample.of(trials, x, y, named=NEEDED, by=by, room=room, window=window)
+    kept = sample.trials if "label_noise" in trials else sample.trials.assign(label_noise=0.0)
+    group = Groups.of(kept, (*NEEDED, "label_noise"))
+    table = group.decoded(group.code, 3).astype(np.float64)
+    if len(table) < FEWEST_CELLS:
         raise AnalysisError(
-            f"{len(cells)} cells of weight decay, T and label noise are ok and converged, a combined "
+            f"{len(table)} cells of weight decay, T and label noise are ok and converged, a combined "
             f"strength needs {FEWEST_CELLS}; add values, or train longer"
         )
-    gamma, rate, sigma = (cells[name].to_numpy() for name in ("weight_decay", "lr_over_batch", "label_noise"))
-    gamma = gamma / 2
+    decay, rate, sigma = (table[name].to_numpy() for name in ("weight_decay", "lr_over_batch", "label_noise"))
     if np.ptp(rate) == 0 and np.ptp(sigma) == 0:
         raise AnalysisError(
             "lr_over_batch and label_noise have one value each in these trials; a strength that combines "
             "them with weight decay needs one that varies"
         )
-    replicate = replicate_codes(trials, group.cell)
-    shape = (len(cells), int(replicate.max()) + 1)
-    index = np.ravel_multi_index((group.cell, replicate), shape)
-    sums, number = (
-        np.bincount(index, w, minlength=shape[0] * shape[1]).reshape(shape)
-        for w in (values, np.ones_like(values))
-    )
-    noises = np.stack([rate, rate * sigma**2])
-    noises = noises[[True, bool(np.ptp(sigma) > 0)]]
-    weights = number.sum(axis=1)
-    means = sums.sum(axis=1) / weights
-    best = _combined(gamma, noises, means, weights, None)
-    draws = Resamples.of(shape[1], resamples, seed)
-    found = []
-    for draw in draws.weights:
-        drawn = number @ draw
-        with np.errstate(invalid="ignore", divide="ignore"):
-            average = np.where(drawn > 0, (sums @ draw) / drawn, 0)
-        found.append(_readable(_combined(gamma, noises, average, drawn, best)))
-    low, high = interval(np.array(found)[draws.draw].T, shape[1])
+    if not sample.counts.any():
+        raise AnalysisError(f"'{y}' is 0 in all trials; there is nothing to fit")
+    sums = Sums.of(group.cell, sample.replicates(group.cell), sample.counts)
+    noises = np.stack([rate, rate * sigma**2])[[True, bool(np.ptp(sigma) > 0)]]
+    cells = _Cells(gamma=decay / 2, noises=noises, sums=sums)
+    best = _combined(cells.gamma, noises, cells.means, cells.numbers)
+    low, high = _intervals(cells, best, resamples, seed)
     names = ["exponent", "variance", "noise"]
-    parameters = pd.DataFrame({"value": _readable(best), "low": low, "high": high}, index=names)
-    models = _compared(best, gamma, noises, means, weights, values, group)
+    parameters = pd.DataFrame({"value": _readable(best[None])[0], "low": low, "high": high}, index=names)
+    models = _compared(best, cells, sample.counts, group.cell)
+    points = table.assign(
+        strength=_strength(best[None], cells.gamma, noises)[0], mean=cells.means, trials=cells.numbers,
+        fit=_curves(best[None], cells.gamma, noises)[0],
+    )  # fmt: skip
     return StrengthFit(
-        y=y, parameters=parameters, models=models, claim=_claim(y, models), n=len(values), replicates=shape[1]
-    )
+        y=y, parameters=parameters, models=models, claim=_claim(y, models), points=points,
+        n=len(sample.counts), replicates=sums.replicates, left_out=sample.reasons,
+    )  # fmt: skip
 
 
-def _curve(parameters: FloatArray, gamma: FloatArray, noises: FloatArray) -> FloatArray:
-    """`parameters`: log amplitude, exponent, log of each coefficient."""
-    strength = gamma + np.exp(np.clip(parameters[2:], -60, 60)) @ noises
-    return np.asarray(np.exp(parameters[0] + parameters[1] * np.log(strength)))
+def _intervals(cells: _Cells, best: FloatArray, resamples: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """The intervals of exponent, variance and noise, shape (3,) each; draws are searched from the best."""
+    draws = Resamples.of(cells.sums.replicates, resamples, seed)
+    total, number = (each.T for each in cells.sums.drawn(draws.weights))
+    means = np.divide(total, number, out=np.zeros_like(total), where=number > 0)
+    starts = np.repeat(best[None], len(means), axis=0)
+    minimal, _ = _minima(cells.gamma, cells.noises, means, number, starts)
+    return interval(_readable(minimal)[draws.draw].T, cells.sums.replicates)
 
 
-def _combined(
-    gamma: FloatArray, noises: FloatArray, means: FloatArray, weights: FloatArray, start: FloatArray | None
-) -> FloatArray:
-    def loss(parameters: FloatArray) -> float:
-        with np.errstate(all="ignore"):
-            found = float(deviance(_curve(parameters, gamma, noises), means, weights).sum())
-        return found if np.isfinite(found) else 1e300
+def _strength(parameters: FloatArray, gamma: FloatArray, noises: FloatArray) -> FloatArray:
+    """Gamma + T Var of each cell, shape (tries, cells)."""
+    return np.asarray(gamma + np.exp(np.clip(parameters[:, 2:], -60, 60)) @ noises)
 
-    typical = np.log(max(float(np.median(gamma)), 1e-12) / np.maximum(np.median(noises, axis=1), 1e-12))
-    middle = np.log(max(float(weights @ means / weights.sum()), 1e-12))
-    scale = np.log(max(float(np.median(gamma)), 1e-12))
-    guesses = [start] if start is not None else [
+
+def _curves(parameters: FloatArray, gamma: FloatArray, noises: FloatArray) -> FloatArray:
+    """The means of each cell, shape (tries, cells).
+
+    `parameters`: log amplitude, exponent, log of each coefficient, shape (tries, parameters).
+    """
+    strength = _strength(parameters, gamma, noises)
+    return np.asarray(np.exp(parameters[:, :1] + parameters[:, 1:2] * np.log(strength)))
+
+
+def _combined(gamma: FloatArray, noises: FloatArray, means: FloatArray, numbers: FloatArray) -> FloatArray:
+    """The parameters of the best strength, the best of several searches, shape (parameters,)."""
+    typical = np.log(max(float(np.median(gamma)), _TINY) / np.maximum(np.median(noises, axis=1), _TINY))
+    middle = np.log(max(float(numbers @ means / numbers.sum()), _TINY))
+    scale = np.log(max(float(np.median(gamma)), _TINY))
+    starts = np.array([
         np.concatenate([[middle - a * scale, a], typical + shift])
         for a in (-0.5, 0.5) for shift in (-3, 0, 3)
-    ]  # fmt: skip
-    options = {"xatol": 1e-5, "fatol": 1e-7, "maxiter": 3000}
-    fits = [minimize(loss, guess, method="Nelder-Mead", options=options) for guess in guesses]
-    return np.asarray(min(fits, key=lambda fit: float(fit.fun)).x)
+    ])  # fmt: skip
+    times = len(starts), 1
+    minimal, losses = _minima(gamma, noises, np.tile(means, times), np.tile(numbers, times), starts)
+    return np.asarray(minimal[np.argmin(losses)])
+
+
+def _minima(
+    gamma: FloatArray, noises: FloatArray, means: FloatArray, numbers: FloatArray, starts: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The parameters of least deviance near each start, and that deviance.
+
+    `means` and `numbers` have shape (problems, cells), `starts` (problems, parameters).
+    """
+
+    def losses(parameters: FloatArray, problems: IntArray) -> FloatArray:
+        with np.errstate(all="ignore"):
+            curves = _curves(parameters, gamma, noises)
+            total = deviance(curves, means[problems], numbers[problems]).sum(axis=1)
+        return np.where(np.isfinite(total), total, np.inf)
+
+    minimal = minima(losses, starts, first_steps(starts), xatol=1e-5, fatol=1e-7, iterations=3000)
+    return minimal, losses(minimal, np.arange(len(starts)))
 
 
 def _readable(parameters: FloatArray) -> FloatArray:
-    """Exponent, variance and noise; a noise that was not fitted is zero."""
-    return np.array([parameters[1], *np.exp(parameters[2:]), 0.0][:3])
+    """Exponent, variance and noise of each search, shape (searches, 3); a noise not fitted is zero."""
+    columns = [parameters[:, 1], *np.exp(parameters[:, 2:]).T, np.zeros(len(parameters))]
+    return np.stack(columns[:3], axis=1)
 
 
 def _compared(
-    best: FloatArray, gamma: FloatArray, noises: FloatArray, means: FloatArray, weights: FloatArray,
-    values: FloatArray, group: Groups,
-) -> tuple[Mapping[str, Any], ...]:  # fmt: skip
-    """The combined strength against its parts, by quasi-likelihood over the smallest dispersion."""
-    total = np.log(noises.sum(axis=0) if len(noises) == 1 else np.exp(best[2:]) @ noises + 1e-300)
-    decay = np.log(np.maximum(gamma, 1e-300))
-    curves: list[tuple[str, str, FloatArray, int]] = [
-        ("combined strength", "(gamma + T Var)^exponent", _curve(best, gamma, noises), len(best))
-    ]
+    best: FloatArray, cells: _Cells, counts: FloatArray, cell: IntArray
+) -> tuple[Mapping[str, Any], ...]:
+    """The combined strength against its parts, best first."""
+    gamma, noises, means, numbers = cells.gamma, cells.noises, cells.means, cells.numbers
+    noise = noises.sum(axis=0) if len(noises) == 1 else np.exp(best[2:]) @ noises + 1e-300
     offset = np.ones((1, len(gamma)))
-    shifted = _curve(_combined(gamma, offset, means, weights, None), gamma, offset)
-    curves.append(("decay with an offset", "(gamma + offset)^exponent", shifted, 3))
-    if (gamma > 0).all():
-        curves.append(("weight decay alone", "gamma^exponent", _power([decay], means, weights), 2))
-    if (noises.sum(axis=0) > 0).all() and np.ptp(total) > 0:
-        curves.append(
-            ("noise alone", "(T Var)^exponent", _power([total], means, weights), 2 + len(noises) - 1)
-        )
-        if (gamma > 0).all():
-            curves.append((
-                "both apart", "gamma^a (T Var)^b", _power([decay, total], means, weights), 3 + len(noises) - 1
-            ))  # fmt: skip
-    scatter = [
-        pearson(curve[group.cell], values).sum() / max(len(values) - price, 1)
-        for _, _, curve, price in curves
+    shifted = _curves(_combined(gamma, offset, means, numbers)[None], gamma, offset)[0]
+    more = len(noises) - 1
+    candidates = [
+        _candidate(_COMBINED, "(gamma + T Var)^exponent", _curves(best[None], gamma, noises)[0], len(best)),
+        _candidate("decay with an offset", "(gamma + offset)^exponent", shifted, 3),
     ]
-    dispersion = max(float(min(scatter)), 1e-6)
-    aics = [
-        2 * price + float(deviance(curve, means, weights).sum()) / dispersion for _, _, curve, price in curves
-    ]
-    models: list[Mapping[str, Any]] = [
-        {"name": name, "formula": formula, "aic": aic, "delta_aic": aic - min(aics)}
-        for (name, formula, _, _), aic in zip(curves, aics, strict=True)
-    ]
-    return tuple(sorted(models, key=lambda model: float(model["aic"])))
+    decays, noisy = bool((gamma > 0).all()), bool((noises.sum(axis=0) > 0).all())
+    if decays:
+        curve = _powers([gamma], means, numbers)
+        candidates.append(_candidate("weight decay alone", "gamma^exponent", curve, 2))
+    if noisy and np.ptp(np.log(noise)) > 0:
+        curve = _powers([noise], means, numbers)
+        candidates.append(_candidate("noise alone", "(T Var)^exponent", curve, 2 + more))
+        if decays:
+            curve = _powers([gamma, noise], means, numbers)
+            candidates.append(_candidate("both apart", "gamma^a (T Var)^b", curve, 3 + more))
+    return compared(candidates, means, numbers, counts, cell).models
 
 
-def _power(logs: list[FloatArray], means: FloatArray, weights: FloatArray) -> FloatArray:
-    """The fitted means of a product of powers."""
-    design = np.column_stack([np.ones_like(means), *(log - log.mean() for log in logs)])
+def _candidate(name: str, formula: str, curve: FloatArray, price: int) -> Candidate:
+    return Candidate(model={"name": name, "formula": formula}, curve=curve, parameters=price, price=price)
 
-    def loss(parameters: FloatArray) -> float:
-        with np.errstate(all="ignore"):
-            found = float(deviance(np.exp(design @ parameters), means, weights).sum())
-        return found if np.isfinite(found) else 1e300
 
-    start = np.array([np.log(max(float(weights @ means / weights.sum()), 1e-12)), *[0.0] * len(logs)])
-    options = {"xatol": 1e-6, "fatol": 1e-8, "maxiter": 3000}
-    return np.asarray(np.exp(design @ minimize(loss, start, method="Nelder-Mead", options=options).x))
+def _powers(factors: list[FloatArray], means: FloatArray, numbers: FloatArray) -> FloatArray:
+    """The fitted means of a product of powers of these factors, shape (cells,)."""
+    logs = np.column_stack([np.log(factor) - np.log(factor).mean() for factor in factors])
+    constant, *exponents = log_linear_designs(logs[None], means, numbers)[0]
+    return np.asarray(np.exp(constant + logs @ np.array(exponents)))
 
 
 def _claim(y: str, models: tuple[Mapping[str, Any], ...]) -> Claim:
-    combined = next(model for model in models if model["name"] == "combined strength")
-    rival = next(model for model in models if model["name"] != "combined strength")
+    combined = next(model for model in models if model["name"] == _COMBINED)
+    rival = next(model for model in models if model["name"] != _COMBINED)
     gap = float(rival["aic"] - combined["aic"])
     verdict: Answer = "supported" if gap > CLEARLY else "not supported" if gap < -CLEARLY else "cannot tell"
     reason = f"against {rival['name']} ({rival['formula']}): AIC better by {gap:.1f}"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import interval
 from phasediag.analysis.boundary import Boundary
-from phasediag.analysis.cells import order_values
 from phasediag.analysis.frame import coded, with_formulas
 from phasediag.analysis.mixture import Mixture
-from phasediag.analysis.phases import PhaseDiagram, found_diagram, phase_diagram
+from phasediag.analysis.phases import Located, PhaseDiagram, locate
+from phasediag.analysis.result import Result, plain
 from phasediag.analysis.versions import newest
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 Order = Literal["first order", "continuous", "cannot tell"]
 STRONG: Final = 10.0
@@ -32,24 +32,50 @@ JUMP: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Transition:
+class Transition(Result):
     """What speaks for a jump and what for a continuous change, row by row."""
 
+    figure: ClassVar[str] = "transition"
+
+    diagram: PhaseDiagram
+    """Whose boundary it is; with `starts`, each of the two is a facet."""
     rows: pd.DataFrame
     """One row a facet and value of y: both under their own names, `position`, `jump` (the largest change
     between neighbouring cells, as a share of the row's range), `bimodality` (the gain of the Bayesian
     information criterion by a second component among the values of a cell, the larger of the two cells
-    beside the boundary; NaN below 8 different values), `separation` (of the two components, in standard
-    deviations), `hysteresis` with `hysteresis_low`, `hysteresis_high` (by how
-    much the boundary moves from the smallest to the largest start, as log ratio on a log axis, in units
-    of x elsewhere; NaN without `starts`), `verdict` and `reason`."""
+    beside the boundary, with `starts` of the four beside both; NaN below 8 different values), `separation`
+    (of the two components, in standard deviations), `hysteresis` with `hysteresis_low`, `hysteresis_high`
+    (by how much the boundary moves from the smallest to the largest start, as log ratio on a log axis, in
+    units of x elsewhere; NaN without `starts`), `verdict` and `reason`."""
     starts: str | None
+    """The column of the starts that are compared; None: none are."""
 
     @property
     def verdict(self) -> Order:
         """That of all rows together, where they agree."""
         known = set(self.rows["verdict"]) - {"cannot tell"}
         return known.pop() if len(known) == 1 else "cannot tell"
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The evidence and the verdict of each row."""
+        return {"transition": self.rows}
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The order of the transition, and in how many rows which verdict was reached for which reason."""
+        answers = Counter(zip(self.rows["verdict"], self.rows["reason"], strict=True))
+        parts = [f"{verdict} in {count} ({reason})" for (verdict, reason), count in answers.items()]
+        return (f"The transition of {len(self.rows)} rows: {self.verdict}; {'; '.join(parts)}.",)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known before its diagram is trusted."""
+        return self.diagram.warnings
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict, and the evidence of each row, in plain types."""
+        return {"verdict": self.verdict, "starts": self.starts, "rows": plain(self.rows)}
 
 
 def transition_order(
@@ -86,28 +112,31 @@ def transition_order(
     trials = newest(trials, (x, y, order, starts))
     trials = with_formulas(trials, [name for name in (x, y, order, starts) if name is not None])
     if starts is None:
-        diagram = phase_diagram(trials, x, y, order, level, resamples=resamples, seed=seed)
-        rows = diagram.boundary.assign(converged=diagram.boundary["converged"].fillna(True))
+        located = locate(trials, x, y, order, level, facet=None, resamples=resamples, seed=seed)
+        boundary = located.diagram.boundary
+        rows = boundary.assign(converged=boundary["converged"].fillna(True), _row=np.arange(len(boundary)))
         moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
     else:
-        diagram, rows, moved = _hysteresis(trials, x, y, order, level, starts, resamples, seed)
-    evidence = [_evidence(trials, diagram, row) for _, row in rows.iterrows()]
+        located, rows, moved = _hysteresis(trials, x, y, order, level, starts, resamples, seed)
+    numbers = [name for name in ("_row", "_row_last") if name in rows]
+    evidence = [_larger([_evidence(located, int(row)) for row in pair]) for pair in rows[numbers].to_numpy()]
     table = rows.join(pd.DataFrame(evidence, index=rows.index)).join(moved)
     answers = [_verdict(row, starts is not None) for _, row in table.iterrows()]
     table[["verdict", "reason"]] = pd.DataFrame(answers, index=table.index, columns=["verdict", "reason"])
-    return Transition(rows=table.drop(columns=_UNSAID, errors="ignore"), starts=starts)
+    return Transition(
+        diagram=located.diagram, rows=table.drop(columns=_UNSAID, errors="ignore"), starts=starts
+    )
 
 
-_UNSAID: Final = ["low", "high", "crossings", "converged", "position_last"]
-
-
+_UNSAID: Final = ["low", "high", "crossings", "converged", "position_last", "_row", "_row_last"]
+"""Columns of the boundary, and of the rows of both starts, that the table leaves out."""
 _HYSTERESIS: Final = ("hysteresis", "hysteresis_low", "hysteresis_high")
 
 
 def _hysteresis(
     trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, starts: str,
     resamples: int, seed: int,
-) -> tuple[PhaseDiagram, pd.DataFrame, pd.DataFrame]:  # fmt: skip
+) -> tuple[Located, pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """The diagram by starts, the rows of the smallest start, and by how much they move to the largest.
 
     Both starts are resampled by the same draws of replicates, by the rules of the boundary itself.
@@ -118,15 +147,13 @@ def _hysteresis(
             f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
         )
     ends = trials[trials[starts].isin([values[0], values[-1]])]
-    diagram, found = found_diagram(
-        ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=True
-    )
-    assert found.drawn is not None
+    located = locate(ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=True)
+    diagram = located.diagram
     keys = [name for name in (*diagram.facets, diagram.y) if name and name != starts]
     boundary = diagram.boundary.assign(_row=np.arange(len(diagram.boundary)))
     first, last = (boundary[boundary[starts] == value] for value in (values[0], values[-1]))
     other = ["_row", "position", "converged"]
-    rows = (
+    rows: pd.DataFrame = (
         first.merge(last[[*keys, *other]], on=keys, how="left", suffixes=("", "_last"))
         if keys else first.merge(last[other], how="cross", suffixes=("", "_last"))
     )  # fmt: skip
@@ -134,39 +161,41 @@ def _hysteresis(
     for number, row in rows.iterrows():
         if np.isfinite([row["position"], row["position_last"]]).all():
             pair = [int(row["_row"]), int(row["_row_last"])]
-            moved.loc[number] = _shift(found, pair)
+            moved.loc[number] = _shift(located.boundary, pair)
     rows["converged"] = rows["converged"].fillna(True) & rows["converged_last"].fillna(True)
-    return diagram, rows.drop(columns=["_row", "_row_last", "converged_last"]), moved
+    return located, rows.drop(columns="converged_last"), moved
 
 
-def _shift(found: Boundary, pair: list[int]) -> tuple[float, float, float]:
+def _shift(boundary: Boundary, pair: list[int]) -> tuple[float, float, float]:
     """By how much the second row of the pair lies beyond the first, with its interval, in coordinates."""
-    assert found.drawn is not None
-    before, after = found.position[pair]
-    shifts = found.drawn[pair[1]] - found.drawn[pair[0]]
-    low, high = interval(shifts[None], int(found.replicates[pair].min()))
+    assert boundary.drawn is not None
+    before, after = boundary.position[pair]
+    shifts = boundary.drawn[pair[1]] - boundary.drawn[pair[0]]
+    low, high = interval(shifts[None], int(boundary.replicates[pair].min()))
     return float(after - before), float(low[0]), float(high[0])
 
 
-def _evidence(trials: pd.DataFrame, diagram: PhaseDiagram, row: pd.Series[Any]) -> dict[str, float]:
-    """Jump and bimodality of one row."""
-    empty = {"jump": np.nan, "bimodality": np.nan, "separation": np.nan}
-    keys = [name for name in (*diagram.facets, diagram.y) if name]
-    cells = diagram.cells
-    for key in keys:
-        cells = cells[cells[key] == row[key]]
-    cells = cells[cells["mean"].notna()].sort_values(diagram.x)
-    means = cells["mean"].to_numpy()
-    if len(means) < 2 or np.isnan(row["position"]) or np.ptp(means) == 0:
-        return empty
-    place = int(np.clip(np.searchsorted(cells[diagram.x].to_numpy(), row["position"]), 1, len(means) - 1))
-    beside = cells[diagram.x].to_numpy()[[place - 1, place]]
-    chosen = trials[diagram.x].isin(beside).to_numpy()
-    for key in keys:
-        chosen = chosen & (trials[key] == row[key]).to_numpy()
-    values = order_values(trials, diagram.order)[chosen]
-    centre = trials.loc[chosen, diagram.x].to_numpy()
-    peaks = [_peaks(values[(centre == at) & np.isfinite(values)]) for at in beside]
+def _larger(evidence: list[dict[str, float]]) -> dict[str, float]:
+    """What speaks for a jump in any of the rows; not known where it is not known of one."""
+    peaks = [each for each in evidence if _two_peaks(each["bimodality"], each["separation"])]
+    unknown = [each for each in evidence if np.isnan(each["bimodality"])]
+    widest = max(peaks or unknown or evidence, key=lambda each: np.nan_to_num(each["bimodality"]))
+    return {**widest, "jump": float(np.max([each["jump"] for each in evidence]))}
+
+
+def _two_peaks(bimodality: float, separation: float) -> bool:
+    return bimodality > STRONG and separation > APART
+
+
+def _evidence(located: Located, row: int) -> dict[str, float]:
+    """Jump and bimodality of one row, from the cells between which its boundary lies."""
+    rows, samples = located.rows, located.samples
+    means = rows.value[(rows.row == row) & ~np.isnan(rows.value)]
+    left = int(located.boundary.cell[row])
+    if left < 0 or len(means) < 2 or np.ptp(means) == 0:
+        return {"jump": np.nan, "bimodality": np.nan, "separation": np.nan}
+    beside = (samples.value[samples.cell == cell] for cell in (left, left + 1))
+    peaks = [_peaks(values[np.isfinite(values)]) for values in beside]
     gain, separation = max(peaks, key=lambda pair: np.nan_to_num(pair[0], nan=-np.inf))
     jump = float(np.abs(np.diff(means)).max() / np.ptp(means))
     return {"jump": jump, "bimodality": gain, "separation": separation}
@@ -174,11 +203,11 @@ def _evidence(trials: pd.DataFrame, diagram: PhaseDiagram, row: pd.Series[Any]) 
 
 def _peaks(values: FloatArray) -> tuple[float, float]:
     """The gain of a second component and its distance from the first in standard deviations."""
-    found = Mixture.of(values) if len(np.unique(values)) >= FEWEST_VALUES else None
-    if found is None:
+    mixture = Mixture.of(values) if len(np.unique(values)) >= FEWEST_VALUES else None
+    if mixture is None:
         return float("nan"), float("nan")
-    spread = np.sqrt((found.std[0] ** 2 + found.std[1] ** 2) / 2)
-    return found.bic_gain, float((found.mean[1] - found.mean[0]) / spread)
+    spread = np.sqrt((mixture.std[0] ** 2 + mixture.std[1] ** 2) / 2)
+    return mixture.bic_gain, float((mixture.mean[1] - mixture.mean[0]) / spread)
 
 
 def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
@@ -191,10 +220,9 @@ def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
         return "cannot tell", "perhaps a front of training time: cells beside the boundary have not converged"
     low, high = row["hysteresis_low"], row["hysteresis_high"]
     if np.isfinite(row["hysteresis"]) and (low > 0 or high < 0):
-        told = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
-        return "first order", f"the boundary moves with the start: {told}"
-    peaks = row["bimodality"] > STRONG and row["separation"] > APART
-    if peaks:
+        shift = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
+        return "first order", f"the boundary moves with the start: {shift}"
+    if _two_peaks(row["bimodality"], row["separation"]):
         return "first order", (
             f"two peaks beside the boundary: BIC better by {row['bimodality']:.0f}, "
             f"{row['separation']:.1f} standard deviations apart"

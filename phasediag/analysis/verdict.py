@@ -43,33 +43,33 @@ def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: flo
     decades
         The width of the window.
     """
-    trends = [model for model in models if model["name"] != "constant"]
+    trends = [model for model in models if law(model["name"]).trend]
     best, other = (
         min((m for m in trends if law(m["name"]).polynomial is kind), key=lambda m: float(m["aic"]))
         for kind in (True, False)
     )
     gap = float(other["aic"] - best["aic"])
     errors = float(best["prediction"]), float(other["prediction"])
-    told = f"{best['name']} against {other['name']}: {_better(gap)}"
+    evidence = f"{best['name']} against {other['name']}: {_better(gap)}"
     if not np.isnan(errors).all():
-        told += f", prediction error {prediction(errors[0])} against {prediction(errors[1])}"
-    constant = next(m for m in models if m["name"] == "constant")
+        evidence += f", prediction error {prediction(errors[0])} against {prediction(errors[1])}"
+    flat = min(float(m["delta_aic"]) for m in models if not law(m["name"]).trend)
     verdict: Answer = "cannot tell"
-    if constant["delta_aic"] < HARDLY:
-        told = f"{y} hardly changes over the window"
+    if flat < HARDLY:
+        evidence = f"{y} hardly changes over the window"
     elif decades < LEAST_DECADES:
-        told += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
+        evidence += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
     elif gap > CLEARLY and not errors[0] > errors[1]:
         foretold_by = [float(m["prediction"]) for m in trends if law(m["name"]).polynomial]
         least = min((error for error in foretold_by if not np.isnan(error)), default=np.inf)
         verdict = "cannot tell" if least > LARGEST_ERROR else "supported"
         best_error = f" (best {prediction(least)})" if np.isfinite(least) else ""
-        told += f"; yet no polynomial law foretells the rest{best_error}" * (least > LARGEST_ERROR)
+        evidence += f"; yet no polynomial law foretells the rest{best_error}" * (least > LARGEST_ERROR)
     elif gap < -CLEARLY and not errors[1] > errors[0]:
         verdict = "not supported"
     elif abs(gap) > CLEARLY:
-        told += "; the two criteria disagree"
-    reason = f"{told}; window of {decades:.1f} decades"
+        evidence += "; the two criteria disagree"
+    reason = f"{evidence}; window of {decades:.1f} decades"
     return Claim(claim=f"{y} is polynomial in {x}", verdict=verdict, reason=reason)
 
 
@@ -77,27 +77,31 @@ def _better(gap: float) -> str:
     """By how much an information criterion prefers the first of two laws."""
     if np.isfinite(gap):
         return f"AIC better by {gap:.1f}"
+    if np.isnan(gap):
+        return "both are ruled out"
     return "the other is ruled out" if gap > 0 else "it is ruled out"
 
 
-def independent(x: str, y: str, found: Independence | None) -> Claim:
+def independent(x: str, y: str, dependence: Independence | None) -> Claim:
     """Whether y is independent of the width at the same x."""
-    name = "width" if found is None else found.by
+    name = "width" if dependence is None else dependence.by
     claim = f"{y} is independent of {name} at the same {x}"
-    if found is None:
+    if dependence is None:
         return Claim(claim=claim, verdict="cannot tell", reason=f"the trials have one {name}")
-    widths = ", ".join(f"{value:g}" for value in found.values)
-    reason = f"{y} ~ {name}^{found.exponent:.2f} over {name} {widths}"
-    if np.isnan(found.low):
+    widths = ", ".join(f"{value:g}" for value in dependence.values)
+    reason = f"{y} ~ {name}^{dependence.exponent:.2f} over {name} {widths}"
+    if np.isnan(dependence.low):
         return Claim(claim=claim, verdict="cannot tell", reason=f"{reason}; 3 replicates are needed")
-    reason += f", 95 % interval [{found.low:.2f}, {found.high:.2f}]"
+    reason += f", 95 % interval [{dependence.low:.2f}, {dependence.high:.2f}]"
     verdict: Answer = "cannot tell"
-    if found.low > NEGLIGIBLE or found.high < -NEGLIGIBLE:
+    if dependence.low > NEGLIGIBLE or dependence.high < -NEGLIGIBLE:
         verdict = "not supported"
-    elif found.low >= -NEGLIGIBLE and found.high <= NEGLIGIBLE:
-        bends = found.bend_p < 0.05 and abs(found.bend) > NEGLIGIBLE
+    elif dependence.low >= -NEGLIGIBLE and dependence.high <= NEGLIGIBLE:
+        bends = dependence.bend_p < 0.05 and abs(dependence.bend) > NEGLIGIBLE
         verdict = "cannot tell" if bends else "supported"
-        reason += f", but the exponent of {x} changes with {name} (p = {found.bend_p:.2g})" if bends else ""
+        reason += (
+            f", but the exponent of {x} changes with {name} (p = {dependence.bend_p:.2g})" if bends else ""
+        )
     return Claim(claim=claim, verdict=verdict, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
 
 

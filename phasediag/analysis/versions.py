@@ -17,17 +17,13 @@ import pandas as pd
 
 from phasediag.analysis.declared import declared_names, results_of
 from phasediag.analysis.frame import Groups, coded
+from phasediag.arrays import BoolArray
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
 from phasediag.identity import names_a_file
 from phasediag.registry import KINDS
-from phasediag.storage.launches import LENGTHS, RELAXATIONS, Launches
+from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-
-LAUNCHES: Final = "phasediag_launches"
-"""The attribute of a frame with what the grids of its sweep say."""
 SHORT: Final = 8
 """Digits of a hash that are shown."""
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from phasediag import exact
-from phasediag.calibration.instrument import FloatArray, Instrument, Sweep, grouped
+from phasediag.arrays import FloatArray
+from phasediag.calibration.instrument import Instrument, Sweep, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Streams

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from phasediag import exact
+from phasediag.arrays import FloatArray
 from phasediag.calibration.decay import CHAIN
 from phasediag.calibration.instrument import Instrument, Sweep, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def balance(instrument: Instrument, quick: bool) -> list[Reading]:

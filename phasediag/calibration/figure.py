@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.analysis.plot import Figure
 from phasediag.calibration.reading import Reading
+from phasediag.figures.style import Figure
 
 PASSED: Final = "#0072b2"
 FAILED: Final = "#d55e00"

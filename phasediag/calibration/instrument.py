@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from ruamel.yaml import YAML
 
 from phasediag import exact
 from phasediag.analysis.frames import load_measurements, load_trials
+from phasediag.arrays import FloatArray
 from phasediag.errors import PhasediagError
 from phasediag.observables.threshold import Threshold
 from phasediag.packing.pack import CompileMode
 from phasediag.sweeps.sweep import ExecutorName, launch
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from phasediag import exact
+from phasediag.arrays import FloatArray
 from phasediag.calibration.decay import CHAIN
-from phasediag.calibration.instrument import FloatArray, Instrument, grouped
+from phasediag.calibration.instrument import Instrument, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
 
 

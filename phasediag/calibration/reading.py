@@ -8,14 +8,12 @@ from math import inf, isfinite, log
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE
 from phasediag.analysis.phases import phase_diagram
-
-FloatArray = npt.NDArray[np.float64]
+from phasediag.arrays import FloatArray
 
 TOLERANCE: Final = 0.02
 """Relative, where an experiment states no other."""

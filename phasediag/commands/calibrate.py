@@ -40,11 +40,11 @@ def calibrate(
     executor: Any, fault: str | None, compile_mode: Any, as_json: bool,
 ) -> None:  # fmt: skip
     """Train against exact results and tell measured from exact; exit 1 where one fails."""
-    from phasediag.analysis.plot import save
     from phasediag.calibration.calibrate import EXPERIMENTS, calibrate
     from phasediag.calibration.figure import draw_calibration
     from phasediag.calibration.instrument import Instrument, with_fault
     from phasediag.executors.inline import local_workers
+    from phasediag.figures.style import save
 
     if storage is not None and storage.exists() and any(storage.iterdir()) and fault:
         raise PhasediagError(f"--fault with sweeps of before in {storage}; give a folder that is empty")

@@ -19,17 +19,17 @@ from rich.text import Text
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.measured import nothing_measured
-from phasediag.analysis.phases import phase_names
-from phasediag.analysis.versions import LAUNCHES, VersionsWarning, newest
+from phasediag.analysis.versions import VersionsWarning, newest
+from phasediag.arrays import FloatArray
+from phasediag.columns import column_of
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError
-from phasediag.storage.launches import launches_of
+from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
 from phasediag.trial import nearest
 
-FloatArray = npt.NDArray[np.float64]
 EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""
 MOST_FAILED: Final = 5
@@ -242,7 +242,7 @@ def _marks(
 
 
 def _legend(view: View) -> Text:
-    below, above = phase_names(view.order)
+    below, above = column_of(view.order).phases
     names = {"above": above, "below": below, "diverged": "diverged", "failed": "failed", "missing": "not yet"}
     ended = view.trials["status"] == "ok"
     if (ended & view.trials["value"].isna()).any():

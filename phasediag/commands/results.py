@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,10 +45,12 @@ def diagram(
     from phasediag.analysis.declared import level_in
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
-    from phasediag.analysis.plot import draw_with_exact, save
+    from phasediag.analysis.result import Result, plain
     from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
+    from phasediag.figures.exact_curve import draw_with_exact
+    from phasediag.figures.style import save
 
     needed = [text for text in (x, y, order, starts, *facet) if text is not None]
     trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
@@ -60,27 +62,26 @@ def diagram(
     at = level_in(trials, order, level)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
-        found = phase_diagram(
+        made = phase_diagram(
             trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method
         )
-    cautions = [*(str(warning.message) for warning in caught), *found.warnings]
-    told = {"boundary": found.boundary}
+    cautions = [*(str(warning.message) for warning in caught), *made.warnings]
+    tables = {"boundary": made.boundary}
     if transition or starts is not None:
-        told["transition"] = transition_order(trials, x, y, order, found.level, starts).rows
-    save(draw_with_exact(found, trials), output)
-    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(found, trials)
+        tables |= transition_order(trials, x, y, order, made.level, starts).tables
+    save(draw_with_exact(made, trials), output)
+    moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     if as_json:
-        tables = {name: json.loads(table.to_json(orient="records")) for name, table in told.items()}
         threshold = None if moves is None else moves.as_dict()
         more = {"notices": notices, "warnings": cautions, "threshold_sensitivity": threshold}
-        click.echo(json.dumps({"output": str(output), **tables, **more}))
+        click.echo(json.dumps({"output": str(output), **plain(tables), **more}))
         return
-    for table in told.values() if not found.without_value else ():
+    for table in tables.values() if not made.without_value else ():
         say(table.to_string(index=False))
     for caution in cautions:
         say(f"warning: {caution}")
     if moves is not None:
-        say(moves.summary)
+        say(moves.summary())
     click.echo(str(output))
 
 
@@ -94,8 +95,16 @@ def diagram(
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Leave out cells whose mean count is above this share of the width.")  # fmt: skip
-@click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one.")
-@click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as one strength.")
+@click.option(
+    "--collapse",
+    is_flag=True,
+    help="Also scale the curves of all widths onto one, with the trials of the fit.",
+)
+@click.option(
+    "--strength",
+    is_flag=True,
+    help="Also fit weight decay and gradient noise as one strength, with the trials of the fit.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
 @SENSITIVITY
 @JSON
@@ -106,30 +115,32 @@ def scaling(
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
     from phasediag.analysis.finite_size import fit_collapse
     from phasediag.analysis.frames import load_trials
-    from phasediag.analysis.plot import save
+    from phasediag.analysis.result import Result
     from phasediag.analysis.scaling import fit_scaling
     from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.strength import fit_strength
     from phasediag.analysis.versions import newest
+    from phasediag.figures.style import save
 
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
     fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
-    more = [fit_collapse(trials, x=x, y=y, window=window)] if collapse else []
-    combined = [fit_strength(trials, y=y)] if strength else []
+    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
+    more: dict[str, Result] = {}
+    if collapse:
+        more["collapse"] = fit_collapse(trials, **same)
+    if strength:
+        more["strength"] = fit_strength(trials, **same)
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
     moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(fit, trials)
     if as_json:
-        told = {**fit.as_dict(), "notices": notices}
-        told["threshold_sensitivity"] = None if moves is None else moves.as_dict()
-        if more:
-            told["collapse"] = more[0].as_dict()
-        if combined:
-            told["strength"] = combined[0].as_dict()
-        click.echo(json.dumps(told))
-    else:
-        lines = [fit.summary(), *([] if moves is None else [moves.summary])]
-        click.echo("\n".join([*lines, *(m.summary() for m in more), *(c.summary() for c in combined)]))
+        threshold = None if moves is None else moves.as_dict()
+        plain = {"notices": notices, "threshold_sensitivity": threshold}
+        plain |= {name: result.as_dict() for name, result in more.items()}
+        click.echo(json.dumps({**fit.as_dict(), **plain}))
+        return
+    results: list[Result] = [fit, *([] if moves is None else [moves]), *more.values()]
+    click.echo("\n".join(result.summary() for result in results))

@@ -21,10 +21,12 @@ from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.diagram_words import fronts
-from phasediag.analysis.labels import label
-from phasediag.analysis.mesh import Panel, alone, crossed, edges, panel_of, roomiest
+from phasediag.analysis.labels import label, named
 from phasediag.analysis.phases import PhaseDiagram
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
+from phasediag.figures.line import draw_line
+from phasediag.figures.mesh import Panel, alone, crossed, edges, panel_of, roomiest
 from phasediag.figures.style import (
     COLUMN_WIDTH,
     FRONT,
@@ -37,15 +39,11 @@ from phasediag.figures.style import (
     inches,
     legend,
     name_axes,
-    named,
     set_scale,
     style,
     wrapped,
 )
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 Curve = Callable[[FloatArray], npt.ArrayLike]
 
 DIVERGED: Final = "#d55e00"
@@ -63,6 +61,21 @@ _WORDED: Final = 2.2
 """Inches of width from which Axes of the caller's have room for the names of phases."""
 _BAR: Final = 0.9
 """Inches that a colour bar and its label take."""
+
+
+def draw(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes | Figure:
+    """Draw a diagram: in one Axes, as a Figure with a panel a facet, or without y as a curve a facet.
+
+    Raises
+    ------
+    AnalysisError
+        Where Axes are given for a diagram with facets.
+    """
+    if not diagram.y:
+        return draw_line(diagram, ax)
+    if diagram.facets and ax is None:
+        return draw_facets(diagram)
+    return draw_phase_diagram(diagram, ax)
 
 
 def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
@@ -97,7 +110,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         about = wrapped(label(diagram.order, diagram.about), inches(ax)[1])
         bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
-        legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram) if own else "")
+        legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram.caveat) if own else "")
     return ax
 
 
@@ -131,7 +144,9 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
         bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
         bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        legend(shown[0], True, handles, title=caveat(shown[0], diagram), columns=max(2 * across - 1, 2))
+        legend(
+            shown[0], True, handles, title=caveat(shown[0], diagram.caveat), columns=max(2 * across - 1, 2)
+        )
         beside.set_y(0.5 * before / figure.get_figheight())  # a tall legend moves the panels down
     return figure
 

@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasediag.analysis.frame import need_columns
-from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.history import History
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
@@ -29,67 +28,44 @@ BROKEN = "#c8102e"
 MENDED = "#0072b2"
 
 
-def draw_history(
-    history: pd.DataFrame,
-    losses: pd.DataFrame | None = None,
-    observable: str = "permutation",
-    axes: tuple[Axes, Axes] | None = None,
-) -> tuple[Axes, Axes]:
+def draw(history: History, ax: Axes | None = None) -> Figure:
     """Draw the losses above the degree of symmetry of every layer of one trial.
 
     Lines cross both where a symmetry broke or mended, as in Fig. 2 of the paper; a change lies between
-    two recorded steps, and is marked at the later one.
+    two recorded steps, and is marked at the later one. Without losses the distances stand above.
 
     Parameters
     ----------
     history
-        One trial's rows of `load_measurements`, or `history.parquet` of a rerun.
-    losses
-        `losses.parquet` of a rerun: `step`, `train_loss`, `test_loss`. None: the distances are drawn
-        in place of the losses, which a sweep records of the last step only.
-    observable
-        Whose degree is drawn.
-    axes
-        Where to draw losses and degree; by default a new figure of one column's width.
-
-    Returns
-    -------
-    The Axes of losses and of degree.
+        What `trial_history` makes of measurements.
 
     Raises
     ------
     AnalysisError
-        Where the rows are of several trials, or of none with this observable.
+        Where Axes are given, or there are neither losses nor distances.
     """
-    need_columns(history, ("trial_id", "layer", "observable", "step", "degree"))
-    rows = history[history["observable"] == observable].sort_values(["layer", "step"])
-    if rows["trial_id"].nunique() != 1:
-        raise AnalysisError(
-            f"a history is of one trial, these are {rows['trial_id'].nunique()} with {observable}; keep one, "
-            "such as history[history['trial_id'] == TRIAL_ID]"
-        )
+    if ax is not None:
+        raise AnalysisError("a history takes two panels, which do not fit into one Axes; call plot()")
+    rows = history.rows
     with style():
-        if axes is None:
-            figure = Figure(figsize=(COLUMN_WIDTH, 4.2), layout="constrained")
-            top, bottom = figure.subplots(2, 1, sharex=True)
-            axes = top, bottom
-        _draw_top(axes[0], rows, losses)
-        _draw_degrees(axes[1], rows, observable)
+        figure = Figure(figsize=(COLUMN_WIDTH, 4.2), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True)
+        _draw_top(top, rows, history.losses)
+        _draw_degrees(bottom, rows, history.observable)
         steps = np.unique(rows["step"].to_numpy(dtype=np.float64))
-        for ax in axes:
+        for panel in (top, bottom):
             if len(steps) > 1:
-                set_scale(ax.set_xscale, ax.xaxis, Scale.of(steps), steps)
-            _mark(ax, breaking_steps(rows, observable), named=ax is axes[0])
-            legend(ax, False, ax.get_legend_handles_labels()[0])
-        axes[1].set_xlabel("training steps")
-    return axes
+                set_scale(panel.set_xscale, panel.xaxis, Scale.of(steps), steps)
+            _mark(panel, history.breaking, named=panel is top)
+            legend(panel, False, panel.get_legend_handles_labels()[0])
+        bottom.set_xlabel("training steps")
+    return figure
 
 
 def _draw_top(ax: Axes, rows: pd.DataFrame, losses: pd.DataFrame | None) -> None:
     if losses is None:
         _draw_distances(ax, rows)
         return
-    need_columns(losses, ("step", "train_loss", "test_loss"))
     for name, dashes in (("train_loss", "-"), ("test_loss", "--")):
         ax.plot(losses["step"], losses[name], color=INK, linestyle=dashes, linewidth=1.1,
                 label=name.replace("_", " "))  # fmt: skip

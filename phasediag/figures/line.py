@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from phasediag.analysis.diagram_words import fronts
-from phasediag.analysis.labels import label
+from phasediag.analysis.labels import label, named
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.figures.style import (
     FRONT,
@@ -24,7 +24,6 @@ from phasediag.figures.style import (
     caveat,
     legend,
     name_axes,
-    named,
     set_scale,
     shades,
     style,
@@ -51,7 +50,7 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
         _draw_curves(ax, diagram)
         name_axes(ax, label(diagram.x), label(diagram.order, diagram.about))
         handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
-        legend(ax, own, handles, "x-small", caveat(ax, diagram) if own else "", columns=3)
+        legend(ax, own, handles, "x-small", caveat(ax, diagram.caveat) if own else "", columns=3)
     return ax
 
 

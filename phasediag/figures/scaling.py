@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from phasediag.analysis.labels import label
-from phasediag.analysis.laws import law
+from phasediag.analysis.laws import REFERENCE, law
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.scaling import ScalingFit
 from phasediag.figures.style import DASHES, INK, axes_or_new, legend, name_axes, set_scale, style
@@ -20,7 +20,7 @@ _COLOURS: Final = (0, 3, 2, 4, 1, 9)
 """Of the colour-blind-safe palette, in an order whose greys differ; dashes tell them apart too."""
 
 
-def draw_scaling(fit: ScalingFit, ax: Axes | None = None) -> Axes:
+def draw(fit: ScalingFit, ax: Axes | None = None) -> Axes:
     """Draw means and spread, the power law with its band, and the alternatives, on logarithmic axes.
 
     Means of zero, which a logarithmic axis cannot hold, are triangles at the lower edge.
@@ -51,8 +51,8 @@ def _draw_laws(ax: Axes, fit: ScalingFit) -> None:
         if not np.isfinite(model["delta_aic"]):
             continue
         delta = f"ΔAIC {model['delta_aic']:.0f}"
-        if model["name"] == "power law":
-            ax.plot(x, curve, color=INK, linewidth=1.6, zorder=3, label=f"power law, {delta}")
+        if model["name"] == REFERENCE.name:
+            ax.plot(x, curve, color=INK, linewidth=1.6, zorder=3, label=f"{REFERENCE.name}, {delta}")
             continue
         ax.plot(x, curve, color=palette[_COLOURS[others % len(_COLOURS)]], linewidth=1,
                 linestyle=DASHES[1 + others % (len(DASHES) - 1)],

@@ -1,58 +1,65 @@
-"""Finite-size scaling: curves of several widths, and the same drawn on top of each other."""
+"""Finite-size scaling: the curves of several widths, scaled so that they lie on top of each other."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from phasediag.errors import AnalysisError
-from phasediag.figures.style import DASHES, MARKERS, axes_or_new, legend, name_axes, shades, style
+from phasediag.analysis.finite_size import SizeCollapse
+from phasediag.analysis.labels import label, prose
+from phasediag.analysis.scale import Scale
+from phasediag.figures.style import (
+    DASHES,
+    MARKERS,
+    axes_or_new,
+    legend,
+    name_axes,
+    set_scale,
+    shades,
+    style,
+)
 
 
-def draw_size_collapse(
-    x: npt.ArrayLike, y: npt.ArrayLike, size: npt.ArrayLike, error: npt.ArrayLike | None = None,
-    xlabel: str = "scaled distance from the boundary", ylabel: str = "scaled order parameter",
-    name: str = "width", ax: Axes | None = None,
-) -> Axes:  # fmt: skip
-    """Draw one curve a size; where the scaling holds, all lie on one.
+def draw(collapse: SizeCollapse, ax: Axes | None = None) -> Axes:
+    """Draw one scaled curve a size, with standard errors; where the scaling holds, all lie on one.
 
     Parameters
     ----------
-    x, y
-        Scaled coordinates, such as (γ - γ_c) N^(1/ν) and m N^(β/ν), shape (points,).
-    size
-        The size of the system each point belongs to, shape (points,).
-    error
-        Half of the 95 % interval of y, shape (points,); None: not drawn.
-    xlabel, ylabel
-        What the axes say; state the exponents here.
-    name
-        What a size is.
+    collapse
+        Of the form `power` it is drawn on logarithmic axes.
     ax
         Where to draw; by default a new figure of one column's width.
-
-    Raises
-    ------
-    AnalysisError
-        Where the arrays are empty or differ in length.
     """
-    at, value, of = (np.asarray(values, dtype=np.float64) for values in (x, y, size))
-    half = np.full(at.shape, np.nan) if error is None else np.asarray(error, dtype=np.float64)
-    if not len(at) or len({values.shape for values in (at, value, of, half)}) > 1:
-        shapes = ", ".join(str(values.shape) for values in (at, value, of, half))
-        raise AnalysisError(f"x, y, size and error have shapes {shapes}; give points, as many of each")
-    sizes = np.unique(of)
     own = ax is None
+    points = collapse.points.sort_values("scaled_x")
+    sizes = np.unique(points[collapse.size])
     with style():
         ax = axes_or_new(ax, height=3.0)
-        for number, (one, colour) in enumerate(zip(sizes, shades(len(sizes)), strict=True)):
-            chosen = np.flatnonzero(of == one)
-            order = chosen[np.argsort(at[chosen])]
-            spread = None if np.isnan(half[order]).all() else np.nan_to_num(half[order])
-            ax.errorbar(at[order], value[order], yerr=spread, color=colour, linewidth=0.8, elinewidth=0.6,
-                        marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
-                        markersize=3.5, label=f"{name} {one:g}")  # fmt: skip
-        name_axes(ax, xlabel, ylabel)
+        if collapse.form == "power":
+            for setter, axis, name in (
+                (ax.set_xscale, ax.xaxis, "scaled_x"), (ax.set_yscale, ax.yaxis, "scaled_y")
+            ):  # fmt: skip
+                set_scale(setter, axis, Scale(kind="log"), np.sort(points[name].to_numpy(dtype=np.float64)))
+        for number, (size, colour) in enumerate(zip(sizes, shades(len(sizes)), strict=True)):
+            curve = points[points[collapse.size] == size]
+            ax.errorbar(curve["scaled_x"], curve["scaled_y"], yerr=curve["scaled_error"], color=colour,
+                        linewidth=0.8, elinewidth=0.6, marker=MARKERS[number % len(MARKERS)],
+                        linestyle=DASHES[number % len(DASHES)], markersize=3.5,
+                        label=f"{prose(collapse.size)} {size:g}")  # fmt: skip
+        name_axes(ax, *_names(collapse))
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax
+
+
+def _names(collapse: SizeCollapse) -> tuple[str, str]:
+    """What the axes say: the columns, and the powers of the size L by which they are scaled."""
+    value = collapse.parameters["value"]
+    along, up = value["x_exponent"], -value["y_exponent"]
+    x = label(collapse.x)
+    if collapse.form == "critical":
+        x = f"({x} - {value['critical']:.3g})"
+    return f"{x} × {_power_of_size(along)}", f"{label(collapse.y)} × {_power_of_size(up)}"
+
+
+def _power_of_size(exponent: float) -> str:
+    return f"L^{exponent:.2f}".replace("-", "\N{MINUS SIGN}")

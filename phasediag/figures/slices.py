@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from phasediag.analysis.declared import about
-from phasediag.analysis.labels import label
+from phasediag.analysis.labels import label, shown
 from phasediag.analysis.scale import Scale
-from phasediag.analysis.slices import slices
+from phasediag.analysis.slices import Slices
 from phasediag.figures.style import (
     DASHES,
     INK,
@@ -21,40 +20,23 @@ from phasediag.figures.style import (
     name_axes,
     set_scale,
     shades,
-    shown,
     style,
 )
 
 
-def draw_slices(
-    trials: pd.DataFrame,
-    x: str,
-    order: str = "degree_normalized",
-    by: str | None = None,
-    level: float | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw means over replicates with Student's 95 % interval, one curve a value of `by`.
+def draw(slices: Slices, ax: Axes | None = None) -> Axes:
+    """Draw means over replicates with Student's 95 % interval, one curve a value of the splitting column.
 
     Hollow points are means in which most trials have not converged.
 
     Parameters
     ----------
-    trials
-        One row a trial, as `load_trials` returns it.
-    x, order, by
-        As in `slices`.
-    level
-        Where to draw the level that parts the phases; None: nowhere.
+    slices
+        What `phasediag.analysis.slices.slices` makes of trials.
     ax
         Where to draw; by default a new figure of one column's width.
-
-    Raises
-    ------
-    AnalysisError
-        For unknown or unusable columns, or more than 6 values of `by`.
     """
-    table = slices(trials, x, order, by)
+    table, x, by, level = slices.means, slices.x, slices.by, slices.level
     groups = [(None, table)] if by is None else list(table.groupby(by, dropna=False))
     own = ax is None
     with style():
@@ -67,7 +49,7 @@ def draw_slices(
         for number, ((value, part), colour) in enumerate(zip(groups, shades(len(groups)), strict=True)):
             text = "mean, 95 % interval" if by is None else shown(value)
             _draw_slice(ax, part, x, number, colour if by is not None else INK, text)
-        name_axes(ax, label(x), label(order, about(trials, order)))
+        name_axes(ax, label(x), label(slices.order, slices.declared))
         handles = ax.get_legend_handles_labels()[0]
         if (table["unconverged_share"] > 0.5).any():
             handles.append(Line2D([], [], color=INK, label="unconverged", **UNCONVERGED))

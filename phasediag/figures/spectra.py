@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
-from phasediag.analysis.frame import need_columns, numbers
 from phasediag.analysis.labels import label
 from phasediag.analysis.scale import Scale
-from phasediag.errors import AnalysisError
+from phasediag.analysis.spectra import Spectra
 from phasediag.figures.style import INK, axes_or_new, legend, name_axes, set_scale, style
 from phasediag.observables.known import built_in
 
@@ -20,10 +18,7 @@ _DEPTH: Final = 1e-5
 """Share of epsilon below which distances are not told apart."""
 
 
-def draw_spectra(
-    measurements: pd.DataFrame, trials: pd.DataFrame, x: str, observable: str = "permutation",
-    layer: str | None = None, ax: Axes | None = None,
-) -> Axes:  # fmt: skip
+def draw(spectra: Spectra, ax: Axes | None = None) -> Axes:
     """Draw the last distances of every trial against a parameter, and epsilon.
 
     A gap between the points above and below epsilon means that the counts do not hang on the
@@ -31,56 +26,37 @@ def draw_spectra(
 
     Parameters
     ----------
-    measurements
-        Rows of `load_measurements(..., last=True)`, with distances.
-    trials
-        The trials of the same sweep: those in it are drawn, so filter it to one point of the other axes.
-    x
-        A numeric parameter.
-    observable, layer
-        Whose distances; layer None: the first.
+    spectra
+        What `phasediag.analysis.spectra.spectra` makes of measurements.
     ax
         Where to draw; by default a new figure of one column's width.
-
-    Raises
-    ------
-    AnalysisError
-        For unknown columns, or where no distances are left.
     """
-    need_columns(trials, ("trial_id", x))
-    need_columns(measurements, ("trial_id", "layer", "observable", "step", "epsilon", "distances"))
-    rows = measurements[measurements["observable"] == observable]
-    rows = rows[(rows["layer"] == (layer or rows["layer"].min())) & rows["distances"].notna()]
-    rows = rows.sort_values("step", kind="stable").drop_duplicates("trial_id", keep="last")
-    rows = rows.merge(pd.DataFrame({"trial_id": trials["trial_id"], "at": numbers(trials, x)}), on="trial_id")
-    if rows.empty:
-        raise AnalysisError(
-            f"no distances of {observable}{f' on {layer}' if layer else ''} are stored for these trials; set "
-            "`measure: {distances: last}` in the grid and launch it with --remeasure"
-        )
+    rows = spectra.rows
     own = ax is None
     with style():
         ax = axes_or_new(ax)
         values = np.unique(rows["at"].to_numpy(dtype=np.float64))
         if len(values) > 1:
             set_scale(ax.set_xscale, ax.xaxis, Scale.of(values), values)
-        _draw_points(ax, rows)
+        _draw_points(ax, spectra)
         epsilon = rows.groupby("at")["epsilon"].median()
         ax.plot(epsilon.index, epsilon, color=INK, linestyle="--", linewidth=1.1, label="epsilon (median)")
-        what = known.word if (known := built_in().get(observable)) else observable.rpartition(":")[2]
+        what = (
+            known.word
+            if (known := built_in().get(spectra.observable))
+            else spectra.observable.rpartition(":")[2]
+        )
         ax.set_yscale("log")
-        name_axes(ax, label(x), f"{what} ({rows['layer'].iloc[0]})")
+        name_axes(ax, label(spectra.x), f"{what} ({spectra.layer})")
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax
 
 
-def _draw_points(ax: Axes, rows: pd.DataFrame) -> None:
+def _draw_points(ax: Axes, spectra: Spectra) -> None:
     """Dark points at or above epsilon, light ones below it."""
-    counts = rows["distances"].map(len).to_numpy()
-    distances = np.concatenate(rows["distances"].to_list()).astype(np.float64)
-    at = np.repeat(rows["at"].to_numpy(dtype=np.float64), counts)
-    above = distances >= np.repeat(rows["epsilon"].to_numpy(dtype=np.float64), counts)
-    floor = float(max(rows["epsilon"].min() * _DEPTH, np.finfo(np.float64).tiny))
+    distances, at, epsilon = spectra.distances, spectra.repeated("at"), spectra.repeated("epsilon")
+    above = distances >= epsilon
+    floor = float(max(epsilon.min() * _DEPTH, np.finfo(np.float64).tiny))
     many = len(distances) > _MOST_VECTOR_POINTS
     for chosen, colour, marker, text in (
         (above, "#20304a", "o", "at least epsilon"), (~above, "#e69f00", "x", "below epsilon"),

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
-from matplotlib import colormaps, rc_context
+from matplotlib import RcParams, colormaps, rc_context, rc_params_from_file
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes as Axes
 from matplotlib.axis import Axis, XAxis
@@ -31,13 +30,9 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from phasediag.analysis.diagram_words import front
-from phasediag.analysis.labels import label
-from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.scale import Scale
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
 
 COLUMN_WIDTH: Final = 3.5
 """Inches: one column of a journal."""
@@ -50,26 +45,7 @@ UNCONVERGED: Final[dict[str, Any]] = {
 FRONT: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (2.5, 1.5))}
 """Of boundaries beside unconverged cells."""
 DASHES: Final[tuple[Any, ...]] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
-_RC: Final[dict[Any, Any]] = {
-    "pdf.fonttype": 42, "svg.fonttype": "none", "hatch.linewidth": 0.5,
-    "figure.dpi": 150, "savefig.dpi": 300,
-}  # fmt: skip
-_SEABORN: Final[dict[Any, Any]] = {
-    "figure.facecolor": "white", "axes.facecolor": "white", "axes.grid": False, "axes.axisbelow": True,
-    "text.color": ".15", "axes.labelcolor": ".15", "axes.edgecolor": ".15", "xtick.color": ".15",
-    "ytick.color": ".15", "grid.color": ".8", "grid.linestyle": "-", "patch.edgecolor": "w",
-    "patch.force_edgecolor": True, "lines.solid_capstyle": "round", "font.family": ["sans-serif"],
-    "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"],
-    "axes.spines.left": True, "axes.spines.bottom": True, "axes.spines.right": True, "axes.spines.top": True,
-    "xtick.bottom": True, "ytick.left": True, "xtick.top": False, "ytick.right": False,
-    "xtick.direction": "out", "ytick.direction": "out", "xtick.major.size": 4.8, "ytick.major.size": 4.8,
-    "xtick.minor.size": 3.2, "ytick.minor.size": 3.2, "xtick.major.width": 1.0, "ytick.major.width": 1.0,
-    "xtick.minor.width": 0.8, "ytick.minor.width": 0.8, "axes.linewidth": 1.0, "grid.linewidth": 0.8,
-    "lines.linewidth": 1.2, "lines.markersize": 4.8, "patch.linewidth": 0.8, "font.size": 9.6,
-    "axes.labelsize": 9.6, "axes.titlesize": 9.6, "xtick.labelsize": 8.8, "ytick.labelsize": 8.8,
-    "legend.fontsize": 8.8, "legend.title_fontsize": 9.6,
-}  # fmt: skip
-"""seaborn's `ticks` on `paper`: importing seaborn for them takes longer than drawing a diagram."""
+_SHEET: Final = Path(__file__).with_name("phasediag.mplstyle")
 _LETTER: Final = 0.078
 """Inches that a letter of a label takes, at most on average."""
 _TALL: Final = 0.6
@@ -80,10 +56,17 @@ _SHADES: Final = (0.0, 0.82)
 """The part of viridis that stands out from white paper."""
 
 
+@cache
+def _sheet() -> RcParams:
+    """The settings of the style sheet alone."""
+    return rc_params_from_file(_SHEET, use_default_template=False)
+
+
 @contextmanager
-def style() -> Iterator[None]:
-    """The look of every figure that is drawn inside."""
-    with rc_context(_SEABORN | _RC):
+def style(**more: str) -> Iterator[None]:
+    """The look of every figure that is drawn inside; `more` are settings of matplotlib, `_` for a dot."""
+    settings: dict[Any, Any] = {name.replace("_", "."): value for name, value in more.items()}
+    with rc_context({**_sheet(), **settings}):
         yield
 
 
@@ -101,7 +84,7 @@ def save(drawing: Axes | Figure, path: str | Path) -> Path:
     if suffix not in known:
         raise AnalysisError(f"cannot write '{path}' as '{suffix}'; the suffix is one of {', '.join(known)}")
     try:
-        with rc_context(_RC):
+        with style():
             figure.savefig(path, dpi=300)
     except OSError as error:
         raise AnalysisError(
@@ -117,14 +100,13 @@ def png(drawing: Axes | Figure) -> bytes:
 
 def svg(drawing: Axes | Figure) -> bytes:
     """The figure for a web page: its letters are drawn, so that no font is needed."""
-    with rc_context({"svg.hashsalt": "phasediag"}):
-        return _content(drawing, "svg", dpi=150, fonts="path")
+    return _content(drawing, "svg", dpi=150, fonts="path")
 
 
 def _content(drawing: Axes | Figure, kind: Literal["png", "svg"], dpi: int, fonts: str = "none") -> bytes:
     content = BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
-    with rc_context({**_RC, "svg.fonttype": fonts}):
+    with style(svg_fonttype=fonts, svg_hashsalt="phasediag"):
         figure_of(drawing).savefig(content, dpi=dpi, format=kind, metadata=metadata)
     return content.getvalue()
 
@@ -182,10 +164,9 @@ def legend(
         figure.set_figheight(figure.get_figheight() + max(0, extent.height / figure.dpi - _TALL))
 
 
-def caveat(ax: Axes, diagram: PhaseDiagram) -> str:
-    """What a reader must know before trusting a figure of a diagram, in lines as wide as the figure."""
-    told = f"{diagram.without_value[:1].upper()}{diagram.without_value[1:]}" or front(diagram.boundary)
-    return wrapped(told, 1.1 * figure_of(ax).get_figwidth()) if told else ""
+def caveat(ax: Axes, text: str) -> str:
+    """What a reader must know before trusting a figure, in lines as wide as the figure."""
+    return wrapped(text, 1.1 * figure_of(ax).get_figwidth()) if text else ""
 
 
 def name_axes(ax: Axes, x: str, y: str) -> None:
@@ -203,23 +184,6 @@ def inches(ax: Axes) -> tuple[float, float]:
 def wrapped(text: str, room: float) -> str:
     """A label in lines of some inches; formulas stay whole."""
     return text if "$" in text else fill(text, max(10, int(room / _LETTER)), break_on_hyphens=False)
-
-
-def named(name: str, value: Any) -> str:
-    """`weight decay = 0.1`: a column and its value as a title or legend says it."""
-    return f"{prose(name)} = {shown(value)}"
-
-
-def prose(name: str) -> str:
-    """What a sentence calls a column: its label without the unit."""
-    return label(name).split(" (")[0]
-
-
-def shown(value: Any) -> str:
-    """A value of a column, short."""
-    if value is None or value is pd.NA or value != value:
-        return "none"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def set_scale(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from phasediag.errors import RefusedError
 from phasediag.grids.reading import Node, Report
 from phasediag.grids.sections import Measure
 from phasediag.observables.known import UserObservable, user_observable
@@ -31,8 +32,8 @@ def read_observables(
             own[name] = user_observable(name, folder)
             _check_shared(own[name], owners)
         except ValueError as error:
-            problem, _, remedy = str(error).partition("; ")
-            report.add(*_place(node, name), problem, remedy or "correct it")
+            refusal = RefusedError.of(error)
+            report.add(*_place(node, name), refusal.problem, refusal.remedy or "correct it")
     return own
 
 
@@ -41,7 +42,7 @@ def _check_shared(found: UserObservable, owners: dict[str, str]) -> None:
     for column in (*found.observable.columns, *found.observable.starting):
         owner = owners.setdefault(column.name, found.name)
         if owner != found.name:
-            raise ValueError(f"{found.name} and {owner} both fill a column '{column.name}'; rename one")
+            raise RefusedError(f"{found.name} and {owner} both fill a column '{column.name}'", "rename one")
 
 
 def _place(node: Node | None, name: str) -> tuple[int, str]:

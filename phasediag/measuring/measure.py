@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -146,7 +147,9 @@ class _Tile:
         clean = used if finite.all() else {n: _zero_unless(finite, p) for n, p in used.items()}
         fixed = balanced(clean, self.plain)
         layers = {
-            group.name: Geometry(raw_neurons(clean, group), raw_neurons(fixed, group), group.homogeneity)
+            group.name: Geometry(
+                partial(raw_neurons, clean, group), raw_neurons(fixed, group), group.homogeneity
+            )
             for group in self.plain
         }
         results = {request: self._one(request, layers[request.layer], rows) for request in self.requests}

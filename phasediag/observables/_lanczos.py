@@ -22,7 +22,8 @@ The error of an isolated eigenvalue is of the order of the square of the residua
 def extreme_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
     """The smallest and the largest eigenvalue in the subspace that the start reaches.
 
-    Every vector is made orthogonal to all before it, twice. Where the subspace is exhausted, what is left
+    Every vector is made orthogonal to all before it, twice, by sums and not by products of matrices, whose
+    rounding depends on how many networks are side by side. Where the subspace is exhausted, what is left
     takes no part.
 
     Parameters
@@ -46,10 +47,11 @@ def extreme_eigenvalues(product: Callable[[Tensor], Tensor], start: Tensor) -> t
     beside: list[Tensor] = []
     for step in range(steps):
         image = product(vectors[step])
-        diagonal.append(image @ vectors[step])
+        diagonal.append((image * vectors[step]).sum())
         known = torch.stack(vectors)
         for _ in range(2):
-            image = image - known.mT @ (known @ image)
+            shares = (known * image).sum(dim=1)
+            image = image - (shares[:, None] * known).sum(dim=0)
         length = torch.linalg.vector_norm(image)
         scale = torch.stack([entry.abs() for entry in (*diagonal, *beside)]).amax()
         alive = length > 10 * tiny * scale

@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from typing import Final
 
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS, Column
+from phasediag.errors import RefusedError
 from phasediag.observables.observable import DistanceObservable, Observable
 from phasediag.registry import UserClass, source_hash, user_class
 from phasediag.source_lines import place_of
@@ -97,10 +98,10 @@ def _made(found: UserClass) -> Observable:
     cls, place = found.cls, place_of(found.cls)
     kinds = "NumberObservable, SpectrumObservable or DistanceObservable of phasediag.observables.observable"
     if not issubclass(cls, Observable):
-        raise ValueError(f"{place}: {cls.__name__} is no observable; derive it from {kinds}")
+        raise RefusedError(f"{place}: {cls.__name__} is no observable", f"derive it from {kinds}")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
-        raise ValueError(f"{place}: {cls.__name__} lacks {missing}; write that method")
+        raise RefusedError(f"{place}: {cls.__name__} lacks {missing}", "write that method")
     try:
         made = cls()
     except Exception as error:
@@ -114,15 +115,21 @@ def _check_columns(made: Observable, place: str) -> None:
     taken = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *(c.name for c in declared_columns(built_in().values()))}
     for column in (*made.columns, *made.starting):
         if not isinstance(column, Column):
-            raise ValueError(f"{place}: columns holds {column!r:.60}; write phasediag.columns.Column(...)")
+            raise RefusedError(
+                f"{place}: columns holds {column!r:.60}", "write phasediag.columns.Column(...)"
+            )
         if not column.name.isidentifier():
-            raise ValueError(f"{place}: the column '{column.name}' is no name; write letters, digits and _")
+            raise RefusedError(
+                f"{place}: the column '{column.name}' is no name", "write letters, digits and _"
+            )
         if column.type not in ("float64", "int64", "bool"):
-            raise ValueError(f"{place}: the column '{column.name}' is {column.type}; numbers are float64")
+            raise RefusedError(f"{place}: the column '{column.name}' is {column.type}", "numbers are float64")
         if column.name in taken:
-            raise ValueError(f"{place}: the column '{column.name}' is one of phasediag's; call it otherwise")
+            raise RefusedError(
+                f"{place}: the column '{column.name}' is one of phasediag's", "call it otherwise"
+            )
     if not made.columns and not isinstance(made, DistanceObservable):
-        raise ValueError(f"{place}: it declares no columns; write columns = (Column(name=...),)")
+        raise RefusedError(f"{place}: it declares no columns", "write columns = (Column(name=...),)")
     if made.starting and len(made.starting) != len(made.columns):
         raise ValueError(f"{place}: starting has {len(made.starting)} columns, columns {len(made.columns)}")
 

@@ -85,7 +85,8 @@ class Alone:
 
     def __init__(self, tile: Tile, row: int, task: Component, model: Component) -> None:
         self.tile, self.task, self.model, self.network = tile, task, model, tile.network
-        self.module = self.network.construction.module(int(tile.trials.seed[row]))
+        arguments = self.network.batched.of(tile.trials.record(row))
+        self.module = self.network.construction.given(arguments).module(int(tile.trials.seed[row]))
         self.start = {name: weight[row].clone() for name, weight in tile.weights.items()}
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.axes import COLLAPSE
-from phasediag.analysis.declared import results_of
+from phasediag.analysis.axes import parameters_of
 from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.labels import label
 
@@ -19,25 +19,24 @@ _MOST_ERRORS: Final = 10
 _MOST_VALUES: Final = 12
 
 
-def axes_table(trials: pd.DataFrame, axes: Mapping[str, int]) -> pd.DataFrame:
-    """One row an axis: `parameter`, `meaning`, `values`, `which`."""
+def axes_table(trials: pd.DataFrame, axes: Mapping[str, npt.NDArray[Any]]) -> pd.DataFrame:
+    """One row an axis, as `axes_of` gives them: `parameter`, `meaning`, `values`, `which`."""
     rows = []
-    for name, count in axes.items():
-        values = list(coded(trials[name])[1])
+    for name, values in axes.items():
         few = len(values) <= _MOST_VALUES
         which = ", ".join(map(_text, values)) if few else f"{_text(values[0])} to {_text(values[-1])}"
-        rows.append({"parameter": name, "meaning": label(name), "values": count, "which": which})
+        rows.append({"parameter": name, "meaning": label(name), "values": len(values), "which": which})
     replicates = trials["replicate"].nunique() if "replicate" in trials else 1
     rows.append({"parameter": "replicate", "meaning": "independent seed at a point", "values": replicates,
                  "which": ""})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def fixed_table(trials: pd.DataFrame, axes: Mapping[str, int]) -> pd.DataFrame:
+def fixed_table(trials: pd.DataFrame, axes: Collection[str]) -> pd.DataFrame:
     """One row a parameter that is no axis: `parameter`, `value`; 'follows' where the axes set it."""
     rows = []
-    for name in trials.columns:
-        if name in {*results_of(trials), *axes, COLLAPSE}:
+    for name in parameters_of(trials):
+        if name in axes:
             continue
         values = coded(trials[name])[1]
         if len(values) == 1 and not _is_null(values[0]):
@@ -66,10 +65,10 @@ def machines(trials: pd.DataFrame) -> pd.DataFrame:
     known = trials.assign(**{name: trials[name].fillna("unknown").replace("", "unknown") for name in names})
     if "wall_s" not in trials or "pack_id" not in trials or not names:
         return pd.DataFrame(columns=[*names, "trials", "packs", "seconds"])
-    found = known.groupby(names).agg(
+    grouped = known.groupby(names).agg(
         trials=("wall_s", "size"), packs=("pack_id", "nunique"), seconds=("wall_s", "sum")
     )
-    return found.reset_index()
+    return grouped.reset_index()
 
 
 def cost(trials: pd.DataFrame) -> pd.DataFrame:
@@ -93,8 +92,8 @@ def errors_table(trials: pd.DataFrame) -> pd.DataFrame:
     failed = trials[has_status(trials, "failed")]
     if failed.empty or "error" not in failed:
         return pd.DataFrame(columns=["error", "trials", "example"])
-    found = failed.assign(error=failed["error"].fillna("unknown")).groupby("error", sort=False)
-    table = found.agg(trials=("trial_id", "size"), example=("trial_id", "first")).reset_index()
+    grouped = failed.assign(error=failed["error"].fillna("unknown")).groupby("error", sort=False)
+    table = grouped.agg(trials=("trial_id", "size"), example=("trial_id", "first")).reset_index()
     return table.sort_values("trials", ascending=False, kind="stable").head(_MOST_ERRORS)
 
 

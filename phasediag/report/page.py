@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from phasediag.analysis.axes import axes_of
 from phasediag.analysis.declared import level_in
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
-from phasediag.report.choice import Choice, axes_of, choose
+from phasediag.report.choice import choose
 from phasediag.report.facts import (
     axes_table,
     completeness,
@@ -26,13 +27,13 @@ from phasediag.report.facts import (
     fixed_table,
     machines,
 )
-from phasediag.report.figures import Section, diagram_section, scaling_section, slices_section
+from phasediag.report.section import Material, Section
+from phasediag.report.sections import all_sections
 from phasediag.report.warnings import about_trials
 from phasediag.version import VERSION
 
 ORDERS: Final = ("degree_normalized", "log_rate")
 """Order parameters; the first that lies on both sides of its level is drawn."""
-SCALED: Final = ("neuron_count", "rank")
 _MOST_ROWS: Final = 200
 """More rows of a table are in its CSV only."""
 
@@ -92,8 +93,11 @@ def report(
     trials = sweep.trials
     need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
-    choice = choose(trials, x, y)
-    sections = _sections(trials, choice, sweep.recounts, *_order(trials, order, level))
+    order, level = _order(trials, order, level)
+    material = Material(
+        trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts
+    )
+    sections = all_sections(material)
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)
     return _environment().get_template("report.html.j2").render(
@@ -129,21 +133,6 @@ def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tupl
     return ORDERS[0], level_of(ORDERS[0], level)
 
 
-def _sections(
-    trials: pd.DataFrame, choice: Choice, recounts: Recounts, order: str, level: float
-) -> list[Section]:
-    found: list[Section | None] = []
-    if choice.x and choice.y:
-        found.append(diagram_section(trials, choice, order, level, recounts))
-    if choice.x:
-        found.append(slices_section(trials, choice, order, level))
-    along = "weight_decay" if "weight_decay" in (choice.x, choice.y, *choice.facets) else choice.x
-    if along:
-        counts = [count for count in SCALED if count in trials]
-        found += [scaling_section(trials, choice, along, count, recounts) for count in counts]
-    return [section for section in found if section is not None]
-
-
 def _headline(trials: pd.DataFrame, planned: int, sections: Sequence[Section]) -> list[str]:
     planned = max(planned, len(trials))
     lines = [f"{len(trials):,} of {planned:,} planned trials are recorded."]
@@ -152,7 +141,7 @@ def _headline(trials: pd.DataFrame, planned: int, sections: Sequence[Section]) -
     return lines + [finding for section in sections for finding in section.findings]
 
 
-def _tables(tables: dict[str, pd.DataFrame], name: str, number: int) -> list[Table]:
+def _tables(tables: Mapping[str, pd.DataFrame], name: str, number: int) -> list[Table]:
     return [_table(title, frame, f"{name}-{number}-{title}.csv") for title, frame in tables.items()]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
 from phasediag.analysis.measured import unmeasured
-from phasediag.analysis.scaling import ScalingFit
 
 FEW_REPLICATES: Final = 5
 """Below this an interval is stated, but hangs on the luck of few seeds."""
@@ -92,23 +90,3 @@ def _versions(trials: pd.DataFrame) -> Iterator[str]:
         dirty = int(trials["git_commit"].fillna("").str.endswith("-dirty").sum())
         if dirty:
             yield f"{dirty:,} trials were trained from a working tree with uncommitted changes (-dirty)."
-
-
-def about_fits(fits: Sequence[ScalingFit]) -> list[str]:
-    """Warnings about scalings: trials left out, a short window, another law that does better."""
-    found = []
-    late = sum(fit.left_out.get("not converged", 0) for fit in fits)
-    if late:
-        found.append(f"{late:,} trials that have not converged were left out of the fits.")
-    decades = [float(np.log10(fit.window[1] / fit.window[0])) for fit in fits]
-    if min(decades) < 1:
-        found.append(
-            f"The windows span {min(decades):.2g} to {max(decades):.2g} decades; below one an exponent "
-            "says little about a law."
-        )
-    other = sum(fit.models[0]["name"] != "power law" for fit in fits)
-    if other:
-        found.append(
-            f"In {other} of {len(fits)} fits another law describes the counts better than a power law."
-        )
-    return found

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.arrays import IntArray
 from phasediag.storage.fragments import in_parallel
 from phasediag.trial import TextArray
-
-IntArray = npt.NDArray[np.int64]
 
 ID_LETTERS: Final = 32
 CHOICE_COLUMNS: Final = ("trial_id", "pack_id", "status", "started_at")

@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, source_hash
-from phasediag.storage.roster import sources_of
+from phasediag.storage.roster import given_of, sources_of
 from phasediag.storage.store import Store
 
 LENGTHS: Final = ("steps", "learning_time")
 """Parameters that say how long a trial is trained."""
 RELAXATIONS: Final = "relaxations"
 """What a grid may give instead of them: times in which what decays decays."""
+LAUNCHES: Final = "phasediag_launches"
+"""The attribute of a frame of trials with what the grids of its sweep say, in plain types."""
 MARK: Final = "# phasediag refine"
 """How the grid of a refinement begins."""
 
@@ -35,6 +37,8 @@ class Launches:
     lengths: Sequence[tuple[str, float]]
     """How long the grids train, oldest first, each once: a parameter and its value. Empty where a grid has
     it as an axis: then several lengths are what is asked for."""
+    given: Sequence[str] = ()
+    """The parameters that the axes and points of the grids give values to, by name: the axes of the sweep."""
     planned: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """The values that grids but for refinements give to the parameters along which the sweep was refined."""
 
@@ -43,6 +47,7 @@ class Launches:
         return {
             "sources": {name: list(hashes) for name, hashes in self.sources.items()},
             "lengths": [list(length) for length in self.lengths],
+            "given": list(self.given),
             "planned": {name: list(values) for name, values in self.planned.items()},
         }
 
@@ -50,13 +55,14 @@ class Launches:
     def of_plain(cls, plain: Mapping[str, Any]) -> Launches:
         """What `plain` gave, once more."""
         lengths = [(name, value) for name, value in plain["lengths"]]
-        return cls(sources=plain["sources"], lengths=lengths, planned=plain["planned"])
+        return cls(sources=plain["sources"], lengths=lengths, given=plain["given"], planned=plain["planned"])
 
 
 def launches_of(store: Store) -> Launches:
     """What the grids of a sweep say."""
     sources: dict[str, dict[str, None]] = {}
     lengths: dict[tuple[str, float], None] = {}
+    given: set[str] = set()
     varied = False
     grids = store.grids()
     for name, text in grids:
@@ -65,6 +71,7 @@ def launches_of(store: Store) -> Launches:
             hashes = sources.setdefault(value, {})
             hashes.pop(digest, None)
             hashes[digest] = None
+        given |= _given(store, name, text, content)
         found = _length(content)
         varied |= found is None
         if found is not None:
@@ -72,7 +79,7 @@ def launches_of(store: Store) -> Launches:
             lengths[found] = None
     return Launches(
         sources={value: tuple(hashes) for value, hashes in sources.items()},
-        lengths=() if varied else tuple(lengths), planned=_planned(store, grids),
+        lengths=() if varied else tuple(lengths), given=tuple(sorted(given)), planned=_planned(store, grids),
     )  # fmt: skip
 
 
@@ -106,6 +113,15 @@ def _sources(store: Store, name: str, text: str, content: Mapping[str, Any]) -> 
     values = [v for kind in KINDS for v in _values(content, kind) if isinstance(v, str) and ".py:" in v]
     files = {value: value.partition(":")[0] for value in values}
     return {value: source_hash({f: kept[f]}) for value, f in files.items() if f in kept}
+
+
+def _given(store: Store, name: str, text: str, content: Mapping[str, Any]) -> frozenset[str]:
+    """What the axes and points of a grid give values to; of points in a file, what its roster says."""
+    points = content.get("points") or []
+    if isinstance(points, list):
+        return frozenset(content.get("axes") or {}).union(*points)
+    roster = store.roster(name, text, ())
+    return frozenset(content.get("axes") or {}) if roster is None else given_of(roster)
 
 
 def _values(content: Mapping[str, Any], name: str) -> list[Any]:

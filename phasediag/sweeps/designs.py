@@ -46,11 +46,6 @@ class Design:
         """Whether a refinement launched it."""
         return self.grid.text.startswith(MARK)
 
-    @property
-    def given(self) -> frozenset[str]:
-        """The parameters that its axes and points give values to."""
-        return self.grid.given
-
     def written(self, folder: Path, text: str) -> Path:
         """A grid file with this text, beside the user's files of this design."""
         path = place_sources(self.sources, folder / Path(self.name).stem) / "grid.yaml"
@@ -112,7 +107,7 @@ def present_designs(designs: Sequence[Design]) -> list[Design]:
 def facets_of(designs: Iterable[Design], x: str, y: str) -> tuple[str, ...]:
     """The parameters besides x and y that grids vary, or in which grids differ."""
     designs = list(designs)
-    given = set().union(*(design.given for design in designs))
+    given = set().union(*(design.grid.given for design in designs))
     for name in {name for design in designs for name in design.grid.fixed if name in design.trials.columns}:
         values = {formatted(design.grid.fixed.get(name)) for design in designs}
         if len(values) > 1:
@@ -130,7 +125,7 @@ def check_axes(designs: Sequence[Design], x: str, y: str) -> list[Design]:
     """
     if x == y:
         raise PhasediagError(f"--x and --y are both '{x}'; name two axes of the sweep")
-    names = sorted(set().union(*(design.given for design in designs)))
+    names = sorted(set().union(*(design.grid.given for design in designs)))
     for role, name in (("--x", x), ("--y", y)):
         if name not in names:
             hint = nearest(name, names)
@@ -138,7 +133,7 @@ def check_axes(designs: Sequence[Design], x: str, y: str) -> list[Design]:
                 f"{role} {name}: the grids of this sweep do not vary '{name}' themselves; their axes are "
                 f"{', '.join(names) or 'none'}{f'; {hint}' if hint else ''}"
             )
-    usable = [design for design in designs if {x, y} <= design.given]
+    usable = [design for design in designs if {x, y} <= design.grid.given]
     if not usable:
         raise PhasediagError(f"no single grid of this sweep varies both {x} and {y}; launch one that does")
     for design in usable:
@@ -157,7 +152,7 @@ def _check(design: Design, x: str, y: str) -> None:
                 f"{design.name} zips {', '.join(together)}: a new value of {name} would have no partner; "
                 "refine a grid without zip"
             )
-    if "lr_over_batch" in design.given and grid.hold == "learning_rate":
+    if "lr_over_batch" in design.grid.given and grid.hold == "learning_rate":
         raise PhasediagError(
             f"{design.name} holds learning_rate, so lr_over_batch has values only where the batch size is "
             "whole; write the grid with batch_size instead of lr_over_batch, and refine that"
@@ -184,7 +179,7 @@ def slices_of(design: Design, x: str, y: str, facets: Sequence[str]) -> dict[Key
         parameters = design.grid.parameters
         found[key] = Slice(
             design=design,
-            values={n: _plain(columns[n][rows[0]]) for n in facets if n in design.given},
+            values={n: _plain(columns[n][rows[0]]) for n in facets if n in design.grid.given},
             x=Axis.of(x, across, whole=parameters[x].kind is int),
             y=Axis.of(y, up, whole=parameters[y].kind is int),
             columns=tuple(across.tolist()), rows=tuple(up.tolist()),

@@ -312,8 +312,8 @@ class _Work:
         if self.facets:
             texts = [diagram.cells[name].map(_text) for name in self.facets]
             groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
-        x, y, level = self.goal.x, self.goal.y, self.goal.level
-        seen = {key: places_of(cells, x, y, level) for key, cells in groups.items()}
+        x, y, order, level = self.goal.x, self.goal.y, self.goal.order, self.goal.level
+        seen = {key: places_of(cells, x, y, order, level) for key, cells in groups.items()}
         views = [
             self._view(each, key, seen[key])
             for design in self.base

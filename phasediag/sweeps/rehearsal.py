@@ -10,11 +10,11 @@ import numpy as np
 from phasediag.errors import PhasediagError, StoreError
 from phasediag.grids.grid import Grid
 from phasediag.library_messages import quiet
-from phasediag.registry import KINDS, component
+from phasediag.registry import KINDS, Component, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Trials, Value, nearest
+from phasediag.trial import IntArray, Role, Trials, Value, nearest
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -62,7 +62,8 @@ def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: frozenset[s
     from phasediag.rehearsal.dry_step import dry_step
     from phasediag.rehearsal.dry_worlds import check_worlds
 
-    some, notes = trials.take(_samples(trials, members)), list[str]()
+    model = component("model", str(trials.record(int(members[0]))["model"]), grid.folder)
+    some, notes = trials.take(_samples(trials, members, model)), list[str]()
     if users & {"task", "model"}:
         check_worlds(trials.take(members), grid.folder)
         notes = dry_step(some, grid.measure, grid.folder)
@@ -97,20 +98,31 @@ def _of_the_user(record: Mapping[str, Value], folder: Path) -> frozenset[str]:
     return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).loaded)
 
 
-def _samples(trials: Trials, rows: IntArray) -> IntArray:
+def _samples(trials: Trials, rows: IntArray, model: Component) -> IntArray:
     """The first of some trials of each kind of initial weights, and one each that differs from it.
 
-    In its replicate, in that it decays, in that its initial weights are scaled.
+    In its replicate, in that it decays, in that its initial weights are scaled; and those of the least and
+    the largest value of each batched argument of the model.
     """
     inits = trials.values("init")[rows]
     firsts = [rows[inits == init][0] for init in dict.fromkeys(inits.tolist())]
     others = rows[trials.replicate[rows] != trials.replicate[rows[0]]]
-    chosen = np.array([*firsts, *others[:1]])
+    chosen = np.array([*firsts, *others[:1], *_extremes(trials, rows, model)])
     decays = trials.values("weight_decay")
     decaying = rows[decays[rows] > 0][: int(not decays[chosen].any())]
     scales = trials.values("init_scale")
     scaled = rows[scales[rows] != 1][: int(not (scales[chosen] != 1).any())]
     return np.array(list(dict.fromkeys([*chosen.tolist(), *decaying.tolist(), *scaled.tolist()])))
+
+
+def _extremes(trials: Trials, rows: IntArray, model: Component) -> list[int]:
+    """The rows of the least and the largest value of each batched parameter of a model."""
+    found = []
+    for parameter in model.parameters.values():
+        if parameter.role is Role.BATCHED:
+            values = trials.values(parameter.name)[rows].astype(np.float64)
+            found += [int(rows[values.argmin()]), int(rows[values.argmax()])]
+    return found
 
 
 def _measured(grid: Grid, layers: list[str]) -> list[str]:

@@ -6,8 +6,8 @@ unit of each network's own, a power of two, so that squares neither overflow nor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -27,15 +27,15 @@ class Geometry:
     Parameters
     ----------
     raw
-        The neuron vectors as the weights are.
+        Gives the neuron vectors as the weights are; called where they are asked for.
     fixed
-        The same in the balanced gauge.
+        The neuron vectors in the balanced gauge.
     homogeneity
         Of the activation.
     """
 
-    def __init__(self, raw: Neurons, fixed: Neurons, homogeneity: int | None) -> None:
-        self.raw, self.fixed, self.homogeneity = raw, fixed, homogeneity
+    def __init__(self, raw: Callable[[], Neurons], fixed: Neurons, homogeneity: int | None) -> None:
+        self._raw, self.fixed, self.homogeneity = raw, fixed, homogeneity
 
     @classmethod
     def of_one(
@@ -53,17 +53,26 @@ class Geometry:
         batched = {name: parameter[None] for name, parameter in parameters.items()}
         named, plain = separated(batched, groups or [group])
         own = next(each for each in plain if each.name == group.name)
-        raw, fixed = (raw_neurons(each, own) for each in (named, balanced(named, plain)))
-        return cls(raw, fixed, own.homogeneity)
+        fixed = raw_neurons(balanced(named, plain), own)
+        return cls(partial(raw_neurons, named, own), fixed, own.homogeneity)
+
+    @cached_property
+    def raw(self) -> Neurons:
+        """The neuron vectors as the weights are."""
+        return self._raw()
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        return self.fixed.vectors
 
     @cached_property
     def unit(self) -> Tensor:
         """Of each network, shape (networks, 1)."""
-        return power_of_two(self.fixed.vectors.abs().flatten(1).amax(dim=1))[:, None]
+        return power_of_two(self._whole.abs().flatten(1).amax(dim=1))[:, None]
 
     @cached_property
     def _vectors(self) -> Tensor:
-        return self.fixed.vectors / self.unit[:, None]
+        return self._whole / self.unit[:, None]
 
     @cached_property
     def _parts(self) -> list[Part]:

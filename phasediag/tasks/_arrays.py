@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from phasediag.errors import RefusedError
 from phasediag.shared_parameters import INPUT_SCALE, label_noise_parameters
 from phasediag.training.task import Task, tensor
 from phasediag.trial import (
@@ -119,12 +120,12 @@ def _declared(count: int, classes: int, held_out: bool) -> tuple[Parameter, ...]
 
 
 def _split(count: int) -> tuple[Constraint, ...]:
-    def fault(samples: int, test_samples: int, task: str) -> str | None:
+    def fault(samples: int, test_samples: int, task: str) -> RefusedError | None:
         if samples + test_samples <= count:
             return None
-        return (
-            f"{samples} samples and {test_samples} for the test set are more than the {count} of {task}; "
-            "give fewer, or put x_test and y_test into the file"
+        return RefusedError(
+            f"{samples} samples and {test_samples} for the test set are more than the {count} of {task}",
+            "give fewer, or put x_test and y_test into the file",
         )
 
     return (Constraint(parameters=("samples", "test_samples", "task"), fault=fault),)
@@ -141,23 +142,23 @@ def arrays_of(path: Path) -> Arrays:
     held = _read(path)
     for name in held:
         if name not in NAMES:
-            raise ValueError(f"{path} has an array '{name}', which means nothing; {WHAT}")
+            raise RefusedError(f"{path} has an array '{name}', which means nothing", WHAT)
     for name, partner in (("x", "y"), ("y", "x"), ("x_test", "y_test"), ("y_test", "x_test")):
         if name not in held and (partner in held or name == "x"):
-            raise ValueError(f"{path} has no array '{name}'; {WHAT}")
+            raise RefusedError(f"{path} has no array '{name}'", WHAT)
     for name, array in held.items():
         _check(path, name, array)
     for suffix in ("", "_test"):
         if f"x{suffix}" in held and len(held[f"x{suffix}"]) != len(held[f"y{suffix}"]):
             samples, targets = len(held[f"x{suffix}"]), len(held[f"y{suffix}"])
-            raise ValueError(
-                f"{path} has {samples} samples in x{suffix} and {targets} targets in y{suffix}; give one "
-                "target for each sample"
+            raise RefusedError(
+                f"{path} has {samples} samples in x{suffix} and {targets} targets in y{suffix}",
+                "give one target for each sample",
             )
     x, x_test = _flat(held["x"]), _flat(held["x_test"]) if "x_test" in held else None
     if x_test is not None and held["x"].shape[1:] != held["x_test"].shape[1:]:
         shapes = f"shape {held['x'].shape[1:]} in x and {held['x_test'].shape[1:]} in x_test"
-        raise ValueError(f"samples of {path} have {shapes}; give both the same")
+        raise RefusedError(f"samples of {path} have {shapes}", "give both the same")
     y, y_test, classes = _targets(path, held["y"], held.get("y_test"))
     return Arrays(x=x, y=y, x_test=x_test, y_test=y_test, classes=classes)
 
@@ -172,19 +173,19 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         pickled = "allow_pickle" in str(error)
         why = "it holds Python objects, or is no file of numpy" if pickled else str(error)
-        raise ValueError(f"{path} cannot be read as arrays ({why}); {WHAT}") from error
+        raise RefusedError(f"{path} cannot be read as arrays ({why})", WHAT) from error
 
 
 def _check(path: Path, name: str, array: npt.NDArray[Any]) -> None:
     """Refuse what is no array of finite numbers with one row a sample."""
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{path}: {name} holds {array.dtype}; give real numbers")
+        raise RefusedError(f"{path}: {name} holds {array.dtype}", "give real numbers")
     if array.ndim < 1 or not array.size:
-        raise ValueError(f"{path}: {name} has shape {array.shape}; give one row for each sample")
+        raise RefusedError(f"{path}: {name} has shape {array.shape}", "give one row for each sample")
     finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"{path}: {name}[{row}] is not finite; leave such samples out")
+        raise RefusedError(f"{path}: {name}[{row}] is not finite", "leave such samples out")
 
 
 def _flat(array: npt.NDArray[Any]) -> FloatArray:
@@ -199,26 +200,26 @@ def _targets(
     both = [y] if y_test is None else [y, y_test]
     kinds = {each.dtype.kind in "iub" for each in both}
     if len(kinds) > 1:
-        raise ValueError(
-            f"{path}: y holds {y.dtype} and y_test {both[-1].dtype}; give whole numbers in both, for "
-            "classes, or floats"
+        raise RefusedError(
+            f"{path}: y holds {y.dtype} and y_test {both[-1].dtype}",
+            "give whole numbers in both, for classes, or floats",
         )
     if kinds == {False}:
         flat = [_flat(each) for each in both]
         if flat[0].shape[1] != flat[-1].shape[1]:
             shapes = f"shape {y.shape[1:]} in y and {both[-1].shape[1:]} in y_test"
-            raise ValueError(f"{path}: targets have {shapes}; give both the same")
+            raise RefusedError(f"{path}: targets have {shapes}", "give both the same")
         return flat[0], None if y_test is None else flat[1], 0
     for name, each in zip(("y", "y_test"), both, strict=False):
         if each.size != len(each):
-            raise ValueError(
-                f"{path}: {name} of whole numbers has shape {each.shape}; give one label for each sample, or "
-                "floats where targets are numbers"
+            raise RefusedError(
+                f"{path}: {name} of whole numbers has shape {each.shape}",
+                "give one label for each sample, or floats where targets are numbers",
             )
     labels = np.unique(np.concatenate([each.reshape(-1) for each in both]))
     if len(labels) < 2:
-        raise ValueError(
-            f"{path}: y has one class alone; give two or more, or floats where targets are numbers"
+        raise RefusedError(
+            f"{path}: y has one class alone", "give two or more, or floats where targets are numbers"
         )
     hot = [np.eye(len(labels))[np.searchsorted(labels, each.reshape(-1))] for each in both]
     return hot[0], None if y_test is None else hot[1], len(labels)

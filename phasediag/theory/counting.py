@@ -5,12 +5,9 @@ from __future__ import annotations
 from math import log1p
 
 import numpy as np
-import numpy.typing as npt
 import scipy.optimize
 
 from phasediag.errors import PhasediagError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def packing_bound(radius: float, separation: float, dimension: int) -> float:

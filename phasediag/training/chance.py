@@ -108,22 +108,25 @@ class Chance(TorchFunctionMode):
         angle, length = self.uniform((2, *shape), dtype, device)
         return torch.sqrt(-2 * torch.log1p(-length)) * torch.cos(2 * pi * angle)
 
-    def kept(self, p: float, shape: Sequence[int], like: Tensor) -> Tensor:
+    def kept(self, p: float | Tensor, shape: Sequence[int], like: Tensor) -> Tensor:
         """Bool of a shape: True with probability 1 - p."""
         return self.uniform(shape, torch.float32, like.device) >= p
 
 
 def _dropped(axes: Callable[[Tensor], int | None]) -> Callable[..., Tensor]:
-    """Dropout of what lies on some leading axes together; None: of each number."""
+    """Dropout of what lies on some leading axes together; None: of each number. p may be a trial's own."""
 
     def dropout(
-        chance: Chance, func: Any, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-    ) -> Tensor:
-        if not training or p == 0 or not 0 <= p <= 1:
-            plain: Tensor = func(input, p, training, inplace)
+        chance: Chance, func: Any, input: Tensor, p: float | Tensor = 0.5, training: bool = True,
+        inplace: bool = False,
+    ) -> Tensor:  # fmt: skip
+        own = isinstance(p, Tensor)
+        if not training or (not own and (p == 0 or not 0 <= p <= 1)):
+            plain: Tensor = func(input, 0.0 if own else p, training, inplace)
             return plain
         kept = chance.kept(p, _shared_shape(input, axes(input)), input)
-        factor = kept.to(input.dtype) * (0 if p == 1 else 1 / (1 - p))
+        factor = torch.where(kept, 1 / (1 - p), 0.0) if own else kept * (0 if p == 1 else 1 / (1 - p))
+        factor = factor.to(input.dtype)
         return input.mul_(factor) if inplace else input * factor
 
     return dropout

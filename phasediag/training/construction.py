@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -54,6 +54,10 @@ class Construction:
     cls: type[nn.Module]
     arguments: Mapping[str, Any]
     dtype: torch.dtype
+
+    def given(self, arguments: Mapping[str, Any]) -> Construction:
+        """How the module is made that has other values of some arguments."""
+        return replace(self, arguments={**self.arguments, **arguments}) if arguments else self
 
     def module(self, seed: int) -> nn.Module:
         """The module of a replicate, on the CPU."""
@@ -173,6 +177,16 @@ def varying_buffers(first: nn.Module, others: Iterable[nn.Module]) -> tuple[str,
         found = dict(other.named_buffers())
         varying |= {n for n, buffer in buffers.items() if n not in found or not torch.equal(buffer, found[n])}
     return tuple(name for name in buffers if name in varying)
+
+
+def plain_attributes(module: nn.Module) -> dict[str, object]:
+    """The numbers, texts and truth values that a module and its parts hold as attributes, by name."""
+    return {
+        f"{path}.{name}" if path else name: value
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if not name.startswith("_") and isinstance(value, bool | int | float | str)
+    }
 
 
 def drawn_weights(module: nn.Module, groups: Sequence[NeuronGroup]) -> dict[str, bool]:

@@ -36,6 +36,10 @@ class Model(Module):
     larger one whose parameters are zero outside of the leading corner of every tensor; with `batch_size`
     among them, what it gives for a sample depends on no other sample. A derived class states it anew."""
 
+    batched: ClassVar[tuple[str, ...]] = ()
+    """Of a user's class without `declares`: arguments of its constructor, floats, that change numbers alone.
+    Trials that differ in them share a program."""
+
     @property
     def neuron_groups(self) -> tuple[NeuronGroup, ...]:
         """The layers that are measured."""

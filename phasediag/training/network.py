@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
 from phasediag.source_lines import place_of, told
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.training.arguments import Batched, attributes_in, batched_of, check_alike, holding
 from phasediag.training.chance import Chance
 from phasediag.training.construction import (
     CANONICAL_SEED,
@@ -27,6 +28,7 @@ from phasediag.training.construction import (
     drawn_weights,
     in_precision,
     neuron_groups_of,
+    values_of,
     varying_buffers,
 )
 from phasediag.training.control import Control, control_of
@@ -38,7 +40,7 @@ from phasediag.training.model import Model, module_class, stated
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
-from phasediag.trial import Streams, Value
+from phasediag.trial import Role, Streams, Value
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 _SIZES: Final = (
@@ -77,7 +79,9 @@ class Network:
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """`drawn_weights` of the module."""
     varying: tuple[str, ...] = ()
-    """The buffers that differ between replicates and stay as they are."""
+    """The buffers that differ between replicates, or by a batched argument, and stay as they are."""
+    batched: Batched = field(default_factory=Batched)
+    """The arguments of the module in which its trials differ."""
     habits: Habits = field(default_factory=Habits)
     """What passes in training do besides giving a prediction."""
 
@@ -111,7 +115,7 @@ class Network:
     @property
     def fixed(self) -> tuple[str, ...]:
         """What each trial has of its own and does not train: `FIXED` among its constants."""
-        return self.frozen + self.varying
+        return self.frozen + self.varying + self.batched.attributes
 
     @property
     def padded(self) -> tuple[str, ...]:
@@ -160,8 +164,19 @@ class Network:
 
     def predict(self, weights: Weights, x: Tensor) -> Tensor:
         """What the network with these weights gives for samples x, shape (samples, inputs), in evaluation."""
-        with evaluating(self.module) if self.users else nullcontext():
+        with self._evaluating(x):
             return self._called(self._placed(weights), x)
+
+    @contextmanager
+    def _evaluating(self, x: Tensor) -> Iterator[None]:
+        """The module as losses are taken; `Chance` draws nothing then, and knows a p of the trial's own."""
+        none = torch.zeros((), dtype=torch.int64, device=x.device)
+        own = self.habits.random and self.batched.attributes
+        with (
+            evaluating(self.module) if self.users else nullcontext(),
+            Chance(torch.stack([none, none]), none) if own else nullcontext(),
+        ):
+            yield
 
     def passed(self, weights: Weights, x: Tensor, rates: Rates, step: Tensor) -> tuple[Tensor, Weights]:
         """A pass in training.
@@ -197,7 +212,8 @@ class Network:
         return prediction, left
 
     def _placed(self, weights: Weights) -> Weights:
-        return {place: weights[name] for place, name in self._slots.items() if name in weights}
+        placed = {place: weights[name] for place, name in self._slots.items() if name in weights}
+        return placed | {name: weights[name] for name in self.batched.attributes}
 
     @cached_property
     def _place_of(self) -> dict[str, str]:
@@ -205,10 +221,15 @@ class Network:
         return {name: place for place, name in self._slots.items()}
 
     def _called(self, placed: Weights, x: Tensor) -> Tensor:
-        prediction: Tensor = functional_call(self.module, placed, (x,), tie_weights=False)
+        names = self.batched.attributes
+        own = {name: placed.pop(name) for name in names}
+        with holding(self.module, own) if names else nullcontext():
+            prediction: Tensor = functional_call(self.module, placed, (x,), tie_weights=False)
         return prediction
 
-    def start(self, seed: int, init: str) -> tuple[dict[str, np.ndarray], frozenset[str]]:
+    def start(
+        self, seed: int, init: str, arguments: Mapping[str, Value] | None = None
+    ) -> tuple[dict[str, np.ndarray], frozenset[str]]:
         """Where a replicate's network starts.
 
         Parameters
@@ -217,6 +238,8 @@ class Network:
             Of the replicate.
         init
             `kaiming_normal`, `balanced`, or, of a user's module, `own`.
+        arguments
+            The batched ones.
 
         Returns
         -------
@@ -225,9 +248,14 @@ class Network:
         generator = Streams(seed).generator("init")
         if not self.users:
             return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
-        made = self.construction.values(seed)
+        module = self.construction.given(arguments or {}).module(seed)
+        made = values_of(module)
         self._check_shared(made)
-        found = {name: made[name].numpy() for name in (*self.shapes, *self.varying, *self.habits.state)}
+        if self.batched.names:
+            check_alike(self.module, module, self.batched)
+        own = attributes_in(module, self.batched.attributes)
+        found = {name: np.array(value) for name, value in own.items()}
+        found |= {name: made[name].numpy() for name in (*self.shapes, *self.varying, *self.habits.state)}
         if init == "balanced":
             matrices = {name: self.shapes[name] for name, matrix in self.drawn.items() if matrix}
             found |= initial_weights(matrices, init, generator)
@@ -272,16 +300,19 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     control = control_of(values, trained, groups)
-    habits, varying = Habits(), tuple[str, ...]()
+    habits, varying, batched = Habits(), tuple[str, ...](), Batched()
     if model.source:
-        habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype)
-        varying = varying_buffers(module, map(construction.module, OTHER_SEEDS))
+        arguments = [p for p in model.parameters.values() if p.role is Role.BATCHED]
+        batched = batched_of(construction, arguments, place_of(model.cls))
+        varying = (*varying_buffers(module, map(construction.module, OTHER_SEEDS)), *batched.buffers)
+        habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
         control=control, descent=descent_of(values, folder, tuple(control.shapes)),
         sizes=(inputs, outputs), construction=construction,
         users=bool(model.source), drawn=drawn_weights(module, groups),
-        varying=tuple(name for name in varying if name not in habits.state), habits=habits,
+        varying=tuple(name for name in dict.fromkeys(varying) if name not in habits.state), habits=habits,
+        batched=batched,
     )  # fmt: skip
 
 

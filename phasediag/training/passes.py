@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from phasediag.training.arguments import attributes_in, holding
 from phasediag.training.chance import Chance
 
 SAMPLES: Final = 8
@@ -27,7 +28,7 @@ class Habits:
     """Whether they draw random numbers that `Chance` can give."""
 
 
-def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype) -> Habits:
+def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Sequence[str] = ()) -> Habits:
     """Watch some passes of a module, which is left as they leave it.
 
     A module that cannot pass samples has none: the dry step tells why.
@@ -38,12 +39,15 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype) -> Habits:
         In the mode in which it trains; not used for anything else.
     inputs
         Numbers of a sample.
+    attributes
+        Floats that are tensors in a pass of many networks.
     """
     generator = torch.Generator().manual_seed(0)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     chance = Chance(torch.zeros(2, dtype=torch.int64), torch.tensor(0))
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), chance:
+        own = {n: torch.tensor(v, dtype=dtype) for n, v in attributes_in(module, attributes).items()}
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), chance, holding(module, own):
             for _ in range(PASSES):
                 module(torch.randn(SAMPLES, inputs, generator=generator).to(dtype))
     except Exception:

@@ -250,20 +250,23 @@ def _start(
     network: Network, own: list[Network], records: list[dict[str, Value]], trials: Trials,
     device: torch.device,
 ) -> Weights:  # fmt: skip
-    """Where the networks start: drawn once for each replicate, kind of init and size, times init_scale.
+    """Where the networks start, times init_scale.
+
+    Drawn once for each replicate, kind of init, size, and values of batched arguments.
 
     Returns
     -------
-    Parameters, trained or not, and buffers that differ between replicates, each with a leading axis of
+    Parameters, trained or not, and what each trial has besides of its own, each with a leading axis of
     trials.
     """
     seeds, inits = trials.seed.tolist(), [str(record["init"]) for record in records]
-    kinds = list(zip(seeds, inits, own, strict=True))
+    arguments = [tuple(each.batched.of(r).items()) for r, each in zip(records, own, strict=True)]
+    kinds = list(zip(seeds, inits, own, arguments, strict=True))
     distinct = list(dict.fromkeys(kinds))
-    starts = [each.start(seed, init) for seed, init, each in distinct]
+    starts = [each.start(seed, init, dict(given)) for seed, init, each, given in distinct]
     drawn = [
         values if each is network else placed(values, network.shapes)
-        for (values, _), (*_, each) in zip(starts, distinct, strict=True)
+        for (values, _), (*_, each, _) in zip(starts, distinct, strict=True)
     ]
     index = torch.tensor([distinct.index(kind) for kind in kinds], device=device)
     scale = torch.tensor([r["init_scale"] for r in records], dtype=torch.float64, device=device)

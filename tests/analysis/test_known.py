@@ -6,7 +6,7 @@ import pytest
 
 from phasediag.analysis.known import known_boundary
 from phasediag.analysis.phases import phase_diagram
-from phasediag.analysis.plot import draw_curve
+from phasediag.figures.diagram import draw_curve
 
 HERMITE = {"task": "hermite", "model": "hermite", "optimizer": "sgd", "batch_size": 0}
 CHAIN = {

@@ -57,7 +57,7 @@ def product(xs: np.ndarray, ys: np.ndarray) -> list[tuple[float, float]]:
 def lattice(diagram: PhaseDiagram, xs: np.ndarray, ys: np.ndarray) -> Lattice:
     return Lattice(
         x=Axis.of(X, xs, whole=False), y=Axis.of(Y, ys, whole=False), columns=xs.tolist(), rows=ys.tolist(),
-        places=places_of(diagram.cells, X, Y, diagram.level),
+        places=places_of(diagram.cells, X, Y, diagram.order, diagram.level),
     )  # fmt: skip
 
 
@@ -186,3 +186,19 @@ def test_any_field_is_refined_to_the_resolution_within_the_lattice(seed: int, re
     for cell in found.crossed:
         assert x.size(cell.left, cell.right) <= resolution * 1.001
         assert y.size(cell.bottom, cell.top) <= resolution * 1.001
+
+
+@pytest.mark.parametrize("order", ["diverged", "order"])
+def test_cells_have_the_side_on_which_the_boundary_puts_them(order: str) -> None:
+    """Where divergence is the order parameter, a cell that diverged lies above; it was a side of its own."""
+    rows = [
+        {X: x, Y: y, "replicate": r, "status": "diverged" if x > 2 else "ok", "order": float(x > 1)}
+        for x in (1.0, 2.0, 3.0, 4.0) for y in (1.0, 2.0) for r in range(4)
+    ]  # fmt: skip
+    diagram = phase_diagram(pd.DataFrame(rows), X, Y, order=order, resamples=10)
+    places = places_of(diagram.cells, X, Y, order, diagram.level)
+    sides = [places[x, 1.0].side.value for x in (1.0, 2.0, 3.0, 4.0)]
+    beyond = "above" if order == "diverged" else "diverged"
+    assert sides == ["below", "below" if order == "diverged" else "above", beyond, beyond]
+    between = (2.0, 3.0) if order == "diverged" else (1.0, 2.0)
+    assert diagram.boundary["position"].between(*between).all()

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.scaling import fit_scaling
-from phasediag.analysis.selection import select, told
+from phasediag.analysis.selection import reasons_in_words, select
+from phasediag.analysis.strength import fit_strength
 from phasediag.errors import AnalysisError
 
 WIDTHS = (8, 16, 32, 64, 128)
@@ -70,10 +72,45 @@ def test_every_trial_is_left_out_for_one_reason() -> None:
     frame["converged"] = (frame["replicate"] > 1) & (frame["width"] != 16)
     chosen, left_out = kept(frame)
     assert len(chosen) + sum(left_out.values()) == len(frame)
-    assert told(left_out).startswith(f"{left_out['diverged']} diverged, ")
-    assert told({"failed": 0}) == "none"
+    assert reasons_in_words(left_out).startswith(f"{left_out['diverged']} diverged, ")
+    assert reasons_in_words({"failed": 0}) == "none"
 
 
 def test_negative_counts_are_refused() -> None:
     with pytest.raises(AnalysisError, match="negative"):
         kept(limited().assign(neuron_count=-1.0))
+
+
+def half_converged() -> pd.DataFrame:
+    """Of the cells of small decay three trials of five have not converged."""
+    rng = np.random.default_rng(0)
+    axes = [np.geomspace(1e-3, 1, 8), [1e-3, 1e-2], (64, 128), range(5)]
+    names = ["weight_decay", "lr_over_batch", "width", "replicate"]
+    frame = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
+    counts = rng.poisson(2 * (frame["weight_decay"] / 2 + frame["lr_over_batch"]) ** -0.5)
+    late = (frame["weight_decay"] < 3e-3) & (frame["replicate"] > 1)
+    return frame.assign(status="ok", converged=~late, neuron_count=counts)
+
+
+def test_every_fit_takes_the_same_trials_and_says_which_it_leaves_out() -> None:
+    """The collapse and the strength took the early converged trials of a cell, which the fit leaves out."""
+    frame = half_converged()
+    fit = fit_scaling(frame, resamples=5)
+    late = "in cells most of which has not converged"
+    assert fit.left_out["not converged"] == int((~frame["converged"]).sum())
+    same = {"window": fit.window, "resamples": 3}
+    for other in (fit_collapse(frame, **same), fit_strength(frame, **same)):
+        assert (other.n, other.replicates) == (fit.n, fit.replicates)
+        assert other.left_out == fit.left_out
+        assert f"{fit.left_out[late]} {late}" in other.summary()
+        assert f"{fit.n} trials, {fit.replicates} replicates" in other.summary()
+    whole = fit_collapse(frame, resamples=3)
+    assert whole.n == fit_strength(frame, resamples=3).n
+    assert whole.left_out[late] == fit.left_out[late]
+
+
+def test_a_cell_of_no_counts_has_no_logarithm_and_is_told() -> None:
+    frame = half_converged().assign(converged=True)
+    empty = (frame["weight_decay"] == 1) & (frame["width"] == 64)
+    found = fit_collapse(frame.assign(neuron_count=frame["neuron_count"].mask(empty, 0)), resamples=3)
+    assert found.left_out["in cells of mean 0, which has no logarithm"] == int(empty.sum())

@@ -82,9 +82,9 @@ def test_a_boundary_that_moves_is_told_by_how_much(tmp_path: Path) -> None:
     (row,) = found.rows.itertuples()
     assert (row.position, row.halved, row.doubled) == pytest.approx((0.95, 1.95, 0.45))
     assert not found.stable
-    assert "NOT stable: 1 of 1 boundary points leave their interval or cell" in found.summary
-    assert "epsilon halved, it moves to +1 in weight_decay" in found.summary
-    assert "epsilon doubled, it moves to -0.5 in weight_decay" in found.summary
+    assert "NOT stable: 1 of 1 boundary points leave their interval or cell" in found.text
+    assert "epsilon halved, it moves to +1 in weight_decay" in found.text
+    assert "epsilon doubled, it moves to -0.5 in weight_decay" in found.text
     json.dumps(found.as_dict(), allow_nan=False)
 
 
@@ -94,7 +94,7 @@ def test_a_boundary_that_stays_in_its_cell_is_stable(tmp_path: Path) -> None:
     found = threshold_sensitivity(sweep, phase_diagram(trials, "weight_decay"), trials)
     assert found is not None
     assert found.stable
-    assert "stable: all 1 boundary points stay" in found.summary
+    assert "stable: all 1 boundary points stay" in found.text
 
 
 def test_a_boundary_that_another_threshold_takes_away_is_told(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_boundary_that_another_threshold_takes_away_is_told(tmp_path: Path) ->
     found = threshold_sensitivity(sweep, phase_diagram(trials, "weight_decay"), trials)
     assert found is not None
     assert not found.stable
-    assert found.summary.count("is gone in 1 row") == 2
+    assert found.text.count("is gone in 1 row") == 2
 
 
 def test_an_exponent_at_other_thresholds(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_an_exponent_at_other_thresholds(tmp_path: Path) -> None:
     assert found is not None
     assert found.rows is not None
     assert found.rows[["exponent", "halved", "doubled"]].to_numpy() == pytest.approx(-0.5, abs=0.15)
-    assert f"epsilon halved, it is {found.rows['halved'][0]:.3f}" in found.summary
+    assert f"epsilon halved, it is {found.rows['halved'][0]:.3f}" in found.text
 
 
 @pytest.mark.parametrize("order", ["train_loss", "log_rate", "weight_decay * 2", "diverged"])
@@ -131,7 +131,7 @@ def test_without_distances_it_is_not_known(tmp_path: Path) -> None:
     found = threshold_sensitivity(sweep, phase_diagram(trials, "weight_decay"), trials)
     assert found is not None
     assert found.stable is None
-    assert "not known, as 30 measurements" in found.summary
+    assert "not known, as 30 measurements" in found.text
 
 
 def run(command: Any, *arguments: str) -> Result:
@@ -165,5 +165,5 @@ def test_a_report_without_recounts_says_so() -> None:
     )
     told = Recounts(frames={}, reason="not computed").sensitivity(found, pd.DataFrame())
     assert told is not None
-    assert told.summary == "sensitivity to the threshold epsilon: not computed"
+    assert told.text == "sensitivity to the threshold epsilon: not computed"
     assert phasediag.threshold_sensitivity is threshold_sensitivity

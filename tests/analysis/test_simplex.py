@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from phasediag.analysis.simplex import FloatArray, IntArray, minima
+from phasediag.analysis.simplex import minima
+from phasediag.arrays import FloatArray, IntArray
 
 XATOL, FATOL = 1e-4, 1e-6
 

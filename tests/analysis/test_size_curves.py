@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasediag.analysis.size_curves import CollapseQuality, FloatArray, Form, SizeCurves
+from phasediag.analysis.size_curves import CollapseQuality, Form, SizeCurves
+from phasediag.arrays import FloatArray
 
 SIZES, REPLICATES = (8, 16, 32), 6
 
@@ -20,7 +21,7 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
     ).assign(replicate=lambda f: np.arange(len(f)) % REPLICATES)
     frame = frame.sample(frac=0.67, random_state=seed)
     y = frame["width"].to_numpy() ** 0.3 / (1 + frame["x"].to_numpy()) * rng.uniform(0.8, 1.2, len(frame))
-    return SizeCurves.of(frame, y, "x", "y", "width", form)
+    return SizeCurves.of(frame, y, "x", "width", form)
 
 
 def by_hand(made: SizeCurves, parameters: FloatArray, mean: FloatArray, errors: FloatArray) -> float:
@@ -80,5 +81,5 @@ def test_errors_over_replicates_are_pooled_as_far_as_the_cells_are_alike() -> No
     axes = [SIZES, np.geomspace(0.5, 1, 60), range(10)]
     frame = pd.MultiIndex.from_product(axes, names=["width", "x", "replicate"]).to_frame(index=False)
     y = frame["width"].to_numpy() / frame["x"].to_numpy() * (1 + rng.normal(0, 0.1, len(frame)))
-    means = SizeCurves.of(frame, y, "x", "y", "width", "power").means()
+    means = SizeCurves.of(frame, y, "x", "width", "power").means()
     np.testing.assert_allclose(means.error / means.mean, 0.1 / np.sqrt(10), rtol=0.2)

@@ -135,3 +135,38 @@ def test_no_boundary_cannot_be_told():
 def test_starts_must_be_starts(starts):
     with pytest.raises(AnalysisError, match="at least two values and to be neither"):
         transition_order(continuous().assign(label_noise=0.0), X, Y, starts=starts)
+
+
+@pytest.mark.parametrize("start", [0.1, 1.0])
+def test_peaks_at_either_start_are_a_jump(start):
+    """Only the smallest start was looked at: two peaks at the largest were called continuous."""
+    peaked = grid()["init_scale"].eq(start)
+    frame = continuous().assign(
+        degree_normalized=continuous()["degree_normalized"].mask(peaked, coexisting()["degree_normalized"])
+    )
+    rows = transition_order(frame, X, Y, starts="init_scale", resamples=50).rows
+    assert rows["bimodality"].gt(10).all()
+    assert rows["verdict"].eq("first order").all()
+
+
+def test_a_jump_at_the_largest_start_is_not_continuous():
+    jumps = grid()["init_scale"].eq(1.0)
+    values = continuous()["degree_normalized"].mask(jumps, (grid()[X] > 0.1) * 1.0)
+    rows = transition_order(grid().assign(degree_normalized=values), X, Y, starts="init_scale").rows
+    assert rows["jump"].eq(1).all()
+    assert not rows["verdict"].eq("continuous").any()
+
+
+def test_a_cell_that_mostly_diverged_is_no_evidence():
+    """Its few other trials counted as a cell beside the boundary, and its mean as a jump of the row."""
+    frame = continuous()
+    lost = frame[X].between(0.5, 0.6) & frame["replicate"].gt(0)
+    spoiled = frame.assign(
+        status=frame["status"].mask(lost, "diverged"),
+        degree_normalized=frame["degree_normalized"].mask(frame[X].between(0.5, 0.6), -3.0),
+    )
+    assert lost.any()
+    kept = transition_order(frame[~frame[X].between(0.5, 0.6)], X, Y, starts="init_scale", resamples=50).rows
+    rows = transition_order(spoiled, X, Y, starts="init_scale", resamples=50).rows
+    pd.testing.assert_series_equal(rows["jump"], kept["jump"])
+    pd.testing.assert_series_equal(rows["verdict"], kept["verdict"])

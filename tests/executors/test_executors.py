@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import phasediag
@@ -123,6 +124,13 @@ def executor(request: pytest.FixtureRequest) -> Any:
 def test_sigterm_keeps_the_handler_it_had(executor: Any) -> None:
     """Ray's own would end the process before the packs are set aside."""
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_to_the_group_of_the_launch_reaches_none_of_its_ray(executor: Any) -> None:
+    """Else it would end Ray before the packs are set aside."""
+    processes = psutil.Process().children(recursive=True)
+    assert (executor == "ray") == any("raylet" in process.name() for process in processes)
+    assert all(os.getpgid(process.pid) != os.getpgrp() for process in processes)
 
 
 def test_rows_are_those_of_one_pack_inline(executor: Any, tmp_path: Path) -> None:

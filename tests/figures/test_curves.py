@@ -7,19 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from phasediag.analysis.history import breaking_steps
+from phasediag.analysis.finite_size import SizeCollapse
+from phasediag.analysis.history import breaking_steps, trial_history
 from phasediag.analysis.phases import phase_diagram
-from phasediag.analysis.plot import (
-    draw_history,
-    draw_size_collapse,
-    draw_slices,
-    draw_spectra,
-    save,
-    svg,
-)
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.slices import slices
+from phasediag.analysis.spectra import spectra
 from phasediag.errors import AnalysisError
+from phasediag.figures.style import save, svg
 
 
 def legend_texts(ax):
@@ -58,7 +53,7 @@ def replicated(**columns):
 
 def test_slices_are_means_with_students_interval():
     frame = replicated()
-    table = slices(frame, "weight_decay", "train_loss", by="width")
+    table = slices(frame, "weight_decay", "train_loss", by="width").means
     assert len(table) == 10
     for row in table.itertuples():
         same = (frame["weight_decay"] == row.weight_decay) & (frame["width"] == row.width)
@@ -74,7 +69,7 @@ def test_slices_leave_out_what_has_no_value_and_state_no_interval_for_two():
     first = frame["weight_decay"] == frame["weight_decay"].min()
     frame.loc[first & (frame["replicate"] > 1), "status"] = "diverged"
     frame.loc[first & (frame["replicate"] > 1), "train_loss"] = np.inf
-    table = slices(frame, "weight_decay", "train_loss", by="width")
+    table = slices(frame, "weight_decay", "train_loss", by="width").means
     few = table["weight_decay"] == table["weight_decay"].min()
     assert table.loc[few, "trials"].eq(2).all()
     assert table.loc[few, ["low", "high"]].isna().all(axis=None)
@@ -83,15 +78,15 @@ def test_slices_leave_out_what_has_no_value_and_state_no_interval_for_two():
 
 def test_intervals_of_shares_end_where_shares_end():
     frame = replicated(degree_normalized=lambda f: (f["replicate"] == 0).astype(float))
-    table = slices(frame, "weight_decay", by="width")
+    table = slices(frame, "weight_decay", by="width").means
     assert (table["low"] == 0).all()
     assert (table["high"] < 1).all()
 
 
 def test_slices_draw_one_curve_a_value_told_apart_without_colour():
-    ax = draw_slices(replicated(), "weight_decay", "train_loss", by="width", level=6)
+    ax = slices(replicated(), "weight_decay", "train_loss", by="width", level=6).plot()
     curves = [line for line in ax.lines if line.get_label() in ("16", "32")]
-    table = slices(replicated(), "weight_decay", "train_loss", by="width")
+    table = slices(replicated(), "weight_decay", "train_loss", by="width").means
     for curve, (_, part) in zip(curves, table.groupby("width"), strict=True):
         np.testing.assert_allclose(curve.get_data(), [part["weight_decay"], part["mean"]])
     assert len({(c.get_marker(), c.get_linestyle()) for c in curves}) == 2
@@ -137,7 +132,8 @@ def marked(ax):
 @pytest.mark.parametrize("with_losses", [True, False])
 def test_a_history_marks_both_axes_where_symmetries_change(with_losses):
     losses = pd.DataFrame({"step": [0, 20, 40], "train_loss": [9.0, 3.0, 1.0], "test_loss": [9.5, 4.0, 2.0]})
-    top, bottom = draw_history(history([3, 3, 1, 1, 2]), losses if with_losses else None)
+    course = trial_history(history([3, 3, 1, 1, 2]), losses if with_losses else None)
+    top, bottom = course.plot().axes
     assert marked(top) == marked(bottom) == [20, 40]
     degree = next(line for line in bottom.lines if str(line.get_label()).startswith("hidden.1"))
     np.testing.assert_array_equal(degree.get_data(), [[0, 10, 20, 30, 40], [3, 3, 1, 1, 2]])
@@ -150,9 +146,9 @@ def test_a_history_marks_both_axes_where_symmetries_change(with_losses):
 def test_a_history_is_of_one_trial():
     rows = pd.concat([history([3, 1]), history([3, 2]).assign(trial_id="b")])
     with pytest.raises(AnalysisError, match="2 with permutation"):
-        draw_history(rows)
+        trial_history(rows)
     with pytest.raises(AnalysisError, match="no distances"):
-        draw_history(history([3, 1]).assign(distances=None))
+        trial_history(history([3, 1]).assign(distances=None)).plot()
 
 
 def test_spectra_show_every_distance_on_its_side_of_epsilon():
@@ -160,31 +156,45 @@ def test_spectra_show_every_distance_on_its_side_of_epsilon():
     rows = pd.concat(
         [history([3, 1]), history([3, 3]).assign(trial_id="b"), history([0]).assign(trial_id="c")]
     )
-    ax = draw_spectra(rows, trials, "weight_decay")
+    ax = spectra(rows, trials, "weight_decay").plot()
     points = {line.get_label(): line.get_data() for line in ax.lines}
     np.testing.assert_allclose(points["at least epsilon"], [[0.1, 0.1], [1, 1]])
     np.testing.assert_allclose(points["below epsilon"], [[0.1, 1, 1, 1], [0.1] * 4])
     np.testing.assert_allclose(points["epsilon (median)"], [[0.1, 1], [0.5, 0.5]])
     with pytest.raises(AnalysisError, match="no distances of rank"):
-        draw_spectra(rows, trials, "weight_decay", "rank")
+        spectra(rows, trials, "weight_decay", "rank")
 
 
 def test_distances_of_zero_stay_on_the_figure():
     rows = history([3]).assign(distances=[np.zeros(3)])
-    ax = draw_spectra(rows, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay")
+    ax = spectra(rows, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay").plot()
     (below,) = (line for line in ax.lines if line.get_label() == "below epsilon")
     assert (below.get_ydata() > 0).all()
 
 
-def test_collapsed_sizes_are_drawn_in_order_and_told_apart():
+def collapse(at, size, **names):
+    """Scaled points of several sizes, y ten times x."""
+    points = pd.DataFrame({"width": size, "weight_decay": at, "scaled_x": at, "scaled_error": 0.1})
+    value = {"y_exponent": -0.25, "x_exponent": 0.5, "critical": 1.0}
+    return SizeCollapse(
+        **{"x": "weight_decay", "y": "neuron_count", "size": "width", "form": "critical", **names},
+        parameters=pd.DataFrame({"value": value, "low": np.nan, "high": np.nan}), quality=1.0,
+        unscaled_quality=9.0, points=points.assign(scaled_y=10 * points["scaled_x"]), n=len(at), replicates=1,
+        left_out={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "scale"), [("critical", "linear"), ("power", "log")])
+def test_collapsed_sizes_are_drawn_in_order_and_told_apart(form, scale):
     x, size = np.array([2.0, 1, 3, 1, 2]), np.array([8, 8, 8, 16, 16])
-    ax = draw_size_collapse(x, 10 * x, size, np.full(5, 0.1), xlabel="scaled")
+    ax = collapse(x, size, form=form).plot()
     lines = [container.lines[0] for container in ax.containers]
     assert [line.get_xdata().tolist() for line in lines] == [[1, 2, 3], [1, 2]]
     assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 2
     assert legend_texts(ax) == {"width 8", "width 16"}
-    with pytest.raises(AnalysisError, match="as many of each"):
-        draw_size_collapse(x, x[:3], size)
+    assert (ax.get_xscale(), ax.get_yscale()) == (scale, scale)
+    assert "L^0.50" in ax.get_xlabel()
+    assert "L^0.25" in ax.get_ylabel()
 
 
 def test_a_line_tells_what_each_mark_means():
@@ -201,18 +211,20 @@ def test_a_line_tells_what_each_mark_means():
 
 def drawings():
     frame = replicated(degree_normalized=lambda f: f["weight_decay"])
-    yield "slices", draw_slices(frame, "weight_decay", by="width")
-    yield "history", draw_history(history([3, 1, 2]))[0]
+    yield "slices", slices(frame, "weight_decay", by="width").plot()
+    yield "history", trial_history(history([3, 1, 2])).plot().axes[0]
     trials = pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]})
-    yield "spectra", draw_spectra(history([1]), trials, "weight_decay")
-    yield "collapse", draw_size_collapse([1, 2], [1, 2], [8, 8])
-    words = "a rather long name of a scaled quantity, with exponents 0.50 [0.48, 0.52]"
-    yield "long names", draw_size_collapse([1, 2], [1, 2], [8, 8], xlabel=words, ylabel=words)
+    yield "spectra", spectra(history([1]), trials, "weight_decay").plot()
+    sizes = [1.0, 2.0], [8, 8]
+    yield "collapse", collapse(*sizes).plot()
+    words = "a rather long name of a scaled quantity of the user's own"
+    yield "long names", collapse(*sizes, x=words, y=words).plot()
     named = frame.rename(columns={"width": "activation_function_of_the_users_own_network"})
     name = named.columns[1]
     named[name] = "a_rather_long_name_of_activation_" + named[name].astype(str)
-    yield "long legend", draw_slices(named, "weight_decay", by=name)
-    yield "many steps", draw_history(history([3, 1, 2]).assign(step=[0, 500_000, 1_000_000]))[0]
+    yield "long legend", slices(named, "weight_decay", by=name).plot()
+    steps = [0, 500_000, 1_000_000]
+    yield "many steps", trial_history(history([3, 1, 2]).assign(step=steps)).plot().axes[0]
     facets = pd.concat([frame.assign(label_noise=noise) for noise in (0.0, 0.7)])
     yield "long line", phase_diagram(facets, "weight_decay").plot()
 
@@ -247,6 +259,6 @@ def test_figures_go_into_the_callers_axes_and_out_as_vectors(name, tmp_path):
     assert b"<text" not in svg(drawing)
     ax = Figure().add_subplot()
     if name == "collapse":
-        assert draw_size_collapse([1, 2], [1, 2], [8, 8], ax=ax) is ax
+        assert collapse([1.0, 2.0], [8, 8]).plot(ax) is ax
     if name == "slices":
-        assert draw_slices(replicated(), "weight_decay", "train_loss", ax=ax) is ax
+        assert slices(replicated(), "weight_decay", "train_loss").plot(ax) is ax

@@ -9,11 +9,11 @@ from matplotlib.collections import FillBetweenPolyCollection, PathCollection, Qu
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from phasediag.analysis.mesh import crossed, edges, panel_of
 from phasediag.analysis.phases import phase_diagram
-from phasediag.analysis.plot import draw_curve, draw_phase_diagram, save
 from phasediag.errors import AnalysisError
-from phasediag.figures.diagram import DIVERGED
+from phasediag.figures.diagram import DIVERGED, draw_curve, draw_phase_diagram
+from phasediag.figures.mesh import crossed, edges, panel_of
+from phasediag.figures.style import save
 
 XS, YS = np.geomspace(1e-3, 1, 7), np.geomspace(1e-4, 1e-2, 5)
 

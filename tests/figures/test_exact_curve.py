@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasediag.analysis.phases import phase_diagram
-from phasediag.analysis.plot import draw_with_exact
 from phasediag.exact import permutation_threshold
+from phasediag.figures.exact_curve import draw_with_exact
 from phasediag.figures.style import figure_of
 
 WEAK, STRONG = (1.0, 0.2), (2.0, 0.4)

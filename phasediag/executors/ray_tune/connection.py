@@ -75,16 +75,19 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
             ray.init(address=address, **quiet)
     except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
         ray.shutdown()
-        told = " ".join(str(error).split()) or type(error).__name__
         if address is None:
             raise ClusterError(
-                f"Ray did not start on this machine: {told}; {local.way_out(error)}, or with "
+                f"Ray did not start on this machine: {_in_a_line(error)}; {local.way_out(error)}, or with "
                 "--executor inline, which trains in one process without Ray"
             ) from error
-        raise ClusterError(_refusal(address, error, told)) from error
+        raise ClusterError(refusal(address, error)) from error
 
 
-def _refusal(address: str, error: Exception, told: str) -> str:
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def refusal(address: str, error: Exception) -> str:
     """Why a cluster cannot be joined, and what to do."""
     versions = MISMATCH.search(str(error))
     if versions:
@@ -103,11 +106,11 @@ def _refusal(address: str, error: Exception, told: str) -> str:
         )
     if isinstance(error, AuthenticationError):
         return (
-            f"the Ray cluster at '{address}' does not let this process in: {told}; give it the cluster's "
-            "token, in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with RAY_AUTH_MODE=token"
+            f"the Ray cluster at '{address}' does not let this process in: {_in_a_line(error)}; "
+            "give it the cluster's token, in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with RAY_AUTH_MODE=token"
         )
     return (
-        f"no Ray cluster at '{address}': {told}; start one with `ray start --head`, "
+        f"no Ray cluster at '{address}': {_in_a_line(error)}; start one with `ray start --head`, "
         "or leave --address away (and RAY_ADDRESS unset) for a local Ray"
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import ray
 
@@ -47,13 +50,34 @@ def start(folder: Path | None, quiet: Mapping[str, Any], preloaded: str = "") ->
         "object_store_memory": OBJECTS_BYTES, **quiet,
     }  # fmt: skip
     # by the environment, for `ray.init` itself has no published option for it
-    with environment({} if folder is None else {"RAY_TMPDIR": str(folder)}), _own_process_groups():
+    held = {**_own_token(), **({} if folder is None else {"RAY_TMPDIR": str(folder)})}
+    with environment(held), _own_process_groups():
         if quick_start.wanted():
             with suppress(Exception), quick_start.of_ray(preloaded):
                 ray.init(**options)
                 return
             ray.shutdown()
         ray.init(**options)
+
+
+def _own_token() -> dict[str, str]:
+    """A token of this launch's own, where the home folder cannot keep one.
+
+    A local Ray (2.59, 2.60) asks its own processes for a token unless RAY_AUTH_MODE is `disabled`, and writes
+    the one that it makes to `~/.ray`.
+    """
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if named or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return {}
+    kept = Path.home() / ".ray"
+    try:
+        if not (kept / "auth_token").exists():
+            kept.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=kept) as trial:
+                trial.write(uuid4().hex.encode())
+    except (OSError, RuntimeError):
+        return {"RAY_AUTH_TOKEN": 2 * uuid4().hex}
+    return {}
 
 
 @contextmanager

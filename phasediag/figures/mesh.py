@@ -11,12 +11,10 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from phasediag.analysis.axes import COLLAPSE
-from phasediag.analysis.phases import PhaseDiagram, Scale
+from phasediag.analysis.phases import PhaseDiagram
+from phasediag.analysis.scale import Scale
+from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _MOST_CELLS: Final = 4_000_000
 LETTER: Final = 0.036
@@ -122,18 +120,18 @@ def alone(known: BoolArray) -> BoolArray:
 
 def crossed(panel: Panel, diagram: PhaseDiagram) -> BoolArray:
     """Cells that the boundary, its interval or the collapse threshold runs through, shape (rows, columns)."""
-    found = np.full(panel.value.shape, False)
+    hit = np.full(panel.value.shape, False)
     ends = panel.boundary[["position", "low", "high"]]
     row = np.searchsorted(panel.y, panel.boundary[diagram.y].to_numpy(dtype=np.float64))
-    found[row] = _overlap(edges(panel.x, diagram.x_scale), ends.min(axis=1), ends.max(axis=1))
+    hit[row] = _overlap(edges(panel.x, diagram.x_scale), ends.min(axis=1), ends.max(axis=1))
     if panel.collapse is not None and len(panel.collapse):
         flip = diagram.x != "weight_decay"
         along, across = (panel.x, panel.y) if flip else (panel.y, panel.x)
         lines = edges(across, diagram.y_scale if flip else diagram.x_scale)
         other = panel.collapse[diagram.x if flip else diagram.y].to_numpy(dtype=np.float64)
         at = panel.collapse[COLLAPSE]
-        (found.T if flip else found)[np.searchsorted(along, other)] |= _overlap(lines, at, at)
-    return found
+        (hit.T if flip else hit)[np.searchsorted(along, other)] |= _overlap(lines, at, at)
+    return hit
 
 
 def _overlap(lines: FloatArray, low: pd.Series[Any], high: pd.Series[Any]) -> BoolArray:

@@ -1,0 +1,99 @@
+"""Sections of a report: figures and tables on one question, and words for those who do not see them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from phasediag.analysis.sensitivity import Recounts, Sensitivity
+from phasediag.figures.style import Axes, Figure, figure_of, png, svg
+from phasediag.report.choice import Choice
+
+_MOST_SVG_BYTES: Final = 1_500_000
+_PIXELS_AN_INCH: Final = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure as a web page holds it."""
+
+    source: str
+    """A data URI."""
+    width: int
+    """Pixels at which its letters have their size."""
+    alt: str
+    """What the figure shows, in words."""
+    caption: str
+    summary: str = ""
+    """What came out, as text to be read in its lines; empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Figures and tables on one question."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    tables: Mapping[str, pd.DataFrame]
+    warnings: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the sections of a report are made from."""
+
+    trials: pd.DataFrame
+    choice: Choice
+    """Which trials are drawn against what."""
+    order: str
+    """The order parameter."""
+    level: float
+    """Its value on the boundary."""
+    recounts: Recounts
+    """The trials at other thresholds."""
+
+    @property
+    def has_order(self) -> bool:
+        """Whether some trial that is drawn has a value of the order parameter."""
+        shown = self.choice.of(self.trials)
+        return self.order in shown and bool(shown[self.order].notna().any())
+
+
+def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -> Picture:
+    """A drawing as SVG, or as PNG where that would be large."""
+    figure = figure_of(drawing)
+    content, kind = svg(figure), "svg+xml"
+    if len(content) > _MOST_SVG_BYTES:
+        content, kind = png(figure), "png"
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    width = round(figure.get_figwidth() * _PIXELS_AN_INCH)
+    return Picture(source=source, width=width, alt=alt, caption=caption, summary=summary)
+
+
+def by_stability(
+    sensitivities: Sequence[Sensitivity | None], names: Sequence[str] = ("",)
+) -> tuple[list[str], list[str]]:
+    """What is said of the threshold: of results that are stable, and of the others.
+
+    Parameters
+    ----------
+    names
+        What each result is of; empty where there is one.
+    """
+    stable: list[str] = []
+    other: list[str] = []
+    for sensitivity, name in zip(sensitivities, names, strict=True):
+        if sensitivity is not None:
+            of = f" ({name})" if name else ""
+            (stable if sensitivity.stable else other).append(f"{upper(sensitivity.summary())}{of}.")
+    return stable, other
+
+
+def upper(text: str) -> str:
+    """A text as the start of a sentence."""
+    return text[:1].upper() + text[1:]

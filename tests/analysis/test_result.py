@@ -1,0 +1,126 @@
+"""The same questions can be put to every result, and every result has its figure."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import phasediag.analysis
+from phasediag.analysis.coincidence import coincidence
+from phasediag.analysis.finite_size import fit_collapse
+from phasediag.analysis.history import trial_history
+from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.result import Result, plain
+from phasediag.analysis.scaling import fit_scaling
+from phasediag.analysis.sensitivity import Recounts, Sensitivity
+from phasediag.analysis.slices import slices
+from phasediag.analysis.spectra import spectra
+from phasediag.analysis.strength import fit_strength
+from phasediag.analysis.transition import transition_order
+from phasediag.errors import AnalysisError
+
+
+def trials() -> pd.DataFrame:
+    """Counts of three widths that fall as the square root of decay and noise."""
+    rng = np.random.default_rng(0)
+    axes = [np.geomspace(1e-3, 0.3, 8), [3e-4, 3e-3], [64, 128, 256], range(4)]
+    names = ["weight_decay", "lr_over_batch", "width", "replicate"]
+    frame = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
+    expected = 2 * (frame["weight_decay"] / 2 + 5 * frame["lr_over_batch"]) ** -0.5
+    frame = frame.assign(status="ok", converged=True, neuron_count=rng.poisson(expected))
+    return frame.assign(degree_normalized=1 - frame["neuron_count"] / 70)
+
+
+def course() -> pd.DataFrame:
+    """A trial that loses its generators while its loss drops fastest."""
+    steps = np.arange(0, 1000, 10)
+    degree = np.select([steps < 300, steps < 320, steps < 340], [7, 5, 4], 3)
+    loss = np.exp(-np.where(steps < 300, 0, np.minimum(steps - 300, 50) / 10) - steps / 1000)
+    return pd.DataFrame({
+        "trial_id": "a", "layer": "hidden.1", "observable": "permutation", "step": steps, "degree": degree,
+        "max_degree": 7, "epsilon": 0.5, "train_loss": loss, "test_loss": loss,
+        "distances": [np.where(np.arange(7) < d, 0.1, 1.0) for d in degree],
+    })  # fmt: skip
+
+
+def made() -> dict[type[Result], Result]:
+    frame = trials()
+    narrow = frame[frame["lr_over_batch"] < 1e-3]
+    diagram = phase_diagram(narrow, "weight_decay", "width", level=0.7, resamples=20)
+    fit = fit_scaling(frame, resamples=20)
+    recounts = Recounts(frames={"halved": narrow, "doubled": narrow})
+    history = course()
+    results: list[Result | None] = [
+        diagram, fit, fit_collapse(frame, resamples=5), fit_strength(frame, resamples=3),
+        transition_order(narrow, "weight_decay", "width", level=0.7, resamples=20),
+        slices(narrow, "weight_decay", by="width", level=0.7), trial_history(history, history),
+        spectra(history, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay"),
+        coincidence(history, shifts=99), recounts.sensitivity(diagram, narrow),
+    ]  # fmt: skip
+    return {type(result): result for result in results if result is not None}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[type[Result], Result]:
+    return made()
+
+
+def declared() -> set[str]:
+    """The names of every result of the analysis."""
+    for path in Path(phasediag.analysis.__file__).parent.glob("*.py"):
+        import_module(f"phasediag.analysis.{path.stem}".removesuffix(".__init__"))
+    return {kind.__name__ for kind in Result.__subclasses__()}
+
+
+def test_every_result_is_tried_here(results: dict[type[Result], Result]) -> None:
+    assert declared() == {kind.__name__ for kind in results}
+
+
+def test_every_result_is_told_in_tables_words_and_plain_types(results: dict[type[Result], Result]) -> None:
+    for kind, result in results.items():
+        assert result.tables, kind
+        assert all(isinstance(table, pd.DataFrame) and len(table) for table in result.tables.values()), kind
+        assert result.findings, kind
+        assert all(isinstance(text, str) and text for text in (*result.findings, *result.warnings)), kind
+        assert result.summary(), kind
+        assert json.loads(json.dumps(result.as_dict(), allow_nan=False)), kind
+
+
+def test_every_result_has_its_figure(results: dict[type[Result], Result]) -> None:
+    for kind, result in results.items():
+        drawing = result.plot()
+        assert isinstance(drawing, Axes | Figure), kind
+        figure = drawing if isinstance(drawing, Figure) else drawing.figure
+        figure.draw_without_rendering()
+        ax = Figure(layout="constrained").add_subplot()
+        if isinstance(drawing, Axes):
+            assert result.plot(ax) is ax, kind
+        else:
+            with pytest.raises(AnalysisError, match="one Axes"):
+                result.plot(ax)
+
+
+def test_what_is_not_known_is_not_drawn() -> None:
+    unknown = Sensitivity(text="not computed", stable=None)
+    assert (unknown.tables, unknown.findings) == ({}, ("not computed",))
+    with pytest.raises(AnalysisError, match="not computed; there is nothing to draw"):
+        unknown.plot()
+    quiet = course().assign(degree=3)
+    with pytest.raises(AnalysisError, match="No generator is lost"):
+        coincidence(quiet).plot()
+
+
+def test_plain_types_have_no_number_that_json_lacks() -> None:
+    table = pd.DataFrame({"a": [1.5, np.nan], "b": pd.array([True, None], dtype="boolean"), "c": [1, 2]})
+    value = {"x": np.float64(np.inf), "n": np.int64(3), "rows": table, "pair": (np.nan, "text"), "no": pd.NA}
+    assert plain(value) == {
+        "x": None, "n": 3, "no": None, "pair": [None, "text"],
+        "rows": [{"a": 1.5, "b": True, "c": 1}, {"a": None, "b": None, "c": 2}],
+    }  # fmt: skip
