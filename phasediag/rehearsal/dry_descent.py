@@ -73,6 +73,7 @@ def _alone(network: Network, tile: Tile, row: int) -> Weights:
             moment: {name: tensor[row].clone() for name, tensor in tensors.items()}
             for moment, tensors in tile.state.moments.items()
         },
+        buffers={name: buffer[row].clone() for name, buffer in tile.state.buffers.items()},
         steps_done=tile.state.steps_done[row], alive=tile.state.alive[row],
     )  # fmt: skip
     chosen = network.descent.optimizer

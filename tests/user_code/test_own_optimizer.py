@@ -252,3 +252,22 @@ def test_momentum_is_refused_where_an_optimizer_has_none(tmp_path: Path) -> None
     path = grid_of(written(tmp_path, my_opt=text), optimizer="my_opt.py:Own", momentum=0.5)
     with pytest.raises(PhasediagError, match=r"momentum 0.5 would be ignored by my_opt.py:Own"):
         read_grid(path)
+
+
+def test_an_optimizer_goes_with_a_model_that_has_a_state_and_chance(folder: Path, tmp_path: Path) -> None:
+    """What a second pass leaves behind is not kept, and both draw the same: alone as in a pack."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Sequential):\n"
+        "    def __init__(self, inputs: int, outputs: int):\n"
+        "        parts = nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Tanh()\n"
+        "        super().__init__(nn.Linear(inputs, 8), *parts, nn.Linear(8, outputs))\n"
+    )
+    given = {
+        "model": "net.py:Net",
+        "optimizer": "my_opt.py:Sam",
+        "layer_rates": "[1, 0.5, 0.1]",
+        "width": None,
+    }
+    path = grid_of(folder / "grid.yaml", "{rho: [0.0, 0.4]}", **given, gradient_clip=1.0, warmup_steps=2)
+    path.write_text(path.read_text().replace("  width: None\n", ""))
+    assert len(phasediag.plan(path, str(tmp_path / "sweeps")).packs) >= 1
