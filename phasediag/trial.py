@@ -200,8 +200,13 @@ def _describe(schema: Mapping[str, Any]) -> str:
         "null": "null",
     }[schema["type"]]  # fmt: skip
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    limits = [f"{sign} {_bound(schema[key])}" for key, sign in bounds.items() if key in schema]
     return " ".join([noun, " and ".join(limits)]).strip()
+
+
+def _bound(value: float) -> str:
+    """As it is written in the code: pydantic 2.8 has made a float of it where the parameter is one."""
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def rounded(value: Value) -> Value:
