@@ -163,6 +163,8 @@ def joint_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
 
 
 def _joint_field(one: pa.Field, other: pa.Field) -> pa.Field:
+    if one.type.equals(other.type) and not other.metadata:
+        return one
     held = other.metadata or one.metadata
     return pa.field(one.name, _joint_type(one.type, other.type), metadata=held)
 
