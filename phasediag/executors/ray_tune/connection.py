@@ -114,9 +114,9 @@ def refusal(address: str, error: Exception, listened: bool) -> str:
         )
     if listened or isinstance(error, AuthenticationError):
         return (
-            f"what listens at '{address}' does not let this process in: {_in_a_line(error)}; if that Ray cluster "
-            "asks for a token, give it in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with RAY_AUTH_MODE=token; the "
-            "address is the one that `ray start --head` has told"
+            f"what listens at '{address}' does not let this process in: {_in_a_line(error)}; if that Ray "
+            "cluster asks for a token, give it in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with "
+            "RAY_AUTH_MODE=token; the address is the one that `ray start --head` has told"
         )
     return (
         f"no Ray cluster at '{address}': {_in_a_line(error)}; start one with `ray start --head`, "
