@@ -114,7 +114,7 @@ def test_a_cluster_of_another_python_says_which() -> None:
         "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"
         "This process on node 127.0.0.1 was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
     )
-    text = refusal("10.0.0.1:6379", error)
+    text = refusal("10.0.0.1:6379", error, listened=True)
     assert "runs Ray 2.60.0 on Python 3.12.1" in text
     assert "run phasediag by Python 3.12.1" in text
     assert "pip install" not in text

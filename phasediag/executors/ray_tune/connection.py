@@ -67,11 +67,12 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
         "logging_level": logging.ERROR,
         "configure_logging": True,
     }
+    listened = False
     try:
         if address is None:
             local.start(folder, quiet, preloaded)
         else:
-            _knock(address)
+            listened = _knock(address)
             ray.init(address=address, **quiet)
     except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
         ray.shutdown()
@@ -80,15 +81,22 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
                 f"Ray did not start on this machine: {_in_a_line(error)}; {local.way_out(error)}, or with "
                 "--executor inline, which trains in one process without Ray"
             ) from error
-        raise ClusterError(refusal(address, error)) from error
+        raise ClusterError(refusal(address, error, listened)) from error
 
 
 def _in_a_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def refusal(address: str, error: Exception) -> str:
-    """Why a cluster cannot be joined, and what to do."""
+def refusal(address: str, error: Exception, listened: bool) -> str:
+    """Why a cluster cannot be joined, and what to do.
+
+    Parameters
+    ----------
+    listened
+        Whether something listens at the address. Ray (2.59, 2.60) says on stderr alone that a token is wrong,
+        and raises that it failed to connect.
+    """
     versions = MISMATCH.search(str(error))
     if versions:
         ray_there, python_there, ray_here, python_here = versions.groups()
@@ -104,10 +112,11 @@ def refusal(address: str, error: Exception) -> str:
             f"the Ray cluster at '{address}' runs Ray {ray_there} on Python {python_there}, this process Ray "
             f"{ray_here} on Python {python_here}, and Ray joins its own versions only; {', and '.join(ways)}"
         )
-    if isinstance(error, AuthenticationError):
+    if listened or isinstance(error, AuthenticationError):
         return (
-            f"the Ray cluster at '{address}' does not let this process in: {_in_a_line(error)}; "
-            "give it the cluster's token, in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with RAY_AUTH_MODE=token"
+            f"what listens at '{address}' does not let this process in: {_in_a_line(error)}; if that Ray "
+            "cluster asks for a token, give it in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with "
+            "RAY_AUTH_MODE=token; the address is the one that `ray start --head` has told"
         )
     return (
         f"no Ray cluster at '{address}': {_in_a_line(error)}; start one with `ray start --head`, "
@@ -115,8 +124,10 @@ def refusal(address: str, error: Exception) -> str:
     )
 
 
-def _knock(address: str) -> None:
-    """See that something listens at a `host:port`: Ray itself would go on trying for minutes.
+def _knock(address: str) -> bool:
+    """Whether something listens at a `host:port`: Ray itself would go on trying for minutes.
+
+    False where the address is no `host:port`.
 
     Raises
     ------
@@ -126,6 +137,8 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "//" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        return True
+    return False
 
 
 def _quiet(log: Path | None) -> None:
