@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,3 +109,9 @@ def in_words(error: OSError) -> str:
     advice = next((advice for numbers, advice in WAYS_OUT.items() if error.errno in numbers), "")
     what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return "; ".join(filter(None, [f"{what}:{where}" if where else what, advice]))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint naming the valid name that is closest, or an empty text."""
+    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else ""

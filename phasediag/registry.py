@@ -14,9 +14,9 @@ from pkgutil import iter_modules
 from typing import Any, Final, Literal, get_args
 
 from phasediag.constructor import parameters_of
-from phasediag.errors import INTERRUPTED, RefusedError
+from phasediag.errors import INTERRUPTED, RefusedError, nearest
 from phasediag.source_lines import line_of
-from phasediag.trial import Constraint, Parameter, nearest
+from phasediag.trial import Constraint, Parameter
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from phasediag.trial import REQUIRED, Count, NonNegativeFloat, Parameter, PositiveFloat, PositiveInt, Role
+from phasediag.trial import Count, Parameter, PositiveFloat, PositiveInt, Role
 
 ActivationName = Literal["tanh", "relu", "gelu", "swish", "linear", "sin", "square", "cube"]
 
@@ -55,21 +54,3 @@ def samples(default: int) -> Parameter:
         name="samples", type=Count, default=default, neutral=default, role=Role.STRUCTURAL, unit="samples",
         meaning="Size of the training set; 0 draws fresh data every step.",
     )  # fmt: skip
-
-
-def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
-    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
-    label_noise = Parameter(
-        name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
-        unit="targets", meaning="Standard deviation of the noise added to the targets.",
-    )  # fmt: skip
-    if classes:
-        label_noise = replace(
-            label_noise, type=Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], unit="labels",
-            meaning="Share of the labels that are drawn anew, evenly among the classes.",
-        )  # fmt: skip
-    kind = Parameter(
-        name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
-        role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",
-    )  # fmt: skip
-    return (label_noise, kind) if noise else (label_noise,)

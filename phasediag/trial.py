@@ -6,9 +6,8 @@ grid of a million trials stays a few hundred megabytes, and hashes columns, not 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -156,8 +155,7 @@ class Constraint:
     parameters: tuple[str, ...]
     """The parameters concerned; the first is the one a fault is told about."""
     fault: Callable[..., RefusedError | str | None]
-    """Takes their values in this order; returns what is wrong and what to do about it, only what is wrong, or
-    None."""
+    """Takes their values in this order; returns what is wrong (and what to do about it), or None."""
 
 
 _ITEMS: Final[Mapping[str, tuple[type, str]]] = {
@@ -247,12 +245,6 @@ def formatted(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ",".join(map(formatted, value)) + "]"
     return "null" if value is None else str(value)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint naming the valid name that is closest, or an empty text."""
-    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"did you mean '{match[0]}'?" if match else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -364,6 +356,24 @@ class Trials:
     def values(self, name: str) -> npt.NDArray[Any]:
         """One parameter over all trials, shape (trials,)."""
         return self.columns[name].values(len(self))
+
+
+def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:
+    """The parameters `label_noise`, of classes or of numbers, and, where a task can be finite, `noise`."""
+    label_noise = Parameter(
+        name="label_noise", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
+        unit="targets", meaning="Standard deviation of the noise added to the targets.",
+    )  # fmt: skip
+    if classes:
+        label_noise = replace(
+            label_noise, type=Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)], unit="labels",
+            meaning="Share of the labels that are drawn anew, evenly among the classes.",
+        )  # fmt: skip
+    kind = Parameter(
+        name="noise", type=Literal["quenched", "fresh"] | None, default=None, neutral=REQUIRED,
+        role=Role.STRUCTURAL, meaning="Label noise drawn once, or at every step; fresh where data are fresh.",
+    )  # fmt: skip
+    return (label_noise, kind) if noise else (label_noise,)
 
 
 def replicate_seed(grid_seed: int, replicate: int) -> int:

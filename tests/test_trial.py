@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasediag.errors import nearest
 from phasediag.grids.grid import parse_grid
 from phasediag.identity import Identity, pack_id
 from phasediag.parameters import TRAINING
@@ -21,7 +22,6 @@ from phasediag.trial import (
     Streams,
     Trials,
     formatted,
-    nearest,
     replicate_seed,
     rounded,
 )

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.arrays import BoolArray, FloatArray, IntArray
-from phasediag.errors import AnalysisError
+from phasediag.errors import AnalysisError, nearest
 from phasediag.grids.expression import parse_formula
-from phasediag.trial import formatted, nearest
+from phasediag.trial import formatted
 
 
 def need_columns(trials: pd.DataFrame, names: Sequence[str]) -> None:

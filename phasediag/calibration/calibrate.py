@@ -11,8 +11,7 @@ from typing import Final
 from phasediag.calibration import control, decay, dynamics, noise, permutation
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
-from phasediag.errors import PhasediagError
-from phasediag.trial import nearest
+from phasediag.errors import PhasediagError, nearest
 
 Experiment = Callable[[Instrument, bool], list[Reading]]
 

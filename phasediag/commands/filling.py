@@ -23,12 +23,11 @@ from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
 from phasediag.commands.progress import duration
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, nearest
 from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
-from phasediag.trial import nearest
 
 EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""

@@ -76,7 +76,7 @@ def print_table(title: str, rows: dict[str, str]) -> None:
 
 def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
     """The trials with the values that `--where NAME=VALUE` asks for."""
-    from phasediag.trial import nearest
+    from phasediag.errors import nearest
 
     for condition in where:
         name, equals, text = condition.partition("=")

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 import numpy as np
 
-from phasediag.errors import RefusedError
+from phasediag.errors import RefusedError, nearest
 from phasediag.grids.axis import axis_values, read_value
 from phasediag.grids.catalogue import Catalogue, all_declarations, owners
 from phasediag.grids.columns import product
@@ -23,7 +23,7 @@ from phasediag.grids.top_level import TopLevel
 from phasediag.identity import names_a_file
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, Component, Kind, built_in, component
-from phasediag.trial import REQUIRED, Encoded, Parameter, Value, nearest
+from phasediag.trial import REQUIRED, Encoded, Parameter, Value
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",

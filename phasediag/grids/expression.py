@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.errors import RefusedError
-from phasediag.trial import Encoded, nearest
+from phasediag.errors import RefusedError, nearest
+from phasediag.trial import Encoded
 
 Array = npt.NDArray[Any]
 _LONGEST: Final = 1000

@@ -13,8 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from phasediag.errors import Fault, GridError
-from phasediag.trial import nearest
+from phasediag.errors import Fault, GridError, nearest
 
 Scalar = bool | int | float | str | None
 _TAG: Final = "tag:yaml.org,2002:"

@@ -10,22 +10,14 @@ from typing import Any, Final, get_args
 
 from pydantic.json_schema import models_json_schema
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.catalogue import LARGEST_INT, all_declarations
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
 from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
 from phasediag.registry import KINDS, built_in, component
-from phasediag.trial import (
-    REQUIRED,
-    Parameter,
-    Required,
-    Role,
-    formatted,
-    json_schema,
-    nearest,
-)
+from phasediag.trial import REQUIRED, Parameter, Required, Role, formatted, json_schema
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

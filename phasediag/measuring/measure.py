@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, nearest
 from phasediag.measuring.specimens import Surroundings, measure_each
 from phasediag.observables.known import built_in
 from phasediag.observables.observable import DistanceObservable, Observable
@@ -25,7 +25,6 @@ from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.units import finite_trials, power_of_two
 from phasediag.symmetry.vectors import Neurons, raw_neurons
 from phasediag.symmetry.views import separated
-from phasediag.trial import nearest
 
 CHUNK: Final = 2**22
 """Numbers (weights, or pairs of neurons) that are measured at once."""

@@ -12,11 +12,10 @@ from pkgutil import iter_modules
 from typing import Final
 
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS, Column
-from phasediag.errors import RefusedError
+from phasediag.errors import RefusedError, nearest
 from phasediag.observables.observable import DistanceObservable, Observable
 from phasediag.registry import UserClass, source_hash, user_class
 from phasediag.source_lines import place_of
-from phasediag.trial import nearest
 from phasediag.user_code.imports import relative_name
 
 ALWAYS: Final = ("permutation", "sign_flip", "classes")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.columns import OBSERVABLE_SOURCE
-from phasediag.errors import StoreError
+from phasediag.errors import StoreError, nearest
 from phasediag.storage import compaction
 from phasediag.storage.choice import (
     CHOICE_COLUMNS,
@@ -32,7 +32,6 @@ from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot,
 from phasediag.storage.lease import take
 from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
-from phasediag.trial import nearest
 
 STATE: Final = "state"
 """The one file of a checkpoint."""

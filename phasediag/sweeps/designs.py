@@ -12,14 +12,14 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from phasediag.analysis.refinement import Axis, Point
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.running.sources import place_sources
 from phasediag.storage.launches import MARK
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid
-from phasediag.trial import Trials, formatted, nearest
+from phasediag.trial import Trials, formatted
 
 KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")
 """The keys that the grid of a refinement takes over."""

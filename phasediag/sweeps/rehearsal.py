@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from phasediag.errors import PhasediagError, StoreError
+from phasediag.errors import PhasediagError, StoreError, nearest
 from phasediag.grids.grid import Grid
 from phasediag.library_messages import quiet
 from phasediag.registry import KINDS, Component, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Role, Trials, Value, nearest
+from phasediag.trial import IntArray, Role, Trials, Value
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from phasediag.errors import RefusedError
-from phasediag.shared_parameters import INPUT_SCALE, label_noise_parameters
+from phasediag.shared_parameters import INPUT_SCALE
 from phasediag.training.task import Task, tensor
 from phasediag.trial import (
     REQUIRED,
@@ -22,6 +22,7 @@ from phasediag.trial import (
     Required,
     Role,
     Value,
+    label_noise_parameters,
     number,
     whole,
 )

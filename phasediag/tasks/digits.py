@@ -11,7 +11,7 @@ from pydantic import Field
 
 from phasediag import shared_parameters as shared
 from phasediag.training.task import Task, tensor
-from phasediag.trial import Parameter, Role, Value, number, whole
+from phasediag.trial import Parameter, Role, Value, label_noise_parameters, number, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class Digits(Task):
         Parameter(name="samples", type=Annotated[int, Field(ge=1, le=IMAGES - HELD_OUT)], default=1000,
                   neutral=1000, role=Role.STRUCTURAL, unit="images", meaning="Size of the training set."),
         shared.INPUT_SCALE,
-        *shared.label_noise_parameters(classes=True),
+        *label_noise_parameters(classes=True),
     )  # fmt: skip
     classes: ClassVar[int] = 10
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from phasediag import shared_parameters as shared
 from phasediag.errors import RefusedError
 from phasediag.training.task import GeneratedTask, tensor
-from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, numbers
+from phasediag.trial import Constraint, FiniteFloat, Parameter, Role, Value, label_noise_parameters, numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class HermiteTask(GeneratedTask):
                   default=(1.0, 0.2), neutral=(1.0, 0.2), role=Role.BATCHED,
                   meaning="The weights a_j of the teacher's neurons."),
         shared.TEST_SAMPLES,
-        *shared.label_noise_parameters(),
+        *label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(

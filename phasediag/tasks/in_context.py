@@ -19,6 +19,7 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    label_noise_parameters,
     number,
     whole,
 )
@@ -45,7 +46,7 @@ class InContext(DrawnTask):
         shared.samples(1000),
         shared.TEST_SAMPLES,
         shared.INPUT_SCALE,
-        *shared.label_noise_parameters(),
+        *label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(

@@ -18,6 +18,7 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    label_noise_parameters,
     numbers,
     whole,
 )
@@ -40,7 +41,7 @@ class LinearMap(GeneratedTask):
         Parameter(name="singular_values", type=Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)],
                   default=(1.0,), neutral=(1.0,), role=Role.BATCHED, unit="targets",
                   meaning="Singular values of the map; the rest are zero."),
-        *shared.label_noise_parameters(),
+        *label_noise_parameters(),
     )  # fmt: skip
     constraints: ClassVar[tuple[Constraint, ...]] = (
         Constraint(

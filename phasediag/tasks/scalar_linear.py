@@ -9,7 +9,7 @@ import numpy as np
 
 from phasediag import shared_parameters as shared
 from phasediag.training.task import GeneratedTask, tensor
-from phasediag.trial import FiniteFloat, Parameter, Role, Value, number
+from phasediag.trial import FiniteFloat, Parameter, Role, Value, label_noise_parameters, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class ScalarLinear(GeneratedTask):
         Parameter(name="noise_distribution", type=Distribution, default="rademacher", neutral="rademacher",
                   role=Role.BATCHED, meaning="Distribution of the label noise: signs, or normal."),
         shared.TEST_SAMPLES,
-        *shared.label_noise_parameters(),
+        *label_noise_parameters(),
     )  # fmt: skip
 
     @staticmethod

@@ -19,6 +19,7 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    label_noise_parameters,
     number,
     whole,
 )
@@ -47,7 +48,7 @@ class TeacherStudent(GeneratedTask):
         Parameter(name="teacher_scale", type=FiniteFloat, default=1.0, neutral=1.0, role=Role.BATCHED,
                   meaning="Multiplies the teacher's output."),
         shared.INPUT_SCALE,
-        *shared.label_noise_parameters(),
+        *label_noise_parameters(),
     )  # fmt: skip
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:

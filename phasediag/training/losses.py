@@ -25,7 +25,11 @@ LOSSES: Final[Mapping[str, Loss]] = {"squared": Task.loss, "cross_entropy": cros
 def loss_of(values: Mapping[str, Value], task: type[Task]) -> Loss:
     """The loss of a trial's record: the one that it names, or the task's own."""
     named = values.get("loss")
-    return task.loss if named is None else LOSSES[str(named)]
+    if named is not None:
+        return LOSSES[str(named)]
+    # a class that is no Task is refused where its data are looked at, after the network is built
+    own: Loss = getattr(task, "loss", Task.loss)
+    return own
 
 
 def is_mean(loss: Loss, task: type[Task]) -> bool:

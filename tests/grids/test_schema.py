@@ -28,7 +28,9 @@ BY_COMBINATION = {
     "adam with momentum", "fresh full batch", "always fresh full batch", "temperature of a population",
     "quenched fresh data", "constraint of a task", "no such file", "axis of one task only",
     "point of a fixed key", "point without an axis", "impossible point", "no points file", "nan",
-    "infinite", "overflow", "65 bits",
+    "infinite", "overflow", "65 bits", "a schedule's number without it", "stairs without a height",
+    "classes of numbers", "no layer trained", "relaxations of layers", "time of a schedule",
+    "time of a warm-up", "warm-up of all steps",
 }  # fmt: skip
 """What a JSON schema cannot see: rules between keys, files, positions, and numbers JSON does not have."""
 NOT_COMPARED = {"no yaml", "two documents", "contains itself", "odd tag", "deep", "name with a line break"}

@@ -9,8 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from phasediag.errors import PhasediagError
-from phasediag.trial import nearest
+from phasediag.errors import PhasediagError, nearest
 
 Parameters = Mapping[str, Tensor]
 """Of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole tiles."""
