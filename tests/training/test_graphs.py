@@ -148,7 +148,7 @@ def test_a_recording_goes_with_its_tensors(monkeypatch: pytest.MonkeyPatch) -> N
 def arguments_of(tile: Tile) -> tuple[list[Tensor], Any]:
     """What two steps of a tile take, as the compiler sees it, and its form."""
     state, batches = tile.state, [tile.batches.at(step) for step in range(2)]
-    parts = (state.weights, state.moments, state.steps_done, state.alive)
+    parts = (state.weights, state.moments, state.buffers, state.steps_done, state.alive)
     samples = [tuple(part[0] for part in (batch.x, batch.y, batch.noise)) for batch in batches]
     arguments = (parts, tile.rates, samples, torch.tensor(2))
     return leaves(arguments), skeleton(arguments)
