@@ -94,14 +94,18 @@ node.Node.start_head_processes = start_head_processes
 """A Ray that does not start with the shortcuts."""
 
 LOOKING = """
+import sys
 import ray._private.state as state
+common = state.GlobalState.node_table
 
-def raising(self, *given):
-    raise TypeError("node_table() takes 1 positional argument but 2 were given")
+def node_table(self):
+    if sys._getframe(1).f_code.co_filename.endswith("quick_start.py"):
+        raise TypeError("node_table() missing 1 required positional argument: 'limit'")
+    return common(self)
 
-state.GlobalState.node_table = raising
+state.GlobalState.node_table = node_table
 """
-"""A Ray in which a part has other arguments."""
+"""A Ray in which a part has other arguments, which its own callers give."""
 
 
 @pytest.fixture(scope="module")
