@@ -18,6 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.fx import GraphModule
 
+from phasediag.environment import environment
 from phasediag.native import unpublished
 from phasediag.native.building import CACHE, cache_folder, working_folder
 from phasediag.native.compiler import SAID, compiler
@@ -162,17 +163,8 @@ def placed() -> Iterator[None]:
     if folder is None:
         yield
         return
-    held = {CACHE: str(folder.parent), "TMPDIR": str(folder)}
-    before = {name: os.environ.get(name) for name in held}
-    os.environ.update(held)
-    try:
+    with environment({CACHE: str(folder.parent), "TMPDIR": str(folder)}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def translated(graph: GraphModule, flat: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:

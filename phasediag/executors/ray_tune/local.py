@@ -15,10 +15,10 @@ from uuid import uuid4
 
 import ray
 
+from phasediag.environment import environment
 from phasediag.errors import WAYS_OUT
 from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
-from phasediag.executors.ray_tune.quick_start import environment
 
 OBJECTS_BYTES: Final = 256 * 2**20
 """Of memory for what workers share: a launch shares its packs alone, and Ray would take a third of all."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
+
+from phasediag.environment import environment
 
 SWITCH: Final = "PHASEDIAG_QUICK_START"
 """The variable of the environment that leaves the shortcuts away."""
@@ -114,21 +116,6 @@ def _any_worker() -> AbstractContextManager[None]:
     """Let Tune ask for workers of any environment: those of a local Ray have that of this process."""
     cache = import_module("ray.tune.execution.class_cache")
     return _replaced(cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=())
-
-
-@contextmanager
-def environment(held: Mapping[str, str]) -> Iterator[None]:
-    """Let variables of the environment have other values for the time of a block."""
-    before = {name: os.environ.get(name) for name in held}
-    os.environ.update(held)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
