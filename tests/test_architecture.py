@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ PACKAGE = "phasediag"
 
 LAYERS = """
 arrays errors environment library_messages version columns exact trial parameters shared_parameters identity
-source_lines constructor user_code registry native symmetry observables training models tasks optimizers schedules
+source_lines constructor user_code registry native symmetry observables training
+models tasks optimizers schedules
 grids packing storage measuring running rehearsal executors
 theory analysis figures sweeps report calibration commands cli
 """
@@ -147,6 +149,17 @@ def test_the_order_names_nothing_that_is_gone() -> None:
     assert set(ORDER) == {layer(name) for name in modules() if name}
     used = {pair for name in modules() for t, _ in internal(name) for pair in ((name, t), (name, layer(t)))}
     assert used >= ON_DEMAND
+
+
+def test_the_page_of_the_architecture_shows_this_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().split("## Layers")[1].split("## Words")[0]
+    rows = [row.split("|")[1] for row in page.splitlines() if row.startswith("| `")]
+    assert [name for row in rows for name in re.findall("`(.+?)`", row)] == ORDER
+
+
+def test_the_compiler_knows_nothing_of_phasediag() -> None:
+    native = {name for name in modules() if layer(name) == "native"}
+    assert {target for name in native for target, _ in internal(name)} <= native
 
 
 @pytest.mark.parametrize("library", OWNERS)
