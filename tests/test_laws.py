@@ -140,7 +140,7 @@ def test_losses_are_recorded_beside_every_measurement_where_asked(tmp_path: Path
     axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 40}
     launched(tmp_path, grid_text(axes, fixed, measure="{every: 10}"))
     text = grid_text(axes, fixed, measure="{every: 10, losses: true}")
-    with pytest.raises(PhasediagError, match=r"with losses; .*--remeasure"):
+    with pytest.raises(PhasediagError, match=r"losses at every measurement; .*--remeasure"):
         launched(tmp_path, text)
     assert launched(tmp_path, text, remeasure=True).trained == 2
     history = phasediag.load_measurements(str(tmp_path / "g"), observable="permutation")

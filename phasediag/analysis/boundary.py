@@ -142,7 +142,8 @@ def at_least_the_jump(
     """Widen intervals to the cell where the order parameter jumps inside it.
 
     It does where it passes at least half of the row's range there, or a step between two plateaus, as of
-    a rank: nearly all of what it changes over this cell and its neighbours.
+    a rank: nearly all of what it changes over this cell and its neighbours. And where the replicates agree
+    exactly, as counts do: they tell nothing of where it runs inside the cell.
 
     Parameters
     ----------
@@ -165,6 +166,7 @@ def at_least_the_jump(
         beside = np.abs(rows.value[main] - rows.value[before])
         beside += np.abs(rows.value[after] - rows.value[main + 1])
     jumps |= inside & (change >= STEP * (change + beside))
+    jumps |= high - low <= ROUNDING * (rows.coordinate[main + 1] - rows.coordinate[main])
     low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
     return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
 

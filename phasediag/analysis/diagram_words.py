@@ -39,7 +39,7 @@ def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) ->
     cells, boundary, level
         As `PhaseDiagram` holds them.
     """
-    sentences = _crossings(boundary, level)
+    sentences = _crossings(cells, boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:
         beside = front(boundary) or "No boundary point lies beside such a cell."
@@ -72,11 +72,15 @@ def unknown(count: int) -> str:
     )
 
 
-def _crossings(boundary: pd.DataFrame, level: float) -> list[str]:
+def _crossings(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) -> list[str]:
     sentences = []
     without = int(boundary["position"].isna().sum())
     if without == len(boundary):
-        sentences.append(f"No row crosses {level:g}, so there is no boundary in this range.")
+        means = cells["mean"].astype(float)
+        sentences.append(
+            f"No row crosses {level:g}, so there is no boundary in this range: the means of cells run from "
+            f"{means.min():.3g} to {means.max():.3g}."
+        )
     elif without:
         sentences.append(f"{without} of {len(boundary)} rows do not cross {level:g}; they have none.")
     several = int((boundary["crossings"] > 1).sum())

@@ -201,17 +201,25 @@ class Recorder:
                 self._margins(moment, rows, layer)
 
     def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
-        for found in self._distances(rows, _always(layer)):
-            distances = found.distances.astype(np.float64)
-            absolute = np.full(len(rows), self.plan.threshold.absolute)
+        absolute = np.full(len(rows), self.plan.threshold.absolute)
+        for found in self._distances(rows, self._counted(layer)):
+            distances, observable = found.distances.astype(np.float64), self.observables[found.observable]
+            assert isinstance(observable, DistanceObservable)
+            limit = observable.limit(found.distances, found.epsilon, self.plan.threshold.absolute)
             shape = (len(self.steps), 2, distances.shape[1])
             kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
-            kept[rows, 0] = log_margin(distances, found.epsilon)
+            kept[rows, 0] = log_margin(distances, limit)
             kept[rows, 1] = log_margin(distances, absolute)
             if moment == "late" and found.observable == "permutation":
                 counted, top = self._degree(found)
                 assert counted is not None
                 self.recording.nine_tenths[rows] = counted / top if top else np.nan
+
+    def _counted(self, layer: NeuronGroup) -> list[Request]:
+        """What convergence is judged by: all whose distances are counted on the layer of the trial's row."""
+        asked = [request for request in self._requests() if request.layer == layer.name]
+        counted = [r for r in asked if isinstance(self.observables[r.observable], DistanceObservable)]
+        return list(dict.fromkeys([*_always(layer), *counted]))
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step

@@ -9,7 +9,7 @@ import numpy as np
 from phasediag.measuring.convergence import RELAXATIONS, more_steps, steps_to_crossing
 from phasediag.measuring.measure import least_log_norm
 from phasediag.measuring.recording import FloatArray, Recorder, Recording
-from phasediag.observables.known import ALWAYS, distance_observables
+from phasediag.observables.known import distance_observables
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from phasediag.trial import IntArray
@@ -79,9 +79,9 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
 def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
     margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
     waits = [
-        _waits(margins["half", name], margins["late", name], margins["last", name], steps)
-        for name in ALWAYS
-        if ("last", name) in margins and margins["last", name].shape[2]
+        _waits(margins["half", name], margins["late", name], last, steps)
+        for (moment, name), last in margins.items()
+        if moment == "last" and last.shape[2]
     ]
     speed = rates["learning_rate"] * rates["weight_decay"]
     relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)

@@ -97,6 +97,17 @@ class DistanceObservable(Observable):
         """The distances of one network, shape (length,)."""
         raise NotImplementedError(f"{type(self).__name__} needs measure(network) or of_layer(layer)")
 
+    def limit(
+        self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
+        factor: float = 1.0,
+    ) -> FloatArray:  # fmt: skip
+        """What the distances of each trial are compared with, shape (trials,): epsilon.
+
+        It also tells whether a trial has converged: whether a distance is about to pass it. See `count`.
+        """
+        del distances, absolute, factor
+        return epsilon
+
     def count(
         self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
         factor: float = 1.0,
@@ -118,8 +129,7 @@ class DistanceObservable(Observable):
         -------
         Int64, shape (trials,).
         """
-        del absolute, factor
-        limit = epsilon[:, None]
+        limit = self.limit(distances, epsilon, absolute, factor)[:, None]
         chosen = distances < limit if self.counts == "below" else distances >= limit
         counted: npt.NDArray[np.int64] = chosen.sum(axis=1)
         return counted

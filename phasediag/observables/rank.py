@@ -34,13 +34,21 @@ class Rank(DistanceObservable):
 
         return singular_values(layer.raw.incoming)
 
+    def limit(
+        self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
+        factor: float = 1.0,
+    ) -> FloatArray:  # fmt: skip
+        """The larger of `absolute` and RANK_TOLERANCE times the largest singular value."""
+        del epsilon
+        largest = distances.max(axis=1, initial=0.0)
+        limit: FloatArray = np.maximum(absolute, factor * RANK_TOLERANCE * largest).astype(np.float64)
+        return limit
+
     def count(
         self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
         factor: float = 1.0,
     ) -> npt.NDArray[np.int64]:  # fmt: skip
-        """Singular values above max(absolute, RANK_TOLERANCE times the largest)."""
-        del epsilon
-        largest = distances.max(axis=1, initial=0.0)
-        limit = np.maximum(absolute, factor * RANK_TOLERANCE * largest)
+        """Singular values above the limit."""
+        limit = self.limit(distances, epsilon, absolute, factor)
         counted: npt.NDArray[np.int64] = (distances > limit[:, None]).sum(axis=1)
         return counted

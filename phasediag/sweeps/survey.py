@@ -60,14 +60,12 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     held = _Held.of(store, trials, grid)
     status = held.texts("status")
     done, failed = (status == "ok") | (status == "diverged"), status == "failed"
-    lacking = _unmeasured(grid, store, trials, held) & done
+    lacked = _lacked(grid, store, trials, held)
+    lacking = np.any([*lacked.values(), np.zeros(len(trials), dtype=bool)], axis=0)
     if lacking.any() and not remeasure:
-        asked = ", ".join(f"{r.observable} on {r.layer}" for r in grid.measure.observables)
-        asked += " and the entropic loss" if grid.measure.entropic else ""
-        asked += ", with losses" if grid.measure.losses else ""
         raise PhasediagError(
-            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for all of "
-            f"{asked}; ask for what was measured, or train them again with --remeasure"
+            f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for "
+            f"{', '.join(lacked)}; ask for what was measured, or train them again with --remeasure"
         )
     done &= ~lacking
     skipped = failed & (not retry_failed)
@@ -117,31 +115,34 @@ class _Held:
         return _mask(pc.is_in(self.ids, value_set=ids))
 
 
-def _unmeasured(grid: Grid, store: Store, trials: Trials, held: _Held) -> Mask:
-    """Trials that lack something the grid asks to measure; the diverged lack nothing.
+def _lacked(grid: Grid, store: Store, trials: Trials, held: _Held) -> dict[str, Mask]:
+    """What the grid asks to measure and trials lack, in words, with those trials; the diverged lack nothing.
 
     Measurements are read only for what the rows of the trials themselves leave open.
     """
     layer = grid.measure.layer
+    ok: Mask = held.texts("status") == "ok"
     measured: Mask = held.texts("measure_layer") == layer
-    open_to_doubt: Mask = held.texts("status") == "ok"
+    lacked = {f"{', '.join(ALWAYS)} on {layer}": ~measured}
     for request in grid.measure.observables:
         if request.observable in ALWAYS and request.layer == layer:
             continue
         found = ~_has_layer(trials, request.layer)
         if request.observable == "rank" and request.layer == layer:
             found |= held.known("rank")
-        if (open_to_doubt & measured & ~found).any():
+        if (ok & measured & ~found).any():
             found |= held.among(store.measured(request.observable, request.layer))
+        lacked[f"{request.observable} on {request.layer}"] = measured & ~found
         if request.observable in grid.observables:
-            found &= held.measured_by(grid.observables[request.observable])
-        measured &= found
+            newest = held.measured_by(grid.observables[request.observable])
+            words = f"this version of {request.observable} (its files have changed since)"
+            lacked[words] = measured & found & ~newest
     if grid.measure.entropic:
-        measured &= held.known(ENTROPIC)
+        lacked["the entropic loss"] = ~held.known(ENTROPIC)
     if grid.measure.losses:
         recorded = store.measured("permutation", layer, column="train_loss")
-        measured &= held.among(recorded) | ~_has_layer(trials, layer)
-    return open_to_doubt & ~measured
+        lacked["losses at every measurement"] = ~held.among(recorded) & _has_layer(trials, layer)
+    return {words: ok & lacking for words, lacking in lacked.items() if (ok & lacking).any()}
 
 
 def _mask(values: pa.Array) -> Mask:

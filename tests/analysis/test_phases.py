@@ -35,12 +35,13 @@ def true_position(rates):
     return 0.1 * (rates / 1e-3) ** -0.5
 
 
-def from_means(rows, xs=None, replicates=4, **columns):
-    """Every replicate has the given means: one list a row."""
+def from_means(rows, xs=None, replicates=4, spread=0.0, **columns):
+    """Replicates about the given means, one list a row, all moved alike by a multiple of the spread."""
     xs = np.geomspace(1e-2, 1, len(rows[0])) if xs is None else xs
     frame = grid(xs, np.arange(1.0, len(rows) + 1), replicates)
     place = np.searchsorted(xs, frame[X]), frame[Y].astype(int) - 1
-    return frame.assign(degree_normalized=np.array(rows).T[place], **columns)
+    moved = spread * (frame["replicate"] - (replicates - 1) / 2)
+    return frame.assign(degree_normalized=np.array(rows).T[place] + moved, **columns)
 
 
 def boundary_of(frame, **options):
@@ -117,11 +118,11 @@ def test_of_several_crossings_the_steepest_counts():
 
 def test_where_it_jumps_the_interval_is_at_least_the_cell():
     rows = [[0.0, 0.02, 0.97, 1.0], [0.2, 0.4, 0.6, 0.8]]
-    found = boundary_of(from_means(rows))
+    found = boundary_of(from_means(rows, spread=1e-4))
     xs = np.geomspace(1e-2, 1, 4)
     assert found["low"][0] <= xs[1] * (1 + 1e-12)
     assert found["high"][0] >= xs[2] * (1 - 1e-12)
-    np.testing.assert_allclose(found.loc[1, ["low", "high"]].astype(float), found["position"][1])
+    np.testing.assert_allclose(found.loc[1, ["low", "high"]].astype(float), found["position"][1], rtol=2e-3)
 
 
 def test_a_step_of_a_staircase_is_a_jump():
@@ -136,8 +137,16 @@ def test_a_step_of_a_staircase_is_a_jump():
 def test_a_resolved_slope_is_no_jump():
     """Three cells that share the change, or a crossing at the end of a row: nothing tells of a step."""
     for row in ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.55, 0.7, 0.8, 0.9, 1.0]):
-        found = boundary_of(from_means([row] * 2, np.geomspace(1e-2, 1, 6)))
-        np.testing.assert_allclose(found["low"], found["high"])
+        found = boundary_of(from_means([row] * 2, np.geomspace(1e-2, 1, 6), spread=1e-4))
+        np.testing.assert_allclose(found["low"], found["high"], rtol=2e-3)
+
+
+def test_replicates_that_agree_exactly_tell_no_place_inside_the_cell():
+    """As counts do: ranks 11, 8, 6, 4, 3, 2 of neighbouring cells, in every replicate."""
+    found = boundary_of(from_means([[11, 8, 6, 4, 3, 2]] * 2), level=2.5).iloc[0]
+    edges = np.geomspace(1e-2, 1, 6)[4:]
+    np.testing.assert_allclose([found["low"], found["high"]], edges)
+    assert edges[0] < found["position"] < edges[1]
 
 
 def test_a_resample_without_crossing_puts_the_boundary_at_the_end_of_the_row():

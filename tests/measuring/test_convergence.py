@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import phasediag
 from phasediag import exact
 from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
 from phasediag.measuring.results import results
@@ -101,3 +103,23 @@ def test_a_chain_that_learned_is_converged_as_soon_as_decay_has_acted() -> None:
     short, long = (chain(signal, decay, steps) for steps in (200, 300))
     assert short["more_steps"][0] == pytest.approx(RELAXATIONS / (0.05 * decay) - 200)
     assert long["converged"][0] == 1
+
+
+@pytest.mark.parametrize(("relaxations", "rank", "converged"), [(12, 2, False), (60, 1, True)])
+def test_a_rank_that_still_falls_is_not_converged(
+    relaxations: int, rank: int, converged: bool, tmp_path: Path
+) -> None:
+    """The second mode, of singular value 0.5 at gamma = 0.65, dies as exp(-0.23 relaxations); E1: rank 1."""
+    text = f"""
+name: falling
+fixed:
+  {{task: linear_map, inputs: 2, outputs: 2, singular_values: [1.0, 0.5], samples: 100, batch_size: 0,
+   model: mlp, activation: linear, width: 4, weight_decay: 1.3, relaxations: {relaxations}}}
+replicates: 2
+measure: {{observables: [rank]}}
+"""
+    (tmp_path / "grid.yaml").write_text(text)
+    phasediag.launch(tmp_path / "grid.yaml", storage=str(tmp_path), executor="inline", compile="off")
+    trials = phasediag.load_trials(tmp_path / "falling")
+    assert trials["rank"].tolist() == [rank] * 2
+    assert trials["converged"].tolist() == [converged] * 2

@@ -164,7 +164,7 @@ def test_a_sweep_records_the_terms_where_it_is_asked_to(tmp_path: Path) -> None:
     launched(tmp_path, grid_text(axes, {"steps": 30}))
     assert phasediag.load_trials(tmp_path / "g")[list(COLUMNS)].isna().all(axis=None)
     asked = grid_text(axes, {"steps": 30}, measure="{entropic: true}")
-    with pytest.raises(PhasediagError, match="and the entropic loss"):
+    with pytest.raises(PhasediagError, match="not measured for the entropic loss"):
         launched(tmp_path, asked)
     assert launched(tmp_path, asked, remeasure=True).exit_code == 0
     rows = phasediag.load_trials(tmp_path / "g").set_index("status")

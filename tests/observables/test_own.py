@@ -57,7 +57,7 @@ def test_the_page_is_true(tmp_path: Path) -> None:
 
     assert again() == 0
     write(tmp_path, FILE[1].replace("along / square", "2 * along / square"), "curvature.py")
-    with pytest.raises(PhasediagError, match=r"27 committed trials .* --remeasure"):
+    with pytest.raises(PhasediagError, match=r"27 committed .* for this version of \S+ \(its .* --remeasure"):
         again()
     assert again(remeasure=True) == 27
     twice = phasediag.load_trials(sweep).set_index("trial_id")["curvature"]
