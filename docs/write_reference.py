@@ -10,6 +10,13 @@ import click
 from phasediag.cli import commands
 from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, RESULTS, Column
 from phasediag.grids.schema import parameter_table
+from phasediag.observables.known import ALWAYS, built_in
+from phasediag.observables.observable import (
+    DistanceObservable,
+    NumberObservable,
+    Observable,
+    SpectrumObservable,
+)
 
 FOLDER = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by docs/write_reference.py from the declarations: `make docs`. -->"
@@ -20,6 +27,7 @@ def pages() -> dict[str, str]:
     return {
         "parameters.md": page("Parameters of trials", parameters()),
         "columns.md": page("Columns of results", columns()),
+        "observables.md": page("Observables", observables()),
         "commands.md": page("Commands", of_group(commands)),
     }
 
@@ -63,6 +71,32 @@ def columns() -> Iterator[str]:
     yield from column_table(MEASUREMENTS)
     yield "\n## Derived: in the frames, in no file"
     yield from column_table(DERIVED)
+
+
+def observables() -> Iterator[str]:
+    always = ", ".join(f"`{name}`" for name in ALWAYS)
+    yield "What `measure: {observables: [...]}` may name besides `my_obs.py:Class`; `docs/measures.md` has"
+    yield f"formulas, invariances and costs. {always} are measured on `measure.layer` of every trial."
+    yield "Distances are stored and counted afterwards, at any threshold."
+    cells = (
+        (f"`{name}`", kind_of(one), one.meaning, ", ".join(f"`{column}`" for column in columns_of(one)))
+        for name, one in built_in().items()
+    )
+    yield from table(["name", "kind", "meaning", "columns of `trials`"], cells)
+    numbers = [column for one in built_in().values() for column in (*one.columns, *one.starting)]
+    yield "## Columns of numbers"
+    yield from column_table(numbers)
+
+
+def kind_of(one: Observable) -> str:
+    kinds = {DistanceObservable: "distances", SpectrumObservable: "spectrum", NumberObservable: "numbers"}
+    return next(word for kind, word in kinds.items() if isinstance(one, kind))
+
+
+def columns_of(one: Observable) -> list[str]:
+    if isinstance(one, DistanceObservable):
+        return [one.column] if one.column else []
+    return [column.name for column in (*one.columns, *one.starting)]
 
 
 def column_table(declared: Iterable[Column]) -> Iterator[str]:
