@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.bootstrap import Resamples, Sums, interval
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
 from phasediag.analysis.comparison import Candidate, compared
 from phasediag.analysis.fit_words import about_fit, described_models, difference, exponent_in_words
 from phasediag.analysis.independence import Independence, fit_independence
@@ -27,6 +27,9 @@ from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
+SAME: Final = 1e-9
+"""Width of an interval of the exponent that is rounding."""
+AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
@@ -122,7 +125,8 @@ class ScalingFit(Result):
 
     def _interval(self) -> str:
         if np.isnan(self.low):
-            return f"unknown with {self.replicates} replicates (3 are needed)"
+            few = f"unknown with {self.replicates} replicates (3 are needed)"
+            return few if self.replicates < FEWEST_REPLICATES else f"unknown: {AGREEING}"
         return f"[{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -207,7 +211,10 @@ def fit_scaling(
 def _intervals(
     values: FloatArray, sums: Sums, resamples: int, seed: int
 ) -> tuple[tuple[float, float], dict[str, FloatArray]]:
-    """The interval of the exponent, and the band of the power law, `low` and `high` of shape (points,)."""
+    """The interval of the exponent, and the band of the power law, `low` and `high` of shape (points,).
+
+    NaN where all replicates agree exactly, as counts may: resampling them then tells nothing.
+    """
     draws = Resamples.of(sums.replicates, resamples, seed)
     u = np.log(values) - np.log(values).mean()
     total, number = sums.drawn(draws.weights)
@@ -215,6 +222,8 @@ def _intervals(
     low, high = interval(coefficients[1], sums.replicates)
     curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
     band = dict(zip(("low", "high"), interval(curves, sums.replicates), strict=True))
+    if high - low <= SAME:
+        return (float("nan"), float("nan")), {side: np.full(len(u), np.nan) for side in band}
     return (float(low), float(high)), band
 
 

@@ -312,3 +312,25 @@ def test_x_may_be_an_expression():
     fit = fit_scaling(frame, x=text, window=(0, 1), resamples=10)
     assert fit.exponent == pytest.approx(fit_scaling(frame, window=(0, 1), resamples=10).exponent, abs=1e-9)
     assert fit.window == pytest.approx((0.0005, 0.15))
+
+
+def test_replicates_that_agree_exactly_give_no_interval():
+    """Counts may agree in every replicate; an interval of no width would call the exponent exact."""
+    counts = {0.01: 40, 0.02: 28, 0.04: 20, 0.08: 14, 0.16: 10}
+    rows = [
+        {
+            "weight_decay": x,
+            "neuron_count": n,
+            "replicate": r,
+            "status": "ok",
+            "converged": True,
+            "width": 200,
+        }
+        for x, n in counts.items()
+        for r in range(4)
+    ]
+    fit = fit_scaling(pd.DataFrame(rows), x="weight_decay", y="neuron_count")
+    assert fit.exponent == pytest.approx(-0.5, abs=0.01)
+    assert np.isnan([fit.low, fit.high]).all()
+    assert fit.points[["low", "high"]].isna().all(axis=None)
+    assert "all replicates agree exactly" in fit.summary()
