@@ -24,7 +24,8 @@ class EffectiveRank(NumberObservable):
     meaning: ClassVar[str] = "exp of the entropy of the normalized singular values, of weights and features."
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="effective_rank", bounds=(0.0, float("inf")), level=1.5,
-               below="symmetric", above="broken", label="effective rank of the incoming weights", meaning="Of the weights; 0 for zeros."),
+               below="symmetric", above="broken", label="effective rank of the incoming weights",
+               meaning="Of the weights; 0 for zeros."),
         Column(name="effective_rank_features", bounds=(0.0, float("inf")), level=1.5,
                below="symmetric", above="broken", label="effective rank of the features",
                meaning="Of the layer's features on the test set; null where these are not known."),

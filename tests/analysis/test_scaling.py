@@ -317,6 +317,7 @@ def test_x_may_be_an_expression():
 def test_replicates_that_agree_exactly_give_no_interval():
     """Counts may agree in every replicate; an interval of no width would call the exponent exact."""
     counts = {0.01: 40, 0.02: 28, 0.04: 20, 0.08: 14, 0.16: 10}
+    settled = {"status": "ok", "converged": True, "width": 200}
     rows = [
         {
             "weight_decay": x,
