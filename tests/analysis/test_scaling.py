@@ -319,14 +319,7 @@ def test_replicates_that_agree_exactly_give_no_interval():
     counts = {0.01: 40, 0.02: 28, 0.04: 20, 0.08: 14, 0.16: 10}
     settled = {"status": "ok", "converged": True, "width": 200}
     rows = [
-        {
-            "weight_decay": x,
-            "neuron_count": n,
-            "replicate": r,
-            "status": "ok",
-            "converged": True,
-            "width": 200,
-        }
+        {"weight_decay": x, "neuron_count": n, "replicate": r} | settled
         for x, n in counts.items()
         for r in range(4)
     ]
