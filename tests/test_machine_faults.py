@@ -67,7 +67,7 @@ def broken(folder: Path, script: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("script", ["", "exit 1", "kill -SEGV $$", "touch here; exit 0"])
+@pytest.mark.parametrize("script", ["", "exit 1", "kill -SEGV $$", 'touch "$0.ran"; exit 0'])
 def test_without_a_compiler_that_works_steps_are_taken_as_they_are(
     uncompiled: Path, tmp_path: Path, script: str
 ) -> None:
