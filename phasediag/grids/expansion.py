@@ -125,7 +125,7 @@ class Expander:
         return parts
 
     def _part(self, block: Block, rows: IntArray, components: Mapping[Kind, Component]) -> Part | None:
-        parameters = applicable(components.values())
+        parameters = applicable(components.values(), self.catalogue.training)
         every = len(rows) == len(block.position)
         columns: dict[str, Encoded] = {}
         lacking = []
