@@ -20,7 +20,8 @@ JOBS = sorted((Path(__file__).parents[2] / "jobs").rglob("*.yaml"))
 BY_COMBINATION = {
     "duplicate key", "duplicate top key", "another task's key", "fixed and axis", "backwards",
     "fractional widths", "one of two ends", "duplicate after rounding", "no task", "too many",
-    "far too many", "endless range", "endless num", "endless product", "zip of no axis", "zip of lengths", "zip twice",
+    "far too many", "endless range", "endless num", "endless product", "zip of no axis",
+    "zip of lengths", "zip twice",
     "exclude a typo", "exclude a call",
     "everything excluded", "all three", "held and given", "fraction of a batch", "zero temperature",
     "steps and time", "steps and relaxations", "all three lengths", "relaxations of what does not decay",
