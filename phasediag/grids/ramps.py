@@ -62,8 +62,10 @@ class GridRamp:
     @property
     def fixed(self) -> dict[str, Value]:
         """What every trial has of it; the parameter's own column holds the value of the last stage."""
-        walk = {"ramp": self.parameter, "ramp_values": self.values, "ramp_kick": self.kick}
-        return {**walk, self.parameter: self.values[-1]}
+        return {
+            "ramp": self.parameter, "ramp_values": self.values, "ramp_kick": self.kick,
+            self.parameter: self.values[-1],
+        }  # fmt: skip
 
     @property
     def places(self) -> dict[str, tuple[str, int]]:

@@ -69,7 +69,7 @@ def stage_records(
         arrays = [part if isinstance(part, pa.Array) else pa.array(part, kind) for part in parts]
         return pa.concat_arrays([array.cast(kind) for array in arrays]).take(pa.array(order))
 
-    known = {
+    known: dict[str, list[Any]] = {
         "stage": [np.full(count, stage) for stage in range(number)],
         "branch": [[ramp.branch(stage) for ramp in ramps] for stage in range(number)],
         "value": [[ramp.values[stage] for ramp in ramps] for stage in range(number)],
