@@ -13,7 +13,13 @@ from phasediag.arrays import FloatArray, IntArray
 
 FEWEST_REPLICATES: Final = 3
 """With fewer there is no interval."""
+FEWEST_FOR_PERCENTILES: Final = 8
+"""With fewer an interval is Student's: percentiles of resamples then cover less than they say."""
 CONFIDENCE: Final = 0.95
+ROUNDING: Final = 1e-9
+"""An interval narrower than this is one of rounding, where its caller knows no better."""
+MOST_SEEDS: Final = 6
+"""Data seeds that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,46 +130,103 @@ def replicate_codes(trials: pd.DataFrame, cell: IntArray) -> IntArray:
     return np.unique(codes * (seeds.max() + 1) + seeds, return_inverse=True)[1].astype(np.int64)
 
 
-def interval(values: FloatArray, replicates: int) -> tuple[FloatArray, FloatArray]:
-    """The 95 % percentile interval of resampled values, corrected for few replicates.
+def interval(
+    values: FloatArray,
+    replicates: int,
+    estimate: FloatArray | float,
+    rounding: FloatArray | float = ROUNDING,
+) -> tuple[FloatArray, FloatArray]:
+    """The 95 % interval of a statistic of replicates, from its values in resamples of them.
 
-    A plain percentile interval is too short by sqrt((n-1)/n) and by normal instead of Student quantiles;
-    its levels are moved outwards to make up for both (T. Hesterberg, The American Statistician 69, 371,
-    2015).
+    With 3 to 7 replicates it is Student's: the estimate, plus and minus as many standard errors as his t of
+    n - 1 degrees of freedom asks for; the standard error is the spread of the resampled values, times
+    sqrt(n / (n - 1)), which is exact for a mean. Percentiles cannot reach beyond what so few replicates
+    hold: over 3 of them they cover 75 % at most. With 8 and more it is the percentile interval, whose
+    levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
+    (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
+
+    Resamples whose value lies beyond all that was measured are told by infinities: where they are more
+    than the tail that the interval leaves out, its end is infinite, an open one.
+
+    Replicates that agree exactly tell nothing of the error: there is no interval of width zero, it is NaN.
 
     Parameters
     ----------
     values
-        Shape (…, resamples); NaN are left out.
+        Of each resample, as `Resamples` drew them, shape (…, resamples); NaN are left out.
     replicates
         How many were resampled (n).
+    estimate
+        The statistic of all replicates, each taken once; shape (…,).
+    rounding
+        An interval narrower than this is one of rounding; shape (…,) or one for all.
 
     Returns
     -------
-    Low and high, shape (…,); NaN with fewer than 3 replicates, or where all values are.
+    Low and high, shape (…,); NaN with fewer than 3 replicates, where all values are, or where all are alike.
     """
     if replicates < FEWEST_REPLICATES:
         empty = np.full(values.shape[:-1], np.nan)
-        return empty, empty
-    tail = (1 - CONFIDENCE) / 2
-    student = special.stdtrit(replicates - 1, tail) * np.sqrt(replicates / (replicates - 1))
-    level = float(special.ndtr(student))
-    low, high = _quantiles(values, [level, 1 - level])
+        return empty, empty.copy()
+    student = float(special.stdtrit(replicates - 1, (1 + CONFIDENCE) / 2))
+    correction = np.sqrt(replicates / (replicates - 1))
+    tail = float(special.ndtr(-student * correction))
+    if replicates < FEWEST_FOR_PERCENTILES:
+        reach = student * correction * _spread(values)
+        low, high = np.asarray(estimate - reach), np.asarray(estimate + reach)
+    else:
+        low, high = _quantiles(values, (tail, 1 - tail))
+    share = 1 / np.maximum(np.sum(~np.isnan(values), axis=-1), 1)
+    low = np.where(share * np.sum(values == -np.inf, axis=-1) > tail, -np.inf, low)
+    high = np.where(share * np.sum(values == np.inf, axis=-1) > tail, np.inf, high)
+    told = high - low > rounding
+    return np.where(told, low, np.nan), np.where(told, high, np.nan)
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """The standard deviation of the finite values along the last axis, NaN where there is none."""
+    finite = np.isfinite(values)
+    number = finite.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(finite, values, 0).sum(axis=-1) / number
+        away = np.where(finite, values - mean[..., None], 0)
+        return np.asarray(np.sqrt((away**2).sum(axis=-1) / number))
+
+
+def _quantiles(values: FloatArray, levels: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """The quantiles of the finite values along the last axis, NaN where there is none.
+
+    An infinite value has its place among them, but is taken for the nearest finite one.
+    """
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(invalid="ignore"):
+        least = np.fmin.reduce(finite, axis=-1, keepdims=True)
+        largest = np.fmax.reduce(finite, axis=-1, keepdims=True)
+    order = np.sort(np.clip(values, least, largest), axis=-1)
+    last = np.sum(~np.isnan(order), axis=-1, keepdims=True) - 1
+    low, high = (_between(order, last, level) for level in levels)
     return low, high
 
 
-def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
-    """`np.nanquantile` along the last axis, NaN for a row of NaN alone.
+def _between(order: FloatArray, last: IntArray, level: float) -> FloatArray:
+    """The quantile at a level of values in order, of which the last known ones are at `last`."""
+    place = np.maximum(last, 0) * level
+    before = np.floor(place).astype(np.int64)
+    after = np.minimum(before + 1, np.maximum(last, 0))
+    start, end = (np.take_along_axis(order, at, axis=-1) for at in (before, after))
+    return np.asarray((start + (end - start) * (place - before))[..., 0])
 
-    It takes one row at a time; only rows with NaN need that.
+
+def conditional(trials: pd.DataFrame) -> str:
+    """What an interval over the replicates of these trials does not speak of; empty where of all.
+
+    A `data_seed` pins one teacher and one data set for all replicates: whatever is resampled from them, no
+    interval knows how much another teacher would move the result.
     """
-    known = ~np.isnan(values)
-    some = known.any(axis=-1)
-    partly = some & ~known.all(axis=-1)
-    complete = some & ~partly
-    quantiles = np.full((len(levels), *values.shape[:-1]), np.nan)
-    if complete.any():
-        quantiles[:, complete] = np.quantile(values[complete], levels, axis=-1)
-    if partly.any():
-        quantiles[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
-    return quantiles
+    if "data_seed" not in trials or not trials["data_seed"].notna().any():
+        return ""
+    seeds = ", ".join(f"{seed:g}" for seed in sorted(trials["data_seed"].dropna().unique())[:MOST_SEEDS])
+    return (
+        f"Intervals are conditional on one teacher and one data set: data_seed = {seeds} pins them for all "
+        "replicates, so that these say nothing of what other teachers or data would give."
+    )

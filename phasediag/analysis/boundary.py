@@ -93,8 +93,11 @@ def find_boundary(
     if sure.any():
         crossed, main = crossed[sure], main[sure]
         bounds = _bootstrap(rows, samples, crossed, main, level, resamples, seed, drawn)
-        bounds = np.minimum(bounds[0], position[crossed]), np.maximum(bounds[1], position[crossed])
+        bounds = np.fmin(bounds[0], position[crossed]), np.fmax(bounds[1], position[crossed])
         low[crossed], high[crossed] = at_least_the_jump(rows, crossed, main, *bounds)
+        first = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="left")]
+        last = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="right") - 1]
+        low, high = np.maximum(low, first), np.minimum(high, last)
     cell = np.full(count, -1)
     cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
     return Boundary(
@@ -193,7 +196,8 @@ def _bootstrap(
         position = _block(rows, samples, crossed[part], main[part], block, level, draws)
         if drawn is not None:
             drawn[crossed[part]] = position
-        low[part], high[part] = _bounds(rows, main[part], position)
+        at = _crossing(rows, main[part], rows.value[main[part]], rows.value[main[part] + 1], level)
+        low[part], high[part] = _bounds(rows, main[part], position, at)
         begin = end
     return low, high
 
@@ -230,13 +234,16 @@ def _block(
     return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
 
 
-def _bounds(rows: Rows, main: IntArray, position: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval of each row's crossings, shape (crossed,) each."""
+def _bounds(
+    rows: Rows, main: IntArray, position: FloatArray, at: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The interval of each row's crossings, which lie `at`; NaN where replicates agree exactly."""
+    rounding = ROUNDING * _width(rows, main)
     behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
     low, high = np.empty(len(main)), np.empty(len(main))
     for count in np.unique(behind):
         same = behind == count
-        low[same], high[same] = interval(position[same], int(count))
+        low[same], high[same] = interval(position[same], int(count), at[same], rounding[same])
     return low, high
 
 

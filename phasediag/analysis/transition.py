@@ -171,7 +171,7 @@ def _shift(boundary: Boundary, pair: list[int]) -> tuple[float, float, float]:
     assert boundary.drawn is not None
     before, after = boundary.position[pair]
     shifts = boundary.drawn[pair[1]] - boundary.drawn[pair[0]]
-    low, high = interval(shifts[None], int(boundary.replicates[pair].min()))
+    low, high = interval(shifts[None], int(boundary.replicates[pair].min()), after - before)
     return float(after - before), float(low[0]), float(high[0])
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from phasediag.analysis.bootstrap import Resamples, Sums, interval, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary, resampled_means
@@ -88,14 +89,59 @@ def test_resampled_means_are_those_of_the_drawn_trials(seed: int) -> None:
 def test_an_interval_holds_the_median_and_widens_with_fewer_replicates() -> None:
     values = rng_of(0).normal(size=(3, 4000))
     values[2] = np.nan
-    narrow, wide = (np.array(interval(values, count)) for count in (30, 4))
+    narrow, wide = (np.array(interval(values, count, values.mean(axis=1))) for count in (30, 4))
     median = np.median(values[:2], axis=1)
     assert (narrow[0, :2] < median).all()
     assert (median < narrow[1, :2]).all()
     assert (wide[0, :2] < narrow[0, :2]).all()
     assert (wide[1, :2] > narrow[1, :2]).all()
     assert np.isnan(narrow[:, 2]).all()
-    assert np.isnan(interval(values, 2)).all()
+    assert np.isnan(interval(values, 2, values.mean(axis=1))).all()
+
+
+@pytest.mark.parametrize("replicates", [3, 4, 5, 7])
+def test_the_interval_of_a_mean_of_few_replicates_is_students(replicates: int) -> None:
+    sample = rng_of(replicates).normal(3, 2, replicates)
+    draws = Resamples.of(replicates, 40_000, 0)
+    found = interval((draws.weights @ sample / replicates)[None, draws.draw], replicates, sample.mean())
+    error = stats.sem(sample)
+    expected = stats.t.interval(0.95, replicates - 1, loc=sample.mean(), scale=error)
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=0.05 * error)
+
+
+@pytest.mark.parametrize("replicates", [3, 5, 8, 20])
+def test_replicates_that_agree_exactly_have_no_interval(replicates: int) -> None:
+    """An interval of width zero would claim to know everything."""
+    values = np.full((2, 50), 0.7) + 1e-15 * rng_of(0).normal(size=(2, 50))
+    assert np.isnan(interval(values, replicates, 0.7)).all()
+    values[1] += rng_of(0).normal(size=50)
+    low, high = interval(values, replicates, 0.7)
+    assert np.isnan(low[0])
+    assert low[1] < 0.7 < high[1]
+
+
+@pytest.mark.parametrize("replicates", [3, 8])
+def test_an_interval_is_open_where_resamples_lie_beyond_all_that_was_measured(replicates: int) -> None:
+    values = np.tile(rng_of(0).normal(size=400), (4, 1))
+    values[1, :40] = np.inf
+    values[2, :40] = -np.inf
+    values[3, :1] = np.inf
+    low, high = interval(values, replicates, values[0].mean())
+    assert np.isfinite(low).tolist() == [True, True, False, True]
+    assert low[2] == -np.inf
+    assert np.isfinite(high[[0, 2]]).all()
+    assert high[1] == np.inf
+    assert np.isfinite(high[3]) == (replicates == 8)  # one of 400 is less than the tail left out
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(SEEDS, st.sampled_from([8, 12, 40]))
+def test_percentiles_are_numpys(seed: int, replicates: int) -> None:
+    values = rng_of(seed).normal(size=(3, 31))
+    values[0, :7] = np.nan
+    student = stats.t.ppf(0.975, replicates - 1) * np.sqrt(replicates / (replicates - 1))
+    levels = stats.norm.cdf([-student, student])
+    np.testing.assert_allclose(interval(values, replicates, 0.0), np.nanquantile(values, levels, axis=-1))
 
 
 @settings(max_examples=examples(20), deadline=None)
