@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import comb, factorial
 from typing import Final
 
 import numpy as np
@@ -24,20 +26,37 @@ MOST_SEEDS: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resamples:
-    """How often each replicate was drawn; draws that are alike are stored once."""
+    """Draws of replicates; draws that are alike are stored once."""
 
     weights: FloatArray
-    """The distinct draws, shape (draws, replicates)."""
-    draw: IntArray
-    """The draw of each resample, shape (resamples,)."""
+    """How often each replicate is in each draw, shape (draws, replicates)."""
+    times: IntArray
+    """How often each draw was made, shape (draws,)."""
 
     @classmethod
     def of(cls, replicates: int, resamples: int, seed: int) -> Resamples:
-        """Draw `replicates` of them with replacement, `resamples` times."""
+        """Draw `replicates` of them with replacement, `resamples` times.
+
+        Where all draws that there are are no more than that, as of up to 6 replicates and 500 resamples, they
+        are all taken, each as often as it is made on average: their spread then has no error of chance.
+        """
+        if comb(2 * replicates - 1, replicates) <= resamples:
+            drawn = np.array(list(combinations_with_replacement(range(replicates), replicates)))
+            weights = (drawn[..., None] == np.arange(replicates)).sum(axis=1)
+            orders = np.array([factorial(count) for count in range(replicates + 1)])
+            return cls(
+                weights=weights.astype(np.float64),
+                times=factorial(replicates) // orders[weights].prod(axis=1),
+            )
         share = np.full(replicates, 1 / replicates)
         counts = np.random.default_rng(seed).multinomial(replicates, share, size=resamples)
-        weights, draw = np.unique(counts, axis=0, return_inverse=True)
-        return cls(weights=weights.astype(np.float64), draw=draw.reshape(-1))
+        weights, times = np.unique(counts, axis=0, return_counts=True)
+        return cls(weights=weights.astype(np.float64), times=times.astype(np.int64))
+
+    @property
+    def replicates(self) -> int:
+        """How many are drawn from."""
+        return int(self.weights.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,32 +151,41 @@ def replicate_codes(trials: pd.DataFrame, cell: IntArray) -> IntArray:
 
 def interval(
     values: FloatArray,
-    replicates: int,
+    draws: Resamples,
     estimate: FloatArray | float,
+    *,
+    replicates: int | None = None,
     rounding: FloatArray | float = ROUNDING,
 ) -> tuple[FloatArray, FloatArray]:
-    """The 95 % interval of a statistic of replicates, from its values in resamples of them.
+    """The 95 % interval of a statistic of replicates, from its values in draws of them.
+
+    For an exponent, say: `draws = Resamples.of(n, 1000, seed)`, fit each row of `sums.drawn(draws.weights)`
+    to get `values` of shape (draws,), fit all replicates to get `estimate`, and ask
+    `interval(values, draws, estimate)`.
 
     With 3 to 7 replicates it is Student's: the estimate, plus and minus as many standard errors as his t of
-    n - 1 degrees of freedom asks for; the standard error is the spread of the resampled values, times
+    n - 1 degrees of freedom asks for; the standard error is the spread of the drawn values, times
     sqrt(n / (n - 1)), which is exact for a mean. Percentiles cannot reach beyond what so few replicates
     hold: over 3 of them they cover 75 % at most. With 8 and more it is the percentile interval, whose
     levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
     (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
 
-    Resamples whose value lies beyond all that was measured are told by infinities: where they are more
-    than the tail that the interval leaves out, its end is infinite, an open one.
+    Draws whose value lies beyond all that was measured are told by infinities: where they are more than
+    the tail that the interval leaves out, its end is infinite, an open one.
 
     Replicates that agree exactly tell nothing of the error: there is no interval of width zero, it is NaN.
+    Where data are pinned, `conditional` says what the interval does not speak of.
 
     Parameters
     ----------
     values
-        Of each resample, as `Resamples` drew them, shape (…, resamples); NaN are left out.
-    replicates
-        How many were resampled (n).
+        The statistic in each draw, shape (…, draws); NaN are left out.
+    draws
+        Those draws.
     estimate
         The statistic of all replicates, each taken once; shape (…,).
+    replicates
+        How many the statistic rests on (n), where they are fewer than were drawn from.
     rounding
         An interval narrower than this is one of rounding; shape (…,) or one for all.
 
@@ -165,50 +193,50 @@ def interval(
     -------
     Low and high, shape (…,); NaN with fewer than 3 replicates, where all values are, or where all are alike.
     """
-    if replicates < FEWEST_REPLICATES:
+    number = draws.replicates if replicates is None else replicates
+    if number < FEWEST_REPLICATES:
         empty = np.full(values.shape[:-1], np.nan)
         return empty, empty.copy()
-    student = float(special.stdtrit(replicates - 1, (1 + CONFIDENCE) / 2))
-    correction = np.sqrt(replicates / (replicates - 1))
+    student = float(special.stdtrit(number - 1, (1 + CONFIDENCE) / 2))
+    correction = np.sqrt(number / (number - 1))
     tail = float(special.ndtr(-student * correction))
-    if replicates < FEWEST_FOR_PERCENTILES:
-        reach = student * correction * _spread(values)
+    if number < FEWEST_FOR_PERCENTILES:
+        reach = student * correction * _spread(values, draws.times)
         low, high = np.asarray(estimate - reach), np.asarray(estimate + reach)
     else:
-        low, high = _quantiles(values, (tail, 1 - tail))
-    share = 1 / np.maximum(np.sum(~np.isnan(values), axis=-1), 1)
-    low = np.where(share * np.sum(values == -np.inf, axis=-1) > tail, -np.inf, low)
-    high = np.where(share * np.sum(values == np.inf, axis=-1) > tail, np.inf, high)
+        low, high = _quantiles(np.repeat(values, draws.times, axis=-1), (tail, 1 - tail))
+    known = np.maximum(~np.isnan(values) @ draws.times, 1)
+    low = np.where((values == -np.inf) @ draws.times > tail * known, -np.inf, low)
+    high = np.where((values == np.inf) @ draws.times > tail * known, np.inf, high)
     told = high - low > rounding
     return np.where(told, low, np.nan), np.where(told, high, np.nan)
 
 
-def _spread(values: FloatArray) -> FloatArray:
+def _spread(values: FloatArray, times: IntArray) -> FloatArray:
     """The standard deviation of the finite values along the last axis, NaN where there is none."""
     finite = np.isfinite(values)
-    number = finite.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite, values, 0).sum(axis=-1) / number
-        away = np.where(finite, values - mean[..., None], 0)
-        return np.asarray(np.sqrt((away**2).sum(axis=-1) / number))
+        share = np.where(finite, times, 0) / (finite @ times)[..., None]
+        mean = (np.where(finite, values, 0) * share).sum(axis=-1, keepdims=True)
+        away = np.where(finite, values - mean, 0)
+        return np.asarray(np.sqrt((away**2 * share).sum(axis=-1)))
 
 
 def _quantiles(values: FloatArray, levels: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
-    """The quantiles of the finite values along the last axis, NaN where there is none.
+    """The quantiles of the values along the last axis, NaN where there is none.
 
     An infinite value has its place among them, but is taken for the nearest finite one.
     """
     finite = np.where(np.isfinite(values), values, np.nan)
-    with np.errstate(invalid="ignore"):
-        least = np.fmin.reduce(finite, axis=-1, keepdims=True)
-        largest = np.fmax.reduce(finite, axis=-1, keepdims=True)
+    least = np.fmin.reduce(finite, axis=-1, keepdims=True)
+    largest = np.fmax.reduce(finite, axis=-1, keepdims=True)
     order = np.sort(np.clip(values, least, largest), axis=-1)
     last = np.sum(~np.isnan(order), axis=-1, keepdims=True) - 1
-    low, high = (_between(order, last, level) for level in levels)
+    low, high = (_at_level(order, last, level) for level in levels)
     return low, high
 
 
-def _between(order: FloatArray, last: IntArray, level: float) -> FloatArray:
+def _at_level(order: FloatArray, last: IntArray, level: float) -> FloatArray:
     """The quantile at a level of values in order, of which the last known ones are at `last`."""
     place = np.maximum(last, 0) * level
     before = np.floor(place).astype(np.int64)

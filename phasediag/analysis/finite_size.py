@@ -154,7 +154,7 @@ def fit_collapse(
     draws = Resamples.of(curves.replicates, resamples, seed)
     drawn = CollapseQuality(curves, curves.means(draws.weights))
     minimal = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
-    low, high = interval(minimal[draws.draw].T, curves.replicates, best[0])
+    low, high = interval(minimal.T, draws, best[0])
     names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
     parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
     neutral = np.zeros_like(best)

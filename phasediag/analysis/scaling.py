@@ -220,10 +220,10 @@ def _intervals(
     u = np.log(values) - np.log(values).mean()
     power = log_linear(u, sums.total.sum(axis=1)[None], sums.numbers[None])[:, 0]
     total, number = sums.drawn(draws.weights)
-    coefficients = log_linear(u, total.T, number.T)[:, draws.draw]
-    low, high = interval(coefficients[1], sums.replicates, power[1])
+    coefficients = log_linear(u, total.T, number.T)
+    low, high = interval(coefficients[1], draws, power[1])
     logs = coefficients[0] + coefficients[1] * u[:, None]
-    bands = interval(logs, sums.replicates, power[0] + power[1] * u)
+    bands = interval(logs, draws, power[0] + power[1] * u)
     return (float(low), float(high)), {
         side: np.exp(band) for side, band in zip(("low", "high"), bands, strict=True)
     }

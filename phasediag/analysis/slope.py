@@ -65,11 +65,13 @@ def _interval(
     step = max(1, BLOCK // len(cells))
     parts = []
     for begin in range(0, len(draws.weights), step):
-        some = Resamples(weights=draws.weights[begin : begin + step], draw=draws.draw)
+        some = Resamples(weights=draws.weights[begin : begin + step], times=draws.times[begin : begin + step])
         value = resampled_means(samples, cells, place, some)
         parts.append(_vertex(rows, left, value[place[left]], value[place[left + 1]])[0])
     rounding = ROUNDING * float(np.ptp(rows.coordinate[cells]))
-    low, high = interval(np.concatenate(parts)[draws.draw][None], replicates, position, rounding)
+    low, high = interval(
+        np.concatenate(parts)[None], draws, position, replicates=replicates, rounding=rounding
+    )
     return float(low[0]), float(high[0])
 
 

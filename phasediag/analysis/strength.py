@@ -184,7 +184,7 @@ def _intervals(cells: _Cells, best: FloatArray, resamples: int, seed: int) -> tu
     means = np.divide(total, number, out=np.zeros_like(total), where=number > 0)
     starts = np.repeat(best[None], len(means), axis=0)
     minimal, _ = _minima(cells.gamma, cells.noises, means, number, starts)
-    low, high = interval(_readable(minimal)[draws.draw].T, cells.sums.replicates, _readable(best[None])[0])
+    low, high = interval(_readable(minimal).T, draws, _readable(best[None])[0])
     low[1:] = np.maximum(low[1:], 0.0)  # of coefficients, which are not negative
     return low, high
 

@@ -46,7 +46,7 @@ def rows_of(kind: str, replicates: int) -> tuple[Rows, Samples]:
 @pytest.mark.parametrize("replicates", COUNTS)
 @pytest.mark.parametrize("kind", ["ramp", "sigmoid"])
 def test_the_interval_of_a_boundary_covers_what_it_says(kind: str, replicates: int) -> None:
-    found = find_boundary(*rows_of(kind, replicates), 0.5, resamples=300, seed=0)
+    found = find_boundary(*rows_of(kind, replicates), 0.5, resamples=500, seed=0)
     covered = np.mean((found.low <= 0) & (found.high >= 0))
     assert LEAST <= covered <= MOST
 
@@ -57,8 +57,8 @@ def test_the_interval_of_a_shared_mean_covers_what_it_says(replicates: int) -> N
     values = np.random.default_rng(replicates).normal(size=(DRAWS, replicates))
     cell, replicate = np.divmod(np.arange(values.size), replicates)
     sums = Sums.of(cell, replicate, values.ravel())
-    draws = Resamples.of(replicates, 300, 0)
-    low, high = interval(sums.drawn_means(draws.weights)[:, draws.draw], replicates, sums.means)
+    draws = Resamples.of(replicates, 500, 0)
+    low, high = interval(sums.drawn_means(draws.weights), draws, sums.means)
     assert LEAST <= np.mean((low <= 0) & (high >= 0)) <= MOST
 
 
@@ -79,6 +79,6 @@ def test_the_interval_of_an_exponent_covers_what_it_says(replicates: int) -> Non
             "weight_decay": np.tile(x, replicates), "replicate": np.repeat(np.arange(replicates), len(x)),
             "neuron_count": rng.poisson(mean).ravel(), "width": 512, "status": "ok", "converged": True,
         })  # fmt: skip
-        fit = fit_scaling(trials, window=(0, 1), resamples=300, seed=draw)
+        fit = fit_scaling(trials, window=(0, 1), resamples=500, seed=draw)
         hits.append(fit.low <= -0.5 <= fit.high)
     assert 0.90 <= np.mean(hits) <= 0.99
