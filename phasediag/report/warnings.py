@@ -67,8 +67,8 @@ def _replicates(trials: pd.DataFrame) -> Iterator[str]:
         )
     elif count < FEW_REPLICATES:
         yield (
-            f"Only {count} replicates: the intervals are Student's, which cover as stated but are wide with "
-            "few seeds: 10 replicates make them about a third as wide as 3 do. Raise their number in the grid."
+            f"Only {count} replicates: the intervals are Student's, which cover as stated but are wide: "
+            "10 replicates make them about a third as wide as 3 do. Raise their number in the grid."
         )
 
 

@@ -63,15 +63,15 @@ def test_the_interval_of_a_shared_mean_covers_what_it_says(replicates: int) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("replicates", COUNTS)
+@pytest.mark.parametrize("replicates", [3, 5])
 def test_the_interval_of_an_exponent_covers_what_it_says(replicates: int) -> None:
     """Teachers differ: the exponent of a replicate scatters by 0.05, and its amplitude by a tenth.
 
-    300 draws, whose binomial error at 0.95 is 0.0126: between 0.90 and 0.99.
+    150 draws, whose binomial error at 0.95 is 0.018: between 0.90 and 0.99.
     """
     x = np.geomspace(1e-3, 1e-1, 8)
     hits = []
-    for draw in range(300):
+    for draw in range(150):
         rng = np.random.default_rng([replicates, draw])
         exponent = -0.5 + rng.normal(0, 0.05, (replicates, 1))
         mean = 40 * np.exp(rng.normal(0, 0.1, (replicates, 1))) * (x / 1e-2) ** exponent
