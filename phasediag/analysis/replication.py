@@ -18,6 +18,8 @@ from phasediag.analysis.result import Result, plain
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
+ROUNDING: Final = 1e-9
+"""Relative difference of two positions that is rounding."""
 MOST: Final = 1_000_000
 """More replicates than this are none that anyone trains."""
 
@@ -149,7 +151,7 @@ def _coordinate(values: pd.Series[float], *, decades: bool) -> FloatArray:
 
 
 def _widths(replicates: FloatArray) -> FloatArray:
-    """The width of Student's interval over the spread of one replicate."""
+    """The width of Student's interval, in spreads of one replicate."""
     return np.asarray(2 * stats.t.ppf((1 + CONFIDENCE) / 2, replicates - 1) / np.sqrt(replicates))
 
 
@@ -180,15 +182,14 @@ def _hindrance(diagram: PhaseDiagram, row: pd.Series[Any], width: float, *, deca
     right = int(np.clip(np.searchsorted(values, row["position"]), 1, len(values) - 1))
     cell = values[right - 1 : right + 1]
     size = float(np.diff(np.log10(cell) if decades else cell)[0])
-    inside = not np.isfinite(ends).all() or (
-        ends[0] <= cell[0] * (1 + 1e-9) and ends[1] >= cell[1] * (1 - 1e-9)
-    )
-    if inside and size > width:
+    if not np.isfinite(ends).all():
+        return "the replicates agree exactly: nothing tells their spread"
+    if size > width and np.isclose(ends, cell, rtol=ROUNDING).any():  # widened to the cell by the boundary
         return (
             f"the order parameter jumps within a cell of {size:.2g}, which replicates do not divide: refine, "
             f"or space {diagram.x} by {width:.2g} or less"
         )
-    return "" if np.isfinite(ends).all() else "the replicates agree exactly: nothing tells their spread"
+    return ""
 
 
 def _span(values: pd.Series[int]) -> str:
