@@ -97,7 +97,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     """
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as scratch:
-        grid, trial = _found(store, trial_id, Path(scratch))
+        grid, trial = _trial_of(store, trial_id, Path(scratch))
         every = grid.measure.every or max(1, int(trial.values("steps")[0]) // HISTORY_POINTS)
         measure = replace(grid.measure, every=every, distances="all")
         job = Job(
@@ -146,18 +146,18 @@ def _threads(count: int) -> Iterator[None]:
 
 def _trained(run: TileRun, every: int) -> pa.Table:
     """Train to the end; the losses at every recorded step."""
-    found: list[tuple[int, float, float]] = []
+    losses: list[tuple[int, float, float]] = []
     last = max(run.tile.steps)
     for step in [*range(0, last, every), last]:
         run.advance_to(step)
         train, test, _ = run.tile.losses()
-        found.append((step, float(train[0]), float(test[0])))
+        losses.append((step, float(train[0]), float(test[0])))
     schema = pa.schema([("step", pa.int64()), ("train_loss", pa.float64()), ("test_loss", pa.float64())])
-    columns: Sequence[Sequence[float]] = list(zip(*found, strict=True))
-    return table(schema, dict(zip(schema.names, columns, strict=True)), len(found))
+    columns: Sequence[Sequence[float]] = list(zip(*losses, strict=True))
+    return table(schema, dict(zip(schema.names, columns, strict=True)), len(losses))
 
 
-def _found(store: Store, trial_id: str, scratch: Path) -> tuple[Grid, Trials]:
+def _trial_of(store: Store, trial_id: str, scratch: Path) -> tuple[Grid, Trials]:
     """The grid that has a trial, as it was launched, and the trial."""
     for name, text in store.grids():
         roster = store.roster(name, text)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
 from phasediag.training.schedules import Schedule
 from phasediag.trial import Role, Value
@@ -234,10 +234,10 @@ def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[st
     for name in trained:
         layers.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
     if len(layers) != len(rates):
-        told = "; ".join(path or "the network itself" for path in layers)
+        paths = "; ".join(path or "the network itself" for path in layers)
         raise PhasediagError(
             f"layer_rates has {len(rates)} rates, and model '{values['model']}' has {len(layers)} layers "
-            f"here; give one for each, in this order: {told}"
+            f"here; give one for each, in this order: {paths}"
         )
     return list(layers.values())
 
@@ -250,9 +250,9 @@ def _example(part: Chosen) -> Any:
     except Exception as error:
         given = ", ".join([*(f"{n}={v!r}" for n, v in part.shared.items()), *part.batched])
         raise PhasediagError(
-            f"{told(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: instead of "
-            "floats it is given tensors of shape (), one a trial; check values by Annotated types, or name "
-            "an argument in `structural = (...)` to be given the number itself"
+            f"{explained(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: "
+            "instead of floats it is given tensors of shape (), one a trial; check values by Annotated "
+            "types, or name an argument in `structural = (...)` to be given the number itself"
         ) from error
 
 

@@ -246,8 +246,10 @@ def by_autograd(
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in trained.items()}
         with torch.enable_grad():
             loss, buffers = objective(leaves)
-        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        gradients = torch.autograd.grad(
+            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
         kept = {name: buffer.detach() for name, buffer in buffers.items()}
-        return dict(zip(leaves, found, strict=True)), (loss.detach(), kept)
+        return dict(zip(leaves, gradients, strict=True)), (loss.detach(), kept)
 
     return both
