@@ -66,6 +66,10 @@ def chosen(part: Component, values: Mapping[str, Value]) -> Chosen:
     return Chosen(component=part, shared=shared, batched=batched)
 
 
+ONE_NUMBER: Final = "give one number: a tensor of shape () made of `step` and `steps`, or a plain float"
+"""What a schedule gives."""
+
+
 class Descent:
     """What makes the next weights of one network out of the gradient of its loss.
 
@@ -159,12 +163,24 @@ class Descent:
     def factor(self, rates: Rates, step: Tensor) -> Tensor:
         """What multiplies the learning rate of one trial at a step that is counted from 1; float64."""
         done, steps = step.to(torch.float64) - 1, rates[LENGTH]
-        schedule: Schedule = self.schedule.made(rates)
         if not self.warming:
-            return schedule.factor(done, steps)
+            return self._factor(rates, done, steps)
         warm = rates[WARMUP]
-        later = schedule.factor(torch.clamp(done - warm, min=0.0), steps - warm)
+        later = self._factor(rates, torch.clamp(done - warm, min=0.0), steps - warm)
         return torch.where(done < warm, (done + 1) / warm, later)
+
+    def _factor(self, rates: Rates, step: Tensor, steps: Tensor) -> Tensor:
+        """What the schedule gives; a plain number of a user's holds at every step."""
+        schedule: Schedule = self.schedule.made(rates)
+        factor: Any = schedule.factor(step, steps)
+        if isinstance(factor, int | float):
+            return 0 * step + factor
+        if not isinstance(factor, Tensor):
+            named = self.schedule.component
+            raise PhasediagError(
+                f"{place_of(named.cls)}: {named.name}.factor gives {factor!r:.60}; {ONE_NUMBER}"
+            )
+        return factor
 
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor,
