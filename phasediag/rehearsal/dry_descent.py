@@ -163,9 +163,7 @@ def _check_factors(descent: Descent, tile: Tile, schedule: Component) -> None:
             factor = descent.factor(rates, torch.tensor(step))
             at = f"at step {step - 1} of {steps}"
             if factor.shape != ():
-                raise PhasediagError(
-                    f"{where} gives a tensor of shape {tuple(factor.shape)} {at}; {ONE_NUMBER}"
-                )
+                raise PhasediagError(f"{where} {at} gives shape {tuple(factor.shape)}; {ONE_NUMBER}")
             if not 0 <= float(factor) < np.inf:
                 raise PhasediagError(
                     f"{where} {at} gives {float(factor)!r}; it multiplies the learning rate: let it be "

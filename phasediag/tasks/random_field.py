@@ -84,7 +84,7 @@ class RandomField(GeneratedTask):
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample."""
-        return integer(values["inputs"]), whole(values["outputs"])
+        return integer(values["inputs"]), integer(values["outputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""
