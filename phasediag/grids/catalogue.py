@@ -78,12 +78,12 @@ def applicable(
     training
         Those of every trial of the grid.
     """
-    found = {parameter.name: parameter for parameter in training}
+    parameters = {parameter.name: parameter for parameter in training}
     for part in components:
         for name, parameter in part.parameters.items():
-            if name not in found or part.kind == "optimizer":
-                found[name] = parameter
-    return found
+            if name not in parameters or part.kind == "optimizer":
+                parameters[name] = parameter
+    return parameters
 
 
 def owners(name: str, folder: Path) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ def owners(name: str, folder: Path) -> tuple[str, ...]:
 
 def all_declarations(folder: Path) -> dict[str, tuple[Parameter, ...]]:
     """The declarations of every built-in class, by name."""
-    found: dict[str, tuple[Parameter, ...]] = {}
+    declarations: dict[str, tuple[Parameter, ...]] = {}
     for kind in KINDS:
         for part in built_in(kind):
             for name, parameter in component(kind, part, folder).parameters.items():
-                found[name] = (*found.get(name, ()), parameter)
-    return found
+                declarations[name] = (*declarations.get(name, ()), parameter)
+    return declarations
 
 
 def validated(value: object, declarations: Iterable[Parameter]) -> Value:
