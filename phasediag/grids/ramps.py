@@ -10,7 +10,7 @@ from pydantic import Field
 
 from phasediag.grids.axis import axis_values
 from phasediag.grids.catalogue import Catalogue
-from phasediag.grids.reading import Node, Report, Section, parse_section
+from phasediag.grids.reading import FileSection, Node, Report, parse_section
 from phasediag.parameters import TRAINING
 from phasediag.ramp import KICK, RAMP
 from phasediag.trial import FiniteFloat, NonNegativeFloat, Parameter, Role, Value
@@ -29,7 +29,7 @@ Declarations = Callable[[str, str, int], tuple[Parameter, ...]]
 """Of a name, at a key and a line: its declarations, or none and a fault."""
 
 
-class RampSection(Section):
+class RampSection(FileSection):
     """The keys of `ramp`, as written in a grid."""
 
     parameter: str
