@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from phasediag.commands.calibrate import calibrate
+from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
@@ -36,7 +37,7 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, parameters, compact,
+    plan, launch, status, diagram, hysteresis, scaling, refine, report, rerun, calibrate, parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 
