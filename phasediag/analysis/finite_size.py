@@ -119,7 +119,7 @@ class SizeCollapse(Result):
         if not moved:
             return ()
         return (
-            f"{', '.join(moved)}: the interval is that of chance alone, the value depends on what was chosen; "
+            f"{', '.join(moved)}: the interval is that of chance alone, the value depends on choices; "
             "larger sizes, a narrower window or corrections (omega=) are needed",
         )
 

@@ -24,10 +24,10 @@ _RIDGE: Final = 1e-7
 class ScalingFunction:
     """y = L^a (F(z) + L^-omega G(z)), z the scaled x: F a cubic spline, G a cubic polynomial of z.
 
-    With the form `power`, log y = a log L + F(z) + L^-omega G(z). With `critical` the corrections are also the
-    analytic ones, which no exponent tells from t = x - x_c: z = (t + c t^2) L^b, and y is larger by 1 + d t;
-    c and d are two parameters more. For given parameters y is linear in F and G, which are fitted by weighted
-    least squares; what is left are the residuals in units of the errors.
+    With the form `power`, log y = a log L + F(z) + L^-omega G(z). With `critical` there are also
+    the analytic corrections of t = x - x_c, which vanish there: z = (t + c t^2) L^b, and y is larger by
+    1 + d t; c and d are two parameters more. For given parameters y is linear in F and G, which are fitted by
+    weighted least squares; what is left are the residuals in units of the errors.
     """
 
     curves: SizeCurves
@@ -64,9 +64,8 @@ class ScalingFunction:
 
         def of(parameters: FloatArray, draws: IntArray) -> FloatArray:
             design, target = self._weighted(parameters, values[draws])
-            ridge = np.broadcast_to(_RIDGE * np.eye(self.coefficients), (len(design), *[self.coefficients] * 2))
-            whole = np.concatenate([design, ridge], axis=1)
-            whole = np.where(np.isfinite(whole), whole, 0)
+            ridge = np.tile(_RIDGE * np.eye(self.coefficients), (len(design), 1, 1))
+            whole = np.nan_to_num(np.concatenate([design, ridge], axis=1), nan=0.0)
             basis = np.linalg.qr(whole)[0][:, : design.shape[1]]
             explained = np.einsum("knp,kp->kn", basis, np.einsum("knp,kn->kp", basis, target))
             return np.where(self.overlapping(parameters)[:, None], target - explained, np.nan)
@@ -86,14 +85,14 @@ class ScalingFunction:
         return finite & (among[:, self.used].mean(axis=1) >= OVERLAP)
 
     def scaled_x(self, parameters: FloatArray) -> FloatArray:
-        """z of each cell, shape (k, cells)."""
+        """The scaled x of each cell, shape (k, cells)."""
         z = self.curves.scaled_x(parameters)
         if not self.analytic:
             return z
         return np.asarray(z * (1 + parameters[:, 3:4] * (self.curves.x - parameters[:, 2:3])))
 
     def log_growth(self, parameters: FloatArray) -> FloatArray:
-        """log (L^a (1 + d t)) of each cell, shape (k, cells); NaN where that is not positive."""
+        """The logarithm of L^a (1 + d t) at each cell, shape (k, cells); NaN where that is not positive."""
         growth = parameters[:, 0:1] * np.log(self.curves.size)
         if self.analytic:
             with np.errstate(invalid="ignore", divide="ignore"):

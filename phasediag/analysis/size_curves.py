@@ -17,7 +17,8 @@ from phasediag.errors import AnalysisError
 
 Form = Literal["power", "critical", "shift"]
 _LEAST_ERROR: Final = 1e-3
-"""Of a mean, as a share of the range: replicates that agree exactly are no proof of an exact mean."""
+"""Of a mean, as a share of the range, with the form `power` of the mean itself: replicates that agree exactly
+are no proof of an exact mean."""
 FEWEST_POINTS: Final = 4
 """Of a size."""
 
@@ -103,7 +104,8 @@ class SizeCurves:
         variance = (self.squares.means - self.mean**2) * number / np.maximum(number - 1, 1)
         unit = self.mean**2 if self.form == "power" else np.ones_like(self.mean)
         relative = moderated((np.maximum(variance, 0) / unit)[None], (number - 1)[None])[0]
-        return np.sqrt(relative * unit / number + (_LEAST_ERROR * np.ptp(self.mean)) ** 2)
+        scale = self.mean if self.form == "power" else np.ptp(self.mean)
+        return np.sqrt(relative * unit / number + (_LEAST_ERROR * scale) ** 2)
 
     def drawn(self, weights: FloatArray) -> FloatArray:
         """The means of all cells in draws of replicates, NaN where no replicate of a cell was drawn.

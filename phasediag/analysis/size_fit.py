@@ -107,9 +107,9 @@ def fit_curves(
 
 
 def _fit(function: ScalingFunction, starts: FloatArray) -> SizeFit:
-    """The best parameters near some starts, which may lack those of analytic corrections: these start at zero.
+    """The best parameters near some starts, shape (starts, p).
 
-    `starts` has shape (starts, p).
+    Those of analytic corrections may be missing there: they start at zero.
     """
     residuals = function.residuals(np.broadcast_to(function.curves.mean, (len(starts), len(function.used))))
     missing = np.zeros((len(starts), function.parameters - starts.shape[1]))
@@ -159,7 +159,7 @@ def _lattice(function: ScalingFunction) -> FloatArray:
 
 
 def neutral(fit: SizeFit) -> float:
-    """The quality with all exponents at zero, everything else as in a fit; infinite where nothing overlaps."""
+    """The quality with all exponents at zero, else as in a fit; infinite where nothing overlaps."""
     at = np.zeros((1, len(fit.parameters)))
     at[:, 2:] = fit.parameters[2:]
     function = _in_pieces(fit.function, at[0], fit.pieces)

@@ -19,6 +19,8 @@ FEWEST_SIZES: Final = 3
 """Of a fit with corrections: two curves are made one by any of them."""
 _INNER: Final = 2 / 3
 """Of the distance from the critical x to the farthest point."""
+_LOOKED_AT: Final = 1.5
+"""Half-widths of its interval by which a shift must differ from zero: three standard errors."""
 _CUT: Final = 0.25
 """Share of the range of x that a window loses at one end."""
 SCANNED: Final = ("choice", "parameter", "value", "shift", "shift_low", "shift_high", "quality", "stable")
@@ -32,7 +34,8 @@ def scan(fit: SizeFit, low: FloatArray, high: FloatArray, values: FloatArray, dr
     """Fit again with each other choice, and tell by how much each parameter moves.
 
     A parameter is stable under a choice where it stays within its interval, or moves by no more than chance
-    explains: the interval of its shift holds zero. The shift is that of the same draws of replicates.
+    explains: by less than three standard errors of its shift, as several are looked at. The shift is that of
+    the same draws of replicates.
 
     Parameters
     ----------
@@ -59,7 +62,8 @@ def scan(fit: SizeFit, low: FloatArray, high: FloatArray, values: FloatArray, dr
         moved = (other.nearly_drawn(values) - drawn)[draw].T
         least, most = interval(moved, curves.replicates)
         inside = (other.named >= low) & (other.named <= high)
-        stable = inside | ((least <= 0) & (most >= 0))
+        reach = _LOOKED_AT * np.where(shift > 0, shift - least, most - shift)
+        stable = inside | ~(np.abs(shift) > reach)
         rows += [
             (words, name, other.named[at], shift[at], least[at], most[at], other.quality, stable[at])
             for at, name in enumerate(curves.names)
