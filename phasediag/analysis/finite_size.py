@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from phasediag.analysis.bootstrap import CONFIDENCE, Resamples, interval
+from phasediag.analysis.bootstrap import CONFIDENCE, Resamples, conditional, interval
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
@@ -60,6 +60,8 @@ class SizeCollapse(Result):
     replicates: int
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    condition: str = ""
+    """What the intervals do not speak of, as pinned data; empty where of all."""
 
     @property
     def collapses(self) -> bool:
@@ -102,6 +104,8 @@ class SizeCollapse(Result):
         rows = self.scan[self.scan["parameter"] == name]
         if not len(rows):
             return f"{name}: whether it is stable cannot be told, too few sizes or points to leave any out"
+        if rows["stable"].isna().any():
+            return f"{name}: whether it is stable cannot be told, too few replicates for an interval"
         moved = rows[~rows["stable"].astype(bool)]
         if not len(moved):
             largest = rows.loc[rows["shift"].abs().idxmax()]
@@ -116,9 +120,11 @@ class SizeCollapse(Result):
     def warnings(self) -> tuple[str, ...]:
         """What the intervals do not hold."""
         moved = [str(name) for name, row in self.parameters.iterrows() if row.get("stable") is False]
+        pinned = (self.condition,) if self.condition else ()
         if not moved:
-            return ()
+            return pinned
         return (
+            *pinned,
             f"{', '.join(moved)}: the interval is that of chance alone, the value depends on choices; "
             "larger sizes, a narrower window or corrections (omega=) are needed",
         )
@@ -164,7 +170,7 @@ def fit_collapse(
     for; with `omega` the curves may differ by corrections to scaling, F(z) + L^-omega G(z) with a cubic G
     (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of least chi squared,
     from the best points of a lattice of exponents from -2 to 2. The intervals are bootstraps over replicates,
-    resampled jointly over all sizes and x; where the curves differ by more than their errors they are wider
+    resampled jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are wider
     by the square root of the quality. Each choice that could have been another one (the window, the smallest
     size, the corrections) is tried too, and the result tells whether the parameters move with it.
 
@@ -216,14 +222,15 @@ def fit_collapse(
     draws = Resamples.of(curves.replicates, resamples, seed)
     values = curves.drawn(draws.weights)
     drawn = fit.drawn(values)
-    low, high = _wider(fit, *interval(drawn[draws.draw].T, curves.replicates))
-    other = scan(fit, low, high, values, drawn, draws.draw, size)
+    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    other = scan(fit, (low, high), values, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),
         quality=fit.quality, unscaled_quality=neutral(fit), scan=other, points=_points(fit),
         shift_quality=float("nan") if shift is None else shift.quality,
         excludes_shift=None if shift is None else _excluded(shift, fit),
         n=len(sample.counts), replicates=curves.replicates, left_out=sample.reasons,
+        condition=conditional(sample.trials),
     )  # fmt: skip
 
 
@@ -267,6 +274,13 @@ def _excluded(shift: SizeFit, fit: SizeFit) -> bool:
     return bool((shift.chi2 - fit.chi2) / max(1.0, fit.quality) > special.chdtri(more, 1 - CONFIDENCE))
 
 
+def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
+    """The parameters of draws, with a critical point outside the data as an infinite one."""
+    x = fit.function.curves.x
+    ends = np.where(drawn > x.max(), np.inf, np.where(drawn < x.min(), -np.inf, drawn))
+    return np.where(np.arange(drawn.shape[1]) == 2, ends, drawn)
+
+
 def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The interval, widened where the curves differ by more than chance (as the Particle Data Group does)."""
     factor = np.sqrt(max(1.0, fit.quality))
@@ -278,7 +292,8 @@ def _parameters(fit: SizeFit, low: FloatArray, high: FloatArray, other: pd.DataF
     made = pd.DataFrame({"value": fit.named, "low": low, "high": high}, index=names)
     rows = {name: other[other["parameter"] == name] for name in names}
     moves = [float(each["shift"].abs().max()) if len(each) else np.nan for each in rows.values()]
-    stable = [bool(each["stable"].all()) if len(each) else None for each in rows.values()]
+    stable = [None if each["stable"].isna().any() else bool(each["stable"].all()) for each in rows.values()]
+    stable = [answer if len(rows[name]) else None for answer, name in zip(stable, names, strict=True)]
     return made.assign(moves=moves, stable=pd.Series(stable, index=names, dtype=object))
 
 

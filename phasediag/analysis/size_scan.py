@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.bootstrap import interval
+from phasediag.analysis.bootstrap import Resamples, interval
 from phasediag.analysis.size_curves import FEWEST_POINTS
 from phasediag.analysis.size_fit import SizeFit, fit_curves
-from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.arrays import BoolArray, FloatArray
 
 USUAL: Final = 1.0
 """The exponent of the corrections that are tried where none was given."""
@@ -29,8 +29,10 @@ Choice = tuple[str, BoolArray, float | None]
 """What was chosen in words, the cells that enter, and the exponent of the corrections."""
 
 
-def scan(fit: SizeFit, low: FloatArray, high: FloatArray, values: FloatArray, drawn: FloatArray,
-         draw: IntArray, size: str) -> pd.DataFrame:  # fmt: skip
+def scan(
+    fit: SizeFit, ends: tuple[FloatArray, FloatArray], values: FloatArray, drawn: FloatArray,
+    draws: Resamples, size: str,
+) -> pd.DataFrame:  # fmt: skip
     """Fit again with each other choice, and tell by how much each parameter moves.
 
     A parameter is stable under a choice where it stays within its interval, or moves by no more than chance
@@ -40,30 +42,30 @@ def scan(fit: SizeFit, low: FloatArray, high: FloatArray, values: FloatArray, dr
     Parameters
     ----------
     fit
-        Of the choice that is reported, with the interval of its parameters, shape (p,).
+        Of the choice that is reported.
+    ends
+        Of the intervals of its named parameters, shape (p,) each.
     values, drawn
-        The means of each distinct draw of replicates, and the parameters fitted to them.
-    draw
-        The distinct draw of each resample, shape (resamples,).
+        The means in each draw of replicates, and the parameters fitted to them.
     size
         The name of the sizes.
 
     Returns
     -------
-    One row a choice and parameter, with the columns `SCANNED`.
+    One row a choice and parameter, with the columns `SCANNED`; `stable` is None where replicates are too few
+    for an interval.
     """
-    curves = fit.function.curves
+    curves, (low, high) = fit.function.curves, ends
     rows = []
     for words, used, omega in _choices(fit, size):
         other = fit_curves(curves, used, omega, fit.parameters, fit.pieces)
         if not np.isfinite(other.chi2):
             continue
         shift = other.named - fit.named
-        moved = (other.nearly_drawn(values) - drawn)[draw].T
-        least, most = interval(moved, curves.replicates)
+        least, most = interval((other.nearly_drawn(values) - drawn).T, draws, shift)
         inside = (other.named >= low) & (other.named <= high)
         reach = _LOOKED_AT * np.where(shift > 0, shift - least, most - shift)
-        stable = inside | ~(np.abs(shift) > reach)
+        stable = np.where(np.isnan(low + least), None, inside | (np.abs(shift) <= reach))
         rows += [
             (words, name, other.named[at], shift[at], least[at], most[at], other.quality, stable[at])
             for at, name in enumerate(curves.names)
