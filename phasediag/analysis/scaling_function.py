@@ -14,6 +14,9 @@ from phasediag.analysis.size_curves import SizeCurves
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 DEGREE: Final = 3
+"""Of the pieces of F."""
+CORRECTION: Final = 2
+"""The degree of G."""
 OVERLAP: Final = 0.5
 """Share of the points that must lie between those of another size: curves side by side prove nothing."""
 _RIDGE: Final = 1e-7
@@ -51,7 +54,7 @@ class ScalingFunction:
     @property
     def coefficients(self) -> int:
         """How many F and G have together."""
-        return len(self.inner) + DEGREE + 1 + (0 if self.omega is None else DEGREE + 1)
+        return len(self.inner) + DEGREE + 1 + (0 if self.omega is None else CORRECTION + 1)
 
     def residuals(self, values: FloatArray) -> Callable[[FloatArray, IntArray], FloatArray]:
         """The residuals as `least_squares` takes them, for draws of the means.
@@ -128,7 +131,8 @@ class ScalingFunction:
         share = self.shares(parameters)
         parts = [_basis(share, self.inner)]
         if self.omega is not None:
-            parts.append(_basis(share, np.empty(0)) * (self.curves.size**-self.omega)[:, None])
+            powers = (2 * share[..., None] - 1) ** np.arange(CORRECTION + 1)
+            parts.append(powers * (self.curves.size**-self.omega)[:, None])
         return np.concatenate(parts, axis=-1)
 
     def _weighted(self, parameters: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
