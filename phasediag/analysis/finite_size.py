@@ -108,7 +108,7 @@ class SizeCollapse(Result):
             return f"{name}: whether it is stable cannot be told, too few replicates for an interval"
         moved = rows[~rows["stable"].astype(bool)]
         if not len(moved):
-            largest = rows.loc[rows["shift"].abs().idxmax()]
+            largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
             return f"{name} is stable: it moves most {largest['choice']}, by {largest['shift']:+.2g}"
         told = [
             f"by {row.shift:+.2g} [{row.shift_low:+.2g}, {row.shift_high:+.2g}] {row.choice}"

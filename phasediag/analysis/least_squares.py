@@ -97,7 +97,8 @@ def jacobian(residuals: Residuals, at: FloatArray, numbers: IntArray, steps: Flo
     both = np.concatenate([at + moved, at - moved]).reshape(-1, size)
     values = residuals(both, np.tile(numbers, 2 * size)).reshape(2, size, fits, -1)
     slopes = (values[0] - values[1]) / (2 * steps[:, None, None])
-    return np.nan_to_num(np.moveaxis(slopes, 0, -1), nan=0.0)
+    by_parameter = np.moveaxis(slopes, 0, -1)
+    return np.where(np.isnan(by_parameter), 0.0, by_parameter)
 
 
 def _step(slopes: FloatArray, residuals: FloatArray, damping: FloatArray) -> FloatArray:

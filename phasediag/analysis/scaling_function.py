@@ -15,7 +15,7 @@ from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 DEGREE: Final = 3
 """Of the pieces of F."""
-CORRECTION: Final = 2
+CORRECTION: Final = 3
 """The degree of G."""
 OVERLAP: Final = 0.5
 """Share of the points that must lie between those of another size: curves side by side prove nothing."""
@@ -85,7 +85,7 @@ class ScalingFunction:
             low, high = z[:, own].min(axis=1, keepdims=True), z[:, own].max(axis=1, keepdims=True)
             among |= (z >= low) & (z <= high) & (self.curves.group != group)
         finite = np.isfinite(z).all(axis=1) & np.isfinite(self.log_growth(parameters)).all(axis=1)
-        return finite & (among[:, self.used].mean(axis=1) >= OVERLAP)
+        return np.asarray(finite & (among[:, self.used].mean(axis=1) >= OVERLAP))
 
     def scaled_x(self, parameters: FloatArray) -> FloatArray:
         """The scaled x of each cell, shape (k, cells)."""

@@ -105,7 +105,7 @@ class SizeCurves:
         unit = self.mean**2 if self.form == "power" else np.ones_like(self.mean)
         relative = moderated((np.maximum(variance, 0) / unit)[None], (number - 1)[None])[0]
         scale = self.mean if self.form == "power" else np.ptp(self.mean)
-        return np.sqrt(relative * unit / number + (_LEAST_ERROR * scale) ** 2)
+        return np.asarray(np.sqrt(relative * unit / number + (_LEAST_ERROR * scale) ** 2))
 
     def drawn(self, weights: FloatArray) -> FloatArray:
         """The means of all cells in draws of replicates, NaN where no replicate of a cell was drawn.

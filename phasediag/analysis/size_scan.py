@@ -65,9 +65,18 @@ def scan(
         least, most = interval((other.nearly_drawn(values) - drawn).T, draws, shift)
         inside = (other.named >= low) & (other.named <= high)
         reach = _LOOKED_AT * np.where(shift > 0, shift - least, most - shift)
-        stable = np.where(np.isnan(low + least), None, inside | (np.abs(shift) <= reach))
+        stable = inside | (np.abs(shift) <= reach)
         rows += [
-            (words, name, other.named[at], shift[at], least[at], most[at], other.quality, stable[at])
+            (
+                words,
+                name,
+                other.named[at],
+                shift[at],
+                least[at],
+                most[at],
+                other.quality,
+                None if np.isnan(reach[at]) or np.isnan(low[at]) else bool(stable[at]),
+            )
             for at, name in enumerate(curves.names)
         ]
     return pd.DataFrame(rows, columns=list(SCANNED))
