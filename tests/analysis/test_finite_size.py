@@ -102,7 +102,7 @@ def shifting(x, size):
 def test_curves_that_only_shift_have_no_critical_point():
     """It lies outside the data (as at -1.13 with x from 0.2 to 0.8, "the curves collapse"): refused."""
     frame = order_parameter(shifting)
-    with pytest.raises(AnalysisError, match="no critical point in the data.*only shift.*no worse"):
+    with pytest.raises(AnalysisError, match=r"no critical point in the data.*only shift.*no worse"):
         fit_collapse(frame, y="order", form="critical", resamples=5)
     found = fit_collapse(frame, y="order", form="shift", resamples=100)
     row = found.parameters.loc["x_shift"]
@@ -113,7 +113,7 @@ def test_curves_that_only_shift_have_no_critical_point():
 
 def test_a_critical_point_beyond_the_scan_is_refused():
     frame = order_parameter(lambda x, size: 1 / (1 + np.exp((x - 1.2) * size / 0.5)), noise=0.002)
-    with pytest.raises(AnalysisError, match="outside the measured 0.2 to 0.8.*Scan farther"):
+    with pytest.raises(AnalysisError, match=r"outside the measured 0\.2 to 0\.8.*Scan farther"):
         fit_collapse(frame, y="order", form="critical", resamples=5)
 
 
