@@ -171,8 +171,9 @@ def fit_collapse(
     (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of least chi squared,
     from the best points of a lattice of exponents from -2 to 2. The intervals are bootstraps over replicates,
     resampled jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`); where the curves differ
-    by more than their errors they are wider by the square root of the quality. Each choice that could have been another one (the window, the smallest
-    size, the corrections) is tried too, and the result tells whether the parameters move with it.
+    by more than their errors they are wider by the square root of the quality. Each choice that could have
+    been another one (the window, the smallest size, the corrections) is tried too, and the result tells
+    whether the parameters move with it.
 
     Parameters
     ----------
