@@ -93,9 +93,8 @@ def depth_profile(trials: pd.DataFrame, measurements: pd.DataFrame, part: str = 
         for row in joined.itertuples()
     ]
     empty = pd.DataFrame(columns=["checkpoint", "depth", "distance"])
-    return DepthProfile(
-        part=part, means=pd.DataFrame(rows), spectra=pd.concat(spectra, ignore_index=True) if spectra else empty
-    )  # fmt: skip
+    joined_spectra = pd.concat(spectra, ignore_index=True) if spectra else empty
+    return DepthProfile(part=part, means=pd.DataFrame(rows), spectra=joined_spectra)
 
 
 def _shares(distances: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -105,7 +104,7 @@ def _shares(distances: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _means(group: pd.DataFrame) -> dict[str, float]:
-    values = {}
+    values: dict[str, float] = {}
     for column in SHOWN:
         numbers = group[column].to_numpy(dtype=np.float64, na_value=np.nan)
         numbers = numbers[np.isfinite(numbers)]

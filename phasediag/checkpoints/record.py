@@ -55,7 +55,7 @@ COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReadingPlan:
     """How a checkpoint is to be read, and what is counted."""
 
     heads: int | None = None
@@ -66,7 +66,7 @@ class Reading:
     threshold: Threshold = DEFAULT
 
 
-def measured_parts(path: Path, reading: Reading) -> Iterator[tuple[str, Measured]]:
+def measured_parts(path: Path, reading: ReadingPlan) -> Iterator[tuple[str, Measured]]:
     """Measure a checkpoint, one layer in memory at a time; each with the family of its layout.
 
     Raises
@@ -81,7 +81,7 @@ def measured_parts(path: Path, reading: Reading) -> Iterator[tuple[str, Measured
     for layer in layers:
         for part in ("attention", "value"):
             if part in reading.parts:
-                for head in measured_heads(weights, layer, queries, keys, part):  # type: ignore[arg-type]
+                for head in measured_heads(weights, layer, queries, keys, part):
                     yield layout.family, head
     if "mlp" in reading.parts:
         for block in blocks(weights.shapes, layout):
@@ -89,7 +89,7 @@ def measured_parts(path: Path, reading: Reading) -> Iterator[tuple[str, Measured
 
 
 def record(
-    checkpoints: Sequence[Path], folder: Path, reading: Reading,
+    checkpoints: Sequence[Path], folder: Path, reading: ReadingPlan,
     observer: Callable[[str, Measured], None] = lambda name, measured: None,
 ) -> Path:  # fmt: skip
     """Measure checkpoints and write what comes out as a sweep, one fragment a checkpoint.

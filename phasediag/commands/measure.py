@@ -45,11 +45,11 @@ def measure(
     """
     from phasediag.analysis.depth import depth_profile
     from phasediag.analysis.frames import load_measurements, load_trials
-    from phasediag.checkpoints.record import PARTS, Reading, record
+    from phasediag.checkpoints.record import PARTS, ReadingPlan, record
     from phasediag.figures.style import save
     from phasediag.observables.threshold import Threshold
 
-    reading = Reading(
+    reading = ReadingPlan(
         heads=heads, layout=_layout(query, key, value, output_matrix), parts=parts or PARTS,
         threshold=Threshold(relative=relative),
     )  # fmt: skip

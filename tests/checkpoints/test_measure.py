@@ -20,7 +20,7 @@ import phasediag
 from phasediag.analysis.depth import depth_profile
 from phasediag.checkpoints.heads import Measured
 from phasediag.checkpoints.layouts import LAYOUTS, Layout, recognised
-from phasediag.checkpoints.record import Reading, measured_parts, record
+from phasediag.checkpoints.record import ReadingPlan, measured_parts, record
 from phasediag.checkpoints.weights import weights_of
 from phasediag.commands.measure import measure
 from phasediag.errors import AnalysisError, PhasediagError
@@ -68,7 +68,7 @@ def held(layout: Layout, made: Mapping[str, list[Tensor]], prefix: str = "model.
 def parts_of(path: Path, **reading: Any) -> dict[tuple[str, int, int], Measured]:
     return {
         (part.kind, part.depth, part.head): part
-        for _, part in measured_parts(path, Reading(heads=reading.pop("heads", HEADS), **reading))
+        for _, part in measured_parts(path, ReadingPlan(heads=reading.pop("heads", HEADS), **reading))
     }
 
 
@@ -108,7 +108,7 @@ def test_heads_have_the_singular_values_of_their_products(bert: Path) -> None:
 
 
 def test_blocks_have_their_dead_and_equal_neurons(bert: Path) -> None:
-    trials = phasediag.load_trials(str(record([bert], bert.parent / "sweep", Reading(heads=HEADS))))
+    trials = phasediag.load_trials(str(record([bert], bert.parent / "sweep", ReadingPlan(heads=HEADS))))
     blocks = trials[trials["part"] == "mlp"]
     assert blocks["dead_count"].tolist() == [1] * LAYERS
     assert blocks["neuron_count"].tolist() == [HIDDEN - 2] * LAYERS
@@ -217,8 +217,8 @@ def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
     """Diagram, spectra and a second reading: nothing is there twice; another threshold needs no weights."""
     other = tmp_path / "b.safetensors"
     save_file(held(LAYOUTS[0], matrices(1)), other)
-    sweep = record([bert, other], tmp_path / "s", Reading(heads=HEADS))
-    record([bert], tmp_path / "s", Reading(heads=HEADS))
+    sweep = record([bert, other], tmp_path / "s", ReadingPlan(heads=HEADS))
+    record([bert], tmp_path / "s", ReadingPlan(heads=HEADS))
     trials, measurements = phasediag.load_trials(str(sweep)), phasediag.load_measurements(str(sweep))
     assert len(trials) == 2 * LAYERS * (2 * HEADS + 1)
     assert trials["trial_id"].is_unique
@@ -248,7 +248,7 @@ def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
 def test_what_is_no_checkpoint_is_said(content: bytes, name: str, told: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PhasediagError, match=told):
-        list(measured_parts(tmp_path / name, Reading(heads=1)))
+        list(measured_parts(tmp_path / name, ReadingPlan(heads=1)))
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
@@ -256,22 +256,22 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     code = f"import os, torch\nclass Bad:\n def __reduce__(self): return (os.mkdir, ({str(mark)!r},))\n"
     subprocess.run([sys.executable, "-c", f"{code}torch.save(Bad(), {str(tmp_path / 'a.pt')!r})"], check=True)
     with pytest.raises(PhasediagError, match="cannot be read as weights"):
-        list(measured_parts(tmp_path / "a.pt", Reading(heads=1)))
+        list(measured_parts(tmp_path / "a.pt", ReadingPlan(heads=1)))
     assert not mark.exists()
 
 
 def test_what_is_missing_is_asked_for(tmp_path: Path, bert: Path) -> None:
     with pytest.raises(PhasediagError, match="give --heads"):
-        list(measured_parts(bert, Reading()))
+        list(measured_parts(bert, ReadingPlan()))
     with pytest.raises(PhasediagError, match="5 heads do not divide"):
-        list(measured_parts(bert, Reading(heads=5)))
+        list(measured_parts(bert, ReadingPlan(heads=5)))
     with pytest.raises(PhasediagError, match="there is no checkpoint"):
         weights_of(tmp_path / "none.pt")
     with pytest.raises(PhasediagError, match="holds none"):
         weights_of(tmp_path)
     save_file({"linear": torch.ones(3, 4)}, tmp_path / "b.safetensors")
     with pytest.raises(PhasediagError, match=r"matrices: linear.*--query"):
-        list(measured_parts(tmp_path / "b.safetensors", Reading(heads=1)))
+        list(measured_parts(tmp_path / "b.safetensors", ReadingPlan(heads=1)))
 
 
 def test_the_command_measures_what_templates_name(tmp_path: Path) -> None:
