@@ -16,6 +16,7 @@ import click
 from phasediag.commands.calibrate import calibrate
 from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.launching import compact, launch, plan, rerun, status
+from phasediag.commands.measure import measure
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
@@ -37,7 +38,8 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, hysteresis, scaling, refine, report, rerun, calibrate, parameters, compact,
+    plan, launch, status, diagram, hysteresis, scaling, refine, report, rerun, calibrate, measure, parameters,
+    compact,
 ):  # fmt: skip
     commands.add_command(command)
 

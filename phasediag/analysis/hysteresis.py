@@ -45,7 +45,7 @@ class Hysteresis(Result):
     `after`: the last converged stage in the old state and the first one in the new. An end that lies beyond
     the ramp is open: infinite. `crossed` of `replicates` do leave it."""
     loops: pd.DataFrame
-    """One row a facet: `verdict`, `reason`, `width` (the end of the way up less that of the way down) and
+    """One row a facet: `verdict`, `reason`, `span` (the end of the way up less that of the way down) and
     `area` (the integral over x of the order parameter on the way up less that on the way down), with
     intervals."""
     about: Column
