@@ -45,8 +45,8 @@ class Hysteresis(Result):
     `after`: the last converged stage in the old state and the first one in the new. An end that lies beyond
     the ramp is open: infinite. `crossed` of `replicates` do leave it."""
     loops: pd.DataFrame
-    """One row a facet: `verdict`, `reason`, `span` (the end of the way up less that of the way down) and
-    `area` (the integral over x of the order parameter on the way up less that on the way down), with
+    """One row a facet: `verdict`, `reason`, `resolution` (a loop that is narrower may be the time that kicks
+    take to grow), `span` (the end of the way up less that of the way down) and `area` (the integral over x of the order parameter on the way up less that on the way down), with
     intervals."""
     about: Column
     """What is known of the order parameter."""
@@ -129,7 +129,8 @@ def hysteresis(
     crosses the level. There is a loop where the end of the way up lies above the end of the way down by more
     than both intervals. They hold the spread of replicates and what the stages resolve: the true end lies
     between the last converged stage before the crossing and the first converged one behind it, so that a slow
-    passage through a continuous transition, which delays both ends, is no loop. What the ramp shows is
+    passage through a continuous transition, which delays both ends, is no loop; nor is what lies within the
+    `resolution`, in which kicks take longer than a stage to grow. What the ramp shows is
     metastability against kicks of its size (`ramp_kick`) and over the length of a stage.
 
     Parameters
@@ -166,7 +167,7 @@ def hysteresis(
         found = {branch: _end(branch, legs[branch], at, draws) for branch in ("up", "down")}
         curves += [{**place, "branch": b, **point} for b in legs for point in _curve(x, legs[b], draws)]
         ends += [{**place, "branch": branch, **end} for branch, end in found.items()]
-        loops.append({**place, **_loop(found, legs, at, draws)})
+        loops.append({**place, **_loop(found, legs, at, draws, _growth_of_kicks(rows, x))})
     return Hysteresis(
         x=x, order=order, level=at, facets=facets, curves=pd.DataFrame(curves), ends=pd.DataFrame(ends),
         loops=pd.DataFrame(loops), about=column, kicked=bool((stages["ramp_kick"] > 0).all()),
@@ -259,8 +260,9 @@ def _end(branch: str, legs: list[Leg], level: float, draws: Resamples) -> dict[s
 
 
 def _loop(
-    ends: Mapping[str, Mapping[str, Any]], legs: Mapping[str, list[Leg]], level: float, draws: Resamples
-) -> dict[str, Any]:
+    ends: Mapping[str, Mapping[str, Any]], legs: Mapping[str, list[Leg]], level: float, draws: Resamples,
+    resolution: float,
+) -> dict[str, Any]:  # fmt: skip
     """Verdict, span and area of a loop."""
     areas = np.array([up.area() - down.area() for up, down in zip(legs["up"], legs["down"], strict=True)])
     crossings = [
@@ -268,8 +270,8 @@ def _loop(
         for branch in ("up", "down")
     ]
     spans = np.subtract(*crossings)
-    verdict, reason = _verdict(ends["up"], ends["down"])
-    row: dict[str, Any] = {"verdict": verdict, "reason": reason}
+    verdict, reason = _verdict(ends["up"], ends["down"], resolution)
+    row: dict[str, Any] = {"verdict": verdict, "reason": reason, "resolution": resolution}
     for name, values in (("span", spans), ("area", areas)):
         mean = float(values.mean())
         drawn = values @ draws.weights.T / len(values)
@@ -278,15 +280,30 @@ def _loop(
     return row
 
 
-def _verdict(up: Mapping[str, Any], down: Mapping[str, Any]) -> tuple[Verdict, str]:
+def _growth_of_kicks(rows: pd.DataFrame, x: str) -> float:
+    """By how much two ends may differ because kicks need time to grow, in units of x.
+
+    Weight decay shifts the growth rate of every mode by learning_rate for each unit, so that a kick grows to
+    one within a stage only from log(1 / kick) / (learning_rate * steps) beyond a continuous transition. Of
+    other parameters, and of optimizers that rescale the gradient, this is not known: 0.
+    """
+    names = ("ramp_kick", "learning_rate", "steps", "optimizer", "momentum")
+    if x != "weight_decay" or not set(names) <= set(rows.columns) or set(rows["optimizer"]) != {"sgd"}:
+        return 0.0
+    kick, rate, steps, _, momentum = (rows[name] for name in names)
+    efolds = -np.log(kick.where(kick > 0).min())
+    return float(max(0.0, efolds) / (rate * steps / (1 - momentum)).min()) if np.isfinite(efolds) else 0.0
+
+
+def _verdict(up: Mapping[str, Any], down: Mapping[str, Any], resolution: float) -> tuple[Verdict, str]:
     if not up["crossed"] and not down["crossed"]:
         return "no transition", "neither way crosses the level within the ramp"
-    if up["low"] > down["high"]:
+    if up["low"] - down["high"] > resolution:
         if not down["crossed"] or not up["crossed"]:
             way = "down" if not down["crossed"] else "up"
             return "hysteresis", f"the way {way} never comes back within the ramp: the loop is open"
         return "hysteresis", "the way up changes above the way down by more than both intervals"
     if up["high"] < down["low"]:
         return "cannot tell", "the way up changes below the way down: the order parameter is not monotonic"
-    resolved = max(up["high"], down["high"]) - min(up["low"], down["low"])
-    return "no loop within the resolution", f"both ways change within {resolved:.3g}"
+    resolved = max(resolution, max(up["high"], down["high"]) - min(up["low"], down["low"]))
+    return "no loop within the resolution", f"both ways change within {resolved:.3g}, which stages resolve"

@@ -202,21 +202,22 @@ LINEAR = """
 
 
 @pytest.mark.parametrize(
-    ("fixed", "start", "end", "order", "expected"),
+    ("fixed", "rate", "steps", "stages", "order", "expected"),
     [
-        (HERMITE, 0.9, 1.7, "degree_normalized", 2 * exact.permutation_threshold([1.0, 0.2], 2)),
-        (LINEAR, 1.6, 2.4, "rank", 2.0),
+        (HERMITE, 0.02, 6000, 41, "degree_normalized", 2 * exact.permutation_threshold([1.0, 0.2], 2)),
+        (LINEAR, 0.05, 2000, 21, "rank", 2.0),
     ],
     ids=["E9", "E1"],
 )
 def test_continuous_transitions_have_no_loop(
-    fixed: str, start: float, end: float, order: str, expected: float, tmp_path: Path
+    fixed: str, rate: float, steps: int, stages: int, order: str, expected: float, tmp_path: Path
 ) -> None:
     """Exactly equal neurons, and exactly dead ones, stay so without kicks; slow passages delay both ways."""
-    text = f"name: g\nfixed:{fixed}{ramp(start, end, 21)}measure: {{observables: [rank]}}\n"
+    walk = ramp(expected - 0.4, expected + 0.4, stages)
+    text = f"name: g\nfixed:{fixed}{walk}measure: {{observables: [rank]}}\n"
     launched(tmp_path, text, compile="on")
     loop = hysteresis(phasediag.load_trials(tmp_path / "g"), order)
     assert loop.verdict == "no loop within the resolution"
-    for _, end_of_way in loop.ends.iterrows():
-        assert end_of_way["low"] <= expected <= end_of_way["high"]
-        assert end_of_way["high"] - end_of_way["low"] <= 0.16 * expected / 2
+    resolution = loop.loops["resolution"].iloc[0]
+    assert resolution == pytest.approx(np.log(1e4) / (rate * steps))
+    np.testing.assert_allclose(loop.ends["position"], expected, atol=resolution)
