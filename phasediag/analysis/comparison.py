@@ -48,7 +48,7 @@ class ReplicateMeans:
     @property
     def means(self) -> FloatArray:
         """The mean over replicates of each cell, shape (cells,)."""
-        return self.without(np.zeros((1, self.values.shape[1]), dtype=np.bool_))[0][0]
+        return np.asarray(self.without(np.zeros((1, self.values.shape[1]), dtype=np.bool_))[0][0])
 
     def without(self, left_out: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Means over replicates, 0 where none is left, and how many they rest on; shape (draws, cells) each.
@@ -144,8 +144,8 @@ def lead(one: Foretold, other: Foretold, data: ReplicateMeans) -> Lead:
 
     The error is that of a jackknife: what the comparison would be without each fold, whose replicates then
     take part neither in the fits nor in what is foretold. So it knows of the fits' errors too, which all
-    folds share. Whole numbers that agree in all replicates are known to no better than their rounding, however
-    many there are.
+    folds share. Whole numbers that agree in all replicates are known to no better than their rounding,
+    however many there are.
     """
     gains = one.scores(data) - other.scores(data)
     folds = len(gains)

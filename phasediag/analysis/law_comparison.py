@@ -32,8 +32,8 @@ class LawComparison:
     """`name, formula, parameters, r2`; `behind`, by how much the log score of a left-out replicate falls
     behind that of the best law, and `behind_error`, its standard error over replicates; `prediction`, the
     mean error of what is foretold of left-out values of x, in per cent of the larger of the two;
-    `foretells`, whether every block of x may be foretold to 10 %, as far as can be told; `note`, in words. NaN where a law
-    needs more values of x to be left out of."""
+    `foretells`, whether every block of x may be foretold to 10 %, as far as can be told; `note`, in
+    words. NaN where a law needs more values of x to be left out of."""
     foretold: Mapping[str, Foretold]
     """By name, of those that could be tested."""
     data: ReplicateMeans
@@ -85,7 +85,7 @@ def compare_laws(x: FloatArray, data: ReplicateMeans) -> LawComparison:
 
 
 def _left_out(one: Law, x: FloatArray, data: ReplicateMeans, block: IntArray) -> FloatArray:
-    """What a law says of each block of x without it and without a fold of replicates, shape (folds, points)."""
+    """What a law says of each block of x without it and without a fold, shape (folds, points)."""
     blocks = int(block.max()) + 1
     means, numbers = data.without_folds
     folds = len(means)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
 from phasediag.analysis.fit_words import (
     about_fit,
@@ -34,8 +34,6 @@ from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
-SAME: Final = 1e-9
-"""Width of an interval of the exponent that is rounding."""
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
@@ -69,9 +67,11 @@ class ScalingFit(Result):
     independence: Independence | None
     """How y goes with the width where x is the same; None with one width."""
     claims: tuple[Claim, ...]
-    """What the trials say of the conjecture and of Theorem 4."""
+    """What the trials say of the conjecture and, of a count that it bounds, of Theorem 4."""
     room: float = ROOM
     """The share of the width above which the mean count of a cell left it out."""
+    condition: str = ""
+    """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -109,7 +109,8 @@ class ScalingFit(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the fit hides: trials that it left out, a short window, a law that does better."""
-        return tuple(about_fit(self.left_out, self.window, self.models))
+        condition = [] if not self.condition or np.isnan(self.low) else [self.condition]
+        return (*about_fit(self.left_out, self.window, self.models), *condition)
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted."""
@@ -153,9 +154,9 @@ def fit_scaling(
     to fit one of their values. Where several widths remain, the dependence on the width is fitted
     with a mean of its own for each x, so that no law is assumed.
 
-    The interval is a percentile bootstrap over replicates, resampled jointly over all x, corrected for
-    few replicates. A replicate is the unit of all evidence, and its mean over several widths is one number:
-    the same counts copied under other widths change nothing. Laws are compared as `compare_laws` says.
+    The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
+    all x. A replicate is the unit of all evidence, and its mean over several widths is one number: the same
+    counts copied under other widths change nothing. Laws are compared as `compare_laws` says.
 
     Parameters
     ----------
@@ -205,14 +206,16 @@ def fit_scaling(
     if sample.size is not None:
         independence = fit_independence(by, sample.size, sample.at, sample.counts, replicate)
     claims = (
-        polynomial(x, y, comparison, float(np.log10(values[-1] / values[0]))), independent(x, y, independence),
+        polynomial(x, y, comparison, float(np.log10(values[-1] / values[0]))),
+        independent(x, y, independence),
         bounded(x, y, low, high, _dimension(usable.trials)),
     )  # fmt: skip
     return ScalingFit(
         x=x, y=y, exponent=power["exponent"], low=low, high=high,
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
-        left_out=sample.reasons, models=models, points=points, independence=independence, claims=claims,
-        room=room,
+        left_out=sample.reasons, models=models, points=points, independence=independence,
+        claims=tuple(claim for claim in claims if claim is not None),
+        room=room, condition=conditional(trials),
     )  # fmt: skip
 
 
@@ -225,14 +228,15 @@ def _intervals(
     """
     draws = Resamples.of(sums.replicates, resamples, seed)
     u = np.log(values) - np.log(values).mean()
+    power = log_linear(u, sums.total.sum(axis=1)[None], sums.numbers[None])[:, 0]
     total, number = sums.drawn(draws.weights)
-    coefficients = log_linear(u, total.T, number.T)[:, draws.draw]
-    low, high = interval(coefficients[1], sums.replicates)
-    curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
-    band = dict(zip(("low", "high"), interval(curves, sums.replicates), strict=True))
-    if high - low <= SAME:
-        return (float("nan"), float("nan")), {side: np.full(len(u), np.nan) for side in band}
-    return (float(low), float(high)), band
+    coefficients = log_linear(u, total.T, number.T)
+    low, high = interval(coefficients[1], draws, power[1])
+    logs = coefficients[0] + coefficients[1] * u[:, None]
+    bands = interval(logs, draws, power[0] + power[1] * u)
+    return (float(low), float(high)), {
+        side: np.exp(band) for side, band in zip(("low", "high"), bands, strict=True)
+    }
 
 
 def _dimension(trials: pd.DataFrame) -> int | None:

@@ -14,6 +14,8 @@ from phasediag.analysis.law_comparison import TOLERATED, UNTESTED, LawComparison
 from phasediag.analysis.laws import law
 
 Answer = Literal["supported", "not supported", "cannot tell"]
+THEOREM_4_COUNTS: Final = ("neuron_count",)
+"""The counts of distinct neurons that Theorem 4 bounds."""
 AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
 LEAST_DECADES: Final = 1.0
 """A window narrower than this tells no law from another: a steep power and a cut-off look alike."""
@@ -117,10 +119,13 @@ def independent(x: str, y: str, dependence: Independence | None) -> Claim:
     return Claim(claim=claim, verdict=verdict, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
 
 
-def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim:
-    """Whether the exponent obeys Theorem 4: y <= C x^(-3 d / (d + 2)), d the length of a neuron's vector.
+def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim | None:
+    """Whether the exponent obeys Theorem 4: N <= C gamma^(-3 d / (d + 2)), d the numbers of a neuron's vector.
 
-    Source: Theorem 4 as restored in the notes on the paper (N <= C gamma^(-3d/(d+2)), at most gamma^-3).
+    The theorem is an upper bound: a rise that is weaker obeys it, and is no evidence for it. Only a steeper
+    one would tell, or how the exponent goes with d.
+
+    Source: Theorem 4 as restored in the notes on the paper (at most gamma^-3).
 
     Parameters
     ----------
@@ -128,13 +133,24 @@ def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> C
         The interval of the exponent.
     dimension
         d; None: unknown, and the bound is -3.
+
+    Returns
+    -------
+    None where y is none of the counts that the theorem is about, or x not the strength of decay.
     """
+    if y not in THEOREM_4_COUNTS or "weight_decay" not in x:
+        return None
     bound = -3.0 if dimension is None else -3 * dimension / (dimension + 2)
-    claim = f"{y} rises no faster than {x}^{bound:.2f} (Theorem 4" + (
-        f", d = {dimension})" if dimension is not None else ", any d)"
+    claim = f"{y} does not contradict Theorem 4, a rise no faster than {x}^{bound:.2f}" + (
+        f" (d = {dimension})" if dimension is not None else " (any d)"
     )
     if np.isnan(low):
         return Claim(claim=claim, verdict="cannot tell", reason="the exponent has no interval")
-    verdict: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
-    reason = f"exponent in [{low:.2f}, {high:.2f}]; the theorem is an upper bound, so a weak rise obeys it"
-    return Claim(claim=claim, verdict=verdict, reason=reason)
+    said: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
+    reason = f"exponent in [{low:.2f}, {high:.2f}]"
+    if said == "supported":
+        reason += (
+            f", {low - bound:.2f} or more above the bound: any weaker rise obeys an upper bound, so this is "
+            "no evidence for the theorem; how the exponent goes with d (inputs, outputs) would be"
+        )
+    return Claim(claim=claim, verdict=said, reason=reason)

@@ -12,9 +12,7 @@ BEYOND = np.log(10.0)
 """How far outside of the window the scale is searched: farther, only its product with the plateau tells."""
 
 
-def plateau_and_scale(
-    u: FloatArray, means: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def plateau_and_scale(u: FloatArray, means: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Of plateau / (1 + exp(u - scale)), both of highest quasi-likelihood, shape (problems,) each.
 
     Parameters

@@ -13,9 +13,10 @@ from phasediag.arrays import FloatArray
 STEEPNESS: Final = (2.0, 20.0)
 """Between these it is searched. A slower fall than the first would be a power law under another name."""
 _PLACES: Final = 7
-_STEEPS: Final = 5
-_ROUNDS: Final = 5
-_HALVINGS: Final = 25
+"""Of the lattice; it is refined to one and a half of its steps around the best, as the two are correlated."""
+_STEEPS: Final = 7
+_ROUNDS: Final = 7
+_HALVINGS: Final = 16
 
 
 def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
@@ -40,7 +41,7 @@ def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
         curves = total[..., None] * (share[..., None] * flat + (1 - share[..., None]) * step)
         best = np.argmax(quasi_likelihood(curves, means[:, None], weights[:, None]), axis=1)
         at = np.stack([each[rows, best] for each in grid], axis=1)
-        size = (high - low) / (np.array([_PLACES, _STEEPS]) - 1)
+        size = 1.5 * (high - low) / (np.array([_PLACES, _STEEPS]) - 1)
         bottom, top = low, high
         low, high = np.maximum(at - size, bottom), np.minimum(at + size, top)
     part = share[rows, best]
@@ -63,7 +64,7 @@ def _share_of_floor(step: FloatArray, flat: FloatArray, means: FloatArray, weigh
             slope = (counts * difference / (step + share[..., None] * difference)).sum(axis=-1)
         rises = slope > 0
         low, high = np.where(rises, share, low), np.where(rises, high, share)
-    return np.where(high < 1e-6, 0.0, (low + high) / 2)
+    return np.where(high < 2e-5, 0.0, (low + high) / 2)
 
 
 LAW = Law(

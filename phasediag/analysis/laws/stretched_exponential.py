@@ -10,8 +10,8 @@ from phasediag.analysis.law import Law
 from phasediag.analysis.likelihood import bounded_exp, log_linear, profiled, quasi_likelihood
 from phasediag.arrays import FloatArray
 
-SHAPES: Final = (1 / 3, 4.0)
-"""Between these the power is searched: for one towards 0 this is a power law, amplitude * x^(rate * shape)."""
+LIMITS: Final = float(np.log(1 / 3)), float(np.log(4.0))
+"""Between these the logarithm of the power is searched: towards 0 this is a power law under another name."""
 
 
 def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
@@ -30,7 +30,7 @@ def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
         curves = np.exp(constant[..., None] + rate[..., None] * u)
         return quasi_likelihood(curves, means[:, None], weights[:, None])
 
-    log_shape = profiled(gain, *np.log(SHAPES), len(means), tries=9, rounds=5)
+    log_shape = profiled(gain, *LIMITS, len(means), tries=9, rounds=5)
     (constant, rate), _ = fitted(log_shape[:, None])
     shape = np.exp(log_shape)
     return np.stack([bounded_exp(constant[:, 0]), rate[:, 0] / largest**shape, shape], axis=1)
