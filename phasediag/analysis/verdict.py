@@ -120,7 +120,7 @@ def independent(x: str, y: str, dependence: Independence | None) -> Claim:
 
 
 def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim | None:
-    """Whether the exponent obeys Theorem 4: N <= C gamma^(-3 d / (d + 2)), d the numbers of a neuron's vector.
+    """Whether the exponent obeys Theorem 4: N <= C gamma^(-3 d / (d + 2)), d the length of a neuron.
 
     The theorem is an upper bound: a rise that is weaker obeys it, and is no evidence for it. Only a steeper
     one would tell, or how the exponent goes with d.
