@@ -46,8 +46,8 @@ class Hysteresis(Result):
     the ramp is open: infinite. `crossed` of `replicates` do leave it."""
     loops: pd.DataFrame
     """One row a facet: `verdict`, `reason`, `resolution` (a loop that is narrower may be the time that kicks
-    take to grow), `span` (the end of the way up less that of the way down) and `area` (the integral over x of the order parameter on the way up less that on the way down), with
-    intervals."""
+    take to grow), `span` (the end of the way up less that of the way down) and `area` (the integral over x
+    of the order parameter on the way up less that on the way down), with intervals."""
     about: Column
     """What is known of the order parameter."""
     kicked: bool = True
@@ -265,14 +265,13 @@ def _loop(
 ) -> dict[str, Any]:  # fmt: skip
     """Verdict, span and area of a loop."""
     areas = np.array([up.area() - down.area() for up, down in zip(legs["up"], legs["down"], strict=True)])
-    crossings = [
-        [np.nan if (place := leg.crossing(level)) is None else place.position for leg in legs[branch]]
-        for branch in ("up", "down")
-    ]
-    spans = np.subtract(*crossings)
+    up, down = (
+        np.array([np.nan if (place := leg.crossing(level)) is None else place.position for leg in legs[way]])
+        for way in ("up", "down")
+    )
     verdict, reason = _verdict(ends["up"], ends["down"], resolution)
     row: dict[str, Any] = {"verdict": verdict, "reason": reason, "resolution": resolution}
-    for name, values in (("span", spans), ("area", areas)):
+    for name, values in (("span", up - down), ("area", areas)):
         mean = float(values.mean())
         drawn = values @ draws.weights.T / len(values)
         low, high = interval(drawn[None], draws, mean)

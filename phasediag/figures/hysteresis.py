@@ -26,7 +26,10 @@ from phasediag.figures.style import (
     style,
 )
 
-_WAYS: Final = {"up": {"marker": "^", "linestyle": "-"}, "down": {"marker": "v", "linestyle": "--"}}
+_WAYS: Final[dict[str, dict[str, Any]]] = {
+    "up": {"marker": "^", "linestyle": "-"},
+    "down": {"marker": "v", "linestyle": "--"},
+}
 """The look of each way: triangles point where it goes."""
 
 
@@ -50,15 +53,17 @@ def draw(loop: Hysteresis, ax: Axes | None = None) -> Axes:
             _draw_loop(ax, loop, curves, ends, colour)
         ax.axhline(loop.level, color="#808080", linewidth=0.7, linestyle=":")
         name_axes(ax, label(loop.x), label(loop.order, loop.about))
-        handles = [*_meanings(loop), *_names(facets, groups, colours)]
-        legend(ax, own, handles, "x-small", caveat(ax, "; ".join(loop.warnings)) if own else "", columns=3)
+        handles = [*_meanings(loop), *_names(loop, groups, colours)]
+        told = "; ".join([*(() if facets else loop.loops["verdict"]), *loop.warnings])
+        legend(ax, own, handles, "x-small", caveat(ax, told) if own else "", columns=3)
     return ax
 
 
-def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, ends: pd.DataFrame, colour: Any) -> None:
+def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, edges: pd.DataFrame, colour: Any) -> None:
     for branch, look in _WAYS.items():
         points = curves[curves["branch"] == branch].sort_values(loop.x)
-        reach = np.nan_to_num(np.abs(points[["low", "high"]].to_numpy().T - points["mean"].to_numpy()))
+        ends = np.clip(points[["low", "high"]].to_numpy().T, *loop.about.bounds)
+        reach = np.nan_to_num(np.abs(ends - points["mean"].to_numpy()))
         ax.errorbar(
             points[loop.x], points["mean"], reach, color=colour, markersize=3, linewidth=0.9, elinewidth=0.6,
             **look,
@@ -66,7 +71,7 @@ def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, ends: pd.DataFr
         early = points[points["converged"] < 1]
         hollow = {"color": colour, "linestyle": "", "markersize": 3, "markerfacecolor": "white", "zorder": 5}
         ax.plot(early[loop.x], early["mean"], marker=look["marker"], **hollow)
-        for _, end in ends[(ends["branch"] == branch) & (ends["crossed"] > 0)].iterrows():
+        for _, end in edges[(edges["branch"] == branch) & (edges["crossed"] > 0)].iterrows():
             ax.axvline(end["position"], color=colour, linestyle=look["linestyle"], linewidth=0.8)
             left, right = ax.get_xlim()
             ax.axvspan(max(end["low"], left), min(end["high"], right), color=colour, alpha=0.18, linewidth=0)
@@ -83,9 +88,13 @@ def _meanings(loop: Hysteresis) -> list[Artist]:
     return handles
 
 
-def _names(facets: list[str], groups: list[Any], colours: list[Any]) -> list[Artist]:
+def _names(loop: Hysteresis, groups: list[Any], colours: list[Any]) -> list[Artist]:
+    """The values of the facets, and the verdict of each."""
+    facets = list(loop.facets)
+    if not facets:
+        return []
+    verdicts = loop.loops.set_index(facets)["verdict"]
     return [
-        Line2D([], [], color=colour, label=", ".join(map(named, facets, key)))
-        for colour, (key, _) in zip(colours, groups, strict=True)
-        if facets
+        Line2D([], [], color=colour, label=f"{', '.join(map(named, facets, key))}: {verdict}")
+        for colour, (key, _), verdict in zip(colours, groups, verdicts, strict=True)
     ]
