@@ -44,7 +44,8 @@ def _rows(boundary: pd.DataFrame, keys: Sequence[str]) -> int:
 
 def _span(crossed: pd.DataFrame) -> str:
     """`0.1 to 0.5; 95 % interval typically ±3.0%`."""
-    span = f"{crossed['position'].min():.3g} to {crossed['position'].max():.3g}"
+    first, last = (f"{end:.3g}" for end in (crossed["position"].min(), crossed["position"].max()))
+    span = first if first == last else f"{first} to {last}"
     bounded = crossed[np.isfinite(crossed["low"]) & np.isfinite(crossed["high"])]
     half = (bounded["high"] - bounded["low"]) / (2 * bounded["position"].abs())
     return span if half.empty else f"{span}; 95\u00a0% interval typically ±{half.median():.1%}"
@@ -55,7 +56,7 @@ def _branches(crossed: pd.DataFrame, keys: Sequence[str], x: str) -> list[str]:
     if crossed["branch"].nunique() < 2:
         return []
     parts = [
-        f"{number} ({branch['direction'].iloc[0]}) in {_rows(branch, keys)} rows at {_span(branch)}"
+        f"{number} ({branch['direction'].iloc[0]}) in {_rows(branch, keys)} of them at {_span(branch)}"
         for number, branch in crossed.groupby("branch")
     ]
     return [f"By branch, along {prose(x)}: {', '.join(parts)}."]

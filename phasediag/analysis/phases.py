@@ -110,6 +110,13 @@ class PhaseDiagram(Result):
         return main_of(self.boundary, self.keys)
 
     @property
+    def every_crossing(self) -> pd.DataFrame:
+        """The boundary with where it runs along x: the columns that both have."""
+        if self.across is None or self.across.empty:
+            return self.boundary
+        return pd.concat([self.boundary, self.across], ignore_index=True)
+
+    @property
     def phases(self) -> tuple[str, str]:
         """The names of the phases below and above the level."""
         return self.about.phases
@@ -131,7 +138,7 @@ class PhaseDiagram(Result):
         """What stands above its figure; empty where nothing need be known before trusting it."""
         if self.without_value:
             return f"{self.without_value[0].upper()}{self.without_value[1:]}"
-        return front(self.boundary)
+        return front(self.every_crossing)
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -317,8 +324,14 @@ def locate(
 
 
 def _table(
-    group: Groups, layout: Layout, rows: Rows, boundary: Boundary, settled: BoolArray, scale: Scale,
-    *, lined: bool,
+    group: Groups,
+    layout: Layout,
+    rows: Rows,
+    boundary: Boundary,
+    settled: BoolArray,
+    scale: Scale,
+    *,
+    lined: bool,
 ) -> pd.DataFrame:
     line, first = np.unique(layout.line, return_index=True)
     lines = group.decoded(line, len(group.names) - 1)
