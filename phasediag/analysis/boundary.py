@@ -201,6 +201,19 @@ def at_least_the_jump(
     main, low, high
         The cell that each crossing follows and its interval, NaN where replicates agree; shape (crossed,).
     """
+    jumps = jumps_inside(rows, crossed, main) | ~(high - low > ROUNDING * _width(rows, main))
+    low = np.where(jumps, np.fmin(low, rows.coordinate[main]), low)
+    return low, np.where(jumps, np.fmax(high, rows.coordinate[main + 1]), high)
+
+
+def jumps_inside(rows: Rows, crossed: IntArray, main: IntArray) -> BoolArray:
+    """Whether the order parameter jumps between a cell and the next, as `at_least_the_jump` says.
+
+    Parameters
+    ----------
+    crossed, main
+        The row and the cell of each crossing, shape (crossed,).
+    """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
     np.maximum.at(top, rows.row[known], rows.value[known])
@@ -214,10 +227,7 @@ def at_least_the_jump(
     with np.errstate(invalid="ignore"):  # both may be -inf
         beside = np.abs(rows.value[main] - rows.value[before])
         beside += np.abs(rows.value[after] - rows.value[main + 1])
-    jumps |= inside & (change >= STEP * (change + beside))
-    jumps |= ~(high - low > ROUNDING * _width(rows, main))
-    low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
-    return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
+    return np.asarray(jumps | (inside & (change >= STEP * (change + beside))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

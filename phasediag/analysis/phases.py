@@ -20,7 +20,7 @@ from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
-from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
+from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
@@ -257,14 +257,22 @@ class Located:
     """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
     samples: Samples
     """The values of the single trials."""
+    level: float
+    settled: BoolArray
+    """Whether most trials of a cell have converged, shape (cells,)."""
 
 
 def locate(
     trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, *,
     facet: str | Sequence[str] | None, resamples: int, seed: int, method: Method = "level",
     direction: Direction | None = None, keep: bool = False,
+    settled_only: bool = False,
 ) -> Located:  # fmt: skip
-    """As `phase_diagram`, with what the boundary was found from; `keep` keeps the crossings of every draw."""
+    """As `phase_diagram`, with what the boundary was found from.
+
+    `keep` keeps the crossings of every draw. With `settled_only` trials that have not converged are left out
+    of the cells most of which have.
+    """
     for name, value, kinds in (("method", method, Method), ("direction", direction or "rising", Direction)):
         if value not in get_args(kinds):
             raise AnalysisError(f"{name}='{value}' is unknown; it is one of {', '.join(get_args(kinds))}")
@@ -283,6 +291,8 @@ def locate(
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)
     cells = cell_statistics(trials, group, values)
+    if settled_only:
+        values, cells = of_settled(trials, group, values, cells)
     decided = values
     if method == "mixture":
         mixture = two_phases(values, order)
@@ -320,7 +330,7 @@ def locate(
         without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order), condition=conditional(trials),
     )  # fmt: skip
-    return Located(diagram=diagram, boundary=shown, rows=rows, samples=samples)
+    return Located(diagram=diagram, boundary=shown, rows=rows, samples=samples, level=level, settled=settled)
 
 
 def _table(
