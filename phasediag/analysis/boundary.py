@@ -36,7 +36,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Samples:
+class SingleValues:
     """The single values behind the means."""
 
     cell: IntArray
@@ -96,7 +96,7 @@ _OTHERS: Final = ("row", "rising", "crossings", "replicates", "cell")
 
 
 def find_boundary(
-    rows: Rows, samples: Samples, level: float, resamples: int, seed: int, *, keep: bool = False
+    rows: Rows, samples: SingleValues, level: float, resamples: int, seed: int, *, keep: bool = False
 ) -> Boundary:
     """Find every crossing of each row, with its interval.
 
@@ -264,7 +264,7 @@ class _Targets:
 
 
 def _drawn(
-    rows: Rows, samples: Samples, targets: _Targets, sure: IntArray, level: float, draws: Resamples
+    rows: Rows, samples: SingleValues, targets: _Targets, sure: IntArray, level: float, draws: Resamples
 ) -> Iterator[tuple[IntArray, FloatArray, BoolArray]]:
     """Some entries after others, with the crossing of each draw and whether it has one.
 
@@ -286,7 +286,9 @@ def _drawn(
         begin = end
 
 
-def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, level: float) -> IntArray:
+def _may_cross(
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, level: float
+) -> IntArray:
     """The cells that a draw's crossing may follow, and `main`: all others stay on one side of the level."""
     above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
     known = ~np.isnan(samples.value)
@@ -300,7 +302,7 @@ def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, 
 
 
 def _matched(
-    rows: Rows, samples: Samples, targets: _Targets, entries: IntArray, left: IntArray,
+    rows: Rows, samples: SingleValues, targets: _Targets, entries: IntArray, left: IntArray,
     pairs: tuple[IntArray, IntArray], level: float, draws: Resamples,
 ) -> tuple[FloatArray, BoolArray]:  # fmt: skip
     """The crossing of each entry in each draw, and whether the draw has one; shape (entries, draws) each.
@@ -351,7 +353,7 @@ def _bounds(
     return low, high
 
 
-def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
+def resampled_means(samples: SingleValues, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
     """The mean of each cell in each draw, NaN where none of its replicates was drawn.
 
     Parameters

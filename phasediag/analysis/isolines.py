@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import boundary_table, followed
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.layout import Layout
@@ -16,8 +16,8 @@ from phasediag.arrays import BoolArray, IntArray
 
 
 def across_table(
-    group: Groups, found: tuple[Layout, Rows, Boundary], samples: Samples, scale: Scale, settled: BoolArray,
-    level: float, resamples: int, seed: int,
+    group: Groups, found: tuple[Layout, Rows, Boundary], samples: SingleValues, scale: Scale,
+    settled: BoolArray, level: float, resamples: int, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Find where the level is crossed along y and no line between the crossings of two rows passes.
 
@@ -68,12 +68,14 @@ def across_table(
     return boundary_table(lines, facet, new, part, settled[own], scale)
 
 
-def _of_cells(samples: Samples, cells: IntArray, count: int) -> Samples:
+def _of_cells(samples: SingleValues, cells: IntArray, count: int) -> SingleValues:
     """The samples of some of `count` cells, in their order."""
     number = np.full(count, -1)
     number[cells] = np.arange(len(cells))
     own = np.flatnonzero(number[samples.cell] >= 0)
-    return Samples(cell=number[samples.cell[own]], replicate=samples.replicate[own], value=samples.value[own])
+    return SingleValues(
+        cell=number[samples.cell[own]], replicate=samples.replicate[own], value=samples.value[own]
+    )
 
 
 def _passed(sides: tuple[IntArray, IntArray], layout: Layout, rows: Rows, boundary: Boundary) -> BoolArray:

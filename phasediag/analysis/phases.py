@@ -18,7 +18,7 @@ import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import conditional, replicate_codes
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
@@ -255,7 +255,7 @@ class Located:
     boundary: Boundary
     rows: Rows
     """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
-    samples: Samples
+    samples: SingleValues
     """The values of the single trials."""
     level: float
     settled: BoolArray
@@ -304,7 +304,7 @@ def locate(
     counts = cells["replicates"].to_numpy(dtype=np.int64)
     layout = Layout.along_x(group, x_scale, lines=y is not None)
     rows = layout.rows(means, counts)
-    samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
+    samples = SingleValues(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
     if method == "slope":
         boundary = find_steepest(rows, samples, resamples, seed)
         between = _between(rows, boundary)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import followed, main_of
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.arrays import FloatArray
@@ -123,7 +123,7 @@ def test_facets_have_branches_of_their_own() -> None:
         pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone)
 
 
-def row_of(values: FloatArray) -> tuple[Rows, Samples]:
+def row_of(values: FloatArray) -> tuple[Rows, SingleValues]:
     """One row of cells with so many replicates, shape (cells, replicates)."""
     count, replicates = values.shape
     rows = Rows(
@@ -131,7 +131,9 @@ def row_of(values: FloatArray) -> tuple[Rows, Samples]:
         replicates=np.full(count, replicates), linked=np.full(count - 1, True),
     )  # fmt: skip
     cell = np.repeat(np.arange(count), replicates)
-    return rows, Samples(cell=cell, replicate=np.tile(np.arange(replicates), count), value=values.ravel())
+    return rows, SingleValues(
+        cell=cell, replicate=np.tile(np.arange(replicates), count), value=values.ravel()
+    )
 
 
 def test_a_pair_that_some_draws_lack_is_told_by_its_support() -> None:
