@@ -43,7 +43,7 @@ def boundary_table(
     branch = followed(facet[boundary.row], boundary, rows)
     way = np.where(boundary.rising, "rising", "falling").astype(object)
     open_ends = np.select(
-        [np.isinf(low) & np.isinf(high), np.isinf(low), np.isinf(high)], ["both", "low", "high"], ""
+        [np.isinf(low) & np.isinf(high), np.isinf(low), np.isinf(high)], ["both", "low", "high"], "none"
     )
     keys = {name: lines[name].to_numpy()[boundary.row] for name in lines}
     return pd.DataFrame(keys, index=pd.RangeIndex(len(boundary.row))).assign(
@@ -78,7 +78,7 @@ def main_of(boundary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     lacking = first & ~np.isin(group, group[main])
     nothing: dict[str, object] = {
         "position": np.nan, "low": np.nan, "high": np.nan, "converged": pd.NA, "branch": pd.NA,
-        "direction": None, "censored": "", "support": np.nan,
+        "direction": None, "censored": "none", "support": np.nan,
     }  # fmt: skip
     chosen = boundary[main | lacking].copy()
     for name, value in nothing.items():

@@ -135,7 +135,7 @@ def _crossings(
 
 def _open_ends(boundary: pd.DataFrame) -> list[str]:
     """That intervals end where nothing was measured; none where all are bounded."""
-    count, points = int((boundary["censored"] != "").sum()), int(boundary["position"].notna().sum())
+    count, points = int((boundary["censored"] != "none").sum()), int(boundary["position"].notna().sum())
     if not count:
         return []
     return [

@@ -63,7 +63,7 @@ class PhaseDiagram(Result):
     boundary, null. Where they have not, it may be a front of training time, and has no interval: `low`,
     `high` are NaN), `branch` (crossings of the same number belong together from row to row; 1 is the branch
     of most rows, of equally many the steepest), `direction` (`rising` or `falling` along x), `censored`
-    (which ends of the interval are open: `low`, `high`, `both` or empty) and `support` (the share of the
+    (which ends of the interval are open: `low`, `high`, `both` or `none`) and `support` (the share of the
     draws of replicates that have this crossing)."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis

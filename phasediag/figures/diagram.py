@@ -335,7 +335,7 @@ def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
         )
     if boundary["low"].notna().any():
         handles.append(Patch(**BAND, label="95 % interval"))
-    if (boundary["censored"] != "").any():
+    if (boundary["censored"] != "none").any():
         handles.append(Line2D([], [], **OPEN, marker=">", label="interval open at the edge"))
     if any(panel.collapse is not None and len(panel.collapse) for panel in panels):
         handles.append(Line2D([], [], **_COLLAPSE, label="data's collapse threshold"))
