@@ -75,7 +75,7 @@ class Boundary:
 
     def taken(self, entries: BoolArray) -> Boundary:
         """Some of the entries."""
-        columns = {name: getattr(self, name)[entries] for name in (*_NUMBERS, *_OTHERS)}
+        columns = {name: getattr(self, name)[entries] for name in _COLUMNS}
         return replace(self, drawn=None if self.drawn is None else self.drawn[entries], **columns)
 
     def facing(self, *, rising: bool) -> Boundary:
@@ -84,15 +84,19 @@ class Boundary:
         right = np.bincount(self.row, (self.cell >= 0) & ~wrong) > 0
         kept = self.taken(~wrong | (~right[self.row] & (np.diff(self.row, prepend=-1) > 0)))
         gone = (kept.cell >= 0) & (kept.rising != rising)
-        nothing = {name: np.where(gone, np.nan, getattr(kept, name)) for name in _NUMBERS}
-        drawn = None if kept.drawn is None else np.where(gone[:, None], np.nan, kept.drawn)
-        return replace(
-            kept, rising=kept.rising & ~gone, cell=np.where(gone, -1, kept.cell), drawn=drawn, **nothing
+        position, low, high, support = (
+            np.where(gone, np.nan, values) for values in (kept.position, kept.low, kept.high, kept.support)
         )
+        return replace(
+            kept, position=position, low=low, high=high, support=support, rising=kept.rising & ~gone,
+            cell=np.where(gone, -1, kept.cell),
+            drawn=None if kept.drawn is None else np.where(gone[:, None], np.nan, kept.drawn),
+        )  # fmt: skip
 
 
-_NUMBERS: Final = ("position", "low", "high", "support")
-_OTHERS: Final = ("row", "rising", "crossings", "replicates", "cell")
+_COLUMNS: Final = (
+    "row", "position", "low", "high", "rising", "crossings", "replicates", "cell", "support",
+)  # fmt: skip
 
 
 def find_boundary(

@@ -42,6 +42,7 @@ def boundary_table(
     low, high = (np.where(both, ends, np.nan) for ends in (boundary.low, boundary.high))
     branch = followed(facet[boundary.row], boundary, rows)
     way = np.where(boundary.rising, "rising", "falling").astype(object)
+    way[~there] = None
     open_ends = np.select(
         [np.isinf(low) & np.isinf(high), np.isinf(low), np.isinf(high)], ["both", "low", "high"], "none"
     )
@@ -50,7 +51,7 @@ def boundary_table(
         position=scale.inverse(boundary.position), low=_value(scale, low), high=_value(scale, high),
         crossings=boundary.crossings, replicates=boundary.replicates,
         converged=pd.arrays.BooleanArray(both, ~there),
-        branch=pd.arrays.IntegerArray(branch, ~there), direction=np.where(there, way, None),
+        branch=pd.arrays.IntegerArray(branch, ~there), direction=way,
         censored=open_ends.astype(object), support=np.where(both, boundary.support, np.nan),
     )  # fmt: skip
 
@@ -82,7 +83,7 @@ def main_of(boundary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     }  # fmt: skip
     chosen = boundary[main | lacking].copy()
     for name, value in nothing.items():
-        chosen[name] = chosen[name].mask(lacking[main | lacking], value)  # type: ignore[arg-type]
+        chosen[name] = chosen[name].mask(lacking[main | lacking], value)
     return chosen.reset_index(drop=True)
 
 
