@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from phasediag.observables.known import distance_observables
-from phasediag.observables.threshold import Threshold, root_mean_square
+from phasediag.observables.threshold import Threshold, living_scale
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
@@ -120,7 +120,7 @@ def write_measured_pack(
                 "observable": observable, "max_degree": len(values), "degree": counts[observable],
                 "normalized": counts[observable] / len(values) if values else None,
                 "epsilon": float(epsilon[0]),
-                "scale": float(root_mean_square(norms)[0]) if scaled else None,
+                "scale": float(living_scale(norms)[0]) if scaled else None,
                 "distances": tuple(values) if stored else None,
             }  # fmt: skip
             for name, value in row.items():

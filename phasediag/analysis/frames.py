@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
 from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
+from phasediag.analysis.versions import DEFINITIONS
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
 from phasediag.errors import AnalysisError
@@ -26,7 +27,7 @@ from phasediag.storage.store import Store
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
     "model_source", "task_source", "optimizer_source", "started_at",
-    "neuron_count", "measure_layer",
+    "neuron_count", "measure_layer", "definitions",
 )  # fmt: skip
 """The results that any diagram rests on."""
 
@@ -68,7 +69,7 @@ def load_trials(
     cut = None if threshold is None else _checked(threshold)
     rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
-    trials = with_declarations(_with_launches(_with_readings(trials), store), rows.schema)
+    trials = with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
     return trials if columns is None else trials[list(columns)]
 
 
@@ -126,7 +127,7 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
     rows = store.trials_table(without=unread)
-    trials = with_declarations(_with_readings(_frame(rows)), rows.schema)
+    trials = with_declarations(_with_readings(_with_definitions(_frame(rows))), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else load_trials(sweep)
 
@@ -187,6 +188,13 @@ def _with_launches(trials: pd.DataFrame, store: Store) -> pd.DataFrame:
     """The trials, with what the grids of the sweep say of versions as an attribute of the frame."""
     trials.attrs[LAUNCHES] = launches_of(store).plain()
     return trials
+
+
+def _with_definitions(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials, with 1 where a version that knew no other definitions has recorded none."""
+    if DEFINITIONS not in trials:
+        return trials
+    return trials.assign(**{DEFINITIONS: trials[DEFINITIONS].fillna(1).astype(np.int64)})
 
 
 def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:

@@ -52,10 +52,12 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         _need_distances(rows["distances"], needed, at, observable)
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
         top[at] = rows["max_degree"].to_numpy()
+        stored = rows["scale"].to_numpy().astype(np.float64)
         for part, distances in matrices(rows["distances"]):
             own = at[part]
             if observable == "sign_flip":
-                epsilon[own] = np.maximum(absolute[own], relative[own] * root_mean_square(distances))
+                scale = np.where(np.isnan(stored[part]), root_mean_square(distances), stored[part])
+                epsilon[own] = np.maximum(absolute[own], relative[own] * scale)
             counts[own] = rule.count(distances, epsilon[own], absolute[own], factor)
         if observable == "permutation":
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
@@ -90,7 +92,7 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
     """The last measurements on each trial's `measure_layer`, and the position of their trials."""
     rows = store.measurements_table(
         THRESHOLDED, last=True, ordered=False,
-        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
+        columns=("trial_id", "layer", "observable", "max_degree", "scale", "distances"),
     )  # fmt: skip
     of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())

@@ -22,7 +22,7 @@ from phasediag.observables.observable import (
     NumberObservable,
     SpectrumObservable,
 )
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
@@ -46,7 +46,7 @@ class Block:
     degree: IntArray | None
     epsilon: FloatArray
     scale: FloatArray
-    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
+    """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
     train_loss: FloatArray | None = None
@@ -297,7 +297,7 @@ class Recorder:
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
                 norms = _finite(measured.norms).double().cpu().numpy()
-                scales[measured.layer] = root_mean_square(norms)
+                scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
             self._found[trials, request] = Found(

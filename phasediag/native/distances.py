@@ -86,6 +86,31 @@ def insertions(pairs: Tensor, norms: Tensor, order: Tensor, tied: float) -> Tens
     return found
 
 
+def spanning_tree(pairs: Tensor) -> Tensor:
+    """Lengths of the edges of the minimum spanning tree of each trial's neurons.
+
+    Parameters
+    ----------
+    pairs
+        Distances of the neurons, finite, shape (trials, width, width).
+
+    Returns
+    -------
+    In no order, shape (trials, width - 1).
+    """
+    pairs = pairs.contiguous()
+    trials, width, _ = pairs.shape
+    found = pairs.new_empty(trials, width - 1)
+    run = _loop("spanning_tree", pairs.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = pairs.new_empty(3 * -(-width // STRIP) * STRIP)
+        run(first, last, width, *(t.data_ptr() for t in (pairs, found, scratch)))
+
+    shared_out(part, trials)
+    return found
+
+
 @cache
 def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The compiled loops for a dtype; None where they cannot be had."""
@@ -100,6 +125,7 @@ def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
         loop.argtypes, loop.restype = [*[WHOLE] * 4, *[ADDRESS] * 3], None
     loops.farthest_first.argtypes = [*[WHOLE] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
     loops.farthest_first.restype = None
+    loops.spanning_tree.argtypes, loops.spanning_tree.restype = [*[WHOLE] * 3, *[ADDRESS] * 3], None
     return loops
 
 
