@@ -21,9 +21,7 @@ class PermutationDistances(DistanceObservable):
     """
 
     name: ClassVar[str] = "permutation"
-    meaning: ClassVar[str] = (
-        "Edges of the minimum spanning tree of the neurons, ascending, width - 1."
-    )
+    meaning: ClassVar[str] = "Edges of the minimum spanning tree of the neurons, ascending, width - 1."
     word: ClassVar[str] = "edge of the spanning tree"
     neurons_besides: ClassVar[int] = 1
     column: ClassVar[str] = "degree_of_symmetry"

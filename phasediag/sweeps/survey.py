@@ -90,7 +90,9 @@ class _Held:
 
     @classmethod
     def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
-        columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [ENTROPIC] * grid.measure.entropic
+        columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [
+            ENTROPIC
+        ] * grid.measure.entropic
         columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
