@@ -181,13 +181,22 @@ def _axis(name: str, declared: Sequence[Parameter], value: Schema) -> Schema:
     values = {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
     forms: list[Schema] = [{"values": values}]
     if any(parameter.kind in (int, float) for parameter in declared):
-        ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
-        positive = {**ends, "items": {"type": "number", "exclusiveMinimum": 0}}
-        range_ = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}
-        num = {"type": "integer", "minimum": 1}
-        forms += [{"linspace": ends, "num": num}, {"logspace": positive, "num": num}, {"arange": range_}]
+        forms += _spans()
+    if any(parameter.kind is tuple for parameter in declared):
+        numbers = {"type": "array", "minItems": 1, "items": {"type": "number"}}
+        places = [numbers, *(_object(form) for form in ({"values": numbers}, *_spans()))]
+        forms.append({"product": {"type": "array", "minItems": 1, "items": {"anyOf": places}}})
     objects = [_held(form) if name == "lr_over_batch" else _object(form) for form in forms]
     return {"anyOf": [values, *objects], "description": value["description"]}
+
+
+def _spans() -> list[Schema]:
+    """The forms of an axis that compute its numbers."""
+    ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
+    positive = {**ends, "items": {"type": "number", "exclusiveMinimum": 0}}
+    range_ = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}
+    num = {"type": "integer", "minimum": 1}
+    return [{"linspace": ends, "num": num}, {"logspace": positive, "num": num}, {"arange": range_}]
 
 
 def _object(properties: Schema) -> Schema:
