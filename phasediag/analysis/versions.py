@@ -162,10 +162,10 @@ def _newest_definitions(trials: pd.DataFrame) -> pd.DataFrame:
     if kept.all():
         return trials
     _warn(
-        f"{int((~kept).sum()):,} trials were counted by older definitions (of the permutation, of epsilon, or "
-        f"of the neurons of homogeneous layers) and are left out; taken are {int((counted & kept).sum()):,} "
-        "trials counted by the newest; launch their grids with --remeasure to count all alike, or take the "
-        "older ones by --where definitions=VALUE"
+        f"{int((~kept).sum()):,} trials were counted by older definitions (of the permutation, of epsilon, "
+        f"or of the neurons of homogeneous layers) and are left out; taken are "
+        f"{int((counted & kept).sum()):,} trials counted by the newest; launch their grids with --remeasure "
+        "to count all alike, or take the older ones by --where definitions=VALUE"
     )
     return trials[kept]
 

@@ -61,7 +61,7 @@ class Permutation(NeuronSymmetry):
 
     @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
-        """||v_i - v_j|| of the edges of the minimum spanning tree, minimised over flips, ascending; width - 1."""
+        """||v_i - v_j|| of the edges of the spanning tree, minimised over flips, ascending; width - 1."""
         return spanning_tree(layer.unit_pairs) * layer.unit
 
     def generator_distances(self, parameters: Parameters) -> Tensor:
