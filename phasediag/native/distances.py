@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phasediag.native.building import library, suits
 from phasediag.native.lowering import UnsupportedError
-from phasediag.native.source import DISTANCES, HEAD, TYPES, VECTORS
+from phasediag.native.source import DISTANCES, HEAD, MERGING, TYPES, VECTORS
 from phasediag.native.threads import shared_out
 
 NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
@@ -111,14 +111,43 @@ def spanning_tree(pairs: Tensor) -> Tensor:
     return found
 
 
+def merged_rays(vectors: Tensor, turned: int) -> Tensor:
+    """Distances at which neurons merge along their rays, the nearest two clusters first, and the last's norm.
+
+    Parameters
+    ----------
+    vectors
+        Float64, finite, shape (trials, width, numbers).
+    turned
+        How many leading numbers of each neuron may change their sign together.
+
+    Returns
+    -------
+    Ascending, float64, shape (trials, width).
+    """
+    vectors = vectors.contiguous()
+    trials, width, numbers = vectors.shape
+    found = vectors.new_empty(trials, width)
+    run = _loop("merge_rays", vectors.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = vectors.new_empty(width * (numbers + width + 2))
+        marks = torch.empty(2 * width, dtype=torch.int64)
+        run(first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, found, scratch, marks)))
+
+    shared_out(part, trials)
+    return found
+
+
 @cache
 def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The compiled loops for a dtype; None where they cannot be had."""
     if not suits():
         return None
     number = f"#define NUMBER {TYPES[dtype]}\n"
+    parts = (VECTORS, DISTANCES, MERGING)
     try:
-        loops = library("".join([HEAD, number, VECTORS.read_text(), DISTANCES.read_text()]))
+        loops = library("".join([HEAD, number, *(part.read_text() for part in parts)]))
     except UnsupportedError:
         return None
     for loop in (loops.same_sign, loops.either_sign):
@@ -126,6 +155,7 @@ def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     loops.farthest_first.argtypes = [*[WHOLE] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
     loops.farthest_first.restype = None
     loops.spanning_tree.argtypes, loops.spanning_tree.restype = [*[WHOLE] * 3, *[ADDRESS] * 3], None
+    loops.merge_rays.argtypes, loops.merge_rays.restype = [*[WHOLE] * 5, *[ADDRESS] * 4], None
     return loops
 
 
