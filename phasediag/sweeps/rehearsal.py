@@ -32,6 +32,9 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     grid, missing = survey.grid, survey.missing
     if not len(missing):
         return ()
+    for part in grid.components:
+        if hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
+            part.cls.prepare()
 
     from phasediag.packing.structure import structures
     from phasediag.training.network import network_of

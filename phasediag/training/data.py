@@ -78,7 +78,7 @@ class Batches:
     @property
     def constant(self) -> bool:
         """Whether every step has the same batch."""
-        return self.full and not self.fresh_noise
+        return self.full and not self.fresh_noise and not self.worlds[0].augments
 
     def at(self, step: int) -> Samples:
         """The batch of one step, shapes (replicates, batch_size, ...)."""
@@ -150,6 +150,8 @@ class Batches:
             draws = np.tile(np.arange(samples), steps) if self.full else batch.integers(0, samples, count)
             rows = torch.from_numpy(draws)
             x, y = (part[rows] for part in self._sets[index])
+            if world.augments:
+                x = world.augmented(x, batch)
         if rows is not None and self._quenched:
             noise = self._quenched[index][rows]
         else:

@@ -110,6 +110,16 @@ class Task(ABC):
         return (prediction - target).square().sum(dim=-1).mean()
 
     @property
+    def augments(self) -> bool:
+        """Whether every step sees its samples changed at random, by `augmented`; not where data are fresh."""
+        return False
+
+    def augmented(self, x: Tensor, generator: np.random.Generator) -> Tensor:
+        """Inputs as a step sees them, shape (count, inputs) as given; losses are taken on what is given."""
+        del generator
+        return x
+
+    @property
     def fresh(self) -> bool:
         """Whether every step draws new samples."""
         full_population = self.population and self.values["batch_size"] == 0
