@@ -94,7 +94,7 @@ RESULTS: Final[tuple[Column, ...]] = (
            below="broken", above="symmetric", meaning="degree_of_symmetry over max_degree."),
     Column(name="neuron_count", type="int64", unit="neurons", label="distinct living neurons", bounds=_COUNT,
            below="symmetric", above="broken",
-           meaning="Neurons at least epsilon apart from each other and from zero, farthest first."),
+           meaning="Distinct living neurons (classes); of layers of homogeneity 1 their directions."),
     Column(name="alive_count", type="int64", unit="neurons", label="living neurons", bounds=_COUNT,
            below="symmetric", above="broken", meaning="Neurons whose norm is at least epsilon."),
     Column(name="rank", type="int64", label="rank of the incoming weights", bounds=_COUNT,

@@ -44,11 +44,13 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     counted: dict[str, FloatArray] = {}
-    for observable in sorted(COUNTS, key=lambda name: name != "sign_flip"):
+    for observable in sorted(COUNTS, key=_turn):
         rule = distance_observables()[observable]
         here = pc.equal(measured["observable"], observable)
         rows, at = measured.filter(here), position[here.to_numpy()]
         needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
+        if rule.supersedes:
+            needed &= np.isin(np.arange(len(trials)), at)
         _need_distances(rows["distances"], needed, at, observable)
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
         top[at] = rows["max_degree"].to_numpy()
@@ -63,13 +65,19 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
         column = top - counts if rule.complement else counts
-        counted[COUNTS[observable]] = np.where(needed, column, np.nan)
+        before = counted.get(COUNTS[observable], np.full(len(trials), np.nan))
+        counted[COUNTS[observable]] = np.where(needed, column, before)
     return {
         **{name: _whole(values) for name, values in counted.items()},
         "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
         "converged": _too_short(trials), "more_steps": np.nan,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
+
+
+def _turn(observable: str) -> tuple[bool, str]:
+    """The threshold is found from `sign_flip` first; what supersedes another comes after it."""
+    return observable != "sign_flip", distance_observables()[observable].supersedes
 
 
 def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, FloatArray]:

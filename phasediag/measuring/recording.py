@@ -157,7 +157,7 @@ class Recorder:
 
     def __init__(self, plan: Measure, tile: Networks, real: int, folder: Path | None = None) -> None:
         self.plan = plan
-        names = {*ALWAYS, *(request.observable for request in plan.observables)}
+        names = {*ALWAYS, "directions", *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
@@ -284,11 +284,13 @@ class Recorder:
             yield ~finishing, False
 
     def _requests(self) -> list[Request]:
-        return [
+        layer = self.groups.get(self.plan.layer)
+        asked = [
             Request(observable=request.observable, layer=request.layer)
             for request in self.plan.observables
             if request.layer in self.groups
         ]
+        return list(dict.fromkeys([*asked, *(_always(layer) if layer is not None else ())]))
 
     def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
         trials = rows.tobytes()
@@ -363,7 +365,8 @@ class Recorder:
 
 def _always(layer: NeuronGroup) -> list[Request]:
     """What is measured of the layer that stands for the network, whatever the grid asks for."""
-    return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
+    observables = (*ALWAYS, "directions") if layer.homogeneity == 1 else ALWAYS
+    return [Request(observable=observable, layer=layer.name) for observable in observables]
 
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:

@@ -131,8 +131,8 @@ def merged_rays(vectors: Tensor, turned: int) -> Tensor:
     run = _loop("merge_rays", vectors.dtype)
 
     def part(first: int, last: int) -> None:
-        scratch = vectors.new_empty(width * (numbers + width + 2))
-        marks = torch.empty(2 * width, dtype=torch.int64)
+        scratch = vectors.new_empty(width * (numbers + width + 6))
+        marks = torch.empty(width, dtype=torch.int64)
         run(first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, found, scratch, marks)))
 
     shared_out(part, trials)

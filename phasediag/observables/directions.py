@@ -26,6 +26,8 @@ class Directions(DistanceObservable):
     word: ClassVar[str] = "distance of merging"
     counts: ClassVar[Literal["below", "above"]] = "above"
     of_symmetry: ClassVar[bool] = False
+    column: ClassVar[str] = "neuron_count"
+    supersedes: ClassVar[str] = "classes"
     uses_data: ClassVar[bool] = False
 
     def of_layer(self, layer: Geometry) -> Tensor:

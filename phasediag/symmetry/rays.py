@@ -40,24 +40,25 @@ def merged_rays(vectors: Tensor, turned: int) -> Tensor:
     return rising.flip(1)
 
 
-def scale_of_rays(distances: Tensor) -> Tensor:
-    """Scale of the merged neurons, as of living ones: sum d^4 / sum d^2 of their distances is its square.
-
-    How neurons are split does not change it, and dead ones do not.
+def scale_of(norms: Tensor) -> Tensor:
+    """Root of sum |v|^4 / sum |v|^2, the scale of what is alive: see `phasediag.observables.threshold`.
 
     Parameters
     ----------
-    distances
-        As `merged_rays` gives them, shape (networks, width).
+    norms
+        Float64, shape (networks, length): norms of neurons, or distances at which rays merge, of which
+        those of copies and of dead neurons are 0 and do not matter.
 
     Returns
     -------
-    Shape (networks, 1); 1 where all distances are zero.
+    Shape (networks, 1); 1 where all are zero.
     """
-    squares = distances.square()
+    squares = norms.square()
     total = squares.sum(dim=1, keepdim=True)
     known = total > 0
-    return torch.where(known, squares.square().sum(dim=1, keepdim=True) / torch.where(known, total, 1), 1).sqrt()
+    return torch.where(
+        known, squares.square().sum(dim=1, keepdim=True) / torch.where(known, total, 1), 1
+    ).sqrt()
 
 
 def _merged(vectors: Tensor, turned: int) -> Tensor:

@@ -70,3 +70,19 @@ def test_remeasuring_counts_by_the_newest_definitions(tmp_path: Path) -> None:
     assert launched(tmp_path, text).trained == 0
     assert launched(tmp_path, text, remeasure=True).trained == 2
     assert phasediag.load_trials(tmp_path / "g")["definitions"].tolist() == [DEFINITIONS] * 2
+
+
+def test_layers_of_homogeneity_1_are_counted_by_directions(tmp_path: Path) -> None:
+    """Recorded, and counted again from stored distances; layers of tanh by classes, as ever."""
+    axes = {"weight_decay": "[0.0, 0.1]", "activation": "[relu, tanh, linear]"}
+    launched(tmp_path, grid_text(axes, {"steps": 30}))
+    for cut in (None, {"absolute": 0.0, "relative": 0.5}):
+        trials = phasediag.load_trials(tmp_path / "g", threshold=cut)
+        measured = phasediag.load_measurements(tmp_path / "g", last=True, threshold=cut)
+        degrees = measured.pivot(index="trial_id", columns="observable", values="degree")
+        found = trials.set_index("trial_id")["activation"]
+        expected = degrees["directions"].where(found != "tanh", degrees["classes"])
+        assert degrees["directions"].isna().tolist() == (found[degrees.index] == "tanh").tolist()
+        counts = trials.set_index("trial_id")["neuron_count"]
+        assert counts.tolist() == expected[counts.index].tolist()
+        assert (degrees["directions"] < degrees["classes"]).any()
