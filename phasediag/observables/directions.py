@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 class Directions(DistanceObservable):
     """Distances at which neurons merge along their rays, in units of the layer's neurons, descending.
 
-    With an activation of homogeneity 1 (relu, linear) parallel neurons may share their mass in any way: neither
-    the function nor decay knows the split, so that `classes` counts what training leaves to chance. These are
-    the distances of `merged_rays`, times the scale of the living neurons over that of the merged ones, so that
-    neither split nor width moves their number above epsilon. Elsewhere nothing is free: as `classes`.
+    With an activation of homogeneity 1 (relu, linear) parallel neurons may share their mass in any way:
+    neither the function nor decay knows the split, so that `classes` counts what training leaves to chance.
+    These are the distances of `merged_rays`, times the scale of the living neurons over that of the merged
+    ones, so that neither split nor width moves their number above epsilon. Elsewhere nothing is free: as
+    `classes`.
     """
 
     name: ClassVar[str] = "directions"

@@ -1,8 +1,8 @@
 """Neurons of layers of homogeneity 1, merged where they lie on one ray.
 
 With f(a x) = a f(x) two neurons on one ray, (w, u) and (a w, a u), compute what the single neuron of squared
-norm |v_1|^2 + |v_2|^2 on that ray computes, at the same cost of weight decay: how a neuron is split is free. What
-the loss and decay know of such a layer is a measure of rays: a direction and a mass, the squared norm, each.
+norm |v_1|^2 + |v_2|^2 on that ray computes, at the same cost of weight decay: how a neuron is split is free.
+What loss and decay know of such a layer is a measure of rays: a direction and a mass, the squared norm, each.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from phasediag.native import distances as native
 def merged_rays(vectors: Tensor, turned: int) -> Tensor:
     """Distances at which the neurons of each network merge along their rays.
 
-    Again and again the nearest two clusters become one. Their distance is what separates them from lying on one
-    ray: of equal masses that of the vectors, of unequal ones sqrt(2) times the second singular value of the two
-    vectors; and where the smaller is nearer to being dead, its norm. They merge by adding directions times
-    masses, or in the second case the smaller is left out. So there are as many clusters, apart from each other
-    and alive at eps, as there are distances of at least eps, at any eps; copies on one ray are at distance 0.
+    Again and again the nearest two clusters become one. Their distance is what separates them from lying on
+    one ray: of equal masses that of the vectors, of unequal ones sqrt(2) times the second singular value of
+    the two vectors; and where the smaller is nearer to being dead, its norm. They merge by adding directions
+    times masses, or in the second case the smaller is left out. So there are as many clusters, apart from
+    each other and alive at eps, as there are distances of at least eps, at any eps; copies on one ray are at
+    distance 0.
 
     Parameters
     ----------

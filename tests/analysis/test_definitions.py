@@ -75,7 +75,7 @@ def test_remeasuring_counts_by_the_newest_definitions(tmp_path: Path) -> None:
 def test_layers_of_homogeneity_1_are_counted_by_directions(tmp_path: Path) -> None:
     """Recorded, and counted again from stored distances; layers of tanh by classes, as ever."""
     axes = {"weight_decay": "[0.0, 0.1]", "activation": "[relu, tanh, linear]"}
-    launched(tmp_path, grid_text(axes, {"steps": 30}))
+    launched(tmp_path, grid_text(axes, {"steps": 30, "inputs": 2, "outputs": 1}))
     for cut in (None, {"absolute": 0.0, "relative": 0.5}):
         trials = phasediag.load_trials(tmp_path / "g", threshold=cut)
         measured = phasediag.load_measurements(tmp_path / "g", last=True, threshold=cut)

@@ -235,7 +235,7 @@ def test_zero_networks_and_single_neurons(dtype):
             assert {len(r.distances) for r in results} == {3}
             assert results[0].distances.shape[1] == width - 1
             assert all((r.distances == 0).all() and r.distances.dtype == dtype for r in results)
-            assert [counts(r, Threshold())[0] for r in results] == [width - 1, width - 1, width, 0, 0]
+            assert [counts(r, Threshold())[0] for r in results] == [width - 1, width - 1, width, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 2.0**-100), (torch.float64, 2.0**-700)])
