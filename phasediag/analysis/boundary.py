@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Samples:
+class SingleValues:
     """The single values behind the means."""
 
     cell: IntArray
@@ -63,7 +63,7 @@ class Boundary:
 
 
 def find_boundary(
-    rows: Rows, samples: Samples, level: float, resamples: int, seed: int, *, keep: bool = False
+    rows: Rows, samples: SingleValues, level: float, resamples: int, seed: int, *, keep: bool = False
 ) -> Boundary:
     """Find the steepest crossing of each row, with its interval.
 
@@ -177,7 +177,7 @@ def at_least_the_jump(
 
 
 def _bootstrap(
-    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, level: float, draws: Resamples,
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, level: float, draws: Resamples,
     drawn: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """The bounds of the rows `crossed`, whose crossings follow the cells `main`; shape (crossed,) each.
@@ -203,7 +203,7 @@ def _bootstrap(
     return low, high
 
 
-def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, level: float) -> IntArray:
+def _may_cross(rows: Rows, samples: SingleValues, crossed: IntArray, level: float) -> IntArray:
     """The cells that some resample's crossing may follow: all others stay on one side of the level."""
     above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
     known = ~np.isnan(samples.value)
@@ -216,7 +216,7 @@ def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, level: float) ->
 
 
 def _block(
-    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, left: IntArray,
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, left: IntArray,
     level: float, draws: Resamples,
 ) -> FloatArray:  # fmt: skip
     """The crossing of each draw, shape (crossed, draws)."""
@@ -260,7 +260,7 @@ def _beyond_the_end(
     return np.where((value >= level) == falls, last, first)
 
 
-def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
+def resampled_means(samples: SingleValues, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
     """The mean of each cell in each draw, NaN where none of its replicates was drawn.
 
     Parameters

@@ -18,7 +18,7 @@ import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import conditional, replicate_codes
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
 from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
@@ -215,7 +215,7 @@ class Located:
     boundary: Boundary
     rows: Rows
     """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
-    samples: Samples
+    samples: SingleValues
     """The values of the single trials."""
 
 
@@ -250,7 +250,7 @@ def locate(
     x_scale = Scale.of(group.levels[-1].astype(np.float64))
     y_scale = Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64))
     rows = _rows(group, cells, x_scale, order, method, lines=y is not None)
-    samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
+    samples = SingleValues(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
     if method == "slope":
         boundary = find_steepest(rows, samples, resamples, seed)
         between = _between(rows, boundary)

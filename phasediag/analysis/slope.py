@@ -12,14 +12,14 @@ from phasediag.analysis.boundary import (
     ROUNDING,
     Boundary,
     Rows,
-    Samples,
+    SingleValues,
     at_least_the_jump,
     resampled_means,
 )
 from phasediag.arrays import FloatArray, IntArray
 
 
-def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Boundary:
+def find_steepest(rows: Rows, samples: SingleValues, resamples: int, seed: int) -> Boundary:
     """Find the steepest place of each row, with its interval.
 
     The slope between neighbouring cells is taken to lie midway between them; the steepest place is the
@@ -57,7 +57,7 @@ def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Bo
 
 
 def _interval(
-    rows: Rows, samples: Samples, left: IntArray, draws: Resamples, replicates: int, position: float
+    rows: Rows, samples: SingleValues, left: IntArray, draws: Resamples, replicates: int, position: float
 ) -> tuple[float, float]:
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)

@@ -61,14 +61,14 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
             rows += [_row(parameter, f"{kind} {part}") for parameter in declared]
     if name is None:
         return rows
-    found = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
-    if not found:
+    named = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
+    if not named:
         parts = [part for kind in KINDS for part in built_in(kind)]
         hint = nearest(name, [*(row.name for row in rows), *parts]) or "`phasediag parameters` lists all"
         raise PhasediagError(
             f"there is no parameter, {', '.join(KINDS[:-1])} or {KINDS[-1]} '{name}'; {hint}"
         )
-    return found
+    return named
 
 
 def _row(parameter: Parameter, belongs: str) -> ParameterRow:
@@ -214,12 +214,12 @@ def _names_user_files() -> list[Schema]:
     """The grids that name a file of the user's."""
     among = {"type": "array", "contains": _USER_COMPONENT}
     listed = {"anyOf": [among, _with("values", among)]}
-    found: list[Schema] = [{**_with("points", {"type": "string"})}]
+    conditions: list[Schema] = [{**_with("points", {"type": "string"})}]
     for kind in KINDS:
-        found.append(_with("fixed", _with(kind, _USER_COMPONENT)))
-        found.append(_with("axes", _with(kind, listed)))
-        found.append(_with("points", {"type": "array", "contains": _with(kind, _USER_COMPONENT)}))
-    return found
+        conditions.append(_with("fixed", _with(kind, _USER_COMPONENT)))
+        conditions.append(_with("axes", _with(kind, listed)))
+        conditions.append(_with("points", {"type": "array", "contains": _with(kind, _USER_COMPONENT)}))
+    return conditions
 
 
 def _with(key: str, schema: Schema) -> Schema:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.training.task import DrawnTask, GeneratedTask, Task
-from phasediag.trial import whole
+from phasediag.trial import integer
 
 __all__ = ["Batches", "DrawnTask", "GeneratedTask", "Samples", "Task", "block_steps"]
 
@@ -101,7 +101,7 @@ class Batches:
         parts = []
         for i, world in enumerate(self.worlds):
             if self.fresh:
-                x, y = _drawn(world).fresh_set("data", whole(world.values["test_samples"]))
+                x, y = _drawn(world).fresh_set("data", integer(world.values["test_samples"]))
                 parts.append((x, y, self._first_noise(i, len(x))))
             else:
                 x, y = self._sets[i]

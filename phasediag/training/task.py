@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.trial import Constraint, Parameter, Streams, Value, whole
+from phasediag.trial import Constraint, Parameter, Streams, Value, integer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,11 +135,11 @@ class DrawnTask(Task):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """The fixed inputs and noise-free targets; only called where data are not fresh."""
-        return self.fresh_set("data", whole(self.values["samples"]))
+        return self.fresh_set("data", integer(self.values["samples"]))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """Inputs and noise-free targets for `test_loss`."""
-        return self.fresh_set("test", whole(self.values["test_samples"]))
+        return self.fresh_set("test", integer(self.values["test_samples"]))
 
     def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
         """`count` samples from the start of a stream, and their noise-free targets."""

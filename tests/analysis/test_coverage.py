@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from phasediag.analysis.bootstrap import Resamples, Sums, interval
-from phasediag.analysis.boundary import Rows, Samples, find_boundary
+from phasediag.analysis.boundary import Rows, SingleValues, find_boundary
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.arrays import FloatArray
 
@@ -27,7 +27,7 @@ def curves(kind: str, away: FloatArray) -> FloatArray:
     return 0.5 + away / 8 if kind == "ramp" else 1 / (1 + np.exp(-away / 0.3))
 
 
-def rows_of(kind: str, replicates: int) -> tuple[Rows, Samples]:
+def rows_of(kind: str, replicates: int) -> tuple[Rows, SingleValues]:
     """One experiment a row: the curve of each replicate is shifted as a whole, about 0 on average."""
     rng = np.random.default_rng([COUNTS.index(replicates), len(kind)])
     shift = rng.normal(0, SHIFT, (DRAWS, 1, replicates))
@@ -40,7 +40,7 @@ def rows_of(kind: str, replicates: int) -> tuple[Rows, Samples]:
     )  # fmt: skip
     cell = np.repeat(np.arange(len(row)), replicates)
     replicate = np.tile(np.arange(replicates), len(row))
-    return rows, Samples(cell=cell, replicate=replicate, value=values.ravel())
+    return rows, SingleValues(cell=cell, replicate=replicate, value=values.ravel())
 
 
 @pytest.mark.parametrize("replicates", COUNTS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from phasediag.analysis.bootstrap import Resamples, Sums, interval, replicate_codes
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary, resampled_means
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary, resampled_means
 from phasediag.analysis.cells import cell_statistics, decided_means, order_values
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.scale import Scale
@@ -36,7 +36,7 @@ def table(seed: int, rows: int = 3, columns: int = 7, replicates: int = 5) -> Fl
     return values
 
 
-def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[Rows, Samples]:
+def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[Rows, SingleValues]:
     """Cells and trials of a table, shape (rows, columns, replicates)."""
     rows, columns, replicates = values.shape
     at = np.arange(columns, dtype=np.float64) if coordinate is None else coordinate
@@ -49,7 +49,7 @@ def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[
         linked=np.diff(row) == 0,
     )  # fmt: skip
     cell = np.repeat(np.arange(rows * columns), replicates)
-    samples = Samples(
+    samples = SingleValues(
         cell=cell, replicate=np.tile(np.arange(replicates), rows * columns), value=values.ravel()
     )
     return cells, samples
