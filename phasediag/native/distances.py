@@ -100,15 +100,15 @@ def spanning_tree(pairs: Tensor) -> Tensor:
     """
     pairs = pairs.contiguous()
     trials, width, _ = pairs.shape
-    found = pairs.new_empty(trials, width - 1)
+    lengths = pairs.new_empty(trials, width - 1)
     run = _loop("spanning_tree", pairs.dtype)
 
     def part(first: int, last: int) -> None:
         scratch = pairs.new_empty(3 * -(-width // STRIP) * STRIP)
-        run(first, last, width, *(t.data_ptr() for t in (pairs, found, scratch)))
+        run(first, last, width, *(t.data_ptr() for t in (pairs, lengths, scratch)))
 
     shared_out(part, trials)
-    return found
+    return lengths
 
 
 def merged_rays(vectors: Tensor, turned: int) -> Tensor:
@@ -127,16 +127,18 @@ def merged_rays(vectors: Tensor, turned: int) -> Tensor:
     """
     vectors = vectors.contiguous()
     trials, width, numbers = vectors.shape
-    found = vectors.new_empty(trials, width)
+    distances = vectors.new_empty(trials, width)
     run = _loop("merge_rays", vectors.dtype)
 
     def part(first: int, last: int) -> None:
         scratch = vectors.new_empty(width * (numbers + width + 6))
         marks = torch.empty(width, dtype=torch.int64)
-        run(first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, found, scratch, marks)))
+        run(
+            first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, distances, scratch, marks))
+        )
 
     shared_out(part, trials)
-    return found
+    return distances
 
 
 @cache
@@ -154,8 +156,8 @@ def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
         loop.argtypes, loop.restype = [*[INTEGER] * 4, *[ADDRESS] * 3], None
     loops.farthest_first.argtypes = [*[INTEGER] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
     loops.farthest_first.restype = None
-    loops.spanning_tree.argtypes, loops.spanning_tree.restype = [*[WHOLE] * 3, *[ADDRESS] * 3], None
-    loops.merge_rays.argtypes, loops.merge_rays.restype = [*[WHOLE] * 5, *[ADDRESS] * 4], None
+    loops.spanning_tree.argtypes, loops.spanning_tree.restype = [*[INTEGER] * 3, *[ADDRESS] * 3], None
+    loops.merge_rays.argtypes, loops.merge_rays.restype = [*[INTEGER] * 5, *[ADDRESS] * 4], None
     return loops
 
 
