@@ -132,7 +132,7 @@ def merged_rays(vectors: Tensor, turned: int) -> Tensor:
 
     def part(first: int, last: int) -> None:
         scratch = vectors.new_empty(width * (numbers + width + 6))
-        marks = torch.empty(width, dtype=torch.int64)
+        nearest_to = torch.empty(width, dtype=torch.int64)
         run(
             first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, distances, scratch, marks))
         )
