@@ -133,9 +133,8 @@ def merged_rays(vectors: Tensor, turned: int) -> Tensor:
     def part(first: int, last: int) -> None:
         scratch = vectors.new_empty(width * (numbers + width + 6))
         nearest_to = torch.empty(width, dtype=torch.int64)
-        run(
-            first, last, width, numbers, turned, *(t.data_ptr() for t in (vectors, distances, scratch, marks))
-        )
+        held = (vectors, distances, scratch, nearest_to)
+        run(first, last, width, numbers, turned, *(t.data_ptr() for t in held))
 
     shared_out(part, trials)
     return distances
