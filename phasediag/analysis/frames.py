@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
-from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
+from phasediag.analysis.recount import COUNT_COLUMNS, RECOUNTED, matrices, not_stored, recounted
 from phasediag.analysis.versions import DEFINITIONS
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS
@@ -97,7 +97,7 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
     """
     store = Store.at(sweep).required()
     needed = ["trial_id", "status", "measure_layer", "threshold_absolute", "threshold_relative", "max_degree"]
-    rows = store.trials_table([*needed, *COUNTS.values()], ordered=False)
+    rows = store.trials_table([*needed, *COUNT_COLUMNS], ordered=False)
     rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
     again = pd.DataFrame(recounted(store, rows, None, factor), index=rows["trial_id"].to_pandas())
     again = _with_readings(again).loc[trials["trial_id"]]
@@ -211,7 +211,7 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     if len(needed) < len(columns):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
-        needed += ["trial_id", "status", "measure_layer", "relaxations", *COUNTS.values()]
+        needed += ["trial_id", "status", "measure_layer", "relaxations", *COUNT_COLUMNS]
     return list(dict.fromkeys(needed))
 
 

@@ -25,7 +25,9 @@ COUNTS: Final[Mapping[str, str]] = {
     name: observable.column for name, observable in distance_observables().items() if observable.column
 }
 """The column of `trials` that each observable fills on `measure.layer`."""
-RECOUNTED: Final = (*COUNTS.values(), "degree_normalized", *DERIVED_COLUMNS)
+COUNT_COLUMNS: Final = tuple(dict.fromkeys(COUNTS.values()))
+"""Those columns, each once."""
+RECOUNTED: Final = (*COUNT_COLUMNS, "degree_normalized", *DERIVED_COLUMNS)
 """The columns that follow the threshold."""
 
 
