@@ -24,6 +24,7 @@ from phasediag.grids.grid import Grid
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import pack_of
 from phasediag.packing.structure import structure_of
+from phasediag.ramp import lengths
 from phasediag.running.job import Job, TileWork
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
@@ -69,11 +70,16 @@ class Rerun:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The columns that both rows have and at least one has a value in; none where there is no outcome."""
+        """The columns that both rows have and at least one has a value in; none where there is no outcome.
+
+        Counts only where both follow the same definitions.
+        """
         recorded = self.recorded
         if recorded is None or recorded["status"] == "failed":
             return ()
-        shared = [n for n in (*OUTCOME, *COUNTS, *self.observables) if n in self.row and n in recorded]
+        alike = (recorded.get("definitions") or 1) == self.row.get("definitions", 1)
+        counts = COUNTS if alike else ()
+        shared = [n for n in (*OUTCOME, *counts, *self.observables) if n in self.row and n in recorded]
         return tuple(n for n in dict.fromkeys(shared) if (self.row[n], recorded[n]) != (None, None))
 
     @property
@@ -117,7 +123,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as scratch:
         grid, trial = _trial_of(store, trial_id, Path(scratch))
-        every = grid.measure.every or max(1, int(trial.values("steps")[0]) // HISTORY_POINTS)
+        every = grid.measure.every or max(1, int(lengths(trial)[0]) // HISTORY_POINTS)
         measure = replace(grid.measure, every=every, distances="all")
         job = Job(
             sweep=store.folder.uri, measure=measure, parameters=grid.parameters, sources=user_sources(grid),
@@ -148,7 +154,7 @@ def _recorded(
     store: Store, trial_id: str, compared: Sequence[str], parameters: Iterable[str]
 ) -> dict[str, Any] | None:
     """The row of a trial: what is compared of it, and where it was trained; None where there is none."""
-    kept = {"trial_id", "compiled", *compared, *_SURROUNDINGS}
+    kept = {"trial_id", "compiled", "definitions", *compared, *_SURROUNDINGS}
     table = store.trials_table(ordered=False, without={*parameters, *RESULT_COLUMNS} - kept)
     rows: list[dict[str, Any]] = table.filter(pc.equal(table["trial_id"], trial_id)).to_pylist()
     return rows[0] if rows else None
@@ -181,7 +187,7 @@ def _threads(count: int) -> Iterator[None]:
 def _trained(run: TileRun, every: int) -> pa.Table:
     """Train to the end; the losses at every recorded step."""
     losses: list[tuple[int, float, float]] = []
-    last = max(run.tile.steps)
+    last = run.length
     for step in [*range(0, last, every), last]:
         run.advance_to(step)
         train, test, _ = run.tile.losses()
