@@ -1,308 +1,211 @@
-"""Loops of ramps: whether networks are in another state on their way up than on their way down, and where."""
+"""By how much a boundary moves with the start of the trials, of any two starts that are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from itertools import combinations
+from typing import Final
 
 import numpy as np
-import pandas as pd
+from scipy import special
 
-from phasediag.analysis.axes import unnamed_axes
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, conditional, interval, replicate_codes
-from phasediag.analysis.cells import order_values
-from phasediag.analysis.declared import about
-from phasediag.analysis.frame import Groups, converged, need_columns, with_formulas
-from phasediag.analysis.labels import named, prose
-from phasediag.analysis.result import Result, plain
-from phasediag.analysis.walk import Leg, legs_of
-from phasediag.arrays import BoolArray
-from phasediag.columns import Column
-from phasediag.errors import AnalysisError
+from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, interval
+from phasediag.analysis.boundary import ROUNDING, jumps_inside
+from phasediag.analysis.phases import Located
 
-Verdict = Literal["hysteresis", "no loop within the resolution", "no transition", "cannot tell"]
-RESAMPLES: Final = 1000
+NAN: Final = float("nan")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Hysteresis(Result):
-    """The loops of ramps, one for each value of the facets."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """By how much a boundary moves between two starts, in coordinates."""
 
-    figure: ClassVar[str] = "hysteresis"
-
-    x: str
-    """The parameter that the ramps change."""
-    order: str
-    level: float
-    facets: tuple[str, ...]
-    curves: pd.DataFrame
-    """One row a facet, `branch` and value of x: `mean` of the order parameter over `replicates`, its interval
-    `low` and `high`, and `converged`, the share of stages that have."""
-    ends: pd.DataFrame
-    """One row a facet and `branch`: where the branch leaves the state in which it began. `position` (mean
-    over replicates, NaN where none does), its interval `low` and `high`, at least as wide as `before` to
-    `after`: the last converged stage in the old state and the first one in the new. An end that lies beyond
-    the ramp is open: infinite. `crossed` of `replicates` do leave it."""
-    loops: pd.DataFrame
-    """One row a facet: `verdict`, `reason`, `resolution` (a loop that is narrower may be the time that kicks
-    take to grow), `span` (the end of the way up less that of the way down) and `area` (the integral over x
-    of the order parameter on the way up less that on the way down), with intervals."""
-    about: Column
-    """What is known of the order parameter."""
-    kicked: bool = True
-    """Whether the stages began with kicks."""
-    pinned: str = ""
-    """What the intervals do not speak of."""
+    by: float = NAN
+    """From the smaller start to the larger; NaN where one of them has no boundary."""
+    low: float = NAN
+    high: float = NAN
+    """Its interval; infinite where a start leaves the row without a boundary."""
+    text: str = ""
+    unknown: str = ""
+    """Why nothing can be said; empty where something can."""
 
     @property
-    def verdict(self) -> Verdict:
-        """That of all facets, where they agree."""
-        known = set(self.loops["verdict"])
-        return known.pop() if len(known) == 1 else "cannot tell"
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The loops, their ends, and the curves."""
-        return {"loops": self.loops, "ends": self.ends, "curves": self.curves}
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """The verdict of each loop, where its ends lie, and its area."""
-        return tuple(self._of_loop(loop) for _, loop in self.loops.iterrows())
-
-    def _of_loop(self, loop: pd.Series[Any]) -> str:
-        facet = ", ".join(named(name, loop[name]) for name in self.facets)
-        start = f"{facet}: " if facet else ""
-        ends = self.ends
-        for name in self.facets:
-            ends = ends[ends[name] == loop[name]]
-        ways = "; ".join(self._of_end(end) for _, end in ends.iterrows())
-        low, high = loop["area_low"], loop["area_high"]
-        area = f"; the area between them is {loop['area']:.3g}"
-        area += f" [{low:.3g}, {high:.3g}]" if np.isfinite(low) else ""
-        return f"{start}{loop['verdict']} ({loop['reason']}); {ways}{area}."
-
-    def _of_end(self, end: pd.Series[Any]) -> str:
-        way = f"on the way {end['branch']}"
-        if not end["crossed"]:
-            return f"{way} {prose(self.order)} never crosses {self.level:g}"
-        some = f" in {end['crossed']} of {end['replicates']}" if end["crossed"] < end["replicates"] else ""
-        place = f"{end['position']:.4g} [{end['low']:.4g}, {end['high']:.4g}]"
-        return f"{way} it crosses {self.level:g} at {prose(self.x)} {place}{some}"
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What must be known before a loop is trusted."""
-        warnings = [self.pinned] if self.pinned else []
-        if self.ends["replicates"].min() < FEWEST_REPLICATES:
-            warnings.append(
-                f"fewer than {FEWEST_REPLICATES} replicates: the intervals are those of the stages alone"
-            )
-        early = int((self.curves["converged"] < 1).sum())
-        if early:
-            warnings.append(
-                f"{early} of {len(self.curves)} points of the curves rest on stages that have not converged: "
-                "ends are told between converged stages; longer stages tell them better"
-            )
-        if not self.kicked:
-            warnings.append(
-                "the ramps have no kicks: a network that sits exactly on an unstable state stays there, and "
-                "the way back is delayed as if there were a loop"
-            )
-        return tuple(warnings)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The verdict, the loops and their ends, in plain types."""
-        return {
-            "x": self.x, "order": self.order, "level": self.level, "verdict": self.verdict,
-            "loops": plain(self.loops), "ends": plain(self.ends), "warnings": list(self.warnings),
-        }  # fmt: skip
+    def moves(self) -> bool:
+        """Whether the interval excludes zero."""
+        return bool(self.low > 0 or self.high < 0)
 
 
-def hysteresis(
-    stages: pd.DataFrame, order: str = "degree_normalized", level: float | None = None, seed: int = 0
-) -> Hysteresis:
-    """Where ramps that go there and back change their state, and whether that is one place or two.
+NOT_COMPARED: Final = Shift()
+"""Where no starts are."""
 
-    Each trial is followed on both legs of its walk; a leg ends its state where the order parameter first
-    crosses the level. There is a loop where the end of the way up lies above the end of the way down by more
-    than both intervals. They hold the spread of replicates and what the stages resolve: the true end lies
-    between the last converged stage before the crossing and the first converged one behind it, so that a slow
-    passage through a continuous transition, which delays both ends, is no loop; nor is what lies within the
-    `resolution`, in which kicks take longer than a stage to grow. What the ramp shows is
-    metastability against kicks of its size (`ramp_kick`) and over the length of a stage.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What the row of one start says."""
+
+    name: str
+    entry: int
+    cell: int
+    """Before the boundary, -1 without one."""
+    above: bool
+    """Whether its values are above the level: all of them without a boundary, else those before it."""
+    cells: slice
+    """Its row."""
+
+
+def shift_between(located: Located, entries: Sequence[int], names: Sequence[str]) -> Shift:
+    """The largest shift between two starts, with its interval.
+
+    Of several pairs the one is stated that excludes zero most clearly, with an interval widened for their
+    number (Bonferroni). Replicates that agree exactly, or jump inside one cell, tell the boundary no better
+    than to its cell, and the shift no better than to both.
 
     Parameters
     ----------
-    stages
-        Of `load_trials`: the stages of ramps over one parameter, there and back.
-    order
-        A column, or an expression of columns, that tells two states apart.
-    level
-        Its value between them; None: its own.
-    seed
-        Of the resampling of replicates.
-
-    Raises
-    ------
-    AnalysisError
-        Where there are no ramps, or they go one way, or over several parameters.
+    entries
+        Those of the boundary, one a start, in order.
+    names
+        What a sentence calls each start.
     """
-    stages, x = ramp_stages(stages)
-    stages = with_formulas(stages, [order])
-    column = about(stages, order)
-    at = column.level if level is None else level
-    facets = unnamed_axes(stages, (x, "branch"), order)
-    values = order_values(stages, order)
-    stages = stages.assign(
-        _value=values, _settled=_settled(stages),
-        _replicate=replicate_codes(stages, Groups.of(stages, (*facets, "stage")).cell),
-    )  # fmt: skip
-    curves, ends, loops = [], [], []
-    for key, rows in stages.groupby(list(facets), dropna=False) if facets else [((), stages)]:
-        place = dict(zip(facets, key, strict=True))
-        legs = legs_of(rows, x)
-        draws = Resamples.of(len(legs["up"]), RESAMPLES, seed)
-        found = {branch: _end(branch, legs[branch], at, draws) for branch in ("up", "down")}
-        curves += [{**place, "branch": b, **point} for b in legs for point in _curve(x, legs[b], draws)]
-        ends += [{**place, "branch": branch, **end} for branch, end in found.items()]
-        loops.append({**place, **_loop(found, legs, at, draws, _growth_of_kicks(rows, x))})
-    return Hysteresis(
-        x=x, order=order, level=at, facets=facets, curves=pd.DataFrame(curves), ends=pd.DataFrame(ends),
-        loops=pd.DataFrame(loops), about=column, kicked=bool((stages["ramp_kick"] > 0).all()),
-        pinned=conditional(stages),
-    )  # fmt: skip
+    starts = []
+    for entry, name in zip(entries, names, strict=True):
+        start = _start(located, entry, name)
+        if isinstance(start, str):
+            return Shift(unknown=start)
+        starts.append(start)
+    if all(start.cell < 0 for start in starts) and len({start.above for start in starts}) == 1:
+        return Shift()
+    pairs = list(combinations(starts, 2))
+    shifts = [_pair(located, one, other, len(pairs)) for one, other in pairs]
+    unknown = [shift for shift in shifts if shift.unknown]
+    moving = [shift for shift in shifts if shift.moves]
+    if moving:
+        return max(moving, key=lambda shift: max(shift.low, -shift.high))
+    return unknown[0] if unknown else max(shifts, key=lambda shift: abs(shift.by))
 
 
-def _settled(stages: pd.DataFrame) -> BoolArray:
-    """Which stages have converged, their counts too where these have a flag of their own, shape (stages,)."""
-    settled = converged(stages, when_unknown=True)
-    if "count_converged" not in stages:
-        return settled
-    flag = stages["count_converged"].astype("boolean").to_numpy(dtype=bool, na_value=True)
-    return np.asarray(settled & flag)
-
-
-def ramp_stages(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The stages among some rows, and the parameter that their ramps change.
-
-    Raises
-    ------
-    AnalysisError
-        Where there are none, or they go one way, or over several parameters.
-    """
-    if "stage" not in trials or not trials["stage"].notna().any():
-        raise AnalysisError(
-            "these trials have no ramps; write `ramp: {parameter: weight_decay, from: a, to: b, stages: n, "
-            "there_and_back: true}` in a grid"
-        )
-    need_columns(trials, ("ramp", "branch", "status"))
-    stages = trials[trials["stage"].notna() & (trials["status"] != "failed")]
-    names = sorted(stages["ramp"].unique())
-    if len(names) > 1:
-        raise AnalysisError(
-            f"the ramps go over {' and '.join(names)}; keep one, such as --where ramp={names[0]}"
-        )
-    if stages.groupby("trial_id")["branch"].nunique().min() < 2:
-        raise AnalysisError(
-            "some ramps go one way; a loop needs both: set `there_and_back: true` in the grid"
-        )
-    return stages, str(names[0])
-
-
-def _curve(x: str, legs: list[Leg], draws: Resamples) -> list[dict[str, Any]]:
-    """The mean of the order parameter at each value of a branch, over replicates."""
-    order = np.argsort(legs[0].x)
-    values = np.stack([leg.value[order] for leg in legs], axis=1)
-    settled = np.stack([leg.settled[order] for leg in legs], axis=1)
-    known = np.isfinite(values)
-    total = np.where(known, values, 0) @ draws.weights.T
-    with np.errstate(invalid="ignore"):
-        drawn = total / (known @ draws.weights.T)
-        mean = np.where(known, values, 0).sum(axis=1) / known.sum(axis=1)
-    low, high = interval(drawn, draws, mean)
-    return [
-        {x: at, "mean": m, "low": a, "high": b, "replicates": int(n), "converged": float(s)}
-        for at, m, a, b, n, s in zip(
-            legs[0].x[order], mean, low, high, known.sum(axis=1), settled.mean(axis=1), strict=True
-        )
-    ]
-
-
-def _end(branch: str, legs: list[Leg], level: float, draws: Resamples) -> dict[str, Any]:
-    """Where the legs of a branch leave the state in which they began."""
-    beyond = np.inf if branch == "up" else -np.inf
-    places = [leg.crossing(level) for leg in legs]
-    positions = np.array([beyond if place is None else place.position for place in places])
-    crossed = np.isfinite(positions)
-    if not crossed.any():
-        far = float(np.mean([leg.x[-1] for leg in legs]))
-        low, high = (far, np.inf) if branch == "up" else (-np.inf, far)
-        return {"position": np.nan, "low": low, "high": high, "before": far, "after": np.nan,
-                "crossed": 0, "replicates": len(legs)}  # fmt: skip
-    position = float(positions[crossed].mean())
-    before, after = (
-        float(np.mean([getattr(place, name) for place in places if place is not None]))
-        for name in ("before", "after")
+def _start(located: Located, entry: int, name: str) -> _Start | str:
+    """What the row of a start says; why nothing where it says nothing."""
+    rows, cell = located.rows, int(located.boundary.cell[entry])
+    begin, end = (
+        int(np.searchsorted(rows.row, located.boundary.row[entry], side=side)) for side in ("left", "right")
     )
-    if crossed.all():
-        drawn = positions @ draws.weights.T / len(legs)
-        ends = interval(drawn[None], draws, position)
-        inner, outer = (float(end[0]) for end in ends)
+    above = rows.value[begin:end][~np.isnan(rows.value[begin:end])] >= located.level
+    if cell >= 0:
+        side = bool(rows.value[cell] >= located.level)
+    elif not len(above) or (above.any() and not above.all()):
+        return f"no boundary at {name}: a cell is missing between its phases"
     else:
-        inner, outer = (position, beyond) if branch == "up" else (beyond, position)
-    return {
-        "position": position, "low": float(np.fmin(inner, min(before, after))),
-        "high": float(np.fmax(outer, max(before, after))), "before": before, "after": after,
-        "crossed": int(crossed.sum()), "replicates": len(legs),
-    }  # fmt: skip
+        side = bool(above[0])
+    return _Start(name=name, entry=entry, cell=cell, above=side, cells=slice(begin, end))
 
 
-def _loop(
-    ends: Mapping[str, Mapping[str, Any]], legs: Mapping[str, list[Leg]], level: float, draws: Resamples,
-    resolution: float,
-) -> dict[str, Any]:  # fmt: skip
-    """Verdict, span and area of a loop."""
-    areas = np.array([up.area() - down.area() for up, down in zip(legs["up"], legs["down"], strict=True)])
-    up, down = (
-        np.array([np.nan if (place := leg.crossing(level)) is None else place.position for leg in legs[way]])
-        for way in ("up", "down")
+def _pair(located: Located, one: _Start, other: _Start, pairs: int) -> Shift:
+    if one.cell < 0 and other.cell < 0:
+        return _everywhere(located, one, other) if one.above != other.above else Shift()
+    if one.cell >= 0 and other.cell >= 0:
+        if one.above != other.above:
+            return Shift(unknown=f"the boundaries at {one.name} and {other.name} go opposite ways")
+        return _moved(located, one, other, pairs)
+    return _left_the_row(located, one, other)
+
+
+def _moved(located: Located, one: _Start, other: _Start, pairs: int) -> Shift:
+    """Both have a boundary."""
+    boundary, rows = located.boundary, located.rows
+    ends = rows.coordinate[[one.cell, other.cell]], rows.coordinate[[one.cell + 1, other.cell + 1]]
+    late = _unfinished(located, (one, other), float(ends[0].min()), float(ends[1].max()))
+    if late:
+        return Shift(unknown=late)
+    before, after = boundary.position[[one.entry, other.entry]]
+    by = float(after - before)
+    replicates = int(boundary.replicates[[one.entry, other.entry]].min())
+    low, high = _statistical(located, one, other, by, replicates, pairs)
+    both = np.array([one.cell, other.cell])
+    coarse = np.isnan(low) or bool(jumps_inside(rows, rows.row[both], both).any())
+    if coarse and replicates >= FEWEST_REPLICATES:
+        low = float(np.fmin(low, ends[0][1] - ends[1][0]))
+        high = float(np.fmax(high, ends[1][1] - ends[0][0]))
+    text = f"by {by:.3g} [{low:.3g}, {high:.3g}] from {one.name} to {other.name}"
+    return Shift(by=by, low=low, high=high, text=text)
+
+
+def _statistical(
+    located: Located, one: _Start, other: _Start, by: float, replicates: int, pairs: int
+) -> tuple[float, float]:
+    """The interval over replicates, resampled alike at both starts, widened for the number of pairs."""
+    boundary = located.boundary
+    assert boundary.drawn is not None
+    assert boundary.draws is not None
+    with np.errstate(invalid="ignore"):
+        shifts = boundary.drawn[other.entry] - boundary.drawn[one.entry]
+    rounding = ROUNDING * float(np.ptp(located.rows.coordinate))
+    low, high = interval(shifts[None], boundary.draws, by, replicates=replicates, rounding=rounding)
+    tail = (1 - CONFIDENCE) / 2
+    wider = special.stdtrit(max(replicates - 1, 1), tail / pairs) / special.stdtrit(
+        max(replicates - 1, 1), tail
     )
-    verdict, reason = _verdict(ends["up"], ends["down"], resolution)
-    row: dict[str, Any] = {"verdict": verdict, "reason": reason, "resolution": resolution}
-    for name, values in (("span", up - down), ("area", areas)):
-        mean = float(values.mean())
-        drawn = values @ draws.weights.T / len(values)
-        low, high = interval(drawn[None], draws, mean)
-        row |= {name: mean, f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
-    return row
+    return float(by - wider * (by - low[0])), float(by + wider * (high[0] - by))
 
 
-def _growth_of_kicks(rows: pd.DataFrame, x: str) -> float:
-    """By how much two ends may differ because kicks need time to grow, in units of x.
+def _left_the_row(located: Located, one: _Start, other: _Start) -> Shift:
+    """One has a boundary; the other stays on one side of the level in all of its row.
 
-    Weight decay shifts the growth rate of every mode by learning_rate for each unit, so that a kick grows to
-    one within a stage only from log(1 / kick) / (learning_rate * steps) beyond a continuous transition. Of
-    other parameters, and of optimizers that rescale the gradient, this is not known: 0.
+    Its boundary lies beyond that end of the row towards which the phase that it is not in lies.
     """
-    names = ("ramp_kick", "learning_rate", "steps", "optimizer", "momentum")
-    if x != "weight_decay" or not set(names) <= set(rows.columns) or set(rows["optimizer"]) != {"sgd"}:
-        return 0.0
-    kick, rate, steps, _, momentum = (rows[name] for name in names)
-    efolds = -np.log(kick.where(kick > 0).min())
-    return float(max(0.0, efolds) / (rate * steps / (1 - momentum)).min()) if np.isfinite(efolds) else 0.0
+    known, lost = (one, other) if one.cell >= 0 else (other, one)
+    rows, boundary = located.rows, located.boundary
+    if boundary.replicates[known.entry] < FEWEST_REPLICATES:
+        return Shift(unknown="the hysteresis has no interval")
+    row = rows.coordinate[lost.cells]
+    low, high = boundary.low[known.entry], boundary.high[known.entry]
+    beyond_last = lost.above == known.above
+    end = float(row[-1] if beyond_last else row[0])
+    span = (float(low), end) if beyond_last else (end, float(high))
+    late = _unfinished(located, (known, lost), *span)
+    if late:
+        return Shift(unknown=late)
+    if not _surely(located, lost):
+        return Shift(unknown=f"no boundary at {lost.name}, and some of its trials lie beyond the level")
+    least = end - float(high) if beyond_last else float(low) - end
+    if not least > ROUNDING * float(np.ptp(row)):
+        side = "last" if beyond_last else "first"
+        return Shift(
+            unknown=f"no boundary at {lost.name}: it may lie just beyond the {side} cell; widen the axis"
+        )
+    sign = 1 if (lost is other) == beyond_last else -1
+    bounds = sorted((sign * least, sign * np.inf))
+    text = f"by at least {least:.3g}; at {lost.name} it is nowhere in the row"
+    return Shift(low=float(bounds[0]), high=float(bounds[1]), text=text)
 
 
-def _verdict(up: Mapping[str, Any], down: Mapping[str, Any], resolution: float) -> tuple[Verdict, str]:
-    if not up["crossed"] and not down["crossed"]:
-        return "no transition", "neither way crosses the level within the ramp"
-    if up["low"] - down["high"] > resolution:
-        if not down["crossed"] or not up["crossed"]:
-            way = "down" if not down["crossed"] else "up"
-            return "hysteresis", f"the way {way} never comes back within the ramp: the loop is open"
-        return "hysteresis", "the way up changes above the way down by more than both intervals"
-    if up["high"] < down["low"]:
-        return "cannot tell", "the way up changes below the way down: the order parameter is not monotonic"
-    resolved = max(resolution, max(up["high"], down["high"]) - min(up["low"], down["low"]))
-    return "no loop within the resolution", f"both ways change within {resolved:.3g}, which stages resolve"
+def _everywhere(located: Located, one: _Start, other: _Start) -> Shift:
+    """Neither has a boundary, and they are in different phases all along the row."""
+    row = located.rows.coordinate[one.cells]
+    late = _unfinished(located, (one, other), float(row[0]), float(row[-1]))
+    if late or not (_surely(located, one) and _surely(located, other)):
+        return Shift(unknown=late or "no boundary")
+    length = float(row[-1] - row[0])
+    text = f"{one.name} and {other.name} are in different phases in all of the row"
+    return Shift(low=length, high=np.inf, text=text)
+
+
+def _surely(located: Located, start: _Start) -> bool:
+    """Whether every trial of its row is on its side of the level, in cells of 3 replicates or more."""
+    samples = located.samples
+    own = (samples.cell >= start.cells.start) & (samples.cell < start.cells.stop) & ~np.isnan(samples.value)
+    few = located.rows.replicates[start.cells].min() < FEWEST_REPLICATES
+    return not few and bool(((samples.value[own] >= located.level) == start.above).all())
+
+
+def _unfinished(located: Located, starts: Sequence[_Start], low: float, high: float) -> str:
+    """That most trials of a cell in this span have not converged; empty where all have."""
+    for start in starts:
+        at = located.rows.coordinate[start.cells]
+        if (~located.settled[start.cells] & (at >= low - ROUNDING) & (at <= high + ROUNDING)).any():
+            return (
+                f"perhaps a front of training time: at {start.name} cells between the boundaries have not "
+                "converged"
+            )
+    return ""

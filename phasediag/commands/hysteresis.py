@@ -25,7 +25,7 @@ def hysteresis(
 ) -> None:
     """Draw the loops of the ramps of SWEEP, their ends and areas; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
-    from phasediag.analysis.hysteresis import hysteresis as loops_of
+    from phasediag.analysis.loops import hysteresis as loops_of
     from phasediag.figures.style import save
 
     loops = loops_of(filtered(load_trials(sweep_path), where), order, level)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 import phasediag
 from phasediag import exact
-from phasediag.analysis.hysteresis import hysteresis
+from phasediag.analysis.loops import hysteresis
 from phasediag.errors import AnalysisError
 from small_sweeps import launched
 
