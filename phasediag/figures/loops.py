@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from phasediag.analysis.loops import Hysteresis
 from phasediag.analysis.labels import label, named
+from phasediag.analysis.loops import Hysteresis
 from phasediag.analysis.scale import Scale
 from phasediag.figures.style import (
     INK,
