@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -13,13 +15,18 @@ def draw(systematics: Systematics, ax: Axes | None = None) -> Axes:
     """Draw each boundary point under each choice, in the order of the table."""
     own = ax is None
     rows = systematics.rows
-    choices = list(rows.columns[rows.columns.get_loc("position") + 1 :])
+    columns = list(rows.columns)
+    choices = columns[columns.index("position") + 1 :]
     at = np.arange(len(rows))
     with style():
         ax = axes_or_new(ax, height=2.8)
         ax.plot(rows["position"], at, "o", color=INK, markersize=3.5, label="as stated")
         for number, (name, colour) in enumerate(zip(choices, shades(len(choices)), strict=True)):
-            look = {"marker": MARKERS[number % len(MARKERS)], "markerfacecolor": "none", "markersize": 3.5}
+            look: dict[str, Any] = {
+                "marker": MARKERS[number % len(MARKERS)],
+                "markerfacecolor": "none",
+                "markersize": 3.5,
+            }
             ax.plot(rows[name], at, linestyle="", color=colour, label=name.replace("_", " "), **look)
         name_axes(ax, "position", "rows of the table")
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")

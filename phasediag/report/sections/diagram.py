@@ -24,7 +24,7 @@ def sections(material: Material) -> Iterator[Section]:
         shown, x=choice.x, y=choice.y, order=order, level=level, facet=list(choice.facets) or None
     )
     moves = boundary_systematics(shown, diagram, None)
-    stable, unstable = by_stability([material.recounts.sensitivity(diagram, shown), moves])
+    stable, unstable = by_stability([material.recounts.sensitivity(diagram, shown), moves], ("", ""))
     held = "".join(f" {upper(named(name, value))} only." for name, value in choice.held.items())
     caption = (
         f"{upper(prose(order))}, mean over replicates, against {prose(diagram.x)} and {prose(diagram.y)}. "
