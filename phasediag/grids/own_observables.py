@@ -39,7 +39,7 @@ def read_observables(
 
 def _check_shared(found: UserObservable, owners: dict[str, str]) -> None:
     """Refuse a column that another observable fills."""
-    for column in (*found.observable.columns, *found.observable.starting):
+    for column in found.observable.filled:
         owner = owners.setdefault(column.name, found.name)
         if owner != found.name:
             raise RefusedError(f"{found.name} and {owner} both fill a column '{column.name}'", "rename one")

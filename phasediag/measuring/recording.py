@@ -259,13 +259,14 @@ class Recorder:
         observable = self.observables[found.observable]
         if not isinstance(observable, NumberObservable | SpectrumObservable):
             return
-        chosen = [(observable.columns, finishing)] + [(observable.starting, rows >= 0)] * (step == 0)
-        for columns, which in chosen:
+        besides = observable.highest if step else observable.starting
+        for columns, which in ((observable.columns, finishing), (besides, rows >= 0)):
             measured = found.distances[which].astype(np.float64)
-            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured]
+            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured if columns]
             for place, column in enumerate(columns):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
-                kept[rows[which]] = [each[place] for each in numbers]
+                new = np.array([each[place] for each in numbers], dtype=np.float64)
+                kept[rows[which]] = np.fmax(kept[rows[which]], new)
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
