@@ -82,7 +82,7 @@ def _middles(trials: pd.DataFrame, name: str, behind: Sequence[str]) -> FloatArr
     if place.max() >= MOST_BINS:
         raise AnalysisError(
             f"'{name}' differs between the replicates of a point, and its values lie too unevenly for bins "
-            f"({place.max() + 1:.0f} would be needed, {MOST_BINS} are allowed); choose a parameter as the axis"
+            f"({place.max() + 1:.0f} needed, {MOST_BINS} are allowed); choose a parameter as the axis"
         )
     middles = np.full(len(values), np.nan)
     middles[known] = scale.inverse(coordinate.min() + place * width)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
-from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.binning import with_bins
+from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
 from phasediag.analysis.declared import about

@@ -40,7 +40,7 @@ class Observable(ABC):
     starting: ClassVar[tuple[Column, ...]] = ()
     """Columns with the numbers of step 0 besides; as many as `columns`, or none."""
     highest: ClassVar[tuple[Column, ...]] = ()
-    """Columns with the largest numbers of the steps after step 0 at which it is measured; as many, or none."""
+    """Columns with the largest numbers measured after step 0; as many as `columns`, or none."""
 
     uses_data: ClassVar[bool] = True
     """Whether it may ask for the loss, the features or the probe; without, networks that start alike are

@@ -1,4 +1,4 @@
-"""An axis that is a result: the learning rate in units of the sharpness at the start, of each trial its own."""
+"""An axis that is a result: the learning rate in units of each trial's own sharpness at the start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP = np.log(RATES[1] / RATES[0])
 
 
 def trained(replicates: int = 8, seed: int = 0) -> pd.DataFrame:
-    """Losses that rise beyond 1.5 (width 8) and 1.2 (width 32) times 2 / sharpness, of each replicate its own."""
+    """Losses rise beyond 1.5 (width 8) or 1.2 (width 32) times 2 / sharpness, of each replicate its own."""
     index = pd.MultiIndex.from_product(
         [RATES, [8, 32], range(replicates)], names=["learning_rate", "width", "replicate"]
     )
