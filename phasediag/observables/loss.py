@@ -28,11 +28,11 @@ class Loss(NumberObservable):
     )  # fmt: skip
     starting: ClassVar[tuple[Column, ...]] = (
         Column(name="loss_at_start", label="training loss at the start", null_when_diverged=False,
-               meaning="The same at step 0."),
+               meaning="The training loss at step 0."),
     )  # fmt: skip
     highest: ClassVar[tuple[Column, ...]] = (
         Column(name="loss_highest", label="highest training loss", null_when_diverged=False,
-               meaning="The largest of all measured after step 0."),
+               meaning="The largest training loss of all that were measured after step 0."),
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
