@@ -15,6 +15,7 @@ import click
 
 from phasediag.commands.calibrate import calibrate
 from phasediag.commands.launching import compact, launch, plan, rerun, status
+from phasediag.commands.measure import measure
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
@@ -36,7 +37,7 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, parameters, compact,
+    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, measure, parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 
@@ -60,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(in_words(error), PhasediagError.exit_code, "--debug" in given)
 
 
-def _refuse(told: str, exit_code: int, debug: bool) -> NoReturn:
+def _refuse(sentence: str, exit_code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    say(f"error: {told}")
+    say(f"error: {sentence}")
     sys.exit(exit_code)
 
 

@@ -218,7 +218,7 @@ def _rounded(value: Item) -> Item:
     return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
 
 
-def whole(value: Value) -> int:
+def integer(value: Value) -> int:
     """A counting parameter's value as an int."""
     assert isinstance(value, int)
     return value
@@ -382,7 +382,7 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance"]
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance", "kick"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,8 +164,8 @@ def _arange(node: Node, limit: int) -> Sequence[float]:
         raise RefusedError(
             f"has about {steps:.3g} values, more than max_trials {limit}", "take a larger step"
         )
-    whole = round(steps)
-    count = whole if abs(steps - whole) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
+    rounded = round(steps)
+    count = rounded if abs(steps - rounded) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
     return [a + step * index for index in range(count)]
 
 

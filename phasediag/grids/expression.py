@@ -214,8 +214,8 @@ def _all(nodes: Sequence[ast.expr], wanted: type, kinds: Mapping[str, type]) -> 
     for node in nodes:
         kind = _kind(node, kinds)
         if kind is not wanted:
-            told = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
-            raise RefusedError(told, ALLOWED)
+            problem = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
+            raise RefusedError(problem, ALLOWED)
     return wanted
 
 
@@ -311,6 +311,6 @@ def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, columns: Mapping[s
     if isinstance(op, _MEMBERSHIP):
         assert isinstance(right, ast.List | ast.Tuple)
         members = [np.equal(value, _evaluate(member, columns)) for member in right.elts]
-        found = _truth(_folded(np.logical_or, members))
-        return found if isinstance(op, ast.In) else ~found
+        truth = _truth(_folded(np.logical_or, members))
+        return truth if isinstance(op, ast.In) else ~truth
     return _COMPARISONS[type(op)](value, _evaluate(right, columns))

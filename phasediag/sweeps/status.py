@@ -60,8 +60,8 @@ def status(sweep: str | Path) -> Status:
     store = Store.at(sweep).required()
     present, earlier = split_rosters(rosters(store, KINDS))
     ids = [roster["trial_id"].combine_chunks() for roster in present]
-    found = status_of(ids, store, convergence=True)
-    return replace(found, earlier=len(earlier))
+    counted = status_of(ids, store, convergence=True)
+    return replace(counted, earlier=len(earlier))
 
 
 def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
@@ -100,14 +100,14 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
     columns
         The parameters wanted besides `trial_id`; None: all.
     """
-    found = []
+    rosters = []
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
         for name, text in store.grids():
             kept = store.roster(name, text, columns)
-            found.append(
+            rosters.append(
                 (name, _expanded(store, name, text, Path(folder), columns) if kept is None else kept)
             )
-    return found
+    return rosters
 
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
@@ -154,10 +154,10 @@ def _convergence(rows: pa.Table) -> dict[str, Any]:
         return {}
     unconverged = pc.equal(rows["converged"], False)
     needed = rows.filter(unconverged)["more_steps"].drop_null().to_numpy()
-    found: dict[str, Any] = {"unconverged": pc.sum(unconverged).as_py() or 0}
+    needs: dict[str, Any] = {"unconverged": pc.sum(unconverged).as_py() or 0}
     if len(needed):
-        found |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
-    return found
+        needs |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
+    return needs
 
 
 def _rate(rows: pa.Table, holder: Holder | None) -> float | None:

@@ -19,9 +19,9 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    integer,
     label_noise_parameters,
     number,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RandomField(GeneratedTask):
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)
         inputs, outputs = self.sizes(values)
-        generator, waves = streams.generator("teacher"), whole(values["waves"])
+        generator, waves = streams.generator("teacher"), integer(values["waves"])
         ends = (number(values["smallest_wave"]), number(values["largest_wave"]))
         size = np.geomspace(*ends, waves)
         direction = generator.standard_normal((outputs, waves, inputs))
@@ -84,7 +84,7 @@ class RandomField(GeneratedTask):
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample."""
-        return whole(values["inputs"]), whole(values["outputs"])
+        return integer(values["inputs"]), integer(values["outputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.ramp import ramp_of
 from phasediag.registry import Component, component
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
 from phasediag.training.schedules import Schedule
 from phasediag.trial import Role, Value
 
 LENGTH: Final = "schedule/steps"
-"""Steps of a trial, among its constants where its rate changes, float64."""
+"""Steps of a trial or of a stage of its ramp, among its constants where its rate changes, float64."""
 WARMUP: Final = "schedule/warmup"
 """Those of its warm-up, where there is one, float64."""
 CLIP: Final = "gradient_clip"
@@ -66,6 +67,10 @@ def chosen(part: Component, values: Mapping[str, Value]) -> Chosen:
     return Chosen(component=part, shared=shared, batched=batched)
 
 
+ONE_NUMBER: Final = "give one number: a tensor of shape () made of `step` and `steps`, or a plain float"
+"""What a schedule gives."""
+
+
 class Descent:
     """What makes the next weights of one network out of the gradient of its loss.
 
@@ -79,6 +84,8 @@ class Descent:
         Whether gradients are clipped.
     layers
         Of each layer the names of what is trained, where layers have rates of their own; else none.
+    staged
+        Whether the schedule begins anew with every stage of a ramp.
 
     Attributes
     ----------
@@ -95,8 +102,9 @@ class Descent:
 
     def __init__(
         self, optimizer: Chosen, schedule: Chosen, *, warming: bool = False, clipping: bool = False,
-        layers: Sequence[Sequence[str]] = (),
+        layers: Sequence[Sequence[str]] = (), staged: bool = False,
     ) -> None:  # fmt: skip
+        self.staged = staged
         self.optimizer, self.schedule = optimizer, schedule
         self.warming, self.clipping = warming, clipping
         self.layers = {name: number for number, names in enumerate(layers) for name in names}
@@ -159,12 +167,26 @@ class Descent:
     def factor(self, rates: Rates, step: Tensor) -> Tensor:
         """What multiplies the learning rate of one trial at a step that is counted from 1; float64."""
         done, steps = step.to(torch.float64) - 1, rates[LENGTH]
-        schedule: Schedule = self.schedule.made(rates)
+        if self.staged:
+            done = done - torch.floor(done / steps) * steps
         if not self.warming:
-            return schedule.factor(done, steps)
+            return self._factor(rates, done, steps)
         warm = rates[WARMUP]
-        later = schedule.factor(torch.clamp(done - warm, min=0.0), steps - warm)
+        later = self._factor(rates, torch.clamp(done - warm, min=0.0), steps - warm)
         return torch.where(done < warm, (done + 1) / warm, later)
+
+    def _factor(self, rates: Rates, step: Tensor, steps: Tensor) -> Tensor:
+        """What the schedule gives; a plain number of a user's holds at every step."""
+        schedule: Schedule = self.schedule.made(rates)
+        factor: Any = schedule.factor(step, steps)
+        if isinstance(factor, int | float):
+            return 0 * step + factor
+        if not isinstance(factor, Tensor):
+            named = self.schedule.component
+            raise PhasediagError(
+                f"{place_of(named.cls)}: {named.name}.factor gives {factor!r:.60}; {ONE_NUMBER}"
+            )
+        return factor
 
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor,
@@ -189,6 +211,13 @@ class Descent:
         if self.layers:
             moved = {n: _part_of_the_way(w, moved[n], rates[self._share(n)]) for n, w in weights.items()}
         return moved, kept
+
+    def moving(self, rates: Rates) -> Weights:
+        """Of what is trained in layers with rates of their own: 1 where the rate is positive, else 0.
+
+        Each float64 of the shape of a rate, by name; none where all layers share a rate.
+        """
+        return {name: (rates[self._share(name)] > 0).to(torch.float64) for name in self.layers}
 
     def _share(self, name: str) -> str:
         return f"{FACTOR}{self.layers[name]}"
@@ -222,6 +251,7 @@ def descent_of(values: Mapping[str, Value], folder: Path, trained: Sequence[str]
     return Descent(
         optimizer, schedule, warming=bool(values["warmup_steps"]),
         clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
+        staged=ramp_of(values) is not None,
     )  # fmt: skip
 
 
@@ -234,10 +264,10 @@ def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[st
     for name in trained:
         layers.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
     if len(layers) != len(rates):
-        told = "; ".join(path or "the network itself" for path in layers)
+        paths = "; ".join(path or "the network itself" for path in layers)
         raise PhasediagError(
             f"layer_rates has {len(rates)} rates, and model '{values['model']}' has {len(layers)} layers "
-            f"here; give one for each, in this order: {told}"
+            f"here; give one for each, in this order: {paths}"
         )
     return list(layers.values())
 
@@ -250,9 +280,9 @@ def _example(part: Chosen) -> Any:
     except Exception as error:
         given = ", ".join([*(f"{n}={v!r}" for n, v in part.shared.items()), *part.batched])
         raise PhasediagError(
-            f"{told(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: instead of "
-            "floats it is given tensors of shape (), one a trial; check values by Annotated types, or name "
-            "an argument in `structural = (...)` to be given the number itself"
+            f"{explained(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: "
+            "instead of floats it is given tensors of shape (), one a trial; check values by Annotated "
+            "types, or name an argument in `structural = (...)` to be given the number itself"
         ) from error
 
 
