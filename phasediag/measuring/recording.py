@@ -282,7 +282,8 @@ class Recorder:
             for place, column in enumerate(columns):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
                 new = np.array([each[place] for each in numbers], dtype=np.float64)
-                kept[rows[which]] = np.fmax(kept[rows[which]], new)
+                highest = columns is observable.highest
+                kept[rows[which]] = np.fmax(kept[rows[which]], new) if highest else new
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
