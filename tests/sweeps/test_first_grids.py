@@ -21,6 +21,8 @@ from phasediag.storage.schema_arrow import trials_schema
 ROOT = Path(__file__).parents[2]
 README_GRID = re.search(r"```yaml\n(name: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 GRIDS = sorted((ROOT / "jobs").rglob("*.yaml"))
+LARGE = ("trainability", "five-axes")
+"""A million and 115,200 trials: to expand them takes a while."""
 LITERATURE = sorted((ROOT / "jobs" / "literature").glob("*.yaml"))
 MINIMAL = """
 name: minimal
@@ -44,7 +46,13 @@ README_PART = {
 """The cells around the boundary, at the least and the most gradient noise."""
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: str(grid.relative_to(ROOT)))
+def grids(paths: list[Path]) -> pytest.MarkDecorator:
+    """Each of these grids; the large ones are slow."""
+    marked = [pytest.param(path, marks=pytest.mark.slow if path.stem in LARGE else ()) for path in paths]
+    return pytest.mark.parametrize("grid", marked, ids=[str(path.relative_to(ROOT)) for path in paths])
+
+
+@grids(GRIDS)
 def test_every_grid_of_jobs_is_planned(grid: Path, tmp_path: Path) -> None:
     outcome = CliRunner().invoke(plan, [str(grid), "--storage", str(tmp_path), "--json"])
     assert outcome.exit_code == 0, outcome.output
@@ -52,7 +60,7 @@ def test_every_grid_of_jobs_is_planned(grid: Path, tmp_path: Path) -> None:
     assert told["trials"] == told["missing"] > 0
 
 
-@pytest.mark.parametrize("grid", LITERATURE, ids=lambda grid: grid.stem)
+@grids(LITERATURE)
 def test_a_grid_of_the_literature_says_whose_it_is_and_how_it_is_drawn(grid: Path) -> None:
     """The paper's number, and commands for `diagram` whose axes and order are columns of its trials."""
     header = grid.read_text().partition("\nname:")[0]
