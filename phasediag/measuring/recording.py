@@ -22,7 +22,7 @@ from phasediag.observables.observable import (
     NumberObservable,
     SpectrumObservable,
 )
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
@@ -46,7 +46,7 @@ class Block:
     degree: IntArray | None
     epsilon: FloatArray
     scale: FloatArray
-    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
+    """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
     train_loss: FloatArray | None = None
@@ -173,7 +173,7 @@ class Recorder:
         start: int = 0,
     ) -> None:  # fmt: skip
         self.plan, self.start = plan, start
-        names = {*ALWAYS, *(request.observable for request in plan.observables)}
+        names = {*ALWAYS, "directions", *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
@@ -275,13 +275,13 @@ class Recorder:
         observable = self.observables[found.observable]
         if not isinstance(observable, NumberObservable | SpectrumObservable):
             return
-        chosen = [(observable.columns, finishing)] + [(observable.starting, rows >= 0)] * (step == 0)
-        for columns, which in chosen:
-            measured = found.distances[which].astype(np.float64)
-            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured]
-            for place, column in enumerate(columns):
+        besides = observable.highest if step else observable.starting
+        for columns, which in ((observable.columns, finishing), (besides, rows >= 0)):
+            measured = found.distances[which if columns else slice(0)].astype(np.float64)
+            numbers = np.array([observable.numbers(each) for each in measured], dtype=np.float64)
+            for column, new in zip(columns, numbers.reshape(len(measured), len(columns)).T, strict=True):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
-                kept[rows[which]] = [each[place] for each in numbers]
+                kept[rows[which]] = np.fmax(kept[rows[which]], new) if columns is observable.highest else new
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
@@ -300,11 +300,13 @@ class Recorder:
             yield ~finishing, False
 
     def _requests(self) -> list[Request]:
-        return [
+        layer = self.groups.get(self.plan.layer)
+        asked = [
             Request(observable=request.observable, layer=request.layer)
             for request in self.plan.observables
             if request.layer in self.groups
         ]
+        return list(dict.fromkeys([*asked, *(_always(layer) if layer is not None else ())]))
 
     def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
         trials = rows.tobytes()
@@ -313,7 +315,7 @@ class Recorder:
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
                 norms = _finite(measured.norms).double().cpu().numpy()
-                scales[measured.layer] = root_mean_square(norms)
+                scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
             self._found[trials, request] = Found(
@@ -379,7 +381,8 @@ class Recorder:
 
 def _always(layer: NeuronGroup) -> list[Request]:
     """What is measured of the layer that stands for the network, whatever the grid asks for."""
-    return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
+    observables = (*ALWAYS, "directions") if layer.homogeneity == 1 else ALWAYS
+    return [Request(observable=observable, layer=layer.name) for observable in observables]
 
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:

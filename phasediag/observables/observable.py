@@ -39,10 +39,17 @@ class Observable(ABC):
     """The columns of `trials` that it fills, measured on `measure.layer` at the last step."""
     starting: ClassVar[tuple[Column, ...]] = ()
     """Columns with the numbers of step 0 besides; as many as `columns`, or none."""
+    highest: ClassVar[tuple[Column, ...]] = ()
+    """Columns with the largest numbers measured after step 0; as many as `columns`, or none."""
 
     uses_data: ClassVar[bool] = True
     """Whether it may ask for the loss, the features or the probe; without, networks that start alike are
     measured once."""
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """All columns of `trials` that it fills."""
+        return (*self.columns, *self.starting, *self.highest)
 
     @abstractmethod
     def measure(self, network: Specimen) -> Tensor:
@@ -81,6 +88,8 @@ class DistanceObservable(Observable):
     """How many neurons a layer has more than distances."""
     column: ClassVar[str] = ""
     """The column of `trials` that holds the count, of built-in ones."""
+    supersedes: ClassVar[str] = ""
+    """The observable whose count that column holds where this one was not measured."""
     complement: ClassVar[bool] = False
     """Whether that column holds the largest count less the count."""
 
