@@ -139,7 +139,7 @@ def independent(x: str, y: str, dependence: Independence | None) -> Claim:
 def _changing(x: str, name: str, dependence: Independence) -> str:
     """Where the count changes most, and whether only a wider layer can tell."""
     cells = dependence.cells[dependence.changes] if dependence.changes.any() else dependence.cells
-    most = cells.loc[cells["exponent"].abs().idxmax()]
+    most = cells.iloc[int(np.argmax(cells["exponent"].abs().to_numpy()))]
     text = (
         f"; at {x} = {most['x']:g} it goes from {most['mean_narrow']:.3g} at {name} {most['narrow']:g} to "
         f"{most['mean_wide']:.3g} at {name} {most['wide']:g} (so at {int(dependence.changes.sum())} of "

@@ -46,7 +46,8 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
     (lr_over_batch where the trials have no such column), `separation` (the smallest distance above the cut:
     all distinct neurons, and the origin, are at least so far apart, in units of the weights), `merged` (the
     largest distance below), `gap` (their ratio), `decided` (whether that is above 10, two neurons are left
-    and the trial has converged: a copy that still merges is no neuron), `neuron_count` (distances above the cut).
+    and the trial has converged: a copy that still merges is no neuron), `neuron_count` (of distances above
+    the cut).
 
     Raises
     ------

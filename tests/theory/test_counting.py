@@ -77,7 +77,9 @@ def test_a_planted_power_is_recovered_and_only_a_faster_fall_rejects_the_conject
     exponent: float, verdict: str
 ) -> None:
     """Also below epsilon = 0.05, which kept every separation above itself: 3 gamma^2 was compatible."""
-    tested = separation_test(separations(*planted(lambda gamma: (1 if exponent < 1 else 3) * gamma**exponent)))
+    tested = separation_test(
+        separations(*planted(lambda gamma: (1 if exponent < 1 else 3) * gamma**exponent))
+    )
     assert tested.exponent == pytest.approx(exponent, abs=0.1)
     assert tested.low <= exponent <= tested.high
     assert tested.verdict == verdict
