@@ -87,10 +87,12 @@ def write_measured_pack(
     threshold: Threshold,
     stored: bool = True,
     scaled: bool = True,
+    moving: bool = True,
 ) -> None:
     """A pack whose degrees were counted from planted distances, one mapping by observable a trial.
 
-    Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing.
+    The distances are said to have stood still over the last half. Without `scaled` as an older version wrote
+    it: the layer's scale and max_degree are missing; without `moving` how distances moved.
     """
     pack = pack_name(number)
     recorded = [name for name in measurements_schema().names if name not in ("train_loss", "test_loss")]
@@ -122,6 +124,9 @@ def write_measured_pack(
                 "epsilon": float(epsilon[0]),
                 "scale": float(root_mean_square(norms)[0]) if scaled else None,
                 "distances": tuple(values) if stored else None,
+                **dict.fromkeys(
+                    ("log_change_half", "log_change_late"), (0,) * len(values) if stored and moving else None
+                ),
             }  # fmt: skip
             for name, value in row.items():
                 columns[name].append(value)
@@ -135,6 +140,7 @@ def write_measured_pack(
     n = len(distances)
     trials = trial_rows(
         pack, list(distances), measure_layer=["hidden.1"] * n, converged=[True] * n, drift=[0.0] * n,
+        steps_done=[10] * n, relaxations=[20.0] * n, more_steps=[0] * n,
         threshold_absolute=[threshold.absolute] * n, threshold_relative=[threshold.relative] * n, **results,
     )  # fmt: skip
     measurements = table(measurements_schema(), columns, len(columns["step"]))

@@ -49,6 +49,13 @@ class SizeCollapse(Result):
     replicates: int
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how the trials were chosen."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known of how the trials were chosen."""
+        return self.notes
 
     @property
     def collapses(self) -> bool:
@@ -86,7 +93,8 @@ class SizeCollapse(Result):
     def summary(self) -> str:
         """The result in words, with the trials that it rests on."""
         first, *more = entered(self.n, self.replicates, self.left_out)
-        return "\n".join([*self.findings, f"collapse of {first}", *more])
+        notes = [f"warning: {note}" for note in self.notes]
+        return "\n".join([*self.findings, f"collapse of {first}", *more, *notes])
 
 
 def fit_collapse(
@@ -162,7 +170,7 @@ def fit_collapse(
     return SizeCollapse(
         x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, means, best),
         quality=least, unscaled_quality=float(quality(neutral, first)[0]), n=len(sample.counts),
-        replicates=curves.replicates, left_out=sample.reasons,
+        replicates=curves.replicates, left_out=sample.reasons, notes=sample.notes,
     )  # fmt: skip
 
 

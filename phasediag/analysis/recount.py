@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.analysis.rejudged import CHANGES, FLAGS, rejudged
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.measuring.convergence import relaxed
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.storage.choice import kept
@@ -26,11 +26,27 @@ COUNTS: Final[Mapping[str, str]] = {
 }
 """The column of `trials` that each observable fills on `measure.layer`."""
 RECOUNTED: Final = (*COUNTS.values(), "degree_normalized", *DERIVED_COLUMNS)
-"""The columns that follow the threshold."""
+"""The counts that follow the threshold, and what is made of them."""
+FOLLOWING: Final = (*RECOUNTED, "drift", *FLAGS)
+"""All columns that follow the threshold."""
+NEEDED: Final = (
+    "trial_id", "status", "measure_layer", "steps_done", "relaxations", *FLAGS, *COUNTS.values(),
+)  # fmt: skip
+"""The columns of `trials` that counting again rests on."""
 
 
-def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> dict[str, Any]:
-    """The columns of `trials` that follow the threshold, shape (trials,).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recounted:
+    """Trials at another threshold."""
+
+    columns: Mapping[str, Any]
+    """The columns of `trials` that follow the threshold, shape (trials,)."""
+    carried: int
+    """Trials of which it is not stored how their distances moved: their flags are as recorded."""
+
+
+def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> Recounted:
+    """Count trials again.
 
     Parameters
     ----------
@@ -62,12 +78,13 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
             pairs = np.where(needed, top, np.nan)
         column = top - counts if rule.complement else counts
         counted[COUNTS[observable]] = np.where(needed, column, np.nan)
-    return {
+    flags = rejudged(trials, measured, position, (absolute, relative), factor)
+    columns = {
         **{name: _whole(values) for name, values in counted.items()},
-        "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
-        "converged": _too_short(trials), "more_steps": np.nan,
+        "max_degree": _whole(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
+    return Recounted(columns=columns, carried=flags.carried)
 
 
 def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, FloatArray]:
@@ -78,19 +95,11 @@ def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, Fl
     return absolute.astype(np.float64), relative.astype(np.float64)
 
 
-def _too_short(trials: pa.Table) -> pd.arrays.BooleanArray:
-    """False for trials in which decay had too few relaxations, whatever the threshold; null for others."""
-    held = "relaxations" in trials.column_names
-    reached = trials["relaxations"].to_numpy().astype(np.float64) if held else np.full(len(trials), np.nan)
-    short = (reached > 0) & ~relaxed(reached)
-    return pd.arrays.BooleanArray(np.zeros(len(trials), dtype=bool), ~short)
-
-
 def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The last measurements on each trial's `measure_layer`, and the position of their trials."""
     rows = store.measurements_table(
         THRESHOLDED, last=True, ordered=False,
-        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
+        columns=("trial_id", "layer", "observable", "max_degree", "distances", *CHANGES),
     )  # fmt: skip
     of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())

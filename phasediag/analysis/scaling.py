@@ -67,6 +67,8 @@ class ScalingFit(Result):
     """What the trials say of the conjecture and of Theorem 4."""
     room: float = ROOM
     """The share of the width above which the mean count of a cell left it out."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how the trials were chosen."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -103,7 +105,7 @@ class ScalingFit(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the fit hides: trials that it left out, a short window, a law that does better."""
-        return tuple(about_fit(self.left_out, self.window, self.models))
+        return (*self.notes, *about_fit(self.left_out, self.window, self.models))
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted."""
@@ -121,6 +123,7 @@ class ScalingFit(Result):
             *more,
             *described_models(self.models),
             *(f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims),
+            *(f"warning: {note}" for note in self.notes),
         ])  # fmt: skip
 
     def _interval(self) -> str:
@@ -142,9 +145,9 @@ def fit_scaling(
 ) -> ScalingFit:
     """Fit y ~ x^exponent, and say how well other laws do.
 
-    Only trials that are ok and converged, with positive x, enter, from cells of x and width most of
-    which has converged and whose count the width does not limit. Other axes are pooled: filter the trials
-    to fit one of their values. Where several widths remain, the dependence on the width is fitted
+    Only trials that are ok and whose counts stay (`count_converged`), with positive x, enter, from cells of
+    x and width in most of which they do and whose count the width does not limit. Other axes are pooled:
+    filter the trials to fit one of their values. Where several widths remain, the dependence on the width is fitted
     with a mean of its own for each x, so that no law is assumed.
 
     The interval is a percentile bootstrap over replicates, resampled jointly over all x, corrected for
@@ -204,7 +207,7 @@ def fit_scaling(
         x=x, y=y, exponent=power["exponent"], low=low, high=high,
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
         left_out=sample.reasons, models=models, points=points, independence=independence, claims=claims,
-        room=room,
+        room=room, notes=sample.notes,
     )  # fmt: skip
 
 

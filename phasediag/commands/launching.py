@@ -6,13 +6,16 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from phasediag.columns import level_of
 from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
+
+if TYPE_CHECKING:
+    from phasediag.sweeps.status import Status
 
 
 @click.command()
@@ -131,12 +134,7 @@ def status(
         shown["rate"] = f"{found.rate:.1f} trials/s"
     if found.eta_s is not None:
         shown["left"] = duration(found.eta_s)
-    if found.unconverged:
-        shown["unconverged"] = f"{found.unconverged:,}"
-    if found.more_steps is not None:
-        shown["more steps they need"] = (
-            f"about {found.more_steps:,.0f} (median), {found.more_steps_most:,} at most"
-        )
+    shown |= _convergence(found)
     print_table(sweep_path, shown)
     if found.ok and not found.unconverged:
         from phasediag.analysis.measured import nothing_measured
@@ -144,6 +142,21 @@ def status(
         nothing = nothing_measured(sweep_path)
         if nothing:
             say(f"warning: {nothing}")
+
+
+def _convergence(found: Status) -> dict[str, str]:
+    """How many trials are too short for their phase or their counts to stand, and by how much."""
+    shown = {}
+    kinds = (
+        ("unconverged", found.unconverged, found.more_steps, found.more_steps_most),
+        ("counts may change", found.count_unconverged, found.count_more_steps, found.count_more_steps_most),
+    )
+    for word, late, median, most in kinds:
+        if late:
+            shown[word] = f"{late:,}"
+        if median is not None:
+            shown[f"{word}: more steps"] = f"about {median:,.0f} (median), {most:,} at most"
+    return shown
 
 
 @click.command()

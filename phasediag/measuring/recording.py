@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.measuring.convergence import log_margin
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
+from phasediag.measuring.moments import Changes, Moments, changes_of
 from phasediag.measuring.specimens import Surroundings
-from phasediag.observables.known import ALWAYS, observable_of
+from phasediag.observables.known import ALWAYS, distance_observables, observable_of
 from phasediag.observables.observable import (
     DistanceObservable,
     NumberObservable,
@@ -54,6 +54,7 @@ class Block:
     test_loss: FloatArray | None = None
 
 
+MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
 ALWAYS_HELD: Final = ("rows", "epsilon", "scale")
@@ -72,31 +73,22 @@ class Recording:
     """log of the layer's norm at half of each trial's steps, NaN before."""
     end: FloatArray
     """The same at the last step."""
-    nine_tenths: FloatArray
-    """Normalized degree at 0.9 of each trial's steps, NaN before."""
-    margins: dict[tuple[Moment, str], FloatArray] = field(default_factory=dict)
-    """`log_margin` of the layer's distances, shape (trials, 2, length), NaN before: over the threshold, and
-    over its absolute part, which layers that shrink as a whole reach first."""
-
+    moments: dict[tuple[Moment, str], npt.NDArray[Any]] = field(default_factory=dict)
+    """The layer's distances at three moments of each trial's steps, as measured, by moment and observable,
+    shape (trials, length), NaN before."""
     numbers: dict[str, FloatArray] = field(default_factory=dict)
     """By column of `trials`: the numbers of the observables of the measured layer, shape (trials,)."""
 
     @classmethod
     def empty(cls, trials: int) -> Recording:
         """A recording of a tile at step 0."""
-        return cls(
-            half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
-        )
+        return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
 
     def saved(self) -> tuple[list[list[Any]], dict[str, npt.NDArray[Any]]]:
         """What a checkpoint holds: of each block what fits JSON, and all arrays, by name."""
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "half": self.half,
-            "end": self.end,
-            "nine_tenths": self.nine_tenths,
-        }
+        arrays: dict[str, npt.NDArray[Any]] = {"half": self.half, "end": self.end}
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
-        arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in self.margins.items()}
+        arrays |= {f"moment/{at}/{name}": distances for (at, name), distances in self.moments.items()}
         arrays |= {f"number/{name}": numbers for name, numbers in self.numbers.items()}
         told = []
         for number, block in enumerate(self.blocks):
@@ -109,13 +101,13 @@ class Recording:
     @classmethod
     def restored(cls, told: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]) -> Recording:
         """What `saved` gave, once more."""
-        recording = cls(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
+        recording = cls(half=arrays["half"], end=arrays["end"])
         for name, array in arrays.items():
             kind, *place = name.split("/", 2)
             if kind == "last":
                 recording.last[place[0], place[1]] = array
-            if kind == "margin":
-                recording.margins[place[0], place[1]] = array  # type: ignore[index]
+            if kind == "moment":
+                recording.moments[place[0], place[1]] = array  # type: ignore[index]
             if kind == "number":
                 recording.numbers[place[0]] = array
         for number, (step, layer, observable, max_degree) in enumerate(told):
@@ -193,27 +185,35 @@ class Recorder:
             return
         self._norms(self.recording.half, np.flatnonzero(self._half == step), layer)
         self._norms(self.recording.end, np.flatnonzero(self.steps == step), layer)
-        moments: tuple[tuple[Moment, IntArray], ...]
-        moments = (("half", self._half), ("late", self._nine_tenths), ("last", self.steps))
-        for moment, due in moments:
+        for moment, due in zip(MOMENTS, (self._half, self._nine_tenths, self.steps), strict=True):
             rows = np.flatnonzero(due == step)
-            if len(rows):
-                self._margins(moment, rows, layer)
+            for found in self._distances(rows, self._counted(layer)) if len(rows) else ():
+                shape = (len(self.steps), found.distances.shape[1])
+                nothing = np.full(shape, np.nan, dtype=found.distances.dtype)
+                self.recording.moments.setdefault((moment, found.observable), nothing)[rows] = found.distances
 
-    def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
-        absolute = np.full(len(rows), self.plan.threshold.absolute)
-        for found in self._distances(rows, self._counted(layer)):
-            distances, observable = found.distances.astype(np.float64), self.observables[found.observable]
-            assert isinstance(observable, DistanceObservable)
-            limit = observable.limit(found.distances, found.epsilon, self.plan.threshold.absolute)
-            shape = (len(self.steps), 2, distances.shape[1])
-            kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
-            kept[rows, 0] = log_margin(distances, limit)
-            kept[rows, 1] = log_margin(distances, absolute)
-            if moment == "late" and found.observable == "permutation":
-                counted, top = self._degree(found)
-                assert counted is not None
-                self.recording.nine_tenths[rows] = counted / top if top else np.nan
+    def moments(self) -> dict[str, Moments]:
+        """How the distances of the measured layer moved, by the observable; as they can be read again."""
+        rows, moments = np.arange(len(self.steps)), {}
+        for name in [name for moment, name in self.recording.moments if moment == "last"]:
+            half, late, last = (self.recording.moments[at, name] for at in MOMENTS)
+            kept = self._changes(name, rows)
+            plain = Moments(half=half.astype(float), late=late.astype(float), last=last.astype(float))
+            moments[name] = plain if kept is None else Moments.of(last, kept)
+        return moments
+
+    def changes(self, block: Block) -> Changes | None:
+        """What is stored with a block of how its distances moved; None of all but the last ones."""
+        ended = (self.steps[block.rows] == block.step).all()
+        kept = block.layer == self.plan.layer and block.distances is not None and ended
+        return self._changes(block.observable, block.rows) if kept else None
+
+    def _changes(self, observable: str, rows: IntArray) -> Changes | None:
+        """Of one of phasediag's own observables that are counted on the measured layer; else None."""
+        if ("last", observable) not in self.recording.moments or observable not in distance_observables():
+            return None
+        half, late, last = (self.recording.moments[at, observable][rows] for at in MOMENTS)
+        return changes_of(half, late, last)
 
     def _counted(self, layer: NeuronGroup) -> list[Request]:
         """What convergence is judged by: all whose distances are counted on the layer of the trial's row."""
@@ -275,13 +275,10 @@ class Recorder:
 
     def _kept(self, finishing: npt.NDArray[np.bool_]) -> Iterable[tuple[npt.NDArray[np.bool_], bool]]:
         """The parts of the measured trials, and whether their distances are stored."""
-        if self.plan.distances != "last":
-            yield np.ones_like(finishing), self.plan.distances == "all"
-            return
-        if finishing.any():
-            yield finishing, True
-        if not finishing.all():
-            yield ~finishing, False
+        kinds = {"all": (True, True), "last": (True, False), "none": (False, False)}[self.plan.distances]
+        for part, kept in zip((finishing, ~finishing), kinds, strict=True):
+            if part.any():
+                yield part, kept
 
     def _requests(self) -> list[Request]:
         return [

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from phasediag.columns import OBSERVABLE_SOURCE
+from phasediag.measuring.moments import Changes
 from phasediag.measuring.recording import Block
 from phasediag.packing.pack import Pack
 from phasediag.registry import KINDS
@@ -65,8 +66,18 @@ def device_name(device: torch.device) -> str:
     return f"{name}, TF32" if torch.backends.cuda.matmul.allow_tf32 else name
 
 
-def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:
-    """Rows of `measurements` for a block, less the trials that are not kept."""
+def block_rows(
+    pack: str, trials: Trials, block: Block, changes: Changes | None, kept: BoolArray, schema: pa.Schema
+) -> pa.Table:
+    """Rows of `measurements` for a block, less the trials that are not kept.
+
+    Parameters
+    ----------
+    changes
+        How the distances of the block moved, where that is stored.
+    kept
+        Which trials are, shape (trials,).
+    """
     keep = kept[block.rows]
     rows = block.rows[keep]
     count = len(rows)
@@ -83,4 +94,6 @@ def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema:
         columns |= {"train_loss": block.train_loss[keep], "test_loss": block.test_loss[keep]}
     if block.distances is not None:
         columns["distances"] = block.distances[keep]
+    if changes is not None:
+        columns |= {"log_change_half": changes.half[keep], "log_change_late": changes.late[keep]}
     return table(schema, columns, count)

@@ -19,7 +19,7 @@ import torch
 from phasediag.columns import Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
-from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.measuring.recording import Recorder, Recording
 from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
@@ -145,7 +145,7 @@ class TileRun:
         self.spent["writing"] += time.monotonic() - made
         return tables
 
-    def _columns(self, recorder: Recorder, steps_done: IntArray) -> dict[str, FloatArray]:
+    def _columns(self, recorder: Recorder, steps_done: IntArray) -> dict[str, np.ndarray]:
         """What is measured at the end of the trials of a part."""
         networks, layer, count = recorder.tile, self.job.measure.layer, len(steps_done)
         train, test, accuracy = networks.losses()
@@ -165,7 +165,9 @@ class TileRun:
     def _measurements(self, kept: BoolArray) -> pa.Table:
         schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
         found = [
-            block_rows(self.pack.pack_id, self.trials.take(rows), block, kept[rows], schema)
+            block_rows(
+                self.pack.pack_id, self.trials.take(rows), block, recorder.changes(block), kept[rows], schema
+            )
             for rows, recorder in self.parts
             for block in recorder.recording.blocks
         ]
@@ -206,12 +208,13 @@ def measured_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _joined(parts: Sequence[tuple[IntArray, dict[str, FloatArray]]], count: int) -> dict[str, FloatArray]:
+def _joined(parts: Sequence[tuple[IntArray, dict[str, np.ndarray]]], count: int) -> dict[str, np.ndarray]:
     """Columns of all trials from those of parts, each with its positions."""
-    columns = {name: np.full(count, np.nan) for _, found in parts for name in found}
+    columns: dict[str, np.ndarray] = {}
     for rows, found in parts:
         for name, column in found.items():
-            columns[name][rows] = column
+            nothing = np.full(count, None if column.dtype == object else np.nan, dtype=column.dtype)
+            columns.setdefault(name, nothing)[rows] = column
     return columns
 
 
@@ -219,8 +222,10 @@ def _host(tensor: torch.Tensor, count: int) -> np.ndarray:
     return tensor[:count].double().cpu().numpy()
 
 
-def _nullable(about: Column, numbers: FloatArray, diverged: BoolArray) -> pa.Array:
+def _nullable(about: Column, numbers: np.ndarray, diverged: BoolArray) -> pa.Array:
     """A column of the type that it is declared with; NaN is null, and so is what no diverged trial has."""
+    if about.type == "string":
+        return pa.array(numbers, pa.string(), mask=diverged & about.null_when_diverged)
     missing = np.isnan(numbers) | (diverged & about.null_when_diverged)
     whole = np.where(missing, 0, numbers)
     kinds = {"int64": np.int64, "bool": np.bool_, "float64": np.float64}

@@ -180,8 +180,9 @@ def test_a_drifting_trial_is_not_converged() -> None:
     grid = grid_of(BASE | {"steps": 20}, replicates=2, measure=LOOSE)
     recorder = recorded(tile_of(grid.trials()), grid.measure)
     assert columns(recorder)["converged"].tolist() == [1, 1]
-    recorder.recording.nine_tenths[1] += 0.3
-    assert columns(recorder)["drift"][1] == pytest.approx(columns(recorder)["drift"][0] - 0.3, abs=0.5)
+    late = recorder.recording.moments["late", "permutation"]
+    late[1] = 0.0
+    assert columns(recorder)["drift"][1] <= -0.25
     assert columns(recorder)["converged"].tolist() == [1, 0]
 
 
@@ -225,7 +226,7 @@ def test_a_network_without_hidden_layer_has_nothing_to_measure() -> None:
     assert recorder.started
     found = columns(recorder)
     for name in set(found) - {"relaxations"}:
-        assert np.isnan(found[name]).all(), name
+        assert all(value is None or np.isnan(value) for value in found[name]), name
 
 
 def test_a_layer_that_the_network_lacks_is_left_out() -> None:
