@@ -60,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(in_words(error), PhasediagError.exit_code, "--debug" in given)
 
 
-def _refuse(told: str, exit_code: int, debug: bool) -> NoReturn:
+def _refuse(sentence: str, exit_code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    say(f"error: {told}")
+    say(f"error: {sentence}")
     sys.exit(exit_code)
 
 

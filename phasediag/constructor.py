@@ -41,27 +41,27 @@ def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
     """
     declared = getattr(cls, "declares", None)
     if declared is None:
-        found = [] if kind == "task" else _arguments(cls)
+        parameters = [] if kind == "task" else _arguments(cls)
         if kind == "model":
-            found = _with_roles(cls, found)
+            parameters = _with_roles(cls, parameters)
         elif kind != "task":
-            found = [_of_training(parameter, cls) for parameter in found]
+            parameters = [_of_training(parameter, cls) for parameter in parameters]
     elif isinstance(declared, tuple | list) and all(isinstance(each, Parameter) for each in declared):
-        found = list(declared)
+        parameters = list(declared)
     else:
         raise RefusedError(
             f"{place_of(cls)}: {cls.__name__}.declares is {declared!r:.60}",
             "write a tuple of phasediag.trial.Parameter, () where the class has no parameters",
         )
     taken = {parameter.name for parameter in TRAINING} - ({MOMENTUM.name} if kind == "optimizer" else set())
-    for parameter in found:
+    for parameter in parameters:
         if parameter.name in taken:
             raise RefusedError(
                 f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a parameter of "
                 "training, which would take its place",
                 f"call the {_word(kind)} otherwise",
             )
-    return {parameter.name: parameter for parameter in found}
+    return {parameter.name: parameter for parameter in parameters}
 
 
 def _with_roles(cls: type[Any], arguments: Sequence[Parameter]) -> list[Parameter]:

@@ -110,9 +110,9 @@ def _digest(text: str) -> str:
 
 def _continued(shared: blake2b, rest: bytes) -> str:
     """The digest of a text whose beginning is hashed already."""
-    whole = shared.copy()
-    whole.update(rest)
-    return whole.hexdigest()
+    digest = shared.copy()
+    digest.update(rest)
+    return digest.hexdigest()
 
 
 def pack_id(trial_ids: Iterable[str]) -> str:

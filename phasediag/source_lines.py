@@ -27,7 +27,7 @@ def line_of(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def told(error: BaseException, cls: type[Any]) -> str:
+def explained(error: BaseException, cls: type[Any]) -> str:
     """An error of the user's code in one line: where, what."""
     text = " ".join(str(error).split())
     return f"{line_of(error) or place_of(cls)}: {type(error).__name__}: {text[:400]}"

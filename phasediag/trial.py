@@ -218,7 +218,7 @@ def _rounded(value: Item) -> Item:
     return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
 
 
-def whole(value: Value) -> int:
+def integer(value: Value) -> int:
     """A counting parameter's value as an int."""
     assert isinstance(value, int)
     return value

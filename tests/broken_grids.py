@@ -94,6 +94,36 @@ BROKEN: dict[str, tuple[str, int, str, str]] = {
         "axes.width.linspace",
         "write [1]",
     ),
+    "product of numbers": (
+        small(axes="width: {product: [[1], [2]]}"),
+        5,
+        "axes.width",
+        "[1, 2] is not allowed",
+    ),
+    "product of nothing": (
+        small(axes="layer_rates: {product: []}"),
+        5,
+        "axes.layer_rates.product",
+        "one axis for each place",
+    ),
+    "product with a fault": (
+        small(axes="layer_rates: {product: [[1], {logspace: [0, 1], num: 3}]}"),
+        5,
+        "axes.layer_rates.product[1].logspace",
+        "not both positive",
+    ),
+    "endless product": (
+        small(axes="layer_rates: {product: [{linspace: [0, 1], num: 9999}, {linspace: [0, 1], num: 9999}]}"),
+        5,
+        "axes.layer_rates.product",
+        "max_trials",
+    ),
+    "product of products": (
+        small(axes="layer_rates: {product: [[1], {product: [[1], [2]]}]}"),
+        5,
+        "axes.layer_rates",
+        "[1, [1, 2]] is not allowed",
+    ),
     "backwards": (small(axes="width: {arange: [9, 1, 2]}"), 5, "axes.width.arange", "through no value"),
     "endless range": (small(axes="width: {arange: [0, 1, 1e-300]}"), 5, "axes.width.arange", "max_trials"),
     "endless num": (

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from ray.autoscaler._private.util import prepare_config, validate_config
-from ray.autoscaler.tags import NODE_KIND_HEAD
+from ray.autoscaler.sdk import fillout_defaults
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -20,18 +22,32 @@ SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
     """The file as Ray sees it: merged with the defaults of its provider."""
-    loaded: dict[str, Any] = prepare_config(YAML(typ="safe").load(ROOT / "cluster.yaml"))
+    loaded: dict[str, Any] = fillout_defaults(YAML(typ="safe").load(ROOT / "cluster.yaml"))
+    for kind in ("head", "worker"):
+        both = loaded.get("setup_commands", []) + loaded.get(f"{kind}_setup_commands", [])
+        loaded[f"{kind}_setup_commands"] = both
     return loaded
 
 
-def test_ray_accepts_it(config: dict[str, Any]) -> None:
-    validate_config(config)
-    assert config["head_node_type"] in config["available_node_types"]
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """Ray's own of such a file, by which `ray up` refuses one."""
+    text = (files("ray.autoscaler") / "ray-schema.json").read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
-def test_ray_would_refuse_a_misspelt_key(config: dict[str, Any]) -> None:
-    with pytest.raises(Exception, match="max_wokers"):
-        validate_config({**config, "max_wokers": 1})
+def test_ray_accepts_it(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """By the schema, and by what `ray up` looks at besides."""
+    jsonschema.validate(config, schema)
+    kinds = config["available_node_types"]
+    assert config["head_node_type"] in kinds
+    assert sum(kind.get("min_workers", 0) for kind in kinds.values()) <= config["max_workers"]
+
+
+def test_ray_would_refuse_a_misspelt_key(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError, match="max_wokers"):
+        jsonschema.validate({**config, "max_wokers": 1}, schema)
 
 
 def test_the_head_is_paid_for_without_a_gpu(config: dict[str, Any]) -> None:
@@ -73,7 +89,7 @@ def test_workers_join_the_head(config: dict[str, Any]) -> None:
     (head,) = (c for c in config["head_start_ray_commands"] if "ray start" in c)
     (worker,) = (c for c in config["worker_start_ray_commands"] if "ray start" in c)
     port = head.split("--port=")[1].split()[0]
-    assert f"--{NODE_KIND_HEAD}" in head
+    assert "--head" in head
     assert "--autoscaling-config" in head
     assert f"--address=$RAY_HEAD_IP:{port}" in worker
 

@@ -54,3 +54,10 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     examples = {name for name in named if "NAME" in name}
     gone = [name for name in sorted(named - examples) if not (ROOT / name.rstrip("/.")).exists()]
     assert not gone, f"{page.name} names {gone}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name.startswith("own-")], ids=lambda page: page.name)
+def test_the_examples_of_a_page_for_users_are_run(page: Path) -> None:
+    """By a test that reads them from the page: it names the page, and there is one for each."""
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if f'"{page.name}"' in path.read_text()]
+    assert tests, f"no test reads {page.name}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import comb, factorial
 from typing import Final
 
 import numpy as np
@@ -13,25 +15,48 @@ from phasediag.arrays import FloatArray, IntArray
 
 FEWEST_REPLICATES: Final = 3
 """With fewer there is no interval."""
+FEWEST_FOR_PERCENTILES: Final = 8
+"""With fewer an interval is Student's: percentiles of resamples then cover less than they say."""
 CONFIDENCE: Final = 0.95
+ROUNDING: Final = 1e-9
+"""An interval narrower than this is one of rounding, where its caller knows no better."""
+MOST_SEEDS: Final = 6
+"""Data seeds that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resamples:
-    """How often each replicate was drawn; draws that are alike are stored once."""
+    """Draws of replicates; draws that are alike are stored once."""
 
     weights: FloatArray
-    """The distinct draws, shape (draws, replicates)."""
-    draw: IntArray
-    """The draw of each resample, shape (resamples,)."""
+    """How often each replicate is in each draw, shape (draws, replicates)."""
+    times: IntArray
+    """How often each draw was made, shape (draws,)."""
 
     @classmethod
     def of(cls, replicates: int, resamples: int, seed: int) -> Resamples:
-        """Draw `replicates` of them with replacement, `resamples` times."""
+        """Draw `replicates` of them with replacement, `resamples` times.
+
+        Where all draws that there are are no more than that, as of up to 6 replicates and 500 resamples, they
+        are all taken, each as often as it is made on average: their spread then has no error of chance.
+        """
+        if comb(2 * replicates - 1, replicates) <= resamples:
+            drawn = np.array(list(combinations_with_replacement(range(replicates), replicates)))
+            weights = (drawn[..., None] == np.arange(replicates)).sum(axis=1)
+            orders = np.array([factorial(count) for count in range(replicates + 1)])
+            return cls(
+                weights=weights.astype(np.float64),
+                times=factorial(replicates) // orders[weights].prod(axis=1),
+            )
         share = np.full(replicates, 1 / replicates)
         counts = np.random.default_rng(seed).multinomial(replicates, share, size=resamples)
-        weights, draw = np.unique(counts, axis=0, return_inverse=True)
-        return cls(weights=weights.astype(np.float64), draw=draw.reshape(-1))
+        weights, times = np.unique(counts, axis=0, return_counts=True)
+        return cls(weights=weights.astype(np.float64), times=times.astype(np.int64))
+
+    @property
+    def replicates(self) -> int:
+        """How many are drawn from."""
+        return int(self.weights.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,46 +149,112 @@ def replicate_codes(trials: pd.DataFrame, cell: IntArray) -> IntArray:
     return np.unique(codes * (seeds.max() + 1) + seeds, return_inverse=True)[1].astype(np.int64)
 
 
-def interval(values: FloatArray, replicates: int) -> tuple[FloatArray, FloatArray]:
-    """The 95 % percentile interval of resampled values, corrected for few replicates.
+def interval(
+    values: FloatArray,
+    draws: Resamples,
+    estimate: FloatArray | float,
+    *,
+    replicates: int | None = None,
+    rounding: FloatArray | float = ROUNDING,
+) -> tuple[FloatArray, FloatArray]:
+    """The 95 % interval of a statistic of replicates, from its values in draws of them.
 
-    A plain percentile interval is too short by sqrt((n-1)/n) and by normal instead of Student quantiles;
-    its levels are moved outwards to make up for both (T. Hesterberg, The American Statistician 69, 371,
-    2015).
+    For an exponent, say: `draws = Resamples.of(n, 1000, seed)`, fit each row of `sums.drawn(draws.weights)`
+    to get `values` of shape (draws,), fit all replicates to get `estimate`, and ask
+    `interval(values, draws, estimate)`.
+
+    With 3 to 7 replicates it is Student's: the estimate, plus and minus as many standard errors as his t of
+    n - 1 degrees of freedom asks for; the standard error is the spread of the drawn values, times
+    sqrt(n / (n - 1)), which is exact for a mean. Percentiles cannot reach beyond what so few replicates
+    hold: over 3 of them they cover 75 % at most. With 8 and more it is the percentile interval, whose
+    levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
+    (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
+
+    Draws whose value lies beyond all that was measured are told by infinities: where they are more than
+    the tail that the interval leaves out, its end is infinite, an open one.
+
+    Replicates that agree exactly tell nothing of the error: there is no interval of width zero, it is NaN.
+    Where data are pinned, `conditional` says what the interval does not speak of.
 
     Parameters
     ----------
     values
-        Shape (…, resamples); NaN are left out.
+        The statistic in each draw, shape (…, draws); NaN are left out.
+    draws
+        Those draws.
+    estimate
+        The statistic of all replicates, each taken once; shape (…,).
     replicates
-        How many were resampled (n).
+        How many the statistic rests on (n), where they are fewer than were drawn from.
+    rounding
+        An interval narrower than this is one of rounding; shape (…,) or one for all.
 
     Returns
     -------
-    Low and high, shape (…,); NaN with fewer than 3 replicates, or where all values are.
+    Low and high, shape (…,); NaN with fewer than 3 replicates, where all values are, or where all are alike.
     """
-    if replicates < FEWEST_REPLICATES:
+    number = draws.replicates if replicates is None else replicates
+    if number < FEWEST_REPLICATES:
         empty = np.full(values.shape[:-1], np.nan)
-        return empty, empty
-    tail = (1 - CONFIDENCE) / 2
-    student = special.stdtrit(replicates - 1, tail) * np.sqrt(replicates / (replicates - 1))
-    level = float(special.ndtr(student))
-    low, high = _quantiles(values, [level, 1 - level])
+        return empty, empty.copy()
+    student = float(special.stdtrit(number - 1, (1 + CONFIDENCE) / 2))
+    correction = np.sqrt(number / (number - 1))
+    tail = float(special.ndtr(-student * correction))
+    if number < FEWEST_FOR_PERCENTILES:
+        reach = student * correction * _spread(values, draws.times)
+        low, high = np.asarray(estimate - reach), np.asarray(estimate + reach)
+    else:
+        low, high = _quantiles(np.repeat(values, draws.times, axis=-1), (tail, 1 - tail))
+    known = np.maximum(~np.isnan(values) @ draws.times, 1)
+    low = np.where((values == -np.inf) @ draws.times > tail * known, -np.inf, low)
+    high = np.where((values == np.inf) @ draws.times > tail * known, np.inf, high)
+    told = high - low > rounding
+    return np.where(told, low, np.nan), np.where(told, high, np.nan)
+
+
+def _spread(values: FloatArray, times: IntArray) -> FloatArray:
+    """The standard deviation of the finite values along the last axis, NaN where there is none."""
+    finite = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(finite, times, 0) / (finite @ times)[..., None]
+        mean = (np.where(finite, values, 0) * share).sum(axis=-1, keepdims=True)
+        away = np.where(finite, values - mean, 0)
+        return np.asarray(np.sqrt((away**2 * share).sum(axis=-1)))
+
+
+def _quantiles(values: FloatArray, levels: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """The quantiles of the values along the last axis, NaN where there is none.
+
+    An infinite value has its place among them, but is taken for the nearest finite one.
+    """
+    finite = np.where(np.isfinite(values), values, np.nan)
+    least = np.fmin.reduce(finite, axis=-1, keepdims=True)
+    largest = np.fmax.reduce(finite, axis=-1, keepdims=True)
+    order = np.sort(np.clip(values, least, largest), axis=-1)
+    last = np.sum(~np.isnan(order), axis=-1, keepdims=True) - 1
+    low, high = (_at_level(order, last, level) for level in levels)
     return low, high
 
 
-def _quantiles(values: FloatArray, levels: list[float]) -> FloatArray:
-    """`np.nanquantile` along the last axis, NaN for a row of NaN alone.
+def _at_level(order: FloatArray, last: IntArray, level: float) -> FloatArray:
+    """The quantile at a level of values in order, of which the last known ones are at `last`."""
+    place = np.maximum(last, 0) * level
+    before = np.floor(place).astype(np.int64)
+    after = np.minimum(before + 1, np.maximum(last, 0))
+    start, end = (np.take_along_axis(order, at, axis=-1) for at in (before, after))
+    return np.asarray((start + (end - start) * (place - before))[..., 0])
 
-    It takes one row at a time; only rows with NaN need that.
+
+def conditional(trials: pd.DataFrame) -> str:
+    """What an interval over the replicates of these trials does not speak of; empty where of all.
+
+    A `data_seed` pins one teacher and one data set for all replicates: whatever is resampled from them, no
+    interval knows how much another teacher would move the result.
     """
-    known = ~np.isnan(values)
-    some = known.any(axis=-1)
-    partly = some & ~known.all(axis=-1)
-    complete = some & ~partly
-    quantiles = np.full((len(levels), *values.shape[:-1]), np.nan)
-    if complete.any():
-        quantiles[:, complete] = np.quantile(values[complete], levels, axis=-1)
-    if partly.any():
-        quantiles[:, partly] = np.nanquantile(values[partly], levels, axis=-1)
-    return quantiles
+    if "data_seed" not in trials or not trials["data_seed"].notna().any():
+        return ""
+    seeds = ", ".join(f"{seed:g}" for seed in sorted(trials["data_seed"].dropna().unique())[:MOST_SEEDS])
+    return (
+        f"Intervals are conditional on one teacher and one data set: data_seed = {seeds} pins them for all "
+        "replicates, so that these say nothing of what other teachers or data would give."
+    )

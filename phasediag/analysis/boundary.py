@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Samples:
+class SingleValues:
     """The single values behind the means."""
 
     cell: IntArray
@@ -58,11 +58,12 @@ class Boundary:
     cell: IntArray
     """The cell that the boundary follows, -1 where there is none."""
     drawn: FloatArray | None = None
-    """The crossings of the resamples where they are kept, shape (rows, resamples); NaN without one."""
+    """The crossing in each of the `draws` where they are kept, shape (rows, draws); NaN without one."""
+    draws: Resamples | None = None
 
 
 def find_boundary(
-    rows: Rows, samples: Samples, level: float, resamples: int, seed: int, *, keep: bool = False
+    rows: Rows, samples: SingleValues, level: float, resamples: int, seed: int, *, keep: bool = False
 ) -> Boundary:
     """Find the steepest crossing of each row, with its interval.
 
@@ -89,17 +90,21 @@ def find_boundary(
     position[crossed] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
     low, high = np.full(count, np.nan), np.full(count, np.nan)
     sure = replicates[crossed] >= FEWEST_REPLICATES
-    drawn = np.full((count, resamples), np.nan) if keep else None
+    draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
+    drawn = np.full((count, len(draws.times)), np.nan) if keep else None
     if sure.any():
         crossed, main = crossed[sure], main[sure]
-        bounds = _bootstrap(rows, samples, crossed, main, level, resamples, seed, drawn)
-        bounds = np.minimum(bounds[0], position[crossed]), np.maximum(bounds[1], position[crossed])
+        bounds = _bootstrap(rows, samples, crossed, main, level, draws, drawn)
+        bounds = np.fmin(bounds[0], position[crossed]), np.fmax(bounds[1], position[crossed])
         low[crossed], high[crossed] = at_least_the_jump(rows, crossed, main, *bounds)
+        first = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="left")]
+        last = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="right") - 1]
+        low, high = np.maximum(low, first), np.minimum(high, last)
     cell = np.full(count, -1)
     cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
     return Boundary(
         position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates, cell=cell,
-        drawn=drawn,
+        drawn=drawn, draws=draws,
     )  # fmt: skip
 
 
@@ -172,14 +177,13 @@ def at_least_the_jump(
 
 
 def _bootstrap(
-    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, level: float, resamples: int, seed: int,
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, level: float, draws: Resamples,
     drawn: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """The bounds of the rows `crossed`, whose crossings follow the cells `main`; shape (crossed,) each.
 
     Crossings are kept in `drawn`, where it is given.
     """
-    draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
     left = _may_cross(rows, samples, crossed, level)
     low, high = np.empty(len(crossed)), np.empty(len(crossed))
     last = np.searchsorted(rows.row[left], crossed, side="right")
@@ -193,12 +197,13 @@ def _bootstrap(
         position = _block(rows, samples, crossed[part], main[part], block, level, draws)
         if drawn is not None:
             drawn[crossed[part]] = position
-        low[part], high[part] = _bounds(rows, main[part], position)
+        at = _crossing(rows, main[part], rows.value[main[part]], rows.value[main[part] + 1], level)
+        low[part], high[part] = _bounds(rows, main[part], position, at, draws)
         begin = end
     return low, high
 
 
-def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, level: float) -> IntArray:
+def _may_cross(rows: Rows, samples: SingleValues, crossed: IntArray, level: float) -> IntArray:
     """The cells that some resample's crossing may follow: all others stay on one side of the level."""
     above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
     known = ~np.isnan(samples.value)
@@ -211,10 +216,10 @@ def _may_cross(rows: Rows, samples: Samples, crossed: IntArray, level: float) ->
 
 
 def _block(
-    rows: Rows, samples: Samples, crossed: IntArray, main: IntArray, left: IntArray,
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, left: IntArray,
     level: float, draws: Resamples,
 ) -> FloatArray:  # fmt: skip
-    """The crossing of each resample, shape (crossed, resamples)."""
+    """The crossing of each draw, shape (crossed, draws)."""
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
     place[cells] = np.arange(len(cells))
@@ -227,16 +232,21 @@ def _block(
         inside = _crossing(rows, start, value[place[start], draw], value[place[start + 1], draw], level)
     beside = _beyond_the_end(rows, crossed, main, value[place[main]], level)
     unknown = np.isnan(value[place[main]]) | np.isnan(value[place[main + 1]])
-    return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))[:, draws.draw]
+    return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))
 
 
-def _bounds(rows: Rows, main: IntArray, position: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval of each row's crossings, shape (crossed,) each."""
+def _bounds(
+    rows: Rows, main: IntArray, position: FloatArray, at: FloatArray, draws: Resamples
+) -> tuple[FloatArray, FloatArray]:
+    """The interval of each row's crossings, which lie `at`; NaN where replicates agree exactly."""
+    rounding = ROUNDING * _width(rows, main)
     behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
     low, high = np.empty(len(main)), np.empty(len(main))
     for count in np.unique(behind):
         same = behind == count
-        low[same], high[same] = interval(position[same], int(count))
+        low[same], high[same] = interval(
+            position[same], draws, at[same], replicates=int(count), rounding=rounding[same]
+        )
     return low, high
 
 
@@ -250,7 +260,7 @@ def _beyond_the_end(
     return np.where((value >= level) == falls, last, first)
 
 
-def resampled_means(samples: Samples, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
+def resampled_means(samples: SingleValues, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:
     """The mean of each cell in each draw, NaN where none of its replicates was drawn.
 
     Parameters

@@ -115,8 +115,8 @@ def fit_collapse(
     transition (b = 1/nu, a = -beta/nu). The quality is that of J. Houdayer and A. K. Hartmann, Phys. Rev.
     B 70, 014418 (2004), with a local parabola through the points of the other sizes; it is minimised by
     simplex searches from the best points of a lattice of exponents from -2 to 2. The intervals are
-    percentile bootstraps over replicates, resampled jointly over all sizes and x and their errors with
-    them, corrected for few replicates.
+    those of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over all sizes and x
+    and their errors with them.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def fit_collapse(
     draws = Resamples.of(curves.replicates, resamples, seed)
     drawn = CollapseQuality(curves, curves.means(draws.weights))
     minimal = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
-    low, high = interval(minimal[draws.draw].T, curves.replicates)
+    low, high = interval(minimal.T, draws, best[0])
     names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
     parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
     neutral = np.zeros_like(best)

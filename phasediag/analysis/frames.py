@@ -95,8 +95,8 @@ def load_trials(
 def _carried(trials: int) -> str:
     return (
         f"whether {trials:,} trial{'s have' if trials > 1 else ' has'} converged is told as it was recorded, "
-        "at their own threshold, since the sweep was recorded before it was stored how distances move; launch "
-        "the grid under another name to know it at this one"
+        "at their own threshold, since it was not yet stored how distances move; launch the grid under "
+        "another name to know it at this one"
     )
 
 

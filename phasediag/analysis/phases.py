@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
-from phasediag.analysis.bootstrap import replicate_codes
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary
+from phasediag.analysis.bootstrap import conditional, replicate_codes
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
 from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
@@ -75,6 +75,8 @@ class PhaseDiagram(Result):
     """Why no trial that is ok has a value of the order parameter; empty where one has."""
     convergence_unknown: int = 0
     """Trials that are ok of which it is not known whether they have converged."""
+    condition: str = ""
+    """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
     declared: Column | None = None
     """What the frame knows of the order parameter; None: what is known of it anywhere."""
@@ -95,7 +97,11 @@ class PhaseDiagram(Result):
         if self.without_value:
             return (f"{self.without_value[0].upper()}{self.without_value[1:]}; the diagram shows no values.",)
         texts = about_boundary(self.cells, self.boundary, self.level)
-        return (*texts, *([unknown(self.convergence_unknown)] if self.convergence_unknown else []))
+        if self.convergence_unknown:
+            texts.append(unknown(self.convergence_unknown))
+        if self.condition and self.boundary["low"].notna().any():
+            texts.append(self.condition)
+        return tuple(texts)
 
     @property
     def caveat(self) -> str:
@@ -160,11 +166,11 @@ def phase_diagram(
     where fewer than half of all pairs of x and y were run. No crossing gives NaN,
     several give the steepest. Infinite order parameters count as the largest finite one.
 
-    The interval is a percentile bootstrap over replicates, resampled jointly over all cells, with
-    Hesterberg's correction for few replicates. A resample without crossing puts the boundary at the end
+    The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
+    all cells. A resample without crossing puts the boundary at the end
     of the row. With fewer than 3 replicates the interval is NaN. Where at least half of the row's range
     is passed between two neighbouring cells, the order parameter jumps, and the interval is at least
-    that cell.
+    that cell, as it is where all replicates agree exactly.
 
     Parameters
     ----------
@@ -209,7 +215,7 @@ class Located:
     boundary: Boundary
     rows: Rows
     """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
-    samples: Samples
+    samples: SingleValues
     """The values of the single trials."""
 
 
@@ -244,7 +250,7 @@ def locate(
     x_scale = Scale.of(group.levels[-1].astype(np.float64))
     y_scale = Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64))
     rows = _rows(group, cells, x_scale, order, method, lines=y is not None)
-    samples = Samples(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
+    samples = SingleValues(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
     if method == "slope":
         boundary = find_steepest(rows, samples, resamples, seed)
         between = _between(rows, boundary)
@@ -261,7 +267,7 @@ def locate(
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
         x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
         without_value=valueless(trials, order, values),
-        convergence_unknown=_unknown(trials, order),
+        convergence_unknown=_unknown(trials, order), condition=conditional(trials),
     )  # fmt: skip
     return Located(diagram=diagram, boundary=boundary, rows=rows, samples=samples)
 

@@ -56,16 +56,16 @@ class Axis:
 
     name: str
     scale: Scale
-    whole: bool
+    integers: bool
     """Whether only whole numbers are allowed."""
     low: float
     high: float
 
     @classmethod
-    def of(cls, name: str, values: FloatArray, *, whole: bool) -> Axis:
+    def of(cls, name: str, values: FloatArray, *, integers: bool) -> Axis:
         """The axis through the distinct values of a lattice, ascending, at least two, shape (values,)."""
         return cls(
-            name=name, scale=Scale.of(values), whole=whole, low=float(values[0]), high=float(values[-1])
+            name=name, scale=Scale.of(values), integers=integers, low=float(values[0]), high=float(values[-1])
         )
 
     @property
@@ -76,13 +76,13 @@ class Axis:
     def size(self, low: float, high: float) -> float:
         """How far apart two values are: decades, or the share of the range on a linear axis."""
         start, end = self.scale.forward(np.array([low, high]))
-        whole = self.high - self.low if self.scale.kind == "linear" else log(10)
-        return float((end - start) / whole)
+        span = self.high - self.low if self.scale.kind == "linear" else log(10)
+        return float((end - start) / span)
 
     def middle(self, low: float, high: float) -> float | None:
         """The value half way on the axis' scale, rounded as it is trained; None where none lies between."""
         half = _half(self.scale, low, high)
-        if not self.whole:
+        if not self.integers:
             value = float(rounded(half))  # type: ignore[arg-type]
             return value if low < value < high else None
         if high - low < 2:
@@ -98,7 +98,7 @@ class Axis:
         if size <= 0:
             return 1
         regular = 1 + ceil(self.size(self.low, self.high) / size * (1 - ROUNDING))
-        return min(regular, int(self.high - self.low) + 1) if self.whole else regular
+        return min(regular, int(self.high - self.low) + 1) if self.integers else regular
 
 
 @cache

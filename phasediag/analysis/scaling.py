@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import Candidate, compared
 from phasediag.analysis.fit_words import about_fit, described_models, difference, exponent_in_words
 from phasediag.analysis.independence import Independence, fit_independence
@@ -27,8 +27,6 @@ from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
-SAME: Final = 1e-9
-"""Width of an interval of the exponent that is rounding."""
 AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
@@ -69,6 +67,8 @@ class ScalingFit(Result):
     """The share of the width above which the mean count of a cell left it out."""
     notes: tuple[str, ...] = ()
     """What must be known of how the trials were chosen."""
+    condition: str = ""
+    """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -105,7 +105,8 @@ class ScalingFit(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the fit hides: trials that it left out, a short window, a law that does better."""
-        return (*self.notes, *about_fit(self.left_out, self.window, self.models))
+        condition = [] if not self.condition or np.isnan(self.low) else [self.condition]
+        return (*self.notes, *about_fit(self.left_out, self.window, self.models), *condition)
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted."""
@@ -147,11 +148,11 @@ def fit_scaling(
 
     Only trials that are ok and whose counts stay (`count_converged`), with positive x, enter, from cells of
     x and width in most of which they do and whose count the width does not limit. Other axes are pooled:
-    filter the trials to fit one of their values. Where several widths remain, the dependence on the width is fitted
-    with a mean of its own for each x, so that no law is assumed.
+    filter the trials to fit one of their values. Where several widths remain, the dependence on the width is
+    fitted with a mean of its own for each x, so that no law is assumed.
 
-    The interval is a percentile bootstrap over replicates, resampled jointly over all x, corrected for
-    few replicates. `aic` is the quasi-likelihood's (QAIC): divided by
+    The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
+    all x. `aic` is the quasi-likelihood's (QAIC): divided by
     the smallest dispersion that a law reaches, so that it is comparable between the laws.
 
     Parameters
@@ -207,7 +208,7 @@ def fit_scaling(
         x=x, y=y, exponent=power["exponent"], low=low, high=high,
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
         left_out=sample.reasons, models=models, points=points, independence=independence, claims=claims,
-        room=room, notes=sample.notes,
+        room=room, notes=sample.notes, condition=conditional(trials),
     )  # fmt: skip
 
 
@@ -220,14 +221,15 @@ def _intervals(
     """
     draws = Resamples.of(sums.replicates, resamples, seed)
     u = np.log(values) - np.log(values).mean()
+    power = log_linear(u, sums.total.sum(axis=1)[None], sums.numbers[None])[:, 0]
     total, number = sums.drawn(draws.weights)
-    coefficients = log_linear(u, total.T, number.T)[:, draws.draw]
-    low, high = interval(coefficients[1], sums.replicates)
-    curves = np.exp(coefficients[0] + coefficients[1] * u[:, None])
-    band = dict(zip(("low", "high"), interval(curves, sums.replicates), strict=True))
-    if high - low <= SAME:
-        return (float("nan"), float("nan")), {side: np.full(len(u), np.nan) for side in band}
-    return (float(low), float(high)), band
+    coefficients = log_linear(u, total.T, number.T)
+    low, high = interval(coefficients[1], draws, power[1])
+    logs = coefficients[0] + coefficients[1] * u[:, None]
+    bands = interval(logs, draws, power[0] + power[1] * u)
+    return (float(low), float(high)), {
+        side: np.exp(band) for side, band in zip(("low", "high"), bands, strict=True)
+    }
 
 
 def _dimension(trials: pd.DataFrame) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
+from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, conditional
 from phasediag.analysis.declared import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
@@ -41,6 +41,8 @@ class Slices(Result):
     """One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
     interval of the mean, cut where no mean can be; NaN with fewer than 3 values), `trials` (with a
     value), `unconverged_share`."""
+    condition: str = ""
+    """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -61,9 +63,10 @@ class Slices(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How many means are of trials most of which have not converged."""
+        """How many means are of trials most of which have not converged, and what intervals speak of."""
         late = int((self.means["unconverged_share"] > 0.5).sum())
-        return (f"{late} of {len(self.means)} means are of trials that have not converged.",) if late else ()
+        texts = [f"{late} of {len(self.means)} means are of trials that have not converged."] * (late > 0)
+        return (*texts, *([self.condition] if self.condition and self.means["low"].notna().any() else []))
 
     def as_dict(self) -> dict[str, Any]:
         """The means in plain types."""
@@ -128,4 +131,6 @@ def slices(
     table = table.assign(low=low, high=high).reset_index()
     columns = [*keys, "mean", "low", "high", "trials", "unconverged_share"]
     means = table.reindex(columns=columns)
-    return Slices(x=x, order=order, by=by, level=level, declared=declared, means=means)
+    return Slices(
+        x=x, order=order, by=by, level=level, declared=declared, means=means, condition=conditional(trials)
+    )

@@ -12,14 +12,14 @@ from phasediag.analysis.boundary import (
     ROUNDING,
     Boundary,
     Rows,
-    Samples,
+    SingleValues,
     at_least_the_jump,
     resampled_means,
 )
 from phasediag.arrays import FloatArray, IntArray
 
 
-def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Boundary:
+def find_steepest(rows: Rows, samples: SingleValues, resamples: int, seed: int) -> Boundary:
     """Find the steepest place of each row, with its interval.
 
     The slope between neighbouring cells is taken to lie midway between them; the steepest place is the
@@ -46,8 +46,8 @@ def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Bo
         position[row], cell[row] = at[0], left[steepest[0]]
         replicates[row] = min(rows.replicates[cell[row]], rows.replicates[cell[row] + 1])
         if replicates[row] >= FEWEST_REPLICATES:
-            low[row], high[row] = _interval(rows, samples, left, draws, int(replicates[row]))
-    sure = np.flatnonzero(~np.isnan(low))
+            low[row], high[row] = _interval(rows, samples, left, draws, int(replicates[row]), position[row])
+    sure = np.flatnonzero((cell >= 0) & (replicates >= FEWEST_REPLICATES))
     low[sure], high[sure] = np.fmin(low, position)[sure], np.fmax(high, position)[sure]
     low[sure], high[sure] = at_least_the_jump(rows, sure, cell[sure], low[sure], high[sure])
     crossings = (cell >= 0).astype(np.int64)
@@ -57,7 +57,7 @@ def find_steepest(rows: Rows, samples: Samples, resamples: int, seed: int) -> Bo
 
 
 def _interval(
-    rows: Rows, samples: Samples, left: IntArray, draws: Resamples, replicates: int
+    rows: Rows, samples: SingleValues, left: IntArray, draws: Resamples, replicates: int, position: float
 ) -> tuple[float, float]:
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
@@ -65,10 +65,13 @@ def _interval(
     step = max(1, BLOCK // len(cells))
     parts = []
     for begin in range(0, len(draws.weights), step):
-        some = Resamples(weights=draws.weights[begin : begin + step], draw=draws.draw)
+        some = Resamples(weights=draws.weights[begin : begin + step], times=draws.times[begin : begin + step])
         value = resampled_means(samples, cells, place, some)
         parts.append(_vertex(rows, left, value[place[left]], value[place[left + 1]])[0])
-    low, high = interval(np.concatenate(parts)[draws.draw][None], replicates)
+    rounding = ROUNDING * float(np.ptp(rows.coordinate[cells]))
+    low, high = interval(
+        np.concatenate(parts)[None], draws, position, replicates=replicates, rounding=rounding
+    )
     return float(low[0]), float(high[0])
 
 

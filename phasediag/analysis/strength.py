@@ -69,7 +69,8 @@ class StrengthFit(Result):
     def findings(self) -> tuple[str, ...]:
         """The fitted strength, and whether the counts follow it."""
         texts = [
-            f"{name} {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+            f"{name} {row['value']:.3g}"
+            + ("" if np.isnan(row["low"]) else f" [{row['low']:.3g}, {row['high']:.3g}]")
             for name, row in self.parameters.iterrows()
         ]
         claim = f"{self.claim.verdict}: {self.claim.claim} ({self.claim.reason})"
@@ -128,7 +129,8 @@ def fit_strength(
     In the limit of a stochastic differential equation, gradient noise adds T Var to the decay (for a chain
     of two weights on one input: gamma + T Var(xy) = |E[xy]| at collapse, with Var(xy) = Var(x y*) +
     sigma^2 E[x^2]). Here the variances are fitted. All fits maximise the quasi-likelihood of counts; the
-    intervals are percentile bootstraps over replicates, resampled jointly over all cells.
+    intervals are those of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
+    all cells.
 
     Parameters
     ----------
@@ -191,7 +193,9 @@ def _intervals(cells: _Cells, best: FloatArray, resamples: int, seed: int) -> tu
     means = np.divide(total, number, out=np.zeros_like(total), where=number > 0)
     starts = np.repeat(best[None], len(means), axis=0)
     minimal, _ = _minima(cells.gamma, cells.noises, means, number, starts)
-    return interval(_readable(minimal)[draws.draw].T, cells.sums.replicates)
+    low, high = interval(_readable(minimal).T, draws, _readable(best[None])[0])
+    low[1:] = np.maximum(low[1:], 0.0)  # of coefficients, which are not negative
+    return low, high
 
 
 def _strength(parameters: FloatArray, gamma: FloatArray, noises: FloatArray) -> FloatArray:

@@ -169,9 +169,12 @@ def _hysteresis(
 def _shift(boundary: Boundary, pair: list[int]) -> tuple[float, float, float]:
     """By how much the second row of the pair lies beyond the first, with its interval, in coordinates."""
     assert boundary.drawn is not None
+    assert boundary.draws is not None
     before, after = boundary.position[pair]
     shifts = boundary.drawn[pair[1]] - boundary.drawn[pair[0]]
-    low, high = interval(shifts[None], int(boundary.replicates[pair].min()))
+    low, high = interval(
+        shifts[None], boundary.draws, after - before, replicates=int(boundary.replicates[pair].min())
+    )
     return float(after - before), float(low[0]), float(high[0])
 
 

@@ -49,17 +49,17 @@ def calibrate(
     if storage is not None and storage.exists() and any(storage.iterdir()) and fault:
         raise PhasediagError(f"--fault with sweeps of before in {storage}; give a folder that is empty")
     started = time.monotonic()
-    found: dict[str, list[Reading]] = {}
+    measured: dict[str, list[Reading]] = {}
     with tempfile.TemporaryDirectory(prefix="phasediag-calibrate-") as scratch:
         instrument = Instrument(folder=storage or Path(scratch), executor=executor, compile=compile_mode)
         if fault is not None:
             instrument = with_fault(instrument, fault)
         at_once = workers or (local_workers(1, 0) if executor == "inline" else 1)
         for name, readings in calibrate(instrument, quick=quick, only=only, workers=at_once):
-            found[name] = readings
+            measured[name] = readings
             failed = sum(bool(reading.fault) for reading in readings)
             say(f"{name}: {len(readings)} readings, {failed} failed ({time.monotonic() - started:.0f} s)")
-    rows = [reading for name in EXPERIMENTS for reading in found.get(name, [])]
+    rows = [reading for name in EXPERIMENTS for reading in measured.get(name, [])]
     if output is not None:
         save(draw_calibration(rows), output)
         say(str(output))

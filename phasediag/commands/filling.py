@@ -267,8 +267,8 @@ def _failed(view: View) -> list[str]:
     lines = []
     for x, y, count, error in cells.head(MOST_FAILED).itertuples(index=False):
         place = f"{view.planned.x}={x:.4g}" + (f", {view.planned.y}={y:.4g}" if view.planned.y else "")
-        told = str(error).splitlines()[0] if error else "no error was recorded"
-        lines.append(f"! {place}: {count} failed: {told}")
+        reason = str(error).splitlines()[0] if error else "no error was recorded"
+        lines.append(f"! {place}: {count} failed: {reason}")
     more = len(cells) - MOST_FAILED
     return [*lines, f"! and {more} more cells"] if more > 0 else lines
 
@@ -307,16 +307,16 @@ def watch(
 
 def present_rosters(store: Store) -> list[pa.Table]:
     """The trials of every grid that a statistic takes: of the newest versions and lengths."""
-    found, _ = split_rosters(rosters(store, None))
+    present, _ = split_rosters(rosters(store, None))
     launches = launches_of(store)
     if len(launches.lengths) < 2:
-        return found
-    frame = pd.concat([roster.to_pandas() for roster in found]).drop_duplicates("trial_id")
+        return present
+    frame = pd.concat([roster.to_pandas() for roster in present]).drop_duplicates("trial_id")
     frame.attrs[LAUNCHES] = replace(launches, sources={}).plain()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionsWarning)
         kept = pa.array(newest(frame)["trial_id"], pa.string())
-    return [roster.filter(pc.is_in(roster["trial_id"], value_set=kept)) for roster in found]
+    return [roster.filter(pc.is_in(roster["trial_id"], value_set=kept)) for roster in present]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

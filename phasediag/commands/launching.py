@@ -29,32 +29,32 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
 
-    found = sweep.plan(grid, storage, compile_mode=compile_mode, retry_failed=retry_failed)
-    survey = found.survey
+    planned = sweep.plan(grid, storage, compile_mode=compile_mode, retry_failed=retry_failed)
+    survey = planned.survey
     values = {
-        "trials": len(survey.trials), "points": found.points, "packs": len(found.packs), "done": survey.done,
-        "missing": len(survey.missing), "failed": survey.failed, "bytes": found.bytes,
-        "seconds": found.seconds, "store_bytes": found.store_bytes,
+        "trials": len(survey.trials), "points": planned.points, "packs": len(planned.packs),
+        "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
+        "seconds": planned.seconds, "store_bytes": planned.store_bytes,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(values))
     else:
-        compiled = sum(pack.compiled for pack in found.packs)
+        compiled = sum(pack.compiled for pack in planned.packs)
         shown = {
             **{name: f"{values[name]:,}" for name in ("trials", "points", "done", "missing", "failed")},
-            "packs": f"{len(found.packs):,} ({compiled:,} compiled)",
-            "memory of a tile": size(found.bytes),
-            "training": f"{duration(found.seconds)} on {found.workers} workers of this machine",
-            "store": size(found.store_bytes),
+            "packs": f"{len(planned.packs):,} ({compiled:,} compiled)",
+            "memory of a tile": size(planned.bytes),
+            "training": f"{duration(planned.seconds)} on {planned.workers} workers of this machine",
+            "store": size(planned.store_bytes),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
     for text in survey.notices:
         say(f"warning: {text}")
-    for note in found.notes:
+    for note in planned.notes:
         say(f"note: {note}")
-    if found.unrelaxed:
+    if planned.unrelaxed:
         say(
-            f"warning: {found.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
+            f"warning: {planned.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
             "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
             "of training time, not of phases; raise steps, or give relaxations: 20 under fixed instead"
         )
@@ -117,26 +117,26 @@ def status(
     from phasediag.commands.progress import duration
     from phasediag.sweeps.status import status as status_of_sweep
 
-    found = status_of_sweep(sweep_path)
-    if found.earlier:
+    state = status_of_sweep(sweep_path)
+    if state.earlier:
         say(
-            f"note: {found.earlier:,} trials belong to earlier versions of your files and are not counted; "
+            f"note: {state.earlier:,} trials belong to earlier versions of your files and are not counted; "
             "diagram, scaling and report leave them out too (--where model_source=HASH takes them)"
         )
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(state)))
         return
     counts = ("total", "done", "ok", "diverged", "failed", "missing")
-    shown = {name: f"{getattr(found, name):,}" for name in counts}
-    if found.in_training:
-        shown["in training"] = f"{found.in_training:,.0f} of the missing, in packs not yet committed"
-    if found.rate is not None:
-        shown["rate"] = f"{found.rate:.1f} trials/s"
-    if found.eta_s is not None:
-        shown["left"] = duration(found.eta_s)
-    shown |= _convergence(found)
+    shown = {name: f"{getattr(state, name):,}" for name in counts}
+    if state.in_training:
+        shown["in training"] = f"{state.in_training:,.0f} of the missing, in packs not yet committed"
+    if state.rate is not None:
+        shown["rate"] = f"{state.rate:.1f} trials/s"
+    if state.eta_s is not None:
+        shown["left"] = duration(state.eta_s)
+    shown |= _convergence(state)
     print_table(sweep_path, shown)
-    if found.ok and not found.unconverged:
+    if state.ok and not state.unconverged:
         from phasediag.analysis.measured import nothing_measured
 
         nothing = nothing_measured(sweep_path)
@@ -144,12 +144,12 @@ def status(
             say(f"warning: {nothing}")
 
 
-def _convergence(found: Status) -> dict[str, str]:
+def _convergence(state: Status) -> dict[str, str]:
     """How many trials are too short for their phase or their counts to stand, and by how much."""
     shown = {}
     kinds = (
-        ("unconverged", found.unconverged, found.more_steps, found.more_steps_most),
-        ("counts may change", found.count_unconverged, found.count_more_steps, found.count_more_steps_most),
+        ("unconverged", state.unconverged, state.more_steps, state.more_steps_most),
+        ("counts may change", state.count_unconverged, state.count_more_steps, state.count_more_steps_most),
     )
     for word, late, median, most in kinds:
         if late:
@@ -168,10 +168,10 @@ def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
     """Train one trial of SWEEP again from its row; exit 1 where it comes out otherwise."""
     from phasediag.sweeps.rerun import rerun as train_again
 
-    found = train_again(sweep_path, trial_id, folder)
-    say(str(found))
-    click.echo(str(found.folder))
-    if found.differs:
+    repeated = train_again(sweep_path, trial_id, folder)
+    say(str(repeated))
+    click.echo(str(repeated.folder))
+    if repeated.differs:
         sys.exit(1)
 
 

@@ -50,7 +50,7 @@ def say(text: str, err: bool = True) -> None:
 
 
 @contextmanager
-def telling(told: list[str] | None = None) -> Iterator[None]:
+def telling(sentences: list[str] | None = None) -> Iterator[None]:
     """Say the warnings of a statistic as messages, each once; with `told`, note them there too."""
     from phasediag.analysis.versions import VersionsWarning
 
@@ -59,8 +59,8 @@ def telling(told: list[str] | None = None) -> Iterator[None]:
         yield
     for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, VersionsWarning)):
         say(f"note: {text}")
-        if told is not None:
-            told.append(text)
+        if sentences is not None:
+            sentences.append(text)
     for w in caught:
         if not issubclass(w.category, VersionsWarning):
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
@@ -141,8 +141,8 @@ def seconds(text: str) -> float:
     PhasediagError
         Where the text is no time.
     """
-    found = _TIME.fullmatch(text.strip())
-    if not text.strip() or found is None:
+    time = _TIME.fullmatch(text.strip())
+    if not text.strip() or time is None:
         raise PhasediagError(f"--time-limit: '{text}' is no time; write 3h50m, 45m or 90s")
-    parts = [int(part or 0) for part in found.groups()]
+    parts = [int(part or 0) for part in time.groups()]
     return float(sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=True)))

@@ -116,26 +116,26 @@ def size(count: float) -> str:
 
 def described_split(outcome: Outcome) -> str:
     """`workers' time: start-up 12 s (10 %), compilation ...`."""
-    whole = max(sum(outcome.split.values()), 1e-9)
-    parts = [f"{phase} {s:.1f} s ({s / whole:.0%})" for phase, s in outcome.split.items()]
-    text = f"workers' time, {whole:.1f} s in all: {', '.join(parts)}"
+    total = max(sum(outcome.split.values()), 1e-9)
+    parts = [f"{phase} {s:.1f} s ({s / total:.0%})" for phase, s in outcome.split.items()]
+    text = f"workers' time, {total:.1f} s in all: {', '.join(parts)}"
     if outcome.foretold is not None:
-        told, took = outcome.foretold
-        text += f"\nleft at a tenth: {told:.1f} s told, {took:.1f} s taken"
+        expected, took = outcome.foretold
+        text += f"\nleft at a tenth: {expected:.1f} s told, {took:.1f} s taken"
     return text
 
 
 def described_outcome(outcome: Outcome) -> str:
     """One line on how a launch ended."""
-    found = outcome.status
+    status = outcome.status
     parts = [
-        f"{found.done:,} of {found.total:,} trials done ({found.diverged:,} diverged), "
-        f"{found.failed:,} failed, {found.missing:,} missing; "
+        f"{status.done:,} of {status.total:,} trials done ({status.diverged:,} diverged), "
+        f"{status.failed:,} failed, {status.missing:,} missing; "
         f"{outcome.trained:,} trained in {duration(outcome.seconds)}"
     ]
     if outcome.drained:
         parts.append(f"drained: {outcome.drained}; launch the same grid again to go on")
-    if found.failed:
+    if status.failed:
         error = outcome.first_error.splitlines()[0] if outcome.first_error else "see the column error"
         parts.append(f"first error: {error}; --retry-failed trains them again")
     return "\n".join(parts)

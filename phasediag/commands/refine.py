@@ -74,23 +74,23 @@ def refine(
         _launched, deadline=deadline, executor=executor, address=address, max_failures=max_failures,
         retry_failed=retry_failed, compile=compile_mode,
     )  # fmt: skip
-    found = add_points(
+    refined = add_points(
         sweep_path, x, y,
         order=order, level=level_of(order, level),
         resolution=resolution, budget=budget, diverged=diverged, dry_run=dry_run, beyond=beyond,
         select=lambda trials: filtered(trials, where), train=train,
         on_round=lambda done: say(described_round(done, x, y)),
     )  # fmt: skip
-    if found.stopped:
-        say(found.stopped)
+    if refined.stopped:
+        say(refined.stopped)
     if as_json:
-        rounds = [_without_nan(asdict(done)) for done in found.rounds]
-        boundary = json.loads(found.boundary.to_json(orient="records"))
-        click.echo(json.dumps({"rounds": rounds, "boundary": boundary, "stopped": found.stopped}))
+        rounds = [_without_nan(asdict(done)) for done in refined.rounds]
+        boundary = json.loads(refined.boundary.to_json(orient="records"))
+        click.echo(json.dumps({"rounds": rounds, "boundary": boundary, "stopped": refined.stopped}))
     else:
-        say(found.boundary.to_string(index=False))
-        click.echo(found.sweep)
-    sys.exit(found.exit_code)
+        say(refined.boundary.to_string(index=False))
+        click.echo(refined.sweep)
+    sys.exit(refined.exit_code)
 
 
 def _take_back(sweep_path: str, dry_run: bool, as_json: bool) -> None:

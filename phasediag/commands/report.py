@@ -27,7 +27,7 @@ def report(
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.versions import newest
-    from phasediag.report.page import Sweep
+    from phasediag.report.page import ReportedSweep
     from phasediag.report.page import report as page
     from phasediag.storage.store import Store
     from phasediag.sweeps.status import status
@@ -38,7 +38,7 @@ def report(
     with telling(notices):
         trials = newest(filtered(everything, where), (x, y, order), pooled=not (x and y))
     planned = status(sweep_path).total if not where else len(trials)
-    sweep = Sweep(
+    sweep = ReportedSweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
         grids=tuple(store.grids()), notices=tuple(notices), recounts=Recounts.of(sweep_path, trials, None),
     )  # fmt: skip

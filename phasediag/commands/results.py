@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
 @click.option("--starts", metavar="COLUMN", help="With --transition: compare its smallest and largest value, "
               "such as of init_scale, for hysteresis.")  # fmt: skip
+@click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
+              "grid of at least 64 x 64 points.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
@@ -38,14 +40,15 @@ if TYPE_CHECKING:
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    facet: Sequence[str], transition: bool, starts: str | None, where: Sequence[str], output: Path,
-    sensitivity: bool | None, as_json: bool,
+    facet: Sequence[str], transition: bool, starts: str | None, roughness: bool, where: Sequence[str],
+    output: Path, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.declared import level_in
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
     from phasediag.analysis.result import Result, plain
+    from phasediag.analysis.roughness import boundary_roughness
     from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
@@ -69,15 +72,19 @@ def diagram(
     tables = {"boundary": made.boundary}
     if transition or starts is not None:
         tables |= transition_order(trials, x, y, order, made.level, starts).tables
+    rough = boundary_roughness(made) if roughness else None
     save(draw_with_exact(made, trials), output)
     moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     if as_json:
         threshold = None if moves is None else moves.as_dict()
         more = {"notices": notices, "warnings": cautions, "threshold_sensitivity": threshold}
+        more |= {} if rough is None else {"roughness": rough.as_dict()}
         click.echo(json.dumps({"output": str(output), **plain(tables), **more}))
         return
     for table in tables.values() if not made.without_value else ():
         say(table.to_string(index=False))
+    if rough is not None:
+        say(rough.summary())
     for caution in cautions:
         say(f"warning: {caution}")
     if moves is not None:

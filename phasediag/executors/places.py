@@ -31,8 +31,8 @@ def allowed_cores(environment: Mapping[str, str] | None = None, root: Path = Pat
     -------
     At least 1; a quota of two and a half cores counts as three.
     """
-    told = os.environ if environment is None else environment
-    bounds = [*_of_affinity(), *_of_slurm(told), *(ceil(quota) for quota in _quotas(root))]
+    variables = os.environ if environment is None else environment
+    bounds = [*_of_affinity(), *_of_slurm(variables), *(ceil(quota) for quota in _quotas(root))]
     return max(1, min(bounds))
 
 
@@ -43,8 +43,8 @@ def _of_affinity() -> list[int]:
 
 
 def _of_slurm(environment: Mapping[str, str]) -> list[int]:
-    told = [environment.get(name, "") for name in SLURM]
-    return [int(text) for text in told if text.isdecimal()][:1]
+    texts = [environment.get(name, "") for name in SLURM]
+    return [int(text) for text in texts if text.isdecimal()][:1]
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -136,8 +136,8 @@ class Watch:
         """Seconds told to be left at a tenth, and seconds from then to the latest report."""
         if self.foretold is None:
             return None
-        at, told = self.foretold
-        return told, max(course.seen for course in self.forecast.courses.values()) - at
+        at, expected = self.foretold
+        return expected, max(course.seen for course in self.forecast.courses.values()) - at
 
     @property
     def notice(self) -> str:

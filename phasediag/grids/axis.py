@@ -1,8 +1,10 @@
-"""An axis as written (list, values, linspace, logspace, arange) to the values it takes."""
+"""An axis as written (list, values, linspace, logspace, arange, product) to the values it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -13,13 +15,15 @@ from phasediag.grids.reading import Node, Report
 from phasediag.trial import Parameter, Value, formatted, rounded
 
 FORMS: Final = (
-    "a list, {values: [..]}, {linspace: [a, b], num: n}, {logspace: [a, b], num: n} or {arange: [a, b, step]}"
+    "a list, {values: [..]}, {linspace: [a, b], num: n}, {logspace: [a, b], num: n}, "
+    "{arange: [a, b, step]} or, of lists, {product: [axis, axis, ..]}"
 )
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "values": ("values",),
     "linspace": ("linspace", "num"),
     "logspace": ("logspace", "num"),
     "arange": ("arange",),
+    "product": ("product",),
 }
 _TINY: Final = 1e-9
 _LARGEST: Final = 1e300
@@ -51,7 +55,7 @@ def axis_values(
         return None
     flat = [item for _, item in items if not isinstance(item, list)]
     if flat and all(declaration.kind is tuple for declaration in declarations):
-        remedy = "its values are lists of numbers: write {values: [[..], [..]]}"
+        remedy = "its values are lists of numbers: write {values: [[..], [..]]} or {product: [axis, axis]}"
         report.add(node.line, key, f"{flat[0]} is not a list", remedy)
         return None
     values: list[Value] = []
@@ -107,12 +111,32 @@ def _items(node: Node, key: str, report: Report, limit: int) -> list[tuple[int, 
             return [(item.line, item.plain) for item in inner.content]
         report.add(inner.line, f"{key}.values", f"{inner.shown} is not a list", "write values: [a, b, ...]")
         return None
+    if form == "product":
+        return _product(inner, f"{key}.product", report, limit)
     try:
         points = _COMPUTE[form](node, limit)
     except RefusedError as refusal:
         report.add(inner.line, f"{key}.{form}", refusal.problem, refusal.remedy)
         return None
     return [(inner.line, rounded(float(point))) for point in points]
+
+
+def _product(node: Node, key: str, report: Report, limit: int) -> list[tuple[int, object]] | None:
+    """Lists of one value from each of several axes, in every combination, the last axis fastest."""
+    if not isinstance(node.content, tuple) or not node.content:
+        remedy = "write product: [axis, axis, ..], one axis for each place of the list"
+        report.add(node.line, key, f"{node.shown} is not a list of axes", remedy)
+        return None
+    places = [_items(child, f"{key}[{i}]", report, limit) for i, child in enumerate(node.content)]
+    axes = [[value for _, value in place] for place in places if place is not None]
+    if len(axes) < len(places):
+        return None
+    count = prod(len(axis) for axis in axes)
+    if count > limit:
+        remedy = "take fewer values or raise max_trials"
+        report.add(node.line, key, f"has {count} values, more than max_trials {limit}", remedy)
+        return None
+    return [(node.line, list(values)) for values in product(*axes)]
 
 
 def _linspace(node: Node, limit: int) -> Sequence[float]:
@@ -140,8 +164,8 @@ def _arange(node: Node, limit: int) -> Sequence[float]:
         raise RefusedError(
             f"has about {steps:.3g} values, more than max_trials {limit}", "take a larger step"
         )
-    whole = round(steps)
-    count = whole if abs(steps - whole) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
+    rounded = round(steps)
+    count = rounded if abs(steps - rounded) <= _TINY * max(1.0, steps) else int(np.ceil(steps))
     return [a + step * index for index in range(count)]
 
 

@@ -68,12 +68,12 @@ def applicable(components: Iterable[Component]) -> dict[str, Parameter]:
 
     A name that training has too is declared anew by an optimizer of the user's, with a default of its own.
     """
-    found = {parameter.name: parameter for parameter in TRAINING}
+    parameters = {parameter.name: parameter for parameter in TRAINING}
     for part in components:
         for name, parameter in part.parameters.items():
-            if name not in found or part.kind == "optimizer":
-                found[name] = parameter
-    return found
+            if name not in parameters or part.kind == "optimizer":
+                parameters[name] = parameter
+    return parameters
 
 
 def owners(name: str, folder: Path) -> tuple[str, ...]:
@@ -88,12 +88,12 @@ def owners(name: str, folder: Path) -> tuple[str, ...]:
 
 def all_declarations(folder: Path) -> dict[str, tuple[Parameter, ...]]:
     """The declarations of every built-in class, by name."""
-    found: dict[str, tuple[Parameter, ...]] = {}
+    declarations: dict[str, tuple[Parameter, ...]] = {}
     for kind in KINDS:
         for part in built_in(kind):
             for name, parameter in component(kind, part, folder).parameters.items():
-                found[name] = (*found.get(name, ()), parameter)
-    return found
+                declarations[name] = (*declarations.get(name, ()), parameter)
+    return declarations
 
 
 def validated(value: object, declarations: Iterable[Parameter]) -> Value:

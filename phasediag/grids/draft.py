@@ -13,7 +13,7 @@ from phasediag.errors import RefusedError, nearest
 from phasediag.grids.axis import axis_values, read_value
 from phasediag.grids.catalogue import Catalogue, all_declarations, owners
 from phasediag.grids.columns import product
-from phasediag.grids.expansion import Block, Expander, Part
+from phasediag.grids.expansion import Expander, GivenPoints, ResolvedPoints
 from phasediag.grids.expression import Expression, parse_expression
 from phasediag.grids.files import read_files
 from phasediag.grids.points import PointSet, checked_column, read_points
@@ -72,7 +72,7 @@ class Draft:
         """The parameters that axes and points give values to."""
         return frozenset(self.axes).union(*self._point_columns)
 
-    def expand(self) -> list[Part]:
+    def expand(self) -> list[ResolvedPoints]:
         """The resolved points; empty where the keys alone are already at fault."""
         if not self._sound:
             return []
@@ -107,18 +107,18 @@ class Draft:
 
     def _components(self, kind: Kind) -> dict[str, Component | None]:
         """Every component that is named; None where it cannot be found."""
-        found: dict[str, Component | None] = {}
+        components: dict[str, Component | None] = {}
         for name, key, line in self._named(kind):
-            if name in found:
+            if name in components:
                 continue
             try:
-                found[name] = component(kind, name, self._folder)
+                components[name] = component(kind, name, self._folder)
             except ValueError as error:
                 refusal = RefusedError.of(error)
                 self._report.add(line, key, refusal.problem, refusal.remedy or "correct it")
-                found[name] = None
+                components[name] = None
                 self._unjudged = self._unjudged or names_a_file(name)
-        return found
+        return components
 
     def _named(self, kind: Kind) -> list[tuple[str, str, int]]:
         """Every name of a component of a kind, with the key and the line where it stands."""
@@ -153,9 +153,9 @@ class Draft:
 
     def _declarations(self, name: str, key: str, line: int) -> tuple[Parameter, ...]:
         """The declarations of a parameter; a fault and nothing where the grid has no such parameter."""
-        found = self.catalogue.declarations(name)
-        if found or self._unjudged:
-            return found
+        declared = self.catalogue.declarations(name)
+        if declared or self._unjudged:
+            return declared
         parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]
         problem = f"'{name}' is not a parameter of training, {' and '.join(parts) or 'any task or model'}"
         if name in TOP_KEYS:
@@ -249,25 +249,25 @@ class Draft:
             self._report.add(line, key, f"{', '.join(twice)} zipped twice", "name every axis once")
         lengths = {name: len(self.axes[name]) for name in names if self.axes.get(name)}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             remedy = "zipped axes have equally many values"
-            self._report.add(line, key, f"axes of different lengths ({told})", remedy)
+            self._report.add(line, key, f"axes of different lengths ({listed})", remedy)
 
     def _read_exclude(self) -> list[Expression]:
         remedy = 'write exclude: ["width < teacher_width"]'
         kinds = {name: parameter.kind for name, parameter in self.catalogue.parameters.items()}
-        found = []
+        excluded = []
         for index, node in enumerate(self._top.items("exclude", remedy)):
             key = f"exclude[{index}]"
             if not isinstance(node.content, str):
                 self._report.add(node.line, key, f"{node.shown} is not a condition", remedy)
                 continue
             try:
-                found.append(parse_expression(node.content, kinds))
+                excluded.append(parse_expression(node.content, kinds))
             except RefusedError as refusal:
                 problem = f"{node.content!r}: {refusal.problem}"
                 self._report.add(node.line, key, problem, refusal.remedy or remedy)
-        return found
+        return excluded
 
     def _check_points(self, points: PointSet) -> dict[str, Encoded]:
         columns: dict[str, Encoded] = {}
@@ -324,7 +324,7 @@ class Draft:
         """Whether the axes (or the fixed values alone) are a design of their own."""
         return bool(self.axes) or not self._points
 
-    def _blocks(self) -> list[Block]:
+    def _blocks(self) -> list[GivenPoints]:
         fixed = {name: Encoded(pool=(value,)) for name, value in self.fixed.items()}
         blocks = []
         offset = 0
@@ -332,16 +332,16 @@ class Draft:
             columns, offset = product(self._groups())
             position = np.arange(offset, dtype=np.int64)
             given, varied = {**fixed, **columns}, frozenset(columns)
-            blocks.append(Block(given=given, varied=varied, position=position, places=self._places))
+            blocks.append(GivenPoints(given=given, varied=varied, position=position, places=self._places))
         for points, columns in zip(self._points, self._point_columns, strict=True):
             blocks.append(self._point_block(fixed, points, columns, offset))
         return blocks
 
     def _point_block(
         self, fixed: Mapping[str, Encoded], points: PointSet, columns: Mapping[str, Encoded], offset: int
-    ) -> Block:
+    ) -> GivenPoints:
         places = {name: (f"points.{name}", raw.lines[0]) for name, raw in points.columns.items()}
-        return Block(
+        return GivenPoints(
             given={**fixed, **columns}, varied=frozenset(columns), places={**self._places, **places},
             position=points.position + offset, lines=points.lines,
         )  # fmt: skip

@@ -45,7 +45,7 @@ _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Block:
+class GivenPoints:
     """Points that give values to the same parameters."""
 
     given: Mapping[str, Encoded]
@@ -70,7 +70,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Part:
+class ResolvedPoints:
     """Resolved points of one task, one model, one optimizer."""
 
     components: Mapping[Kind, Component]
@@ -97,7 +97,7 @@ class Expander:
     fallback: tuple[str, int]
     """Path and line of a fault about keys that the file leaves out."""
 
-    def expand(self, blocks: Sequence[Block]) -> list[Part]:
+    def expand(self, blocks: Sequence[GivenPoints]) -> list[ResolvedPoints]:
         """The points that no exclusion removes; faults stand in `report`."""
         parts = [part for block in blocks for part in self._block(block)]
         if not parts and not self.report.faults:
@@ -105,7 +105,7 @@ class Expander:
             self.report.add(self.fallback[1], "exclude", "every point is excluded", remedy)
         return parts
 
-    def _block(self, block: Block) -> list[Part]:
+    def _block(self, block: GivenPoints) -> list[ResolvedPoints]:
         before = len(self.report.faults)
         given = frozenset(block.given)
         for key, problem, remedy in [*contradictions(given, self.hold), *unvaried(block.varied)]:
@@ -124,7 +124,9 @@ class Expander:
                 parts.append(part)
         return parts
 
-    def _part(self, block: Block, rows: IntArray, components: Mapping[Kind, Component]) -> Part | None:
+    def _part(
+        self, block: GivenPoints, rows: IntArray, components: Mapping[Kind, Component]
+    ) -> ResolvedPoints | None:
         parameters = applicable(components.values())
         every = len(rows) == len(block.position)
         columns: dict[str, Encoded] = {}
@@ -160,7 +162,7 @@ class Expander:
             self._check_combinations(block, columns, rules, rows, components)
         for name in (DATA_SIZE, *SHORTHANDS):
             columns.pop(name, None)
-        return Part(
+        return ResolvedPoints(
             components=components, parameters=parameters, columns=columns, position=block.position[rows]
         )
 
@@ -172,7 +174,7 @@ class Expander:
         return kept
 
     def _check_names(
-        self, block: Block, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
+        self, block: GivenPoints, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
         components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
         row = int(rows[0])
@@ -187,14 +189,14 @@ class Expander:
             owner = next((kind for kind, part in components.items() if name in part.parameters), "task")
             self._note(block, [owner], row, problem, remedy)
 
-    def _check_controls(self, block: Block, controls: set[Value], row: int) -> None:
+    def _check_controls(self, block: GivenPoints, controls: set[Value], row: int) -> None:
         for name, (owner, _) in CONTROLLED.items():
             if name in block.given and owner not in controls:
                 problem = f"{name} is given, and no point has control: {owner}, which alone knows it"
                 self._note(block, [name], row, problem, f"set control: {owner}, or leave {name} out")
 
     def _check_combinations(
-        self, block: Block, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
+        self, block: GivenPoints, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
         components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
         own = [QUENCHED, OWN_INIT, WARMUP, LAYERS]
@@ -214,7 +216,7 @@ class Expander:
                 self._check(constraint, block, columns, rows)
 
     def _check(
-        self, constraint: Constraint, block: Block, columns: Mapping[str, Encoded], rows: IntArray
+        self, constraint: Constraint, block: GivenPoints, columns: Mapping[str, Encoded], rows: IntArray
     ) -> None:
         read = [columns[name] for name in constraint.parameters]
         first, _ = combinations(read, len(rows))
@@ -243,7 +245,7 @@ class Expander:
                 block, names, int(rows[row]), refusal.problem + example + more, f"{remedy}, or exclude it"
             )
 
-    def _note(self, block: Block, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
+    def _note(self, block: GivenPoints, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
         path, line = block.place(names, row) or self.fallback
         self.report.add(line, path, problem, remedy)
 
@@ -251,12 +253,12 @@ class Expander:
 def _refusal(constraint: Constraint, values: Sequence[Value]) -> RefusedError | None:
     """What is wrong with these values; a user's constraint that raises is wrong itself."""
     try:
-        found = constraint.fault(*values)
+        fault = constraint.fault(*values)
     except Exception as error:
         names = ", ".join(constraint.parameters)
         problem = f"the constraint on {names} raised {type(error).__name__}: {error}"
         return RefusedError(problem, "mend it in its file")
-    return RefusedError(found) if isinstance(found, str) else found
+    return RefusedError(fault) if isinstance(fault, str) else fault
 
 
 def _default(catalogue: Catalogue, kind: str) -> Encoded:

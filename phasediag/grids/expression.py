@@ -35,7 +35,8 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
 _EQUALITY: Final = (ast.Eq, ast.NotEq)
 _MEMBERSHIP: Final = (ast.In, ast.NotIn)
 ALLOWED: Final = (
-    "allowed are comparisons, + - * / // % **, and, or, not, in [..], parameter names, numbers and 'text'"
+    "allowed are comparisons, + - * / // % **, and, or, not, in [..], parameter names, numbers, 'text' and, "
+    "of a list, its elements: name[0]"
 )
 
 
@@ -171,6 +172,8 @@ def _kind(node: ast.expr, kinds: Mapping[str, type]) -> type:
             return _all([left, right], float, kinds)
         case ast.Compare():
             return _comparison_kind(node, kinds)
+        case ast.Subscript(value=ast.Name(id=name)):
+            return _element_kind(node, name, kinds)
     raise RefusedError(f"'{ast.unparse(node)}' is not allowed here", ALLOWED)
 
 
@@ -182,16 +185,37 @@ def _name_kind(name: str, kinds: Mapping[str, type]) -> type:
         raise RefusedError(f"'{name}' is not a parameter of this grid", hint)
     kind = kinds[name]
     if kind not in _KINDS:
-        raise RefusedError(f"'{name}' is a list, which cannot be compared", "use a parameter with one value")
+        raise RefusedError(
+            f"'{name}' is a list, which cannot be compared", f"use an element of it: {name}[0]"
+        )
     return float if kind is int else kind
+
+
+def _element_kind(node: ast.Subscript, name: str, kinds: Mapping[str, type]) -> type:
+    """The type of an element of a list, a number; raises where it is no list or the place no number."""
+    if name in kinds and kinds[name] in _KINDS:
+        raise RefusedError(f"'{name}' is no list, it has no element '{ast.unparse(node)}'", f"write {name}")
+    if name not in kinds:
+        _name_kind(name, kinds)
+    if _place(node.slice) is None:
+        raise RefusedError(
+            f"'{ast.unparse(node)}' is no element of '{name}'", f"write {name}[0], {name}[1], .."
+        )
+    return float
+
+
+def _place(node: ast.expr) -> int | None:
+    """The place that a subscript names, from 0; None where it is no whole number from 0."""
+    place = node.value if isinstance(node, ast.Constant) else None
+    return place if isinstance(place, int) and not isinstance(place, bool) else None
 
 
 def _all(nodes: Sequence[ast.expr], wanted: type, kinds: Mapping[str, type]) -> type:
     for node in nodes:
         kind = _kind(node, kinds)
         if kind is not wanted:
-            told = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
-            raise RefusedError(told, ALLOWED)
+            problem = f"'{ast.unparse(node)}' is {_KINDS[kind]} where {_KINDS[wanted]} is needed"
+            raise RefusedError(problem, ALLOWED)
     return wanted
 
 
@@ -231,7 +255,10 @@ def _check_same(left: ast.expr, kind: type, right: ast.expr, kinds: Mapping[str,
 def _array(column: Encoded) -> Array:
     """Numbers as float64 with NaN for None, everything else as objects; of length 1 where constant."""
     numeric = all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in column.pool)
-    pool = np.array(column.pool, dtype=np.float64 if numeric else object)
+    # Lists stay objects: numpy would make one array of two dimensions of them.
+    pool = (
+        np.array(column.pool, np.float64) if numeric else np.fromiter(column.pool, object, len(column.pool))
+    )
     return pool if column.codes is None else pool[column.codes]
 
 
@@ -241,6 +268,8 @@ def _evaluate(node: ast.expr, columns: Mapping[str, Array]) -> Any:
             return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         case ast.Name(id=name):
             return _LITERALS[name] if name in _LITERALS else columns[name]
+        case ast.Subscript(value=ast.Name(id=name), slice=place):
+            return _elements(columns[name], _place(place) or 0)
         case ast.BoolOp(op=op, values=values):
             combine = np.logical_and if isinstance(op, ast.And) else np.logical_or
             return _folded(combine, [_truth(_evaluate(value, columns)) for value in values])
@@ -256,6 +285,13 @@ def _evaluate(node: ast.expr, columns: Mapping[str, Array]) -> Any:
             pairs = zip(ops, operands, operands[1:], strict=False)
             return _folded(np.logical_and, [_compared(op, a, b, columns) for op, a, b in pairs])
     raise AssertionError(ast.dump(node))
+
+
+def _elements(lists: Array, place: int) -> npt.NDArray[np.float64]:
+    """That element of each list, float64; NaN where a list is missing or shorter."""
+    return np.array(
+        [float(one[place]) if one is not None and place < len(one) else np.nan for one in lists], np.float64
+    )
 
 
 def _folded(combine: Callable[[Any, Any], Any], masks: Sequence[Any]) -> Any:
@@ -275,6 +311,6 @@ def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, columns: Mapping[s
     if isinstance(op, _MEMBERSHIP):
         assert isinstance(right, ast.List | ast.Tuple)
         members = [np.equal(value, _evaluate(member, columns)) for member in right.elts]
-        found = _truth(_folded(np.logical_or, members))
-        return found if isinstance(op, ast.In) else ~found
+        truth = _truth(_folded(np.logical_or, members))
+        return truth if isinstance(op, ast.In) else ~truth
     return _COMPARISONS[type(op)](value, _evaluate(right, columns))

@@ -32,13 +32,13 @@ def read_files(node: Node | None, folder: Path, report: Report, *, used: bool) -
     if items is None:
         report.add(node.line, "files", f"{node.shown} is not a list", REMEDY)
         return ()
-    found: dict[Path, None] = {}
+    distinct: dict[Path, None] = {}
     for index, item in enumerate(items):
         problem, files = _files_of(item.content, folder.resolve())
         if problem:
             report.add(item.line, f"files[{index}]", f"{item.shown} {problem}", REMEDY)
-        found.update(dict.fromkeys(files))
-    return tuple(found)
+        distinct.update(dict.fromkeys(files))
+    return tuple(distinct)
 
 
 def _files_of(name: object, folder: Path) -> tuple[str, list[Path]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
-from phasediag.grids.expansion import NOT_APPLICABLE, Part
+from phasediag.grids.expansion import NOT_APPLICABLE, ResolvedPoints
 from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
@@ -54,7 +54,7 @@ class Grid:
     """The user's own, by the name that the grid uses."""
     points_file: str | None
     """The Parquet file of `points`, as the grid names it."""
-    parts: tuple[Part, ...] = field(repr=False)
+    parts: tuple[ResolvedPoints, ...] = field(repr=False)
     """The resolved points."""
     folder: Path = field(default_factory=Path)
     """Where user files and Parquet points are looked up."""
@@ -123,7 +123,7 @@ class Grid:
         order = self._order(trials.trial_id)
         return trials if order is None else trials.take(order)
 
-    def _piece(self, part: Part) -> Trials:
+    def _piece(self, part: ResolvedPoints) -> Trials:
         count = len(part.position)
         columns = {name: repeated(column, self.replicates) for name, column in part.columns.items()}
         replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)

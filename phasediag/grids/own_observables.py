@@ -37,12 +37,12 @@ def read_observables(
     return own
 
 
-def _check_shared(found: UserObservable, owners: dict[str, str]) -> None:
+def _check_shared(own: UserObservable, owners: dict[str, str]) -> None:
     """Refuse a column that another observable fills."""
-    for column in (*found.observable.columns, *found.observable.starting):
-        owner = owners.setdefault(column.name, found.name)
-        if owner != found.name:
-            raise RefusedError(f"{found.name} and {owner} both fill a column '{column.name}'", "rename one")
+    for column in (*own.observable.columns, *own.observable.starting):
+        owner = owners.setdefault(column.name, own.name)
+        if owner != own.name:
+            raise RefusedError(f"{own.name} and {owner} both fill a column '{column.name}'", "rename one")
 
 
 def _place(node: Node | None, name: str) -> tuple[int, str]:

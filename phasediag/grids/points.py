@@ -86,13 +86,13 @@ def _from_nodes(
 
 def _from_parquet(node: Node, path: Path, report: Report) -> list[PointSet]:
     try:
-        whole = pq.read_table(path)
+        stored = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         report.add(node.line, "points", f"{path} cannot be read ({reason})", "paths are relative to the grid")
         return []
-    index = _index_of(whole)
-    table = whole.drop_columns([name for name in index if re.fullmatch(_UNNAMED, name)])
+    index = _index_of(stored)
+    table = stored.drop_columns([name for name in index if re.fullmatch(_UNNAMED, name)])
     if not table.num_rows or not table.num_columns:
         remedy = "give one row a point, one column a parameter"
         report.add(node.line, "points", f"{path} holds no points", remedy)
@@ -138,8 +138,8 @@ def _encoded(column: Any, line: int) -> RawColumn:
         _, first = np.unique(codes, return_index=True)
         pool = [_shortest(values[row], column.type) for row in first]
     else:
-        whole = column.combine_chunks()
-        encoded = whole if pa.types.is_dictionary(column.type) else whole.dictionary_encode()
+        joined = column.combine_chunks()
+        encoded = joined if pa.types.is_dictionary(column.type) else joined.dictionary_encode()
         pool = [_shortest(value, encoded.type.value_type) for value in encoded.dictionary.to_pylist()]
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return RawColumn(pool=pool, lines=[line] * len(pool), codes=codes)

@@ -202,7 +202,7 @@ def _boolean(text: str) -> bool:
     return text.lower() in ("true", "yes", "on")
 
 
-class Section(BaseModel):
+class FileSection(BaseModel):
     """A part of the file that pydantic reads; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -210,7 +210,7 @@ class Section(BaseModel):
     """The models inside, by the key that holds them."""
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+SectionT = TypeVar("SectionT", bound=FileSection)
 
 
 def parse_section(model: type[SectionT], node: Node, key: str, report: Report) -> SectionT | None:
@@ -227,7 +227,7 @@ def parse_section(model: type[SectionT], node: Node, key: str, report: Report) -
     return None
 
 
-def _note(fault: ErrorDetails, model: type[Section], node: Node, key: str, report: Report) -> None:
+def _note(fault: ErrorDetails, model: type[FileSection], node: Node, key: str, report: Report) -> None:
     path = key
     for part in fault["loc"]:
         inside = _child(node, part)

@@ -25,7 +25,7 @@ CONTROLLED: Final[dict[str, tuple[str, Value]]] = {
 """The parameters that one control alone has: that control, and the value where none is given."""
 SHORTHANDS: Final = frozenset(p.name for p in TRAINING if p.role is Role.SHORTHAND)
 """Columns that points have only while a grid is expanded."""
-_WHOLE: Final = 1e-9
+_ROUNDING: Final = 1e-9
 _MOST_STEPS: Final = 2**53
 
 
@@ -98,19 +98,19 @@ def derivations(given: frozenset[str], hold: Hold) -> tuple[Rule, ...]:
 
 def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, str]]:
     """Parameters that determine each other and are all given: (key, problem, remedy) of each."""
-    found = []
+    faults = []
     determined = "learning_rate" if hold == "batch_size" else "batch_size"
     if {"lr_over_batch", "learning_rate", "batch_size"} <= given:
         problem = "lr_over_batch, learning_rate and batch_size are all given"
-        found.append(("lr_over_batch", problem, "leave one out: it follows from the other two"))
+        faults.append(("lr_over_batch", problem, "leave one out: it follows from the other two"))
     elif {"lr_over_batch", determined} <= given:
         problem = f"lr_over_batch with {hold} held determines {determined}, which is given too"
-        found.append(("lr_over_batch", problem, f"leave {determined} out, or write hold: {determined}"))
+        faults.append(("lr_over_batch", problem, f"leave {determined} out, or write hold: {determined}"))
     lengths = [name for name in ("steps", "learning_time", "relaxations") if name in given]
     if len(lengths) > 1:
         problem = f"{' and '.join(lengths)} are {'both' if len(lengths) == 2 else 'all'} given"
-        found.append((lengths[-1], problem, "leave all but one out: each determines the others"))
-    return found
+        faults.append((lengths[-1], problem, "leave all but one out: each determines the others"))
+    return faults
 
 
 def unvaried(varied: frozenset[str]) -> list[tuple[str, str, str]]:
@@ -161,8 +161,8 @@ def _full_batch_fault(batch_size: int | None, size: int | None) -> RefusedError 
 def _own_fault(init: str, model: str) -> RefusedError | None:
     if init != "own" or ":" in model:
         return None
-    told = f"init own are the values that a constructor of yours gives, and model {model} is of phasediag"
-    return RefusedError(told, "use init: kaiming_normal")
+    problem = f"init own are the values that a constructor of yours gives, and model {model} is of phasediag"
+    return RefusedError(problem, "use init: kaiming_normal")
 
 
 def _quenched_fault(noise: str | None, size: int | None) -> RefusedError | None:
@@ -237,7 +237,7 @@ def _batch_size(ratio: float, rate: float) -> Value:
         raise RefusedError(f"lr_over_batch {ratio:g} would make batch_size infinite", "give a ratio > 0")
     exact = rate / ratio
     batch = round(exact)
-    if batch < 1 or abs(exact - batch) > _WHOLE * max(1.0, exact):
+    if batch < 1 or abs(exact - batch) > _ROUNDING * max(1.0, exact):
         near = rounded(rate / max(1, batch))
         quotient = f"learning_rate {rate:.12g} / lr_over_batch {ratio:.12g} = {exact:.6g}"
         problem = f"{quotient} is not a whole batch_size"
@@ -258,7 +258,7 @@ def _steps(time: float, rate: float | None, schedule: str, warmup: int) -> Value
     if what := _changing(schedule, warmup):
         problem = f"learning_time {time:g} gives no steps where {what} changes the learning rate"
         raise RefusedError(problem, "give steps")
-    return _whole_steps(time / rate, f"learning_time {time:g}")
+    return _step_count(time / rate, f"learning_time {time:g}")
 
 
 def _relaxing_steps(
@@ -278,15 +278,15 @@ def _relaxing_steps(
         )
     speed = rate * decay
     exact = relaxations / speed if speed else inf
-    return _whole_steps(exact, f"relaxations {relaxations:g} at weight_decay {decay:g}")
+    return _step_count(exact, f"relaxations {relaxations:g} at weight_decay {decay:g}")
 
 
-def _whole_steps(exact: float, given: str) -> int:
+def _step_count(exact: float, given: str) -> int:
     if exact > _MOST_STEPS:
         raise RefusedError(f"{given} takes {exact:.3g} steps", "shorten it")
-    whole = round(exact)
-    near = abs(exact - whole) <= _WHOLE * max(1.0, exact)
-    return max(1, whole if near else ceil(exact))
+    nearest = round(exact)
+    near = abs(exact - nearest) <= _ROUNDING * max(1.0, exact)
+    return max(1, nearest if near else ceil(exact))
 
 
 def _relaxations(

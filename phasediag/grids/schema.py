@@ -61,14 +61,14 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
             rows += [_row(parameter, f"{kind} {part}") for parameter in declared]
     if name is None:
         return rows
-    found = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
-    if not found:
+    named = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
+    if not named:
         parts = [part for kind in KINDS for part in built_in(kind)]
         hint = nearest(name, [*(row.name for row in rows), *parts]) or "`phasediag parameters` lists all"
         raise PhasediagError(
             f"there is no parameter, {', '.join(KINDS[:-1])} or {KINDS[-1]} '{name}'; {hint}"
         )
-    return found
+    return named
 
 
 def _row(parameter: Parameter, belongs: str) -> ParameterRow:
@@ -181,13 +181,22 @@ def _axis(name: str, declared: Sequence[Parameter], value: Schema) -> Schema:
     values = {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
     forms: list[Schema] = [{"values": values}]
     if any(parameter.kind in (int, float) for parameter in declared):
-        ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
-        positive = {**ends, "items": {"type": "number", "exclusiveMinimum": 0}}
-        range_ = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}
-        num = {"type": "integer", "minimum": 1}
-        forms += [{"linspace": ends, "num": num}, {"logspace": positive, "num": num}, {"arange": range_}]
+        forms += _spans()
+    if any(parameter.kind is tuple for parameter in declared):
+        numbers = {"type": "array", "minItems": 1, "items": {"type": "number"}}
+        places = [numbers, *(_object(form) for form in ({"values": numbers}, *_spans()))]
+        forms.append({"product": {"type": "array", "minItems": 1, "items": {"anyOf": places}}})
     objects = [_held(form) if name == "lr_over_batch" else _object(form) for form in forms]
     return {"anyOf": [values, *objects], "description": value["description"]}
+
+
+def _spans() -> list[Schema]:
+    """The forms of an axis that compute its numbers."""
+    ends = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
+    positive = {**ends, "items": {"type": "number", "exclusiveMinimum": 0}}
+    range_ = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}
+    num = {"type": "integer", "minimum": 1}
+    return [{"linspace": ends, "num": num}, {"logspace": positive, "num": num}, {"arange": range_}]
 
 
 def _object(properties: Schema) -> Schema:
@@ -205,12 +214,12 @@ def _names_user_files() -> list[Schema]:
     """The grids that name a file of the user's."""
     among = {"type": "array", "contains": _USER_COMPONENT}
     listed = {"anyOf": [among, _with("values", among)]}
-    found: list[Schema] = [{**_with("points", {"type": "string"})}]
+    conditions: list[Schema] = [{**_with("points", {"type": "string"})}]
     for kind in KINDS:
-        found.append(_with("fixed", _with(kind, _USER_COMPONENT)))
-        found.append(_with("axes", _with(kind, listed)))
-        found.append(_with("points", {"type": "array", "contains": _with(kind, _USER_COMPONENT)}))
-    return found
+        conditions.append(_with("fixed", _with(kind, _USER_COMPONENT)))
+        conditions.append(_with("axes", _with(kind, listed)))
+        conditions.append(_with("points", {"type": "array", "contains": _with(kind, _USER_COMPONENT)}))
+    return conditions
 
 
 def _with(key: str, schema: Schema) -> Schema:

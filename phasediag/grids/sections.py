@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from phasediag.columns import OBSERVABLE_SOURCE, Column
-from phasediag.grids.reading import Section
+from phasediag.grids.reading import FileSection
 from phasediag.observables.known import ALWAYS, UserObservable, built_in, check_name, declared_columns
 from phasediag.observables.threshold import Threshold
 from phasediag.trial import PositiveInt
@@ -73,7 +73,7 @@ ObservableName = Annotated[str, AfterValidator(check_name), WithJsonSchema(_name
 """A built-in observable, or `my_obs.py:Class`."""
 
 
-class LayerObservable(Section):
+class LayerObservable(FileSection):
     """An observable on a layer of its own, as written in a grid."""
 
     observable: ObservableName
@@ -89,7 +89,7 @@ ObservableEntry = Annotated[
 ]
 
 
-class MeasureSection(Section):
+class MeasureSection(FileSection):
     """The keys of `measure`, as written in a grid."""
 
     nested: ClassVar[Mapping[str, type[BaseModel]]] = {"threshold": Threshold, "observables": LayerObservable}
@@ -125,7 +125,7 @@ class MeasureSection(Section):
         )  # fmt: skip
 
 
-class Resources(Section):
+class Resources(FileSection):
     """What one pack may use of a machine."""
 
     cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from phasediag.grids.catalogue import LARGEST_INT
-from phasediag.grids.reading import Node, Report, Section, parse_section
+from phasediag.grids.reading import FileSection, Node, Report, parse_section
 from phasediag.grids.sections import Measure, MeasureSection, Resources
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
 MAX_TRIALS: Final = 10_000_000
-SectionT = TypeVar("SectionT", bound=Section)
+SectionT = TypeVar("SectionT", bound=FileSection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,9 @@ class TopLevel:
     def heading(self) -> Heading:
         """All that is no parameter."""
         return Heading(
-            name=self._name(), replicates=self._whole("replicates", 1, 1),
-            seed=self._whole("seed", 0, -LARGEST_INT), max_trials=self._whole("max_trials", MAX_TRIALS, 1),
+            name=self._name(), replicates=self._integer("replicates", 1, 1),
+            seed=self._integer("seed", 0, -LARGEST_INT),
+            max_trials=self._integer("max_trials", MAX_TRIALS, 1),
             measure=self._section("measure", MeasureSection).resolve(),
             resources=self._section("resources", Resources),
         )  # fmt: skip
@@ -72,7 +73,7 @@ class TopLevel:
             self._report.add(node.line, "name", f"{node.shown} is no name of a folder", remedy)
         return str(node.content)
 
-    def _whole(self, key: str, default: int, least: int) -> int:
+    def _integer(self, key: str, default: int, least: int) -> int:
         node = self.nodes.get(key)
         if node is None:
             return default

@@ -89,7 +89,7 @@ def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatAr
     temperature = tile.trials.values("lr_over_batch").astype(np.float64)
     share = temperature / 4 * variance
     descent = tile.network.descent
-    if descent.scheduled or descent.layers or descent.clipping:
+    if descent.scheduled or descent.layers or descent.clipping or batches.worlds[0].augments:
         share = np.full_like(share, np.nan)
     elif batches.full:
         share = np.full_like(share, np.nan if batches.fresh_noise else 0.0)

@@ -130,10 +130,10 @@ class Transformer(Model):
         return tuple(group for layer in range(len(self.blocks)) for group in self._groups(layer))
 
     def _groups(self, layer: int) -> list[NeuronGroup]:
-        found = []
+        groups = []
         for head in range(self.heads):
             span = (head * self.head_width, (head + 1) * self.head_width)
-            found += [
+            groups += [
                 NeuronGroup(
                     name=f"head.{layer + 1}.{head + 1}", incoming=(f"blocks.{layer}.query.weight",),
                     outgoing=(f"blocks.{layer}.key.weight",), outgoing_axis=0, span=span, parity="odd",
@@ -145,14 +145,14 @@ class Transformer(Model):
                 ),
             ]  # fmt: skip
         if self.feedforward:
-            found.append(
+            groups.append(
                 NeuronGroup(
                     name=f"hidden.{layer + 1}", incoming=(f"blocks.{layer}.up.weight",),
                     outgoing=(f"blocks.{layer}.down.weight",), parity=self.activation.parity,
                     homogeneity=self.activation.homogeneity,
                 )
             )  # fmt: skip
-        return found
+        return groups
 
     @property
     def uses_of_weights(self) -> int:

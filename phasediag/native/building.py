@@ -53,25 +53,25 @@ class Toolchain:
     """Why folders before this one do not serve."""
 
 
-def found() -> Toolchain:
+def toolchain() -> Toolchain:
     """Of this process, with the compiler and the folder that its environment names."""
-    return _found(os.environ.get("CXX"), os.environ.get(CACHE))
+    return _toolchain_of(os.environ.get("CXX"), os.environ.get(CACHE))
 
 
 @cache
-def _found(compiler: str | None, folder: str | None) -> Toolchain:
+def _toolchain_of(compiler: str | None, folder: str | None) -> Toolchain:
     return Toolchain()
 
 
 def suits() -> bool:
     """Whether native programs can be made for this machine, as far as is known."""
     able = torch.backends.cpu.get_cpu_capability() in PROCESSORS
-    return able and bool(compiler()) and not found().fault
+    return able and bool(compiler()) and not toolchain().fault
 
 
-def told() -> str:
+def given_up() -> str:
     """What was given up because of this machine: all programs, or a folder; empty where nothing was."""
-    known = found()
+    known = toolchain()
     if fault := lacking() or known.fault:
         return f"no programs can be made on this machine ({fault})"
     if known.lost and known.folder is not None:
@@ -87,7 +87,7 @@ def cache_folder() -> Path:
 def working_folder() -> Path | None:
     """A folder in which programs can be made and from which they load; None where there is none."""
     try:
-        return found().folder or _search(_checked)
+        return toolchain().folder or _search(_checked)
     except UnsupportedError:
         return None
 
@@ -102,8 +102,8 @@ def library(text: str) -> ctypes.CDLL:
     UnsupportedError
         Where the compiler refuses it, or no folder serves.
     """
-    told = f"{(*compiler(), *OPTIONS)}\n{text}".encode()
-    name = f"{blake2b(told, digest_size=16).hexdigest()}.so"
+    key = f"{(*compiler(), *OPTIONS)}\n{text}".encode()
+    name = f"{blake2b(key, digest_size=16).hexdigest()}.so"
     kept = (loaded(folder / name) for folder in _folders() if _is_ours(folder))
     return next((program for program in kept if program is not None), None) or _search(
         lambda folder: _built(text, folder / name)
@@ -112,7 +112,7 @@ def library(text: str) -> ctypes.CDLL:
 
 def _search(make: Callable[[Path], _Made]) -> _Made:
     """What is made in the first folder that serves, which is remembered, as is that there is none."""
-    known = found()
+    known = toolchain()
     if fault := lacking() or known.fault:
         raise ToolchainError(fault)
     faults = []

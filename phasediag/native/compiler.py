@@ -72,9 +72,9 @@ def build(text: str, built: Path) -> None:
     except HangingError:
         raise
     except (UnsupportedError, OSError) as error:
-        told = fault_of(built.parent)
-        if told:
-            raise ToolchainError(told) from error
+        fault = fault_of(built.parent)
+        if fault:
+            raise ToolchainError(fault) from error
         if isinstance(error, OSError):
             raise ToolchainError(f"{built} cannot be written: {error.strerror or error}") from error
         raise
@@ -84,8 +84,8 @@ def loaded(built: Path) -> ctypes.CDLL | None:
     """A program that was built before; None where there is none that is whole and loads."""
     try:
         content = built.read_bytes()
-        whole = content[-SEAL_BYTES:] == _seal(content[:-SEAL_BYTES])
-        return ctypes.CDLL(str(built)) if whole else None
+        intact = content[-SEAL_BYTES:] == _seal(content[:-SEAL_BYTES])
+        return ctypes.CDLL(str(built)) if intact else None
     except OSError:
         return None
 

@@ -17,7 +17,7 @@ from phasediag.native.threads import shared_out
 
 NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 """The dtypes that there are loops for."""
-WHOLE: Final = ctypes.c_longlong
+INTEGER: Final = ctypes.c_longlong
 ADDRESS: Final = ctypes.c_void_p
 STRIP: Final = 16
 """Neurons are padded to a multiple of it."""
@@ -44,15 +44,15 @@ def pairs(vectors: Tensor, *, flips: bool) -> Tensor:
     """
     vectors = vectors.contiguous()
     trials, width, numbers = vectors.shape
-    found = vectors.new_empty(trials, width, width)
+    separations = vectors.new_empty(trials, width, width)
     run = _loop("either_sign" if flips else "same_sign", vectors.dtype)
 
     def part(first: int, last: int) -> None:
         scratch = vectors.new_empty(numbers * -(-width // STRIP) * STRIP)
-        run(first, last, width, numbers, *(t.data_ptr() for t in (vectors, found, scratch)))
+        run(first, last, width, numbers, *(t.data_ptr() for t in (vectors, separations, scratch)))
 
     shared_out(part, trials)
-    return found
+    return separations
 
 
 def insertions(pairs: Tensor, norms: Tensor, order: Tensor, tied: float) -> Tensor:
@@ -75,15 +75,15 @@ def insertions(pairs: Tensor, norms: Tensor, order: Tensor, tied: float) -> Tens
     """
     held = [pairs.contiguous(), norms.contiguous(), order.contiguous()]
     trials, width = norms.shape
-    found = norms.new_empty(trials, width)
+    gaps = norms.new_empty(trials, width)
     run = _loop("farthest_first", norms.dtype)
 
     def part(first: int, last: int) -> None:
         scratch = norms.new_empty(width)
-        run(first, last, width, tied, *(t.data_ptr() for t in (*held, found, scratch)))
+        run(first, last, width, tied, *(t.data_ptr() for t in (*held, gaps, scratch)))
 
     shared_out(part, trials)
-    return found
+    return gaps
 
 
 @cache
@@ -97,12 +97,12 @@ def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     except UnsupportedError:
         return None
     for loop in (loops.same_sign, loops.either_sign):
-        loop.argtypes, loop.restype = [*[WHOLE] * 4, *[ADDRESS] * 3], None
-    loops.farthest_first.argtypes = [*[WHOLE] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
+        loop.argtypes, loop.restype = [*[INTEGER] * 4, *[ADDRESS] * 3], None
+    loops.farthest_first.argtypes = [*[INTEGER] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
     loops.farthest_first.restype = None
     return loops
 
 
 def _loop(name: str, dtype: torch.dtype) -> Callable[..., None]:
-    found: Callable[..., None] = getattr(_loops(dtype), name)
-    return found
+    loop: Callable[..., None] = getattr(_loops(dtype), name)
+    return loop

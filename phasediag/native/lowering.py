@@ -85,7 +85,7 @@ class Lowering:
         self.kept: list[object] = [operations, examples]
         """So that no other tensor gets the identity of one of theirs."""
         self.values: dict[int, Operand] = {
-            id(tensor): buffer.whole() for tensor, buffer in zip(examples, self.arguments, strict=True)
+            id(tensor): buffer.full_view() for tensor, buffer in zip(examples, self.arguments, strict=True)
         }
         for operation in operations:
             value = self._value(operation)
@@ -158,7 +158,7 @@ class Lowering:
             left, right = (TensorView(v.buffer, v.geometry.unsqueeze(0)) for v in (left, right))
         result = _like(operation.result)
         self.produced[result] = Product(result, left, right)
-        return result.whole()
+        return result.full_view()
 
     def _reduction(self, operation: Operation, name: str) -> TensorView:
         operand = self._tensor(operation.arguments[0])
@@ -171,11 +171,11 @@ class Lowering:
         reduced = tuple(sorted(dim % rank for dim in chosen)) if rank else ()
         self.produced[result] = Fold(result, operand, reduced, name == "amax")
         if name != "mean":
-            return result.whole()
+            return result.full_view()
         count = operand.geometry.numel() // max(1, result.shape_numel)
         divisor = Number(float(count), result.dtype)
         mean = Buffer(result.shape, result.dtype)
-        return self._stated(mean, PLAIN["div"], (result.whole(), divisor), (result.dtype,) * 2)
+        return self._stated(mean, PLAIN["div"], (result.full_view(), divisor), (result.dtype,) * 2)
 
     def _joint(self, operation: Operation) -> TensorView:
         given, dim = (*operation.arguments, 0)[:2]
@@ -184,7 +184,7 @@ class Lowering:
         if any(part.buffer.dtype != result.dtype for part in parts):
             raise UnsupportedError("tensors of different types, joined")
         self.produced[result] = Joint(result, parts, operation.options.get("dim", dim) % len(result.shape))
-        return result.whole()
+        return result.full_view()
 
     def _elementwise(self, operation: Operation, name: str) -> Operand:
         result = _like(operation.result)
@@ -242,7 +242,7 @@ class Lowering:
         self, result: Buffer, text: str, operands: tuple[Operand, ...], computed: tuple[torch.dtype, ...]
     ) -> TensorView:
         self.statements[result] = Statement(result, text, operands, computed)
-        return result.whole()
+        return result.full_view()
 
     def _operand(self, given: Any, result: Buffer) -> Operand:
         """An operand of an elementwise operator, as the result's shape sees it."""
@@ -261,7 +261,7 @@ class Lowering:
             self.kept.append(tensor)
             buffer = _like(tensor)
             self.constants.append((buffer, tensor.contiguous()))
-            self.values[id(tensor)] = buffer.whole()
+            self.values[id(tensor)] = buffer.full_view()
         return self.values[id(tensor)]
 
     def _tensor(self, given: Tensor) -> TensorView:

@@ -15,7 +15,7 @@ from phasediag.native.lowering import UnsupportedError, lowered
 from phasediag.native.source import LINE, Slot, source_of
 from phasediag.native.threads import shared_out
 
-WHOLE: Final = ctypes.c_longlong
+INTEGER: Final = ctypes.c_longlong
 ADDRESS: Final = ctypes.c_void_p
 
 
@@ -60,7 +60,7 @@ class NativeProgram:
         if not hasattr(loaded, "train"):
             raise UnsupportedError("the compiler makes wrong programs")
         self._run = loaded.train
-        self._run.argtypes = [WHOLE, WHOLE, WHOLE, *[ADDRESS] * 5]
+        self._run.argtypes = [INTEGER, INTEGER, INTEGER, *[ADDRESS] * 5]
         self._run.restype = None
         self._scratch_bytes = source.scratch
 
@@ -79,7 +79,7 @@ class NativeProgram:
         given = [*tensors, *self._constants]
         count, trials = len(given), len(world)
         addresses = (ADDRESS * count)(*[tensor.data_ptr() for tensor in given])
-        a_step, a_world = (WHOLE * count)(), (WHOLE * count)()
+        a_step, a_world = (INTEGER * count)(), (INTEGER * count)()
         for number, (place, tensor) in enumerate(zip(self.places, tensors, strict=True)):
             if place is Slot.WORLD:
                 a_step[number], a_world[number] = (tensor.stride(axis) * tensor.itemsize for axis in (0, 1))
@@ -105,10 +105,10 @@ class NativeProgram:
         leading = [1 if place is Slot.TRIAL else 2 for place in self.places]
         held = [t.clone()[(None,) * axes] for t, axes in zip(arguments, leading, strict=True)]
         self(held, torch.zeros(1, dtype=torch.int64), steps=1)
-        found = [t[0] for t in held[ignored : self._results]]
+        results = [t[0] for t in held[ignored : self._results]]
         pairs = zip(expected, arguments[ignored:], strict=False)
         change = max((_largest(new - old) for new, old in pairs if new.is_floating_point()), default=0.0)
-        if not all(_same(one, other, change) for one, other in zip(found, expected, strict=True)):
+        if not all(_same(one, other, change) for one, other in zip(results, expected, strict=True)):
             raise UnsupportedError("it leaves torch, by numpy or by a number read out of a tensor")
 
     def _part(

@@ -40,7 +40,7 @@ def tensors_of(operation: Operation) -> list[Tensor]:
     return [each for each in leaves(operation.arguments) if isinstance(each, Tensor)]
 
 
-class Recorder:
+class OperatorLog:
     """Writes down the operators of some names that reach the processor; others as what they are made of."""
 
     def __init__(self, names: Container[str]) -> None:
@@ -55,9 +55,9 @@ class Recorder:
             made_of = decompositions().get(target, target.decompose)
         if made_of is not None:
             with self.recording:
-                found = made_of(*arguments, **options)
-            if found is not NotImplemented:
-                return found
+                result = made_of(*arguments, **options)
+            if result is not NotImplemented:
+                return result
         result = target(*arguments, **options)
         self.operations.append(Operation(target, arguments, options, result))
         return result
@@ -73,7 +73,7 @@ def recorded(
     names
         Of the operators that are kept as they are.
     """
-    recorder = Recorder(names)
+    recorder = OperatorLog(names)
     with torch.no_grad(), recorder.recording:
         results = function(*examples)
     return recorder.operations, results

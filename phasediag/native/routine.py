@@ -28,7 +28,7 @@ class Buffer:
         """How many numbers it has."""
         return torch.Size(self.shape).numel()
 
-    def whole(self) -> TensorView:
+    def full_view(self) -> TensorView:
         """The view of all of it."""
         return TensorView(self, torch.empty(self.shape, dtype=self.dtype, device="meta"))
 

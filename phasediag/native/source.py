@@ -132,14 +132,14 @@ class Writer:
                 readers[view.buffer] = number
                 if not (view.plain and isinstance(kernel, Loop)):
                     turned.add((view.buffer, number))
-        found: dict[Buffer, str] = {}
+        reused: dict[Buffer, str] = {}
         for view, argument in zip(self.routine.results, self.routine.arguments, strict=False):
             at, last = position.get(view.buffer), readers.get(argument, -1)
-            if at is None or not view.plain or view.buffer in found or last > at:
+            if at is None or not view.plain or view.buffer in reused or last > at:
                 continue
             if last < at or (argument, at) not in turned:
-                found[view.buffer] = self.names[argument]
-        return found
+                reused[view.buffer] = self.names[argument]
+        return reused
 
     def _offsets(self) -> tuple[dict[Buffer, int], int]:
         """Where each other buffer lies in scratch, apart from those that live then, and where that ends."""
@@ -147,7 +147,7 @@ class Writer:
         last = {view.buffer: number for number, kernel in enumerate(kernels) for view in kernel.operands()}
         last |= dict.fromkeys((view.buffer for view in self.routine.results), len(kernels))
         live: dict[Buffer, tuple[int, int]] = {}
-        found: dict[Buffer, int] = {}
+        offsets: dict[Buffer, int] = {}
         end = 0
         for number, kernel in enumerate(kernels):
             live = {buffer: place for buffer, place in live.items() if last[buffer] >= number}
@@ -159,9 +159,9 @@ class Writer:
                     break
                 offset = max(offset, stop)
             live[kernel.result] = (offset, offset + size)
-            found[kernel.result] = offset
+            offsets[kernel.result] = offset
             end = max(end, offset + size)
-        return found, end
+        return offsets, end
 
     def _packed(self) -> int:
         """Bytes that the largest matrix takes whose columns are brought side by side."""
@@ -204,7 +204,7 @@ class Writer:
         return f"const {kind} {name} = ({kind})({statement.expression.format(*taken, f=suffix)});"
 
     def _joint(self, kernel: Joint) -> list[str]:
-        lines, offset, strides = [], 0, kernel.result.whole().geometry.stride()
+        lines, offset, strides = [], 0, kernel.result.full_view().geometry.stride()
         kind, target = TYPES[kernel.result.dtype], self.names[kernel.result]
         for number, part in enumerate(kernel.parts):
             dims = range(len(part.shape))
@@ -221,20 +221,22 @@ class Writer:
         rank = operand.geometry.dim()
         kept = [dim for dim in range(rank) if dim not in kernel.dims]
         at, source, target = operand.geometry.stride(), self._at(operand), self.names[result]
-        strides = Buffer(tuple(operand.shape[dim] for dim in kept), result.dtype).whole().geometry.stride()
+        strides = (
+            Buffer(tuple(operand.shape[dim] for dim in kept), result.dtype).full_view().geometry.stride()
+        )
         own = dict(zip(kept, strides, strict=True))
 
         place = f"o[{_sum(f'i{dim} * {own[dim]}' for dim in kept)}]"
         value = f"({kind})r[{_sum(f'i{dim} * {at[dim]}' for dim in range(rank))}]"
-        told = [f"const {TYPES[operand.buffer.dtype]}* __restrict const r = {source};"]
-        told.append(f"{kind}* __restrict const o = {target};")
+        declarations = [f"const {TYPES[operand.buffer.dtype]}* __restrict const r = {source};"]
+        declarations.append(f"{kind}* __restrict const o = {target};")
         taken = "{0} = {1} > {0} || {1} != {1} ? {1} : {0};" if kernel.largest else "{0} += {1};"
         if kept and kept[-1] == rank - 1:
-            return [*told, _nest(kept, operand.shape, f"{place} = ({kind})({start});"),
+            return [*declarations, _nest(kept, operand.shape, f"{place} = ({kind})({start});"),
                     _nest([*kernel.dims, *kept], operand.shape, taken.format(place, value))]  # fmt: skip
         inner, wide = _nest(kernel.dims, operand.shape, taken.format("s", value)), WIDER.get(kind, kind)
-        whole = f"{{ {wide} s = ({wide})({start}); {inner} {place} = ({kind})s; }}"
-        return [*told, _nest(kept, operand.shape, whole)]
+        body = f"{{ {wide} s = ({wide})({start}); {inner} {place} = ({kind})s; }}"
+        return [*declarations, _nest(kept, operand.shape, body)]
 
 
 class LoopReading:
@@ -242,7 +244,7 @@ class LoopReading:
 
     def __init__(self, writer: Writer, result: Buffer, views: Sequence[TensorView]) -> None:
         self.views = {view: number for number, view in enumerate(views)}
-        strides = [result.whole().geometry.stride(), *(view.geometry.stride() for view in views)]
+        strides = [result.full_view().geometry.stride(), *(view.geometry.stride() for view in views)]
         self.sizes, merged = _merged(result.shape, strides)
         self.result_strides, *self.strides = merged
         self.local: dict[Buffer, str] = {}

@@ -13,7 +13,7 @@ from phasediag.training.initial import Shapes
 from phasediag.training.losses import is_mean
 from phasediag.training.network import Network
 from phasediag.training.padding import BATCH, fits
-from phasediag.trial import Value, whole
+from phasediag.trial import Value, integer
 
 WASTE: Final = 0.3
 """Largest share by which padding may raise the arithmetic of a bucket, compared with its trials alone."""
@@ -116,7 +116,7 @@ def bundle_of(
     free = _free(values, network, folder)
     return Bundle(
         kind=(free, structure.id_without(free), network.task.sizes(values)), free=free,
-        sizes=tuple(whole(values[name]) for name in free), shapes=network.shapes,
+        sizes=tuple(integer(values[name]) for name in free), shapes=network.shapes,
         flops=flops, trials=trials, steps=steps,
     )  # fmt: skip
 

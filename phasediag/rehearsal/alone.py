@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component
 from phasediag.rehearsal.fingerprint import Fingerprint, changes, fingerprint, generators
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.chance import Chance
 from phasediag.training.data import Samples
 from phasediag.training.network import CHANCE
@@ -34,7 +34,9 @@ def blaming(owner: Component, doing: str) -> Iterator[None]:
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, owner.cls)} [{owner.name}: {doing}]{advice(error)}") from error
+        raise PhasediagError(
+            f"{explained(error, owner.cls)} [{owner.name}: {doing}]{advice(error)}"
+        ) from error
 
 
 def advice(error: Exception) -> str:
@@ -296,7 +298,7 @@ def _alike(one: Tensor, other: Any) -> bool:
 def _culprit(module: nn.Module, x: Tensor, state: Callable[[], str]) -> str:
     """The innermost part of a module whose pass changes a state."""
     before: dict[str, str] = {}
-    found: list[str] = []
+    culprits: list[str] = []
     handles = []
     for path, part in module.named_modules():
 
@@ -305,10 +307,10 @@ def _culprit(module: nn.Module, x: Tensor, state: Callable[[], str]) -> str:
 
         def leave(part: nn.Module, given: Any, made: Any, path: str = path) -> None:
             if state() != before[path]:
-                found.append(f"module '{path}', a {type(part).__name__}" if path else "its own forward")
+                culprits.append(f"module '{path}', a {type(part).__name__}" if path else "its own forward")
 
         handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
     module(x)
     for handle in handles:
         handle.remove()
-    return found[0] if found else "its own forward"
+    return culprits[0] if culprits else "its own forward"

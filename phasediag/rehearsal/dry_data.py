@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
 from phasediag.training.visible import DATA_SEED, Visible, hidden_names
@@ -42,10 +42,10 @@ class Made:
     @property
     def digest(self) -> str:
         """Stands for all numbers in it."""
-        found = blake2b(digest_size=16)
+        digest = blake2b(digest_size=16)
         for tensor in (*(part for pair in self.sets.values() for part in pair), self.noise):
-            found.update(tensor.detach().double().contiguous().numpy().tobytes())
-        return found.hexdigest()
+            digest.update(tensor.detach().double().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, folder: Path) -> Made:
@@ -82,7 +82,7 @@ def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, 
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, cls)} [{name}: its data]") from error
+        raise PhasediagError(f"{explained(error, cls)} [{name}: its data]") from error
     return Made(task=made, sets=sets, noise=noise, read=read)
 
 

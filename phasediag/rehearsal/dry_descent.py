@@ -21,7 +21,7 @@ from phasediag.rehearsal.alone import TOLERANCE, blaming
 from phasediag.rehearsal.fingerprint import changes, fingerprint_of, generators
 from phasediag.source_lines import place_of
 from phasediag.training.data import Samples
-from phasediag.training.descent import LENGTH, Descent
+from phasediag.training.descent import LENGTH, ONE_NUMBER, Descent
 from phasediag.training.network import Network
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
 from phasediag.training.step import State, trial_step
@@ -155,14 +155,17 @@ def _compare(alone: Weights, packed: Weights, owner: Component) -> None:
 
 def _check_factors(descent: Descent, tile: Tile, schedule: Component) -> None:
     """Refuse a schedule that gives anything but a number of at least 0 at some step."""
+    where = f"{place_of(schedule.cls)}: {schedule.name}.factor"
     for row in range(len(tile.trials)):
         rates = {name: rate[row] for name, rate in tile.rates.items()}
         steps = int(rates[LENGTH])
         for step in sorted({*np.linspace(1, steps, min(steps, LOOKED_AT), dtype=int).tolist(), steps}):
-            factor: Any = descent.factor(rates, torch.tensor(step))
-            if not isinstance(factor, Tensor) or factor.shape != () or not 0 <= float(factor) < np.inf:
-                got = factor.tolist() if isinstance(factor, Tensor) else factor
+            factor = descent.factor(rates, torch.tensor(step))
+            at = f"at step {step - 1} of {steps}"
+            if factor.shape != ():
+                raise PhasediagError(f"{where} {at} gives shape {tuple(factor.shape)}; {ONE_NUMBER}")
+            if not 0 <= float(factor) < np.inf:
                 raise PhasediagError(
-                    f"{place_of(schedule.cls)}: {schedule.name}.factor gives {got!r:.40} at step {step - 1} "
-                    f"of {steps}; give a tensor of shape (), finite, at least 0: what multiplies the rate"
+                    f"{where} {at} gives {float(factor)!r}; it multiplies the learning rate: let it be "
+                    "finite and at least 0"
                 )

@@ -22,7 +22,7 @@ from phasediag.observables.observable import (
     SpectrumObservable,
 )
 from phasediag.rehearsal.alone import advice
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.tiles import Program
 from phasediag.trial import Trials
 
@@ -101,7 +101,7 @@ def _blaming(own: UserObservable, doing: str) -> Iterator[None]:
         yield
     except Exception as error:
         cls = type(own.observable)
-        raise PhasediagError(f"{told(error, cls)} [{own.name}: {doing}]{advice(error)}") from error
+        raise PhasediagError(f"{explained(error, cls)} [{own.name}: {doing}]{advice(error)}") from error
 
 
 def _place(own: UserObservable) -> str:

@@ -39,8 +39,8 @@ def fingerprint(module: nn.Module) -> Fingerprint:
 
     Parameters are left out: a pass is given others.
     """
-    found: Fingerprint = {}
-    look = _Look(found)
+    noted: Fingerprint = {}
+    look = _Look(noted)
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
         for name, value in vars(part).items():
@@ -54,18 +54,18 @@ def fingerprint(module: nn.Module) -> Fingerprint:
                 look.at(prefix + name, value)
         for cls in type(part).__mro__:
             look.at_class(cls)
-    return found
+    return noted
 
 
 def fingerprint_of(thing: object) -> Fingerprint:
     """The same of an object of a user's class that is no module: its attributes, its class, its file."""
-    found: Fingerprint = {}
-    look = _Look(found)
+    noted: Fingerprint = {}
+    look = _Look(noted)
     for name, value in getattr(thing, "__dict__", {}).items():
         look.at(name, value)
     for cls in type(thing).__mro__:
         look.at_class(cls)
-    return found
+    return noted
 
 
 def changes(before: Fingerprint, after: Fingerprint) -> list[str]:
@@ -86,20 +86,20 @@ def generators() -> str:
 class _Look:
     """Walks through values, each once."""
 
-    def __init__(self, found: Fingerprint) -> None:
-        self.found = found
+    def __init__(self, noted: Fingerprint) -> None:
+        self.noted = noted
         self._seen: set[int] = set()
 
     def at(self, path: str, value: Any) -> None:
         """Note a value, or what it consists of."""
-        if len(self.found) >= _LARGEST:
+        if len(self.noted) >= _LARGEST:
             return
         plain = _plain(value)
         if plain is not None:
-            self.found[path] = plain
+            self.noted[path] = plain
         elif id(value) not in self._seen:
             self._seen.add(id(value))
-            self.found[path] = type(value).__qualname__
+            self.noted[path] = type(value).__qualname__
             for part, held in _parts(value):
                 self.at(path + part, held)
             if isinstance(value, FunctionType):

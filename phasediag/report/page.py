@@ -53,7 +53,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class ReportedSweep:
     """What a report is made from."""
 
     name: str
@@ -70,7 +70,7 @@ class Sweep:
 
 
 def report(
-    sweep: Sweep, x: str | None = None, y: str | None = None, order: str | None = None,
+    sweep: ReportedSweep, x: str | None = None, y: str | None = None, order: str | None = None,
     level: float | None = None, made: datetime | None = None,
 ) -> str:  # fmt: skip
     """Tell what a sweep found, as HTML.

@@ -12,7 +12,7 @@ from phasediag.analysis.frame import converged, has_status
 from phasediag.analysis.measured import unmeasured
 
 FEW_REPLICATES: Final = 5
-"""Below this an interval is stated, but hangs on the luck of few seeds."""
+"""Below this an interval is stated, but is wide."""
 
 
 def about_trials(trials: pd.DataFrame, planned: int) -> list[str]:
@@ -74,8 +74,8 @@ def _replicates(trials: pd.DataFrame) -> Iterator[str]:
         )
     elif count < FEW_REPLICATES:
         yield (
-            f"Only {count} replicates: the intervals hang on few seeds. 10 cover as stated; raise "
-            "their number in the grid."
+            f"Only {count} replicates: the intervals are Student's, which cover as stated but are wide: "
+            "10 replicates make them about a third as wide as 3 do. Raise their number in the grid."
         )
 
 

@@ -33,8 +33,8 @@ class Committed:
     @property
     def counts(self) -> dict[str, int]:
         """How many trials are `ok`, `diverged` and `failed`."""
-        found = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.status).to_pylist()}
-        return {status: found.get(status, 0) for status in ("ok", "diverged", "failed")}
+        counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(self.status).to_pylist()}
+        return {status: counts.get(status, 0) for status in ("ok", "diverged", "failed")}
 
     def status_of(self, ids: TextArray) -> TextArray:
         """The status of each trial: `ok`, `diverged` or `failed`; '' where the store has none.
@@ -49,8 +49,10 @@ class Committed:
         Objects of text, shape (trials,).
         """
         rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.trial_id)
-        found: TextArray = self.status.take(rows).fill_null("").to_numpy(zero_copy_only=False).astype(object)
-        return found
+        statuses: TextArray = (
+            self.status.take(rows).fill_null("").to_numpy(zero_copy_only=False).astype(object)
+        )
+        return statuses
 
 
 def one_a_trial(rows: pa.Table) -> pa.Table:

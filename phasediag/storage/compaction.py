@@ -140,8 +140,8 @@ def _files(sweep: Folder, sources: list[Source], rows_per_file: int) -> Iterator
         wanted = condition(source)
         with opened(sweep, source) as file:
             for batch in file.iter_batches():
-                found = pa.Table.from_batches([batch])
-                parts.append(conform(found if wanted is None else found.filter(wanted), schema))
+                table = pa.Table.from_batches([batch])
+                parts.append(conform(table if wanted is None else table.filter(wanted), schema))
                 rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
                 if rows >= rows_per_file or size >= BYTES_PER_FILE:
                     yield pa.concat_tables(parts)

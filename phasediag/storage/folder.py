@@ -130,7 +130,7 @@ class Folder:
 
     def entry(self, name: str) -> Entry | None:
         """One file, or None where there is none."""
-        with _told("read", f"{self.uri}/{name}"):
+        with _explaining("read", f"{self.uri}/{name}"):
             info = self.filesystem.get_file_info(self._inside(name))
         if info.type != fs.FileType.File:
             return None
@@ -147,7 +147,7 @@ class Folder:
             Where it cannot be read.
         """
         with (
-            _told("read", f"{self.uri}/{name}"),
+            _explaining("read", f"{self.uri}/{name}"),
             self.filesystem.open_input_stream(self._inside(name), compression=None) as stream,
         ):
             return bytes(stream.read())
@@ -174,12 +174,12 @@ class Folder:
 
     def delete(self, name: str) -> None:
         """Delete a file; one that is gone already is no error."""
-        with suppress(FileNotFoundError), _told("delete", f"{self.uri}/{name}"):
+        with suppress(FileNotFoundError), _explaining("delete", f"{self.uri}/{name}"):
             self.filesystem.delete_file(self._inside(name))
 
     def clear(self) -> None:
         """Delete this folder and all that is in it; one that is gone already is no error."""
-        with suppress(FileNotFoundError), _told("delete", self.uri):
+        with suppress(FileNotFoundError), _explaining("delete", self.uri):
             self.filesystem.delete_dir(self.path)
 
     def now_ns(self) -> int | None:
@@ -189,9 +189,9 @@ class Folder:
         """
         probe = f".clock-{uuid4().hex}{TEMPORARY}"
         self.write(probe, b"?")
-        found = self.entry(probe)
+        written = self.entry(probe)
         self.delete(probe)
-        return (found.mtime_ns or None) if found is not None else None
+        return (written.mtime_ns or None) if written is not None else None
 
     def _address(self) -> tuple[str, str]:
         """The URI without its query, and the query with its question mark."""
@@ -203,7 +203,7 @@ class Folder:
 
     def _listed(self, recursive: bool = False) -> list[fs.FileInfo]:
         selector = fs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
-        with _told("list", self.uri):
+        with _explaining("list", self.uri):
             return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
 
 
@@ -262,7 +262,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _told(action: str, where: str) -> Iterator[None]:
+def _explaining(action: str, where: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:

@@ -51,11 +51,11 @@ class ColumnReader:
         known = constants(schema, footer, asked)
         self._varied.update(name for name in asked if name not in known)
         decoded = [field.name for field in fields if field.name not in known]
-        found = file.read(decoded, use_threads=use_threads)
+        table = file.read(decoded, use_threads=use_threads)
         arrays = [
             self._repeated(known[field.name], field.type, footer.num_rows)
             if field.name in known
-            else found[field.name]
+            else table[field.name]
             for field in fields
         ]
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields, schema.metadata))
@@ -76,13 +76,13 @@ def constants(schema: pa.Schema, footer: pq.FileMetaData, names: Sequence[str]) 
     """
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     position = {name: number for number, name in enumerate(schema.names)}
-    found = {}
+    single = {}
     for name in names:
         values = _values(groups, position[name], name, floats=pa.types.is_floating(schema.field(name).type))
         first = next(values, _VARIED)
         if first is not _VARIED and all(value == first for value in values):
-            found[name] = first
-    return found
+            single[name] = first
+    return single
 
 
 def _values(
@@ -91,13 +91,13 @@ def _values(
     """The one value that a column has in each row group, or `_VARIED`."""
     for group in groups:
         chunk = group.column(position)
-        told = chunk.statistics if chunk.path_in_schema == name else None
-        if told is None or not told.has_null_count:
+        statistics = chunk.statistics if chunk.path_in_schema == name else None
+        if statistics is None or not statistics.has_null_count:
             yield _VARIED
-        elif told.null_count == chunk.num_values:
+        elif statistics.null_count == chunk.num_values:
             yield None
-        elif floats or told.null_count or not told.has_min_max:
+        elif floats or statistics.null_count or not statistics.has_min_max:
             yield _VARIED
         else:
-            least = told.min
-            yield least if least == told.max else _VARIED
+            least = statistics.min
+            yield least if least == statistics.max else _VARIED

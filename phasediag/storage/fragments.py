@@ -159,12 +159,12 @@ def snapshot(sweep: Folder) -> Snapshot:
 
 def _live(sweep: Folder, kind: Kind, known: Manifest) -> dict[str, Entry]:
     absorbed = known.absorbed[kind]
-    found = {
+    live = {
         entry.name.removesuffix(SUFFIX): entry
         for entry in (sweep / kind).entries()
         if entry.name.endswith(SUFFIX) and not entry.name.startswith(MERGED)
     }
-    return {pack: entry for pack, entry in found.items() if absorbed.get(pack) != entry.stamp}
+    return {pack: entry for pack, entry in live.items() if absorbed.get(pack) != entry.stamp}
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def opened(sweep: Folder, source: Source) -> Iterator[pq.ParquetFile]:
     """
     try:
         file = sweep.filesystem.open_input_file(f"{sweep.path.rstrip('/')}/{source.path}")
-        found = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -189,7 +189,7 @@ def opened(sweep: Folder, source: Source) -> Iterator[pq.ParquetFile]:
             "again: its trials are then trained once more"
         ) from error
     with file:
-        yield found
+        yield parquet
 
 
 def read(
@@ -225,10 +225,10 @@ def read(
     def rows(source: Source) -> pa.Table:
         with opened(sweep, source) as file:
             # Over small files a dataset's scanner takes longer to set up than the file to read.
-            found = reader.read(file, columns, without, use_threads=few)
+            rows = reader.read(file, columns, without, use_threads=few)
         holds = condition(source, where)
-        found = found if holds is None else found.filter(holds)
-        return found if prune is None else prune(found)
+        rows = rows if holds is None else rows.filter(holds)
+        return rows if prune is None else prune(rows)
 
     return promoted(in_parallel(rows, sources, threads))
 

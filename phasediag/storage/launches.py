@@ -72,11 +72,11 @@ def launches_of(store: Store) -> Launches:
             hashes.pop(digest, None)
             hashes[digest] = None
         given |= _given(store, name, text, content)
-        found = _length(content)
-        varied |= found is None
-        if found is not None:
-            lengths.pop(found, None)
-            lengths[found] = None
+        length = _length(content)
+        varied |= length is None
+        if length is not None:
+            lengths.pop(length, None)
+            lengths[length] = None
     return Launches(
         sources={value: tuple(hashes) for value, hashes in sources.items()},
         lengths=() if varied else tuple(lengths), given=tuple(sorted(given)), planned=_planned(store, grids),
@@ -97,9 +97,9 @@ def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[
         if roster is None:
             return {}
         for column in refined.intersection(roster.column_names):
-            found = pc.unique(roster[column]).to_pylist()
-            values[column] |= {value for value in found if isinstance(value, int | float)}
-    return {name: tuple(sorted(found)) for name, found in values.items() if found}
+            distinct = pc.unique(roster[column]).to_pylist()
+            values[column] |= {value for value in distinct if isinstance(value, int | float)}
+    return {name: tuple(sorted(distinct)) for name, distinct in values.items() if distinct}
 
 
 def _sources(store: Store, name: str, text: str, content: Mapping[str, Any]) -> Mapping[str, str]:
@@ -130,9 +130,9 @@ def _values(content: Mapping[str, Any], name: str) -> list[Any]:
     axis = axes.get(name, [])
     points = content.get("points")
     listed = points if isinstance(points, list) else []
-    found = [fixed[name]] if name in fixed else []
-    found += axis if isinstance(axis, list) else axis.get("values", [])
-    return found + [point[name] for point in listed if name in point]
+    values = [fixed[name]] if name in fixed else []
+    values += axis if isinstance(axis, list) else axis.get("values", [])
+    return values + [point[name] for point in listed if name in point]
 
 
 def _length(content: Mapping[str, Any]) -> tuple[str, float] | None:

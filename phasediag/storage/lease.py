@@ -140,8 +140,8 @@ class Lease:
         self.release()
 
     def _is_mine(self) -> bool:
-        found = _read(self._folder, self._name)
-        return found is not None and found.token == self.holder.token
+        held = _read(self._folder, self._name)
+        return held is not None and held.token == self.holder.token
 
     def _with_news(self) -> Holder:
         try:
@@ -218,8 +218,8 @@ def _take_local(folder: Folder, name: str, holder: Holder, silence_s: float, set
     path = Path(folder.path) / name
     if _created(path, _text(holder)):
         return True
-    found = folder.entry(name)
-    if found is not None and not _is_free(folder, name, silence_s):
+    entry = folder.entry(name)
+    if entry is not None and not _is_free(folder, name, silence_s):
         return False
     marker = path.with_name(f"{name}.takeover")
     if not _marked(folder, marker, _text(holder), silence_s):
@@ -251,8 +251,8 @@ def _take_remote(folder: Folder, name: str, holder: Holder, silence_s: float, se
         return False
     folder.write(name, _text(holder))
     time.sleep(settle_s)
-    found = _read(folder, name)
-    return found is not None and found.token == holder.token
+    held = _read(folder, name)
+    return held is not None and held.token == holder.token
 
 
 def _created(path: Path, text: bytes) -> bool:
@@ -296,13 +296,13 @@ def _is_free(folder: Folder, name: str, silence_s: float) -> bool:
 
 def _silent_s(folder: Folder, name: str) -> float | None:
     """Seconds since the last heartbeat; None where the file is gone."""
-    found = folder.entry(name)
-    if found is None:
+    entry = folder.entry(name)
+    if entry is None:
         return None
     now = folder.now_ns()
     if now is None:
         return 0.0
-    return max(0.0, (now - found.mtime_ns) / 1e9)
+    return max(0.0, (now - entry.mtime_ns) / 1e9)
 
 
 def _read(folder: Folder, name: str) -> Holder | None:

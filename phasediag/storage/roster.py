@@ -130,8 +130,8 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
 def _seal(schema: pa.Schema, ids: pa.ChunkedArray, key: bytes) -> bytes:
     """A hash of all that the checksums of the pages of the parameters do not guard."""
     kinds = [str(f.type.value_type if pa.types.is_list(f.type) else f.type) for f in schema]
-    told = tuple(schema.metadata[name] for name in (_CONSTANT, _GIVEN, _SOURCES))
-    parts = (key, schema.names, kinds, *told, len(ids))
+    described = tuple(schema.metadata[name] for name in (_CONSTANT, _GIVEN, _SOURCES))
+    parts = (key, schema.names, kinds, *described, len(ids))
     digest = blake2b(repr(parts).encode(), digest_size=16)
     digest.update(_bytes(ids.combine_chunks()))
     return digest.hexdigest().encode()
@@ -166,8 +166,8 @@ def given_of(roster: pa.Table) -> frozenset[str]:
 
 def sources_of(roster: pa.Table) -> dict[str, str]:
     """What stands for the files of each class of its grid that is the user's, by their names."""
-    found: dict[str, str] = json.loads(roster.schema.metadata[_SOURCES])
-    return found
+    sources: dict[str, str] = json.loads(roster.schema.metadata[_SOURCES])
+    return sources
 
 
 def hexadecimal(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:

@@ -63,8 +63,8 @@ def column_in(field: pa.Field) -> Column | None:
 
 def declared_in(schema: pa.Schema) -> dict[str, Column]:
     """The columns whose declaration a file holds, by name."""
-    found = {field.name: column_in(field) for field in schema}
-    return {name: column for name, column in found.items() if column is not None}
+    declared = {field.name: column_in(field) for field in schema}
+    return {name: column for name, column in declared.items() if column is not None}
 
 
 def _declared_field(column: Column) -> pa.Field:

@@ -258,8 +258,8 @@ class Store:
 
         def rows_of(view: Snapshot) -> pa.Table:
             trials = one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS))
-            found = self._rows(view, "measurements", needed, where, last_of_each if last else None)
-            return of_trials(found, trials, last, ordered)
+            rows = self._rows(view, "measurements", needed, where, last_of_each if last else None)
+            return of_trials(rows, trials, last, ordered)
 
         rows = self._reading(rows_of)
         return rows if columns is None else self._selected(rows, "measurements", columns)
@@ -282,8 +282,8 @@ class Store:
 
         def rows_of(view: Snapshot) -> pa.Table:
             trials = one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS))
-            found = self._rows(view, "measurements", needed, where, lambda rows: pairs(rows, column))
-            return of_trials(found, trials, last=False, ordered=False)
+            rows = self._rows(view, "measurements", needed, where, lambda table: pairs(table, column))
+            return of_trials(rows, trials, last=False, ordered=False)
 
         return self._reading(rows_of)["trial_id"].combine_chunks()
 

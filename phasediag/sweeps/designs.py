@@ -78,7 +78,7 @@ class Slice:
     def point(self, x: float, y: float) -> dict[str, Any]:
         """A point of this slice as a grid writes it."""
         pair = ((self.x, x), (self.y, y))
-        return {axis.name: int(value) if axis.whole else value for axis, value in pair} | dict(self.values)
+        return {axis.name: int(value) if axis.integers else value for axis, value in pair} | dict(self.values)
 
 
 def read_designs(store: Store, folder: Path) -> list[Design]:
@@ -89,13 +89,13 @@ def read_designs(store: Store, folder: Path) -> list[Design]:
     folder
         Where the user's files are put.
     """
-    found = []
+    designs = []
     for name, text in store.grids():
         grid = stored_grid(store, name, text, folder / Path(name).stem)
         content = parse_mapping(text, Report(name)).plain
         sources = store.grid_sources(name)
-        found.append(Design(name=name, grid=grid, trials=grid.trials(), sources=sources, content=content))
-    return found
+        designs.append(Design(name=name, grid=grid, trials=grid.trials(), sources=sources, content=content))
+    return designs
 
 
 def present_designs(designs: Sequence[Design]) -> list[Design]:
@@ -171,21 +171,21 @@ def slices_of(design: Design, x: str, y: str, facets: Sequence[str]) -> dict[Key
     for row, key in enumerate(zip(*texts, strict=True) if texts else [()] * len(trials)):
         groups.setdefault(key, []).append(row)
     xs, ys = (trials.values(name).astype(np.float64) for name in (x, y))
-    found = {}
+    slices = {}
     for key, rows in groups.items():
         across, up = np.unique(xs[rows]), np.unique(ys[rows])
         if min(len(across), len(up)) < 2:
             continue
         parameters = design.grid.parameters
-        found[key] = Slice(
+        slices[key] = Slice(
             design=design,
             values={n: _plain(columns[n][rows[0]]) for n in facets if n in design.grid.given},
-            x=Axis.of(x, across, whole=parameters[x].kind is int),
-            y=Axis.of(y, up, whole=parameters[y].kind is int),
+            x=Axis.of(x, across, integers=parameters[x].kind is int),
+            y=Axis.of(y, up, integers=parameters[y].kind is int),
             columns=tuple(across.tolist()), rows=tuple(up.tolist()),
             points=frozenset(zip(xs[rows].tolist(), ys[rows].tolist(), strict=True)),
         )  # fmt: skip
-    return found
+    return slices
 
 
 def _plain(value: Any) -> Any:

@@ -19,8 +19,8 @@ _LOOKS: Final = ".6g"
 
 def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
     """What to tell of a grid and of the sweep that it would grow."""
-    told = [*_outside(grid), *_versions(grid, store), *_recorded_otherwise(grid, store)]
-    return (*told, *_near_values(grid))
+    notices = [*_outside(grid), *_versions(grid, store), *_recorded_otherwise(grid, store)]
+    return (*notices, *_near_values(grid))
 
 
 def _outside(grid: Grid) -> list[str]:
@@ -46,16 +46,16 @@ def _versions(grid: Grid, store: Store) -> list[str]:
         pair for names in held
         for pair in zip(*(table[name].to_pylist() for name in names), strict=True)
     ]  # fmt: skip
-    found = []
+    notices = []
     for name, digest in sorted(grid.sources.items()):
         others = Counter(other for value, other in pairs if value == name and other and other != digest)
         if others:
-            told = " and ".join(f"{count:,} trials of {other[:SHORT]}" for other, count in others.items())
-            found.append(
-                f"{name}: this is version {digest[:SHORT]} of its files, and the sweep holds {told}; "
+            versions = " and ".join(f"{count:,} trials of {other[:SHORT]}" for other, count in others.items())
+            notices.append(
+                f"{name}: this is version {digest[:SHORT]} of its files, and the sweep holds {versions}; "
                 "diagram, scaling and report take the version that was launched last and say so"
             )
-    return found
+    return notices
 
 
 def _recorded_otherwise(grid: Grid, store: Store) -> list[str]:
@@ -90,15 +90,15 @@ def _has_more_than_weights(grid: Grid, name: str) -> bool:
 
 def _near_values(grid: Grid) -> list[str]:
     """Parameters of which two values print alike, as one from single precision and one from double do."""
-    found = []
+    notices = []
     for name in sorted(grid.given):
         pools = [part.columns[name].pool for part in grid.parts if name in part.columns]
         values = sorted({v for pool in pools for v in pool if isinstance(v, float)})
         near = [(a, b) for a, b in pairwise(values) if f"{a:{_LOOKS}}" == f"{b:{_LOOKS}}"]
         if near:
             more = f" (and {len(near) - 1} more such pairs)" if len(near) > 1 else ""
-            found.append(
+            notices.append(
                 f"{name}: {near[0][0]!r} and {near[0][1]!r} print alike but are trained as different points"
                 f"{more}; round one of them if they are meant to be the same"
             )
-    return found
+    return notices

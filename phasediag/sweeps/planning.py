@@ -83,15 +83,15 @@ class Plan:
 def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:
     """The rates of `phasediag.training.pace` of trials that do all their steps, to a thousandth."""
     distinct, group = structures(trials, grid.parameters)
-    found = np.empty(len(trials))
+    means = np.empty(len(trials))
     for number, structure in enumerate(distinct):
         rows = np.flatnonzero(group == number)
         descent = network_of(structure.record, grid.folder).descent
         some = trials.take(rows)
         rates = {"learning_rate": torch.from_numpy(some.values("learning_rate").astype(float))}
         rates |= descent.constants(some.records(), torch.float64, torch.device("cpu"))
-        found[rows] = mean_rates(descent, rates, some.values("steps").astype(np.int64), most=SAMPLED_STEPS)
-    return found
+        means[rows] = mean_rates(descent, rates, some.values("steps").astype(np.int64), most=SAMPLED_STEPS)
+    return means
 
 
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:

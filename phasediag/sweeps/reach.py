@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.columns import combinations
-from phasediag.grids.expansion import Part
+from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import check_data
@@ -48,9 +48,9 @@ def completed(grid: Grid) -> Grid:
     """
     if not grid.sources:
         return grid
-    found = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
-    _check_copies(found)
-    return replace(found, outside=_each(_opened_of(grid, grid.folder), 1))
+    complete = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
+    _check_copies(complete)
+    return replace(complete, outside=_each(_opened_of(grid, grid.folder), 1))
 
 
 def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
@@ -65,7 +65,7 @@ def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
 
 
 def _each(opened: Iterable[tuple[tuple[Path, ...], tuple[Path, ...]]], which: int) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(path for found in opened for path in found[which]))
+    return tuple(dict.fromkeys(path for files in opened for path in files[which]))
 
 
 def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
@@ -73,7 +73,7 @@ def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[P
     return [_opened(record, part, grid, folder) for part in grid.parts for record in _records(part)]
 
 
-def _records(part: Part) -> Iterator[dict[str, Value]]:
+def _records(part: ResolvedPoints) -> Iterator[dict[str, Value]]:
     """A record of every combination of what may decide which files are opened."""
     components = [each for each in part.components.values() if each.loaded]
     names = {
@@ -88,7 +88,7 @@ def _records(part: Part) -> Iterator[dict[str, Value]]:
 
 
 def _opened(
-    record: Mapping[str, Value], part: Part, grid: Grid, folder: Path
+    record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     components = [component(kind, each.name, folder) for kind, each in part.components.items()]
     loaded = [each.loaded for each in components if each.loaded is not None]
@@ -113,7 +113,7 @@ def _folders(part: Component, folder: Path) -> list[Path]:
     return [path.parent, package_root(path)]
 
 
-def _build(record: Mapping[str, Value], part: Part, grid: Grid, folder: Path) -> None:
+def _build(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> None:
     """Build the network, and the data of one replicate where the task is the user's."""
     network_of(record, folder)
     if part.task.loaded:

@@ -32,6 +32,9 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     grid, missing = survey.grid, survey.missing
     if not len(missing):
         return ()
+    for part in grid.components:
+        if hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
+            part.cls.prepare()
 
     from phasediag.packing.structure import structures
     from phasediag.training.network import network_of
@@ -117,12 +120,12 @@ def _samples(trials: Trials, rows: IntArray, model: Component) -> IntArray:
 
 def _extremes(trials: Trials, rows: IntArray, model: Component) -> list[int]:
     """The rows of the least and the largest value of each batched parameter of a model."""
-    found = []
+    extremes = []
     for parameter in model.parameters.values():
         if parameter.role is Role.BATCHED:
             values = trials.values(parameter.name)[rows].astype(np.float64)
-            found += [int(rows[values.argmin()]), int(rows[values.argmax()])]
-    return found
+            extremes += [int(rows[values.argmin()]), int(rows[values.argmax()])]
+    return extremes
 
 
 def _measured(grid: Grid, layers: list[str]) -> list[str]:

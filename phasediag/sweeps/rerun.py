@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import isclose
+from math import isclose, isnan
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 import torch
 
+from phasediag.columns import RESULT_COLUMNS
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.packing.machine import device_of
@@ -35,8 +36,11 @@ HISTORY_POINTS: Final = 100
 """Measurements of a run whose grid asks for fewer."""
 TOLERANCE: Final = 1e-4
 """Relative difference of losses that law 1 allows between kernels."""
-COMPARED: Final = ("status", "train_loss", "test_loss")
-_RECORDED: Final = ("trial_id", *COMPARED, "compiled", "device", "torch_version", "phasediag_version")
+MEASURED_TOLERANCE: Final = 1e-2
+"""Relative difference of the numbers of observables: to so much a curvature is known."""
+OUTCOME: Final = ("status", "steps_done", "diverged_at", "train_loss", "test_loss", "test_accuracy")
+COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank")
+_SURROUNDINGS: Final = ("device", "torch_version", "phasediag_version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,10 @@ class Rerun:
     row: Mapping[str, Any]
     """The new row."""
     recorded: Mapping[str, Any] | None
-    """Of the row that the sweep holds: status, losses, device and versions; None where it holds none."""
+    """Of the row that the sweep holds: outcome, counts, numbers of observables, device and versions; None
+    where it holds none."""
+    observables: tuple[str, ...] = ()
+    """The columns of observables that the grid asks for."""
 
     @property
     def train_loss(self) -> float | None:
@@ -61,26 +68,38 @@ class Rerun:
         return None if self.recorded is None else self.recorded["train_loss"]
 
     @property
-    def differs(self) -> tuple[str, ...]:
-        """The columns, of status and losses, in which both rows differ by more than kernels do."""
-        if self.recorded is None or self.recorded["status"] == "failed":
+    def compared(self) -> tuple[str, ...]:
+        """The columns that both rows have and at least one has a value in; none where there is no outcome."""
+        recorded = self.recorded
+        if recorded is None or recorded["status"] == "failed":
             return ()
-        return tuple(name for name in COMPARED if not _alike(self.row[name], self.recorded[name]))
+        shared = [n for n in (*OUTCOME, *COUNTS, *self.observables) if n in self.row and n in recorded]
+        return tuple(n for n in dict.fromkeys(shared) if (self.row[n], recorded[n]) != (None, None))
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """Those of them in which both rows differ: losses by more than kernels do, counts at all."""
+        recorded = self.recorded or {}
+        return tuple(n for n in self.compared if not _alike(self.row[n], recorded[n], self._tolerance(n)))
 
     def __str__(self) -> str:
-        """Both losses, and whether they are the same."""
-        if self.recorded is None or self.recorded["status"] == "failed":
-            held = "no row of it" if self.recorded is None else "it as failed"
-            return f"train_loss {self.row['train_loss']}; the sweep holds {held}: nothing to compare with"
-        pairs = [f"{name} {self.row[name]}, recorded {self.recorded[name]}" for name in COMPARED[1:]]
+        """Which columns were compared, those that differ with both values, and the training loss."""
+        recorded, loss = self.recorded, f"train_loss {self.row['train_loss']}"
+        if recorded is None or recorded["status"] == "failed":
+            held = "no row of it" if recorded is None else "it as failed"
+            return f"{loss}; the sweep holds {held}: nothing to compare with"
+        alike = ", ".join(name for name in self.compared if name not in self.differs)
         if not self.differs:
-            return "; ".join([*pairs, "the same"])
-        then, now = (
-            f"{row['device']}, torch {row['torch_version']}, phasediag {row['phasediag_version']}"
-            for row in (self.recorded, self.row)
-        )
+            return f"{loss}, recorded {recorded['train_loss']}; the same in {alike}"
+        pairs = ", ".join(f"{name} {self.row[name]}, recorded {recorded[name]}" for name in self.differs)
+        then, now = _surroundings(recorded), _surroundings(self.row)
         why = f"recorded on {then}; now {now}" if then != now else f"both on {now}"
-        return "; ".join([*pairs, f"{', '.join(self.differs)} DIFFER ({why})"])
+        return f"{pairs}: {', '.join(self.differs)} DIFFER ({why}); the same in {alike or 'no other column'}"
+
+    def _tolerance(self, name: str) -> float:
+        if name in self.observables:
+            return MEASURED_TOLERANCE
+        return 0.0 if name in COUNTS else TOLERANCE
 
 
 def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
@@ -97,16 +116,15 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     """
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as scratch:
-        grid, trial = _found(store, trial_id, Path(scratch))
+        grid, trial = _trial_of(store, trial_id, Path(scratch))
         every = grid.measure.every or max(1, int(trial.values("steps")[0]) // HISTORY_POINTS)
         measure = replace(grid.measure, every=every, distances="all")
         job = Job(
             sweep=store.folder.uri, measure=measure, parameters=grid.parameters, sources=user_sources(grid),
             hashes=grid.sources,
         )  # fmt: skip
-    held = store.trials_table(_RECORDED, ordered=False)
-    rows = held.filter(pc.equal(held["trial_id"], trial_id)).to_pylist()
-    recorded = rows[0] if rows else None
+    observables = tuple(column.name for column in grid.measure.columns)
+    recorded = _recorded(store, trial_id, (*OUTCOME, *COUNTS, *observables), grid.parameters)
     pack = pack_of(
         trial, structure_of(trial.record(0), grid.parameters), source_folder(job.sources),
         tile_size=2, compiled=bool(recorded and recorded["compiled"]),
@@ -123,13 +141,29 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     pq.write_table(losses, folder / "losses.parquet")
     row = trials.to_pylist()[0]
     (folder / "trial.json").write_text(json.dumps(row, indent=2, default=str))
-    return Rerun(folder=folder, row=row, recorded=recorded)
+    return Rerun(folder=folder, row=row, recorded=recorded, observables=observables)
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Equal, or numbers as close as law 1 asks for."""
+def _recorded(
+    store: Store, trial_id: str, compared: Sequence[str], parameters: Iterable[str]
+) -> dict[str, Any] | None:
+    """The row of a trial: what is compared of it, and where it was trained; None where there is none."""
+    kept = {"trial_id", "compiled", *compared, *_SURROUNDINGS}
+    table = store.trials_table(ordered=False, without={*parameters, *RESULT_COLUMNS} - kept)
+    rows: list[dict[str, Any]] = table.filter(pc.equal(table["trial_id"], trial_id)).to_pylist()
+    return rows[0] if rows else None
+
+
+def _surroundings(row: Mapping[str, Any]) -> str:
+    """Where and by what a row was trained."""
+    device, torch_version, version = (row[name] for name in _SURROUNDINGS)
+    return f"{device}, torch {torch_version}, phasediag {version}"
+
+
+def _alike(one: Any, other: Any, tolerance: float) -> bool:
+    """Equal, both no number, or numbers as close as that."""
     if isinstance(one, float) and isinstance(other, float):
-        return isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-30)
+        return isclose(one, other, rel_tol=tolerance, abs_tol=1e-30) or (isnan(one) and isnan(other))
     return bool(one == other)
 
 
@@ -146,20 +180,20 @@ def _threads(count: int) -> Iterator[None]:
 
 def _trained(run: TileRun, every: int) -> pa.Table:
     """Train to the end; the losses at every recorded step."""
-    found: list[tuple[int, float, float]] = []
+    losses: list[tuple[int, float, float]] = []
     last = max(run.tile.steps)
     for step in [*range(0, last, every), last]:
         run.advance_to(step)
         train, test, _ = run.tile.losses()
-        found.append((step, float(train[0]), float(test[0])))
+        losses.append((step, float(train[0]), float(test[0])))
     schema = pa.schema([("step", pa.int64()), ("train_loss", pa.float64()), ("test_loss", pa.float64())])
-    columns: Sequence[Sequence[float]] = list(zip(*found, strict=True))
-    return table(schema, dict(zip(schema.names, columns, strict=True)), len(found))
+    columns: Sequence[Sequence[float]] = list(zip(*losses, strict=True))
+    return table(schema, dict(zip(schema.names, columns, strict=True)), len(losses))
 
 
-def _found(store: Store, trial_id: str, scratch: Path) -> tuple[Grid, Trials]:
-    """The grid that has a trial, as it was launched, and the trial."""
-    for name, text in store.grids():
+def _trial_of(store: Store, trial_id: str, scratch: Path) -> tuple[Grid, Trials]:
+    """The last grid that has a trial, which asks for what was measured last, and the trial."""
+    for name, text in reversed(store.grids()):
         roster = store.roster(name, text)
         if roster is not None and not pc.any(pc.equal(roster["trial_id"], trial_id)).as_py():
             continue

@@ -66,8 +66,8 @@ def status(sweep: str | Path) -> Status:
     store = Store.at(sweep).required()
     present, earlier = split_rosters(rosters(store, KINDS))
     ids = [roster["trial_id"].combine_chunks() for roster in present]
-    found = status_of(ids, store, convergence=True)
-    return replace(found, earlier=len(earlier))
+    counted = status_of(ids, store, convergence=True)
+    return replace(counted, earlier=len(earlier))
 
 
 def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
@@ -106,14 +106,14 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
     columns
         The parameters wanted besides `trial_id`; None: all.
     """
-    found = []
+    rosters = []
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as folder:
         for name, text in store.grids():
             kept = store.roster(name, text, columns)
-            found.append(
+            rosters.append(
                 (name, _expanded(store, name, text, Path(folder), columns) if kept is None else kept)
             )
-    return found
+    return rosters
 
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
@@ -158,16 +158,16 @@ def _convergence(rows: pa.Table) -> dict[str, Any]:
     """How many trials are unconverged and how many more steps they need, as recorded with each."""
     if not len(rows):
         return {}
-    found: dict[str, Any] = {}
+    needs: dict[str, Any] = {}
     for of in ("", "count_"):
         late = pc.fill_null(pc.equal(rows[f"{of}converged"], False), False)
         needed = rows.filter(late)[f"{of}more_steps"].drop_null().to_numpy()
-        found[f"{of}unconverged"] = pc.sum(late).as_py() or 0
+        needs[f"{of}unconverged"] = pc.sum(late).as_py() or 0
         if len(needed):
-            found |= {
+            needs |= {
                 f"{of}more_steps": float(np.median(needed)), f"{of}more_steps_most": int(needed.max()),
             }  # fmt: skip
-    return found
+    return needs
 
 
 def _rate(rows: pa.Table, holder: Holder | None) -> float | None:

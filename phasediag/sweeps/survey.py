@@ -96,8 +96,8 @@ class _Held:
         """A column of text, '' where the store has no such trial or a null."""
         encoded = self.rows[column].combine_chunks().dictionary_encode()
         pool = np.array(["", *encoded.dictionary.to_pylist()], dtype=object)
-        found: TextArray = pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
-        return found
+        texts: TextArray = pool[pc.fill_null(pc.add(encoded.indices.take(self.at), 1), 0).to_numpy()]
+        return texts
 
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
@@ -127,16 +127,16 @@ def _lacked(grid: Grid, store: Store, trials: Trials, held: _Held) -> dict[str, 
     for request in grid.measure.observables:
         if request.observable in ALWAYS and request.layer == layer:
             continue
-        found = ~_has_layer(trials, request.layer)
+        present = ~_has_layer(trials, request.layer)
         if request.observable == "rank" and request.layer == layer:
-            found |= held.known("rank")
-        if (ok & measured & ~found).any():
-            found |= held.among(store.measured(request.observable, request.layer))
-        lacked[f"{request.observable} on {request.layer}"] = measured & ~found
+            present |= held.known("rank")
+        if (ok & measured & ~present).any():
+            present |= held.among(store.measured(request.observable, request.layer))
+        lacked[f"{request.observable} on {request.layer}"] = measured & ~present
         if request.observable in grid.observables:
             newest = held.measured_by(grid.observables[request.observable])
             words = f"this version of {request.observable} (its files have changed since)"
-            lacked[words] = measured & found & ~newest
+            lacked[words] = measured & present & ~newest
     if grid.measure.entropic:
         lacked["the entropic loss"] = ~held.known(ENTROPIC)
     if grid.measure.losses:
@@ -146,8 +146,8 @@ def _lacked(grid: Grid, store: Store, trials: Trials, held: _Held) -> dict[str, 
 
 
 def _mask(values: pa.Array) -> Mask:
-    found: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return found
+    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _has_layer(trials: Trials, layer: str) -> Mask:

@@ -90,8 +90,8 @@ def plan(
     workers = local_workers(read.resources.cpus, read.resources.gpus)
     with quiet(None):
         notes = rehearse(survey)
-        found = make_plan(survey, store, workers=workers, compile_mode=compile_mode)
-    return replace(found, notes=(*notes, *found.notes))
+        planned = make_plan(survey, store, workers=workers, compile_mode=compile_mode)
+    return replace(planned, notes=(*notes, *planned.notes))
 
 
 def launch(
@@ -316,7 +316,7 @@ def git_commit() -> str:
     """The commit of the working directory, with `-dirty` where it was changed; empty outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -22,9 +22,9 @@ from phasediag.trial import (
     Required,
     Role,
     Value,
+    integer,
     label_noise_parameters,
     number,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class ArraysTask(Task):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets, shapes (samples, inputs) and (samples, outputs)."""
-        return self._pair(self.arrays.x, self.arrays.y, self._order()[: whole(self.values["samples"])])
+        return self._pair(self.arrays.x, self.arrays.y, self._order()[: integer(self.values["samples"])])
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the test set."""
         x, y = self.arrays.x_test, self.arrays.y_test
         if x is None or y is None:
-            held_out = self._order()[-whole(self.values["test_samples"]) :]
+            held_out = self._order()[-integer(self.values["test_samples"]) :]
             return self._pair(self.arrays.x, self.arrays.y, held_out)
         return self._pair(x, y, np.arange(len(x)))
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from phasediag import shared_parameters as shared
 from phasediag.training.task import Task, tensor
-from phasediag.trial import Parameter, Role, Value, label_noise_parameters, number, whole
+from phasediag.trial import Parameter, Role, Value, integer, label_noise_parameters, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class Digits(Task):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """Images (samples, 64) and one-hot targets (samples, 10)."""
-        return self._chosen(slice(0, whole(self.values["samples"])))
+        return self._chosen(slice(0, integer(self.values["samples"])))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """The held-out images (297, 64) and their one-hot targets (297, 10)."""

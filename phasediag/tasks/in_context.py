@@ -19,9 +19,9 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    integer,
     label_noise_parameters,
     number,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -64,15 +64,15 @@ class InContext(DrawnTask):
 
     def __init__(self, values: Mapping[str, Value], streams: Streams) -> None:
         super().__init__(values, streams)
-        self.length, size = whole(values["length"]), whole(values["token_size"])
-        rank = whole(values["teacher_rank"]) or size - 1
+        self.length, size = integer(values["length"]), integer(values["token_size"])
+        rank = integer(values["teacher_rank"]) or size - 1
         basis, _ = np.linalg.qr(streams.generator("teacher").standard_normal((size - 1, size - 1)))
         self.basis = tensor(basis[:, :rank].copy())
 
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """The numbers of a sequence; one output."""
-        return whole(values["length"]) * whole(values["token_size"]), 1
+        return integer(values["length"]) * integer(values["token_size"]), 1
 
     def draw(self, generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Sequences (count, length * token_size) and the labels of their last tokens (count, 1)."""

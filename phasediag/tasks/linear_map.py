@@ -18,9 +18,9 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    integer,
     label_noise_parameters,
     numbers,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class LinearMap(GeneratedTask):
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample."""
-        return whole(values["inputs"]), whole(values["outputs"])
+        return integer(values["inputs"]), integer(values["outputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""

@@ -19,9 +19,9 @@ from phasediag.trial import (
     Role,
     Streams,
     Value,
+    integer,
     label_noise_parameters,
     number,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class TeacherStudent(GeneratedTask):
         inputs, outputs = self.sizes(values)
         with torch.device("meta"):
             self.teacher = MLP(
-                inputs, outputs, depth=whole(values["teacher_depth"]),
-                width=whole(values["teacher_width"]), activation=str(values["teacher_activation"]),
+                inputs, outputs, depth=integer(values["teacher_depth"]),
+                width=integer(values["teacher_width"]), activation=str(values["teacher_activation"]),
             )  # fmt: skip
         shapes = {name: tuple(p.shape) for name, p in self.teacher.named_parameters()}
         drawn = initial_weights(shapes, "kaiming_normal", streams.generator("teacher"))
@@ -68,7 +68,7 @@ class TeacherStudent(GeneratedTask):
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample."""
-        return whole(values["inputs"]), whole(values["outputs"])
+        return integer(values["inputs"]), integer(values["outputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""

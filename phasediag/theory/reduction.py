@@ -37,7 +37,7 @@ def neuron_classes(weights: Weights, groups: Sequence[NeuronGroup]) -> dict[str,
     Of each layer the class of each neuron, numbered as they first occur; `DEAD` where all of its
     incoming weights, biases and outgoing weights are zero.
     """
-    found = {}
+    classes = {}
     for group in groups:
         rows = [weights[n].reshape(len(weights[n]), -1) for n in (*group.incoming, *group.bias)]
         rows += [weights[n].transpose(0, 1).flatten(1) for n in group.outgoing]
@@ -46,8 +46,8 @@ def neuron_classes(weights: Weights, groups: Sequence[NeuronGroup]) -> dict[str,
         for vector in torch.cat(rows, dim=1).tolist():
             alive = any(vector)
             labels.append(numbers.setdefault(tuple(vector), len(numbers)) if alive else DEAD)
-        found[group.name] = labels
-    return found
+        classes[group.name] = labels
+    return classes
 
 
 class Reduced(Control):
@@ -120,8 +120,8 @@ def reduce(network: Network, labels: Labels) -> Reduction:
     for group in network.groups:
         width = network.shapes[group.incoming[0]][0]
         if len(labels.get(group.name, ())) != width:
-            told = f"layer {group.name} has {width} neurons and {len(labels.get(group.name, ()))} labels"
-            raise PhasediagError(f"{told}; give each of its neurons the number of its class")
+            problem = f"layer {group.name} has {width} neurons and {len(labels.get(group.name, ()))} labels"
+            raise PhasediagError(f"{problem}; give each of its neurons the number of its class")
         basis, count = _basis(labels[group.name], network.dtype)
         for name in (*group.incoming, *group.bias):
             bases[name][0], roots[name][0] = basis, count.rsqrt()
@@ -170,12 +170,12 @@ def trajectory_distances(
         raise PhasediagError(
             "the initial weights are not in the symmetric subspace; start from reduction.symmetrized(weights)"
         )
-    whole, part = _state(network, weights), _state(reduction.network, reduction.coordinates(weights))
+    full, part = _state(network, weights), _state(reduction.network, reduction.coordinates(weights))
     distances = []
     for batch in batches:
-        whole = trial_step(network, whole, rates, batch)
+        full = trial_step(network, full, rates, batch)
         part = trial_step(reduction.network, part, rates, batch)
-        distances.append(_furthest(whole.weights, reduction.lifted(part.weights)))
+        distances.append(_furthest(full.weights, reduction.lifted(part.weights)))
     return torch.tensor(distances, dtype=network.dtype)
 
 

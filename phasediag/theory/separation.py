@@ -49,7 +49,7 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
     )
     if rows["distances"].isna().any():
         raise AnalysisError("distances were not stored; set measure: {distances: last} and --remeasure")
-    found = []
+    gaps = []
     strengths = zip(rows["trial_id"], rows["weight_decay"] / 2, rows["lr_over_batch"], strict=True)
     measured = zip(rows["epsilon"].to_numpy(), rows["distances"], strict=True)
     for named, (epsilon, stored) in zip(strengths, measured, strict=True):
@@ -57,8 +57,8 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
         apart, merged = distances[distances >= epsilon], distances[distances < epsilon]
         if len(apart) > 1:
             gap = merged.max() if len(merged) else np.nan
-            found.append((*named, apart.min(), gap, len(apart)))
-    return pd.DataFrame(found, columns=COLUMNS)
+            gaps.append((*named, apart.min(), gap, len(apart)))
+    return pd.DataFrame(gaps, columns=COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,9 @@ class SeparationTest:
         return self.low > 1
 
     def __str__(self) -> str:
-        told = "rejected by" if self.rejected else "compatible with"
+        judgement = "rejected by" if self.rejected else "compatible with"
         return (
-            f"Δ ≥ c κ, κ = {self.strength}: {told} {len(self.smallest)} values of κ; smallest Δ ∼ "
+            f"Δ ≥ c κ, κ = {self.strength}: {judgement} {len(self.smallest)} values of κ; smallest Δ ∼ "
             f"κ^{self.exponent:.2f} [{self.low:.2f}, {self.high:.2f}], c ≤ {self.constant:.3g} "
             f"(at κ = {self.constant_at:.3g})"
         )

@@ -94,9 +94,9 @@ def _moved(first: nn.Module, other: nn.Module, argument: str, place: str) -> lis
     for name in changed:
         if not (isinstance(one.get(name), float) and isinstance(two.get(name), float)):
             _refuse(name, argument, place)
-    held, found = values_of(first), values_of(other)
-    for name in {**held, **found}:
-        if name not in held or name not in found or held[name].shape != found[name].shape:
+    held, others = values_of(first), values_of(other)
+    for name in {**held, **others}:
+        if name not in held or name not in others or held[name].shape != others[name].shape:
             _refuse(name, argument, place)
     return changed
 

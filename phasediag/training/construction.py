@@ -174,8 +174,8 @@ def varying_buffers(first: nn.Module, others: Iterable[nn.Module]) -> tuple[str,
     buffers = dict(first.named_buffers())
     varying: set[str] = set()
     for other in others if buffers else ():
-        found = dict(other.named_buffers())
-        varying |= {n for n, buffer in buffers.items() if n not in found or not torch.equal(buffer, found[n])}
+        drawn = dict(other.named_buffers())
+        varying |= {n for n, buffer in buffers.items() if n not in drawn or not torch.equal(buffer, drawn[n])}
     return tuple(name for name in buffers if name in varying)
 
 
@@ -199,15 +199,15 @@ def drawn_weights(module: nn.Module, groups: Sequence[NeuronGroup]) -> dict[str,
     """
     grouped = {name for group in groups for name in (*group.incoming, *group.outgoing)}
     biases = {name for group in groups for name in group.bias}
-    found: dict[str, bool] = {}
+    drawn: dict[str, bool] = {}
     for name, parameter in module.named_parameters():
         prefix, _, leaf = name.rpartition(".")
         layer = isinstance(module.get_submodule(prefix), _LAYERS)
         if parameter.dim() >= 2 and (name in grouped or (layer and _called_weight(leaf))):
-            found[name] = True
+            drawn[name] = True
         elif parameter.dim() == 1 and (name in biases or (layer and "bias" in leaf)):
-            found[name] = False
-    return found
+            drawn[name] = False
+    return drawn
 
 
 def _called_weight(leaf: str) -> bool:
@@ -280,8 +280,8 @@ def _check_group(group: NeuronGroup, shapes: Mapping[str, tuple[int, ...]], plac
     if not group.incoming:
         raise PhasediagError(f"{place}: neuron group {group.name} names no incoming parameter")
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{count} by {name}" for name, count in counts.items())
+        listed = ", ".join(f"{count} by {name}" for name, count in counts.items())
         raise PhasediagError(
-            f"{place}: neuron group {group.name} has different numbers of neurons ({told}); axis 0 of "
+            f"{place}: neuron group {group.name} has different numbers of neurons ({listed}); axis 0 of "
             f"incoming parameters and of biases counts them, axis {group.outgoing_axis} of outgoing ones"
         )

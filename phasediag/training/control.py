@@ -186,7 +186,7 @@ class Syre(Control):
         """theta_0 and the part of the decay that differs between weights."""
         drawn = {seed: self._drawn(seed) for seed in seeds}
         count = sum(prod(shape) for shape in self.parameters.values())
-        found: dict[str, Tensor] = {}
+        constants: dict[str, Tensor] = {}
         for name in self.parameters:
             offsets, stretches = [], []
             for record, seed in zip(records, seeds, strict=True):
@@ -197,9 +197,9 @@ class Syre(Control):
                 size = HARMLESS / sqrt(count) if scale is None else scale
                 offsets.append(size * (normal if record["syre_distribution"] == "normal" else 1 + 0 * normal))
                 stretches.append(spread * uniform)
-            found[OFFSET + name] = torch.from_numpy(np.stack(offsets)).to(device, dtype)
-            found[STRETCH + name] = torch.from_numpy(np.stack(stretches)).to(device, dtype)
-        return found
+            constants[OFFSET + name] = torch.from_numpy(np.stack(offsets)).to(device, dtype)
+            constants[STRETCH + name] = torch.from_numpy(np.stack(stretches)).to(device, dtype)
+        return constants
 
     def start(self, weights: Weights, rates: Rates) -> Weights:
         """The weights less theta_0."""
@@ -267,7 +267,7 @@ def _neuron_axes(shapes: Shapes, groups: Sequence[NeuronGroup]) -> dict[str, tup
             axes.get(name, set()).add(0)
         for name in group.outgoing:
             axes.get(name, set()).add(group.outgoing_axis)
-    return {name: tuple(sorted(found)) for name, found in axes.items()}
+    return {name: tuple(sorted(numbers)) for name, numbers in axes.items()}
 
 
 def _inside(like: Tensor, axes: tuple[int, ...] | None) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.training.task import DrawnTask, GeneratedTask, Task
-from phasediag.trial import whole
+from phasediag.trial import integer
 
 __all__ = ["Batches", "DrawnTask", "GeneratedTask", "Samples", "Task", "block_steps"]
 
@@ -78,7 +78,7 @@ class Batches:
     @property
     def constant(self) -> bool:
         """Whether every step has the same batch."""
-        return self.full and not self.fresh_noise
+        return self.full and not self.fresh_noise and not self.worlds[0].augments
 
     def at(self, step: int) -> Samples:
         """The batch of one step, shapes (replicates, batch_size, ...)."""
@@ -101,7 +101,7 @@ class Batches:
         parts = []
         for i, world in enumerate(self.worlds):
             if self.fresh:
-                x, y = _drawn(world).fresh_set("data", whole(world.values["test_samples"]))
+                x, y = _drawn(world).fresh_set("data", integer(world.values["test_samples"]))
                 parts.append((x, y, self._first_noise(i, len(x))))
             else:
                 x, y = self._sets[i]
@@ -150,6 +150,8 @@ class Batches:
             draws = np.tile(np.arange(samples), steps) if self.full else batch.integers(0, samples, count)
             rows = torch.from_numpy(draws)
             x, y = (part[rows] for part in self._sets[index])
+            if world.augments:
+                x = world.augmented(x, batch)
         if rows is not None and self._quenched:
             noise = self._quenched[index][rows]
         else:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
 from phasediag.training.schedules import Schedule
 from phasediag.trial import Role, Value
@@ -64,6 +64,10 @@ def chosen(part: Component, values: Mapping[str, Value]) -> Chosen:
     batched = tuple(name for name, each in part.parameters.items() if each.role is Role.BATCHED)
     shared = {n: p.argument(values[n]) for n, p in part.parameters.items() if n not in batched}
     return Chosen(component=part, shared=shared, batched=batched)
+
+
+ONE_NUMBER: Final = "give one number: a tensor of shape () made of `step` and `steps`, or a plain float"
+"""What a schedule gives."""
 
 
 class Descent:
@@ -159,12 +163,24 @@ class Descent:
     def factor(self, rates: Rates, step: Tensor) -> Tensor:
         """What multiplies the learning rate of one trial at a step that is counted from 1; float64."""
         done, steps = step.to(torch.float64) - 1, rates[LENGTH]
-        schedule: Schedule = self.schedule.made(rates)
         if not self.warming:
-            return schedule.factor(done, steps)
+            return self._factor(rates, done, steps)
         warm = rates[WARMUP]
-        later = schedule.factor(torch.clamp(done - warm, min=0.0), steps - warm)
+        later = self._factor(rates, torch.clamp(done - warm, min=0.0), steps - warm)
         return torch.where(done < warm, (done + 1) / warm, later)
+
+    def _factor(self, rates: Rates, step: Tensor, steps: Tensor) -> Tensor:
+        """What the schedule gives; a plain number of a user's holds at every step."""
+        schedule: Schedule = self.schedule.made(rates)
+        factor: Any = schedule.factor(step, steps)
+        if isinstance(factor, int | float):
+            return 0 * step + factor
+        if not isinstance(factor, Tensor):
+            named = self.schedule.component
+            raise PhasediagError(
+                f"{place_of(named.cls)}: {named.name}.factor gives {factor!r:.60}; {ONE_NUMBER}"
+            )
+        return factor
 
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor,
@@ -234,10 +250,10 @@ def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[st
     for name in trained:
         layers.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
     if len(layers) != len(rates):
-        told = "; ".join(path or "the network itself" for path in layers)
+        paths = "; ".join(path or "the network itself" for path in layers)
         raise PhasediagError(
             f"layer_rates has {len(rates)} rates, and model '{values['model']}' has {len(layers)} layers "
-            f"here; give one for each, in this order: {told}"
+            f"here; give one for each, in this order: {paths}"
         )
     return list(layers.values())
 
@@ -250,9 +266,9 @@ def _example(part: Chosen) -> Any:
     except Exception as error:
         given = ", ".join([*(f"{n}={v!r}" for n, v in part.shared.items()), *part.batched])
         raise PhasediagError(
-            f"{told(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: instead of "
-            "floats it is given tensors of shape (), one a trial; check values by Annotated types, or name "
-            "an argument in `structural = (...)` to be given the number itself"
+            f"{explained(error, named.cls)}; {named.kind} '{named.name}' cannot be made with {given}: "
+            "instead of floats it is given tensors of shape (), one a trial; check values by Annotated "
+            "types, or name an argument in `structural = (...)` to be given the number itself"
         ) from error
 
 

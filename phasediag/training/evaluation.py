@@ -111,15 +111,15 @@ def losses_of(
     on_gpu = world.device.type == "cuda"
     samples = len(world) * batches.batch_size if on_gpu else 0
     none = torch.zeros_like(label_noise)
-    found = []
+    pairs = []
     for scale, data in ((label_noise, batches.training_set()), (none, batches.test_set())):
         losses = native.of(weights, scale, world, data) if native and not network.task.classes else None
-        found.append(
+        pairs.append(
             (losses, None)
             if losses is not None
             else _evaluated(network, weights, scale, world, data, samples)
         )
-    (train, _), (test, hits) = found
+    (train, _), (test, hits) = pairs
     return train, test, hits if network.task.classes else None
 
 

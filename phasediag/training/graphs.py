@@ -15,7 +15,7 @@ Places = tuple[int, ...]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Recording:
+class RecordedGraph:
     """A graph, and the places that it reads and writes."""
 
     staying: Places
@@ -44,7 +44,7 @@ class Replayed:
 
     def __init__(self, run: Callable[..., object], staying: int) -> None:
         self.run, self.staying = run, staying
-        self._recordings: dict[int, Recording] = {}
+        self._recordings: dict[int, RecordedGraph] = {}
         """By the identity of the first of the tensors that stay, until that tensor is gone."""
 
     def __call__(self, *arguments: Tensor) -> tuple[()]:
@@ -57,7 +57,7 @@ class Replayed:
             fed = [tensor.clone() for tensor in given]
             if recording is None:
                 finalize(first, self._recordings.pop, id(first), None).atexit = False
-            self._recordings[id(first)] = Recording(staying=places, fed=fed)
+            self._recordings[id(first)] = RecordedGraph(staying=places, fed=fed)
             self.run(*staying, *fed)
             return ()
         for held, tensor in zip(recording.fed, given, strict=True):

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from phasediag.constructor import arguments_of
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
-from phasediag.source_lines import place_of, told
+from phasediag.source_lines import explained, place_of
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.arguments import Batched, attributes_in, batched_of, check_alike, holding
 from phasediag.training.chance import Chance
@@ -98,14 +98,14 @@ class Network:
         """
         named = [*self.module.named_parameters(), *self.module.named_buffers()]
         names = {id(tensor): name for name, tensor in named}
-        found: dict[str, str] = {}
+        slots: dict[str, str] = {}
         for path, part in self.module.named_modules():
             held = [
                 *part.named_parameters(recurse=False, remove_duplicate=False),
                 *part.named_buffers(recurse=False, remove_duplicate=False),
             ]
-            found |= {f"{path}.{leaf}" if path else leaf: names[id(tensor)] for leaf, tensor in held}
-        return found
+            slots |= {f"{path}.{leaf}" if path else leaf: names[id(tensor)] for leaf, tensor in held}
+        return slots
 
     @cached_property
     def frozen(self) -> tuple[str, ...]:
@@ -257,17 +257,19 @@ class Network:
         if self.batched.names:
             check_alike(self.module, module, self.batched)
         own = attributes_in(module, self.batched.attributes)
-        found = {name: np.array(value) for name, value in own.items()}
-        found |= {name: made[name].numpy() for name in (*self.shapes, *self.varying, *self.habits.state)}
+        weights = {name: np.array(value) for name, value in own.items()}
+        weights |= {name: made[name].numpy() for name in (*self.shapes, *self.varying, *self.habits.state)}
         if init == "balanced":
             matrices = {name: self.shapes[name] for name, matrix in self.drawn.items() if matrix}
-            found |= initial_weights(matrices, init, generator)
+            weights |= initial_weights(matrices, init, generator)
         if init == "kaiming_normal":
             normal = initial_weights(self.shapes, init, generator)
-            found |= {name: normal[name] for name, matrix in self.drawn.items() if matrix}
+            weights |= {name: normal[name] for name, matrix in self.drawn.items() if matrix}
         if init != "own":
-            found |= {name: np.zeros(self.shapes[name]) for name, matrix in self.drawn.items() if not matrix}
-        return found, frozenset(self.drawn)
+            weights |= {
+                name: np.zeros(self.shapes[name]) for name, matrix in self.drawn.items() if not matrix
+            }
+        return weights, frozenset(self.drawn)
 
     def _check_shared(self, made: Mapping[str, Tensor]) -> None:
         """Refuse a replicate whose module holds another buffer than the one that all share.
@@ -335,7 +337,7 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     except PhasediagError:
         raise
     except Exception as error:
-        raise PhasediagError(f"{told(error, task.cls)}; {_SIZES}") from error
+        raise PhasediagError(f"{explained(error, task.cls)}; {_SIZES}") from error
     if not all(isinstance(size, int) and size >= 1 for size in (inputs, outputs)):
         raise PhasediagError(f"{place_of(task.cls)}: {task.name}.sizes gives {sizes!r}; {_SIZES}")
     return inputs, outputs
@@ -357,7 +359,7 @@ def _built(model: Component, construction: Construction) -> nn.Module:
     except Exception as error:
         given = ", ".join(f"{name}={value!r}" for name, value in construction.arguments.items())
         raise PhasediagError(
-            f"{told(error, model.cls)}; model '{model.name}' cannot be built with {given}: change these "
+            f"{explained(error, model.cls)}; model '{model.name}' cannot be built with {given}: change these "
             "values, or mend the model"
         ) from error
     if why := refusal(module):

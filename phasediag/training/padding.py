@@ -20,7 +20,7 @@ from torch.func import vmap
 from phasediag.training.data import Batches, Task, block_steps
 from phasediag.training.initial import Shapes
 from phasediag.training.optimizers import Rates, Weights
-from phasediag.trial import Value, whole
+from phasediag.trial import Value, integer
 
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 
@@ -48,10 +48,10 @@ def corner(shape: Sequence[int]) -> tuple[slice, ...]:
 
 def placed(weights: Arrays, shapes: Shapes) -> dict[str, npt.NDArray[np.float64]]:
     """The tensors of one network in the corner of larger ones, zero elsewhere."""
-    found = {name: np.zeros(shapes[name]) for name in weights}
+    placed = {name: np.zeros(shapes[name]) for name in weights}
     for name, weight in weights.items():
-        found[name][corner(weight.shape)] = weight
-    return found
+        placed[name][corner(weight.shape)] = weight
+    return placed
 
 
 def cut(weights: Weights, shapes: Shapes) -> Weights:
@@ -82,8 +82,8 @@ def constants_of(
     if set(envelope) - {BATCH}:
         constants = {name: inside.to(device) for name, inside in _insides(own, shapes).items()}
     if BATCH in envelope:
-        count = torch.tensor([whole(record[BATCH]) for record in records])[:, None]
-        constants[OWN] = (torch.arange(whole(envelope[BATCH])) < count).to(device)
+        count = torch.tensor([integer(record[BATCH]) for record in records])[:, None]
+        constants[OWN] = (torch.arange(integer(envelope[BATCH])) < count).to(device)
     return constants
 
 
@@ -92,13 +92,13 @@ def _insides(own: Sequence[Shapes], shapes: Shapes) -> dict[str, Tensor]:
     distinct = dict(zip(keys, own, strict=True))
     position = {key: number for number, key in enumerate(distinct)}
     index = torch.tensor([position[key] for key in keys])
-    found = {}
+    insides = {}
     for name, shape in shapes.items():
         inside = np.zeros((len(distinct), *shape), dtype=np.bool_)
         for number, each in enumerate(distinct.values()):
             inside[number][corner(each[name])] = True
-        found[INSIDE + name] = torch.from_numpy(inside)[index]
-    return found
+        insides[INSIDE + name] = torch.from_numpy(inside)[index]
+    return insides
 
 
 def world_names(task: type[Task], name: str, envelope: Iterable[str]) -> list[str]:
@@ -158,7 +158,7 @@ class PaddedBatches(Batches):
     ) -> None:
         super().__init__(worlds, batch_size, fresh_noise, dtype, device)
         inputs, outputs = worlds[0].sizes(worlds[0].values)
-        self._sizes = [whole(world.values[BATCH]) for world in worlds]
+        self._sizes = [integer(world.values[BATCH]) for world in worlds]
         self._own_steps = [block_steps(size * (inputs + 2 * outputs)) for size in self._sizes]
         self._held: dict[int, tuple[int, tuple[Tensor, Tensor, Tensor]]] = {}
 

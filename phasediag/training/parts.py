@@ -128,5 +128,5 @@ def parts_of(tile: Tile, real: int) -> list[tuple[IntArray, Networks]]:
         rows.setdefault(id(network), []).append(row)
     if list(rows) == [id(tile.network)]:
         return [(np.arange(real), tile)]
-    found = [np.array(of_one) for of_one in rows.values()]
-    return [(of_one, TilePart(tile, tile.own[of_one[0]], of_one)) for of_one in found]
+    members = [np.array(of_one) for of_one in rows.values()]
+    return [(of_one, TilePart(tile, tile.own[of_one[0]], of_one)) for of_one in members]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,11 @@ from phasediag.training.data import Samples
 from phasediag.training.network import FIXED, Network
 from phasediag.training.optimizers import Moments, Rates, Weights
 from phasediag.training.padding import data_loss, within
+
+Objective = Callable[[Weights], tuple[Tensor, Weights]]
+"""The loss of one network at its weights, and what the pass leaves in its buffers."""
+Differentiated = Callable[[Weights], tuple[Weights, tuple[Tensor, Weights]]]
+"""The gradient of an objective, and what the objective gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +43,15 @@ class State:
         return flat | {"steps_done": self.steps_done, "alive": self.alive}
 
 
+def by_transform(objective: Objective) -> Differentiated:
+    """The gradient by a transform of `torch.func`, which `vmap` goes over."""
+    differentiated: Differentiated = grad_and_value(objective, has_aux=True)
+    return differentiated
+
+
 def trial_step(
     network: Network, state: State, rates: Rates, batch: Samples,
-    differentiated: Callable[..., Any] = grad_and_value,
+    differentiated: Callable[[Objective], Differentiated] = by_transform,
 ) -> State:  # fmt: skip
     """One step of one network.
 
@@ -55,7 +65,7 @@ def trial_step(
     batch
         x (samples, inputs), y and noise (samples, outputs).
     differentiated
-        Makes of a function that gives a loss, and something besides, what gives its gradients, and both.
+        How the loss is differentiated.
 
     Returns
     -------
@@ -75,7 +85,7 @@ def trial_step(
         return differentiated_loss(trained)[0]
 
     def differentiated_loss(trained: Weights) -> tuple[Weights, Tensor, Weights]:
-        gradient, (loss, buffers) = differentiated(objective, has_aux=True)(trained)
+        gradient, (loss, buffers) = differentiated(objective)(trained)
         return descent.clipped(within(gradient, rates), rates), loss, buffers
 
     descent = network.descent

@@ -18,7 +18,7 @@ from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Moments, Rates, Weights
 from phasediag.training.probes import other_samples, other_weights
-from phasediag.training.step import State, trial_step
+from phasediag.training.step import Differentiated, Objective, State, trial_step
 
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
@@ -236,18 +236,17 @@ def _unlike(state: State, rates: Rates, batches: Samples) -> list[Tensor]:
     return [*leaves((weights, moments, buffers, done, alive, own)), batch.x, batch.y, batch.noise]
 
 
-def by_autograd(
-    objective: Callable[[Weights], tuple[Tensor, Weights]], has_aux: bool = True
-) -> Callable[[Weights], tuple[Weights, tuple[Tensor, Weights]]]:
-    """What `grad_and_value` makes of a loss, by plain autograd: `torch.func` takes a second to be ready."""
-    assert has_aux
+def by_autograd(objective: Objective) -> Differentiated:
+    """The gradient by plain autograd, of one network alone: `torch.func` takes a second to be ready."""
 
     def both(trained: Weights) -> tuple[Weights, tuple[Tensor, Weights]]:
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in trained.items()}
         with torch.enable_grad():
             loss, buffers = objective(leaves)
-        found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        gradients = torch.autograd.grad(
+            loss, list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
         kept = {name: buffer.detach() for name, buffer in buffers.items()}
-        return dict(zip(leaves, found, strict=True)), (loss.detach(), kept)
+        return dict(zip(leaves, gradients, strict=True)), (loss.detach(), kept)
 
     return both

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.trial import Constraint, Parameter, Streams, Value, whole
+from phasediag.trial import Constraint, Parameter, Streams, Value, integer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,6 +110,16 @@ class Task(ABC):
         return (prediction - target).square().sum(dim=-1).mean()
 
     @property
+    def augments(self) -> bool:
+        """Whether every step sees its samples changed at random, by `augmented`; not where data are fresh."""
+        return False
+
+    def augmented(self, x: Tensor, generator: np.random.Generator) -> Tensor:
+        """Inputs as a step sees them, shape (count, inputs) as given; losses are taken on what is given."""
+        del generator
+        return x
+
+    @property
     def fresh(self) -> bool:
         """Whether every step draws new samples."""
         full_population = self.population and self.values["batch_size"] == 0
@@ -125,11 +135,11 @@ class DrawnTask(Task):
 
     def train_set(self) -> tuple[Tensor, Tensor]:
         """The fixed inputs and noise-free targets; only called where data are not fresh."""
-        return self.fresh_set("data", whole(self.values["samples"]))
+        return self.fresh_set("data", integer(self.values["samples"]))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """Inputs and noise-free targets for `test_loss`."""
-        return self.fresh_set("test", whole(self.values["test_samples"]))
+        return self.fresh_set("test", integer(self.values["test_samples"]))
 
     def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
         """`count` samples from the start of a stream, and their noise-free targets."""

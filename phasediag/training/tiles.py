@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from phasediag.native.building import suits, told, working_folder
+from phasediag.native.building import given_up, suits, working_folder
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.chance import keys_of
 from phasediag.training.construction import moved
@@ -22,7 +22,7 @@ from phasediag.training.padding import BATCH, PaddedBatches, constants_of, place
 from phasediag.training.step import State
 from phasediag.training.steps import Native, Steps, Vmapped
 from phasediag.training.visible import Visible, hidden_names
-from phasediag.trial import Streams, Trials, Value, whole
+from phasediag.trial import Streams, Trials, Value, integer
 
 
 class Program:
@@ -93,13 +93,13 @@ class Program:
             try:
                 steps: Steps = Native(self.network, state, rates, batches)
             except UnsupportedError as error:
-                self._notices = [told(), f"no native program ({error}): training through torch.compile"]
+                self._notices = [given_up(), f"no native program ({error}): training through torch.compile"]
             else:
-                self._notices = [told()]
+                self._notices = [given_up()]
                 return steps
         can = self.compiled and (self.device.type == "cuda" or working_folder() is not None)
         if self.compiled and not can:
-            self._notices = [f"{told()}: training uncompiled, which is slower"]
+            self._notices = [f"{given_up()}: training uncompiled, which is slower"]
         return Vmapped(self.network, self.device, can)
 
     def tile(self, trials: Trials, *, shared: bool = True) -> Tile:
@@ -152,7 +152,7 @@ class Tile:
         values = {**records[0], **program.envelope}
         drawing = PaddedBatches if BATCH in program.envelope else Batches
         fresh_noise = values.get("noise") == "fresh"
-        self.batches = drawing(worlds, whole(values[BATCH]), fresh_noise, network.dtype, device)
+        self.batches = drawing(worlds, integer(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
         self.rates |= network.descent.constants(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)

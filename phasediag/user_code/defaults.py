@@ -30,8 +30,8 @@ def kept_defaults() -> Iterator[None]:
     except BaseException:
         _restore(before)
         raise
-    if told := _restore(before):
-        raise RuntimeError(told)
+    if fault := _restore(before):
+        raise RuntimeError(fault)
 
 
 def _restore(before: Defaults | None) -> str:
@@ -42,17 +42,17 @@ def _restore(before: Defaults | None) -> str:
     import torch
 
     dtype, device, gradients = before or (torch.float32, torch.device("cpu"), True)
-    found = _defaults()
-    if found[0] != dtype:
+    now = _defaults()
+    if now[0] != dtype:
         torch.set_default_dtype(dtype)
-        told = "leave that out, and write dtype: float64 in the grid"
-        return f"it sets torch's default dtype to {found[0]}: {told}"
-    if found[1] != device:
+        remedy = "leave that out, and write dtype: float64 in the grid"
+        return f"it sets torch's default dtype to {now[0]}: {remedy}"
+    if now[1] != device:
         torch.set_default_device(None if device == torch.device("cpu") else device)
-        return f"it sets torch's default device to {found[1]}: leave that out; the grid's resources say where"
-    if found[2] != gradients:
+        return f"it sets torch's default device to {now[1]}: leave that out; the grid's resources say where"
+    if now[2] != gradients:
         torch.set_grad_enabled(gradients)
-        return f"it leaves gradients switched {'on' if found[2] else 'off'}: use a with statement"
+        return f"it leaves gradients switched {'on' if now[2] else 'off'}: use a with statement"
     return ""
 
 

@@ -19,7 +19,7 @@ NEVER: Final = frozenset({"phasediag", *sys.builtin_module_names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ModulePlace:
     """Where a module's name leads: a file, or a folder without `__init__.py`."""
 
     file: Path | None
@@ -49,16 +49,16 @@ class Roots:
         place = self.place(top)
         return place is not None and (place.file is not None or not _installed(top))
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> ModulePlace | None:
         """Where a dotted name leads; None where there is no such module."""
         folders: Sequence[Path] = self.folders
-        found: Place | None = None
+        reached: ModulePlace | None = None
         for part in name.split("."):
-            found = _place(folders, part)
-            if found is None:
+            reached = _place(folders, part)
+            if reached is None:
                 return None
-            folders = () if found.folder is None else (found.folder,)
-        return found
+            folders = () if reached.folder is None else (reached.folder,)
+        return reached
 
 
 def package_root(path: Path) -> Path:
@@ -74,18 +74,18 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(package_root(path)).with_suffix("").parts)
 
 
-def _place(folders: Sequence[Path], name: str) -> Place | None:
+def _place(folders: Sequence[Path], name: str) -> ModulePlace | None:
     for folder in folders:
         package = folder / name
         for suffix in SUFFIXES:
             if (package / f"__init__{suffix}").is_file():
-                return Place(file=package / f"__init__{suffix}", folder=package)
+                return ModulePlace(file=package / f"__init__{suffix}", folder=package)
         for suffix in SUFFIXES:
             if (folder / f"{name}{suffix}").is_file():
-                return Place(file=folder / f"{name}{suffix}", folder=None)
+                return ModulePlace(file=folder / f"{name}{suffix}", folder=None)
     spaces = (folder / name for folder in folders if (folder / name).is_dir())
     space = next(spaces, None)
-    return None if space is None else Place(file=None, folder=space)
+    return None if space is None else ModulePlace(file=None, folder=space)
 
 
 def _installed(name: str) -> bool:
@@ -106,17 +106,17 @@ def reached_from(path: Path, roots: Roots) -> dict[Path, bytes]:
     SyntaxError
         Where one of them is no Python.
     """
-    found: dict[Path, bytes] = {}
+    contents: dict[Path, bytes] = {}
     waiting = [path, *packages_of(path, package_root(path))]
     while waiting:
         file = waiting.pop()
-        if file in found:
+        if file in contents:
             continue
-        found[file] = file.read_bytes()
+        contents[file] = file.read_bytes()
         if file.suffix in SOURCE_SUFFIXES:
-            for names in imported_names(found[file], str(file)):
+            for names in imported_names(contents[file], str(file)):
                 waiting += _files(names, file, roots)
-    return found
+    return contents
 
 
 def packages_of(path: Path, root: Path) -> list[Path]:
@@ -165,16 +165,16 @@ def imported_names(content: bytes, file: str) -> tuple[ImportedName, ...]:
     SyntaxError
         Where it is no Python.
     """
-    found: list[ImportedName] = []
+    imported: list[ImportedName] = []
     for node in ast.walk(ast.parse(content, file)):
         if isinstance(node, ast.Import):
-            found += [ImportedName(alias.name, (), 0) for alias in node.names]
+            imported += [ImportedName(alias.name, (), 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
-            found.append(ImportedName(node.module or "", names, node.level))
+            imported.append(ImportedName(node.module or "", names, node.level))
         elif isinstance(node, ast.Call) and (name := dynamic_name(node)):
-            found.append(ImportedName(name, (), 0))
-    return tuple(found)
+            imported.append(ImportedName(name, (), 0))
+    return tuple(imported)
 
 
 def dynamic_name(call: ast.Call) -> str:

@@ -109,10 +109,10 @@ def imported_anew(loaded: Loaded, grid_folder: Path) -> Iterator[ModuleType]:
 def stamp_of(path: Path) -> tuple[int, ...]:
     """What changes when a file is written again; empty where it is gone."""
     try:
-        found = path.stat()
+        state = path.stat()
     except OSError:
         return ()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _read(files: Mapping[Path, bytes]) -> dict[Path, bytes]:
@@ -125,10 +125,10 @@ def _load(path: Path, grid_folder: Path) -> Loaded:
     while True:
         roots = Roots.of(path, grid_folder, more)
         loaded, plain = _imported(path, grid_folder, roots)
-        found = {_root_of(name, file) for name, file in plain.items()} - set(roots.folders)
-        if not found:
+        folders = {_root_of(name, file) for name, file in plain.items()} - set(roots.folders)
+        if not folders:
             return loaded
-        more = (*more, *sorted(found))
+        more = (*more, *sorted(folders))
 
 
 def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict[str, Path]]:
@@ -229,13 +229,13 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
 
 def _plain(folders: Sequence[Path]) -> dict[str, Path]:
     """The modules in Python's own list whose files lie below the folders, but for installed ones."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name, module in tuple(sys.modules.items()):
         own = name.partition(".")[0] in ("phasediag", "__main__", "conftest") or name.startswith(PREFIX)
         file = None if own else _file(module)
         if file is not None and _below(file, folders):
-            found[name] = file
-    return found
+            files[name] = file
+    return files
 
 
 def _below(file: Path, folders: Sequence[Path]) -> bool:
@@ -298,19 +298,19 @@ class _Led(ast.NodeTransformer):
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
         """`import a, b.c, d as e`, one statement each."""
-        found: list[ast.stmt] = []
+        statements: list[ast.stmt] = []
         for alias in node.names:
             if not self._roots.local(alias.name):
-                found.append(ast.Import(names=[alias]))
+                statements.append(ast.Import(names=[alias]))
                 continue
             full, top = f"{self._package}.{alias.name}", alias.name.partition(".")[0]
             if alias.asname or top == alias.name:
-                found.append(ast.Import(names=[ast.alias(name=full, asname=alias.asname or top)]))
+                statements.append(ast.Import(names=[ast.alias(name=full, asname=alias.asname or top)]))
                 continue
             call = ast.Call(func=ast.Name("__import__", ast.Load()), args=[ast.Constant(full)], keywords=[])
-            found.append(ast.Expr(call))
-            found.append(ast.Import(names=[ast.alias(name=f"{self._package}.{top}", asname=top)]))
-        return [ast.copy_location(statement, node) for statement in found]
+            statements.append(ast.Expr(call))
+            statements.append(ast.Import(names=[ast.alias(name=f"{self._package}.{top}", asname=top)]))
+        return [ast.copy_location(statement, node) for statement in statements]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
         """`from a.b import c`."""

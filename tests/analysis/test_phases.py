@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.analysis.phases import DecoupledDecayWarning, Scale, phase_diagram
+from phasediag.analysis.scaling import fit_scaling
+from phasediag.analysis.slices import slices
 from phasediag.errors import AnalysisError
 from properties import examples
 
@@ -164,6 +166,19 @@ def test_interval_needs_three_replicates(replicates):
     assert found["position"].notna().all()
     assert found["low"].isna().all() == (replicates < 3)
     assert found["replicates"].eq(replicates).all()
+
+
+def test_what_an_interval_is_conditional_on_is_said():
+    """One pinned teacher: no resampling of replicates knows what another would give."""
+    sentence = "conditional on one teacher and one data set: data_seed = 3"
+    pinned = planted(replicates=4).assign(data_seed=3.0)
+    assert sentence in " ".join(phase_diagram(pinned, X, Y).warnings)
+    assert sentence in " ".join(slices(pinned, X, by=Y).warnings)
+    assert "conditional" not in " ".join(phase_diagram(planted(replicates=4), X, Y).warnings)
+    few = pinned[pinned["replicate"] < 2]
+    assert "conditional" not in " ".join(phase_diagram(few, X, Y).warnings), "there is no interval"
+    counts = pinned.assign(neuron_count=lambda f: (3 / f[X]).round() + f["replicate"], width=900)
+    assert sentence in " ".join(fit_scaling(counts).warnings)
 
 
 def test_a_lost_cell_breaks_its_row():

@@ -56,7 +56,8 @@ def product(xs: np.ndarray, ys: np.ndarray) -> list[tuple[float, float]]:
 
 def lattice(diagram: PhaseDiagram, xs: np.ndarray, ys: np.ndarray) -> Lattice:
     return Lattice(
-        x=Axis.of(X, xs, whole=False), y=Axis.of(Y, ys, whole=False), columns=xs.tolist(), rows=ys.tolist(),
+        x=Axis.of(X, xs, integers=False), y=Axis.of(Y, ys, integers=False),
+        columns=xs.tolist(), rows=ys.tolist(),
         places=places_of(diagram.cells, X, Y, diagram.order, diagram.level),
     )  # fmt: skip
 
@@ -116,7 +117,7 @@ def test_a_refinement_that_ended_proposes_nothing_and_a_finer_one_goes_on_from_i
 
 def test_a_boundary_that_leaves_and_enters_through_one_edge_is_followed() -> None:
     """The corners of a cell agree; a point on its edge, left by its neighbour, does not."""
-    x = y = Axis.of("a", np.array([0.0, 1.0, 2.0]), whole=False)
+    x = y = Axis.of("a", np.array([0.0, 1.0, 2.0]), integers=False)
     places = {(i, j): Place(side=Side.BELOW) for i in (0.0, 1.0, 2.0) for j in (0.0, 1.0)}
     assert not Lattice(x=x, y=y, columns=[0, 1, 2], rows=[0, 1], places=places).propose(0.1).points
     cut = places | {p: Place(side=Side.BELOW) for p in [(0.5, 0.0), (0.5, 1.0), (0.0, 0.5), (0.5, 0.5)]}
@@ -126,7 +127,7 @@ def test_a_boundary_that_leaves_and_enters_through_one_edge_is_followed() -> Non
 
 
 def test_what_is_missing_is_no_phase_and_divergence_only_on_request() -> None:
-    axis = Axis.of("a", np.array([0.0, 1.0]), whole=False)
+    axis = Axis.of("a", np.array([0.0, 1.0]), integers=False)
     for side, asked, proposed in (
         (Side.UNKNOWN, True, False), (Side.DIVERGED, False, False), (Side.DIVERGED, True, True)
     ):  # fmt: skip
@@ -142,7 +143,7 @@ values = st.floats(1e-6, 1e6, allow_nan=False)
 @given(st.lists(values, min_size=2, max_size=2, unique=True), st.sampled_from(["linear", "log", "asinh"]))
 def test_the_middle_lies_between_and_halves_the_size(ends: list[float], kind: str) -> None:
     low, high = sorted(ends)
-    axis = Axis(name="a", scale=Scale(kind=kind, width=1e-3), whole=False, low=low, high=high)
+    axis = Axis(name="a", scale=Scale(kind=kind, width=1e-3), integers=False, low=low, high=high)
     middle = axis.middle(low, high)
     if middle is None:
         assert high - low <= 1e-11 * high
@@ -153,7 +154,7 @@ def test_the_middle_lies_between_and_halves_the_size(ends: list[float], kind: st
 
 @given(st.integers(1, 500), st.integers(1, 500), st.sampled_from(["linear", "log"]))
 def test_whole_numbers_stay_whole(low: int, step: int, kind: str) -> None:
-    axis = Axis(name="width", scale=Scale(kind=kind), whole=True, low=low, high=low + step)
+    axis = Axis(name="width", scale=Scale(kind=kind), integers=True, low=low, high=low + step)
     middle = axis.middle(low, low + step)
     assert (middle is None) == (step == 1)
     if middle is not None:
@@ -174,7 +175,7 @@ def test_any_field_is_refined_to_the_resolution_within_the_lattice(seed: int, re
         return Side.ABOVE if np.sin(waves @ u + phases).sum() > 0 else Side.BELOW
 
     xs, ys = np.geomspace(1e-2, 1, 5), np.geomspace(1, 10, 4)
-    x, y = Axis.of(X, xs, whole=False), Axis.of(Y, ys, whole=False)
+    x, y = Axis.of(X, xs, integers=False), Axis.of(Y, ys, integers=False)
     places = {point: Place(side=side(*point)) for point in product(xs, ys)}
     while (
         found := Lattice(x=x, y=y, columns=xs.tolist(), rows=ys.tolist(), places=places).propose(resolution)

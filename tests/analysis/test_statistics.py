@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from phasediag.analysis.bootstrap import Resamples, Sums, interval, replicate_codes
-from phasediag.analysis.boundary import Boundary, Rows, Samples, find_boundary, resampled_means
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary, resampled_means
 from phasediag.analysis.cells import cell_statistics, decided_means, order_values
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.scale import Scale
@@ -35,7 +36,7 @@ def table(seed: int, rows: int = 3, columns: int = 7, replicates: int = 5) -> Fl
     return values
 
 
-def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[Rows, Samples]:
+def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[Rows, SingleValues]:
     """Cells and trials of a table, shape (rows, columns, replicates)."""
     rows, columns, replicates = values.shape
     at = np.arange(columns, dtype=np.float64) if coordinate is None else coordinate
@@ -48,7 +49,7 @@ def laid_out(values: FloatArray, coordinate: FloatArray | None = None) -> tuple[
         linked=np.diff(row) == 0,
     )  # fmt: skip
     cell = np.repeat(np.arange(rows * columns), replicates)
-    samples = Samples(
+    samples = SingleValues(
         cell=cell, replicate=np.tile(np.arange(replicates), rows * columns), value=values.ravel()
     )
     return cells, samples
@@ -59,13 +60,36 @@ def located(values: FloatArray, coordinate: FloatArray | None = None, level: flo
 
 
 @settings(max_examples=examples(30), deadline=None)
-@given(SEEDS)
-def test_draws_that_are_alike_are_stored_once_and_have_as_many_replicates_as_there_are(seed: int) -> None:
-    draws = Resamples.of(4, 50, seed)
-    assert (draws.weights.sum(axis=1) == 4).all()
-    assert len(np.unique(draws.weights, axis=0)) == len(draws.weights)
-    assert draws.draw.shape == (50,)
-    np.testing.assert_array_equal(draws.weights[draws.draw], Resamples.of(4, 50, seed).weights[draws.draw])
+@given(SEEDS, st.sampled_from([4, 12]))
+def test_draws_that_are_alike_are_stored_once_and_have_as_many_replicates_as_there_are(
+    seed: int, replicates: int
+) -> None:
+    draws = Resamples.of(replicates, 50, seed)
+    assert (draws.weights.sum(axis=1) == replicates).all()
+    assert len(np.unique(draws.weights, axis=0)) == len(draws.weights) == len(draws.times)
+    assert draws.times.sum() == (4**4 if replicates == 4 else 50)
+    np.testing.assert_array_equal(draws.weights, Resamples.of(replicates, 50, seed).weights)
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 3, 5, 6])
+def test_all_draws_of_few_replicates_are_taken_as_often_as_they_are_made(replicates: int) -> None:
+    draws = Resamples.of(replicates, 500, 0)
+    assert draws.times.sum() == replicates**replicates
+    share = draws.times / draws.times.sum()
+    np.testing.assert_allclose(share @ draws.weights, 1)
+    spread = (share[:, None, None] * (draws.weights[:, :, None] - 1) * (draws.weights[:, None] - 1)).sum(0)
+    np.testing.assert_allclose(spread, np.eye(replicates) - 1 / replicates, atol=1e-12)
+
+
+def test_an_interval_of_one_draw_each_is_that_of_its_values() -> None:
+    draws = Resamples.of(9, 300, 0)
+    values = draws.weights @ rng_of(0).normal(size=9) / 9
+    once = Resamples(
+        weights=np.repeat(draws.weights, draws.times, axis=0), times=np.ones(300, dtype=np.int64)
+    )
+    np.testing.assert_array_equal(
+        interval(values, draws, 0.0), interval(np.repeat(values, draws.times), once, 0.0)
+    )
 
 
 @settings(max_examples=examples(30), deadline=None)
@@ -85,17 +109,71 @@ def test_resampled_means_are_those_of_the_drawn_trials(seed: int) -> None:
     assert sums.numbers.sum() == 30
 
 
+def once_each(replicates: int, count: int) -> Resamples:
+    """So many draws, for values that are made up."""
+    return Resamples(weights=np.ones((count, replicates)), times=np.ones(count, dtype=np.int64))
+
+
 def test_an_interval_holds_the_median_and_widens_with_fewer_replicates() -> None:
     values = rng_of(0).normal(size=(3, 4000))
     values[2] = np.nan
-    narrow, wide = (np.array(interval(values, count)) for count in (30, 4))
+    narrow, wide = (
+        np.array(interval(values, once_each(count, 4000), values.mean(axis=1))) for count in (30, 4)
+    )
     median = np.median(values[:2], axis=1)
     assert (narrow[0, :2] < median).all()
     assert (median < narrow[1, :2]).all()
     assert (wide[0, :2] < narrow[0, :2]).all()
     assert (wide[1, :2] > narrow[1, :2]).all()
     assert np.isnan(narrow[:, 2]).all()
-    assert np.isnan(interval(values, 2)).all()
+    assert np.isnan(interval(values, once_each(2, 4000), values.mean(axis=1))).all()
+    assert np.isnan(interval(values, once_each(9, 4000), values.mean(axis=1), replicates=2)).all()
+
+
+@pytest.mark.parametrize("replicates", [3, 4, 5, 6])
+def test_the_interval_of_a_mean_of_few_replicates_is_students(replicates: int) -> None:
+    sample = rng_of(replicates).normal(3, 2, replicates)
+    draws = Resamples.of(replicates, 1000, 0)
+    estimated = interval((draws.weights @ sample / replicates)[None], draws, sample.mean())
+    expected = stats.t.interval(0.95, replicates - 1, loc=sample.mean(), scale=stats.sem(sample))
+    np.testing.assert_allclose(np.concatenate(estimated), expected)
+
+
+@pytest.mark.parametrize("replicates", [3, 5, 8, 20])
+def test_replicates_that_agree_exactly_have_no_interval(replicates: int) -> None:
+    """An interval of width zero would claim to know everything."""
+    values = np.full((2, 50), 0.7) + 1e-15 * rng_of(0).normal(size=(2, 50))
+    draws = once_each(replicates, 50)
+    assert np.isnan(interval(values, draws, 0.7)).all()
+    values[1] += rng_of(0).normal(size=50)
+    low, high = interval(values, draws, 0.7)
+    assert np.isnan(low[0])
+    assert low[1] < 0.7 < high[1]
+
+
+@pytest.mark.parametrize("replicates", [3, 8])
+def test_an_interval_is_open_where_draws_lie_beyond_all_that_was_measured(replicates: int) -> None:
+    values = np.tile(rng_of(0).normal(size=400), (4, 1))
+    values[1, :40] = np.inf
+    values[2, :40] = -np.inf
+    values[3, :1] = np.inf
+    low, high = interval(values, once_each(replicates, 400), values[0].mean())
+    assert np.isfinite(low).tolist() == [True, True, False, True]
+    assert low[2] == -np.inf
+    assert np.isfinite(high[[0, 2]]).all()
+    assert high[1] == np.inf
+    assert np.isfinite(high[3]) == (replicates == 8)  # one of 400 is less than the tail left out
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(SEEDS, st.sampled_from([8, 12, 40]))
+def test_percentiles_are_numpys(seed: int, replicates: int) -> None:
+    values = rng_of(seed).normal(size=(3, 31))
+    values[0, :7] = np.nan
+    student = stats.t.ppf(0.975, replicates - 1) * np.sqrt(replicates / (replicates - 1))
+    levels = stats.norm.cdf([-student, student])
+    expected = np.nanquantile(values, levels, axis=-1)
+    np.testing.assert_allclose(interval(values, once_each(replicates, 31), 0.0), expected)
 
 
 @settings(max_examples=examples(20), deadline=None)

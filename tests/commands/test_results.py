@@ -88,3 +88,23 @@ def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
     text = CliRunner().invoke(scaling, ["sweep", *arguments], catch_exceptions=False).stdout
     assert "supported: neuron_count is independent of width" in text
     assert "neuron_count follows the combined strength" in text
+
+
+def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axes may be elements of a list; a straight boundary has dimension 1 and a coarse grid none."""
+    rates = np.geomspace(0.1, 10, 80)
+    pairs = [(a, b) for a in rates for b in rates]
+    frame = pd.DataFrame({"layer_rates": pairs, "replicate": 0, "status": "ok", "converged": True})
+    frame["degree_normalized"] = [float(a > b**0.8) for a, b in pairs]
+    monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
+    monkeypatch.setattr(sensitivity, "load_recounted", lambda path, trials, factor: trials)
+    axes = ("--x", "layer_rates[0]", "--y", "layer_rates[1]", "--output", str(tmp_path / "rough.png"))
+    found = told(diagram, *axes, "--roughness")["roughness"]
+    assert isinstance(found, dict)
+    assert found["dimension"] == pytest.approx(1, abs=0.05)
+    assert found["crossings"] == 1
+    result = CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
+    assert "smooth line" in result.stderr
+    monkeypatch.setattr(frames, "load_for", lambda path, texts: frame.iloc[: 20 * 80])
+    with pytest.raises(PhasediagError, match="20 x 80 cells are too few"):
+        CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)

@@ -179,6 +179,10 @@ def test_extending_a_grid_keeps_the_old_trials() -> None:
         ("width: {arange: [1, 6, 2]}", [1, 3, 5]),
         ("weight_decay: [0, -0.0e+1, 1]", None),
         ("activation: [tanh, relu]", ["tanh", "relu"]),
+        (
+            "layer_rates: {product: [[1, 2], {linspace: [0.1, 0.2], num: 2}]}",
+            [(1, 0.1), (1, 0.2), (2, 0.1), (2, 0.2)],
+        ),
     ],
 )
 def test_forms_of_an_axis(axis: str, expected: list[Any] | None) -> None:
@@ -190,7 +194,7 @@ def test_forms_of_an_axis(axis: str, expected: list[Any] | None) -> None:
     assert [row[0] for row in rows(grid, name)] == expected
     assert grid.axes[name] == tuple(expected)
     assert {type(value) for value in grid.axes[name]} == {
-        "width": {int}, "activation": {str}, "weight_decay": {float},
+        "width": {int}, "activation": {str}, "weight_decay": {float}, "layer_rates": {tuple},
     }[name]  # fmt: skip
 
 

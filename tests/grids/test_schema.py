@@ -20,7 +20,8 @@ JOBS = sorted((Path(__file__).parents[2] / "jobs").rglob("*.yaml"))
 BY_COMBINATION = {
     "duplicate key", "duplicate top key", "another task's key", "fixed and axis", "backwards",
     "fractional widths", "one of two ends", "duplicate after rounding", "no task", "too many",
-    "far too many", "endless range", "endless num", "zip of no axis", "zip of lengths", "zip twice",
+    "far too many", "endless range", "endless num", "endless product", "zip of no axis",
+    "zip of lengths", "zip twice",
     "exclude a typo", "exclude a call",
     "everything excluded", "all three", "held and given", "fraction of a batch", "zero temperature",
     "steps and time", "steps and relaxations", "all three lengths", "relaxations of what does not decay",
@@ -68,6 +69,7 @@ def test_there_are_grids_of_jobs_and_the_schema_accepts_them(validator: Draft202
         "name: g\naxes: {lr_over_batch: {values: [1e-3], hold: learning_rate}, data_seed: [1, null]}\n",
         "name: g\naxes: {lr_over_batch: {linspace: [1e-3, 1e-2], num: 3, hold: batch_size}}\n",
         "name: g\naxes: {singular_values: {values: [[1, 2], [1]]}, bias: [true, false]}\n",
+        "name: g\naxes: {singular_values: {product: [[1, 2], {logspace: [0.1, 1], num: 3}]}}\n",
         "name: g\nfixed: {task: 't.py:Task', anything: 3}\naxes: {model: [mlp, 'net.py:Net'], heads: [1]}\n",
         "name: g\npoints: [{task: 'my_task.py:Task', anything: 3}]\n",
         "name: g\npoints: [{task: digits, width: 3}]\n",

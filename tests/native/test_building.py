@@ -16,7 +16,7 @@ import torch
 from native_calls import NATIVE
 from phasediag.native import building
 from phasediag.native import compiler as compiling
-from phasediag.native.building import cache_folder, library, suits, told, working_folder
+from phasediag.native.building import cache_folder, given_up, library, suits, working_folder
 from phasediag.native.compiler import ToolchainError, compiler
 from phasediag.native.lowering import UnsupportedError
 from phasediag.training.steps import Vmapped
@@ -60,7 +60,7 @@ def test_what_the_compiler_refuses_is_told_and_no_fault_of_the_machine() -> None
         library("int broken = undeclared_thing;")
     assert not isinstance(caught.value, ToolchainError)
     assert library(ANSWER).answer() == 42
-    assert (suits(), told()) == (True, "")
+    assert (suits(), given_up()) == (True, "")
 
 
 @NATIVE
@@ -68,7 +68,7 @@ def test_a_folder_that_does_not_serve_is_left_for_another_one_once(tmp_path: Pat
     (tmp_path / "named").write_text("in the way")
     assert library(ANSWER).answer() == 42
     assert working_folder() == next(tmp_path.glob("torchinductor_*")) / "phasediag"
-    assert str(tmp_path / "named") in told()
+    assert str(tmp_path / "named") in given_up()
     (tmp_path / "named").unlink()
     assert library("int another() { return 1; }")
     assert not (tmp_path / "named").exists()
@@ -81,7 +81,7 @@ def test_without_any_place_the_machine_is_at_fault(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ToolchainError, match="no program can be written or loaded"):
         library(ANSWER)
     assert (suits(), working_folder()) == (False, None)
-    assert "Not a directory" in told()
+    assert "Not a directory" in given_up()
 
 
 @NATIVE
@@ -118,7 +118,7 @@ def test_a_broken_compiler_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
         with pytest.raises(ToolchainError):
             library(ANSWER)
     calls = (tmp_path / "calls").read_text()
-    assert told()
+    assert given_up()
     for _ in range(8):
         assert (suits(), working_folder()) == (False, None)
         with pytest.raises(ToolchainError):
@@ -157,7 +157,7 @@ def test_programs_of_another_user_are_not_loaded(monkeypatch: pytest.MonkeyPatch
     os.chown(planted, 12345, 12345)
     assert library(ANSWER).answer() == 42
     assert not list(planted.iterdir())
-    assert "belongs to another user" in told()
+    assert "belongs to another user" in given_up()
 
 
 @NATIVE
@@ -174,7 +174,7 @@ def test_a_compiler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setenv("CXX", named)
     compiler.cache_clear()
     assert (compiler(), suits(), working_folder()) == ((), False, None)
-    assert named in told()
+    assert named in given_up()
 
 
 def test_other_processors_have_no_native_programs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from phasediag.analysis.sensitivity import Recounts
 from phasediag.errors import AnalysisError
 from phasediag.report.choice import MOST_PANELS, choose
 from phasediag.report.facts import duration
-from phasediag.report.page import Sweep, report
+from phasediag.report.page import ReportedSweep, report
 from phasediag.report.warnings import about_trials
 
 GRID = "name: planted\nfixed:\n  task: <script>alert(1)</script> & more\n"
@@ -42,7 +42,7 @@ def planted(replicates=5, **columns):
 
 
 def sweep(trials, planned=None):
-    return Sweep(
+    return ReportedSweep(
         name="planted", uri="/sweeps/planted", trials=trials, planned=planned or len(trials),
         grids=(("0001.yaml", GRID),), recounts=Recounts(frames={}, reason="not computed"),
     )  # fmt: skip

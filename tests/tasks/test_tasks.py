@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
+from phasediag.errors import PhasediagError
 from phasediag.training.data import GeneratedTask, Task
 from phasediag.trial import Streams
 from trained_tiles import grid_of, task_of, tile_of
@@ -179,3 +180,41 @@ def test_a_small_network_learns_the_digits() -> None:
     assert float(accuracy[1]) == pytest.approx(
         float((answers.argmax(1) == classes.argmax(1)).double().mean())
     )
+
+
+@pytest.mark.parametrize("exponent", [0.0, 2.0, 4.0])
+def test_random_field_has_its_spectrum(exponent: float) -> None:
+    """In one dimension <y(0) y(d)> = sum_j v_j cos(k_j d), v_j of the spectrum: within 5 standard errors."""
+    fixed = {
+        "task": "random_field", "outputs": 2000, "waves": 50, "field_exponent": exponent,
+        "smallest_wave": 0.5, "largest_wave": 8.0, "width": 1,
+    }  # fmt: skip
+    made = task(fixed)
+    assert isinstance(made, GeneratedTask)
+    apart = np.array([0.0, 0.1, 0.3, 1.0, 3.0])
+    fields = made.target(torch.from_numpy(apart)[:, None]).numpy()
+    edges = np.geomspace(0.5, 8.0, 50)
+    share = edges ** (1 - exponent)
+    share /= share.sum()
+    exact = (share[:, None] * np.cos(edges[:, None] * apart)).sum(axis=0)
+    products = fields[0] * fields
+    error = products.std(axis=1) / sqrt(2000)
+    assert (np.abs(products.mean(axis=1) - exact) < 5 * error).all()
+
+
+def test_random_field_of_many_inputs_is_that_of_plane_waves_of_their_wave_numbers() -> None:
+    made: Any = task({"task": "random_field", "inputs": 5, "waves": 20})
+    vectors = made.wave_vectors.numpy()[0]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), np.geomspace(0.5, 16.0, 20))
+    x, y = (part.numpy() for part in made.train_set())
+    phases = made.phases.numpy()[0]
+    waves = sum(
+        a * np.cos(x @ v + p) for a, v, p in zip(made.amplitudes.numpy(), vectors, phases, strict=True)
+    )
+    np.testing.assert_allclose(y[:, 0], waves)
+    assert (made.amplitudes.numpy() ** 2).sum() == pytest.approx(2)
+
+
+def test_random_field_refuses_wave_numbers_the_wrong_way_round() -> None:
+    with pytest.raises(PhasediagError, match="wave numbers from 4 to 2 are none"):
+        grid_of({"task": "random_field", "smallest_wave": 4.0, "largest_wave": 2.0})

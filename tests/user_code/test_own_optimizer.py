@@ -219,11 +219,12 @@ def test_what_cannot_be_kept_is_refused_with_its_line(case: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("return 1 - 2 * step / steps", r"factor gives -0.1999.* at step 6 of 10; .*at least 0"),
-        ("return (step - 1).log()", "factor gives nan"),
-        ("return step[None]", "finite, at least 0"),
-        ("return 1.0", "give a tensor of shape"),
-        ("return {}", "give a tensor of shape"),
+        ("return 1 - 2 * step / steps", r"factor at step 6 of 10 gives -0.1999.*; .*finite and at least 0"),
+        ("return (step - 1).log()", "factor at step 0 of 10 gives nan"),
+        ("return step[None]", r"factor at step 0 of 10 gives shape \(1,\); give one number"),
+        ("return -0.5", "factor at step 0 of 10 gives -0.5; it multiplies the learning rate"),
+        ("return {}", "factor gives {}; give one number.* or a plain float"),
+        ("return None", "factor gives None; give one number"),
     ],
 )
 def test_a_schedule_gives_numbers_of_at_least_zero(body: str, words: str, tmp_path: Path) -> None:
@@ -231,6 +232,23 @@ def test_a_schedule_gives_numbers_of_at_least_zero(body: str, words: str, tmp_pa
     path = grid_of(written(tmp_path, my_schedule=text), schedule="my_schedule.py:Own")
     with pytest.raises(PhasediagError, match=words):
         phasediag.plan(path, str(tmp_path / "sweeps"))
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_a_schedule_may_give_a_plain_number(warmup: int, tmp_path: Path) -> None:
+    """It is the tensor that is this number at every step; with a warm-up and without."""
+    ends = []
+    for number, factor in enumerate(("0.5", "0.5 + 0 * step")):
+        text = f"class Own:\n    def factor(self, step, steps):\n        return {factor}\n"
+        name = f"schedule{number}"
+        path = grid_of(written(tmp_path, **{name: text}), schedule=f"{name}.py:Own", warmup_steps=warmup)
+        phasediag.plan(path, str(tmp_path / "sweeps"))
+        trials = read_grid(path).trials()
+        tile = Program(trials.record(0), tmp_path, torch.device("cpu"), False).tile(trials, shared=False)
+        tile.advance(10)
+        ends.append(tile.weights)
+    for name, weight in ends[0].items():
+        assert torch.equal(weight, ends[1][name])
 
 
 def test_a_number_is_an_axis_within_a_program_and_a_named_one_is_not(tmp_path: Path) -> None:
@@ -271,3 +289,29 @@ def test_an_optimizer_goes_with_a_model_that_has_a_state_and_chance(folder: Path
     path = grid_of(folder / "grid.yaml", "{rho: [0.0, 0.4]}", **given, gradient_clip=1.0, warmup_steps=2)
     path.write_text(path.read_text().replace("  width: None\n", ""))
     assert len(phasediag.plan(path, str(tmp_path / "sweeps")).packs) >= 1
+
+
+def test_a_state_of_the_users_survives_a_checkpoint(folder: Path) -> None:
+    """SAM with a velocity and a mean of it that starts otherwise than at zero: 5 steps, then 5 more."""
+    text = example("my_opt.py").replace('("velocity",)', '("velocity", "mean")')
+    mean = 'torch.where(step == 1, v, 0.9 * moments["mean"][n] + 0.1 * v)'
+    text = text.replace(
+        'return moved, {"velocity": velocity}',
+        f"mean = {{n: {mean} for n, v in velocity.items()}}\n"
+        "        moved = {n: w - 0.01 * mean[n] for n, w in moved.items()}\n"
+        '        return moved, {"velocity": velocity, "mean": mean}',
+    )
+    path = grid_of(written(folder, my_opt=text), "{rho: [0.0, 0.4]}", optimizer="my_opt.py:Sam")
+    assert len(phasediag.plan(path, str(folder / "sweeps")).packs) >= 1
+    trials = read_grid(path).trials()
+    program = Program(trials.record(0), folder, torch.device("cpu"), False)
+    straight, first, second = (program.tile(trials, shared=False) for _ in range(3))
+    straight.advance(10)
+    first.advance(5)
+    kept = {name: tensor.clone() for name, tensor in first.state.tensors().items()}
+    assert {name.split("/")[1] for name in kept if name.startswith("moments/")} == {"velocity", "mean"}
+    second.restore(kept, 5)
+    second.advance(10)
+    for name, weight in straight.weights.items():
+        assert torch.equal(second.weights[name], weight)
+        assert not torch.equal(second.weights[name], first.weights[name])

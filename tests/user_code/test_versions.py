@@ -265,7 +265,7 @@ def test_rerun_of_another_outcome_exits_1_and_tells_both(
         assert command("rerun", sweep, rows["trial_id"].iloc[0], "--save", tmp_path / "x") == code
         err = capsys.readouterr().err
         assert "recorded" in err
-        assert ("train_loss DIFFER (both on cpu" in err) == bool(code)
+        assert (": train_loss DIFFER (both on cpu" in err) == bool(code)
 
 
 def test_rerun_trains_compiled_and_on_the_threads_of_a_worker(

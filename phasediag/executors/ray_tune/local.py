@@ -105,15 +105,15 @@ def _own_process_groups() -> Iterator[None]:
 
 def way_out(error: Exception) -> str:
     """What to do where a local Ray did not start."""
-    told = str(error)
-    numbers = {name: getattr(errno, code) for name, code in SAID.items() if name in told}
+    message = str(error)
+    numbers = {name: getattr(errno, code) for name, code in SAID.items() if name in message}
     number = error.errno if isinstance(error, OSError) else next(iter(numbers.values()), None)
     advice = next((advice for codes, advice in WAYS_OUT.items() if number in codes), "")
-    if "AF_UNIX" in told:
+    if "AF_UNIX" in message:
         advice = "name a folder with a shorter path in RAY_TMPDIR"
     if advice:
         return f"{advice} (Ray keeps its files in RAY_TMPDIR, TMPDIR or /tmp); then launch again"
-    if any(word in told.lower() for word in BUSY):
+    if any(word in message.lower() for word in BUSY):
         return (
             "it gives up where the machine is too busy or short of memory: launch again when there is "
             "less to do"

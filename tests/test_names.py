@@ -1,0 +1,61 @@
+"""Names say what a thing is, and one name means one thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+MOST_WORDS = 20
+"""Of the glossary."""
+
+
+def defined(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every name that a module gives to something, and its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.alias) and node.asname:
+            yield node.lineno, node.asname
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.lineno, node.name
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The syntax trees of the package by path."""
+    paths = sorted((ROOT / "phasediag").rglob("*.py"))
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path}:{node.lineno}")
+    assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_the_glossary_is_short_and_its_words_are_those_of_the_code() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Words")[1].split("## ")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| ")][1:]
+    words = [word.strip() for row in rows for word in row.split(",")]
+    assert 10 <= len(words) <= MOST_WORDS
+    used = {word for tree in modules().values() for _, name in defined(tree) for word in words_of(name)}
+    for word in (part for term in words for part in term.split()):
+        assert {word, f"{word}s", f"{word[:-1]}ies"} & used, f"nothing in the code is called {word}"
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name: of `PhaseDiagram`, `phase_diagram` and `PHASE_DIAGRAM` the same two."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
