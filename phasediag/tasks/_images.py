@@ -18,7 +18,7 @@ from phasediag import shared_parameters as shared
 from phasediag.errors import PhasediagError, RefusedError
 from phasediag.tasks._archives import Archive, files_of
 from phasediag.training.task import Task, tensor
-from phasediag.trial import Constraint, Parameter, Role, Value, label_noise_parameters, number, whole
+from phasediag.trial import Constraint, Parameter, Role, Value, integer, label_noise_parameters, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,19 +74,19 @@ class ImageTask(Task):
     def train_set(self) -> tuple[Tensor, Tensor]:
         """Images (samples, pixels) and one-hot targets (samples, 10)."""
         images = _images(type(self))
-        rows = self.streams.generator("data").permutation(len(images.x))[: whole(self.values["samples"])]
+        rows = self.streams.generator("data").permutation(len(images.x))[: integer(self.values["samples"])]
         return self._pair(images.x[rows], images.y[rows])
 
     def test_set(self) -> tuple[Tensor, Tensor]:
         """The first `test_samples` published test images and their targets."""
-        images, count = _images(type(self)), whole(self.values["test_samples"])
+        images, count = _images(type(self)), integer(self.values["test_samples"])
         return self._pair(images.x_test[:count], images.y_test[:count])
 
     def _pair(self, x: Bytes, y: Bytes) -> tuple[Tensor, Tensor]:
         mean, deviation = _moments(type(self))
         normal = ((x - mean) / deviation).reshape(len(x), -1) * number(self.values["input_scale"])
         if self.values["transform"] == "gaussian":
-            normal = normal @ gaussian_map(normal.shape[1], whole(self.values["transform_seed"])).T
+            normal = normal @ gaussian_map(normal.shape[1], integer(self.values["transform_seed"])).T
         return tensor(normal), tensor(np.eye(CLASSES)[y])
 
     @property

@@ -9,13 +9,13 @@ import numpy as np
 
 from phasediag import shared_parameters as shared
 from phasediag.training.task import GeneratedTask, tensor
-from phasediag.trial import Parameter, Streams, Value, label_noise_parameters, number, whole
+from phasediag.trial import Parameter, Streams, Value, integer, label_noise_parameters, number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Identity(GeneratedTask):
+class IdentityMap(GeneratedTask):
     """y = x, x normal of standard deviation input_scale: as many outputs as inputs."""
 
     declares: ClassVar[tuple[Parameter, ...]] = (
@@ -33,11 +33,11 @@ class Identity(GeneratedTask):
     @staticmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
         """Inputs and outputs of a sample, alike."""
-        return whole(values["inputs"]), whole(values["inputs"])
+        return integer(values["inputs"]), integer(values["inputs"])
 
     def sample(self, generator: np.random.Generator, count: int) -> Tensor:
         """Normal inputs, shape (count, inputs)."""
-        return tensor(generator.standard_normal((count, whole(self.values["inputs"])))) * self.scale
+        return tensor(generator.standard_normal((count, integer(self.values["inputs"])))) * self.scale
 
     def target(self, x: Tensor) -> Tensor:
         """The inputs themselves, shape (count, inputs)."""
