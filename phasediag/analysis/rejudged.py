@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.arrays import BoolArray, FloatArray, IntArray
-from phasediag.measuring.judgement import Judgement, judged
+from phasediag.measuring.judgement import counts_of, judged, words
 from phasediag.measuring.moments import Changes, Moments
 from phasediag.observables.known import ALWAYS, distance_observables
 
@@ -44,7 +44,7 @@ def rejudged(
     Parameters
     ----------
     trials
-        With `status, steps_done, relaxations` and `FLAGS`.
+        With `status, steps, steps_done, relaxations` and `FLAGS`.
     measured
         The last measurements on each trial's `measure_layer`, with `distances` and `CHANGES`.
     position
@@ -67,7 +67,7 @@ def rejudged(
         size = max(1, AT_ONCE // int(np.maximum(lengths[rows[0]], 0).sum()))
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            for name, values in _judgement(trials, lists, part, threshold, factor).columns().items():
+            for name, values in _judgement(trials, lists, part, threshold, factor).items():
                 columns[name][part] = values
     return Rejudged(
         columns={name: _typed(name, values) for name, values in columns.items()},
@@ -78,12 +78,17 @@ def rejudged(
 def _judgement(
     trials: pa.Table, lists: Mapping[str, _Lists], rows: IntArray,
     threshold: tuple[FloatArray, FloatArray], factor: float,
-) -> Judgement:  # fmt: skip
+) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
     """Of trials whose layers are of one size."""
     moments = {name: each.moments(rows) for name, each in lists.items() if each.lengths[rows[0]] >= 0}
     absolute, relative = (part[rows] for part in threshold)
-    steps, relaxations = (_recorded(trials, name)[rows] for name in ("steps_done", "relaxations"))
-    return judged(moments, distance_observables(), (absolute, relative), steps, relaxations, factor)
+    asked, done, relaxations = (
+        _recorded(trials, name)[rows] for name in ("steps", "steps_done", "relaxations")
+    )  # of a stage of a ramp the steps done are those of all stages so far
+    steps = np.where(np.isnan(asked), done, asked)
+    rules = {name: distance_observables()[name] for name in moments}
+    columns = judged(moments, rules, (absolute, relative), steps, relaxations / done, factor).columns()
+    return {**columns, "unsettled": words(columns["unsettled"], counts_of(rules))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,18 +39,17 @@ class Judgement:
     """Steps until the phase stands; 0 where it does."""
     count_more_steps: FloatArray
     """Steps until every count stays; 0 where they do."""
-    unsettled: npt.NDArray[np.object_]
-    """The counts that may change, by the column that they fill, or else the observable, separated by blanks:
-    all where decay had too few relaxations; None where there is nothing to measure."""
+    unsettled: FloatArray
+    """Which counts may change, as `words` reads it: all where decay had too few relaxations; NaN where there
+    is nothing to measure."""
 
     @classmethod
     def none(cls, trials: int) -> Judgement:
         """Of trials in which there is nothing to measure."""
         unknown = np.full(trials, np.nan)
-        nothing = np.full(trials, None, dtype=object)
-        return cls(drift=unknown, more_steps=unknown, count_more_steps=unknown, unsettled=nothing)
+        return cls(drift=unknown, more_steps=unknown, count_more_steps=unknown, unsettled=unknown)
 
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
+    def columns(self) -> dict[str, FloatArray]:
         """The columns of `trials` that tell it."""
         return {
             "drift": self.drift,
@@ -67,7 +65,7 @@ def _flag(needed: FloatArray) -> FloatArray:
 
 def judged(
     measured: Mapping[str, Moments], rules: Mapping[str, DistanceObservable],
-    threshold: tuple[FloatArray, FloatArray], steps: FloatArray, relaxations: FloatArray, factor: float = 1.0,
+    threshold: tuple[FloatArray, FloatArray], steps: FloatArray, speed: FloatArray, factor: float = 1.0,
 ) -> Judgement:  # fmt: skip
     """Judge trials whose layers are of one size.
 
@@ -81,8 +79,8 @@ def judged(
         Absolute and relative part, shape (trials,) each.
     steps
         Length of the run, shape (trials,).
-    relaxations
-        As in `trials`: those that this length had, shape (trials,).
+    speed
+        Learning rate times weight decay, shape (trials,).
     factor
         As `DistanceObservable.count` takes it.
     """
@@ -92,7 +90,6 @@ def judged(
         moment: np.maximum(absolute, relative * root_mean_square(getattr(norms, moment)))
         for moment in ("half", "late", "last")
     }
-    speed = relaxations / steps
     relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
     drift = _drift(measured[DEGREE], rules[DEGREE], epsilon, absolute)
     missing = np.maximum(0.0, np.ceil((1 - ROUNDING) * relaxing - steps))
@@ -113,16 +110,31 @@ def judged(
         needed[rules[name].column or name] = np.maximum(missing, count_more_steps(strict, held))
     return Judgement(
         drift=drift, more_steps=more_steps(waits, drift, steps, relaxing),
-        count_more_steps=np.max(list(needed.values()), axis=0), unsettled=_named(needed),
+        count_more_steps=np.max(list(needed.values()), axis=0),
+        unsettled=np.sum([2.0**bit * (needed[name] > 0) for bit, name in enumerate(sorted(needed))], axis=0),
     )  # fmt: skip
 
 
-def _named(needed: Mapping[str, FloatArray]) -> npt.NDArray[np.object_]:
-    """The names of those that need more steps, of each trial, separated by blanks."""
-    names = sorted(needed)
-    kinds, kind = np.unique(np.column_stack([needed[n] > 0 for n in names]), axis=0, return_inverse=True)
-    words = [" ".join(n for n, moves in zip(names, row, strict=True) if moves) for row in kinds]
-    return np.array(words, dtype=object)[kind.reshape(-1)]
+def counts_of(rules: Mapping[str, DistanceObservable]) -> tuple[str, ...]:
+    """The counts of some observables in the order of their bits: by column, or else by observable."""
+    return tuple(sorted(rule.column or name for name, rule in rules.items()))
+
+
+def words(unsettled: FloatArray, counts: Sequence[str]) -> npt.NDArray[np.object_]:
+    """The counts that may change, separated by blanks; None where there is nothing to measure.
+
+    Parameters
+    ----------
+    unsettled
+        As `Judgement` has it.
+    counts
+        All that were judged, in the order of `counts_of`.
+    """
+    texts = {
+        code: " ".join(name for bit, name in enumerate(counts) if int(code) >> bit & 1)
+        for code in np.unique(unsettled[~np.isnan(unsettled)]).tolist()
+    }
+    return np.array([texts.get(code) for code in unsettled.tolist()], dtype=object)
 
 
 def _drift(

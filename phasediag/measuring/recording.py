@@ -52,13 +52,20 @@ class Block:
     train_loss: FloatArray | None = None
     """Shape (measured,); None where only the last step's is asked for."""
     test_loss: FloatArray | None = None
+    log_change_half: npt.NDArray[np.int16] | None = None
+    """How the distances moved from half of the run to its end, ascending, as `Changes` has it, shape (measured,
+    length); None of all but the last of the measured layer."""
+    log_change_late: npt.NDArray[np.int16] | None = None
+    """The same from 0.9 of the run."""
 
 
 MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
 ALWAYS_HELD: Final = ("rows", "epsilon", "scale")
-SOMETIMES_HELD: Final = ("degree", "distances", "train_loss", "test_loss")
+SOMETIMES_HELD: Final = (
+    "degree", "distances", "train_loss", "test_loss", "log_change_half", "log_change_late",
+)  # fmt: skip
 """The arrays of a block."""
 
 
@@ -83,6 +90,12 @@ class Recording:
     def empty(cls, trials: int) -> Recording:
         """A recording of a tile at step 0."""
         return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
+
+    def continued(self) -> Recording:
+        """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
+        recording = Recording.empty(len(self.half))
+        recording.blocks, recording.numbers = self.blocks, dict(self.numbers)
+        return recording
 
     def saved(self) -> tuple[list[list[Any]], dict[str, npt.NDArray[Any]]]:
         """What a checkpoint holds: of each block what fits JSON, and all arrays, by name."""
@@ -145,10 +158,20 @@ class Recorder:
         How many of its trials are no padding.
     folder
         Where files of the user's observables are.
+    start
+        The step of the tile at which the present stage of its ramp began, from which moments are counted.
+
+    Attributes
+    ----------
+    steps
+        Of each trial, those of earlier stages left out.
     """
 
-    def __init__(self, plan: Measure, tile: Networks, real: int, folder: Path | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self, plan: Measure, tile: Networks, real: int, folder: Path | None = None,
+        start: int = 0,
+    ) -> None:  # fmt: skip
+        self.plan, self.start = plan, start
         names = {*ALWAYS, *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
@@ -157,9 +180,9 @@ class Recorder:
         self.recording = Recording.empty(real)
         half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
         self._half, self._nine_tenths = half, nine_tenths
-        every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
-        due = {0, *every, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
-        self.due = np.array(sorted(due))
+        every = range(0, start + int(self.steps.max()) + 1, plan.every) if plan.every else ()
+        moments = {0, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
+        self.due = np.array(sorted({*every, *(start + moment for moment in moments)}))
         self._found: dict[tuple[bytes, Request], Found] = {}
         """By trials, at the tile's present step."""
 
@@ -174,9 +197,9 @@ class Recorder:
 
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
-        step = self.tile.step
+        step = self.tile.step - self.start
         self._found.clear()
-        on_schedule = step == 0 or (self.plan.every is not None and step % self.plan.every == 0)
+        on_schedule = step == 0 or (self.plan.every is not None and self.tile.step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
             self._measure(step, rows)
@@ -185,12 +208,32 @@ class Recorder:
             return
         self._norms(self.recording.half, np.flatnonzero(self._half == step), layer)
         self._norms(self.recording.end, np.flatnonzero(self.steps == step), layer)
+        requests = [Request(observable=name, layer=layer.name) for name in self.counted]
         for moment, due in zip(MOMENTS, (self._half, self._nine_tenths, self.steps), strict=True):
             rows = np.flatnonzero(due == step)
-            for found in self._distances(rows, self._counted(layer)) if len(rows) else ():
+            for found in self._distances(rows, requests) if len(rows) else ():
                 shape = (len(self.steps), found.distances.shape[1])
                 nothing = np.full(shape, np.nan, dtype=found.distances.dtype)
                 self.recording.moments.setdefault((moment, found.observable), nothing)[rows] = found.distances
+        if (self.steps == step).any():
+            self.recording.blocks = [self._with_changes(block, step) for block in self.recording.blocks]
+
+    def _with_changes(self, block: Block, step: int) -> Block:
+        """A block with how its distances moved, where it holds the last ones of the measured layer."""
+        ends = block.step == self.tile.step and (self.steps[block.rows] == step).all()
+        if not ends or block.layer != self.plan.layer or block.distances is None:
+            return block
+        changes = self._changes(block.observable, block.rows)
+        if changes is None:
+            return block
+        return replace(block, log_change_half=changes.half, log_change_late=changes.late)
+
+    @property
+    def counted(self) -> dict[str, DistanceObservable]:
+        """The observables by which convergence is judged, by name: what is counted on the measured layer."""
+        names = [*ALWAYS, *(r.observable for r in self.plan.observables if r.layer == self.plan.layer)]
+        found = {name: self.observables[name] for name in names}
+        return {name: each for name, each in found.items() if isinstance(each, DistanceObservable)}
 
     def moments(self) -> dict[str, Moments]:
         """How the distances of the measured layer moved, by the observable; as they can be read again."""
@@ -202,24 +245,12 @@ class Recorder:
             moments[name] = plain if kept is None else Moments.of(last, kept)
         return moments
 
-    def changes(self, block: Block) -> Changes | None:
-        """What is stored with a block of how its distances moved; None of all but the last ones."""
-        ended = (self.steps[block.rows] == block.step).all()
-        kept = block.layer == self.plan.layer and block.distances is not None and ended
-        return self._changes(block.observable, block.rows) if kept else None
-
     def _changes(self, observable: str, rows: IntArray) -> Changes | None:
         """Of one of phasediag's own observables that are counted on the measured layer; else None."""
         if ("last", observable) not in self.recording.moments or observable not in distance_observables():
             return None
         half, late, last = (self.recording.moments[at, observable][rows] for at in MOMENTS)
         return changes_of(half, late, last)
-
-    def _counted(self, layer: NeuronGroup) -> list[Request]:
-        """What convergence is judged by: all whose distances are counted on the layer of the trial's row."""
-        asked = [request for request in self._requests() if request.layer == layer.name]
-        counted = [r for r in asked if isinstance(self.observables[r.observable], DistanceObservable)]
-        return list(dict.fromkeys([*_always(layer), *counted]))
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
@@ -240,7 +271,7 @@ class Recorder:
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
-                        step=step,
+                        step=self.tile.step,
                         layer=found.layer,
                         observable=found.observable,
                         max_degree=top,

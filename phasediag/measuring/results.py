@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from phasediag.measuring.judgement import Judgement, judged
 from phasediag.measuring.measure import least_log_norm
 from phasediag.measuring.recording import FloatArray, Recorder, Recording
 from phasediag.observables.known import distance_observables
-from phasediag.observables.observable import DistanceObservable
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
 from phasediag.trial import IntArray
@@ -20,8 +17,8 @@ from phasediag.trial import IntArray
 
 def results(
     recorder: Recorder, rates: Mapping[str, FloatArray], steps_done: IntArray, layer: str
-) -> dict[str, npt.NDArray[Any]]:
-    """The measured columns of each trial of a tile, NaN (of texts None) where there is nothing to measure.
+) -> dict[str, FloatArray]:
+    """The measured columns of each trial of a tile, NaN where there is nothing to measure.
 
     Parameters
     ----------
@@ -32,7 +29,7 @@ def results(
 
     Returns
     -------
-    Columns of `trials` by name, float64 or texts, shape (trials,).
+    Columns of `trials` by name, float64, shape (trials,); `unsettled` as `Judgement` has it.
     """
     recording, steps = recorder.recording, recorder.steps
     group = recorder.groups.get(layer)
@@ -42,7 +39,7 @@ def results(
     counts = _counts(recording, layer, count, width)
     normalized = counts["degree_of_symmetry"] / neighbours
     relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
-    judgement = Judgement.none(count) if group is None else _judgement(recorder, relaxations, steps_done)
+    judgement = Judgement.none(count) if group is None else _judgement(recorder, rates)
     return {
         "max_degree": np.full(count, width - 1),
         **counts,
@@ -76,14 +73,9 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
     return float(width_of(group, recorder.tile.network.shapes))
 
 
-def _judgement(recorder: Recorder, relaxations: FloatArray, steps_done: IntArray) -> Judgement:
-    """Whether the trials have converged; those that diverged have done fewer steps, and are asked nothing."""
-    moments, threshold = recorder.moments(), recorder.plan.threshold
-    rules = {
-        name: observable
-        for name, observable in recorder.observables.items()
-        if isinstance(observable, DistanceObservable)
-    }
-    parts = (np.full(len(steps_done), part) for part in (threshold.absolute, threshold.relative))
-    steps = np.maximum(steps_done, 1).astype(np.float64)
-    return judged(moments, rules, (next(parts), next(parts)), steps, relaxations)
+def _judgement(recorder: Recorder, rates: Mapping[str, FloatArray]) -> Judgement:
+    """Whether the trials have converged."""
+    steps, threshold = recorder.steps.astype(np.float64), recorder.plan.threshold
+    absolute, relative = (np.full(len(steps), part) for part in (threshold.absolute, threshold.relative))
+    speed = rates["learning_rate"] * rates["weight_decay"]
+    return judged(recorder.moments(), recorder.counted, (absolute, relative), steps, speed)

@@ -11,9 +11,9 @@ import pyarrow as pa
 import torch
 
 from phasediag.columns import OBSERVABLE_SOURCE
-from phasediag.measuring.moments import Changes
 from phasediag.measuring.recording import Block
 from phasediag.packing.pack import Pack
+from phasediag.ramp import ramped
 from phasediag.registry import KINDS
 from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
@@ -41,7 +41,8 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
     }  # fmt: skip
     if job.measure.sources:
         columns[OBSERVABLE_SOURCE.name] = [job.measure.sources] * count
-    schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)], job.measure.columns)
+    declared = [job.parameters[name] for name in sorted(trials.columns)]
+    schema = trials_schema(declared, job.measure.columns, stages=ramped(trials))
     return table(schema, columns, count)
 
 
@@ -66,18 +67,8 @@ def device_name(device: torch.device) -> str:
     return f"{name}, TF32" if torch.backends.cuda.matmul.allow_tf32 else name
 
 
-def block_rows(
-    pack: str, trials: Trials, block: Block, changes: Changes | None, kept: BoolArray, schema: pa.Schema
-) -> pa.Table:
-    """Rows of `measurements` for a block, less the trials that are not kept.
-
-    Parameters
-    ----------
-    changes
-        How the distances of the block moved, where that is stored.
-    kept
-        Which trials are, shape (trials,).
-    """
+def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema: pa.Schema) -> pa.Table:
+    """Rows of `measurements` for a block, less the trials that are not kept."""
     keep = kept[block.rows]
     rows = block.rows[keep]
     count = len(rows)
@@ -94,6 +85,7 @@ def block_rows(
         columns |= {"train_loss": block.train_loss[keep], "test_loss": block.test_loss[keep]}
     if block.distances is not None:
         columns["distances"] = block.distances[keep]
-    if changes is not None:
-        columns |= {"log_change_half": changes.half[keep], "log_change_late": changes.late[keep]}
+    if block.log_change_half is not None and block.log_change_late is not None:
+        columns["log_change_half"] = block.log_change_half[keep]
+        columns["log_change_late"] = block.log_change_late[keep]
     return table(schema, columns, count)

@@ -19,7 +19,7 @@ from phasediag.measuring.convergence import (
     steps_to_crossing,
     tolerated,
 )
-from phasediag.measuring.judgement import judged
+from phasediag.measuring.judgement import counts_of, judged, words
 from phasediag.measuring.moments import UNIT, Moments, changes_of
 from phasediag.observables.known import distance_observables
 
@@ -110,12 +110,15 @@ def test_the_count_that_moves_is_named(merging: float, unsettled: str) -> None:
     """Threshold 0.05 * sqrt(5 / 30) = 0.0204; 0.2 a length: 0.022 crosses at 0.37, 0.1 at 7.9 lengths."""
     rules = {name: distance_observables()[name] for name in planted(1.0)}
     cut = (np.full(1, 1e-3), np.full(1, 0.05))
-    found = judged(planted(merging), rules, cut, np.full(1, 1e5), np.full(1, 20.0))
-    assert found.unsettled.tolist() == [unsettled]
+    steps = np.full(1, 1e5)
+    found = judged(planted(merging), rules, cut, steps, np.full(1, 20 / 1e5))
+    assert words(found.unsettled, counts_of(rules)).tolist() == [unsettled]
     assert (found.count_more_steps[0] == 0) == (not unsettled)
     assert found.more_steps[0] == 0
-    short = judged(planted(merging), rules, cut, np.full(1, 1e5), np.full(1, 5.0))
-    assert short.unsettled.tolist() == ["alive_count degree_of_symmetry neuron_count"]
+    short = judged(planted(merging), rules, cut, steps, np.full(1, 5 / 1e5))
+    assert words(short.unsettled, counts_of(rules)).tolist() == [
+        "alive_count degree_of_symmetry neuron_count"
+    ]
     assert short.count_more_steps[0] == short.more_steps[0] == pytest.approx(1e5, rel=1e-4)
 
 
