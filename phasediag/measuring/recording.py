@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
+from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
 from phasediag.measuring.moments import Changes, Moments, changes_of
 from phasediag.measuring.specimens import Surroundings
@@ -30,43 +31,9 @@ from phasediag.trial import IntArray
 Moment = Literal["half", "late", "last"]
 """Half, 0.9 and the end of a trial's steps."""
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Block:
-    """One observable of one layer at one step, for some trials of a tile or of a part of one."""
-
-    step: int
-    layer: str
-    observable: str
-    max_degree: int | None
-    """None where nothing is counted."""
-    rows: IntArray
-    """Positions in the tile, shape (measured,)."""
-    degree: IntArray | None
-    epsilon: FloatArray
-    scale: FloatArray
-    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
-    distances: npt.NDArray[Any] | None
-    """Shape (measured, length), of the trials' dtype; None where they are left out."""
-    train_loss: FloatArray | None = None
-    """Shape (measured,); None where only the last step's is asked for."""
-    test_loss: FloatArray | None = None
-    log_change_half: npt.NDArray[np.int16] | None = None
-    """How the distances moved from half of the run to its end, ascending, as `Changes` has it, shape (measured,
-    length); None of all but the last of the measured layer."""
-    log_change_late: npt.NDArray[np.int16] | None = None
-    """The same from 0.9 of the run."""
-
-
 MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
-ALWAYS_HELD: Final = ("rows", "epsilon", "scale")
-SOMETIMES_HELD: Final = (
-    "degree", "distances", "train_loss", "test_loss", "log_change_half", "log_change_late",
-)  # fmt: skip
-"""The arrays of a block."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from phasediag.columns import OBSERVABLE_SOURCE
-from phasediag.measuring.recording import Block
+from phasediag.measuring.block import Block
 from phasediag.packing.pack import Pack
 from phasediag.ramp import ramped
 from phasediag.registry import KINDS
