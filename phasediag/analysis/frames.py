@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from phasediag.analysis.declared import rules_of, with_declarations
 from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
+from phasediag.analysis.versions import DEFINITIONS
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, MEASUREMENTS, OF_STAGES, RESULT_COLUMNS, STAGES
 from phasediag.errors import AnalysisError
@@ -29,7 +30,7 @@ _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "count_converged",
     "unsettled", "collapse_weight_decay",
     "model_source", "task_source", "optimizer_source", "started_at",
-    "neuron_count", "measure_layer",
+    "neuron_count", "measure_layer", "definitions",
 )  # fmt: skip
 """The results that any diagram rests on."""
 
@@ -92,7 +93,7 @@ def load_trials(
         trials = trials.assign(**again.columns)
         if again.carried:
             warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=2)
-    trials = with_declarations(_with_launches(_with_readings(trials), store), rows.schema)
+    trials = with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
     return trials if columns is None else trials[list(columns)]
 
 
@@ -160,7 +161,7 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
     rows = staged(store.trials_table(without=unread))
-    trials = with_declarations(_with_readings(_frame(rows)), rows.schema)
+    trials = with_declarations(_with_readings(_with_definitions(_frame(rows))), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else load_trials(sweep)
 
@@ -232,6 +233,13 @@ def _with_launches(trials: pd.DataFrame, store: Store) -> pd.DataFrame:
     """The trials, with what the grids of the sweep say of versions as an attribute of the frame."""
     trials.attrs[LAUNCHES] = launches_of(store).plain()
     return trials
+
+
+def _with_definitions(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials, with 1 where a version that knew no other definitions has recorded none."""
+    if DEFINITIONS not in trials:
+        return trials
+    return trials.assign(**{DEFINITIONS: trials[DEFINITIONS].fillna(1).astype(np.int64)})
 
 
 def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:

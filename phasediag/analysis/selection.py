@@ -19,7 +19,7 @@ from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.declared import declared_names
 from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
 from phasediag.analysis.measured import valueless
-from phasediag.analysis.recount import COUNTS
+from phasediag.analysis.recount import COUNT_COLUMNS
 from phasediag.analysis.versions import newest
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
@@ -30,7 +30,7 @@ ROOM: Final = 0.5
 """Largest share of the width that a count may take up: beyond, it tells how many neurons there are."""
 OUTSIDE: Final = "outside the window"
 """The reason of trials that a window leaves out."""
-COUNTED: Final = frozenset((*COUNTS.values(), "degree_of_breaking"))
+COUNTED: Final = frozenset((*COUNT_COLUMNS, "degree_of_breaking"))
 """The columns that are counts."""
 _LONGER: Final = (
     "train longer: raise steps, learning_time or relaxations in the grid and launch again; "

@@ -31,7 +31,7 @@ class Block:
     degree: IntArray | None
     epsilon: FloatArray
     scale: FloatArray
-    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
+    """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
     train_loss: FloatArray | None = None

@@ -21,7 +21,7 @@ from phasediag.measuring.convergence import (
 )
 from phasediag.measuring.moments import Moments
 from phasediag.observables.observable import DistanceObservable
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 
 NORMS = "sign_flip"
 """The observable whose distances are the norms of neurons, by which the threshold is scaled."""
@@ -87,16 +87,17 @@ def judged(
     absolute, relative = threshold
     norms = measured[NORMS]
     epsilon = {
-        moment: np.maximum(absolute, relative * root_mean_square(getattr(norms, moment)))
+        moment: np.maximum(absolute, relative * living_scale(getattr(norms, moment)))
         for moment in ("half", "late", "last")
     }
     relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
     drift = _drift(measured[DEGREE], rules[DEGREE], epsilon, absolute)
     missing = np.maximum(0.0, np.ceil((1 - ROUNDING) * relaxing - steps))
     waits, needed = [], {}
-    for name, moments in measured.items():
+    for name, rule in in_force({name: rules[name] for name in measured}).items():
+        moments = measured[name]
         limits = {
-            moment: rules[name].limit(getattr(moments, moment), epsilon[moment], absolute, factor)
+            moment: rule.limit(getattr(moments, moment), epsilon[moment], absolute, factor)
             for moment in epsilon
         }
         over, sinking = _course(moments, limits), _course(moments, dict.fromkeys(epsilon, absolute))
@@ -105,9 +106,9 @@ def judged(
                 _sooner(over, sinking, *(steps_to_crossing(each, steps) for each in (over, sinking)))
             )
         strict = _sooner(over, sinking, *(steps_to_change(each, steps) for each in (over, sinking)))
-        counts = rules[name].count(moments.last, epsilon["last"], absolute, factor).astype(np.float64)
-        held = moments.length - counts if rules[name].complement else counts
-        needed[rules[name].column or name] = np.maximum(missing, count_more_steps(strict, held))
+        counts = rule.count(moments.last, epsilon["last"], absolute, factor).astype(np.float64)
+        held = moments.length - counts if rule.complement else counts
+        needed[rule.column or name] = np.maximum(missing, count_more_steps(strict, held))
     return Judgement(
         drift=drift, more_steps=more_steps(waits, drift, steps, relaxing),
         count_more_steps=np.max(list(needed.values()), axis=0),
@@ -115,9 +116,15 @@ def judged(
     )  # fmt: skip
 
 
+def in_force(rules: Mapping[str, DistanceObservable]) -> dict[str, DistanceObservable]:
+    """The observables whose counts stand in the columns of trials: without those that another supersedes."""
+    superseded = {rule.supersedes for rule in rules.values()}
+    return {name: rule for name, rule in rules.items() if name not in superseded}
+
+
 def counts_of(rules: Mapping[str, DistanceObservable]) -> tuple[str, ...]:
     """The counts of some observables in the order of their bits: by column, or else by observable."""
-    return tuple(sorted(rule.column or name for name, rule in rules.items()))
+    return tuple(sorted(rule.column or name for name, rule in in_force(rules).items()))
 
 
 def words(unsettled: FloatArray, counts: Sequence[str]) -> npt.NDArray[np.object_]:

@@ -23,7 +23,7 @@ from phasediag.observables.observable import (
     NumberObservable,
     SpectrumObservable,
 )
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
@@ -139,7 +139,7 @@ class Recorder:
         start: int = 0,
     ) -> None:  # fmt: skip
         self.plan, self.start = plan, start
-        names = {*ALWAYS, *(request.observable for request in plan.observables)}
+        names = {*ALWAYS, "directions", *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
@@ -198,8 +198,8 @@ class Recorder:
     @property
     def counted(self) -> dict[str, DistanceObservable]:
         """The observables by which convergence is judged, by name: what is counted on the measured layer."""
-        names = [*ALWAYS, *(r.observable for r in self.plan.observables if r.layer == self.plan.layer)]
-        found = {name: self.observables[name] for name in names}
+        asked = [request.observable for request in self._requests() if request.layer == self.plan.layer]
+        found = {name: self.observables[name] for name in asked}
         return {name: each for name, each in found.items() if isinstance(each, DistanceObservable)}
 
     def moments(self) -> dict[str, Moments]:
@@ -279,11 +279,13 @@ class Recorder:
                 yield part, kept
 
     def _requests(self) -> list[Request]:
-        return [
+        layer = self.groups.get(self.plan.layer)
+        asked = [
             Request(observable=request.observable, layer=request.layer)
             for request in self.plan.observables
             if request.layer in self.groups
         ]
+        return list(dict.fromkeys([*asked, *(_always(layer) if layer is not None else ())]))
 
     def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
         trials = rows.tobytes()
@@ -292,7 +294,7 @@ class Recorder:
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
                 norms = _finite(measured.norms).double().cpu().numpy()
-                scales[measured.layer] = root_mean_square(norms)
+                scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
             self._found[trials, request] = Found(
@@ -358,7 +360,8 @@ class Recorder:
 
 def _always(layer: NeuronGroup) -> list[Request]:
     """What is measured of the layer that stands for the network, whatever the grid asks for."""
-    return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
+    observables = (*ALWAYS, "directions") if layer.homogeneity == 1 else ALWAYS
+    return [Request(observable=observable, layer=layer.name) for observable in observables]
 
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:
