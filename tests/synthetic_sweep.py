@@ -144,7 +144,8 @@ def write_measured_pack(
     trials = trial_rows(
         pack, list(distances), measure_layer=["hidden.1"] * n, converged=[True] * n, drift=[0.0] * n,
         steps_done=[10] * n, relaxations=[20.0] * n, more_steps=[0] * n,
-        **({"count_converged": [True] * n, "count_more_steps": [0] * n, "unsettled": [""] * n} if moving else {}),
+        count_converged=[moving or None] * n, count_more_steps=[0 if moving else None] * n,
+        unsettled=["" if moving else None] * n,
         threshold_absolute=[threshold.absolute] * n, threshold_relative=[threshold.relative] * n, **results,
     )  # fmt: skip
     measurements = table(measurements_schema(), columns, len(columns["step"]))
