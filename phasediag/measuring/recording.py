@@ -257,13 +257,13 @@ class Recorder:
         observable = self.observables[found.observable]
         if not isinstance(observable, NumberObservable | SpectrumObservable):
             return
-        chosen = [(observable.columns, finishing)] + [(observable.starting, rows >= 0)] * (step == 0)
-        for columns, which in chosen:
-            measured = found.distances[which].astype(np.float64)
-            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured]
-            for place, column in enumerate(columns):
+        besides = observable.highest if step else observable.starting
+        for columns, which in ((observable.columns, finishing), (besides, rows >= 0)):
+            measured = found.distances[which if columns else slice(0)].astype(np.float64)
+            numbers = np.array([observable.numbers(each) for each in measured], dtype=np.float64)
+            for column, new in zip(columns, numbers.reshape(len(measured), len(columns)).T, strict=True):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
-                kept[rows[which]] = [each[place] for each in numbers]
+                kept[rows[which]] = np.fmax(kept[rows[which]], new) if columns is observable.highest else new
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
