@@ -37,7 +37,9 @@ def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figur
         panels = list(zip(drawing.axes, parts, strict=False))
     for ax, part in panels:
         known = known_boundary(part, diagram)
-        for curve in () if known is None else (known.curve, known.again):
+        if known is None:
+            continue
+        for curve in (known.curve, known.again):
             if curve is not None:
                 draw_curve(ax, curve, known.along, known.name)
     return drawing
