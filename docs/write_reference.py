@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from phasediag.cli import commands
-from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, RESULTS, Column
+from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, OF_STAGES, RESULTS, STAGES, Column
 from phasediag.grids.schema import parameter_table
 from phasediag.observables.known import ALWAYS, built_in
 from phasediag.observables.observable import (
@@ -67,6 +67,10 @@ def columns() -> Iterator[str]:
     yield "\n## `trials`: one row a trial\n"
     yield "The parameters stand between `seed` and `status`."
     yield from column_table((*LEADING, *RESULTS))
+    yield "\n## Where there are ramps\n"
+    yield f"`{STAGES.name}` stands in `trials`: a list of structs, one a stage, of what stands below, `value`"
+    yield "(that of the parameter), `status`, `steps_done` and all results. Frames have a row for each stage."
+    yield from column_table(OF_STAGES)
     yield "\n## `measurements`: one row a trial, step, layer and observable"
     yield from column_table(MEASUREMENTS)
     yield "\n## Derived: in the frames, in no file"

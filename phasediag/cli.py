@@ -15,6 +15,7 @@ import click
 
 from phasediag.commands.calibrate import calibrate
 from phasediag.commands.launching import compact, launch, plan, rerun, status
+from phasediag.commands.measure import measure
 from phasediag.commands.options import say
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
@@ -36,7 +37,7 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, parameters, compact,
+    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, measure, parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final, Literal
 
-ColumnType = Literal["string", "int64", "float64", "bool", "timestamp", "numbers"]
-"""What the store holds; `numbers` is a list of numbers of the trial's own dtype."""
+ColumnType = Literal["string", "int64", "float64", "bool", "timestamp", "numbers", "records"]
+"""What the store holds; `numbers` is a list of numbers of the trial's own dtype, `records` one of structs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,20 @@ OBSERVABLE_SOURCE: Final = _about(
 )
 """A column of `trials` of sweeps that the user's own observables measure."""
 
+STAGES: Final = _about(
+    "stages", "records", "What was measured at the end of each stage of a ramp; where there are ramps."
+)
+"""A column of `trials` of sweeps with ramps: a list of structs, one a stage."""
+
+OF_STAGES: Final[tuple[Column, ...]] = (
+    _about("stage", "int64", "Number of the stage of a ramp, from 0 on; null without a ramp."),
+    _about("branch", "string", "Whether the ramp went up or down to this stage; null without a ramp."),
+)
+"""What frames have besides where there are ramps: their rows are stages."""
+
 _KNOWN: Final = {
-    column.name: column for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED, OBSERVABLE_SOURCE)
+    column.name: column
+    for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED, OBSERVABLE_SOURCE, STAGES, *OF_STAGES)
 }
 RESULT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in (*LEADING, *RESULTS))
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""

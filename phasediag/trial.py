@@ -382,7 +382,7 @@ def replicate_seed(grid_seed: int, replicate: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance"]
+Stream = Literal["teacher", "data", "test", "init", "batch", "noise", "control", "chance", "kick"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,13 @@ def small(fixed: str = "", axes: str = "", rest: str = "") -> str:
     return text + rest
 
 
+def ramped(ramp: str, fixed: str = "", axes: str = "", rest: str = "") -> str:
+    """A grid with a ramp, on line 4 where nothing else is given."""
+    return small(fixed, axes, f"ramp: {{{ramp}}}\n{rest}")
+
+
+WALK = "from: 0.1, to: 1, stages: 3"
+
 # Each case: the grid, line and key of the fault, and what its message must contain.
 BROKEN: dict[str, tuple[str, int, str, str]] = {
     "no yaml": ("name: g\nfixed: [1,\n", 3, "file", "a flow node"),
@@ -416,4 +423,94 @@ BROKEN: dict[str, tuple[str, int, str, str]] = {
         "fresh data",
     ),
     "no points file": (small(rest="points: none.parquet\n"), 4, "points", "relative to the grid"),
+    "ramp of nothing": (ramped(WALK), 4, "ramp", "'parameter' is missing"),
+    "ramp as a list": (small(rest="ramp: [1, 2]\n"), 4, "ramp", "its keys are parameter, from, to, stages"),
+    "unknown key of a ramp": (
+        ramped(f"parameter: weight_decay, {WALK}, spaced: logspace"),
+        4,
+        "ramp.spaced",
+        "did you mean 'spacing'?",
+    ),
+    "ramp of a typo": (ramped(f"parameter: weight_deca, {WALK}"), 4, "ramp.parameter", "'weight_decay'?"),
+    "ramp of another task's": (
+        ramped(f"parameter: signal, {WALK}"),
+        4,
+        "ramp.parameter",
+        "it belongs to task 'scalar_linear'",
+    ),
+    "ramp of shapes": (
+        ramped("parameter: width, from: 1, to: 3, stages: 3"),
+        4,
+        "ramp.parameter",
+        "changes the program or its shapes",
+    ),
+    "ramp of the temperature": (
+        ramped(f"parameter: lr_over_batch, {WALK}"),
+        4,
+        "ramp.parameter",
+        "ramp learning_rate",
+    ),
+    "ramp of the start": (
+        ramped(f"parameter: init_scale, {WALK}"),
+        4,
+        "ramp.parameter",
+        "before the first step alone",
+    ),
+    "ramp of words": (ramped(f"parameter: init, {WALK}"), 4, "ramp.parameter", "no number"),
+    "ramp of a fixed key": (
+        ramped(f"parameter: weight_decay, {WALK}", "weight_decay: 0.1"),
+        5,
+        "ramp.parameter",
+        "remove it from fixed",
+    ),
+    "ramp of an axis": (
+        ramped(f"parameter: weight_decay, {WALK}", axes="weight_decay: [0.1, 1]"),
+        6,
+        "ramp.parameter",
+        "remove it from axes",
+    ),
+    "ramp of a point's": (
+        ramped(f"parameter: weight_decay, {WALK}", rest="points: [{weight_decay: 0.1}]\n"),
+        4,
+        "ramp.parameter",
+        "remove it from points",
+    ),
+    "ramp to where it starts": (
+        ramped("parameter: weight_decay, from: 1, to: 1, stages: 3"),
+        4,
+        "ramp.to",
+        "give two different values",
+    ),
+    "ramp of one stage": (
+        ramped("parameter: weight_decay, from: 0.1, to: 1, stages: 1"),
+        4,
+        "ramp.stages",
+        "greater than or equal to 2",
+    ),
+    "ramp by logarithms of zero": (
+        ramped("parameter: weight_decay, from: 0, to: 1, stages: 3, spacing: logspace"),
+        4,
+        "ramp.spacing",
+        "needs two positive values",
+    ),
+    "ramp through what is not allowed": (
+        ramped("parameter: weight_decay, from: -1, to: 1, stages: 3"),
+        4,
+        "ramp",
+        "-1.0 is not allowed",
+    ),
+    "relaxations of a ramp": (
+        ramped(f"parameter: weight_decay, {WALK}", "relaxations: 20"),
+        5,
+        "ramp.parameter",
+        "those of each stage",
+    ),
+    "time of a ramp": (
+        ramped(f"parameter: learning_rate, {WALK}", "learning_time: 20"),
+        5,
+        "ramp.parameter",
+        "those of each stage",
+    ),
+    "ramp by its columns": (small("ramp_values: [0.1, 1]"), 4, "fixed.ramp_values", "is not a parameter"),
+    "ramp under fixed": (small("ramp: weight_decay"), 4, "fixed.ramp", "stands at the top level"),
 }

@@ -18,10 +18,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-arrays errors environment library_messages version columns exact trial parameters shared_parameters identity
+arrays errors environment library_messages version columns exact
+trial parameters ramp shared_parameters identity
 source_lines constructor user_code registry native symmetry observables training
 models tasks optimizers schedules
-grids packing storage measuring running rehearsal executors
+grids packing storage measuring checkpoints running rehearsal executors
 theory analysis figures sweeps report calibration commands cli
 """
 """The folders, and the modules beside them, lowest first: each imports from itself and from below."""

@@ -11,7 +11,14 @@ from typing import Final
 import pandas as pd
 import pyarrow as pa
 
-from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE, RESULT_COLUMNS, Column, column_of
+from phasediag.columns import (
+    DERIVED_COLUMNS,
+    OBSERVABLE_SOURCE,
+    RESULT_COLUMNS,
+    STAGES,
+    Column,
+    column_of,
+)
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables, observable_of
 from phasediag.observables.observable import DistanceObservable
@@ -49,7 +56,8 @@ def level_in(trials: pd.DataFrame, order: str, level: float | None) -> float:
 
 def results_of(trials: pd.DataFrame) -> set[str]:
     """The names of columns that are results and no parameters, those of observables too."""
-    return {*RESULT_COLUMNS, *DERIVED_COLUMNS, OBSERVABLE_SOURCE.name, *declared_names(trials)}
+    further = {OBSERVABLE_SOURCE.name, STAGES.name, "stage"}
+    return {*RESULT_COLUMNS, *DERIVED_COLUMNS, *further, *declared_names(trials)}
 
 
 def rules_of(store: Store, names: Iterable[str]) -> Mapping[str, DistanceObservable]:

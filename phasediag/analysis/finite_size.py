@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
-from phasediag.analysis.bootstrap import Resamples, interval
+from phasediag.analysis.bootstrap import CONFIDENCE, Resamples, conditional, interval
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
-from phasediag.analysis.simplex import minima
-from phasediag.analysis.size_curves import CollapseQuality, Form, Means, SizeCurves
+from phasediag.analysis.size_curves import Form, SizeCurves
+from phasediag.analysis.size_fit import SizeFit, fit_curves, neutral
+from phasediag.analysis.size_scan import FEWEST_SIZES, SCANNED, scan
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
-_EXPONENTS: Final = np.linspace(-2, 2, 17)
-_STARTS: Final = 6
 GOOD: Final = 2.0
 """Up to this quality the curves collapse within their errors."""
 
@@ -34,21 +34,34 @@ class SizeCollapse(Result):
     y: str
     size: str
     form: Form
+    omega: float | None = None
+    """The exponent of the corrections to scaling; None: without."""
     parameters: pd.DataFrame
-    """One row a parameter, by name: `value`, `low`, `high` (95 %; NaN with fewer than 3 replicates)."""
+    """One row a parameter, by name: `value`, `low`, `high` (95 %; NaN with fewer than 3 replicates), `moves`
+    (the largest shift under another choice of `scan`) and `stable` (whether none of these shifts is more than
+    the interval and chance allow; null where nothing else could be chosen)."""
     quality: float
-    """Mean squared distance of the points from the curve of the other sizes, in units of their errors:
-    about 1 where the curves collapse, much larger where they do not."""
+    """Chi squared per degree of freedom: about 1 where the curves collapse within the errors of the points,
+    much larger where they do not."""
     unscaled_quality: float
     """The same with all exponents at zero; infinite where fewer than half of the points then overlap."""
+    shift_quality: float = float("nan")
+    """With `critical`: that of curves that only shift with log L, which have no critical point; else NaN."""
+    excludes_shift: bool | None = None
+    """With `critical`: whether such curves are excluded at 95 %; else None."""
+    scan: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SCANNED)))
+    """One row a parameter and other `choice` (window, smallest size, corrections): `value`, `shift` with
+    `shift_low`, `shift_high` (95 %), `quality`, `stable`."""
     points: pd.DataFrame
     """One row a size and x: both under their own names, `mean`, `error` (standard error of the mean),
-    `scaled_x`, `scaled_y`, `scaled_error`."""
+    `scaled_x`, `scaled_y` (less the corrections), `scaled_error`."""
     n: int
     """Trials that entered."""
     replicates: int
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    condition: str = ""
+    """What the intervals do not speak of, as pinned data; empty where of all."""
 
     @property
     def collapses(self) -> bool:
@@ -57,36 +70,81 @@ class SizeCollapse(Result):
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The exponents, and the curves as measured and scaled."""
-        return {"parameters": self.parameters.rename_axis("parameter").reset_index(), "points": self.points}
+        """The exponents, the curves as measured and scaled, and what other choices give."""
+        made = {"parameters": self.parameters.rename_axis("parameter").reset_index(), "points": self.points}
+        return made | ({"scan": self.scan} if len(self.scan) else {})
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The exponents, and whether they put the curves on one."""
+        """The exponents, whether they put the curves on one, and whether they depend on what was chosen."""
         texts = [
             f"{name} = {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
             for name, row in self.parameters.iterrows()
         ]
         word = "collapse" if self.collapses else "do not collapse"
+        corrections = "" if self.omega is None else f", with corrections of omega {self.omega:g}"
+        first = (
+            f"{self.y} against {self.x} for {self.points[self.size].nunique()} values of {self.size}"
+            f"{corrections}: {', '.join(texts)}; the curves {word} (quality {self.quality:.2f}, unscaled "
+            f"{self.unscaled_quality:.2f}; 1 is within errors)"
+        )
+        more = [] if self.excludes_shift is None else [self._beside_a_shift()]
+        return (first, *more, *(self._stability(str(name)) for name in self.parameters.index))
+
+    def _beside_a_shift(self) -> str:
+        values = f"quality {self.shift_quality:.2f} against {self.quality:.2f}"
+        if self.excludes_shift:
+            return f"curves that only shift with log {self.size} are excluded ({values})"
         return (
-            f"{self.y} against {self.x} for {self.points[self.size].nunique()} values of {self.size}: "
-            f"{', '.join(texts)}; the curves {word} (quality {self.quality:.2f}, unscaled "
-            f"{self.unscaled_quality:.2f}; 1 is within errors)",
+            f"no critical point is shown: curves that only shift with log {self.size}, which have none, fit "
+            f"as well ({values})"
+        )
+
+    def _stability(self, name: str) -> str:
+        rows = self.scan[self.scan["parameter"] == name]
+        if not len(rows):
+            return f"{name}: whether it is stable cannot be told, too few sizes or points to leave any out"
+        if rows["stable"].isna().any():
+            return f"{name}: whether it is stable cannot be told, too few replicates for an interval"
+        moved = rows[~rows["stable"].astype(bool)]
+        if not len(moved):
+            largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
+            return f"{name} is stable: it moves most {largest['choice']}, by {largest['shift']:+.2g}"
+        told = [
+            f"by {row.shift:+.2g} [{row.shift_low:+.2g}, {row.shift_high:+.2g}] {row.choice}"
+            for row in moved.itertuples(index=False)
+        ]
+        return f"{name} is not stable: it moves {', '.join(told)}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the intervals do not hold."""
+        moved = [str(name) for name, row in self.parameters.iterrows() if row.get("stable") is False]
+        pinned = (self.condition,) if self.condition else ()
+        if not moved:
+            return pinned
+        return (
+            *pinned,
+            f"{', '.join(moved)}: the interval is that of chance alone, the value depends on choices; "
+            "larger sizes, a narrower window or corrections (omega=) are needed",
         )
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types."""
         return {
-            "x": self.x, "y": self.y, "size": self.size, "form": self.form, "quality": self.quality,
-            "unscaled_quality": plain(self.unscaled_quality), "collapses": self.collapses,
-            "parameters": plain(self.parameters.to_dict(orient="index")), "n": self.n,
-            "replicates": self.replicates, "left_out": plain(self.left_out),
+            "x": self.x, "y": self.y, "size": self.size, "form": self.form, "omega": self.omega,
+            "quality": self.quality, "unscaled_quality": plain(self.unscaled_quality),
+            "shift_quality": plain(self.shift_quality), "excludes_shift": self.excludes_shift,
+            "collapses": self.collapses, "parameters": plain(self.parameters.to_dict(orient="index")),
+            "scan": plain(self.scan), "n": self.n, "replicates": self.replicates,
+            "left_out": plain(self.left_out),
         }  # fmt: skip
 
     def summary(self) -> str:
         """The result in words, with the trials that it rests on."""
         first, *more = entered(self.n, self.replicates, self.left_out)
-        return "\n".join([*self.findings, f"collapse of {first}", *more])
+        cautions = [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join([*self.findings, *cautions, f"collapse of {first}", *more])
 
 
 def fit_collapse(
@@ -99,16 +157,23 @@ def fit_collapse(
     resamples: int = 200,
     seed: int = 0,
     room: float = ROOM,
+    omega: float | None = None,
 ) -> SizeCollapse:
     """Find the exponents with which the curves of all sizes L become one.
 
     `power`: y = L^a F(x L^b), for a count against a strength: all is taken in logarithms; independence
     of the width is a = b = 0. `critical`: y = L^a F((x - x_c) L^b), for an order parameter at a continuous
-    transition (b = 1/nu, a = -beta/nu). The quality is that of J. Houdayer and A. K. Hartmann, Phys. Rev.
-    B 70, 014418 (2004), with a local parabola through the points of the other sizes; it is minimised by
-    simplex searches from the best points of a lattice of exponents from -2 to 2. The intervals are
-    those of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over all sizes and x
-    and their errors with them.
+    transition (b = 1/nu, a = -beta/nu; of a susceptibility a = gamma/nu, of a Binder cumulant 0). `shift`:
+    y = L^a F(x + s log L), what a critical collapse looks like without a critical point.
+
+    F is a cubic spline through the points of all sizes at once, of as many pieces as Akaike's criterion asks
+    for; with `omega` the curves may differ by corrections to scaling, F(z) + L^-omega G(z) with a cubic G
+    (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of least chi squared,
+    from the best points of a lattice of exponents from -2 to 2. The intervals are bootstraps over replicates,
+    resampled jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`); where the curves differ
+    by more than their errors they are wider by the square root of the quality. Each choice that could have
+    been another one (the window, the smallest size, the corrections) is tried too, and the result tells
+    whether the parameters move with it.
 
     Parameters
     ----------
@@ -126,43 +191,47 @@ def fit_collapse(
         Of the bootstrap.
     room
         With `power`: cells whose mean count exceeds this share of their size are left out; 1 keeps all.
+    omega
+        The exponent of the corrections to scaling, positive; at a critical point with analytic corrections
+        1/nu. None: without. Needs 3 sizes.
 
     Raises
     ------
     AnalysisError
-        For unknown columns, a single size, fewer than 4 points of a size, or sizes whose curves do not
-        overlap whatever the exponents.
+        For unknown columns, a single size, fewer than 4 points of a size, sizes whose curves do not overlap
+        whatever the exponents, or a critical point outside the data.
     """
-    if form not in ("power", "critical"):
-        raise AnalysisError(f"form='{form}' is unknown; it is power or critical")
+    if form not in ("power", "critical", "shift"):
+        raise AnalysisError(f"form='{form}' is unknown; it is power, critical or shift")
+    if omega is not None and not (np.isfinite(omega) and omega > 0):
+        raise AnalysisError(f"omega={omega} is no exponent of corrections; it is positive, or None: without")
     sample = Sample.of(
         trials, x, y, named=(size,), by=size, room=room, window=window, strength=form == "power"
     )
     if form == "power":
         sample = _with_logarithms(sample, size, x)
     curves = SizeCurves.of(sample.trials, sample.counts, x, size, form)
-    means = curves.means()
-    quality = CollapseQuality(curves, means)
-    best = _best(curves, means, quality)
-    first = np.zeros(1, dtype=np.int64)
-    least = float(quality(best, first)[0])
-    if not np.isfinite(least):
+    if omega is not None and curves.group.max() + 1 < FEWEST_SIZES:
+        raise AnalysisError(f"corrections (omega=) need {FEWEST_SIZES} values of '{size}', there are 2")
+    fit = fit_curves(curves, np.full(len(curves.x), True), omega)
+    if not np.isfinite(fit.chi2):
         raise AnalysisError(
             f"fewer than half of the points of one {size} lie between those of another, whatever the "
             f"exponents, so that nothing can be told of a collapse; give all sizes a common range of {x}"
         )
+    shift = _shift(fit)
     draws = Resamples.of(curves.replicates, resamples, seed)
-    drawn = CollapseQuality(curves, curves.means(draws.weights))
-    minimal = _minima(drawn, best.repeat(len(draws.weights), axis=0), 0.05)
-    low, high = interval(minimal.T, draws, best[0])
-    names = ["y_exponent", "x_exponent"] + (["critical"] if form == "critical" else [])
-    parameters = pd.DataFrame({"value": best[0], "low": low, "high": high}, index=names)
-    neutral = np.zeros_like(best)
-    neutral[:, 2:] = best[:, 2:]
+    values = curves.drawn(draws.weights)
+    drawn = fit.drawn(values)
+    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    other = scan(fit, (low, high), values, drawn, draws, size)
     return SizeCollapse(
-        x=x, y=y, size=size, form=form, parameters=parameters, points=_points(curves, means, best),
-        quality=least, unscaled_quality=float(quality(neutral, first)[0]), n=len(sample.counts),
-        replicates=curves.replicates, left_out=sample.reasons,
+        x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),
+        quality=fit.quality, unscaled_quality=neutral(fit), scan=other, points=_points(fit),
+        shift_quality=float("nan") if shift is None else shift.quality,
+        excludes_shift=None if shift is None else _excluded(shift, fit),
+        n=len(sample.counts), replicates=curves.replicates, left_out=sample.reasons,
+        condition=conditional(sample.trials),
     )  # fmt: skip
 
 
@@ -175,40 +244,69 @@ def _with_logarithms(sample: Sample, size: str, x: str) -> Sample:
     return sample.without(empty, "in cells of mean 0, which has no logarithm")
 
 
-def _points(curves: SizeCurves, means: Means, parameters: FloatArray) -> pd.DataFrame:
-    """The cells with their means, as measured and scaled."""
-    at, value, error = (each[0] for each in curves.scaled(parameters, means.mean, means.error))
-    if curves.form == "power":
-        at, value = np.exp(at), np.exp(value)
-        error = value * error
-    return curves.cells.assign(
-        mean=means.mean[0], error=means.error[0], scaled_x=at, scaled_y=value, scaled_error=error
+def _shift(fit: SizeFit) -> SizeFit | None:
+    """The best collapse by a shift with log L alone, where the form is critical.
+
+    Raises
+    ------
+    AnalysisError
+        Where the critical point lies outside the data.
+    """
+    curves, used = fit.function.curves, fit.function.used
+    if curves.form != "critical":
+        return None
+    shift = fit_curves(replace(curves, form="shift"), used, fit.function.omega, pieces=fit.pieces)
+    _, along, critical = fit.named
+    low, high = curves.x.min(), curves.x.max()
+    if low <= critical <= high:
+        return shift
+    same = "no worse" if not _excluded(shift, fit) else "worse"
+    raise AnalysisError(
+        f"there is no critical point in the data: the curves lie closest on each other with one at "
+        f"{critical:.3g}, outside the measured {low:g} to {high:g} (exponent {along:.3g}, quality "
+        f"{fit.quality:.2f}). Curves that only shift with the logarithm of the size, which have none, fit "
+        f"{same} (quality {shift.quality:.2f}; form='shift'). Scan farther if you expect one there"
     )
 
 
-def _best(curves: SizeCurves, means: Means, quality: CollapseQuality) -> FloatArray:
-    """The parameters of the best collapse, shape (1, p), from the best points of a lattice of exponents."""
-    exponents = np.stack(np.meshgrid(_EXPONENTS, _EXPONENTS), axis=-1).reshape(-1, 2)
-    critical = np.tile(_steepest(curves, means), (len(exponents), 1))
-    lattice = np.hstack([exponents, critical])
-    one = np.zeros(len(lattice), dtype=np.int64)
-    starts = lattice[np.argsort(quality(lattice, one), kind="stable")[:_STARTS]]
-    many = CollapseQuality(curves, means.repeated(len(starts)))
-    minimal = _minima(many, starts, 0.2)
-    return minimal[[np.argmin(many(minimal, np.arange(len(minimal))))]]
+def _excluded(shift: SizeFit, fit: SizeFit) -> bool:
+    """Whether a pure shift, the limit of a far critical point and a small exponent, fits worse, at 95 %."""
+    more = len(fit.parameters) - len(shift.parameters)
+    return bool((shift.chi2 - fit.chi2) / max(1.0, fit.quality) > special.chdtri(more, 1 - CONFIDENCE))
 
 
-def _steepest(curves: SizeCurves, means: Means) -> FloatArray:
-    """Where the mean curve is steepest, a first guess at the critical x; none with the form `power`."""
+def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
+    """The parameters of draws, with a critical point outside the data as an infinite one."""
+    x = fit.function.curves.x
+    ends = np.where(drawn > x.max(), np.inf, np.where(drawn < x.min(), -np.inf, drawn))
+    return np.where(np.arange(drawn.shape[1]) == 2, ends, drawn)
+
+
+def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The interval, widened where the curves differ by more than chance (as the Particle Data Group does)."""
+    factor = np.sqrt(max(1.0, fit.quality))
+    return fit.named + factor * (low - fit.named), fit.named + factor * (high - fit.named)
+
+
+def _parameters(fit: SizeFit, low: FloatArray, high: FloatArray, other: pd.DataFrame) -> pd.DataFrame:
+    names = list(fit.function.curves.names)
+    made = pd.DataFrame({"value": fit.named, "low": low, "high": high}, index=names)
+    rows = {name: other[other["parameter"] == name] for name in names}
+    moves = [float(each["shift"].abs().max()) if len(each) else np.nan for each in rows.values()]
+    stable = [None if each["stable"].isna().any() else bool(each["stable"].all()) for each in rows.values()]
+    stable = [answer if len(rows[name]) else None for answer, name in zip(stable, names, strict=True)]
+    return made.assign(moves=moves, stable=pd.Series(stable, index=names, dtype=object))
+
+
+def _points(fit: SizeFit) -> pd.DataFrame:
+    """The cells with their means, as measured and scaled."""
+    function, curves, one = fit.function, fit.function.curves, fit.parameters[None]
+    at, growth, away = function.scaled_x(one)[0], function.log_growth(one)[0], function.corrections(one[0])
     if curves.form == "power":
-        return np.zeros(0)
-    frame = pd.DataFrame({"x": curves.x, "mean": means.mean[0]}).groupby("x")["mean"].mean()
-    steepest = int(np.argmax(np.abs(np.diff(frame.to_numpy()) / np.diff(frame.index.to_numpy()))))
-    return np.array([frame.index[steepest : steepest + 2].to_numpy().mean()])
-
-
-def _minima(quality: CollapseQuality, starts: FloatArray, step: float) -> FloatArray:
-    """The parameters of the best collapse of each draw near its start; `step` is that of the exponents."""
-    steps = np.full(starts.shape[1], step)
-    steps[2:] *= 0.2 * np.ptp(quality.curves.x)
-    return minima(quality, starts, steps, xatol=1e-3, fatol=1e-4, iterations=300)
+        at, value = np.exp(at), np.exp(np.log(curves.mean) - growth - away)
+        error = value * curves.error / curves.mean
+    else:
+        value, error = curves.mean * np.exp(-growth) - away, curves.error * np.exp(-growth)
+    return curves.cells.assign(
+        mean=curves.mean, error=curves.error, scaled_x=at, scaled_y=value, scaled_error=error
+    )

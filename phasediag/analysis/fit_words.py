@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from phasediag.analysis.laws import REFERENCE
 
-_UNTESTED: Final = "untested"
-_RULED_OUT: Final = "ruled out"
-_NOTES: Final[Mapping[str, str]] = {
-    _UNTESTED: "too few values of x, or no counts, in two thirds of the window to fit the law there",
-    _RULED_OUT: "the law says 0, or no number at all, where there are counts",
-}
+_EXPLAINED: Final = (
+    "behind: by how much the log score of a left-out replicate falls behind that of the first, at values of "
+    "x that were left out too, with its standard error over replicates; off: by how much what is foretold "
+    "of them errs"
+)
 
 
 def described_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -24,23 +23,24 @@ def described_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
     models
         As `ScalingFit.models` holds them.
     """
-    lines = [f"{'model':<18}{'delta AIC':>10}{'R2':>8}{'prediction':>12}   parameters"]
+    lines = [f"{'model':<23}{'behind':>18}{'off':>8}{'R2':>8}   parameters"]
     for model in models:
-        values = ", ".join(f"{name} {value:.4g}" for name, value in model["parameters"].items())
+        numbers = model["parameters"]
+        values = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        values = values if all(map(isfinite, numbers.values())) else "no fit"
+        note = f" ({model['note']})" if model["note"] else ""
         lines.append(
-            f"{model['name']:<18}{difference(model['delta_aic']):>10}{_share(model['r2']):>8}"
-            f"{prediction(model['prediction']):>12}   {values if isfinite(model['aic']) else 'no fit'}"
+            f"{model['name']:<23}{difference(model):>18}{prediction(model):>8}{_share(model['r2']):>8}"
+            f"   {values}{note}"
         )
-    words = " ".join(lines)
-    lines += [f"{word}: {meaning}" for word, meaning in _NOTES.items() if f" {word} " in words]
+    lines.append(_EXPLAINED)
     best = models[0]
     if best["name"] != REFERENCE.name:
         power = next(model for model in models if model["name"] == REFERENCE.name)
-        support = "somewhat" if power["delta_aic"] < 4 else "clearly"
-        untested = "; what it says outside of the trials it was fitted to is untested"
+        clearly = power["behind"] > 3 * power["behind_error"]
         lines.append(
-            f"the {best['name']} model ({best['formula']}) describes these trials {support} better"
-            + untested * isnan(best["prediction"])
+            f"the {best['name']} model ({best['formula']}) foretells these trials "
+            f"{'clearly' if clearly else 'hardly'} better"
         )
     return lines
 
@@ -68,17 +68,23 @@ def about_fit(
     if decades < 1:
         yield (f"The window spans {decades:.2g} decades; below one an exponent says little about a law.")
     if models[0]["name"] != REFERENCE.name:
-        yield f"Another law describes the counts better than a {REFERENCE.name}: the {models[0]['name']}."
+        yield f"Another law foretells the counts better than a {REFERENCE.name}: the {models[0]['name']}."
 
 
-def difference(value: float) -> str:
-    """A difference of information criteria."""
-    return f"{value:.1f}" if isfinite(value) else _RULED_OUT
+def difference(model: Mapping[str, Any]) -> str:
+    """How far a law falls behind the best, with the error of that."""
+    behind, error = model["behind"], model["behind_error"]
+    if isnan(behind):
+        return "untested"
+    if behind == 0:
+        return "0"
+    return f"{behind:.3g} ± {error:.2g}" if isfinite(error) else f"{behind:.3g}"
 
 
-def prediction(value: float) -> str:
-    """An error of prediction outside of what was fitted."""
-    return f"{value:.3g}" if isfinite(value) else _UNTESTED if isnan(value) else _RULED_OUT
+def prediction(model: Mapping[str, Any]) -> str:
+    """The error of what a law foretells, in per cent."""
+    error = model["prediction"]
+    return "untested" if isnan(error) else f"{error:.{0 if error >= 10 else 1}f} %"
 
 
 def _share(value: float) -> str:

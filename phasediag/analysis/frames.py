@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
 from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
+from phasediag.analysis.stages import NEEDED, staged
 from phasediag.analysis.versions import tell_of_observables
 from phasediag.arrays import FloatArray
-from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE, RESULT_COLUMNS
+from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE, OF_STAGES, RESULT_COLUMNS, STAGES
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
@@ -38,6 +39,9 @@ def load_trials(
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The trials of a sweep, one row each, in the order of their ids; a running launch does not disturb.
+
+    A trial with a ramp has one row for each stage instead, with the results and the value of the parameter
+    there, and the columns `stage` and `branch` (`up` or `down`); such rows share their `trial_id`.
 
     Numbers that can be null are float64 with NaN, truth values that can be null pandas' `boolean`,
     lists of numbers tuples. Besides the columns of the store there are the readings of Eq. 14 (d the
@@ -80,7 +84,7 @@ def _trials(
 ) -> pd.DataFrame:
     """The trials with at least the wanted columns, those that are derived too."""
     cut = None if threshold is None else _checked(threshold)
-    rows = store.trials_table(None if columns is None else _needed(columns, cut is not None))
+    rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
     return with_declarations(_with_launches(_with_readings(trials), store), rows.schema)
 
@@ -108,11 +112,13 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
         Where the distances were not stored.
     """
     store = Store.at(sweep).required()
-    needed = ["trial_id", "status", "measure_layer", "threshold_absolute", "threshold_relative", "max_degree"]
-    rows = store.trials_table([*needed, *COUNTS.values()], ordered=False)
+    needed = ["trial_id", "status", "steps_done", "measure_layer", "max_degree", *COUNTS.values()]
+    rows = _rows(store, [*needed, "threshold_absolute", "threshold_relative"])
     rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
-    again = pd.DataFrame(recounted(store, rows, None, factor), index=rows["trial_id"].to_pandas())
-    again = _with_readings(again).loc[trials["trial_id"]]
+    keys = ["trial_id", "stage"] if "stage" in rows.column_names else ["trial_id"]
+    index = pd.MultiIndex.from_frame(rows.select(keys).to_pandas())
+    again = pd.DataFrame(recounted(store, rows, None, factor), index=index)
+    again = _with_readings(again).loc[pd.MultiIndex.from_frame(trials[keys])]
     return trials.assign(**{name: again[name].to_numpy() for name in RECOUNTED if name in trials})
 
 
@@ -138,7 +144,7 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     words |= {"degree_of_symmetry", "max_degree"} if words & set(DERIVED_COLUMNS) else set()
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
-    rows = store.trials_table(without=unread)
+    rows = staged(store.trials_table(without=unread))
     trials = with_declarations(_with_readings(_frame(rows)), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else _trials(store, None, None)
@@ -199,6 +205,17 @@ def _measured_trials(store: Store, rows: pa.Table) -> pd.DataFrame:
     return _frame(trials.filter(pc.is_in(trials["trial_id"], value_set=pc.unique(own))))
 
 
+def _rows(store: Store, columns: Sequence[str] | None) -> pa.Table:
+    """Rows of trials and of stages, with these columns at least; None: with all."""
+    if columns is None:
+        return staged(store.trials_table())
+    own = [name for name in columns if name not in {column.name for column in OF_STAGES}]
+    stages = store.trials_table([STAGES.name], ordered=False)[STAGES.name]
+    if stages.null_count == len(stages):
+        return store.trials_table(columns)
+    return staged(store.trials_table(list(dict.fromkeys([*own, *NEEDED]))))
+
+
 def _breaking(rows: pa.Table) -> dict[str, FloatArray]:
     """The readings of Eq. 14 of measurements; NaN of those that count no symmetric generators."""
     known = {name: rule for name, rule in distance_observables().items() if rule.of_symmetry}
@@ -230,7 +247,7 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     if len(needed) < len(columns):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
-        needed += ["trial_id", "status", "measure_layer", "relaxations", *COUNTS.values()]
+        needed += ["trial_id", "status", "steps_done", "measure_layer", "relaxations", *COUNTS.values()]
     if not set(needed) <= set(RESULT_COLUMNS):  # an observable's, perhaps
         needed += [OBSERVABLE_SOURCE.name, "started_at"]
     return list(dict.fromkeys(needed))

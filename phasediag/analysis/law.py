@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from phasediag.analysis.likelihood import deviance
 from phasediag.arrays import FloatArray
 
 
@@ -21,13 +20,12 @@ class Law:
     parameters: tuple[str, ...]
     mean: Callable[[FloatArray, FloatArray], FloatArray]
     """Of x, shape (points,), and the parameters, shape (parameters,); `curve` where numbers may be large."""
-    fit: Callable[[FloatArray, FloatArray, FloatArray], Sequence[float]]
-    """The parameters of highest quasi-likelihood, from x, means and weights, shape (points,) each."""
+    fit: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+    """The parameters of highest quasi-likelihood of several problems at once, shape (problems, parameters):
+    from x, shape (points,), and the means and weights of each problem, shape (problems, points). A weight of
+    0 leaves a value of x out; the mean is 0 there."""
     polynomial: bool
     """Whether y is a power of x where x is large and where it is small."""
-    price: int
-    """What the parameters cost in an information criterion: their number, and 2 more for a change point
-    (Y. Ninomiya, Annals of the Institute of Statistical Mathematics 67, 943, 2015)."""
     points: int
     """How many values of x it needs at least."""
     reference: bool = False
@@ -39,27 +37,5 @@ class Law:
 
     def curve(self, x: FloatArray, parameters: FloatArray) -> FloatArray:
         """The means at x, shape (points,); NaN or infinite where they are no numbers of double precision."""
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
             return np.asarray(self.mean(x, parameters), dtype=np.float64)
-
-
-def prediction_error(one: Law, x: FloatArray, means: FloatArray, weights: FloatArray) -> float:
-    """How badly a law, fitted to two thirds of the window, foretells the rest: its quasi-deviance a point.
-
-    Both ends are foretold in turn. Infinite where a law foretells no count and there is one, or no number;
-    NaN where the two thirds hold too few values of x, or no count.
-    """
-    part = -(-2 * len(x) // 3)
-    if part < one.points or part == len(x):
-        return float("nan")
-    total = 0.0
-    for known in (slice(0, part), slice(len(x) - part, None)):
-        rest = np.full(len(x), True)
-        rest[known] = False
-        if not means[known].any():
-            return float("nan")
-        curve = one.curve(x[rest], np.asarray(one.fit(x[known], means[known], weights[known])))
-        if not np.isfinite(curve).all():
-            return float("inf")
-        total += float(deviance(curve, means[rest], weights[rest]).sum())
-    return total / (2 * (len(x) - part))

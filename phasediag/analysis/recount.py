@@ -87,15 +87,27 @@ def _too_short(trials: pa.Table) -> pd.arrays.BooleanArray:
 
 
 def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The last measurements on each trial's `measure_layer`, and the position of their trials."""
+    """The last measurements on each trial's `measure_layer`, and the position of their trials.
+
+    Where rows are stages, those at the end of each stage.
+    """
+    staged = "stage" in trials.column_names
     rows = store.measurements_table(
-        THRESHOLDED, last=True, ordered=False,
-        columns=("trial_id", "layer", "observable", "max_degree", "distances"),
+        THRESHOLDED, last=not staged, ordered=False,
+        columns=("trial_id", "step", "layer", "observable", "max_degree", "distances"),
     )  # fmt: skip
-    of = pc.index_in(rows["trial_id"], value_set=trials["trial_id"].combine_chunks()).combine_chunks()
+    ends, keys = rows["trial_id"], trials["trial_id"]
+    if staged:
+        ends, keys = _at_steps(ends, rows["step"]), _at_steps(keys, trials["steps_done"])
+    of = pc.index_in(ends, value_set=keys.combine_chunks()).combine_chunks()
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
     here = pc.fill_null(same, False)
     return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _at_steps(trial_id: pa.ChunkedArray, step: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What stands for a trial at a step."""
+    return pc.binary_join_element_wise(trial_id, pc.cast(step, pa.string()), " ")
 
 
 def _whole(values: FloatArray) -> npt.NDArray[Any]:

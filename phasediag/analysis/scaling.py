@@ -1,6 +1,7 @@
 """How a count scales with a parameter: a power law with its interval, beside its alternatives.
 
-All laws are fitted by the quasi-likelihood of counts and are compared by its information criterion.
+All laws are fitted by the quasi-likelihood of counts to the means over replicates, and are compared by what
+they foretell of replicates and values of x that were left out (`law_comparison`).
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
-from phasediag.analysis.comparison import Candidate, compared
-from phasediag.analysis.fit_words import about_fit, described_models, difference, exponent_in_words
+from phasediag.analysis.comparison import ReplicateMeans
+from phasediag.analysis.fit_words import (
+    about_fit,
+    described_models,
+    difference,
+    exponent_in_words,
+    prediction,
+)
 from phasediag.analysis.independence import Independence, fit_independence
-from phasediag.analysis.law import prediction_error
-from phasediag.analysis.laws import LAWS, REFERENCE
+from phasediag.analysis.law_comparison import compare_laws
+from phasediag.analysis.laws import REFERENCE
 from phasediag.analysis.likelihood import log_linear
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered, reasons_in_words, remedies
-from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
-from phasediag.arrays import FloatArray, IntArray
+from phasediag.analysis.verdict import AGREEING, Claim, bounded, independent, polynomial
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
-AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
@@ -53,16 +59,15 @@ class ScalingFit(Result):
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
     models: tuple[Mapping[str, Any], ...]
-    """`name, formula, parameters, aic, delta_aic, r2, prediction` of each law, best first; `prediction` is
-    the quasi-deviance a value of x, over the dispersion, of what a fit to two thirds of the window says
-    of the rest: about 1 for the true law."""
+    """`name, formula, parameters, r2, behind, behind_error, prediction, foretells, note` of each law, best
+    first, as `LawComparison.models` has them."""
     points: pd.DataFrame
     """One row a value of x: x under its own name, `mean`, `std`, `trials`, `inside` the window, and the
     power law `fit` with its 95 % band `low`, `high` (NaN outside)."""
     independence: Independence | None
     """How y goes with the width where x is the same; None with one width."""
     claims: tuple[Claim, ...]
-    """What the trials say of the conjecture and of Theorem 4."""
+    """What the trials say of the conjecture and, of a count that it bounds, of Theorem 4."""
     room: float = ROOM
     """The share of the width above which the mean count of a cell left it out."""
     condition: str = ""
@@ -82,7 +87,8 @@ class ScalingFit(Result):
             "models": pd.DataFrame([
                 {
                     "law": model["name"], "formula": model["formula"],
-                    "delta_aic": difference(model["delta_aic"]), "r2": model["r2"],
+                    "behind": difference(model), "error of prediction": prediction(model),
+                    "r2": model["r2"], "note": model["note"],
                     "parameters": ", ".join(f"{k} {v:.4g}" for k, v in model["parameters"].items()),
                 }
                 for model in self.models
@@ -95,8 +101,8 @@ class ScalingFit(Result):
         """The exponent, the law that describes the counts best, and what the trials say of each claim."""
         power = exponent_in_words(self.exponent, self.low, self.high)
         return (
-            f"{self.y} goes with {self.x} to the power {power}; best supported by AIC is the "
-            f"{self.models[0]['name']}.",
+            f"{self.y} goes with {self.x} to the power {power}; best at foretelling replicates and values of "
+            f"{self.x} that were left out is the {self.models[0]['name']}.",
             *(f"Whether {claim.claim}: {claim.verdict}." for claim in self.claims),
         )
 
@@ -149,8 +155,8 @@ def fit_scaling(
     with a mean of its own for each x, so that no law is assumed.
 
     The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
-    all x. `aic` is the quasi-likelihood's (QAIC): divided by
-    the smallest dispersion that a law reaches, so that it is comparable between the laws.
+    all x. A replicate is the unit of all evidence, and its mean over several widths is one number: the same
+    counts copied under other widths change nothing. Laws are compared as `compare_laws` says.
 
     Parameters
     ----------
@@ -188,9 +194,11 @@ def fit_scaling(
     values = kept[x].to_numpy(dtype=np.float64)
     cell = np.searchsorted(values, sample.at)
     replicate = sample.replicates(cell)
-    sums = Sums.of(cell, replicate, sample.counts)
-    models = _compared(values, kept["mean"].to_numpy(dtype=np.float64), sums.numbers, sample.counts, cell)
-    power = next(model for model in models if model["name"] == REFERENCE.name)["parameters"]
+    data = ReplicateMeans.of(Sums.of(cell, replicate, sample.counts), sample.counts)
+    comparison = compare_laws(values, data)
+    sums = Sums(total=np.nan_to_num(data.values), number=data.present.astype(np.float64))
+    models = comparison.models
+    power = comparison.model(REFERENCE.name)["parameters"]
     (low, high), band = _intervals(values, sums, resamples, seed)
     fitted = REFERENCE.curve(values, np.array(list(power.values())))
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
@@ -198,13 +206,15 @@ def fit_scaling(
     if sample.size is not None:
         independence = fit_independence(by, sample.size, sample.at, sample.counts, replicate)
     claims = (
-        polynomial(x, y, models, float(np.log10(values[-1] / values[0]))), independent(x, y, independence),
+        polynomial(x, y, comparison, float(np.log10(values[-1] / values[0]))),
+        independent(x, y, independence),
         bounded(x, y, low, high, _dimension(usable.trials)),
     )  # fmt: skip
     return ScalingFit(
         x=x, y=y, exponent=power["exponent"], low=low, high=high,
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
-        left_out=sample.reasons, models=models, points=points, independence=independence, claims=claims,
+        left_out=sample.reasons, models=models, points=points, independence=independence,
+        claims=tuple(claim for claim in claims if claim is not None),
         room=room, condition=conditional(trials),
     )  # fmt: skip
 
@@ -289,31 +299,3 @@ def _check_points(
 
 def _advised(left_out: Mapping[str, int]) -> str:
     return "".join(f"\n  {line}" for line in remedies(left_out))
-
-
-def _compared(
-    x: FloatArray, means: FloatArray, numbers: FloatArray, counts: FloatArray, cell: IntArray
-) -> tuple[Mapping[str, Any], ...]:
-    """Fit every law that goes in the direction of the counts; best first."""
-    grows = REFERENCE.fit(x, means, numbers)[1] > 0
-    directions = ("any", "growing" if grows else "falling")
-    laws = [one for one in LAWS if one.direction in directions and len(x) >= one.points]
-    fitted = [np.asarray(one.fit(x, means, numbers)) for one in laws]
-    spread = _residual(means, numbers, np.full_like(means, numbers @ means / numbers.sum()))
-    candidates = []
-    for one, parameters in zip(laws, fitted, strict=True):
-        curve = one.curve(x, parameters)
-        residual = _residual(means, numbers, curve)
-        model = {
-            "name": one.name, "formula": one.formula,
-            "parameters": dict(zip(one.parameters, parameters.tolist(), strict=True)),
-            "r2": 1 - residual / spread if spread > 0 else float("nan"),
-        }  # fmt: skip
-        candidates.append(Candidate(model=model, curve=curve, parameters=len(parameters), price=one.price))
-    comparison = compared(candidates, means, numbers, counts, cell)
-    errors = {one.name: prediction_error(one, x, means, numbers) / comparison.dispersion for one in laws}
-    return tuple({**model, "prediction": errors[model["name"]]} for model in comparison.models)
-
-
-def _residual(means: FloatArray, numbers: FloatArray, curve: FloatArray) -> float:
-    return float(numbers @ (means - curve) ** 2)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.fit_words import prediction
 from phasediag.analysis.independence import NEGLIGIBLE, Independence
+from phasediag.analysis.law_comparison import TOLERATED, UNTESTED, LawComparison, kinds
 from phasediag.analysis.laws import law
 
 Answer = Literal["supported", "not supported", "cannot tell"]
-CLEARLY: Final = 10.0
-"""Differences of AIC above this leave essentially no support (K. P. Burnham and D. R. Anderson, 2002)."""
-HARDLY: Final = 4.0
-"""Differences below this do not decide."""
-
+THEOREM_4_COUNTS: Final = ("neuron_count",)
+"""The counts of distinct neurons that Theorem 4 bounds."""
+AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
 LEAST_DECADES: Final = 1.0
 """A window narrower than this tells no law from another: a steep power and a cut-off look alike."""
-LARGEST_ERROR: Final = 5.0
-"""A law whose prediction errs by more foretells nothing: about 1 is what scatter alone makes."""
+FEWEST_VALUES: Final = max(law(name).points for name in ("step", "broken power law"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,53 +31,69 @@ class Claim:
     reason: str
 
 
-def polynomial(x: str, y: str, models: Sequence[Mapping[str, Any]], decades: float) -> Claim:
-    """Whether y is polynomial in x: by information criterion, and by prediction outside the window.
+def polynomial(x: str, y: str, comparison: LawComparison, decades: float) -> Claim:
+    """Whether y is polynomial in x: by what laws foretell of left-out replicates at left-out values of x.
+
+    Supported where a polynomial law leads every other law beyond doubt, and foretells every left-out block
+    of x; not supported where one that is not polynomial leads every polynomial law so. A law that could
+    not be tested leaves no verdict.
 
     Parameters
     ----------
-    models
-        The laws as `ScalingFit.models` holds them.
     decades
         The width of the window.
     """
-    trends = [model for model in models if law(model["name"]).trend]
-    best, other = (
-        min((m for m in trends if law(m["name"]).polynomial is kind), key=lambda m: float(m["aic"]))
-        for kind in (True, False)
-    )
-    gap = float(other["aic"] - best["aic"])
-    errors = float(best["prediction"]), float(other["prediction"])
-    evidence = f"{best['name']} against {other['name']}: {_better(gap)}"
-    if not np.isnan(errors).all():
-        evidence += f", prediction error {prediction(errors[0])} against {prediction(errors[1])}"
-    flat = min(float(m["delta_aic"]) for m in models if not law(m["name"]).trend)
-    verdict: Answer = "cannot tell"
-    if flat < HARDLY:
-        evidence = f"{y} hardly changes over the window"
-    elif decades < LEAST_DECADES:
-        evidence += f"; a law is told from another over {LEAST_DECADES:g} decade or more"
-    elif gap > CLEARLY and not errors[0] > errors[1]:
-        foretold_by = [float(m["prediction"]) for m in trends if law(m["name"]).polynomial]
-        least = min((error for error in foretold_by if not np.isnan(error)), default=np.inf)
-        verdict = "cannot tell" if least > LARGEST_ERROR else "supported"
-        best_error = f" (best {prediction(least)})" if np.isfinite(least) else ""
-        evidence += f"; yet no polynomial law foretells the rest{best_error}" * (least > LARGEST_ERROR)
-    elif gap < -CLEARLY and not errors[1] > errors[0]:
-        verdict = "not supported"
-    elif abs(gap) > CLEARLY:
-        evidence += "; the two criteria disagree"
+    said, evidence = _polynomial(y, comparison, decades)
     reason = f"{evidence}; window of {decades:.1f} decades"
-    return Claim(claim=f"{y} is polynomial in {x}", verdict=verdict, reason=reason)
+    return Claim(claim=f"{y} is polynomial in {x}", verdict=said, reason=reason)
 
 
-def _better(gap: float) -> str:
-    """By how much an information criterion prefers the first of two laws."""
-    if np.isfinite(gap):
-        return f"AIC better by {gap:.1f}"
-    if np.isnan(gap):
-        return "both are ruled out"
-    return "the other is ruled out" if gap > 0 else "it is ruled out"
+def _polynomial(y: str, comparison: LawComparison, decades: float) -> tuple[Answer, str]:
+    if comparison.data.agree:
+        return "cannot tell", AGREEING
+    if comparison.data.values.shape[1] < FEWEST_REPLICATES:
+        return "cannot tell", f"{FEWEST_REPLICATES} replicates are needed"
+    powers, others = kinds(comparison, True), kinds(comparison, False)
+    untested = [name for name in (*powers, *others) if comparison.model(name)["note"] == UNTESTED]
+    ahead, behind = (powers, others) if _leads(comparison, powers, others) else (others, powers)
+    if untested:
+        return "cannot tell", f"the {untested[0]} {UNTESTED}"
+    evidence = _evidence(comparison, ahead[0], behind[0])
+    flat = next(m["name"] for m in comparison.models if not law(m["name"]).trend)
+    if not any(comparison.lead(name, flat).clear for name in (*powers, *others)):
+        return "cannot tell", f"{y} hardly changes over the window"
+    if decades < LEAST_DECADES:
+        return (
+            "cannot tell",
+            f"{evidence}; a law is told from another over {LEAST_DECADES:g} decade or more",
+        )
+    winners = [name for name in ahead if all(comparison.lead(name, other).clear for other in behind)]
+    if not winners:
+        return "cannot tell", f"{evidence}: within errors"
+    able = [name for name in winners if comparison.model(name)["foretells"]]
+    if not able:
+        return (
+            "cannot tell",
+            f"{evidence}; yet it errs by more than {TOLERATED:.0%} somewhere, so that no law "
+            "that is compared describes the counts",
+        )
+    return ("supported" if ahead is powers else "not supported"), _evidence(comparison, able[0], behind[0])
+
+
+def _leads(comparison: LawComparison, some: list[str], others: list[str]) -> bool:
+    """Whether the best of some laws is ahead of the best of others."""
+    places = [str(model["name"]) for model in comparison.models]
+    return places.index(some[0]) < places.index(others[0])
+
+
+def _evidence(comparison: LawComparison, one: str, other: str) -> str:
+    """`power law against exponential: log score of a left-out replicate better by 3.1 +- 0.2, ...`."""
+    gap = comparison.lead(one, other)
+    errors = " against ".join(prediction(comparison.model(name)) for name in (one, other))
+    return (
+        f"{one} against {other}: log score of a left-out replicate better by {gap.gain:.3g} ± {gap.error:.2g}"
+        f"; left-out values of x foretold to {errors}"
+    )
 
 
 def independent(x: str, y: str, dependence: Independence | None) -> Claim:
@@ -105,10 +119,13 @@ def independent(x: str, y: str, dependence: Independence | None) -> Claim:
     return Claim(claim=claim, verdict=verdict, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
 
 
-def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim:
-    """Whether the exponent obeys Theorem 4: y <= C x^(-3 d / (d + 2)), d the length of a neuron's vector.
+def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim | None:
+    """Whether the exponent obeys Theorem 4: N <= C gamma^(-3 d / (d + 2)), d the length of a neuron.
 
-    Source: Theorem 4 as restored in the notes on the paper (N <= C gamma^(-3d/(d+2)), at most gamma^-3).
+    The theorem is an upper bound: a rise that is weaker obeys it, and is no evidence for it. Only a steeper
+    one would tell, or how the exponent goes with d.
+
+    Source: Theorem 4 as restored in the notes on the paper (at most gamma^-3).
 
     Parameters
     ----------
@@ -116,13 +133,24 @@ def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> C
         The interval of the exponent.
     dimension
         d; None: unknown, and the bound is -3.
+
+    Returns
+    -------
+    None where y is none of the counts that the theorem is about, or x not the strength of decay.
     """
+    if y not in THEOREM_4_COUNTS or "weight_decay" not in x:
+        return None
     bound = -3.0 if dimension is None else -3 * dimension / (dimension + 2)
-    claim = f"{y} rises no faster than {x}^{bound:.2f} (Theorem 4" + (
-        f", d = {dimension})" if dimension is not None else ", any d)"
+    claim = f"{y} does not contradict Theorem 4, a rise no faster than {x}^{bound:.2f}" + (
+        f" (d = {dimension})" if dimension is not None else " (any d)"
     )
     if np.isnan(low):
         return Claim(claim=claim, verdict="cannot tell", reason="the exponent has no interval")
-    verdict: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
-    reason = f"exponent in [{low:.2f}, {high:.2f}]; the theorem is an upper bound, so a weak rise obeys it"
-    return Claim(claim=claim, verdict=verdict, reason=reason)
+    said: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
+    reason = f"exponent in [{low:.2f}, {high:.2f}]"
+    if said == "supported":
+        reason += (
+            f", {low - bound:.2f} or more above the bound: any weaker rise obeys an upper bound, so this is "
+            "no evidence for the theorem; how the exponent goes with d (inputs, outputs) would be"
+        )
+    return Claim(claim=claim, verdict=said, reason=reason)

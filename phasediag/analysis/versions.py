@@ -136,8 +136,8 @@ def _newest_observables(trials: pd.DataFrame) -> pd.DataFrame:
             kept &= ~left_out
             _warn(
                 f"{name}: {len(order)} versions of its files have measured these trials; taken is the "
-                f"newest ({int((versions == order[-1]).sum()):,} trials), {int(left_out.sum()):,} trials are left "
-                "out; launch their grids with --remeasure"
+                f"newest ({int((versions == order[-1]).sum()):,} trials), {int(left_out.sum()):,} trials are "
+                "left out; launch their grids with --remeasure"
             )
     return trials if kept.all() else trials[kept]
 
@@ -156,7 +156,8 @@ def tell_of_observables(trials: pd.DataFrame) -> None:
             counts = " and ".join(f"{int((versions == each).sum()):,} by {each[:SHORT]}" for each in order)
             _warn(
                 f"{name}: {len(order)} versions of its files have measured these trials ({counts}), and the "
-                f"rows of all are given; the column {OBSERVABLE_SOURCE.name} tells them apart, --remeasure ends it"
+                f"rows of all are given; the column {OBSERVABLE_SOURCE.name} tells them apart, and --remeasure "
+                "measures all by the newest"
             )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from phasediag.analysis.fit_words import difference
 from phasediag.analysis.labels import label
 from phasediag.analysis.laws import REFERENCE, law
 from phasediag.analysis.scale import Scale
@@ -16,7 +17,7 @@ from phasediag.analysis.scaling import ScalingFit
 from phasediag.figures.style import DASHES, INK, axes_or_new, legend, name_axes, set_scale, style
 
 _MEAN: Final = "#404040"
-_COLOURS: Final = (0, 3, 2, 4, 1, 9)
+_COLOURS: Final = (0, 3, 2, 4, 1, 9, 5, 8)
 """Of the colour-blind-safe palette, in an order whose greys differ; dashes tell them apart too."""
 
 
@@ -48,15 +49,15 @@ def _draw_laws(ax: Axes, fit: ScalingFit) -> None:
     others = 0
     for model in fit.models:
         curve = law(model["name"]).curve(x, np.array(list(model["parameters"].values())))
-        if not np.isfinite(model["delta_aic"]):
+        if not np.isfinite(curve).all():
             continue
-        delta = f"ΔAIC {model['delta_aic']:.0f}"
+        behind = "" if model["behind"] == 0 else f", behind by {difference(model)}"
         if model["name"] == REFERENCE.name:
-            ax.plot(x, curve, color=INK, linewidth=1.6, zorder=3, label=f"{REFERENCE.name}, {delta}")
+            ax.plot(x, curve, color=INK, linewidth=1.6, zorder=3, label=f"{REFERENCE.name}{behind}")
             continue
         ax.plot(x, curve, color=palette[_COLOURS[others % len(_COLOURS)]], linewidth=1,
                 linestyle=DASHES[1 + others % (len(DASHES) - 1)],
-                label=f"{model['name']}, {delta}")  # fmt: skip
+                label=f"{model['name']}{behind}")  # fmt: skip
         others += 1
     band = fit.points[fit.points["low"].notna()]
     if len(band):

@@ -23,6 +23,8 @@ class Catalogue:
     named: Mapping[Kind, Mapping[str, Component]]
     extra: Mapping[str, tuple[Parameter, ...]]
     """Declarations of all built-in components, where a component of the grid could not be found."""
+    training: tuple[Parameter, ...] = TRAINING
+    """Those of every trial of the grid."""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -59,16 +61,24 @@ class Catalogue:
     @property
     def parameters(self) -> dict[str, Parameter]:
         """One declaration of each parameter, in the order of the columns."""
-        names = [p.name for p in TRAINING] + [name for part in self.components for name in part.parameters]
-        return {name: self.declarations(name)[0] for name in dict.fromkeys([*names, *self.extra])}
+        training = {p.name: p for p in self.training}
+        names = [*training, *(name for part in self.components for name in part.parameters), *self.extra]
+        return {n: training[n] if n in training else self.declarations(n)[0] for n in dict.fromkeys(names)}
 
 
-def applicable(components: Iterable[Component]) -> dict[str, Parameter]:
+def applicable(
+    components: Iterable[Component], training: Iterable[Parameter] = TRAINING
+) -> dict[str, Parameter]:
     """The parameters of a trial of these, in the order of its columns.
 
     A name that training has too is declared anew by an optimizer of the user's, with a default of its own.
+
+    Parameters
+    ----------
+    training
+        Those of every trial of the grid.
     """
-    parameters = {parameter.name: parameter for parameter in TRAINING}
+    parameters = {parameter.name: parameter for parameter in training}
     for part in components:
         for name, parameter in part.parameters.items():
             if name not in parameters or part.kind == "optimizer":

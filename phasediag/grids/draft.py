@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -17,6 +18,7 @@ from phasediag.grids.expansion import Expander, GivenPoints, ResolvedPoints
 from phasediag.grids.expression import Expression, parse_expression
 from phasediag.grids.files import read_files
 from phasediag.grids.points import PointSet, checked_column, read_points
+from phasediag.grids.ramps import TRAINING_WITH_RAMP, GridRamp, read_ramp
 from phasediag.grids.reading import Node, Report
 from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
@@ -27,7 +29,7 @@ from phasediag.trial import REQUIRED, Encoded, Parameter, Value
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
-    "files", "measure", "resources",
+    "ramp", "files", "measure", "resources",
 )  # fmt: skip
 _DEFAULTS: Final = {p.name: p.default for p in TRAINING if p.name in KINDS and p.default is not REQUIRED}
 """What a grid names by leaving it out."""
@@ -62,6 +64,7 @@ class Draft:
         self.zips = self._read_zips()
         self._exclude = self._read_exclude()
         self._point_columns = [self._check_points(points) for points in self._points]
+        self._ramp = self._read_ramp()
         self._check_required()
         if len(report.faults) == before:
             self._check_count()
@@ -69,8 +72,9 @@ class Draft:
 
     @property
     def given(self) -> frozenset[str]:
-        """The parameters that axes and points give values to."""
-        return frozenset(self.axes).union(*self._point_columns)
+        """The parameters that axes, points and the ramp give values to."""
+        walked = () if self._ramp is None else (self._ramp.parameter,)
+        return frozenset(self.axes).union(*self._point_columns, walked)
 
     def expand(self) -> list[ResolvedPoints]:
         """The resolved points; empty where the keys alone are already at fault."""
@@ -187,6 +191,17 @@ class Draft:
                 continue
             fixed[name] = read_value(node.plain, node.line, key, declarations, self._report)
         return fixed
+
+    def _read_ramp(self) -> GridRamp | None:
+        """The ramp; what every trial has of it is then fixed."""
+        points = {name for columns in self._points for name in columns.columns}
+        given = {"fixed": self._fixed_nodes, "axes": self._axis_nodes, "points": points}
+        ramp = read_ramp(self._top.nodes.get("ramp"), self.catalogue, self._declarations, given, self._report)
+        if ramp is not None:
+            self.catalogue = replace(self.catalogue, training=TRAINING_WITH_RAMP)
+            self.fixed |= ramp.fixed
+            self._places |= ramp.places
+        return ramp
 
     def _held(self) -> Hold:
         """What lr_over_batch holds, as its value says beside it."""

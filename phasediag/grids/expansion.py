@@ -127,7 +127,7 @@ class Expander:
     def _part(
         self, block: GivenPoints, rows: IntArray, components: Mapping[Kind, Component]
     ) -> ResolvedPoints | None:
-        parameters = applicable(components.values())
+        parameters = applicable(components.values(), self.catalogue.training)
         every = len(rows) == len(block.position)
         columns: dict[str, Encoded] = {}
         lacking = []

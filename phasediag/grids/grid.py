@@ -37,7 +37,7 @@ class Grid:
     axes: Mapping[str, tuple[Value, ...]]
     """The values of each axis, in the order of the file."""
     given: frozenset[str]
-    """The parameters that axes and points give values to."""
+    """The parameters that axes, points and the ramp give values to."""
     zips: tuple[tuple[str, ...], ...]
     """Axes that move together."""
     replicates: int

@@ -216,7 +216,7 @@ SectionT = TypeVar("SectionT", bound=FileSection)
 def parse_section(model: type[SectionT], node: Node, key: str, report: Report) -> SectionT | None:
     """Read a mapping into a section; each fault is noted at the line of its key, and gives None."""
     if not isinstance(node.content, dict):
-        keys = ", ".join(model.model_fields)
+        keys = ", ".join(_keys(model))
         report.add(node.line, key, f"{node.shown} is not a mapping", f"its keys are {keys}")
         return None
     try:
@@ -237,13 +237,18 @@ def _note(fault: ErrorDetails, model: type[FileSection], node: Node, key: str, r
     last = str(fault["loc"][-1])
     owner = model if len(fault["loc"]) == 1 else model.nested.get(str(fault["loc"][0]), model)
     if fault["type"] == "extra_forbidden":
-        report.unknown(node.line, path, last, list(owner.model_fields))
+        report.unknown(node.line, path, last, _keys(owner))
     elif fault["type"] == "missing":
-        report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(owner.model_fields)}")
+        report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(_keys(owner))}")
     else:
         report.add(
             node.line, path, f"{node.shown} is not allowed", fault["msg"].removeprefix("Value error, ")
         )
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """What a file calls the fields of a model."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _child(node: Node, part: object) -> Node | None:

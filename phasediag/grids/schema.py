@@ -12,10 +12,12 @@ from pydantic.json_schema import models_json_schema
 
 from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.catalogue import LARGEST_INT, all_declarations
+from phasediag.grids.ramps import RampSection, unfit
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import MeasureSection, Resources
 from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
+from phasediag.ramp import RAMP
 from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import REQUIRED, Parameter, Required, Role, formatted, json_schema
 
@@ -32,7 +34,7 @@ class ParameterRow:
 
     name: str
     belongs: str
-    """`training`, `task X`, `model X` or another kind of class."""
+    """`training`, `ramp` (of trials with one), `task X`, `model X` or another kind of class."""
     type: str
     """What may be given, in words."""
     unit: str
@@ -59,6 +61,7 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
         for part in built_in(kind):
             declared = component(kind, part, _HERE).parameters.values()
             rows += [_row(parameter, f"{kind} {part}") for parameter in declared]
+    rows += [_row(parameter, "ramp") for parameter in RAMP]
     if name is None:
         return rows
     named = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
@@ -92,12 +95,14 @@ def grid_schema() -> Schema:
     it admits further parameters. What depends on combinations of values is left to `read_grid`.
     """
     sections, definitions = models_json_schema(
-        [(MeasureSection, "validation"), (Resources, "validation")], ref_template="#/$defs/{model}"
+        [(each, "validation") for each in (MeasureSection, Resources, RampSection)],
+        ref_template="#/$defs/{model}",
     )
     named: dict[str, tuple[Parameter, ...]] = {p.name: (p,) for p in TRAINING}
     for name, declared in all_declarations(_HERE).items():
         named.setdefault(name, declared)
     values = {name: _value(name, declared) for name, declared in named.items()}
+    walked = sorted(name for name, declared in named.items() if not unfit(name, declared))
     varying = {name: declared for name, declared in named.items() if name not in SHORTHANDS}
     axes = {name: _axis(name, declared, values[name]) for name, declared in varying.items()}
     return {
@@ -116,11 +121,12 @@ def grid_schema() -> Schema:
                 "anyOf": [{"type": "array", "items": {"type": "string"}}, _NULL],
                 "description": "Files that your code reads: shipped, kept and hashed with it.",
             },
+            "ramp": {"anyOf": [sections[RampSection, "validation"], _NULL]},
             "measure": {"anyOf": [sections[MeasureSection, "validation"], _NULL]},
             "resources": {"anyOf": [sections[Resources, "validation"], _NULL]},
         },
         "if": {"not": {"anyOf": _names_user_files()}},
-        "then": _closed(sorted(named), sorted(varying)),
+        "then": _closed(sorted(named), sorted(varying), walked),
         "$defs": definitions["$defs"],
     }
 
@@ -226,7 +232,8 @@ def _with(key: str, schema: Schema) -> Schema:
     return {"type": "object", "required": [key], "properties": {key: schema}}
 
 
-def _closed(names: Sequence[str], varying: Sequence[str]) -> Schema:
-    """No parameters but these, of which some may vary."""
+def _closed(names: Sequence[str], varying: Sequence[str], walked: Sequence[str]) -> Schema:
+    """No parameters but these, of which some may vary, and some be those of a ramp."""
     fixed, known = ({"propertyNames": {"enum": list(some)}} for some in (names, varying))
-    return {"properties": {"fixed": fixed, "axes": known, "points": {"items": known}}}
+    return {"properties": {"fixed": fixed, "axes": known, "points": {"items": known},
+                           "ramp": {"properties": {"parameter": {"enum": list(walked)}}}}}  # fmt: skip

@@ -88,6 +88,12 @@ class Recording:
             half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
         )
 
+    def continued(self) -> Recording:
+        """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
+        recording = Recording.empty(len(self.half))
+        recording.blocks, recording.numbers = self.blocks, dict(self.numbers)
+        return recording
+
     def saved(self) -> tuple[list[list[Any]], dict[str, npt.NDArray[Any]]]:
         """What a checkpoint holds: of each block what fits JSON, and all arrays, by name."""
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -153,10 +159,20 @@ class Recorder:
         How many of its trials are no padding.
     folder
         Where files of the user's observables are.
+    start
+        The step of the tile at which the present stage of its ramp began, from which moments are counted.
+
+    Attributes
+    ----------
+    steps
+        Of each trial, those of earlier stages left out.
     """
 
-    def __init__(self, plan: Measure, tile: Networks, real: int, folder: Path | None = None) -> None:
-        self.plan = plan
+    def __init__(
+        self, plan: Measure, tile: Networks, real: int, folder: Path | None = None,
+        start: int = 0,
+    ) -> None:  # fmt: skip
+        self.plan, self.start = plan, start
         names = {*ALWAYS, *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
@@ -165,9 +181,9 @@ class Recorder:
         self.recording = Recording.empty(real)
         half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
         self._half, self._nine_tenths = half, nine_tenths
-        every = range(0, int(self.steps.max()) + 1, plan.every) if plan.every else ()
-        due = {0, *every, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
-        self.due = np.array(sorted(due))
+        every = range(0, start + int(self.steps.max()) + 1, plan.every) if plan.every else ()
+        moments = {0, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
+        self.due = np.array(sorted({*every, *(start + moment for moment in moments)}))
         self._found: dict[tuple[bytes, Request], Found] = {}
         """By trials, at the tile's present step."""
 
@@ -182,9 +198,9 @@ class Recorder:
 
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
-        step = self.tile.step
+        step = self.tile.step - self.start
         self._found.clear()
-        on_schedule = step == 0 or (self.plan.every is not None and step % self.plan.every == 0)
+        on_schedule = step == 0 or (self.plan.every is not None and self.tile.step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
             self._measure(step, rows)
@@ -240,7 +256,7 @@ class Recorder:
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
-                        step=step,
+                        step=self.tile.step,
                         layer=found.layer,
                         observable=found.observable,
                         max_degree=top,

@@ -47,7 +47,13 @@ def effective_rank(matrix: Tensor) -> Tensor:
 
     from phasediag.symmetry.order import padded
 
-    values = torch.linalg.svdvals(padded(matrix))
+    return effective_rank_of(torch.linalg.svdvals(padded(matrix)))
+
+
+def effective_rank_of(values: Tensor) -> Tensor:
+    """From singular values, shape (values,): a scalar in their dtype; 0 where all are zero."""
+    import torch
+
     total = values.sum()
     share = values / torch.where(total > 0, total, 1)
     entropy = -torch.special.xlogy(share, share).sum()

@@ -15,6 +15,7 @@ from phasediag.identity import pack_id
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
 from phasediag.packing.structure import Structure, structures
+from phasediag.ramp import lengths
 from phasediag.training.network import Network, network_of
 from phasediag.training.padding import world_names
 from phasediag.trial import IntArray, Parameter, Trials, Value
@@ -96,7 +97,7 @@ class Pack:
 
     def __post_init__(self) -> None:
         tile_size = min(self.tile_size, max(2, len(self.trials)))
-        steps = self.trials.values("steps").astype(np.float64)
+        steps = lengths(self.trials).astype(np.float64)
         longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
         fixed = {
             "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
@@ -181,7 +182,7 @@ def pack_trials(
         cost_of(network, structure.record, machine)
         for network, structure in zip(networks, distinct, strict=True)
     ]
-    counts, steps = np.bincount(group), np.bincount(group, weights=trials.values("steps"))
+    counts, steps = np.bincount(group), np.bincount(group, weights=lengths(trials))
     bundles = [
         bundle_of(structure, network, folder, flops=cost.flops, trials=int(count), steps=float(total))
         for structure, network, cost, count, total in zip(
@@ -246,7 +247,7 @@ def _packs_of(
     aligned = _aligned(world, tile)
     shared = aligned > 0 and (conditions.trials_per_pack or aligned) % aligned == 0
     tile = aligned if shared else tile
-    steps = trials.values("steps").astype(np.float64)
+    steps = lengths(trials).astype(np.float64)
     compiled = conditions.compiled(cost, tile, float(steps.sum()))
     seconds = np.cumsum(steps) * cost.step_seconds(tile, compiled) / tile
     if conditions.trials_per_pack is None:
@@ -288,7 +289,7 @@ def _shares(seconds: float, tiles: float, workers: int) -> list[int]:
 def _in_order(trials: Trials, names: Sequence[str]) -> tuple[Trials, IntArray]:
     """The trials of a program in training order, and the number of the world that each lives in."""
     _, data = combinations([trials.columns[name] for name in names], len(trials))
-    steps = trials.values("steps").astype(np.int64)
+    steps = lengths(trials)
     keys = (data, trials.replicate, trials.grid_seed, -steps)
     order = np.lexsort(keys)
     changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)

@@ -13,6 +13,7 @@ import torch
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.measuring.recording import Block
 from phasediag.packing.pack import Pack
+from phasediag.ramp import ramped
 from phasediag.registry import KINDS
 from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
@@ -40,7 +41,8 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
     }  # fmt: skip
     if job.measure.sources:
         columns[OBSERVABLE_SOURCE.name] = [job.measure.sources] * count
-    schema = trials_schema([job.parameters[name] for name in sorted(trials.columns)], job.measure.columns)
+    declared = [job.parameters[name] for name in sorted(trials.columns)]
+    schema = trials_schema(declared, job.measure.columns, stages=ramped(trials))
     return table(schema, columns, count)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from phasediag.columns import Column, column_of
+from phasediag.columns import STAGES, Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import FloatArray, Recorder, Recording
@@ -24,10 +24,12 @@ from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
 from phasediag.packing.structure import Structure
+from phasediag.ramp import ramped
 from phasediag.running.checkpoint import SavedTile
 from phasediag.running.job import PHASES, Job, TileWork
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
+from phasediag.running.stage_end import StageEnd, stage_records
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.pace import mean_rates
 from phasediag.training.parts import parts_of
@@ -57,9 +59,8 @@ class TileRun:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.tile = program.tile(padded, shared=pack.shared)
-        parts = parts_of(self.tile, len(work.rows))
-        folder = source_folder(job.sources)
-        self.parts = [(rows, Recorder(job.measure, networks, len(rows), folder)) for rows, networks in parts]
+        self.parts = self._recorders()
+        self.passed: list[StageEnd] = []
         self.started_at = datetime.now(UTC)
         self._slice = 16
         self.wall_s = time.monotonic() - began
@@ -68,18 +69,32 @@ class TileRun:
     @property
     def finished(self) -> bool:
         """Whether every trial has done its steps."""
-        return self.tile.step >= max(self.tile.steps)
+        return self.tile.step >= self.length
 
     @property
     def share(self) -> float:
         """Part of the training that is done, from 0 to 1."""
-        return self.tile.step / max(self.tile.steps)
+        return self.tile.step / self.length
+
+    @property
+    def length(self) -> int:
+        """Steps of the longest trial, in all stages of its ramp."""
+        return max(self.tile.steps) * self.tile.stages
+
+    def _recorders(self) -> list[tuple[IntArray, Recorder]]:
+        """What measures the present stage: of each part of the tile its trials' positions, and a recorder."""
+        folder, measure = source_folder(self.job.sources), self.job.measure
+        start = self.tile.ends - max(self.tile.steps)
+        return [
+            (rows, Recorder(measure, networks, len(rows), folder, start))
+            for rows, networks in parts_of(self.tile, len(self.work.rows))
+        ]
 
     def advance(self, deadline: float) -> None:
         """Train and measure until the deadline or the end; some steps in any case."""
         while not self.finished:
             before, from_step = time.monotonic(), self.tile.step
-            self.advance_to(min(max(self.tile.steps), from_step + self._slice))
+            self.advance_to(min(self.length, from_step + self._slice))
             taken = max(time.monotonic() - before, 1e-6)
             self._slice = int(
                 min(4 * self._slice, max(1, (self.tile.step - from_step) * SLICE_SECONDS / taken))
@@ -92,10 +107,22 @@ class TileRun:
         if self.tile.step == 0 and not any(recorder.started for _, recorder in self.parts):
             self._measure()
         while self.tile.step < step:
+            if self.tile.step == self.tile.ends:
+                self._next_stage()
             due = min(recorder.next_due(self.tile.step + 1) for _, recorder in self.parts)
             self._train(min(due, step))
             if self.tile.step == due:
                 self._measure()
+
+    def _next_stage(self) -> None:
+        """Keep what the stage that has ended leaves, and begin the next one from its weights."""
+        self.passed.append(self._stage_end())
+        before = [recorder.recording for _, recorder in self.parts]
+        with self._spending("training"):
+            self.tile = self.tile.next_stage()
+        self.parts = self._recorders()
+        for (_, recorder), recording in zip(self.parts, before, strict=True):
+            recorder.recording = recording.continued()
 
     def _train(self, until: int) -> None:
         with self._spending("training"):
@@ -119,31 +146,47 @@ class TileRun:
 
     def rows(self) -> tuple[pa.Table, pa.Table]:
         """The tile's rows of `trials` and of `measurements`."""
-        count = len(self.work.rows)
-        steps_done = self.tile.state.steps_done[:count].cpu().numpy()
-        with self._spending("measurement"):
-            found = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
-        made = time.monotonic()
-        columns = _joined(found, count)
-        alive = self.tile.state.alive[:count].cpu().numpy()
-        diverged = ~(alive & np.isfinite(columns["train_loss"]))
-        declared = {column.name: column for column in self.job.measure.columns}
-        values: dict[str, Any] = {
-            name: _nullable(declared.get(name) or column_of(name), numbers, diverged)
-            for name, numbers in columns.items()
-        }
+        count, stages = len(self.work.rows), [*self.passed, self._stage_end()]
+        last, made = stages[-1], time.monotonic()
+        values: dict[str, Any] = self._nulled(last)
         values |= {
-            "status": np.where(diverged, "diverged", "ok").astype(object),
-            "steps_done": steps_done,
-            "diverged_at": [int(s) if d else None for s, d in zip(steps_done, diverged, strict=True)],
+            "status": last.status,
+            "steps_done": last.steps_done,
+            "diverged_at": [
+                int(s) if d else None for s, d in zip(last.steps_done, last.diverged, strict=True)
+            ],
             "wall_s": np.full(count, self.wall_s / count),
             "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
             "device": [device_name(self.tile.program.device)] * count,
             "started_at": [self.started_at] * count,
         }
-        tables = trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(~diverged)
+        if ramped(self.trials):
+            results = [self._nulled(stage) for stage in stages]
+            values[STAGES.name] = stage_records(self.trials, stages, results, self.job.measure.columns)
+        tables = trial_rows(self.pack, self.job, self.work.rows, values), self._measurements(stages)
         self.spent["writing"] += time.monotonic() - made
         return tables
+
+    def _nulled(self, end: StageEnd) -> dict[str, pa.Array]:
+        """What was measured at the end of a stage, null where a trial has none."""
+        declared = {column.name: column for column in self.job.measure.columns}
+        return {
+            name: _nullable(declared.get(name) or column_of(name), numbers, end.diverged)
+            for name, numbers in end.columns.items()
+        }
+
+    def _stage_end(self) -> StageEnd:
+        """What the present stage, or the whole training of trials without ramps, comes to."""
+        count = len(self.work.rows)
+        steps_done = (
+            self.tile.state.steps_done[:count].cpu().numpy().copy()
+        )  # native steps change it in place
+        with self._spending("measurement"):
+            found = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
+        columns = _joined(found, count)
+        alive = self.tile.state.alive[:count].cpu().numpy()
+        diverged = ~(alive & np.isfinite(columns["train_loss"]))
+        return StageEnd(columns=columns, steps_done=steps_done, diverged=diverged)
 
     def _columns(self, recorder: Recorder, steps_done: IntArray) -> dict[str, FloatArray]:
         """What is measured at the end of the trials of a part."""
@@ -152,6 +195,7 @@ class TileRun:
         columns = {"train_loss": _host(train, count), "test_loss": _host(test, count)}
         if accuracy is not None:
             columns["test_accuracy"] = _host(accuracy, count)
+        steps_done = np.maximum(steps_done - recorder.start, 0)
         rates = {
             "learning_rate": mean_rates(networks.network.descent, networks.rates, steps_done),
             "weight_decay": _host(networks.rates["weight_decay"], count),
@@ -162,14 +206,25 @@ class TileRun:
             columns |= {name: column[:count] for name, column in entropic_columns(networks, layer).items()}
         return columns
 
-    def _measurements(self, kept: BoolArray) -> pa.Table:
+    def _measurements(self, stages: Sequence[StageEnd]) -> pa.Table:
+        """Rows of `measurements` of the stages after which a trial had not diverged."""
         schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
         found = [
-            block_rows(self.pack.pack_id, self.trials.take(rows), block, kept[rows], schema)
+            block_rows(
+                self.pack.pack_id,
+                self.trials.take(rows),
+                block,
+                ~stages[self._stage_of(block.step)].diverged[rows],
+                schema,
+            )
             for rows, recorder in self.parts
             for block in recorder.recording.blocks
         ]
         return pa.concat_tables([schema.empty_table(), *found])
+
+    def _stage_of(self, step: int) -> int:
+        """The stage in which a step was taken."""
+        return max(0, step - 1) // max(self.tile.steps)
 
     def saved(self) -> SavedTile:
         """The tile for a checkpoint."""
@@ -179,6 +234,8 @@ class TileRun:
             plain, held = recorder.recording.saved()
             arrays |= {f"{number}/{name}": array for name, array in held.items()}
             blocks.append(plain)
+        for number, end in enumerate(self.passed):
+            arrays |= {f"stage/{number}/{name}": array for name, array in end.arrays().items()}
         return SavedTile(
             work=self.work, step=self.tile.step, wall_s=self.wall_s, started_at=self.started_at,
             blocks=blocks, arrays=arrays,
@@ -187,7 +244,12 @@ class TileRun:
     def restore(self, saved: SavedTile) -> None:
         """Continue from a checkpoint."""
         state = {name: torch.from_numpy(array) for name, array in _under("state/", saved.arrays)}
+        stage = self._stage_of(saved.step)
+        if stage:
+            self.tile = self.tile.in_stage(stage)
+            self.parts = self._recorders()
         self.tile.restore(state, saved.step)
+        self.passed = [StageEnd.of(dict(_under(f"stage/{number}/", saved.arrays))) for number in range(stage)]
         self.wall_s, self.started_at = saved.wall_s, saved.started_at
         for number, (_, recorder) in enumerate(self.parts):
             held = dict(_under(f"{number}/", saved.arrays))

@@ -16,9 +16,12 @@ from phasediag.columns import (
     LEADING,
     MEASUREMENT_COLUMNS,
     MEASUREMENTS,
+    OF_STAGES,
     RESULT_COLUMNS,
     RESULTS,
+    STAGES,
     Column,
+    column_of,
 )
 from phasediag.errors import StoreError
 from phasediag.trial import Parameter, Role, formatted
@@ -72,23 +75,44 @@ def _declared_field(column: Column) -> pa.Field:
     return _field(column).with_metadata({DECLARED: json.dumps(asdict(column)).encode()})
 
 
-def trials_schema(parameters: Iterable[Parameter], further: Iterable[Column] = ()) -> pa.Schema:
+def stages_type(further: Iterable[Column] = ()) -> pa.DataType:
+    """The type of the column `stages`: of each stage its number, branch, value, status, steps and results.
+
+    Parameters
+    ----------
+    further
+        As for `trials_schema`.
+    """
+    plain = [*OF_STAGES, *(column_of(name) for name in ("status", "steps_done", "relaxations"))]
+    measured = [column for column in (*RESULTS, *further) if column.null_when_diverged]
+    value = pa.field("value", pa.float64())
+    return pa.list_(pa.struct([*map(_field, plain), value, *map(_field, measured)]))
+
+
+def trials_schema(
+    parameters: Iterable[Parameter], further: Iterable[Column] = (), stages: bool = False
+) -> pa.Schema:
     """The schema of `trials` for trials with these parameters, in the order given; shorthands have no column.
 
     Parameters
     ----------
     further
         Columns of observables that not every sweep has.
+    stages
+        Whether the trials have ramps.
 
     Raises
     ------
     StoreError
         Where a parameter of the user's own task or model has the name of a result.
     """
+    further = list(further)
     added = [_declared_field(column) for column in further]
+    added += [pa.field(STAGES.name, stages_type(further))] if stages else []
     recorded = [parameter for parameter in parameters if parameter.role is not Role.SHORTHAND]
     given = [pa.field(parameter.name, parameter_type(parameter)) for parameter in recorded]
     taken = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *(field.name for field in added)}
+    taken |= {column.name for column in OF_STAGES} if stages else set()
     clash = sorted({field.name for field in given} & taken)
     if clash:
         raise StoreError(
@@ -185,7 +209,7 @@ def arranged(names: Iterable[str], further: Iterable[str] = ()) -> list[str]:
     """Column names in order: ids, parameters, results (`further` ones last), or ids and what is measured."""
     names = dict.fromkeys(names)
     fixed = dict.fromkeys(RESULT_COLUMNS if "status" in names else (*RESULT_COLUMNS, *MEASUREMENT_COLUMNS))
-    fixed |= dict.fromkeys(further)
+    fixed |= dict.fromkeys((*further, STAGES.name))
     leading = [name for name in _LEADING.names if name in names]
     parameters = [name for name in names if name not in fixed]
     return [*leading, *parameters, *(n for n in fixed if n in names and n not in leading)]

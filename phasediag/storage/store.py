@@ -353,7 +353,7 @@ class Store:
         sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
-            fixed = trials_schema((), [OBSERVABLE_SOURCE]) if kind == "trials" else fixed
+            fixed = trials_schema((), [OBSERVABLE_SOURCE], stages=True) if kind == "trials" else fixed
             fixed = pa.schema([field for field in fixed if field.name in columns])
         rows = read(self.folder, sources, columns, where, prune, without) if sources else fixed.empty_table()
         for name in set(fixed.names) - set(rows.schema.names) - set(without):

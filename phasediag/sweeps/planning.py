@@ -15,6 +15,7 @@ from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
 from phasediag.packing.structure import structure_of, structures
+from phasediag.ramp import slowest
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import ID_BYTES
@@ -93,8 +94,8 @@ class Plan:
     def unrelaxed(self) -> int:
         """Trials with decay whose training is too short for what decays to have decayed."""
         trials, grid = self.survey.trials, self.survey.grid
-        names = ("learning_rate", "weight_decay", "steps")
-        rate, decay, steps = (trials.values(name).astype(float) for name in names)
+        rate, decay = (slowest(trials, name) for name in ("learning_rate", "weight_decay"))
+        steps = trials.values("steps").astype(float)
         columns = trials.columns
         plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}
         if any(columns[name].pool != (value,) for name, value in plain.items()):

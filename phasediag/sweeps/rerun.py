@@ -24,6 +24,7 @@ from phasediag.grids.grid import Grid
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import pack_of
 from phasediag.packing.structure import structure_of
+from phasediag.ramp import lengths
 from phasediag.running.job import Job, TileWork
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
@@ -117,7 +118,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as scratch:
         grid, trial = _trial_of(store, trial_id, Path(scratch))
-        every = grid.measure.every or max(1, int(trial.values("steps")[0]) // HISTORY_POINTS)
+        every = grid.measure.every or max(1, int(lengths(trial)[0]) // HISTORY_POINTS)
         measure = replace(grid.measure, every=every, distances="all")
         job = Job(
             sweep=store.folder.uri, measure=measure, parameters=grid.parameters, sources=user_sources(grid),
@@ -181,7 +182,7 @@ def _threads(count: int) -> Iterator[None]:
 def _trained(run: TileRun, every: int) -> pa.Table:
     """Train to the end; the losses at every recorded step."""
     losses: list[tuple[int, float, float]] = []
-    last = max(run.tile.steps)
+    last = run.length
     for step in [*range(0, last, every), last]:
         run.advance_to(step)
         train, test, _ = run.tile.losses()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
+from phasediag.ramp import ramp_of
 from phasediag.registry import Component, component
 from phasediag.source_lines import explained, place_of
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
@@ -23,7 +24,7 @@ from phasediag.training.schedules import Schedule
 from phasediag.trial import Role, Value
 
 LENGTH: Final = "schedule/steps"
-"""Steps of a trial, among its constants where its rate changes, float64."""
+"""Steps of a trial or of a stage of its ramp, among its constants where its rate changes, float64."""
 WARMUP: Final = "schedule/warmup"
 """Those of its warm-up, where there is one, float64."""
 CLIP: Final = "gradient_clip"
@@ -83,6 +84,8 @@ class Descent:
         Whether gradients are clipped.
     layers
         Of each layer the names of what is trained, where layers have rates of their own; else none.
+    staged
+        Whether the schedule begins anew with every stage of a ramp.
 
     Attributes
     ----------
@@ -99,8 +102,9 @@ class Descent:
 
     def __init__(
         self, optimizer: Chosen, schedule: Chosen, *, warming: bool = False, clipping: bool = False,
-        layers: Sequence[Sequence[str]] = (),
+        layers: Sequence[Sequence[str]] = (), staged: bool = False,
     ) -> None:  # fmt: skip
+        self.staged = staged
         self.optimizer, self.schedule = optimizer, schedule
         self.warming, self.clipping = warming, clipping
         self.layers = {name: number for number, names in enumerate(layers) for name in names}
@@ -163,6 +167,8 @@ class Descent:
     def factor(self, rates: Rates, step: Tensor) -> Tensor:
         """What multiplies the learning rate of one trial at a step that is counted from 1; float64."""
         done, steps = step.to(torch.float64) - 1, rates[LENGTH]
+        if self.staged:
+            done = done - torch.floor(done / steps) * steps
         if not self.warming:
             return self._factor(rates, done, steps)
         warm = rates[WARMUP]
@@ -206,6 +212,13 @@ class Descent:
             moved = {n: _part_of_the_way(w, moved[n], rates[self._share(n)]) for n, w in weights.items()}
         return moved, kept
 
+    def moving(self, rates: Rates) -> Weights:
+        """Of what is trained in layers with rates of their own: 1 where the rate is positive, else 0.
+
+        Each float64 of the shape of a rate, by name; none where all layers share a rate.
+        """
+        return {name: (rates[self._share(name)] > 0).to(torch.float64) for name in self.layers}
+
     def _share(self, name: str) -> str:
         return f"{FACTOR}{self.layers[name]}"
 
@@ -238,6 +251,7 @@ def descent_of(values: Mapping[str, Value], folder: Path, trained: Sequence[str]
     return Descent(
         optimizer, schedule, warming=bool(values["warmup_steps"]),
         clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
+        staged=ramp_of(values) is not None,
     )  # fmt: skip
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from phasediag.native.building import given_up, suits, working_folder
 from phasediag.native.lowering import UnsupportedError
+from phasediag.ramp import at_stage, kick_of, stages_of
 from phasediag.training.chance import keys_of
 from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
@@ -137,11 +140,19 @@ class Tile:
         The network of each trial.
     step
         Steps that the tile has gone through; a trial of fewer steps stays as it is after them.
+    steps
+        Of each trial, or of each stage of its ramp: then those of all trials are equal.
+    stage
+        In which stage of their ramps the trials are; 0 without ramps.
+    stages
+        How many there are; 1 without ramps.
     """
 
-    def __init__(self, program: Program, trials: Trials, *, shared: bool = True) -> None:
+    def __init__(self, program: Program, trials: Trials, *, shared: bool = True, stage: int = 0) -> None:
         self.program = program
-        self.trials = trials
+        self._given, self._sharing = trials, shared
+        self.stage, self.stages = stage, stages_of(trials.record(0))
+        self.trials = trials = at_stage(trials, stage)
         records = trials.records()
         self.steps = [int(r["steps"]) for r in records]  # type: ignore[arg-type]
         self.network, self.device = network, device = program.network, program.device
@@ -154,6 +165,7 @@ class Tile:
         fresh_noise = values.get("noise") == "fresh"
         self.batches = drawing(worlds, integer(values[BATCH]), fresh_noise, network.dtype, device)
         self.rates = _rates(records, network.dtype, device)
+        self.rates["steps"] = self.rates["steps"] * (stage + 1)
         self.rates |= network.descent.constants(records, network.dtype, device)
         self.rates |= network.control.constants(records, trials.seed.tolist(), network.dtype, device)
         start = _start(network, self.own, records, trials, device)
@@ -196,6 +208,36 @@ class Tile:
             step = self.step + len(batches.x)
             self.state = self.program.advance(self.state, self.rates, batches, self.world, self.shared, step)
             self.step = step
+
+    @property
+    def ends(self) -> int:
+        """The step at which the tile, or the present stage of its ramp, ends."""
+        return (self.stage + 1) * max(self.steps)
+
+    def in_stage(self, stage: int) -> Tile:
+        """The same trials in another stage of their ramps, at step 0: to be restored."""
+        return Tile(self.program, self._given, shared=self._sharing, stage=stage)
+
+    def next_stage(self) -> Tile:
+        """The same networks in the next stage of their ramps: as they are, but for their kicks."""
+        tile = self.in_stage(self.stage + 1)
+        tile.state, tile.step = replace(self.state, weights=tile._kicked(self.state.weights)), self.step
+        return tile
+
+    def _kicked(self, weights: Weights) -> Weights:
+        """What is trained, kicked; layers that are not trained stay as they are."""
+        sizes = [kick_of(record) for record in self.trials.records()]
+        if not any(sizes):
+            return weights
+        kicks = _kicks(self.network, self.own, self.trials.seed.tolist(), self.stage)
+        scale = torch.tensor(sizes, dtype=torch.float64, device=self.device)
+        moving = self.network.descent.moving(self.rates)
+        kicked = {}
+        for name, weight in weights.items():
+            share = scale * moving[name] if name in moving else scale
+            kick = share.view(-1, *[1] * (weight.dim() - 1)) * kicks[name].to(self.device)
+            kicked[name] = weight + kick.to(weight.dtype)
+        return kicked
 
     def losses(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Train loss, test loss and test accuracy (None without classes), each shape (trials,)."""
@@ -277,6 +319,21 @@ def _start(
             stacked = stacked * scale.view(-1, *[1] * (stacked.dim() - 1))
         weights[name] = stacked.to(network.dtype) if stacked.is_floating_point() else stacked
     return weights
+
+
+def _kicks(network: Network, own: list[Network], seeds: list[int], stage: int) -> dict[str, Tensor]:
+    """Standard normal numbers for everything that is trained, with a leading axis of trials.
+
+    Those of a replicate are the same for all networks of one size.
+    """
+    distinct = list(dict.fromkeys(zip(seeds, own, strict=True)))
+    drawn: list[dict[str, np.ndarray]] = []
+    for seed, each in distinct:
+        generator = Streams(seed).generator("kick", stage)
+        values = {name: generator.standard_normal(shape) for name, shape in each.control.shapes.items()}
+        drawn.append(values if each is network else placed(values, network.control.shapes))
+    index = torch.tensor([distinct.index(pair) for pair in zip(seeds, own, strict=True)])
+    return {name: torch.from_numpy(np.stack([d[name] for d in drawn]))[index] for name in drawn[0]}
 
 
 def _first(network: Network, start: Weights, rates: Rates) -> State:

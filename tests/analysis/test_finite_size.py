@@ -87,6 +87,92 @@ def test_a_critical_point_and_its_exponents_are_recovered():
     assert values["y_exponent"] == pytest.approx(-0.25, abs=0.03)
 
 
+def order_parameter(mean, noise=0.01, seed=0, xs=None):
+    """Of `mean(x, L)` with additive noise, 10 replicates."""
+    frame = sweep(mean, 0.0, xs=np.linspace(0.2, 0.8, 13) if xs is None else xs)
+    order = frame["neuron_count"] + np.random.default_rng(seed).normal(0, noise, len(frame))
+    return frame.assign(order=order)
+
+
+def shifting(x, size):
+    """Curves that shift with log L: there is no critical point."""
+    return 1 / (1 + np.exp((x - 0.5 - 0.06 * np.log(size)) / 0.08))
+
+
+def test_curves_that_only_shift_have_no_critical_point():
+    """It lies outside the data (as at -1.13 with x from 0.2 to 0.8, "the curves collapse"): refused."""
+    frame = order_parameter(shifting)
+    with pytest.raises(AnalysisError, match=r"no critical point in the data.*only shift.*no worse"):
+        fit_collapse(frame, y="order", form="critical", resamples=5)
+    found = fit_collapse(frame, y="order", form="shift", resamples=100)
+    row = found.parameters.loc["x_shift"]
+    assert row["low"] <= -0.06 <= row["high"]
+    assert found.collapses
+    assert found.excludes_shift is None
+
+
+def test_a_critical_point_beyond_the_scan_is_refused():
+    frame = order_parameter(lambda x, size: 1 / (1 + np.exp((x - 1.2) * size / 0.5)), noise=0.002)
+    with pytest.raises(AnalysisError, match=r"outside the measured 0\.2 to 0\.8.*Scan farther"):
+        fit_collapse(frame, y="order", form="critical", resamples=5)
+
+
+@pytest.mark.parametrize(("noise", "excluded"), [(0.01, True), (0.2, False)])
+def test_a_critical_point_is_claimed_only_where_a_shift_is_excluded(noise, excluded):
+    frame = order_parameter(lambda x, size: 1 / (1 + np.exp((x - 0.5) * size**0.1 / 0.1)), noise)
+    found = fit_collapse(frame, y="order", form="critical", resamples=5)
+    assert found.excludes_shift is excluded
+    said = "are excluded" if excluded else "no critical point is shown"
+    assert said in found.summary()
+
+
+def corrected(x, size, analytic=0.0):
+    """m = L^(1/4) (F(z) + G(z) / L): without corrections the exponents are off by many errors."""
+    z = (x - 0.5) * (1 + analytic * (x - 0.5)) * size
+    return size**0.25 * (1 / (1 + np.exp(-z / 0.6)) + 0.2 * np.exp(-(z**2)) / size)
+
+
+@pytest.mark.parametrize("analytic", [0.0, 0.4])
+def test_corrections_to_scaling_are_noticed_and_taken_off(analytic):
+    frame = order_parameter(lambda x, size: corrected(x, size, analytic), noise=0.003)
+    bare = fit_collapse(frame, y="order", form="critical", resamples=50)
+    assert not bare.parameters.loc["y_exponent", "stable"]
+    assert bare.parameters.loc["y_exponent", "moves"] > 0.02
+    assert "y_exponent is not stable: it moves by" in bare.summary()
+    assert any("y_exponent" in warning for warning in bare.warnings)
+    found = fit_collapse(frame, y="order", form="critical", omega=1.0, resamples=50)
+    truth = pd.Series({"y_exponent": 0.25, "x_exponent": 1.0, "critical": 0.5})
+    off = (bare.parameters["value"] - truth).abs() > bare.parameters["high"] - bare.parameters["value"]
+    assert off["y_exponent"]
+    inside = (found.parameters["low"] <= truth) & (found.parameters["high"] >= truth)
+    assert inside.all(), found.parameters.to_string()
+    assert found.quality < bare.quality
+    assert "corrections of omega 1" in found.summary()
+
+
+def test_exponents_without_corrections_are_stable():
+    """Each choice that could have been another one is named, with what it gives."""
+    found = fit_collapse(sweep(scaled_count), resamples=50)
+    assert set(found.scan["choice"]) == {
+        "without width 8", "without the lowest 25% of x", "without the highest 25% of x",
+        "corrections of omega 1",
+    }  # fmt: skip
+    assert found.parameters["stable"].all()
+    assert found.warnings == ()
+    assert "x_exponent is stable: it moves most" in found.summary()
+    assert (found.parameters["moves"] < 0.2).all()
+
+
+def test_too_few_sizes_for_another_choice_are_told():
+    frame = sweep(scaled_count, xs=np.geomspace(1e-2, 0.1, 4))
+    found = fit_collapse(frame[frame["width"] > 16], resamples=5)
+    assert not len(found.scan)
+    assert found.parameters["stable"].isna().all()
+    assert "whether it is stable cannot be told" in found.summary()
+    with pytest.raises(AnalysisError, match="need 3 values of 'width'"):
+        fit_collapse(frame[frame["width"] > 16], omega=1.0)
+
+
 def test_two_replicates_give_no_interval():
     found = fit_collapse(sweep(scaled_count, replicates=2), resamples=5).parameters
     assert found[["low", "high"]].isna().all(axis=None)
@@ -98,12 +184,13 @@ def test_two_replicates_give_no_interval():
         (lambda f: f[f["width"] == 8], {}, "at least 2 values of 'width'"),
         (lambda f: f.assign(converged=False), {}, "train longer"),
         (lambda f: f[(f["width"] > 8) | (f["weight_decay"] > 0.3)], {}, "width=8 has"),
-        (lambda f: f, {"form": "exponential"}, "power or critical"),
+        (lambda f: f, {"form": "exponential"}, "power, critical or shift"),
         (
             lambda f: f.assign(weight_decay=f["weight_decay"] * 1e9 ** f["width"].rank(method="dense")),
             {},
             "nothing can be told of a collapse",
         ),
+        (lambda f: f, {"omega": -1.0}, "it is positive, or None"),
         (lambda f: f, {"size": "widht"}, "did you mean 'width'"),
     ],
 )

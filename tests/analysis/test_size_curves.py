@@ -1,12 +1,15 @@
-"""The quality of a collapse, against the definition of Houdayer and Hartmann written out point by point."""
+"""The scaling function against its definition, solved alone; errors over replicates; planted corrections."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.interpolate import BSpline
 
-from phasediag.analysis.size_curves import CollapseQuality, Form, SizeCurves
+from phasediag.analysis.least_squares import squares
+from phasediag.analysis.scaling_function import DEGREE, ScalingFunction
+from phasediag.analysis.size_curves import Form, SizeCurves
 from phasediag.arrays import FloatArray
 
 SIZES, REPLICATES = (8, 16, 32), 6
@@ -24,55 +27,65 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
     return SizeCurves.of(frame, y, "x", "width", form)
 
 
-def by_hand(made: SizeCurves, parameters: FloatArray, mean: FloatArray, errors: FloatArray) -> float:
-    """S = mean of (y - Y)^2 / (dy^2 + dY^2), Y on the weighted parabola through two points to each side."""
-    (x,), (y,), (error,) = made.scaled(parameters[None], mean[None], errors[None])
-    known = np.isfinite(y)
-    terms = []
-    for i in np.flatnonzero(known):
-        near: list[int] = []
-        for group in set(made.group) - {made.group[i]}:
-            own = sorted(np.flatnonzero(known & (made.group == group)), key=lambda j: x[j])
-            below, above = [j for j in own if x[j] < x[i]], [j for j in own if x[j] >= x[i]]
-            if below and above:
-                near += below[-2:] + above[:2]
-        if len(near) < 3:
-            continue
-        design = np.stack([np.ones(len(near)), x[near] - x[i], (x[near] - x[i]) ** 2], axis=1)
-        covariance = np.linalg.inv(design.T @ (design / error[near][:, None] ** 2))
-        curve = covariance @ design.T @ (y[near] / error[near] ** 2)
-        terms.append((y[i] - curve[0]) ** 2 / (error[i] ** 2 + covariance[0, 0]))
-    return float(np.mean(terms)) if 2 * len(terms) >= known.sum() else float("inf")
+def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> float:
+    """Chi squared of y = L^a (1 + d t) (F(z) + L^-omega G(z)), or of its logarithm, by a dense solution."""
+    of, (a, b, *more) = made.curves, parameters
+    size, log_size = of.size, np.log(of.size)
+    match of.form:
+        case "power":
+            z, up, target, error = np.log(of.x) + b * log_size, a * log_size, np.log(mean), of.error / of.mean
+        case "shift":
+            z, up, target, error = of.x + b * log_size, size**a, mean, of.error
+        case _:
+            t = of.x - more[0]
+            c, d = more[1:] or (0.0, 0.0)
+            z, up, target, error = (t + c * t**2) * size**b, size**a * (1 + d * t), mean, of.error
+    share = (z - z.min()) / np.ptp(z)
+    pieces = [made.inner] if made.omega is None else [made.inner, np.empty(0)]
+    columns = []
+    for number, inner in enumerate(pieces):
+        knots = np.concatenate([np.zeros(DEGREE + 1), inner, np.ones(DEGREE + 1)])
+        for which in range(len(inner) + DEGREE + 1):
+            spline = BSpline(knots, np.eye(len(inner) + DEGREE + 1)[which], DEGREE)
+            columns.append(spline(share) * (size ** -(made.omega or 0.0) if number else 1.0))
+    design = np.stack(columns, axis=1)
+    known = np.isfinite(target)
+    if of.form == "power":
+        target = target - up
+    else:
+        design = design * up[:, None]
+    design, target = (design / error[:, None])[known], (target / error)[known]
+    return float(np.sum((target - design @ np.linalg.lstsq(design, target, rcond=None)[0]) ** 2))
 
 
-@pytest.mark.parametrize("form", ["power", "critical"])
-def test_the_quality_is_that_of_the_definition(form: Form) -> None:
+@pytest.mark.parametrize("omega", [None, 0.8])
+@pytest.mark.parametrize("form", ["power", "critical", "shift"])
+def test_chi_squared_is_that_of_the_definition(form: Form, omega: float | None) -> None:
     made = curves(form)
     rng = np.random.default_rng(1)
-    weights = rng.multinomial(REPLICATES, np.full(REPLICATES, 1 / REPLICATES), size=30).astype(float)
-    means = made.means(weights)
-    assert np.isnan(means.mean).any(), "some cells are not drawn"
-    parameters = rng.normal(0.3, 0.5, (30, 2 if form == "power" else 3))
+    share = np.full(REPLICATES, 1 / REPLICATES)
+    means = made.drawn(rng.multinomial(REPLICATES, share, size=30).astype(float))
+    assert np.isnan(means).any(), "some cells are not drawn"
+    used = np.full(len(made.x), True)
+    function = ScalingFunction(curves=made, inner=np.array([0.3, 0.6]), omega=omega, used=used)
+    parameters = rng.normal(0.3, 0.1, (30, function.parameters))
     parameters[0, :2] = 0
-    parameters[1, 1] = 9
-    found = CollapseQuality(made, means)(parameters, np.arange(30))
+    parameters[1, 1:3] = (9, -9)[: function.parameters - 1]
+    found = squares(function.residuals(means)(parameters, np.arange(30)))
     assert found[1] == np.inf, "scaled so far apart that no curves overlap"
-    np.testing.assert_allclose(
-        found,
-        [by_hand(made, *each) for each in zip(parameters, means.mean, means.error, strict=True)],
-        rtol=1e-6,
-    )
+    others = np.arange(30) != 1
+    pairs = zip(parameters[others], means[others], strict=True)
+    np.testing.assert_allclose(found[others], [by_hand(function, *each) for each in pairs], rtol=1e-6)
 
 
-def test_some_draws_are_as_they_are_among_all() -> None:
+def test_cells_that_do_not_enter_do_not_matter() -> None:
     made = curves("power")
-    means = made.means(np.eye(REPLICATES) + 1)
-    parameters = np.random.default_rng(2).normal(0.3, 0.2, (REPLICATES, 2))
-    quality = CollapseQuality(made, means)
-    chosen = np.array([4, 1])
-    np.testing.assert_array_equal(
-        quality(parameters[chosen], chosen), quality(parameters, np.arange(REPLICATES))[chosen]
-    )
+    used = made.x < 1.2
+    function = ScalingFunction(curves=made, inner=np.array([0.5]), omega=None, used=used)
+    at, one = np.array([[0.3, 0.1]]), np.zeros(1, dtype=np.int64)
+    means = made.mean[None]
+    other = np.where(used, means, 100 * means)
+    np.testing.assert_array_equal(function.residuals(means)(at, one), function.residuals(other)(at, one))
 
 
 def test_errors_over_replicates_are_pooled_as_far_as_the_cells_are_alike() -> None:
@@ -81,5 +94,5 @@ def test_errors_over_replicates_are_pooled_as_far_as_the_cells_are_alike() -> No
     axes = [SIZES, np.geomspace(0.5, 1, 60), range(10)]
     frame = pd.MultiIndex.from_product(axes, names=["width", "x", "replicate"]).to_frame(index=False)
     y = frame["width"].to_numpy() / frame["x"].to_numpy() * (1 + rng.normal(0, 0.1, len(frame)))
-    means = SizeCurves.of(frame, y, "x", "width", "power").means()
-    np.testing.assert_allclose(means.error / means.mean, 0.1 / np.sqrt(10), rtol=0.2)
+    made = SizeCurves.of(frame, y, "x", "width", "power")
+    np.testing.assert_allclose(made.error / made.mean, 0.1 / np.sqrt(10), rtol=0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,22 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phasediag.analysis.comparison import Foretold, ReplicateMeans
 from phasediag.analysis.independence import NEGLIGIBLE, Independence
+from phasediag.analysis.law_comparison import UNTESTED, LawComparison
 from phasediag.analysis.laws import LAWS, REFERENCE, law
-from phasediag.analysis.verdict import CLEARLY, bounded, independent, polynomial
+from phasediag.analysis.verdict import Claim, bounded, independent, polynomial
 from properties import examples
 
 
-def models(
-    gap: float, errors: tuple[float, float] = (1.0, 1.0), flat: float = 500.0
-) -> list[dict[str, object]]:
-    """A polynomial law and another, so much worse; and a constant."""
-    aics = {"power law": 0.0, "exponential": gap, "constant": flat}
-    predictions = {"power law": errors[0], "exponential": errors[1], "constant": 9.0}
-    return [
-        {"name": name, "aic": aic, "delta_aic": aic - min(aics.values()), "prediction": predictions[name]}
-        for name, aic in aics.items()
-    ]
+def comparison(shift: float, scatter: float, *, able: bool = True) -> LawComparison:
+    """A power law and an exponential, the first of which foretells better by so much, and a constant."""
+    rng = np.random.default_rng(0)
+    values = 50 + rng.normal(0, scatter, (8, 10))
+    data = ReplicateMeans(values=values)
+    curves = {"power law": 50.0, "exponential": 50.0, "constant": 5.0}
+    curves["exponential" if shift > 0 else "power law"] += abs(shift)
+    foretold = {name: Foretold.of(np.full((10, 8), mean), data) for name, mean in curves.items()}
+    order = sorted(curves, key=lambda name: -float(foretold[name].scores(data).mean()))
+    models = tuple(
+        {"name": name, "note": "", "prediction": 1.0, "foretells": able, "behind": 0.0, "behind_error": 1.0}
+        for name in order
+    )
+    return LawComparison(models=models, foretold=foretold, data=data)
 
 
 def test_every_law_states_what_the_verdicts_ask_of_it() -> None:
@@ -42,31 +49,30 @@ def test_every_law_states_what_the_verdicts_ask_of_it() -> None:
 
 
 @settings(max_examples=examples(60), deadline=None)
-@given(st.floats(-100, 100), st.floats(0.1, 20), st.floats(0.1, 20))
-def test_polynomial_is_supported_only_where_both_criteria_say_so(
-    gap: float, own: float, other: float
-) -> None:
-    verdict = polynomial("x", "y", models(gap, (own, other)), decades=2.0).verdict
-    if verdict == "supported":
-        assert gap > CLEARLY
-        assert own <= other
-    if verdict == "not supported":
-        assert gap < -CLEARLY
-        assert other <= own
-    if abs(gap) <= CLEARLY:
-        assert verdict == "cannot tell"
-    assert polynomial("x", "y", models(gap, (own, other)), decades=0.5).verdict == "cannot tell"
-    assert polynomial("x", "y", models(gap, (own, other), flat=1.0), decades=2.0).verdict != "supported"
+@given(st.floats(-30, 30), st.floats(0.1, 20))
+def test_polynomial_is_supported_only_where_its_law_leads_clearly(shift: float, scatter: float) -> None:
+    compared = comparison(shift, scatter)
+    verdict = polynomial("x", "y", compared, decades=2.0).verdict
+    ahead = compared.lead("power law", "exponential").clear, compared.lead("exponential", "power law").clear
+    assert verdict == {(True, False): "supported", (False, True): "not supported"}.get(ahead, "cannot tell")
+    assert polynomial("x", "y", compared, decades=0.5).verdict == "cannot tell"
+    unable = polynomial("x", "y", comparison(shift, scatter, able=False), decades=2.0)
+    assert unable.verdict == "cannot tell"
+    assert ("errs by more than 10%" in unable.reason) == any(ahead)
 
 
 def test_what_is_no_number_supports_nothing() -> None:
-    claim = polynomial("x", "y", [{**m, "aic": np.inf} for m in models(np.inf)], decades=2.0)
-    assert claim.verdict == "cannot tell"
-    assert "both are ruled out" in claim.reason
-    assert polynomial("x", "y", models(np.inf), decades=2.0).reason.startswith(
-        "power law against exponential: the other is ruled out"
+    untested = comparison(20, 1)
+    models = tuple(
+        {**m, "note": UNTESTED, "prediction": np.nan} if m["name"] == "exponential" else m
+        for m in untested.models
     )
-    assert bounded("x", "y", np.nan, np.nan, 3).verdict == "cannot tell"
+    claim = polynomial("x", "y", replace(untested, models=models), decades=2.0)
+    assert claim.verdict == "cannot tell"
+    assert f"the exponential {UNTESTED}" in claim.reason
+    theorem = bounded("weight_decay", "neuron_count", np.nan, np.nan, 3)
+    assert theorem is not None
+    assert theorem.verdict == "cannot tell"
     assert independent("x", "y", None).verdict == "cannot tell"
 
 
@@ -87,7 +93,19 @@ def test_independence_needs_an_interval_that_is_negligible(low: float, width: fl
 
 @pytest.mark.parametrize(("dimension", "bound"), [(None, -3.0), (1, -1.0), (4, -2.0), (10, -2.5)])
 def test_the_bound_of_theorem_4(dimension: int | None, bound: float) -> None:
-    """N <= C gamma^(-3 d / (d + 2))."""
-    assert bounded("x", "y", bound + 0.01, bound + 0.1, dimension).verdict == "supported"
-    assert bounded("x", "y", bound - 0.1, bound - 0.01, dimension).verdict == "not supported"
-    assert bounded("x", "y", bound - 0.1, bound + 0.1, dimension).verdict == "cannot tell"
+    """N <= C gamma^(-3 d / (d + 2)); a weak rise obeys it, and that is said to be no evidence."""
+
+    def said(low: float, high: float) -> Claim:
+        claim = bounded("weight_decay", "neuron_count", low, high, dimension)
+        assert claim is not None
+        return claim
+
+    assert said(bound + 0.01, bound + 0.1).verdict == "supported"
+    assert "no evidence for the theorem" in said(bound + 0.01, bound + 0.1).reason
+    assert said(bound - 0.1, bound - 0.01).verdict == "not supported"
+    assert said(bound - 0.1, bound + 0.1).verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(("x", "y"), [("weight_decay", "rank"), ("width", "neuron_count"), ("x", "y")])
+def test_theorem_4_says_nothing_of_other_counts(x: str, y: str) -> None:
+    assert bounded(x, y, -0.5, -0.4, 8) is None

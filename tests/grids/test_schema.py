@@ -13,6 +13,7 @@ from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import parse_grid
 from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.parameters import TRAINING
+from phasediag.ramp import RAMP
 from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import Role
 
@@ -31,7 +32,9 @@ BY_COMBINATION = {
     "point of a fixed key", "point without an axis", "impossible point", "no points file", "nan",
     "infinite", "overflow", "65 bits", "a schedule's number without it", "stairs without a height",
     "classes of numbers", "no layer trained", "relaxations of layers", "time of a schedule",
-    "time of a warm-up", "warm-up of all steps",
+    "time of a warm-up", "warm-up of all steps", "ramp of another task's", "ramp of a fixed key",
+    "ramp of an axis", "ramp of a point's", "ramp to where it starts", "ramp by logarithms of zero",
+    "ramp through what is not allowed", "relaxations of a ramp", "time of a ramp",
 }  # fmt: skip
 """What a JSON schema cannot see: rules between keys, files, positions, and numbers JSON does not have."""
 NOT_COMPARED = {"no yaml", "two documents", "contains itself", "odd tag", "deep", "name with a line break"}
@@ -110,7 +113,8 @@ def test_the_reference_lists_every_parameter_of_every_component() -> None:
         for name in built_in(kind)
         for parameter in component(kind, name, Path()).parameters
     }
-    assert listed == declared | {("training", parameter.name) for parameter in TRAINING}
+    declared |= {("training", parameter.name) for parameter in TRAINING}
+    assert listed == declared | {("ramp", parameter.name) for parameter in RAMP}
     assert all(row.type and row.default and row.meaning for row in parameter_table())
 
 

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 import numpy as np
 
 from phasediag.analysis.law import Law
-from phasediag.analysis.likelihood import log_linear_designs
+from phasediag.analysis.likelihood import log_linear_designs, profiled, quasi_likelihood
 from phasediag.arrays import FloatArray
 
-_BREAKS: Final = 15
-"""Places of the break that are tried at once."""
+
+def _design(u: FloatArray, breaks: FloatArray) -> FloatArray:
+    """How far each point lies below and beyond each break, shape (breaks, points, 2)."""
+    away = u - breaks[:, None]
+    return np.stack([np.minimum(away, 0), np.maximum(away, 0)], axis=-1)
 
 
-def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-    """The break is searched between the second and the last but one x, on a grid that is refined twice."""
+def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
+    """The break is searched between the second and the last but one x."""
     u = np.log(x)
-    low, high = u[1], u[-2]
-    for _ in range(3):
-        breaks = np.linspace(low, high, _BREAKS)
-        away = u - breaks[:, None]
-        design = np.stack([np.minimum(away, 0), np.maximum(away, 0)], axis=-1)
-        coefficients = log_linear_designs(design, means, weights)
-        curve = coefficients[:, :1] + np.einsum("bpk,bk->bp", design, coefficients[:, 1:])
-        with np.errstate(over="ignore", invalid="ignore"):
-            gain = (weights * (means * curve - np.exp(curve))).sum(axis=1)
-        best = int(np.argmax(np.where(np.isfinite(gain), gain, -np.inf)))
-        low, high = breaks[max(best - 1, 0)], breaks[min(best + 1, _BREAKS - 1)]
-    return [*np.exp([coefficients[best, 0], breaks[best]]), *coefficients[best, 1:]]
+
+    def coefficients(breaks: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of shape (problems, tries, 3), and the means, of shape (problems, tries, points)."""
+        tries = breaks.shape[1]
+        design = _design(u, breaks.ravel())
+        repeated = (np.repeat(each, tries, axis=0) for each in (means, weights))
+        fitted = log_linear_designs(design, *repeated)
+        logs = fitted[:, :1] + np.einsum("bpk,bk->bp", design, fitted[:, 1:])
+        with np.errstate(over="ignore"):
+            return fitted.reshape(*breaks.shape, 3), np.exp(logs).reshape(*breaks.shape, len(u))
+
+    def gain(breaks: FloatArray) -> FloatArray:
+        with np.errstate(invalid="ignore"):
+            return quasi_likelihood(coefficients(breaks)[1], means[:, None], weights[:, None])
+
+    at = profiled(gain, float(u[1]), float(u[-2]), len(means), tries=9, rounds=3)
+    constant, below, above = coefficients(at[:, None])[0][:, 0].T
+    with np.errstate(over="ignore"):
+        return np.stack([np.exp(constant), np.exp(at), below, above], axis=1)
 
 
 def _mean(x: FloatArray, p: FloatArray) -> FloatArray:
@@ -40,6 +47,5 @@ def _mean(x: FloatArray, p: FloatArray) -> FloatArray:
 
 LAW = Law(
     name="broken power law", formula="amplitude * (x / at)^below, ^above beyond at",
-    parameters=("amplitude", "at", "below", "above"), mean=_mean, fit=_fit,
-    polynomial=True, price=6, points=6,
+    parameters=("amplitude", "at", "below", "above"), mean=_mean, fit=_fit, polynomial=True, points=6,
 )  # fmt: skip

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from phasediag.analysis.law import Law
-from phasediag.analysis.likelihood import bounded_exp, searched
+from phasediag.analysis.likelihood import profiled, quasi_likelihood
 from phasediag.arrays import FloatArray
 
+BEYOND = np.log(10.0)
+"""How far outside of the window the scale is searched: farther, only its product with the plateau tells."""
 
-def log_plateau_and_scale(u: FloatArray, means: FloatArray, weights: FloatArray) -> tuple[float, float]:
-    """Of exp(log_plateau) / (1 + exp(u - scale)), the two parameters of highest quasi-likelihood.
+
+def plateau_and_scale(u: FloatArray, means: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of plateau / (1 + exp(u - scale)), both of highest quasi-likelihood, shape (problems,) each.
 
     Parameters
     ----------
     u
         The logarithm of x, or its negative where the plateau lies at large x, shape (points,).
     means, weights
-        Means and numbers of the counts, shape (points,).
+        Means and numbers of the counts, shape (problems, points).
     """
-    start = [float(np.log(means.max())), float(u.mean())]
-    log_plateau, scale = searched(lambda p: np.exp(p[0] - np.logaddexp(0, u - p[1])), start, means, weights)
-    return float(log_plateau), float(scale)
+    total = (weights * means).sum(axis=1)
+
+    def curves(scales: FloatArray) -> FloatArray:
+        shapes = np.exp(-np.logaddexp(0, u - scales[..., None]))
+        return np.asarray((total[:, None] / np.einsum("btp,bp->bt", shapes, weights))[..., None] * shapes)
+
+    def gain(scales: FloatArray) -> FloatArray:
+        return quasi_likelihood(curves(scales), means[:, None], weights[:, None])
+
+    scale = profiled(gain, float(u.min() - BEYOND), float(u.max() + BEYOND), len(means))
+    plateau = curves(scale[:, None])[:, 0, 0] * (1 + np.exp(u[0] - scale))
+    return plateau, scale
 
 
-def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> Sequence[float]:
-    return [bounded_exp(value) for value in log_plateau_and_scale(np.log(x), means, weights)]
+def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
+    plateau, scale = plateau_and_scale(np.log(x), means, weights)
+    return np.stack([plateau, np.exp(scale)], axis=1)
 
 
 LAW = Law(
     name="saturating", formula="plateau / (1 + x / scale)", parameters=("plateau", "scale"),
-    mean=lambda x, p: p[0] / (1 + x / p[1]), fit=_fit, polynomial=True, price=2, points=3,
-    direction="falling",
+    mean=lambda x, p: p[0] / (1 + x / p[1]), fit=_fit, polynomial=True, points=3, direction="falling",
 )  # fmt: skip

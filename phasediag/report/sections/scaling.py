@@ -106,7 +106,7 @@ def _warnings(fits: Mapping[str, ScalingFit]) -> list[str]:
 
 
 def _exponents(fits: Mapping[str, ScalingFit], x: str, y: str, over: str) -> str:
-    """The fits in a sentence: how far the exponents spread, and which law is best supported."""
+    """The fits in a sentence: how far the exponents spread, and which law foretells best."""
     ends = min(fits.values(), key=lambda f: f.exponent), max(fits.values(), key=lambda f: f.exponent)
     texts = (exponent_in_words(fit.exponent, fit.low, fit.high) for fit in ends)
     spread = " to ".join(dict.fromkeys(texts))
@@ -115,7 +115,7 @@ def _exponents(fits: Mapping[str, ScalingFit], x: str, y: str, over: str) -> str
     count = f"{len(fits)} fit{'s' if len(fits) > 1 else ''}"
     return (
         f"{upper(prose(y))} against {prose(x)}{over}: {count}, exponent {spread}. "
-        f"Best supported by AIC: {laws}."
+        f"Best at foretelling what was left out: {laws}."
     )
 
 

@@ -1,0 +1,88 @@
+"""What the stages of ramps come to, as a checkpoint and as the column `stages` hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from phasediag.columns import Column
+from phasediag.measuring.recording import FloatArray
+from phasediag.ramp import ramp_of
+from phasediag.storage.schema_arrow import stages_type
+from phasediag.trial import IntArray, Trials
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StageEnd:
+    """The trials of a tile at the end of a stage; without ramps, at the end of their training."""
+
+    columns: Mapping[str, FloatArray]
+    """The measured columns of `trials`, NaN where there is nothing to measure, shape (trials,)."""
+    steps_done: IntArray
+    """In all stages together, shape (trials,)."""
+    diverged: BoolArray
+    """Whether each has ceased to be finite in this stage or before, shape (trials,)."""
+
+    @property
+    def status(self) -> npt.NDArray[np.object_]:
+        """`ok` or `diverged`, shape (trials,)."""
+        return np.where(self.diverged, "diverged", "ok").astype(object)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What a checkpoint holds."""
+        return {**self.columns, "steps_done": self.steps_done, "diverged": self.diverged}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> StageEnd:
+        """What `arrays` gave, once more."""
+        columns = dict(arrays)
+        return cls(steps_done=columns.pop("steps_done"), diverged=columns.pop("diverged"), columns=columns)
+
+
+def stage_records(
+    trials: Trials, stages: Sequence[StageEnd], results: Sequence[Mapping[str, pa.Array]],
+    further: Sequence[Column],
+) -> pa.Array:  # fmt: skip
+    """The column `stages` of trials of equally many stages: a list of structs, one a stage.
+
+    Parameters
+    ----------
+    results
+        Of each stage the measured columns, null where a trial has none.
+    further
+        The columns of observables that not every sweep has.
+    """
+    kind = stages_type(further)
+    count, number = len(trials), len(stages)
+    ramps = [ramp for record in trials.records() if (ramp := ramp_of(record)) is not None]
+    order = np.arange(count * number).reshape(number, count).T.reshape(-1)
+
+    def joined(parts: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        """One value for each stage of each trial, trial after trial, from those of each stage."""
+        arrays = [part if isinstance(part, pa.Array) else pa.array(part, kind) for part in parts]
+        return pa.concat_arrays([array.cast(kind) for array in arrays]).take(pa.array(order))
+
+    known: dict[str, list[Any]] = {
+        "stage": [np.full(count, stage) for stage in range(number)],
+        "branch": [[ramp.branch(stage) for ramp in ramps] for stage in range(number)],
+        "value": [[ramp.values[stage] for ramp in ramps] for stage in range(number)],
+        "status": [list(stage.status) for stage in stages],
+        "steps_done": [stage.steps_done for stage in stages],
+    }
+    fields = [
+        joined(
+            known[field.name] if field.name in known
+            else [result.get(field.name, pa.nulls(count)) for result in results],
+            field.type,
+        )
+        for field in kind.value_type
+    ]  # fmt: skip
+    structs = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * number, pa.int32()), structs).cast(kind)
