@@ -156,8 +156,8 @@ def tell_of_observables(trials: pd.DataFrame) -> None:
             counts = " and ".join(f"{int((versions == each).sum()):,} by {each[:SHORT]}" for each in order)
             _warn(
                 f"{name}: {len(order)} versions of its files have measured these trials ({counts}), and the "
-                f"rows of all are given; the column {OBSERVABLE_SOURCE.name} tells them apart, and --remeasure "
-                "measures all by the newest"
+                f"rows of all are given; the column {OBSERVABLE_SOURCE.name} tells them apart, --remeasure "
+                "measures all anew"
             )
 
 

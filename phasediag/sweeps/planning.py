@@ -64,11 +64,10 @@ class Plan:
     @property
     def compile_seconds(self) -> float:
         """Projected time until all programs are compiled that this machine has not yet."""
-        programs = {pack.structure: pack.cost.machine for pack in self.packs if pack.compiled}
-        first, *rest = programs.values() or [None]
-        if first is None:
+        machines = list({p.structure: p.cost.machine for p in self.packs if p.compiled}.values())
+        if not machines:
             return 0.0
-        return first.compile_seconds + sum(each.further_seconds for each in rest) / self.workers
+        return machines[0].compile_seconds + sum(m.further_seconds for m in machines[1:]) / self.workers
 
     @property
     def seconds(self) -> float:

@@ -16,6 +16,7 @@ from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.commands.results import diagram
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import read_grid
+from phasediag.sweeps.rerun import rerun
 from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
@@ -221,3 +222,17 @@ def test_features_are_what_the_next_layer_is_given(tmp_path: Path) -> None:
     launched(tmp_path, grid_text({"weight_decay": [0.1]}, {**SHORT, "activation": "tanh", "dtype": "float64"},
              measure={"observables": ["obs.py:Mine"]}))  # fmt: skip
     assert (phasediag.load_trials(tmp_path / "g")["mine"] < 1e-12).all()
+
+
+def test_a_rerun_measures_by_the_version_that_measured_last(tmp_path: Path) -> None:
+    """The number of an observable is compared, and the file that the first launch kept does not count."""
+    for factor in (1, 2):
+        body = NUMBER + f"    def measure(self, network): return {factor} * network.loss()[None]"
+        write(tmp_path, HEAD + body, "obs.py")
+        text = grid_text({"weight_decay": [0.1]}, SHORT, measure={"observables": ["obs.py:Mine"]})
+        launched(tmp_path, text, remeasure=factor == 2)
+    trial = phasediag.load_trials(tmp_path / "g").iloc[0]
+    again = rerun(tmp_path / "g", trial["trial_id"], tmp_path / "again")
+    assert "mine" in again.compared
+    assert again.differs == ()
+    assert again.row["mine"] == pytest.approx(trial["mine"])
