@@ -103,7 +103,8 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
 @click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
 @RETRY
-@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of this grid.")
+@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "
+              "this grid, or was counted by older definitions.")  # fmt: skip
 @click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
 @COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
               "components are equally likely, or where the average changes fastest.")  # fmt: skip
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
-@click.option("--starts", metavar="COLUMN", help="With --transition: compare its smallest and largest value, "
-              "such as of init_scale, for hysteresis.")  # fmt: skip
+@click.option("--starts", metavar="COLUMN", help="With --transition: compare its values, such as of "
+              "init_scale, for hysteresis.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
