@@ -19,7 +19,7 @@ from torch import Tensor
 import phasediag
 from phasediag.analysis.depth import depth_profile
 from phasediag.checkpoints.heads import Measured
-from phasediag.checkpoints.layouts import LAYOUTS, Layout, recognised
+from phasediag.checkpoints.layouts import LAYOUTS, WeightLayout, recognised
 from phasediag.checkpoints.record import ReadingPlan, measured_parts, record
 from phasediag.checkpoints.weights import weights_of
 from phasediag.commands.measure import measure
@@ -42,7 +42,7 @@ def matrices(seed: int = 0, keys: int = HEADS) -> dict[str, list[Tensor]]:
     return made
 
 
-def held(layout: Layout, made: Mapping[str, list[Tensor]], prefix: str = "model.") -> dict[str, Tensor]:
+def held(layout: WeightLayout, made: Mapping[str, list[Tensor]], prefix: str = "model.") -> dict[str, Tensor]:
     """A state dict in that layout."""
     state: dict[str, Tensor] = {f"{prefix}norm.weight": torch.ones(WIDTH)}
 
@@ -118,7 +118,7 @@ def test_blocks_have_their_dead_and_equal_neurons(bert: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.family)
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_every_layout_is_recognised_and_read_alike(
-    layout: Layout, prefix: str, tmp_path: Path, bert: Path
+    layout: WeightLayout, prefix: str, tmp_path: Path, bert: Path
 ) -> None:
     state = held(layout, matrices(), prefix)
     save_file(state, tmp_path / "model.safetensors")

@@ -288,6 +288,9 @@ def test_a_rerun_compares_counts_exactly_and_numbers_as_far_as_they_are_known(tm
     assert repeated(neuron_count=4, alive_count=1).differs == ("neuron_count", "alive_count")
     assert "neuron_count 3, recorded 4: neuron_count DIFFER (both on cpu" in str(repeated(neuron_count=4))
     assert "recorded on cpu, torch 1" in str(repeated(neuron_count=4, torch_version="1"))
+    other = repeated(neuron_count=4, definitions=2)
+    assert other.differs == ()
+    assert "counts were recorded by other definitions and are not compared" in str(other)
     assert repeated(status="failed").compared == ()
     assert Rerun(folder=tmp_path, row=row, recorded=None).compared == ()
 
