@@ -27,8 +27,8 @@ from phasediag.trial import Trials
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
-DISTANCE_BYTES: Final = 3.6
-"""One stored distance in single precision, compressed."""
+DISTANCE_BYTES: Final = 5.6
+"""One stored distance in single precision, and how it moved, compressed."""
 START_SECONDS: Final = 6.0
 """Until the workers of a local Ray train, measured by `benchmarks/overhead.py`; inline launches take less."""
 BESIDES: Final = 1.07
