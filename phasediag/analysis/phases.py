@@ -17,12 +17,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
+from phasediag.analysis.binning import with_bins
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
-from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
+from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, scattered, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
 from phasediag.analysis.isolines import across_table
 from phasediag.analysis.labels import prose
@@ -108,6 +109,11 @@ class PhaseDiagram(Result):
     def main(self) -> pd.DataFrame:
         """One row a facet and value of y, for what needs one boundary: the crossing of branch 1."""
         return main_of(self.boundary, self.keys)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether the rows cross the level so often that the boundary is no line."""
+        return scattered(self.boundary, self.keys)
 
     @property
     def every_crossing(self) -> pd.DataFrame:
@@ -214,7 +220,9 @@ def phase_diagram(
     trials
         One row a trial, as `load_trials` returns it. Only `ok` rows have an order parameter.
     x, y
-        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet.
+        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet. An axis
+        that differs between the replicates of a point (`learning_rate * sharpness_at_start / 2`) is put
+        into bins, see `phasediag.analysis.binning`.
     order
         Any numeric column, an expression of columns such as `neuron_count / width`, or `diverged`.
     level
@@ -285,9 +293,10 @@ def locate(
     if not special:
         numbers(trials, order)
     check_axes(trials, axes, facets)
+    trials, behind = with_bins(trials, [name for _, name in axes])
     named = tuple(name for _, name in reversed(axes))
     _warn_of_adamw(trials, named)
-    facets += unnamed_axes(trials, (*facets, *named), order)
+    facets += unnamed_axes(trials, (*facets, *named, *behind), order)
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)
     cells = cell_statistics(trials, group, values)
