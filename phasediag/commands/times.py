@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say
+from phasediag.commands.options import JSON, filtered, say, telling
 
 
 @click.command()
@@ -29,9 +29,12 @@ def times(
     """Tell when the generators of SWEEP break, over its replicates; prints the path of the figure."""
     from phasediag.analysis.breaking_times import breaking_times
     from phasediag.analysis.frames import load_measurements, load_trials
+    from phasediag.analysis.versions import newest
     from phasediag.figures.style import save
 
-    trials = filtered(load_trials(sweep_path), where)
+    with telling():
+        needed = [name for name in (x, starts) if name is not None]
+        trials = newest(filtered(load_trials(sweep_path), where), needed)
     measured = load_measurements(
         sweep_path, observable=observable, layer=layer or trials["measure_layer"].iloc[0]
     )
