@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +110,18 @@ def test_no_line_between_rows_is_stated_twice() -> None:
     assert len(inside) == 5
     covered = diagram.across[X].between(inside["position"].min(), inside["position"].max())
     assert not covered.any()
+
+
+def test_the_page_on_boundaries_names_what_a_diagram_has() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "boundaries.md").read_text()
+    trials = trials_of(hills(), np.arange(1.0, 10), np.arange(1.0, 13))
+    names: dict[str, object] = {"trials": trials}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    diagram = names["diagram"]
+    assert isinstance(diagram, PhaseDiagram)
+    for column in ("position", "low", "high", "branch", "direction", "censored", "support"):
+        assert column in diagram.boundary
+        assert column in page
 
 
 def test_facets_have_branches_of_their_own() -> None:
