@@ -116,7 +116,8 @@ class _Problem:
     def _without_bias(self, values: FloatArray) -> FloatArray:
         """Values of the data, shape (samples, ...), less what the output's bias takes of their mean."""
         share = 1 - np.sqrt(self.gamma / (1 + self.gamma)) if self.bias else 0.0
-        return values - share * values.mean(axis=0)
+        left: FloatArray = values - share * values.mean(axis=0)
+        return left
 
     def _features(self, directions: FloatArray) -> FloatArray:
         """relu(v.x) of the data, less what the bias takes, shape (samples, directions)."""
