@@ -21,6 +21,7 @@ from phasediag.arrays import FloatArray
 from phasediag.exact_noise import growth_exponent as growth_exponent
 from phasediag.exact_noise import neuron_growth as neuron_growth
 from phasediag.exact_noise import neuron_noise_threshold as neuron_noise_threshold
+from phasediag.exact_noise import noise_rebound as noise_rebound
 from phasediag.exact_noise import noise_threshold as noise_threshold
 from phasediag.exact_noise import noise_thresholds as noise_thresholds
 from phasediag.exact_noise import sde_neuron_noise_threshold as sde_neuron_noise_threshold

@@ -117,6 +117,27 @@ def noise_threshold(
     return float(zeros[0])
 
 
+def noise_rebound(signal: float, rate: float, gamma: float, batch: int = 1, law: str = "rademacher") -> float:
+    """E5: the label noise, beyond `noise_threshold`, at which `growth_exponent` turns positive again.
+
+    The second of `noise_thresholds`. Noise so strong that a step throws the weights beyond where they were
+    makes the origin repel. For `rademacher` and B = 2 it is (2 eta sigma)^2 = m^2 + m^-2 with
+    m = 1 - 2 eta gamma + 2 eta c.
+
+    Raises
+    ------
+    ValueError
+        Where the origin attracts at no noise.
+    """
+    zeros = noise_thresholds(signal, rate, gamma, batch, law)
+    if len(zeros) < 2:
+        raise ValueError(
+            f"no label noise makes the origin attract, and then repel, at signal {signal:g}, learning rate "
+            f"{rate:g}, gamma {gamma:g} and batch size {batch}"
+        )
+    return float(zeros[1])
+
+
 def sde_noise_threshold(signal: float, temperature: float, gamma: float) -> float:
     """E5, E6 in the limit of a small learning rate: gamma + T sigma^2 = c, for x = +-1."""
     return float(np.sqrt((signal - gamma) / temperature))
