@@ -152,7 +152,7 @@ class Recorder:
         every = range(0, start + int(self.steps.max()) + 1, plan.every) if plan.every else ()
         moments = {0, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
         self.due = np.array(sorted({*every, *(start + moment for moment in moments)}))
-        self._measured: dict[tuple[bytes, Request], MeasuredLists] = {}
+        self._lists: dict[tuple[bytes, Request], MeasuredLists] = {}
         """By trials, at the tile's present step."""
 
     @property
@@ -167,7 +167,7 @@ class Recorder:
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
         step = self.tile.step - self.start
-        self._measured.clear()
+        self._lists.clear()
         on_schedule = step == 0 or (self.plan.every is not None and self.tile.step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
@@ -293,7 +293,7 @@ class Recorder:
 
     def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[MeasuredLists]:
         trials = rows.tobytes()
-        missing = [request for request in requests if (trials, request) not in self._measured]
+        missing = [request for request in requests if (trials, request) not in self._lists]
         scales: dict[str, FloatArray] = {}
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
@@ -301,12 +301,12 @@ class Recorder:
                 scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
-            self._measured[trials, request] = MeasuredLists(
+            self._lists[trials, request] = MeasuredLists(
                 layer=measured.layer, observable=measured.observable, scale=scale,
                 distances=self._held(measured).cpu().numpy(),
                 epsilon=self.plan.threshold.at_scale(scale),
             )  # fmt: skip
-        return [self._measured[trials, request] for request in requests]
+        return [self._lists[trials, request] for request in requests]
 
     def _held(self, measured: Distances) -> Tensor:
         """Zeros in place of what a diverged trial has left of distances, which are counted."""
