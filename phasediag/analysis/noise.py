@@ -60,4 +60,4 @@ def noise_column(trials: pd.DataFrame) -> str:
 def _numbers(trials: pd.DataFrame, name: str, missing: float) -> FloatArray:
     if name not in trials:
         return np.full(len(trials), missing)
-    return np.nan_to_num(trials[name].to_numpy(np.float64, na_value=np.nan), nan=missing)
+    return np.asarray(np.nan_to_num(trials[name].to_numpy(np.float64, na_value=np.nan), nan=missing))
