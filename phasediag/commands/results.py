@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
-from phasediag.errors import PhasediagError
+from phasediag.errors import AnalysisError, PhasediagError
 
 if TYPE_CHECKING:
     from phasediag.analysis.branches import Direction
@@ -133,14 +133,21 @@ def diagram(
     is_flag=True,
     help="Also fit weight decay and gradient noise as one strength, with the trials of the fit.",
 )
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Also ask whether y depends on learning rate and batch size through their temperature alone.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
 @SENSITIVITY
 @JSON
 def scaling(
     sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
-    collapse: bool, strength: bool, output: Path | None, sensitivity: bool | None, as_json: bool,
+    collapse: bool, strength: bool, temperature: bool, output: Path | None, sensitivity: bool | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
+    from phasediag.analysis.equal_noise import compare_equal_noise
     from phasediag.analysis.finite_size import fit_collapse
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.result import Result
@@ -153,9 +160,19 @@ def scaling(
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
-    fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
-    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
     more: dict[str, Result] = {}
+    if temperature:
+        more["temperature"] = compare_equal_noise(trials, y=y, x=x, window=window)
+    try:
+        fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
+    except AnalysisError as error:
+        if not more:
+            raise
+        said = {**{name: result.as_dict() for name, result in more.items()}, "no_fit": str(error)}
+        lines = [*(result.summary() for result in more.values()), f"no law is fitted: {error}"]
+        click.echo(json.dumps(said) if as_json else "\n".join(lines))
+        return
+    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
     if collapse:
         more["collapse"] = fit_collapse(trials, **same)
     if strength:
