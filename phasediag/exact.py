@@ -95,8 +95,8 @@ def relu_threshold(x: npt.NDArray[Any], y: npt.NDArray[Any], starts: int = 64, s
     directions = np.random.default_rng(seed).standard_normal((starts, x.shape[1]))
     first = sorted(directions, key=lost)[: max(4, starts // 8)]
     options = {"xatol": 1e-10, "fatol": 1e-14, "maxiter": 4000}
-    found = [optimize.minimize(lost, v, method="Nelder-Mead", options=options).fun for v in first]
-    return -float(min(found))
+    least = [optimize.minimize(lost, v, method="Nelder-Mead", options=options).fun for v in first]
+    return -float(min(least))
 
 
 def chain_transition(signal: float, layers: int) -> float:

@@ -70,15 +70,15 @@ class BreakingTimes(Result):
     def findings(self) -> tuple[str, ...]:
         """How many generators broke, and how the times scale."""
         broken, count = int(self.times["broken"].sum()), len(self.times)
-        found = [f"{broken} of {count} generators of {self.observable} on {self.layer} broke."]
-        found += [self._scaled(row) for _, row in self.scaling.iterrows()]
+        findings = [f"{broken} of {count} generators of {self.observable} on {self.layer} broke."]
+        findings += [self._scaled(row) for _, row in self.scaling.iterrows()]
         if len(self.growth):
             low, high = self.growth["delay"].min(), self.growth["delay"].max()
-            found.append(
+            findings.append(
                 f"Each e-fold of a smaller {prose(self.starts or '')} delays it by {low:.4g} to {high:.4g} "
                 f"({self.unit})."
             )
-        return tuple(found)
+        return tuple(findings)
 
     def _scaled(self, row: pd.Series[Any]) -> str:
         way = "falls" if row["quantity"] == "time" else "grows"
@@ -271,8 +271,8 @@ def _scaling(
     table = []
     for generator in np.unique(times["generator"].to_numpy(dtype=np.int64)):
         group = times[times["generator"] == generator]
-        whole = group.groupby(x)["broken"].transform("all") & (group[x] != critical)
-        kept = group[whole]
+        complete = group.groupby(x)["broken"].transform("all") & (group[x] != critical)
+        kept = group[complete]
         if starts is not None:
             kept = kept[kept[starts] == kept[starts].min()]
         quantities = {"time": (kept, "time", -1.0)}

@@ -77,11 +77,13 @@ def stationary_law(instrument: Instrument, quick: bool) -> list[Reading]:
     for noise, trials in grouped(sweep.trials, "label_noise"):
         diffusion = rate * noise**2
         shape, scale = exact.stationary_law(excess, diffusion)
-        found = products.loc[trials["trial_id"]].to_numpy()
+        squares = products.loc[trials["trial_id"]].to_numpy()
         name = f"mean of uw, T sigma^2 {diffusion:.3g}"
-        readings.append(value("E6", name, shape * scale, found.mean(axis=1), tolerance=0.05, systematic=0.01))
+        readings.append(
+            value("E6", name, shape * scale, squares.mean(axis=1), tolerance=0.05, systematic=0.01)
+        )
         name = f"shape of the Gamma law of uw, T sigma^2 {diffusion:.3g}"
-        readings.append(value("E6", name, shape, _shapes(found), tolerance=0.1, systematic=0.02))
+        readings.append(value("E6", name, shape, _shapes(squares), tolerance=0.1, systematic=0.02))
     return readings + _vanishing(instrument, signal, quick)
 
 

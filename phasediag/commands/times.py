@@ -39,11 +39,11 @@ def times(
         sweep_path, observable=observable, layer=layer or trials["measure_layer"].iloc[0]
     )
     measured = measured[measured["trial_id"].isin(trials["trial_id"])]
-    found = breaking_times(measured, trials, x=x, critical=critical, starts=starts)
-    save(found.plot(), output)
+    broken = breaking_times(measured, trials, x=x, critical=critical, starts=starts)
+    save(broken.plot(), output)
     if as_json:
-        click.echo(json.dumps({"output": str(output), **found.as_dict()}))
+        click.echo(json.dumps({"output": str(output), **broken.as_dict()}))
         return
-    say(found.distribution.to_string(index=False))
-    say(found.summary())
+    say(broken.distribution.to_string(index=False))
+    say(broken.summary())
     click.echo(str(output))
