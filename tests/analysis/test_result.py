@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 
 import phasediag.analysis
 from phasediag.analysis.coincidence import coincidence
+from phasediag.analysis.depth import depth_profile
 from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.replication import replicates_needed
 from phasediag.analysis.result import Result, plain
+from phasediag.analysis.roughness import boundary_roughness
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.slices import slices
@@ -52,6 +55,30 @@ def course() -> pd.DataFrame:
     })  # fmt: skip
 
 
+def image() -> pd.DataFrame:
+    """Cells of two phases, enough for a dimension."""
+    values = np.geomspace(1e-2, 1, 64)
+    frame = pd.MultiIndex.from_product([values, values], names=["weight_decay", "init_scale"]).to_frame(
+        index=False
+    )
+    upper = frame["weight_decay"] > frame["init_scale"] ** 0.7
+    return frame.assign(replicate=0, status="ok", converged=True, degree_normalized=upper.astype(float))
+
+
+def heads() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two layers of three heads of a checkpoint, and their distances."""
+    frame = pd.DataFrame(
+        {"trial_id": list("abcdef"), "depth": [1, 1, 1, 2, 2, 2], "rank": [3, 4, 4, 2, 2, 3]}
+    )
+    frame = frame.assign(checkpoint="w.pt", part="attention", width=4, degree_normalized=0.25)
+    frame["stable_rank"] = frame["rank"] / 2
+    distances = [np.array([2.0, 1.0, 0.5, 0.1])] * 6
+    measured = frame[["trial_id"]].assign(
+        observable="double_rotation", layer="attention", distances=distances
+    )
+    return frame, measured
+
+
 def made() -> dict[type[Result], Result]:
     frame = trials()
     narrow = frame[frame["lr_over_batch"] < 1e-3]
@@ -68,7 +95,9 @@ def made() -> dict[type[Result], Result]:
         compare_equal_noise(narrow.assign(learning_rate=narrow["width"] * 1e-4, temperature=1e-3,
                                           batch_size=32).drop(columns=["width", "lr_over_batch"])),
         recounts.sensitivity(diagram, narrow),
-        boundary_systematics(narrow, diagram),
+        boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
+        boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
+        depth_profile(*heads()),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
