@@ -13,11 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import phasediag.analysis
+from phasediag.analysis.breaking_times import breaking_times
 from phasediag.analysis.coincidence import coincidence
 from phasediag.analysis.depth import depth_profile
 from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
+from phasediag.analysis.loops import hysteresis
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.replication import replicates_needed
 from phasediag.analysis.result import Result, plain
@@ -79,6 +81,33 @@ def heads() -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, measured
 
 
+def walks() -> pd.DataFrame:
+    """Ramps whose count drops at 1.5 and comes back at 0.5."""
+    there = np.linspace(0, 2, 21)
+    stages = [("up", x, x < 1.5) for x in there] + [("down", x, x < 0.5) for x in there[-2::-1]]
+    rows = [(str(r), r, n, *stage) for r in range(3) for n, stage in enumerate(stages)]
+    frame = pd.DataFrame(
+        rows, columns=["trial_id", "replicate", "stage", "way", "weight_decay", "alive_count"]
+    )
+    return frame.assign(ramp="weight_decay", ramp_kick=1e-4, status="ok", converged=True).astype(
+        {"alive_count": float}
+    )
+
+
+def passages() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Degrees of six trials, whose one generator breaks after 3 to 8 steps."""
+    steps = np.arange(12)
+    measured = pd.concat([
+        pd.DataFrame({"trial_id": str(trial), "step": steps, "degree": (steps < 3 + trial).astype(int)})
+        for trial in range(6)
+    ])  # fmt: skip
+    measured = measured.assign(
+        layer="hidden.1", observable="permutation", max_degree=1, epsilon=1.0, distances=None
+    )
+    trials = pd.DataFrame({"trial_id": list("012345"), "replicate": range(6), "learning_rate": 1.0})
+    return measured, trials.assign(status="ok", point_id="p")
+
+
 def made() -> dict[type[Result], Result]:
     frame = trials()
     narrow = frame[frame["lr_over_batch"] < 1e-3]
@@ -97,7 +126,7 @@ def made() -> dict[type[Result], Result]:
         recounts.sensitivity(diagram, narrow),
         boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
-        depth_profile(*heads()),
+        depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
