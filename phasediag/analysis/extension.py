@@ -209,5 +209,5 @@ def _changed(pairs: pd.DataFrame) -> str:
 
 
 def _largest(pairs: pd.DataFrame) -> float:
-    change: FloatArray = np.abs(pairs["count after"] - pairs["count before"]).to_numpy()
+    change: FloatArray = (pairs["count after"] - pairs["count before"]).abs().to_numpy(dtype=np.float64)
     return float(np.nanmax(change)) if np.isfinite(change).any() else 0.0
