@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from phasediag.commands.calibrate import calibrate
+from phasediag.commands.distribution import distribution
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.measure import measure
 from phasediag.commands.options import say
@@ -37,7 +38,8 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, scaling, refine, report, rerun, calibrate, measure, parameters, compact,
+    plan, launch, status, diagram, distribution, scaling, refine, report, rerun, calibrate, measure,
+    parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 

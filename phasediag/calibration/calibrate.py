@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, noise, permutation
+from phasediag.calibration import control, decay, dynamics, ising, noise, permutation
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -30,8 +30,9 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E12": control.removed,
     "E13": decay.optimizers,
     "E14": decay.noise_modes,
+    "Ising": ising.finite_size,
 }
-_LONGEST_FIRST: Final = ("E2", "E6", "E13", "E1", "E9", "E5", "E7", "E3", "E4")
+_LONGEST_FIRST: Final = ("E2", "E6", "E13", "E1", "E9", "E5", "E7", "E3", "E4", "Ising")
 
 
 def calibrate(
@@ -46,7 +47,7 @@ def calibrate(
     quick
         Shorter and coarser, with the same tolerances.
     only
-        Exact results, `E1` to `E14`; by default all.
+        Exact results, `E1` to `E14` and `Ising`; by default all that can be run here.
     workers
         Processes that run experiments at once; 1: all of them in this one.
 
@@ -75,7 +76,12 @@ def _checked(only: Sequence[str]) -> list[str]:
         if name not in EXPERIMENTS:
             hint = nearest(name, EXPERIMENTS) or f"they are {', '.join(EXPERIMENTS)}"
             raise PhasediagError(f"there is no exact result '{name}'; {hint}")
-    return [name for name in EXPERIMENTS if not only or name in only]
+    return [name for name in EXPERIMENTS if name in only or not (only or name in impossible())]
+
+
+def impossible() -> Mapping[str, str]:
+    """The results that cannot be measured on this machine, and why."""
+    return {} if ising.possible() else {"Ising": "its simulation needs a C++ compiler and AVX2"}
 
 
 def _run(name: str, instrument: Instrument, quick: bool) -> list[Reading]:
