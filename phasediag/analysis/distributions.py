@@ -43,7 +43,9 @@ class Distributions(Result):
     equal, `low`, `high` (95 %; infinite where it may lie beyond the data), `binder` there. NaN where they do
     not cross."""
     left_out: int
-    """Trials without a value, not ok or not converged, or in cells of too few."""
+    """Trials without a value, not ok, or in cells of too few."""
+    unconverged: int
+    """Trials that entered before they had converged."""
     replicates: int
     condition: str = ""
     """What the intervals do not speak of, as pinned data; empty where of all."""
@@ -79,10 +81,15 @@ class Distributions(Result):
     def warnings(self) -> tuple[str, ...]:
         """What must be known before the cumulants are trusted."""
         texts = [self.condition] if self.condition else []
+        if self.unconverged:
+            texts.append(
+                f"{self.unconverged} of {int(self.moments['trials'].sum())} trials have not converged: theirs is "
+                "the distribution when training stopped"
+            )
         if self.left_out:
             texts.append(
-                f"{self.left_out} trials are left out: not ok, not converged, without a value, or in cells "
-                f"of fewer than {FEWEST} trials"
+                f"{self.left_out} trials are left out: not ok, without a value, or in cells of fewer "
+                f"than {FEWEST} trials"
             )
         return tuple(texts)
 
@@ -91,7 +98,7 @@ class Distributions(Result):
         return {
             "x": self.x, "order": self.order, "size": self.size, "moments": plain(self.moments),
             "densities": plain(self.densities), "crossings": plain(self.crossings),
-            "left_out": self.left_out, "replicates": self.replicates,
+            "left_out": self.left_out, "unconverged": self.unconverged, "replicates": self.replicates,
         }  # fmt: skip
 
 
@@ -119,7 +126,7 @@ def distributions(
     Parameters
     ----------
     trials
-        One row a trial, as `load_trials` returns it; the ok and converged ones enter.
+        One row a trial, as `load_trials` returns it; the ok ones enter.
     x, order
         Columns or expressions.
     size
@@ -142,13 +149,13 @@ def distributions(
     needed = tuple(dict.fromkeys([*keys, order, *([volume] if volume else [])]))
     frame = with_formulas(newest(trials, needed, pooled=True), needed)
     m = numbers(frame, order) - centre
-    kept = has_status(frame, "ok") & converged(frame, when_unknown=True) & np.isfinite(m)
+    kept = has_status(frame, "ok") & np.isfinite(m)
     for key in keys:
         kept &= np.isfinite(numbers(frame, key))
     kept &= _many(frame, keys, kept)
     if not kept.any():
         raise AnalysisError(
-            f"no cell of {' and '.join(keys)} has {FEWEST} trials that are ok and converged with a value of "
+            f"no cell of {' and '.join(keys)} has {FEWEST} trials that are ok with a value of "
             f"{order}: a distribution needs more replicates"
         )
     frame, m, given = frame[kept], m[kept], len(frame)
@@ -171,6 +178,7 @@ def distributions(
         made = made.assign(**{name: value, f"{name}_low": low, f"{name}_high": high})
     return Distributions(
         x=x, order=order, size=size, moments=made, replicates=powers[0].replicates, left_out=given - len(m),
+        unconverged=int((~converged(frame, when_unknown=True)).sum()),
         densities=histograms(cells, groups.cell, replicate, m, bins),
         crossings=crossings(cells, x, size, *cumulants, draws), condition=conditional(frame),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import phasediag.analysis
 from phasediag.analysis.coincidence import coincidence
+from phasediag.analysis.distributions import distributions
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.phases import phase_diagram
@@ -59,6 +60,7 @@ def made() -> dict[type[Result], Result]:
     history = course()
     results: list[Result | None] = [
         diagram, fit, fit_collapse(frame, resamples=5), fit_strength(frame, resamples=3),
+        distributions(frame, "weight_decay", size="width"),
         transition_order(narrow, "weight_decay", "width", level=0.7, resamples=20),
         slices(narrow, "weight_decay", by="width", level=0.7), trial_history(history, history),
         spectra(history, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay"),
