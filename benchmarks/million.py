@@ -32,7 +32,7 @@ from phasediag.grids.grid import read_grid
 from phasediag.grids.sections import Measure
 from phasediag.measuring.recording import Block
 from phasediag.observables.known import distance_observables
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 from phasediag.packing.pack import Pack
 from phasediag.running.job import Job
 from phasediag.running.rows import block_rows, trial_rows
@@ -189,7 +189,7 @@ def made_up(
         distances = (spread[:, None] * rng.random((count, length))).astype(np.float32)
         if observable == "sign_flip":
             distances += np.float32(1e-3)
-            scale = root_mean_square(distances)
+            scale = living_scale(distances)
             epsilon = measure.threshold.at_scale(scale)
         elif observable == "classes":
             distances = -np.sort(-distances, axis=1)

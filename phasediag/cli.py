@@ -15,6 +15,7 @@ import click
 
 from phasediag.commands.calibrate import calibrate
 from phasediag.commands.distribution import distribution
+from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.measure import measure
 from phasediag.commands.options import say
@@ -38,8 +39,8 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, distribution, scaling, refine, report, rerun, calibrate, measure,
-    parameters, compact,
+    plan, launch, status, diagram, distribution, hysteresis, scaling, refine, report, rerun, calibrate,
+    measure, parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 

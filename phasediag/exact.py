@@ -145,6 +145,29 @@ def chain_largest_gamma(signal: float, start: float, layers: int) -> float:
     return float(low ** (layers - 2) * (signal - low**layers))
 
 
+def shifted_chain_ends(signal: float, layers: int, shift: float) -> tuple[float, float]:
+    """E3 with decay towards `shift` > 0 (syre) in place of the origin: between which gamma it has two minima.
+
+    The extrema of gamma(u) = u^(M-1) (c - u^M) / (u - shift), at which a balanced chain u of M >= 3 layers is
+    stationary: below the smaller one the dead state is gone, above the larger one the learned state.
+
+    Raises
+    ------
+    ValueError
+        Where the shift is so large that there is one minimum at every gamma.
+    """
+    m, c = layers, signal
+    slope = np.zeros(m + 2)
+    slope[[0, 1, -2, -1]] = [2 - 2 * m, (2 * m - 1) * shift, (m - 2) * c, -(m - 1) * c * shift]
+    roots = np.roots(slope)
+    real = np.sort(roots[np.abs(roots.imag) < 1e-9].real)
+    u = real[(real > shift) & (real < c ** (1 / m))]
+    if len(u) != 2:
+        raise ValueError(f"with a shift of {shift:g} there is one minimum at every gamma")
+    low, high = u ** (m - 1) * (c - u**m) / (u - shift)
+    return float(low), float(high)
+
+
 def dcs_weights(correlation: npt.NDArray[Any], gamma: float) -> FloatArray:
     """E4: u * v of f(x) = (u * v).x with weight decay on u and v: the lasso.
 

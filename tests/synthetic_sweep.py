@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from phasediag.observables.known import distance_observables
-from phasediag.observables.threshold import Threshold, root_mean_square
+from phasediag.observables.threshold import Threshold, living_scale
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
@@ -87,10 +88,12 @@ def write_measured_pack(
     threshold: Threshold,
     stored: bool = True,
     scaled: bool = True,
+    scale: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]] = living_scale,
 ) -> None:
     """A pack whose degrees were counted from planted distances, one mapping by observable a trial.
 
-    Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing.
+    Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing. `scale` is
+    what it was, from the norms of the neurons.
     """
     pack = pack_name(number)
     recorded = [name for name in measurements_schema().names if name not in ("train_loss", "test_loss")]
@@ -108,7 +111,7 @@ def write_measured_pack(
     }
     for i, of in distances.items():
         norms = np.array([of["sign_flip"]], dtype=np.float32)
-        epsilon = threshold.epsilon(norms)
+        epsilon = threshold.at_scale(scale(norms))
         counts = {}
         for observable, values in of.items():
             measured = np.array([values], dtype=np.float32)
@@ -120,7 +123,7 @@ def write_measured_pack(
                 "observable": observable, "max_degree": len(values), "degree": counts[observable],
                 "normalized": counts[observable] / len(values) if values else None,
                 "epsilon": float(epsilon[0]),
-                "scale": float(root_mean_square(norms)[0]) if scaled else None,
+                "scale": float(scale(norms)[0]) if scaled else None,
                 "distances": tuple(values) if stored else None,
             }  # fmt: skip
             for name, value in row.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ ROUNDING: Final = 1e-9
 STEP: Final = 0.9
 """Share of the change over three cells that the middle one has where it holds a step between plateaus."""
 BLOCK: Final = 4_000_000
-"""Cells times draws that are resampled at once."""
+"""Crossings that may be, times draws, that are looked at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,26 +49,64 @@ class SingleValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Boundary:
-    """The crossing of each row, in coordinates; every array has shape (rows,)."""
+    """All crossings of all rows, in coordinates, by row and position.
 
+    A row without any has one entry, without a position. Every array has shape (entries,).
+    """
+
+    row: IntArray
     position: FloatArray
     low: FloatArray
     high: FloatArray
+    """The interval: -inf or inf where it is open, beyond the end of the row."""
+    rising: BoolArray
+    """Whether the values rise through the level with the coordinate."""
     crossings: IntArray
+    """How many crossings the row has."""
     replicates: IntArray
     cell: IntArray
-    """The cell that the boundary follows, -1 where there is none."""
+    """The cell that the crossing follows, -1 where there is none."""
+    support: FloatArray
+    """The share of the draws that have this crossing; NaN where there is no interval."""
     drawn: FloatArray | None = None
-    """The crossing in each of the `draws` where they are kept, shape (rows, draws); NaN without one."""
+    """The crossing in each of the `draws` where they are kept, shape (entries, draws); infinite beyond the
+    end of the row, NaN without an interval."""
     draws: Resamples | None = None
+
+    def taken(self, entries: BoolArray) -> Boundary:
+        """Some of the entries."""
+        columns = {name: getattr(self, name)[entries] for name in _COLUMNS}
+        return replace(self, drawn=None if self.drawn is None else self.drawn[entries], **columns)
+
+    def facing(self, *, rising: bool) -> Boundary:
+        """The crossings of one direction alone; a row that has none of it keeps one entry."""
+        wrong = (self.cell >= 0) & (self.rising != rising)
+        right = np.bincount(self.row, (self.cell >= 0) & ~wrong) > 0
+        kept = self.taken(~wrong | (~right[self.row] & (np.diff(self.row, prepend=-1) > 0)))
+        gone = (kept.cell >= 0) & (kept.rising != rising)
+        position, low, high, support = (
+            np.where(gone, np.nan, values) for values in (kept.position, kept.low, kept.high, kept.support)
+        )
+        return replace(
+            kept, position=position, low=low, high=high, support=support, rising=kept.rising & ~gone,
+            cell=np.where(gone, -1, kept.cell),
+            drawn=None if kept.drawn is None else np.where(gone[:, None], np.nan, kept.drawn),
+        )  # fmt: skip
+
+
+_COLUMNS: Final = (
+    "row", "position", "low", "high", "rising", "crossings", "replicates", "cell", "support",
+)  # fmt: skip
 
 
 def find_boundary(
     rows: Rows, samples: SingleValues, level: float, resamples: int, seed: int, *, keep: bool = False
 ) -> Boundary:
-    """Find the steepest crossing of each row, with its interval.
+    """Find every crossing of each row, with its interval.
 
-    The rules are those of `phasediag.analysis.phases.phase_diagram`.
+    In a draw of the replicates a crossing is the nearest one of its direction, up to half way to the next
+    such crossing of the row. Where there is none it has left: for the end of the row, beyond which nothing
+    was measured, or it has met its neighbour of the other direction, so that both are gone.
 
     Parameters
     ----------
@@ -76,60 +115,69 @@ def find_boundary(
     resamples, seed
         Of the bootstrap over replicates.
     keep
-        Whether to keep the crossing of every resample.
+        Whether to keep the crossings of every draw.
     """
-    count = int(rows.row[-1]) + 1
     left = np.flatnonzero(rows.linked)
-    steepest, crossings = _steepest(rows, left, rows.value[:, None], np.arange(len(rows.value)), level)
-    crossed = np.flatnonzero(steepest[:, 0] >= 0)
-    main = left[steepest[crossed, 0]]
-    replicates = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(replicates, rows.row, rows.replicates)
-    replicates[crossed] = np.minimum(rows.replicates[main], rows.replicates[main + 1])
-    position = np.full(count, np.nan)
-    position[crossed] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
-    low, high = np.full(count, np.nan), np.full(count, np.nan)
-    sure = replicates[crossed] >= FEWEST_REPLICATES
+    crosses, _ = _crosses(rows.value[left], rows.value[left + 1], level)
+    row, cell, crossings = _entries(rows, left[crosses])
+    there = np.flatnonzero(cell >= 0)
+    main = cell[there]
+    position, low, high, support = (np.full(len(row), np.nan) for _ in range(4))
+    rising = np.zeros(len(row), dtype=bool)
+    position[there] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
+    rising[there] = rows.value[main] < level
+    replicates = behind(rows, row, cell)
     draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
-    drawn = np.full((count, len(draws.times)), np.nan) if keep else None
-    if sure.any():
-        crossed, main = crossed[sure], main[sure]
-        bounds = _bootstrap(rows, samples, crossed, main, level, draws, drawn)
-        bounds = np.fmin(bounds[0], position[crossed]), np.fmax(bounds[1], position[crossed])
-        low[crossed], high[crossed] = at_least_the_jump(rows, crossed, main, *bounds)
-        first = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="left")]
-        last = rows.coordinate[np.searchsorted(rows.row, np.arange(count), side="right") - 1]
-        low, high = np.maximum(low, first), np.minimum(high, last)
-    cell = np.full(count, -1)
-    cell[np.flatnonzero(steepest[:, 0] >= 0)] = left[steepest[steepest[:, 0] >= 0, 0]]
+    drawn = np.full((len(row), len(draws.times)), np.nan) if keep else None
+    sure = np.flatnonzero((cell >= 0) & (replicates >= FEWEST_REPLICATES))
+    targets = _Targets.of(row, cell, position, rising)
+    for part, moved, found in _drawn(rows, samples, targets, sure, level, draws):
+        low[part], high[part] = _bounds(rows, cell[part], moved, position[part], replicates[part], draws)
+        support[part] = (found @ draws.times) / draws.times.sum()
+        if drawn is not None:
+            drawn[part] = moved
+    low[sure], high[sure] = (
+        choose(ends[sure], position[sure]) for choose, ends in ((np.fmin, low), (np.fmax, high))
+    )
+    low[sure], high[sure] = at_least_the_jump(rows, row[sure], cell[sure], low[sure], high[sure])
+    low, high = opened(rows, row, low, high)
     return Boundary(
-        position=position, low=low, high=high, crossings=crossings[:, 0], replicates=replicates, cell=cell,
-        drawn=drawn, draws=draws,
+        row=row, position=position, low=low, high=high, rising=rising, crossings=crossings,
+        replicates=replicates, cell=cell, support=support, drawn=drawn, draws=draws,
     )  # fmt: skip
 
 
-def _steepest(
-    rows: Rows, left: IntArray, value: FloatArray, place: IntArray, level: float
-) -> tuple[IntArray, IntArray]:
-    """The position in `left` of each row's steepest crossing (-1: none) and the number of crossings.
+def behind(rows: Rows, row: IntArray, cell: IntArray) -> IntArray:
+    """The replicates of entries: the fewer of the two cells beside a crossing, or of the row without one."""
+    fewest = np.full(int(rows.row[-1]) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(fewest, rows.row, rows.replicates)
+    beside = np.minimum(rows.replicates[cell], rows.replicates[np.minimum(cell + 1, len(rows.row) - 1)])
+    return np.where(cell >= 0, beside, fewest[row])
 
-    `value[place[cell]]` are the means of a cell, shape (draws,); results have shape (rows, draws).
-    """
+
+def opened(rows: Rows, row: IntArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Intervals of entries, their ends infinite where they lie beyond the row: nothing was measured there."""
+    first = rows.coordinate[np.searchsorted(rows.row, row, side="left")]
+    last = rows.coordinate[np.searchsorted(rows.row, row, side="right") - 1]
+    rounding = ROUNDING * (last - first)
+    return np.where(low < first - rounding, -np.inf, low), np.where(high > last + rounding, np.inf, high)
+
+
+def _entries(rows: Rows, main: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """The row and the cell of each entry, and the number of crossings of its row."""
     count = int(rows.row[-1]) + 1
-    steepest = np.full((count, value.shape[1]), -1, dtype=np.int64)
-    crossings = np.zeros_like(steepest)
-    if len(left) == 0:
-        return steepest, crossings
-    start, end = value[place[left]], value[place[left + 1]]
-    crosses = ((start >= level) != (end >= level)) & ~np.isnan(start) & ~np.isnan(end)
-    slope = np.where(crosses, np.abs(end - start), -1) / _width(rows, left)[:, None]
-    used, first = np.unique(rows.row[left], return_index=True)
-    crossings[used] = np.add.reduceat(crosses, first, axis=0, dtype=np.int64)
-    best = np.repeat(np.maximum.reduceat(slope, first, axis=0), np.diff([*first, len(left)]), axis=0)
-    index = np.where(crosses & (slope == best), np.arange(len(left))[:, None], len(left))
-    index = np.minimum.reduceat(index, first, axis=0)
-    steepest[used] = np.where(index < len(left), index, -1)
-    return steepest, crossings
+    number = np.bincount(rows.row[main], minlength=count)
+    without = np.flatnonzero(number == 0)
+    row = np.concatenate([rows.row[main], without])
+    cell = np.concatenate([main, np.full(len(without), -1)])
+    order = np.argsort(row, kind="stable")
+    return row[order], cell[order], number[row[order]]
+
+
+def _crosses(start: FloatArray, end: FloatArray, level: float) -> tuple[BoolArray, BoolArray]:
+    """Whether the level is crossed from one cell to the next, and upwards; not where a value is NaN."""
+    below = start < level
+    return (below != (end < level)) & ~np.isnan(start) & ~np.isnan(end), below
 
 
 def _width(rows: Rows, left: IntArray) -> FloatArray:
@@ -153,9 +201,22 @@ def at_least_the_jump(
     Parameters
     ----------
     crossed
-        Rows that have a boundary, shape (crossed,).
+        The row of each crossing, shape (crossed,).
     main, low, high
-        The cell that the boundary of each follows and its interval, shape (crossed,).
+        The cell that each crossing follows and its interval, NaN where replicates agree; shape (crossed,).
+    """
+    jumps = jumps_inside(rows, crossed, main) | ~(high - low > ROUNDING * _width(rows, main))
+    low = np.where(jumps, np.fmin(low, rows.coordinate[main]), low)
+    return low, np.where(jumps, np.fmax(high, rows.coordinate[main + 1]), high)
+
+
+def jumps_inside(rows: Rows, crossed: IntArray, main: IntArray) -> BoolArray:
+    """Whether the order parameter jumps between a cell and the next, as `at_least_the_jump` says.
+
+    Parameters
+    ----------
+    crossed, main
+        The row and the cell of each crossing, shape (crossed,).
     """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)
@@ -170,94 +231,130 @@ def at_least_the_jump(
     with np.errstate(invalid="ignore"):  # both may be -inf
         beside = np.abs(rows.value[main] - rows.value[before])
         beside += np.abs(rows.value[after] - rows.value[main + 1])
-    jumps |= inside & (change >= STEP * (change + beside))
-    jumps |= high - low <= ROUNDING * (rows.coordinate[main + 1] - rows.coordinate[main])
-    low = np.where(jumps, np.minimum(low, rows.coordinate[main]), low)
-    return low, np.where(jumps, np.maximum(high, rows.coordinate[main + 1]), high)
+    return np.asarray(jumps | (inside & (change >= STEP * (change + beside))))
 
 
-def _bootstrap(
-    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, level: float, draws: Resamples,
-    drawn: FloatArray | None,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """The bounds of the rows `crossed`, whose crossings follow the cells `main`; shape (crossed,) each.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Targets:
+    """What each entry is looked for in a draw; every array has shape (entries,)."""
 
-    Crossings are kept in `drawn`, where it is given.
+    row: IntArray
+    cell: IntArray
+    position: FloatArray
+    rising: BoolArray
+    nearest_from: FloatArray
+    nearest_to: FloatArray
+    """Half way to the row's next crossings of the same direction."""
+    gone_down: FloatArray
+    gone_up: FloatArray
+    """Where it is taken to be when it has left: at the next crossing of its row, infinite without one."""
+
+    @classmethod
+    def of(cls, row: IntArray, cell: IntArray, position: FloatArray, rising: BoolArray) -> _Targets:
+        """From what is known of each entry, by row and position."""
+        spans = [np.full(len(row), side * np.inf) for side in (-1, 1)]
+        for way in (False, True):
+            own = np.flatnonzero((cell >= 0) & (rising == way))
+            one, other = own[:-1], own[1:]
+            same = row[one] == row[other]
+            middle = (position[one] + position[other])[same] / 2
+            spans[0][other[same]], spans[1][one[same]] = middle, middle
+        same = row[1:] == row[:-1]
+        return cls(
+            row=row, cell=cell, position=position, rising=rising, nearest_from=spans[0],
+            nearest_to=spans[1], gone_down=np.append(-np.inf, np.where(same, position[:-1], -np.inf)),
+            gone_up=np.append(np.where(same, position[1:], np.inf), np.inf),
+        )  # fmt: skip
+
+
+def _drawn(
+    rows: Rows, samples: SingleValues, targets: _Targets, sure: IntArray, level: float, draws: Resamples
+) -> Iterator[tuple[IntArray, FloatArray, BoolArray]]:
+    """Some entries after others, with the crossing of each draw and whether it has one.
+
+    Shapes (some,), (some, draws), (some, draws).
     """
-    left = _may_cross(rows, samples, crossed, level)
-    low, high = np.empty(len(crossed)), np.empty(len(crossed))
-    last = np.searchsorted(rows.row[left], crossed, side="right")
+    left = _may_cross(rows, samples, targets.row[sure], targets.cell[sure], level)
+    in_row = rows.row[left]
+    first, last = (np.searchsorted(in_row, targets.row[sure], side=end) for end in ("left", "right"))
+    looked = np.cumsum(last - first)
     step = max(1, BLOCK // len(draws.weights))
     begin = 0
-    while begin < len(crossed):
-        offset = 0 if begin == 0 else last[begin - 1]
-        end = max(begin + 1, int(np.searchsorted(last, offset + step)))
-        block = left[offset : last[end - 1]]
+    while begin < len(sure):
+        offset = 0 if begin == 0 else looked[begin - 1]
+        end = max(begin + 1, int(np.searchsorted(looked, offset + step)))
         part = slice(begin, end)
-        position = _block(rows, samples, crossed[part], main[part], block, level, draws)
-        if drawn is not None:
-            drawn[crossed[part]] = position
-        at = _crossing(rows, main[part], rows.value[main[part]], rows.value[main[part] + 1], level)
-        low[part], high[part] = _bounds(rows, main[part], position, at, draws)
+        own = left[first[begin] : last[end - 1]]
+        pairs = first[part] - first[begin], (last - first)[part]
+        yield sure[part], *_matched(rows, samples, targets, sure[part], own, pairs, level, draws)
         begin = end
-    return low, high
 
 
-def _may_cross(rows: Rows, samples: SingleValues, crossed: IntArray, level: float) -> IntArray:
-    """The cells that some resample's crossing may follow: all others stay on one side of the level."""
+def _may_cross(
+    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, level: float
+) -> IntArray:
+    """The cells that a draw's crossing may follow, and `main`: all others stay on one side of the level."""
     above, below = np.zeros(len(rows.row), dtype=bool), np.zeros(len(rows.row), dtype=bool)
     known = ~np.isnan(samples.value)
     above[samples.cell[known & (samples.value >= level)]] = True
     below[samples.cell[known & (samples.value < level)]] = True
     usable = ~np.isnan(rows.value)
     possible = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
+    possible[main] = True  # however a mean is rounded
     wanted = np.isin(rows.row[:-1], crossed)
     return np.flatnonzero(rows.linked & possible & wanted & usable[:-1] & usable[1:])
 
 
-def _block(
-    rows: Rows, samples: SingleValues, crossed: IntArray, main: IntArray, left: IntArray,
-    level: float, draws: Resamples,
-) -> FloatArray:  # fmt: skip
-    """The crossing of each draw, shape (crossed, draws)."""
+def _matched(
+    rows: Rows, samples: SingleValues, targets: _Targets, entries: IntArray, left: IntArray,
+    pairs: tuple[IntArray, IntArray], level: float, draws: Resamples,
+) -> tuple[FloatArray, BoolArray]:  # fmt: skip
+    """The crossing of each entry in each draw, and whether the draw has one; shape (entries, draws) each.
+
+    `left` are the cells that may be crossed; `pairs` the first of them in the row of each entry, and how
+    many there are.
+    """
     cells = np.unique(np.concatenate([left, left + 1]))
     place = np.zeros(len(rows.row), dtype=np.int64)
     place[cells] = np.arange(len(cells))
     value = resampled_means(samples, cells, place, draws)
-    steepest, _ = _steepest(rows, left, value, place, level)
-    chosen = steepest[crossed]
-    start = left[np.maximum(chosen, 0)]
-    draw = np.arange(value.shape[1])
+    start, end = value[place[left]], value[place[left + 1]]
+    crosses, rises = _crosses(start, end, level)
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside = _crossing(rows, start, value[place[start], draw], value[place[start + 1], draw], level)
-    beside = _beyond_the_end(rows, crossed, main, value[place[main]], level)
-    unknown = np.isnan(value[place[main]]) | np.isnan(value[place[main + 1]])
-    return np.where(chosen >= 0, inside, np.where(unknown, np.nan, beside))
+        at = _crossing(rows, np.broadcast_to(left[:, None], start.shape), start, end, level)
+    begin, number = pairs
+    entry = np.repeat(np.arange(len(entries)), number)
+    heads = np.cumsum(number) - number
+    candidate = np.arange(len(entry)) - heads[entry] + begin[entry]
+    own = entries[entry]
+    at = at[candidate]
+    here = crosses[candidate] & (rises[candidate] == targets.rising[own, None])
+    here &= (at >= targets.nearest_from[own, None]) & (at <= targets.nearest_to[own, None])
+    away = np.where(here, np.abs(at - targets.position[own, None]), np.inf)
+    least = np.minimum.reduceat(away, heads, axis=0)
+    found = least < np.inf
+    nearest = np.minimum.reduceat(np.where(here & (away == least[entry]), at, np.inf), heads, axis=0)
+    main = targets.cell[entries]
+    one, other = value[place[main]], value[place[main + 1]]
+    before = (one < level) == targets.rising[entries, None]
+    left_to = np.where(before, targets.gone_up[entries, None], targets.gone_down[entries, None])
+    unknown = np.isnan(one) | np.isnan(other)
+    return np.where(found, nearest, np.where(unknown, np.nan, left_to)), found
 
 
 def _bounds(
-    rows: Rows, main: IntArray, position: FloatArray, at: FloatArray, draws: Resamples
-) -> tuple[FloatArray, FloatArray]:
-    """The interval of each row's crossings, which lie `at`; NaN where replicates agree exactly."""
+    rows: Rows, main: IntArray, moved: FloatArray, position: FloatArray, replicates: IntArray,
+    draws: Resamples,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """The interval of each entry's crossings; NaN where replicates agree exactly."""
     rounding = ROUNDING * _width(rows, main)
-    behind = np.minimum(rows.replicates[main], rows.replicates[main + 1])
     low, high = np.empty(len(main)), np.empty(len(main))
-    for count in np.unique(behind):
-        same = behind == count
+    for count in np.unique(replicates):
+        same = replicates == count
         low[same], high[same] = interval(
-            position[same], draws, at[same], replicates=int(count), rounding=rounding[same]
+            moved[same], draws, position[same], replicates=int(count), rounding=rounding[same]
         )
     return low, high
-
-
-def _beyond_the_end(
-    rows: Rows, crossed: IntArray, main: IntArray, value: FloatArray, level: float
-) -> FloatArray:
-    """The end of the row towards which a crossing has left it, shape (crossed, draws)."""
-    first = rows.coordinate[np.searchsorted(rows.row, crossed, side="left")][:, None]
-    last = rows.coordinate[np.searchsorted(rows.row, crossed, side="right") - 1][:, None]
-    falls = (rows.value[main] >= level)[:, None]
-    return np.where((value >= level) == falls, last, first)
 
 
 def resampled_means(samples: SingleValues, cells: IntArray, place: IntArray, draws: Resamples) -> FloatArray:

@@ -93,6 +93,26 @@ def cell_statistics(trials: pd.DataFrame, group: Groups, values: FloatArray) -> 
     )  # fmt: skip
 
 
+def of_settled(
+    trials: pd.DataFrame, group: Groups, values: FloatArray, cells: pd.DataFrame
+) -> tuple[FloatArray, pd.DataFrame]:
+    """Leave out the trials that have not converged, of the cells most of which have.
+
+    Parameters
+    ----------
+    values, cells
+        The order parameter of each trial, and what `cell_statistics` made of it.
+
+    Returns
+    -------
+    The values that remain, NaN elsewhere, and what they make of the cells; `unconverged_share` is as it was.
+    """
+    share = cells["unconverged_share"]
+    late = ~converged(trials, when_unknown=True) & (share.to_numpy() <= 0.5)[group.cell]
+    kept = np.where(late, np.nan, values)
+    return kept, cell_statistics(trials, group, kept).assign(unconverged_share=share)
+
+
 def _variance_interval(
     variance: FloatArray, second: FloatArray, count: FloatArray, values: FloatArray, cell: IntArray
 ) -> tuple[FloatArray, FloatArray]:

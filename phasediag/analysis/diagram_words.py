@@ -2,44 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 from phasediag.analysis.labels import prose
 from phasediag.arrays import BoolArray
 
 
-def boundary_in_words(boundary: pd.DataFrame, x: str, order: str, level: float) -> str:
+def boundary_in_words(
+    boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str], x: str, y: str, about: str
+) -> str:
     """In how many rows there is a boundary, where, and how wide its interval typically is.
 
     Parameters
     ----------
-    boundary, x, level
+    boundary, across, keys, x, y
         As `PhaseDiagram` holds them.
-    order
-        The order parameter as a sentence calls it.
+    about
+        Which boundary, such as `rank = 1.5`.
     """
     crossed = boundary.dropna(subset="position")
-    about = f"{order} = {level:g}"
-    if crossed.empty:
-        return f"No boundary: nowhere is {about} crossed."
-    span = f"{crossed['position'].min():.3g} to {crossed['position'].max():.3g}"
-    half = (crossed["high"] - crossed["low"]) / (2 * crossed["position"].abs())
-    width = "" if half.isna().all() else f"; 95\u00a0% interval typically ±{half.median():.1%}"
-    return (
-        f"The boundary {about} was found in {len(crossed)} of {len(boundary)} rows, at "
-        f"{prose(x)} {span}{width}."
-    )
+    texts = []
+    if not crossed.empty:
+        rows = f"{_rows(crossed, keys)} of {_rows(boundary, keys)} rows"
+        texts.append(f"The boundary {about} was found in {rows}, at {prose(x)} {_span(crossed)}.")
+        texts += _branches(crossed, keys, x)
+    if across is not None and not across.empty:
+        begins = "Between rows it also runs" if texts else f"The boundary {about} runs"
+        columns = across[list(across.columns[: len(keys)])].drop_duplicates()
+        texts.append(
+            f"{begins} along {prose(x)}: {len(columns)} values of it cross it, at {prose(y)} {_span(across)}."
+        )
+    return " ".join(texts) if texts else f"No boundary: nowhere is {about} crossed."
 
 
-def about_boundary(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) -> list[str]:
-    """Where there is none, or there are several, and where it is none of phases.
+def _rows(boundary: pd.DataFrame, keys: Sequence[str]) -> int:
+    return len(boundary[list(keys)].drop_duplicates()) if keys else 1
+
+
+def _span(crossed: pd.DataFrame) -> str:
+    """`0.1 to 0.5; 95 % interval typically ±3.0%`."""
+    first, last = (f"{end:.3g}" for end in (crossed["position"].min(), crossed["position"].max()))
+    span = first if first == last else f"{first} to {last}"
+    bounded = crossed[np.isfinite(crossed["low"]) & np.isfinite(crossed["high"])]
+    half = (bounded["high"] - bounded["low"]) / (2 * bounded["position"].abs())
+    return span if half.empty else f"{span}; 95\u00a0% interval typically ±{half.median():.1%}"
+
+
+def _branches(crossed: pd.DataFrame, keys: Sequence[str], x: str) -> list[str]:
+    """Each branch by itself, where there are several."""
+    if crossed["branch"].nunique() < 2:
+        return []
+    parts = [
+        f"{number} ({branch['direction'].iloc[0]}) in {_rows(branch, keys)} of them at {_span(branch)}"
+        for number, branch in crossed.groupby("branch")
+    ]
+    return [f"By branch, along {prose(x)}: {', '.join(parts)}."]
+
+
+def about_boundary(
+    cells: pd.DataFrame, boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str],
+    level: float,
+) -> list[str]:  # fmt: skip
+    """Where there is none, or there are several, where it leaves the grid, and where it is none of phases.
 
     Parameters
     ----------
-    cells, boundary, level
+    cells, boundary, across, keys, level
         As `PhaseDiagram` holds them.
     """
-    sentences = _crossings(cells, boundary, level)
+    sentences = [*_crossings(cells, boundary, across, keys, level), *_open_ends(boundary)]
     late = int((cells["phase"] == "unconverged").sum())
     if late:
         beside = front(boundary) or "No boundary point lies beside such a cell."
@@ -72,21 +106,39 @@ def unknown(count: int) -> str:
     )
 
 
-def _crossings(cells: pd.DataFrame, boundary: pd.DataFrame, level: float) -> list[str]:
+def _crossings(
+    cells: pd.DataFrame, boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str],
+    level: float,
+) -> list[str]:  # fmt: skip
     sentences = []
+    total = _rows(boundary, keys)
     without = int(boundary["position"].isna().sum())
-    if without == len(boundary):
+    along_x = across is not None and not across.empty
+    if without == total and not along_x:
         means = cells["mean"].astype(float)
         sentences.append(
             f"No row crosses {level:g}, so there is no boundary in this range: the means of cells run from "
             f"{means.min():.3g} to {means.max():.3g}."
         )
     elif without:
-        sentences.append(f"{without} of {len(boundary)} rows do not cross {level:g}; they have none.")
-    several = int((boundary["crossings"] > 1).sum())
+        ends = "none along x" if along_x else "none"
+        sentences.append(f"{without} of {total} rows do not cross {level:g}; they have {ends}.")
+    several = _rows(boundary[boundary["crossings"] > 1], keys)
     if several:
         sentences.append(
-            f"{several} of {len(boundary)} rows cross {level:g} more than once; the steepest crossing is "
-            "stated."
+            f"{several} of {total} rows cross {level:g} more than once: each crossing is stated, with its "
+            "direction and the branch that it belongs to. What needs one boundary takes branch 1, that of "
+            'most rows; direction="rising" or "falling" keeps one kind.'
         )
     return sentences
+
+
+def _open_ends(boundary: pd.DataFrame) -> list[str]:
+    """That intervals end where nothing was measured; none where all are bounded."""
+    count, points = int((boundary["censored"] != "none").sum()), int(boundary["position"].notna().sum())
+    if not count:
+        return []
+    return [
+        f"{count} of {points} boundary points have an interval that is open at the edge of the grid: there "
+        "the boundary may lie beyond what was measured. Widen the axis, or add replicates."
+    ]

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
-from phasediag.analysis.recount import COUNTS, RECOUNTED, matrices, not_stored, recounted
+from phasediag.analysis.recount import COUNT_COLUMNS, RECOUNTED, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
+from phasediag.analysis.versions import DEFINITIONS
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS, OF_STAGES, RESULT_COLUMNS, STAGES
 from phasediag.errors import AnalysisError
@@ -27,7 +28,7 @@ from phasediag.storage.store import Store
 _OF_A_DIAGRAM: Final = (
     "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
     "model_source", "task_source", "optimizer_source", "started_at",
-    "neuron_count", "measure_layer",
+    "neuron_count", "measure_layer", "definitions",
 )  # fmt: skip
 """The results that any diagram rests on."""
 
@@ -72,7 +73,7 @@ def load_trials(
     cut = None if threshold is None else _checked(threshold)
     rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
-    trials = with_declarations(_with_launches(_with_readings(trials), store), rows.schema)
+    trials = with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
     return trials if columns is None else trials[list(columns)]
 
 
@@ -99,7 +100,7 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
         Where the distances were not stored.
     """
     store = Store.at(sweep).required()
-    needed = ["trial_id", "status", "steps_done", "measure_layer", "max_degree", *COUNTS.values()]
+    needed = ["trial_id", "status", "steps_done", "measure_layer", "max_degree", *COUNT_COLUMNS]
     rows = _rows(store, [*needed, "threshold_absolute", "threshold_relative"])
     rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
     keys = ["trial_id", "stage"] if "stage" in rows.column_names else ["trial_id"]
@@ -132,7 +133,7 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
     rows = staged(store.trials_table(without=unread))
-    trials = with_declarations(_with_readings(_frame(rows)), rows.schema)
+    trials = with_declarations(_with_readings(_with_definitions(_frame(rows))), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else load_trials(sweep)
 
@@ -206,6 +207,13 @@ def _with_launches(trials: pd.DataFrame, store: Store) -> pd.DataFrame:
     return trials
 
 
+def _with_definitions(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials, with 1 where a version that knew no other definitions has recorded none."""
+    if DEFINITIONS not in trials:
+        return trials
+    return trials.assign(**{DEFINITIONS: trials[DEFINITIONS].fillna(1).astype(np.int64)})
+
+
 def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with the readings of Eq. 14 besides, where what they rest on was read."""
     if not {"degree_of_symmetry", "max_degree"} <= set(trials.columns):
@@ -220,7 +228,7 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     if len(needed) < len(columns):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
-        needed += ["trial_id", "status", "steps_done", "measure_layer", "relaxations", *COUNTS.values()]
+        needed += ["trial_id", "status", "steps_done", "measure_layer", "relaxations", *COUNT_COLUMNS]
     return list(dict.fromkeys(needed))
 
 

@@ -19,18 +19,21 @@ import pandas as pd
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
-from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, order_values
+from phasediag.analysis.branches import Direction, boundary_table, main_of
+from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
+from phasediag.analysis.isolines import across_table
 from phasediag.analysis.labels import prose
+from phasediag.analysis.layout import Layout
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
 from phasediag.analysis.versions import newest
-from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.arrays import BoolArray, FloatArray
 from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
 
@@ -53,10 +56,15 @@ class PhaseDiagram(Result):
     mixture only: the mean probability of the upper component), `phase` (a name by the order parameter,
     `diverged`, `unconverged`, `missing`)."""
     boundary: pd.DataFrame
-    """One row a facet and value of y: both under their own names, `position`, `low`, `high` (95 %, units
-    of x), `crossings`, `replicates` (the fewer of the two cells beside the boundary, or of the row),
-    `converged` (whether most trials of both cells beside it have; without a boundary, null). Where they have
-    not, it may be a front of training time, and has no interval: `low`, `high` are NaN."""
+    """One row a facet, value of y and crossing; one without a position where a row has none. Facet and y
+    under their own names, `position`, `low`, `high` (95 %, units of x; infinite where the interval is open,
+    beyond the end of the row), `crossings` (of the row), `replicates` (the fewer of the two cells beside the
+    boundary, or of the row), `converged` (whether most trials of both cells beside it have; without a
+    boundary, null. Where they have not, it may be a front of training time, and has no interval: `low`,
+    `high` are NaN), `branch` (crossings of the same number belong together from row to row; 1 is the branch
+    of most rows, of equally many the steepest), `direction` (`rising` or `falling` along x), `censored`
+    (which ends of the interval are open: `low`, `high`, `both` or `none`) and `support` (the share of the
+    draws of replicates that have this crossing)."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""
@@ -77,6 +85,11 @@ class PhaseDiagram(Result):
     """Trials that are ok of which it is not known whether they have converged."""
     condition: str = ""
     """What the intervals are conditional on, in a sentence; empty where on nothing."""
+    across: pd.DataFrame | None = None
+    """Where the boundary runs along x, so that no row crosses it: crossings along y through which no line
+    from a row to the next passes. Columns as those of `boundary`, one row a facet, value of x and crossing,
+    with `position`, `low`, `high` in units of y, directions along y, and branches of their own. None: not
+    looked for (without y, or with the method `slope`)."""
 
     declared: Column | None = None
     """What the frame knows of the order parameter; None: what is known of it anywhere."""
@@ -85,6 +98,23 @@ class PhaseDiagram(Result):
     def about(self) -> Column:
         """The declaration of the order parameter."""
         return self.declared or column_of(self.order)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that tell the rows of the boundary apart: the facets, and y."""
+        return (*self.facets, *([self.y] if self.y else []))
+
+    @property
+    def main(self) -> pd.DataFrame:
+        """One row a facet and value of y, for what needs one boundary: the crossing of branch 1."""
+        return main_of(self.boundary, self.keys)
+
+    @property
+    def every_crossing(self) -> pd.DataFrame:
+        """The boundary with where it runs along x: the columns that both have."""
+        if self.across is None or self.across.empty:
+            return self.boundary
+        return pd.concat([self.boundary, self.across], ignore_index=True)
 
     @property
     def phases(self) -> tuple[str, str]:
@@ -96,7 +126,7 @@ class PhaseDiagram(Result):
         """What must be known before this diagram is trusted, in whole sentences."""
         if self.without_value:
             return (f"{self.without_value[0].upper()}{self.without_value[1:]}; the diagram shows no values.",)
-        texts = about_boundary(self.cells, self.boundary, self.level)
+        texts = about_boundary(self.cells, self.boundary, self.across, self.keys, self.level)
         if self.convergence_unknown:
             texts.append(unknown(self.convergence_unknown))
         if self.condition and self.boundary["low"].notna().any():
@@ -108,12 +138,15 @@ class PhaseDiagram(Result):
         """What stands above its figure; empty where nothing need be known before trusting it."""
         if self.without_value:
             return f"{self.without_value[0].upper()}{self.without_value[1:]}"
-        return front(self.boundary)
+        return front(self.every_crossing)
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The boundary, the cells, and the data's own collapse threshold where weight decay is an axis."""
-        tables = {"boundary": self.boundary, "cells": self.cells}
+        """The boundary, where it runs along x, the cells, and the data's own collapse threshold."""
+        tables = {"boundary": self.boundary}
+        if self.across is not None and not self.across.empty:
+            tables["across"] = self.across
+        tables["cells"] = self.cells
         if self.collapse is not None and not self.collapse.empty:
             tables["collapse"] = self.collapse
         return tables
@@ -121,14 +154,15 @@ class PhaseDiagram(Result):
     @property
     def findings(self) -> tuple[str, ...]:
         """Where the boundary was found, and how sure it is."""
-        return (boundary_in_words(self.boundary, self.x, prose(self.order, self.about), self.level),)
+        about = f"{prose(self.order, self.about)} = {self.level:g}"
+        return (boundary_in_words(self.boundary, self.across, self.keys, self.x, self.y, about),)
 
     def as_dict(self) -> dict[str, Any]:
         """The diagram in plain types: what it shows, its boundary, and its warnings."""
         return {
             "x": self.x, "y": self.y, "order": self.order, "level": plain(self.level),
             "method": self.method, "facets": list(self.facets), "phases": list(self.phases),
-            "boundary": plain(self.boundary), "warnings": list(self.warnings),
+            "boundary": plain(self.boundary), "across": plain(self.across), "warnings": list(self.warnings),
         }  # fmt: skip
 
 
@@ -156,6 +190,7 @@ def phase_diagram(
     resamples: int = 1000,
     seed: int = 0,
     method: Method = "level",
+    direction: Direction | None = None,
 ) -> PhaseDiagram:
     """Average an order parameter over replicates and find where it passes from one phase to the other.
 
@@ -163,14 +198,16 @@ def phase_diagram(
     where x is spaced so. The crossing lies between neighbouring cells that both have a value: a cell
     that failed, is missing or mostly diverged breaks the row. Values of x that fewer than half of the
     rows have (added by a refinement) are no gaps in the rows that lack them, and there are none at all
-    where fewer than half of all pairs of x and y were run. No crossing gives NaN,
-    several give the steepest. Infinite order parameters count as the largest finite one.
+    where fewer than half of all pairs of x and y were run. No crossing gives NaN, several are several rows
+    of `boundary`, followed from one value of y to the next as branches. Where the boundary runs along x, the
+    same is done along y (`across`). Infinite order parameters count as the largest finite one.
 
     The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
-    all cells. A resample without crossing puts the boundary at the end
-    of the row. With fewer than 3 replicates the interval is NaN. Where at least half of the row's range
-    is passed between two neighbouring cells, the order parameter jumps, and the interval is at least
-    that cell, as it is where all replicates agree exactly.
+    all cells. In a draw a crossing is the nearest one of its direction; without one it has left the row,
+    and where such draws are more than the tail, the interval is open at that end. With fewer than 3
+    replicates the interval is NaN. Where at least half of the row's range is passed between two
+    neighbouring cells, the order parameter jumps, and the interval is at least that cell, as it is where
+    all replicates agree exactly.
 
     Parameters
     ----------
@@ -191,6 +228,8 @@ def phase_diagram(
         are fitted to the values of all cells together, and the boundary is where the trials' mean
         probability of the upper one crosses 1/2; the components are held fixed in the bootstrap.
         `slope`: the boundary is where the average changes fastest along x.
+    direction
+        `rising` or `falling`: only crossings at which the order parameter does so along x.
 
     Raises
     ------
@@ -203,8 +242,9 @@ def phase_diagram(
         Where an axis is the weight decay and a trial was trained with adamw.
     """
     return locate(
-        trials, x, y, order, level, facet=facet, resamples=resamples, seed=seed, method=method
-    ).diagram
+        trials, x, y, order, level, facet=facet, resamples=resamples, seed=seed, method=method,
+        direction=direction,
+    ).diagram  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -217,16 +257,25 @@ class Located:
     """The cells in the order of `diagram.cells`, in rows in the order of `diagram.boundary`."""
     samples: SingleValues
     """The values of the single trials."""
+    level: float
+    settled: BoolArray
+    """Whether most trials of a cell have converged, shape (cells,)."""
 
 
 def locate(
     trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, *,
     facet: str | Sequence[str] | None, resamples: int, seed: int, method: Method = "level",
-    keep: bool = False,
+    direction: Direction | None = None, keep: bool = False,
+    settled_only: bool = False,
 ) -> Located:  # fmt: skip
-    """As `phase_diagram`, with what the boundary was found from; `keep` keeps its resamples."""
-    if method not in get_args(Method):
-        raise AnalysisError(f"method='{method}' is unknown; it is one of {', '.join(get_args(Method))}")
+    """As `phase_diagram`, with what the boundary was found from.
+
+    `keep` keeps the crossings of every draw. With `settled_only` trials that have not converged are left out
+    of the cells most of which have.
+    """
+    for name, value, kinds in (("method", method, Method), ("direction", direction or "rising", Direction)):
+        if value not in get_args(kinds):
+            raise AnalysisError(f"{name}='{value}' is unknown; it is one of {', '.join(get_args(kinds))}")
     facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
     axes = [("x", x)] if y is None else [("x", x), ("y", y)]
     trials = newest(trials, [x, y, order, *facets])
@@ -242,6 +291,8 @@ def locate(
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)
     cells = cell_statistics(trials, group, values)
+    if settled_only:
+        values, cells = of_settled(trials, group, values, cells)
     decided = values
     if method == "mixture":
         mixture = two_phases(values, order)
@@ -249,7 +300,10 @@ def locate(
         cells["upper_share"] = cell_statistics(trials, group, decided)["mean"]
     x_scale = Scale.of(group.levels[-1].astype(np.float64))
     y_scale = Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64))
-    rows = _rows(group, cells, x_scale, order, method, lines=y is not None)
+    means = decided_means(cells, order, "upper_share" if method == "mixture" else "mean")
+    counts = cells["replicates"].to_numpy(dtype=np.int64)
+    layout = Layout.along_x(group, x_scale, lines=y is not None)
+    rows = layout.rows(means, counts)
     samples = SingleValues(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
     if method == "slope":
         boundary = find_steepest(rows, samples, resamples, seed)
@@ -261,15 +315,38 @@ def locate(
         boundary = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
     declared = about(trials, order)
+    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | declared.of_training
+    shown = boundary if direction is None else boundary.facing(rising=direction == "rising")
+    across = None
+    if y is not None and method != "slope":
+        at = 0.5 if method == "mixture" else level
+        across = across_table(group, (layout, rows, boundary), samples, y_scale, settled, at, resamples, seed)
     cells["phase"] = _phases(cells, levels, declared, method)
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, cells, rows, boundary, x_scale, declared),
+        cells=cells, boundary=_table(group, layout, rows, shown, settled, x_scale, lined=y is not None),
+        across=across,
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
         x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
         without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order), condition=conditional(trials),
     )  # fmt: skip
-    return Located(diagram=diagram, boundary=boundary, rows=rows, samples=samples)
+    return Located(diagram=diagram, boundary=shown, rows=rows, samples=samples, level=level, settled=settled)
+
+
+def _table(
+    group: Groups,
+    layout: Layout,
+    rows: Rows,
+    boundary: Boundary,
+    settled: BoolArray,
+    scale: Scale,
+    *,
+    lined: bool,
+) -> pd.DataFrame:
+    line, first = np.unique(layout.line, return_index=True)
+    lines = group.decoded(line, len(group.names) - 1)
+    facet = layout.facet[first] if lined else np.arange(len(line))
+    return boundary_table(lines, facet, boundary, rows, settled, scale)
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
@@ -288,19 +365,6 @@ def _phases(
     return np.select(conditions, names, order.above).astype(object)
 
 
-def _rows(
-    group: Groups, cells: pd.DataFrame, scale: Scale, order: str, method: Method, *, lines: bool
-) -> Rows:
-    line, column = np.divmod(group.code, len(group.levels[-1]))
-    return Rows(
-        row=np.unique(line, return_inverse=True)[1],
-        coordinate=scale.forward(group.levels[-1].astype(np.float64))[column],
-        value=decided_means(cells, order, "upper_share" if method == "mixture" else "mean"),
-        replicates=cells["replicates"].to_numpy(dtype=np.int64),
-        linked=(np.diff(line) == 0) & ~_gap(group, line, column, lines=lines),
-    )  # fmt: skip
-
-
 def _between(rows: Rows, boundary: Boundary) -> FloatArray:
     """The value of each row at its boundary, shape (rows,); NaN without one."""
     left = np.maximum(boundary.cell, 0)
@@ -309,33 +373,6 @@ def _between(rows: Rows, boundary: Boundary) -> FloatArray:
         share = (boundary.position - rows.coordinate[left]) / (rows.coordinate[right] - rows.coordinate[left])
     between = rows.value[left] + np.clip(share, 0, 1) * (rows.value[right] - rows.value[left])
     return np.where(boundary.cell >= 0, between, np.nan)
-
-
-def _table(
-    group: Groups, cells: pd.DataFrame, rows: Rows, boundary: Boundary, scale: Scale, order: Column
-) -> pd.DataFrame:
-    settled = (cells["unconverged_share"].to_numpy() <= 0.5) | order.of_training
-    left = np.maximum(boundary.cell, 0)
-    both = settled[left] & settled[np.minimum(left + 1, len(settled) - 1)]
-    codes = np.unique(group.code // len(group.levels[-1]))
-    low, high = (np.where(both, scale.inverse(end), np.nan) for end in (boundary.low, boundary.high))
-    return group.decoded(codes, len(group.names) - 1).assign(
-        position=scale.inverse(boundary.position), low=low, high=high,
-        crossings=boundary.crossings, replicates=boundary.replicates,
-        converged=pd.arrays.BooleanArray(both, boundary.cell < 0),
-    )  # fmt: skip
-
-
-def _gap(group: Groups, line: IntArray, column: IntArray, *, lines: bool) -> BoolArray:
-    """Whether a planned cell is missing between a cell and the next, shape (cells - 1,)."""
-    facet = line // len(group.levels[-2]) if lines else np.zeros_like(line)
-    facets, facet = np.unique(facet, return_inverse=True)
-    rows = np.bincount(facet[np.flatnonzero(np.diff(line, prepend=-1))], minlength=len(facets))
-    width = len(group.levels[-1])
-    present = np.bincount(facet * width + column, minlength=len(facets) * width).reshape(len(facets), width)
-    regular = 2 * present.sum(axis=1) >= rows * (present > 0).sum(axis=1)
-    planned = np.cumsum((2 * present >= rows[:, None]) & regular[:, None], axis=1)
-    return planned[facet[1:], np.maximum(column[1:] - 1, 0)] > planned[facet[:-1], column[:-1]]
 
 
 def _collapse(trials: pd.DataFrame, x: str, y: str | None, facets: tuple[str, ...]) -> pd.DataFrame | None:

@@ -25,7 +25,9 @@ COUNTS: Final[Mapping[str, str]] = {
     name: observable.column for name, observable in distance_observables().items() if observable.column
 }
 """The column of `trials` that each observable fills on `measure.layer`."""
-RECOUNTED: Final = (*COUNTS.values(), "degree_normalized", *DERIVED_COLUMNS)
+COUNT_COLUMNS: Final = tuple(dict.fromkeys(COUNTS.values()))
+"""Those columns, each once."""
+RECOUNTED: Final = (*COUNT_COLUMNS, "degree_normalized", *DERIVED_COLUMNS)
 """The columns that follow the threshold."""
 
 
@@ -44,30 +46,40 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     counted: dict[str, FloatArray] = {}
-    for observable in sorted(COUNTS, key=lambda name: name != "sign_flip"):
+    for observable in sorted(COUNTS, key=_turn):
         rule = distance_observables()[observable]
         here = pc.equal(measured["observable"], observable)
         rows, at = measured.filter(here), position[here.to_numpy()]
         needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
+        if rule.supersedes:
+            needed &= np.isin(np.arange(len(trials)), at)
         _need_distances(rows["distances"], needed, at, observable)
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
         top[at] = rows["max_degree"].to_numpy()
+        stored = rows["scale"].to_numpy().astype(np.float64)
         for part, distances in matrices(rows["distances"]):
             own = at[part]
             if observable == "sign_flip":
-                epsilon[own] = np.maximum(absolute[own], relative[own] * root_mean_square(distances))
+                scale = np.where(np.isnan(stored[part]), root_mean_square(distances), stored[part])
+                epsilon[own] = np.maximum(absolute[own], relative[own] * scale)
             counts[own] = rule.count(distances, epsilon[own], absolute[own], factor)
         if observable == "permutation":
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
         column = top - counts if rule.complement else counts
-        counted[COUNTS[observable]] = np.where(needed, column, np.nan)
+        before = counted.get(COUNTS[observable], np.full(len(trials), np.nan))
+        counted[COUNTS[observable]] = np.where(needed, column, before)
     return {
         **{name: _whole(values) for name, values in counted.items()},
         "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
         "converged": _too_short(trials), "more_steps": np.nan,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
+
+
+def _turn(observable: str) -> tuple[bool, str]:
+    """The threshold is found from `sign_flip` first; what supersedes another comes after it."""
+    return observable != "sign_flip", distance_observables()[observable].supersedes
 
 
 def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, FloatArray]:
@@ -94,7 +106,7 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
     staged = "stage" in trials.column_names
     rows = store.measurements_table(
         THRESHOLDED, last=not staged, ordered=False,
-        columns=("trial_id", "step", "layer", "observable", "max_degree", "distances"),
+        columns=("trial_id", "step", "layer", "observable", "max_degree", "scale", "distances"),
     )  # fmt: skip
     ends, keys = rows["trial_id"], trials["trial_id"]
     if staged:

@@ -41,9 +41,9 @@ class Replication(Result):
     """The same where the pilot's spread happened to be large: a 90 % interval of what it tells."""
     most: int
     rows: pd.DataFrame
-    """One row a row of the diagram: its facets and y, `replicates` and `width` of the pilot, `spread` (the
-    standard deviation of one replicate's boundary), `needed`, and `hindrance`: what replicates do not mend
-    (empty, or why not)."""
+    """One row a boundary point of the diagram: its facets and y, `branch`, `replicates` and `width` of the
+    pilot, `spread` (the standard deviation of one replicate's boundary), `needed`, and `hindrance`: what
+    replicates do not mend (empty, or why not)."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -130,7 +130,7 @@ def replicates_needed(diagram: PhaseDiagram, width: float) -> Replication:
     clear = np.array([not why for why in hindrance])
     needed = np.array([_fewest(s, width) if ok else 0 for s, ok in zip(spread, clear, strict=True)])
     keys = [*diagram.facets, *([diagram.y] if diagram.y else [])]
-    rows = boundary[keys].assign(
+    rows = boundary[[*keys, "branch"]].assign(
         replicates=boundary["replicates"], width=measured, spread=np.where(clear, spread, np.nan),
         needed=needed, hindrance=hindrance,
     )  # fmt: skip
@@ -147,7 +147,8 @@ def replicates_needed(diagram: PhaseDiagram, width: float) -> Replication:
 
 def _coordinate(values: pd.Series[float], *, decades: bool) -> FloatArray:
     numbers = values.to_numpy(dtype=np.float64)
-    return np.asarray(np.log10(numbers) if decades else numbers)
+    with np.errstate(invalid="ignore"):  # an open end is infinite
+        return np.asarray(np.log10(numbers) if decades else numbers)
 
 
 def _widths(replicates: FloatArray) -> FloatArray:

@@ -6,8 +6,7 @@ The threshold is a choice; distances are stored, so what half and twice of it wo
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -15,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.frames import load_recounted
-from phasediag.analysis.phases import DecoupledDecayWarning, PhaseDiagram, phase_diagram
+from phasediag.analysis.moves import Moves, positions
+from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.recount import RECOUNTED
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scaling import ScalingFit, fit_scaling
-from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Sensitivity(Result):
     stable: bool | None
     """Whether it stays inside its interval or cell; None where that is not known."""
     rows: pd.DataFrame | None = None
-    """Of a boundary: one row a facet and value of y, both under their own names, `position`, and
+    """Of a boundary: one row a facet, value of y and crossing, `branch`, `position`, and
     `halved`, `doubled` (where it lies at half and at twice the threshold), `stable`. Of a fit: one row with
     `exponent`, `halved`, `doubled`, `stable`. None where it is not known."""
 
@@ -136,86 +135,14 @@ def threshold_sensitivity(
 
 
 def _of_diagram(result: PhaseDiagram, frames: Mapping[str, pd.DataFrame]) -> Sensitivity:
-    keys = [name for name in (*result.facets, result.y) if name]
-    rows = result.boundary[[*keys, "position"]].copy()
-    for name, trials in frames.items():
-        rows[name] = _positions(result, trials, keys)
-    low, high = _inside(result, keys)
-    known = rows["position"].notna().to_numpy()
-    moved = np.column_stack([rows[name].to_numpy(dtype=np.float64) for name in FACTORS])
-    with np.errstate(invalid="ignore"):
-        within = (moved >= low[:, None]) & (moved <= high[:, None])
-    rows["stable"] = np.where(known, within.all(axis=1), np.isnan(moved).all(axis=1))
-    stable = bool(rows["stable"].all())
-    shown = rows[rows["position"].notna() | rows[list(FACTORS)].notna().any(axis=1)]
-    if shown.empty:
-        sentence = "stable: no boundary at half or twice the threshold either"
-        return Sensitivity(text=_said(sentence), stable=True, rows=rows)
-    parts = [_moves(result, shown, name) for name in FACTORS]
-    count = int(shown["stable"].sum())
-    place = "inside their interval or cell"
-    verdict = f"stable: all {len(shown)} boundary points stay {place}" if stable else (
-        f"NOT stable: {len(shown) - count} of {len(shown)} boundary points leave their interval or cell"
-    )  # fmt: skip
-    return Sensitivity(text=_said(f"{verdict}; {'; '.join(parts)}"), stable=stable, rows=rows)
+    others = {name: positions(result, trials) for name, trials in frames.items()}
+    moves = Moves.of(result, others, {name: f"epsilon {name}" for name in frames})
+    sentence = moves.text or "stable: no boundary at half or twice the threshold either"
+    return Sensitivity(text=_said(sentence), stable=moves.stable, rows=moves.rows)
 
 
 def _said(text: str) -> str:
     return f"sensitivity to the threshold epsilon: {text}"
-
-
-def _positions(result: PhaseDiagram, trials: pd.DataFrame, keys: Sequence[str]) -> FloatArray:
-    """Where the boundary of each row lies among these trials, NaN where there is none, shape (rows,)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DecoupledDecayWarning)  # told of the diagram itself
-            other = phase_diagram(
-                trials, result.x, result.y or None, result.order, result.level, facet=list(result.facets),
-                resamples=1, method=result.method,
-            ).boundary  # fmt: skip
-    except AnalysisError:  # a mixture of one component, or an expression that has one value as axis
-        return np.full(len(result.boundary), np.nan)
-    if not keys:
-        return other["position"].to_numpy(dtype=np.float64)
-    merged = result.boundary[list(keys)].merge(other[[*keys, "position"]], on=list(keys), how="left")
-    return merged["position"].to_numpy(dtype=np.float64)
-
-
-def _inside(result: PhaseDiagram, keys: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """The interval of each row together with the cells beside its boundary, shape (rows,) each."""
-    position = result.boundary["position"].to_numpy(dtype=np.float64)
-    low, high = (result.boundary[end].to_numpy(dtype=np.float64, copy=True) for end in ("low", "high"))
-    names = list(keys)
-    group = (
-        result.cells[names].astype(str).agg("/".join, axis=1) if keys else pd.Series("", result.cells.index)
-    )
-    wanted = result.boundary[names].astype(str).agg("/".join, axis=1) if keys else [""]
-    cells = dict(iter(result.cells[result.x].groupby(group)))
-    for row, key in enumerate(wanted):
-        columns = np.sort(cells[key].to_numpy(dtype=np.float64))
-        right = int(np.clip(np.searchsorted(columns, position[row]), 1, len(columns) - 1))
-        low[row] = np.fmin(low[row], columns[right - 1])
-        high[row] = np.fmax(high[row], columns[right])
-    return low, high
-
-
-def _moves(result: PhaseDiagram, rows: pd.DataFrame, name: str) -> str:
-    """`halved: 1.05 (0.95 to 1.1) times the weight_decay`."""
-    before, after = (rows[column].to_numpy(dtype=np.float64) for column in ("position", name))
-    both = np.isfinite(before) & np.isfinite(after)
-    parts = []
-    if both.any():
-        if result.x_scale.kind == "log":
-            moved, unit = after[both] / before[both], f"times its {result.x}"
-        else:
-            moved, unit = after[both] - before[both], f"in {result.x}"
-        sign = "" if result.x_scale.kind == "log" else "+"
-        ends = f" ({moved.min():{sign}.3g} to {moved.max():{sign}.3g})" if len(moved) > 1 else ""
-        parts.append(f"moves to {np.median(moved):{sign}.3g}{ends} {unit}")
-    lost, fresh = int((np.isfinite(before) & ~both).sum()), int((np.isfinite(after) & ~both).sum())
-    parts += [f"is gone in {lost} row{'s' * (lost > 1)}"] * (lost > 0)
-    parts += [f"appears in {fresh} more"] * (fresh > 0)
-    return f"epsilon {name}, it {', '.join(parts)}"
 
 
 def _of_fit(result: ScalingFit, frames: Mapping[str, pd.DataFrame]) -> Sensitivity:

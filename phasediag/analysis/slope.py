@@ -14,6 +14,8 @@ from phasediag.analysis.boundary import (
     Rows,
     SingleValues,
     at_least_the_jump,
+    behind,
+    opened,
     resampled_means,
 )
 from phasediag.arrays import FloatArray, IntArray
@@ -33,8 +35,7 @@ def find_steepest(rows: Rows, samples: SingleValues, resamples: int, seed: int) 
     """
     count = int(rows.row[-1]) + 1
     position, low, high = (np.full(count, np.nan) for _ in range(3))
-    cell, replicates = np.full(count, -1), np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(replicates, rows.row, rows.replicates)
+    cell = np.full(count, -1)
     usable = rows.linked & ~np.isnan(rows.value[:-1]) & ~np.isnan(rows.value[1:])
     draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
     limits = np.searchsorted(rows.row, np.arange(count + 1))
@@ -44,16 +45,21 @@ def find_steepest(rows: Rows, samples: SingleValues, resamples: int, seed: int) 
             continue
         at, steepest = _vertex(rows, left, rows.value[left][:, None], rows.value[left + 1][:, None])
         position[row], cell[row] = at[0], left[steepest[0]]
-        replicates[row] = min(rows.replicates[cell[row]], rows.replicates[cell[row] + 1])
-        if replicates[row] >= FEWEST_REPLICATES:
-            low[row], high[row] = _interval(rows, samples, left, draws, int(replicates[row]), position[row])
+        number = min(rows.replicates[cell[row]], rows.replicates[cell[row] + 1])
+        if number >= FEWEST_REPLICATES:
+            low[row], high[row] = _interval(rows, samples, left, draws, int(number), position[row])
+    every = np.arange(count)
+    replicates = behind(rows, every, cell)
     sure = np.flatnonzero((cell >= 0) & (replicates >= FEWEST_REPLICATES))
     low[sure], high[sure] = np.fmin(low, position)[sure], np.fmax(high, position)[sure]
     low[sure], high[sure] = at_least_the_jump(rows, sure, cell[sure], low[sure], high[sure])
-    crossings = (cell >= 0).astype(np.int64)
+    low, high = opened(rows, every, low, high)
+    rising = (cell >= 0) & (rows.value[np.minimum(cell + 1, len(rows.value) - 1)] > rows.value[cell])
     return Boundary(
-        position=position, low=low, high=high, crossings=crossings, replicates=replicates, cell=cell
-    )
+        row=every, position=position, low=low, high=high, rising=rising,
+        crossings=(cell >= 0).astype(np.int64), replicates=replicates, cell=cell,
+        support=np.full(count, np.nan),
+    )  # fmt: skip
 
 
 def _interval(

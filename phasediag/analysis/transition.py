@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.bootstrap import interval
-from phasediag.analysis.boundary import Boundary
 from phasediag.analysis.frame import coded, with_formulas
+from phasediag.analysis.hysteresis import NOT_COMPARED, Shift, shift_between
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import Located, PhaseDiagram, locate
 from phasediag.analysis.result import Result, plain
@@ -29,6 +29,7 @@ FEWEST_VALUES: Final = 8
 """With fewer different values in a cell its peaks are not counted."""
 JUMP: Final = 0.5
 """A share of the row's range; passed inside one cell it is a jump."""
+FRONT_OF_TIME: Final = "perhaps a front of training time: cells beside the boundary have not converged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,15 +39,19 @@ class Transition(Result):
     figure: ClassVar[str] = "transition"
 
     diagram: PhaseDiagram
-    """Whose boundary it is; with `starts`, each of the two is a facet."""
+    """Whose boundary it is; with `starts`, each of them is a facet."""
     rows: pd.DataFrame
-    """One row a facet and value of y: both under their own names, `position`, `jump` (the largest change
-    between neighbouring cells, as a share of the row's range), `bimodality` (the gain of the Bayesian
-    information criterion by a second component among the values of a cell, the larger of the two cells
-    beside the boundary, with `starts` of the four beside both; NaN below 8 different values), `separation`
-    (of the two components, in standard deviations), `hysteresis` with `hysteresis_low`, `hysteresis_high`
-    (by how much the boundary moves from the smallest to the largest start, as log ratio on a log axis, in
-    units of x elsewhere; NaN without `starts`), `verdict` and `reason`."""
+    """One row a facet, value of y and, without `starts`, branch: facet and y under their own names,
+    `position` (with `starts` that of the smallest start that has one), `branch`, `direction`, `replicates`,
+    `jump` (the largest change between neighbouring cells, as a share of the row's range), `own_jump` (the
+    same inside the cell of each replicate's own boundary: the median over replicates), `bimodality` (the gain
+    of the Bayesian information criterion by a second component among the values of a cell, the larger of
+    the two cells beside the boundary, with `starts` of those of all starts; NaN below 8 different values),
+    `separation` (of the two components, in standard deviations), `own_peaks` (whether these are the
+    replicates' own boundaries, of which each has one), `hysteresis` with `hysteresis_low`, `hysteresis_high`
+    (by how much the boundary moves between the two starts where it moves most, as log ratio on a log axis, in
+    units of x elsewhere; NaN with an open interval where one of them leaves the row without a boundary),
+    `verdict` and `reason`."""
     starts: str | None
     """The column of the starts that are compared; None: none are."""
 
@@ -90,19 +95,28 @@ def transition_order(
 ) -> Transition:
     """Say of each row whether its transition jumps.
 
-    First order: the boundary depends on the start (hysteresis whose interval excludes zero), or the values
-    beside the boundary fall into two well separated peaks. Continuous: no hysteresis where starts are
-    compared, one peak, and no jump between neighbouring cells. Else it cannot be told: a jump inside one
-    cell without two peaks may be a steep change that the grid does not resolve. Replicates differ in
-    their teacher and data too: where these move a steep but continuous transition by more than its
-    width, its values also show two peaks; pin them by `data_seed` to tell.
+    First order: the boundary depends on the start (hysteresis whose interval excludes zero; a start whose
+    row stays on one side all along tells as much as one whose boundary moves), or the values beside the
+    boundary fall into two well separated peaks that are not those of replicates with boundaries of their
+    own. Continuous: no hysteresis where starts are compared, one peak, and no jump between neighbouring
+    cells. Else it cannot be told: a jump inside one cell without two peaks may be a steep change that the
+    grid does not resolve.
+
+    Only trials that have converged enter. Where most of a cell has not, between two boundaries that
+    differ or beside one, nothing is said: a shift that training time makes looks like hysteresis. Where the
+    trials hold several numbers of steps, a shift must be there at the largest.
+
+    Replicates differ in their teacher and data too, and so do their boundaries: a steep but continuous change
+    then shows two peaks in a cell. Each replicate's own row tells: where it passes the level once, the
+    peaks say where its boundary lies and nothing of a jump, unless `data_seed` pins teacher and data.
 
     Parameters
     ----------
     trials, x, y, order, level, resamples, seed
         As in `phase_diagram`, by whose method `level` the boundary is found.
     starts
-        The column of the starts, such as `init_scale`, of which at least two values are compared.
+        The column of the starts, such as `init_scale`, of which at least two values are compared. Of several
+        crossings of a row that of branch 1 is.
 
     Raises
     ------
@@ -111,97 +125,123 @@ def transition_order(
     """
     trials = newest(trials, (x, y, order, starts))
     trials = with_formulas(trials, [name for name in (x, y, order, starts) if name is not None])
-    if starts is None:
-        located = locate(trials, x, y, order, level, facet=None, resamples=resamples, seed=seed)
-        boundary = located.diagram.boundary
-        rows = boundary.assign(converged=boundary["converged"].fillna(True), _row=np.arange(len(boundary)))
-        moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
-    else:
-        located, rows, moved = _hysteresis(trials, x, y, order, level, starts, resamples, seed)
-    numbers = [name for name in ("_row", "_row_last") if name in rows]
-    evidence = [_larger([_evidence(located, int(row)) for row in pair]) for pair in rows[numbers].to_numpy()]
-    table = rows.join(pd.DataFrame(evidence, index=rows.index)).join(moved)
-    answers = [_verdict(row, starts is not None) for _, row in table.iterrows()]
-    table[["verdict", "reason"]] = pd.DataFrame(answers, index=table.index, columns=["verdict", "reason"])
-    return Transition(
-        diagram=located.diagram, rows=table.drop(columns=_UNSAID, errors="ignore"), starts=starts
-    )
-
-
-_UNSAID: Final = ["low", "high", "crossings", "converged", "position_last", "_row", "_row_last"]
-"""Columns of the boundary, and of the rows of both starts, that the table leaves out."""
-_HYSTERESIS: Final = ("hysteresis", "hysteresis_low", "hysteresis_high")
-
-
-def _hysteresis(
-    trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, starts: str,
-    resamples: int, seed: int,
-) -> tuple[Located, pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """The diagram by starts, the rows of the smallest start, and by how much they move to the largest.
-
-    Both starts are resampled by the same draws of replicates, by the rules of the boundary itself.
-    """
-    values = coded(trials[starts])[1]
-    if len(values) < 2 or starts in (x, y):
-        raise AnalysisError(
-            f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
-        )
-    ends = trials[trials[starts].isin([values[0], values[-1]])]
-    located = locate(ends, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=True)
-    diagram = located.diagram
-    keys = [name for name in (*diagram.facets, diagram.y) if name and name != starts]
-    boundary = diagram.boundary.assign(_row=np.arange(len(diagram.boundary)))
-    first, last = (boundary[boundary[starts] == value] for value in (values[0], values[-1]))
-    other = ["_row", "position", "converged"]
-    rows: pd.DataFrame = (
-        first.merge(last[[*keys, *other]], on=keys, how="left", suffixes=("", "_last"))
-        if keys else first.merge(last[other], how="cross", suffixes=("", "_last"))
+    if starts is not None:
+        values = coded(trials[starts])[1]
+        if len(values) < 2 or starts in (x, y):
+            raise AnalysisError(
+                f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
+            )
+    located = locate(
+        trials, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=starts is not None,
+        settled_only=True,
     )  # fmt: skip
-    moved = pd.DataFrame(np.nan, index=rows.index, columns=list(_HYSTERESIS))
-    for number, row in rows.iterrows():
-        if np.isfinite([row["position"], row["position_last"]]).all():
-            pair = [int(row["_row"]), int(row["_row_last"])]
-            moved.loc[number] = _shift(located.boundary, pair)
-    rows["converged"] = rows["converged"].fillna(True) & rows["converged_last"].fillna(True)
-    return located, rows.drop(columns="converged_last"), moved
+    pinned = "data_seed" in trials and bool(trials["data_seed"].notna().all())
+    diagram = located.diagram
+    rows = [_row(located, entries, starts, pinned) for entries in _compared(diagram, starts)]
+    table = pd.DataFrame(rows, columns=[*(name for name in diagram.keys if name != starts), *_COLUMNS])
+    return Transition(diagram=diagram, rows=_after_more_steps(table), starts=starts)
 
 
-def _shift(boundary: Boundary, pair: list[int]) -> tuple[float, float, float]:
-    """By how much the second row of the pair lies beyond the first, with its interval, in coordinates."""
-    assert boundary.drawn is not None
-    assert boundary.draws is not None
-    before, after = boundary.position[pair]
-    shifts = boundary.drawn[pair[1]] - boundary.drawn[pair[0]]
-    low, high = interval(
-        shifts[None], boundary.draws, after - before, replicates=int(boundary.replicates[pair].min())
-    )
-    return float(after - before), float(low[0]), float(high[0])
+_COLUMNS: Final = (
+    "position", "branch", "direction", "replicates", "jump", "own_jump", "bimodality", "separation",
+    "own_peaks", "hysteresis", "hysteresis_low", "hysteresis_high", "verdict", "reason",
+)  # fmt: skip
 
 
-def _larger(evidence: list[dict[str, float]]) -> dict[str, float]:
-    """What speaks for a jump in any of the rows; not known where it is not known of one."""
-    peaks = [each for each in evidence if _two_peaks(each["bimodality"], each["separation"])]
+def _compared(diagram: PhaseDiagram, starts: str | None) -> list[list[int]]:
+    """The entries of the boundary that make up each row of the table: without starts each by itself."""
+    boundary = diagram.boundary
+    if starts is None:
+        return [[entry] for entry in range(len(boundary))]
+    main = boundary["branch"].eq(1).fillna(boundary["branch"].isna()).astype(bool)
+    first = boundary[main].sort_values(starts, kind="stable")
+    keys = [name for name in diagram.keys if name != starts]
+    if not keys:
+        return [first.index.to_list()]
+    return [part.index.to_list() for _, part in first.groupby(keys, dropna=False)]
+
+
+def _row(located: Located, entries: Sequence[int], starts: str | None, pinned: bool) -> dict[str, Any]:
+    """The evidence and the verdict of one row of the table."""
+    boundary = located.diagram.boundary
+    there = [entry for entry in entries if located.boundary.cell[entry] >= 0]
+    first = boundary.iloc[(there or list(entries))[0]]
+    shift = NOT_COMPARED
+    if starts is not None:
+        values = boundary[starts].iloc[list(entries)]
+        names = [f"{starts} = {value:g}" if isinstance(value, float | int) else f"{starts} = {value}"
+                 for value in values]  # fmt: skip
+        shift = shift_between(located, entries, names)
+    evidence = _larger([_evidence(located, entry) for entry in there] or [_NO_EVIDENCE])
+    evidence["own_peaks"] = evidence["own_peaks"] and not pinned
+    converged = all(boundary["converged"].iloc[entry] for entry in there)
+    verdict, reason = _verdict(evidence, shift, bool(there), converged)
+    keys = {name: first[name] for name in located.diagram.keys if name != starts}
+    return {
+        **keys, "position": first["position"], "branch": first["branch"], "direction": first["direction"],
+        "replicates": int(boundary["replicates"].iloc[list(entries)].min()), **evidence,
+        "hysteresis": shift.by, "hysteresis_low": shift.low, "hysteresis_high": shift.high,
+        "verdict": verdict, "reason": reason,
+    }  # fmt: skip
+
+
+_NO_EVIDENCE: Final[dict[str, Any]] = {
+    "jump": np.nan, "own_jump": np.nan, "bimodality": np.nan, "separation": np.nan, "own_peaks": False,
+}  # fmt: skip
+
+
+def _larger(evidence: list[dict[str, Any]]) -> dict[str, Any]:
+    """What speaks for a jump in any of the entries; not known where it is not known of one."""
+    peaks = [each for each in evidence if _two_peaks(each)]
     unknown = [each for each in evidence if np.isnan(each["bimodality"])]
     widest = max(peaks or unknown or evidence, key=lambda each: np.nan_to_num(each["bimodality"]))
-    return {**widest, "jump": float(np.max([each["jump"] for each in evidence]))}
+    jumps = {name: float(np.max([each[name] for each in evidence])) for name in ("jump", "own_jump")}
+    return {**widest, **jumps, "own_peaks": bool(peaks) and all(each["own_peaks"] for each in peaks)}
 
 
-def _two_peaks(bimodality: float, separation: float) -> bool:
-    return bimodality > STRONG and separation > APART
+def _two_peaks(evidence: Mapping[str, Any]) -> bool:
+    return bool(evidence["bimodality"] > STRONG and evidence["separation"] > APART)
 
 
-def _evidence(located: Located, row: int) -> dict[str, float]:
-    """Jump and bimodality of one row, from the cells between which its boundary lies."""
-    rows, samples = located.rows, located.samples
-    means = rows.value[(rows.row == row) & ~np.isnan(rows.value)]
-    left = int(located.boundary.cell[row])
-    if left < 0 or len(means) < 2 or np.ptp(means) == 0:
-        return {"jump": np.nan, "bimodality": np.nan, "separation": np.nan}
+def _evidence(located: Located, entry: int) -> dict[str, Any]:
+    """Jump and peaks of one entry, from the cells between which its boundary lies."""
+    rows, samples, boundary = located.rows, located.samples, located.boundary
+    own = rows.row == boundary.row[entry]
+    means = rows.value[own & ~np.isnan(rows.value)]
+    left = int(boundary.cell[entry])
+    if len(means) < 2 or np.ptp(means) == 0:
+        return dict(_NO_EVIDENCE)
     beside = (samples.value[samples.cell == cell] for cell in (left, left + 1))
     peaks = [_peaks(values[np.isfinite(values)]) for values in beside]
     gain, separation = max(peaks, key=lambda pair: np.nan_to_num(pair[0], nan=-np.inf))
     jump = float(np.abs(np.diff(means)).max() / np.ptp(means))
-    return {"jump": jump, "bimodality": gain, "separation": separation}
+    own_jump, once = _own_rows(located, own)
+    return {
+        "jump": jump, "own_jump": own_jump, "bimodality": gain, "separation": separation, "own_peaks": once,
+    }  # fmt: skip
+
+
+def _own_rows(located: Located, own: npt.NDArray[np.bool_]) -> tuple[float, bool]:
+    """What each replicate's own row says: the jump at its own boundary, and whether it passes the level once.
+
+    The median of the jump over replicates, as a share of each one's range; whether most pass it once.
+    """
+    rows, samples = located.rows, located.samples
+    cells = np.flatnonzero(own & ~np.isnan(rows.value))
+    place = np.full(len(own), -1)
+    place[cells] = np.arange(len(cells))
+    chosen = np.flatnonzero((place[samples.cell] >= 0) & ~np.isnan(samples.value))
+    values = np.full((int(samples.replicate.max()) + 1, len(cells)), np.nan)
+    values[samples.replicate[chosen], place[samples.cell[chosen]]] = samples.value[chosen]
+    jumps, crossings = [], []
+    for curve in values:
+        known = curve[~np.isnan(curve)]
+        passed = (known[:-1] >= located.level) != (known[1:] >= located.level)
+        crossings.append(int(passed.sum()))
+        if passed.any():
+            jumps.append(float(np.abs(np.diff(known))[passed].max() / np.ptp(known)))
+    once = sum(count == 1 for count in crossings) > len(crossings) / 2
+    return (float(np.median(jumps)) if jumps else float("nan")), once
 
 
 def _peaks(values: FloatArray) -> tuple[float, float]:
@@ -213,32 +253,56 @@ def _peaks(values: FloatArray) -> tuple[float, float]:
     return mixture.bic_gain, float((mixture.mean[1] - mixture.mean[0]) / spread)
 
 
-def _verdict(row: pd.Series[Any], compared: bool) -> tuple[Order, str]:
+def _verdict(evidence: Mapping[str, Any], shift: Shift, there: bool, converged: bool) -> tuple[Order, str]:
     """The order of a transition and why; never from a number that is not known."""
-    if np.isnan(row["position"]) or (compared and np.isnan(row["position_last"])):
-        ends = [name for name, at in _ENDS.items() if at in row and np.isnan(row[at])]
-        where = f" at the {' and '.join(ends)} start" if compared and len(ends) == 1 else ""
-        return "cannot tell", f"no boundary{where}"
-    if not row["converged"]:
-        return "cannot tell", "perhaps a front of training time: cells beside the boundary have not converged"
-    low, high = row["hysteresis_low"], row["hysteresis_high"]
-    if np.isfinite(row["hysteresis"]) and (low > 0 or high < 0):
-        shift = f"by {row['hysteresis']:.3g} [{low:.3g}, {high:.3g}]"
-        return "first order", f"the boundary moves with the start: {shift}"
-    if _two_peaks(row["bimodality"], row["separation"]):
+    if shift.unknown:
+        return "cannot tell", shift.unknown
+    if not there and not shift.moves:
+        return "cannot tell", "no boundary"
+    if not converged:
+        return "cannot tell", FRONT_OF_TIME
+    if shift.moves:
+        return "first order", f"the boundary moves with the start: {shift.text}"
+    if _two_peaks(evidence) and not evidence["own_peaks"]:
         return "first order", (
-            f"two peaks beside the boundary: BIC better by {row['bimodality']:.0f}, "
-            f"{row['separation']:.1f} standard deviations apart"
+            f"two peaks beside the boundary: BIC better by {evidence['bimodality']:.0f}, "
+            f"{evidence['separation']:.1f} standard deviations apart"
         )
-    if np.isnan(row["jump"]):
+    if np.isnan(evidence["jump"]):
         return "cannot tell", "fewer than two cells of the row have a value"
-    if row["jump"] >= JUMP:
-        return "cannot tell", f"{row['jump']:.0%} of the range lie inside one cell: refine there"
-    if np.isnan(row["bimodality"]):
+    if _two_peaks(evidence) and evidence["own_jump"] >= JUMP:
+        return "cannot tell", (
+            f"each replicate passes {evidence['own_jump']:.0%} of its range inside one cell, at a boundary "
+            "of its own: refine there, compare starts, or pin teacher and data by data_seed"
+        )
+    if evidence["jump"] >= JUMP:
+        return "cannot tell", f"{evidence['jump']:.0%} of the range lie inside one cell: refine there"
+    if np.isnan(evidence["bimodality"]):
         return "cannot tell", "fewer than 8 different values a cell beside the boundary show no peaks"
-    if compared and np.isnan(low):
+    if shift is not NOT_COMPARED and np.isnan(shift.low):
         return "cannot tell", "the hysteresis has no interval"
-    return "continuous", "one peak beside the boundary, no jump" + (", no hysteresis" if compared else "")
+    peak = "one peak beside the boundary" if not _two_peaks(evidence) else (
+        "peaks only by the boundaries of the replicates, each of them smooth"
+    )  # fmt: skip
+    return "continuous", f"{peak}, no jump" + (", no hysteresis" if shift is not NOT_COMPARED else "")
 
 
-_ENDS: Final = {"smallest": "position", "largest": "position_last"}
+def _after_more_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Take back a hysteresis that is not there any more after more steps."""
+    time = next((name for name in ("steps", "learning_time") if name in rows), None)
+    if time is None:
+        return rows
+    rows = rows.copy()
+    by_shift = rows["reason"].str.startswith("the boundary moves")
+    others = [name for name in rows.columns[: rows.columns.get_loc("position")] if name != time]
+    same = rows.groupby(others, dropna=False).ngroup() if others else pd.Series(0, rows.index)
+    for index in rows.index[by_shift]:
+        later = (same == same[index]) & (rows[time] > rows.loc[index, time])
+        if later.any():
+            last = rows.loc[rows.index[later], time].idxmax()
+            if not by_shift[last]:
+                rows.loc[index, "verdict"] = "cannot tell"
+                rows.loc[index, "reason"] = (
+                    f"the shift with the start is gone at {time} = {rows.loc[last, time]:g}"
+                )
+    return rows

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.declared import declared_names, results_of
-from phasediag.analysis.frame import Groups, coded
+from phasediag.analysis.frame import Groups, coded, has_status
 from phasediag.arrays import BoolArray
-from phasediag.columns import OBSERVABLE_SOURCE
+from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
 from phasediag.identity import names_a_file
 from phasediag.registry import KINDS
@@ -26,6 +26,12 @@ from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
 
 SHORT: Final = 8
 """Digits of a hash that are shown."""
+DEFINITIONS: Final = "definitions"
+"""The column that says which definitions the counts of a trial follow."""
+_COUNTED: Final = {
+    "degree_of_symmetry", "degree_normalized", "neuron_count", "alive_count", *DERIVED_COLUMNS,
+}  # fmt: skip
+"""The columns whose meaning they give."""
 
 
 class VersionsWarning(UserWarning):
@@ -70,6 +76,8 @@ def newest(trials: pd.DataFrame, named: Sequence[str | None] = (), *, pooled: bo
             _check_known(trials, kind, launches)
     if words & declared_names(trials) and OBSERVABLE_SOURCE.name not in words:
         trials = _newest_observables(trials)
+    if words & _COUNTED and DEFINITIONS not in words:
+        trials = _newest_definitions(trials)
     if launches is not None and len(launches.lengths) > 1 and words.isdisjoint(LENGTHS):
         trials = _newest_length(trials, launches.lengths)
     for name, values in (launches.planned if launches is not None else {}).items():
@@ -138,6 +146,26 @@ def _newest_observables(trials: pd.DataFrame) -> pd.DataFrame:
         f"observables of {len(older) + 1} versions of their files have measured these trials; taken is the "
         f"newest ({int(kept.sum()):,} trials), {int((~kept).sum()):,} trials are left out; launch their "
         "grids with --remeasure"
+    )
+    return trials[kept]
+
+
+def _newest_definitions(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials whose counts follow the newest definitions, and those that have no counts."""
+    if DEFINITIONS not in trials:
+        return trials
+    followed = trials[DEFINITIONS].to_numpy(dtype=np.float64, na_value=np.nan)
+    followed = np.where(np.isnan(followed), 1.0, followed)
+    counted = has_status(trials, "ok") if "status" in trials else np.full(len(trials), True)
+    newest_ones = followed == followed[counted].max(initial=1.0)
+    kept: BoolArray = ~counted | newest_ones
+    if kept.all():
+        return trials
+    _warn(
+        f"{int((~kept).sum()):,} trials were counted by older definitions (of the permutation, of epsilon, "
+        f"or of the neurons of homogeneous layers) and are left out; taken are "
+        f"{int((counted & kept).sum()):,} trials counted by the newest; launch their grids with --remeasure "
+        "to count all alike, or take the older ones by --where definitions=VALUE"
     )
     return trials[kept]
 

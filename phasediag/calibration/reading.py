@@ -89,7 +89,7 @@ def boundaries(
     level: float,
     tolerance: float = TOLERANCE,
 ) -> list[Reading]:
-    """One reading for each value of y: the boundary along x that `phase_diagram` finds.
+    """One reading for each value of y: the main boundary along x that `phase_diagram` finds.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def boundaries(
         From a value of y to the exact boundary.
     """
     timeless = trials.drop(columns="converged", errors="ignore")  # exact for the length that was trained
-    found = phase_diagram(timeless, x=x, y=y, order=order, level=level).boundary
+    found = phase_diagram(timeless, x=x, y=y, order=order, level=level).main
     readings = []
     for value, position, low, high in found[[y, "position", "low", "high"]].itertuples(index=False):
         scanned = trials.loc[trials[y] == value, x]

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -14,26 +14,51 @@ from rich.console import Console
 from phasediag.columns import level_of
 from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
 
+if TYPE_CHECKING:
+    from phasediag.analysis.replication import Replication
+
 
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
 @COMPILE
 @RETRY
+@click.option("--pilot", metavar="SWEEP", help="Tell from this sweep how many replicates an interval takes.")
+@click.option("--x", help="Axis along which the boundary's interval is meant, with --pilot.")
+@click.option(
+    "--y", help="Axis that numbers the rows, with --pilot; without it the diagram is a line along x."
+)
+@click.option("--order", default="degree_normalized", show_default=True,
+              help="Column that tells the phases apart, with --pilot.")  # fmt: skip
+@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a logarithmic x, "
+              "else in its units, with --pilot.")  # fmt: skip
 @JSON
-def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json: bool) -> None:
-    """Validate GRID and tell what a launch would do. Trains nothing."""
+def plan(
+    grid: str, storage: str, compile_mode: Any, retry_failed: bool, pilot: str | None, x: str | None,
+    y: str | None, order: str, level: float | None, width: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Validate GRID and tell what a launch would do. Trains nothing.
+
+    With --pilot, --x and --width also how many replicates an interval of that width takes.
+    """
+    if (pilot is None, x is None, width is None).count(True) not in (0, 3) or (y and not pilot):
+        raise click.UsageError("--pilot, --x and --width go together; give all three, or none")
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
 
     planned = sweep.plan(grid, storage, compile_mode=compile_mode, retry_failed=retry_failed)
     survey = planned.survey
-    values = {
+    needed = None
+    if pilot is not None and x is not None and width is not None:
+        needed = _needed(pilot, x, y, order, level_of(order, level), width)
+    values: dict[str, Any] = {
         "trials": len(survey.trials), "points": planned.points, "packs": len(planned.packs),
         "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
         "seconds": planned.seconds, "store_bytes": planned.store_bytes,
     }  # fmt: skip
     if as_json:
+        values |= {} if needed is None else {"replication": needed.as_dict()}
         click.echo(json.dumps(values))
     else:
         compiled = sum(pack.compiled for pack in planned.packs)
@@ -55,6 +80,19 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
             "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
             "of training time, not of phases; raise steps, or give relaxations: 20 under fixed instead"
         )
+    if needed is not None:
+        say(needed.summary())
+        grid_has = survey.grid.replicates
+        if needed.needed:
+            say(f"{survey.grid.name} has {grid_has}: {needed.needed / grid_has:.2g} times as many trials")
+
+
+def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: float) -> Replication:
+    from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.phases import phase_diagram
+    from phasediag.analysis.replication import replicates_needed
+
+    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=level), width)
 
 
 @click.command()
@@ -64,7 +102,8 @@ def plan(grid: str, storage: str, compile_mode: Any, retry_failed: bool, as_json
 @click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
 @click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
 @RETRY
-@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of this grid.")
+@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "
+              "this grid, or was counted by older definitions.")  # fmt: skip
 @click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
 @COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")

@@ -33,7 +33,8 @@ SHORTEST_HASH = 6
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 SENSITIVITY = click.option(
     "--sensitivity/--no-sensitivity", default=None,
-    help="By how much the result moves at half and twice the threshold; default: up to 50,000 trials.",
+    help="By how much the result moves at half and twice the threshold, and a boundary with its level, "
+    "resolution and method; default: up to 50,000 trials.",
 )  # fmt: skip
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 

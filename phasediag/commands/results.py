@@ -14,6 +14,7 @@ from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
+    from phasediag.analysis.branches import Direction
     from phasediag.analysis.phases import Method
 
 
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 @click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
               show_default=True, help="Boundary: where the average crosses the level, where two fitted "
               "components are equally likely, or where the average changes fastest.")  # fmt: skip
+@click.option("--direction", type=click.Choice(["rising", "falling"]),
+              help="Only crossings at which the order parameter does so along x; default: all.")  # fmt: skip
 @click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
-@click.option("--starts", metavar="COLUMN", help="With --transition: compare its smallest and largest value, "
-              "such as of init_scale, for hysteresis.")  # fmt: skip
+@click.option("--starts", metavar="COLUMN", help="With --transition: compare its values, such as of "
+              "init_scale, for hysteresis.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    facet: Sequence[str], transition: bool, starts: str | None, roughness: bool, where: Sequence[str],
-    output: Path, sensitivity: bool | None, as_json: bool,
+    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None, roughness: bool,
+    where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.declared import level_in
@@ -50,6 +53,7 @@ def diagram(
     from phasediag.analysis.result import Result, plain
     from phasediag.analysis.roughness import boundary_roughness
     from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.systematics import boundary_systematics
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
     from phasediag.figures.exact_curve import draw_with_exact
@@ -66,18 +70,21 @@ def diagram(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
         made = phase_diagram(
-            trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method
-        )
+            trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method,
+            direction=direction,
+        )  # fmt: skip
     cautions = [*(str(warning.message) for warning in caught), *made.warnings]
-    tables = {"boundary": made.boundary}
+    tables = {name: table for name, table in made.tables.items() if name in ("boundary", "across")}
     if transition or starts is not None:
         tables |= transition_order(trials, x, y, order, made.level, starts).tables
     rough = boundary_roughness(made) if roughness else None
     save(draw_with_exact(made, trials), output)
     moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
+    systematics = boundary_systematics(trials, made, sensitivity)
     if as_json:
         threshold = None if moves is None else moves.as_dict()
         more = {"notices": notices, "warnings": cautions, "threshold_sensitivity": threshold}
+        more["systematics"] = None if systematics is None else systematics.as_dict()
         more |= {} if rough is None else {"roughness": rough.as_dict()}
         click.echo(json.dumps({"output": str(output), **plain(tables), **more}))
         return
@@ -89,6 +96,8 @@ def diagram(
         say(f"warning: {caution}")
     if moves is not None:
         say(moves.summary())
+    if systematics is not None:
+        say(systematics.summary())
     click.echo(str(output))
 
 

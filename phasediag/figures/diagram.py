@@ -25,8 +25,9 @@ from phasediag.analysis.labels import label, named
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
+from phasediag.figures.boundary_lines import BAND, OPEN, draw_boundary
 from phasediag.figures.line import draw_line
-from phasediag.figures.mesh import Panel, alone, crossed, edges, panel_of, roomiest
+from phasediag.figures.mesh import Panel, crossed, edges, panel_of, roomiest
 from phasediag.figures.style import (
     COLUMN_WIDTH,
     FRONT,
@@ -50,7 +51,6 @@ DIVERGED: Final = "#d55e00"
 MISSING: Final = "white"
 _MISSING_LINES: Final = "#8c8c8c"
 _HATCHES: Final = {"unconverged": "//////", "diverged": "......", "missing": "xxxx"}
-_BAND: Final[dict[str, Any]] = {"facecolor": (1, 1, 1, 0.88), "edgecolor": INK, "linewidth": 0.5}
 _EXACT: Final[dict[str, Any]] = {"color": "#c8102e", "linewidth": 1.3, "linestyle": (0, (4, 1.2, 1, 1.2))}
 _COLLAPSE: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.2, "linestyle": "--"}
 _NO_SEAMS: Final[dict[str, Any]] = {"edgecolors": "face", "linewidth": 0.6}
@@ -83,8 +83,9 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
 
     Cells lie at their true positions. A position that a refinement did not run shows the nearest cell;
     one that was planned and is missing is crossed out. Unconverged cells are hatched, diverged ones
-    dotted. The band is the boundary's 95 % interval. Beside unconverged cells the boundary is dashed, with
-    hollow points and without a band: there it may be a front of training time.
+    dotted. Each branch of the boundary is a line, where it runs along x too; the band is its 95 % interval,
+    with triangles where it is open at the edge of the grid. Beside unconverged cells the boundary is dashed,
+    with hollow points and without a band: there it may be a front of training time.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, 
         ax.pcolormesh(*lines, np.ma.masked_where(~diverged, np.ones(diverged.shape)),
                       cmap=ListedColormap([DIVERGED]), rasterized=many, **_NO_SEAMS)  # fmt: skip
     _hatch_panel(ax, lines, panel, mesh)
-    _draw_boundary(ax, diagram, panel)
+    draw_boundary(ax, diagram, panel, (lines[0][0], lines[0][-1]), (lines[1][0], lines[1][-1]))
     _draw_collapse(ax, diagram, panel)
     free = ~crossed(panel, diagram)
     if not lone or inches(ax)[0] >= _WORDED:
@@ -292,27 +293,6 @@ def _outline(lines: tuple[FloatArray, FloatArray], row: IntArray, column: IntArr
     return Path(corners.reshape(-1, 2), np.tile(codes, len(row)))
 
 
-def _draw_boundary(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
-    line = panel.boundary.sort_values(diagram.y)
-    y, position, low, high = (
-        line[name].to_numpy(dtype=np.float64) for name in (diagram.y, "position", "low", "high")
-    )
-    if np.isnan(position).all():
-        return
-    early = fronts(line)
-    beside = early | np.append(early[1:], False) | np.append(False, early[:-1])
-    if early.any():
-        ax.plot(np.where(beside, position, np.nan), y, **FRONT, path_effects=halo(), label="_front")
-        ax.plot(position[early], y[early], **{**UNCONVERGED, "markersize": 2.8}, color=INK, label="_early")
-    settled = np.where(early, np.nan, position)
-    ax.fill_betweenx(y, low, high, **_BAND, label="_interval")
-    single = alone(~np.isnan(low))
-    ax.hlines(y[single], low[single], high[single], color=INK, linewidth=0.8, path_effects=halo())
-    if not early.all():
-        ax.plot(settled, y, color=INK, linewidth=1.3, path_effects=halo(), label="_boundary",
-                marker="o" if alone(~np.isnan(settled)).any() else "", markersize=2.5)  # fmt: skip
-
-
 def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
     if panel.collapse is None or panel.collapse.empty:
         return
@@ -345,15 +325,18 @@ def _name_region(ax: Axes, panel: Panel, name: str, free: BoolArray) -> None:
 def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
     """What the panels show, and nothing else."""
     handles: list[Artist] = []
-    early = fronts(diagram.boundary)
-    if (diagram.boundary["position"].notna() & ~early).any():
+    boundary = diagram.every_crossing
+    early = fronts(boundary)
+    if (boundary["position"].notna() & ~early).any():
         handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:.3g})"))
     if early.any():
         handles.append(
             Line2D([], [], **{**UNCONVERGED, **FRONT}, label=f"boundary, unconverged ({diagram.level:.3g})")
         )
-    if diagram.boundary["low"].notna().any():
-        handles.append(Patch(**_BAND, label="95 % interval"))
+    if boundary["low"].notna().any():
+        handles.append(Patch(**BAND, label="95 % interval"))
+    if (boundary["censored"] != "none").any():
+        handles.append(Line2D([], [], **OPEN, marker=">", label="interval open at the edge"))
     if any(panel.collapse is not None and len(panel.collapse) for panel in panels):
         handles.append(Line2D([], [], **_COLLAPSE, label="data's collapse threshold"))
     shown = {

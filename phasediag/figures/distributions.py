@@ -19,6 +19,8 @@ _CURVES: Final = 5
 def draw(result: Distributions, ax: Axes | None = None) -> Figure:
     """Four panels: P(m) and -log P(m) of the largest size, U and chi of all sizes, with 95 % intervals.
 
+    The line and the band of the cumulants are the crossing of the two largest sizes.
+
     Raises
     ------
     AnalysisError
@@ -35,9 +37,9 @@ def draw(result: Distributions, ax: Axes | None = None) -> Figure:
         ):  # fmt: skip
             _curves(result, panel, name)
             panel.set(xlabel=label(result.x), ylabel=words)
-        for row in result.crossings.dropna(subset=["position"]).itertuples(index=False):
+        for row in result.crossings.dropna(subset=["position"]).tail(1).itertuples(index=False):
             ends = np.clip([row.low, row.high], *binder.get_xlim())
-            binder.axvspan(*ends, color="0.85", zorder=0, linewidth=0)
+            binder.axvspan(*ends, color="0.88", zorder=0, linewidth=0)
             binder.axvline(row.position, color="0.4", linewidth=0.6, zorder=1)
     return figure
 
@@ -57,12 +59,10 @@ def _densities(result: Distributions, density: Axes, energy: Axes) -> None:
         density.fill_between(
             middle, rows["density_low"], rows["density_high"], color=colour, alpha=0.15, linewidth=0
         )
-        known = rows["free_energy"].notna()
-        energy.plot(middle[known], rows["free_energy"][known], **marks)
-        energy.fill_between(
-            middle[known], rows["free_energy_low"][known], rows["free_energy_high"][known],
-            color=colour, alpha=0.15, linewidth=0,
-        )  # fmt: skip
+        known = rows["free_energy"].notna()  # the curve is broken where a bin is empty
+        ends = [rows[f"free_energy_{end}"].where(known) for end in ("low", "high")]
+        energy.plot(middle, rows["free_energy"], marker=".", markersize=2.5, **marks)
+        energy.fill_between(middle, *ends, color=colour, alpha=0.15, linewidth=0)
     at = "" if result.size is None else f" ({prose(result.size)} {table[result.size].max():g})"
     density.set(xlabel=label(result.order), ylabel=f"density{at}")
     energy.set(xlabel=label(result.order), ylabel=f"free energy −log P{at}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ from phasediag.figures.style import (
 
 def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     """Draw means and standard deviations against x, with each boundary and its 95 % interval.
+
+    An interval that is open goes on to the edge of the Axes.
 
     Cells without a value are left out, unconverged ones are hollow, and diverged ones are crosses at the
     lower edge. A boundary beside unconverged cells is dashed: there it may be a front of training time.
@@ -78,15 +80,22 @@ def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:
     for number, (name, cells, boundary) in enumerate(curves):
         look = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)], "markersize": 3.5}
         _draw_curve(ax, diagram.x, cells, name, look)
-        position, low, high = (float(boundary[c].iloc[0]) for c in ("position", "low", "high"))
-        if not np.isnan(position):
-            early = not boundary["converged"].iloc[0]
-            line = {**(FRONT if early else {"linewidth": 1}), "color": look["color"]}
-            ax.axvline(position, **line, label="_front" if early else "_boundary")
-        if not np.isnan(low):
-            ax.axvspan(low, high, color=look["color"], alpha=0.2, linewidth=0, label="_interval")
+        for crossing in boundary.dropna(subset="position").to_dict("records"):
+            _draw_crossing(ax, crossing, look["color"])
     if diagram.method == "level":
         ax.axhline(diagram.level, color="#808080", linewidth=0.7, linestyle=":")
+
+
+def _draw_crossing(ax: Axes, crossing: Mapping[Any, Any], colour: Any) -> None:
+    """A line, and the band of its interval; an open one goes on to the edge of the Axes."""
+    early = not crossing["converged"]
+    line = {**(FRONT if early else {"linewidth": 1}), "color": colour}
+    ax.axvline(crossing["position"], **line, label="_front" if early else "_boundary")
+    if not np.isnan(crossing["low"]):
+        limits = ax.get_xlim()
+        low, high = np.clip([crossing["low"], crossing["high"]], *limits)
+        ax.axvspan(low, high, color=colour, alpha=0.2, linewidth=0, label="_interval")
+        ax.set_xlim(limits)
 
 
 def _curves(diagram: PhaseDiagram) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:

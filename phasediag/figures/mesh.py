@@ -34,6 +34,7 @@ class Panel:
     """Empty where no cell was run."""
     unconverged: BoolArray
     boundary: pd.DataFrame
+    across: pd.DataFrame | None
     collapse: pd.DataFrame | None
 
     @property
@@ -66,6 +67,7 @@ def panel_of(diagram: PhaseDiagram, key: pd.Series[Any]) -> Panel:
         x=x, y=y, value=value.astype(np.float64), phase=phase,
         unconverged=unconverged.astype(np.float64) > 0.5,
         boundary=_facet(diagram.boundary, key),
+        across=None if diagram.across is None else _facet(diagram.across, key),
         collapse=None if diagram.collapse is None else _facet(diagram.collapse, key),
     )  # fmt: skip
 
@@ -121,9 +123,9 @@ def alone(known: BoolArray) -> BoolArray:
 def crossed(panel: Panel, diagram: PhaseDiagram) -> BoolArray:
     """Cells that the boundary, its interval or the collapse threshold runs through, shape (rows, columns)."""
     hit = np.full(panel.value.shape, False)
-    ends = panel.boundary[["position", "low", "high"]]
-    row = np.searchsorted(panel.y, panel.boundary[diagram.y].to_numpy(dtype=np.float64))
-    hit[row] = _overlap(edges(panel.x, diagram.x_scale), ends.min(axis=1), ends.max(axis=1))
+    _mark(hit, panel.boundary, panel.y, diagram.y, edges(panel.x, diagram.x_scale))
+    if panel.across is not None:
+        _mark(hit.T, panel.across, panel.x, diagram.x, edges(panel.y, diagram.y_scale))
     if panel.collapse is not None and len(panel.collapse):
         flip = diagram.x != "weight_decay"
         along, across = (panel.x, panel.y) if flip else (panel.y, panel.x)
@@ -132,6 +134,13 @@ def crossed(panel: Panel, diagram: PhaseDiagram) -> BoolArray:
         at = panel.collapse[COLLAPSE]
         (hit.T if flip else hit)[np.searchsorted(along, other)] |= _overlap(lines, at, at)
     return hit
+
+
+def _mark(hit: BoolArray, crossings: pd.DataFrame, values: FloatArray, name: str, lines: FloatArray) -> None:
+    """Mark the cells that some crossings or their intervals run through, shape (values, cells of a line)."""
+    ends = crossings[["position", "low", "high"]]
+    place = np.searchsorted(values, crossings[name].to_numpy(dtype=np.float64))
+    np.logical_or.at(hit, place, _overlap(lines, ends.min(axis=1), ends.max(axis=1)))
 
 
 def _overlap(lines: FloatArray, low: pd.Series[Any], high: pd.Series[Any]) -> BoolArray:

@@ -8,5 +8,5 @@ from phasediag.figures.style import Axes, Figure
 
 
 def draw(transition: Transition, ax: Axes | None = None) -> Axes | Figure:
-    """Draw the diagram in which the transition was looked at; with `starts`, each of the two is a facet."""
+    """Draw the diagram in which the transition was looked at; with `starts`, each of them is a facet."""
     return diagram.draw(transition.diagram, ax)

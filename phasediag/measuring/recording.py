@@ -22,7 +22,7 @@ from phasediag.observables.observable import (
     NumberObservable,
     SpectrumObservable,
 )
-from phasediag.observables.threshold import root_mean_square
+from phasediag.observables.threshold import living_scale
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.parts import Networks
 from phasediag.trial import IntArray
@@ -46,7 +46,7 @@ class Block:
     degree: IntArray | None
     epsilon: FloatArray
     scale: FloatArray
-    """Root mean square of the neuron norms, s of the threshold, shape (measured,)."""
+    """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
     """Shape (measured, length), of the trials' dtype; None where they are left out."""
     train_loss: FloatArray | None = None
@@ -173,7 +173,7 @@ class Recorder:
         start: int = 0,
     ) -> None:  # fmt: skip
         self.plan, self.start = plan, start
-        names = {*ALWAYS, *(request.observable for request in plan.observables)}
+        names = {*ALWAYS, "directions", *(request.observable for request in plan.observables)}
         self.observables = {name: observable_of(name, folder or Path()) for name in names}
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
@@ -300,11 +300,13 @@ class Recorder:
             yield ~finishing, False
 
     def _requests(self) -> list[Request]:
-        return [
+        layer = self.groups.get(self.plan.layer)
+        asked = [
             Request(observable=request.observable, layer=request.layer)
             for request in self.plan.observables
             if request.layer in self.groups
         ]
+        return list(dict.fromkeys([*asked, *(_always(layer) if layer is not None else ())]))
 
     def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
         trials = rows.tobytes()
@@ -313,7 +315,7 @@ class Recorder:
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
                 norms = _finite(measured.norms).double().cpu().numpy()
-                scales[measured.layer] = root_mean_square(norms)
+                scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
             self._found[trials, request] = Found(
@@ -379,7 +381,8 @@ class Recorder:
 
 def _always(layer: NeuronGroup) -> list[Request]:
     """What is measured of the layer that stands for the network, whatever the grid asks for."""
-    return [Request(observable=observable, layer=layer.name) for observable in ALWAYS]
+    observables = (*ALWAYS, "directions") if layer.homogeneity == 1 else ALWAYS
+    return [Request(observable=observable, layer=layer.name) for observable in observables]
 
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:

@@ -57,9 +57,11 @@ def results(
 def _counts(recording: Recording, layer: str, trials: int, width: float) -> dict[str, FloatArray]:
     """The columns with the counts at the last step, NaN where they were not measured."""
     columns = {}
-    for name, observable in distance_observables().items():
+    for name, observable in sorted(distance_observables().items(), key=lambda each: each[1].supersedes):
         if observable.column:
             found = recording.last.get((layer, name))
+            if found is None and observable.supersedes:
+                continue
             counted = np.full(trials, np.nan) if found is None else found.astype(np.float64)
             columns[observable.column] = width - counted if observable.complement else counted
     return columns

@@ -94,3 +94,42 @@ extern "C" void farthest_first(i64 first, i64 last, i64 width, NUMBER tied, cons
     }
   }
 }
+
+// A step of Prim's algorithm: with the distances from the neuron that was added, what is left of `nearest`, and the
+// least of it. `held` is 0 for neurons outside the tree and infinity inside; both are whole vectors long.
+static inline NUMBER nearer(const NUMBER* row, const NUMBER* held, NUMBER* nearest, i64 across) {
+  typedef Vectors<NUMBER>::vector vector;
+  constexpr i64 LANES = Vectors<NUMBER>::LANES;
+  vector least = vector{} + (NUMBER)__builtin_inf();
+  for (i64 n = 0; n < across; n += LANES) {
+    const vector before = *(const Vectors<NUMBER>::loose*)(nearest + n);
+    const vector now = *(const Vectors<NUMBER>::loose*)(row + n), out = *(const Vectors<NUMBER>::loose*)(held + n);
+    const vector closer = now < before ? now : before;
+    const vector left = out > closer ? out : closer;
+    *(Vectors<NUMBER>::loose*)(nearest + n) = left;
+    least = left < least ? left : least;
+  }
+  NUMBER result = least[0];
+  for (i64 n = 1; n < LANES; ++n) result = least[n] < result ? least[n] : result;
+  return result;
+}
+
+// Lengths of the edges of the minimum spanning tree of the neurons, shape (trials, width - 1), in the order in which
+// Prim's algorithm adds them from neuron 0 on. Scratch: three times the width, in whole vectors.
+extern "C" void spanning_tree(i64 first, i64 last, i64 width, const NUMBER* pairs, NUMBER* out, NUMBER* scratch) {
+  const NUMBER infinity = (NUMBER)__builtin_inf();
+  const i64 across = (width + Vectors<NUMBER>::LANES - 1) / Vectors<NUMBER>::LANES * Vectors<NUMBER>::LANES;
+  NUMBER *nearest = scratch, *held = scratch + across, *row = scratch + 2 * across;
+  for (i64 n = width; n < across; ++n) row[n] = infinity;
+  for (i64 trial = first; trial < last; ++trial) {
+    for (i64 n = 0; n < across; ++n) nearest[n] = infinity, held[n] = 0;
+    i64 added = 0;
+    for (i64 turn = 0; turn + 1 < width; ++turn) {
+      held[added] = infinity;
+      __builtin_memcpy(row, pairs + (trial * width + added) * width, width * sizeof(NUMBER));
+      const NUMBER shortest = nearer(row, held, nearest, across);
+      for (added = 0; nearest[added] != shortest;) ++added;
+      out[trial * (width - 1) + turn] = shortest;
+    }
+  }
+}

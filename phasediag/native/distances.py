@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phasediag.native.building import library, suits
 from phasediag.native.lowering import UnsupportedError
-from phasediag.native.source import DISTANCES, HEAD, TYPES, VECTORS
+from phasediag.native.source import DISTANCES, HEAD, MERGING, TYPES, VECTORS
 from phasediag.native.threads import shared_out
 
 NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
@@ -86,20 +86,77 @@ def insertions(pairs: Tensor, norms: Tensor, order: Tensor, tied: float) -> Tens
     return gaps
 
 
+def spanning_tree(pairs: Tensor) -> Tensor:
+    """Lengths of the edges of the minimum spanning tree of each trial's neurons.
+
+    Parameters
+    ----------
+    pairs
+        Distances of the neurons, finite, shape (trials, width, width).
+
+    Returns
+    -------
+    In no order, shape (trials, width - 1).
+    """
+    pairs = pairs.contiguous()
+    trials, width, _ = pairs.shape
+    lengths = pairs.new_empty(trials, width - 1)
+    run = _loop("spanning_tree", pairs.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = pairs.new_empty(3 * -(-width // STRIP) * STRIP)
+        run(first, last, width, *(t.data_ptr() for t in (pairs, lengths, scratch)))
+
+    shared_out(part, trials)
+    return lengths
+
+
+def merged_rays(vectors: Tensor, turned: int) -> Tensor:
+    """Distances at which neurons merge along their rays, the nearest two clusters first, and the last's norm.
+
+    Parameters
+    ----------
+    vectors
+        Float64, finite, shape (trials, width, numbers).
+    turned
+        How many leading numbers of each neuron may change their sign together.
+
+    Returns
+    -------
+    Ascending, float64, shape (trials, width).
+    """
+    vectors = vectors.contiguous()
+    trials, width, numbers = vectors.shape
+    distances = vectors.new_empty(trials, width)
+    run = _loop("merge_rays", vectors.dtype)
+
+    def part(first: int, last: int) -> None:
+        scratch = vectors.new_empty(width * (numbers + width + 6))
+        nearest_to = torch.empty(width, dtype=torch.int64)
+        held = (vectors, distances, scratch, nearest_to)
+        run(first, last, width, numbers, turned, *(t.data_ptr() for t in held))
+
+    shared_out(part, trials)
+    return distances
+
+
 @cache
 def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The compiled loops for a dtype; None where they cannot be had."""
     if not suits():
         return None
     number = f"#define NUMBER {TYPES[dtype]}\n"
+    parts = (VECTORS, DISTANCES, MERGING)
     try:
-        loops = library("".join([HEAD, number, VECTORS.read_text(), DISTANCES.read_text()]))
+        loops = library("".join([HEAD, number, *(part.read_text() for part in parts)]))
     except UnsupportedError:
         return None
     for loop in (loops.same_sign, loops.either_sign):
         loop.argtypes, loop.restype = [*[INTEGER] * 4, *[ADDRESS] * 3], None
     loops.farthest_first.argtypes = [*[INTEGER] * 3, NUMBERS[dtype], *[ADDRESS] * 5]
     loops.farthest_first.restype = None
+    loops.spanning_tree.argtypes, loops.spanning_tree.restype = [*[INTEGER] * 3, *[ADDRESS] * 3], None
+    loops.merge_rays.argtypes, loops.merge_rays.restype = [*[INTEGER] * 5, *[ADDRESS] * 4], None
     return loops
 
 

@@ -35,6 +35,7 @@ typedef long long i64;
 """
 VECTORS: Final = Path(__file__).with_name("vectors.h")
 DISTANCES: Final = Path(__file__).with_name("distances.h")
+MERGING: Final = Path(__file__).with_name("merging.h")
 PRODUCTS: Final = Path(__file__).with_name("products.h")
 ELEMENTARY: Final = Path(__file__).with_name("elementary.h")
 START: Final = """\

@@ -1,4 +1,8 @@
-"""Classes of neurons: how many are distinct and alive (packing number of Theorem 4)."""
+"""Classes of neurons: how many are distinct and alive.
+
+They are a maximal packing at epsilon, so that their number is between the packing numbers, which Theorem 4
+bounds, at 2 epsilon and at epsilon.
+"""
 
 from __future__ import annotations
 

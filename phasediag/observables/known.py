@@ -19,7 +19,14 @@ from phasediag.source_lines import place_of
 from phasediag.user_code.imports import relative_name
 
 ALWAYS: Final = ("permutation", "sign_flip", "classes")
-"""Measured on `measure.layer` of every trial."""
+"""Measured on `measure.layer` of every trial; `directions` besides where it is of homogeneity 1."""
+DEFINITIONS: Final = 2
+"""Version of what the counts mean, recorded with each trial: statistics do not mix two of them.
+
+1 (null in the record): `permutation` by the order of norm, s over all neurons, dead ones too.
+2: `permutation` by the minimum spanning tree, s of living neurons, `neuron_count` of layers of homogeneity 1
+   by `directions`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -81,6 +81,8 @@ class DistanceObservable(Observable):
     """How many neurons a layer has more than distances."""
     column: ClassVar[str] = ""
     """The column of `trials` that holds the count, of built-in ones."""
+    supersedes: ClassVar[str] = ""
+    """The observable whose count that column holds where this one was not measured."""
     complement: ClassVar[bool] = False
     """Whether that column holds the largest count less the count."""
 

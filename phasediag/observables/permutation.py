@@ -1,4 +1,4 @@
-"""Permutation symmetry: how close neurons are to being exchanged without effect (A.1)."""
+"""Permutation symmetry: how close neurons are to being exchanged without effect."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 
 class PermutationDistances(DistanceObservable):
-    """Distances of neighbours in the order of norm, ties broken, width - 1."""
+    """Lengths of the edges of the minimum spanning tree of the neurons, ascending, width - 1.
+
+    The exchanges along the edges of a tree generate all permutations of the neurons, and of all trees this
+    one keeps the most exchanges below any threshold: the degree rests on no order of the neurons. It is
+    A.1's degree with that tree in place of the order of norm (`norm_order`).
+    """
 
     name: ClassVar[str] = "permutation"
-    meaning: ClassVar[str] = "Distances of neighbours in the order of norm, ties broken, width - 1."
-    word: ClassVar[str] = "distance of neighbours"
+    meaning: ClassVar[str] = "Edges of the minimum spanning tree of the neurons, ascending, width - 1."
+    word: ClassVar[str] = "edge of the spanning tree"
     neurons_besides: ClassVar[int] = 1
     column: ClassVar[str] = "degree_of_symmetry"
     uses_data: ClassVar[bool] = False

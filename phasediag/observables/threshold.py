@@ -23,7 +23,7 @@ class Threshold(BaseModel):
     absolute: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-3
     """In units of the weights."""
     relative: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
-    """In units of s, the root mean square of the layer's neuron norms."""
+    """In units of s, the scale of the layer's living neurons."""
 
     def epsilon(self, norms: FloatArray) -> npt.NDArray[np.float64]:
         """The threshold of each trial.
@@ -37,7 +37,7 @@ class Threshold(BaseModel):
         -------
         Float64, shape (trials,).
         """
-        return self.at_scale(root_mean_square(norms))
+        return self.at_scale(living_scale(norms))
 
     def at_scale(self, scale: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The threshold where s is `scale`; any shape, float64."""
@@ -45,8 +45,36 @@ class Threshold(BaseModel):
         return epsilon
 
 
+def living_scale(norms: FloatArray) -> npt.NDArray[np.float64]:
+    """S of each trial: the root mean square norm of its neurons, each weighted by its squared norm.
+
+    s^2 = sum |v|^4 / sum |v|^2. The weights are the shares of the neurons in what weight decay costs, so that
+    dead ones have none: s is the same however many there are. Where all norms are equal it is their root mean
+    square; it is smooth in the norms, and 0 where all are.
+
+    Parameters
+    ----------
+    norms
+        Norms of the neuron vectors, shape (trials, width).
+
+    Returns
+    -------
+    Float64, shape (trials,).
+    """
+    largest = norms.max(axis=1, initial=0.0).astype(np.float64)
+    unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
+    squares = np.square(norms.astype(np.float64) / unit[:, None])
+    total = squares.sum(axis=1)
+    shares = np.divide(squares, total[:, None], out=np.zeros_like(squares), where=total[:, None] > 0)
+    scale: npt.NDArray[np.float64] = unit * np.sqrt((shares * squares).sum(axis=1))
+    return scale
+
+
 def root_mean_square(norms: FloatArray) -> npt.NDArray[np.float64]:
-    """S of each trial, from the norms of its neuron vectors: shape (trials, width) to (trials,)."""
+    """S of each trial as sweeps had it that did not store it; dead neurons make it smaller.
+
+    Shape (trials, width) to (trials,).
+    """
     with np.errstate(over="ignore"):
         scale: npt.NDArray[np.float64] = np.sqrt(np.mean(np.square(norms, dtype=np.float64), axis=1))
     return scale

@@ -10,6 +10,7 @@ from typing import Final
 import pandas as pd
 
 from phasediag.analysis.sensitivity import Recounts, Sensitivity
+from phasediag.analysis.systematics import Systematics
 from phasediag.figures.style import Axes, Figure, figure_of, png, svg
 from phasediag.report.choice import Choice
 
@@ -76,9 +77,9 @@ def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -
 
 
 def by_stability(
-    sensitivities: Sequence[Sensitivity | None], names: Sequence[str] = ("",)
+    sensitivities: Sequence[Sensitivity | Systematics | None], names: Sequence[str] = ("",)
 ) -> tuple[list[str], list[str]]:
-    """What is said of the threshold: of results that are stable, and of the others.
+    """What is said of choices: of results that are stable under them, and of the others.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ import safetensors
 import safetensors.numpy
 
 from phasediag.grids.sections import Measure
+from phasediag.observables.known import DEFINITIONS
 from phasediag.running.job import TileWork
 from phasediag.storage.store import Store
 from phasediag.trial import Value
@@ -48,7 +49,7 @@ class Header:
     shared: bool = False
     envelope: Mapping[str, Value] = field(default_factory=dict)
     measure: str = ""
-    """What is measured, in words that are the same where it is the same."""
+    """What is measured, and by which definitions, in words that are the same where it is the same."""
 
     @property
     def readable(self) -> bool:
@@ -99,7 +100,7 @@ def header_of(pack: Pack, measure: Measure) -> Header:
     """The header of a pack's checkpoints."""
     return Header(
         trial_ids=tuple(pack.trials.trial_id.tolist()), tile_size=pack.tile_size, compiled=pack.compiled,
-        shared=pack.shared, envelope=dict(pack.structure.envelope), measure=repr(measure),
+        shared=pack.shared, envelope=dict(pack.structure.envelope), measure=f"{DEFINITIONS} {measure!r}",
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import torch
 
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.measuring.recording import Block
+from phasediag.observables.known import DEFINITIONS
 from phasediag.packing.pack import Pack
 from phasediag.ramp import ramped
 from phasediag.registry import KINDS
@@ -31,6 +32,7 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
         "pack_id": pack.pack_id, "projected_bytes": pack.projected_bytes,
         "threshold_absolute": job.measure.threshold.absolute,
         "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
+        "definitions": DEFINITIONS,
         "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
         "compiled": pack.compiled,
     }  # fmt: skip

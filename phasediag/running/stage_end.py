@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from phasediag.columns import Column
-from phasediag.measuring.recording import FloatArray
 from phasediag.ramp import ramp_of
 from phasediag.storage.schema_arrow import stages_type
 from phasediag.trial import IntArray, Trials
 
 BoolArray = npt.NDArray[np.bool_]
+_TEXTS: Final = "texts/"
+"""Before the name of a column of texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StageEnd:
     """The trials of a tile at the end of a stage; without ramps, at the end of their training."""
 
-    columns: Mapping[str, FloatArray]
-    """The measured columns of `trials`, NaN where there is nothing to measure, shape (trials,)."""
+    columns: Mapping[str, npt.NDArray[Any]]
+    """The measured columns of `trials`, shape (trials,): NaN, of texts None, where nothing is measured."""
     steps_done: IntArray
     """In all stages together, shape (trials,)."""
     diverged: BoolArray
@@ -36,13 +38,23 @@ class StageEnd:
         return np.where(self.diverged, "diverged", "ok").astype(object)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a checkpoint holds."""
-        return {**self.columns, "steps_done": self.steps_done, "diverged": self.diverged}
+        """What a checkpoint holds; texts as the bytes of a JSON list."""
+        texts = {n: column for n, column in self.columns.items() if column.dtype == object}
+        held = {n: column for n, column in self.columns.items() if n not in texts}
+        held |= {
+            _TEXTS + n: np.frombuffer(json.dumps(column.tolist()).encode(), dtype=np.uint8)
+            for n, column in texts.items()
+        }
+        return {**held, "steps_done": self.steps_done, "diverged": self.diverged}
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> StageEnd:
         """What `arrays` gave, once more."""
-        columns = dict(arrays)
+        columns = {n: array for n, array in arrays.items() if not n.startswith(_TEXTS)}
+        columns |= {
+            n.removeprefix(_TEXTS): np.array(json.loads(array.tobytes()), dtype=object)
+            for n, array in arrays.items() if n.startswith(_TEXTS)
+        }  # fmt: skip
         return cls(steps_done=columns.pop("steps_done"), diverged=columns.pop("diverged"), columns=columns)
 
 

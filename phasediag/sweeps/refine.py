@@ -338,7 +338,9 @@ class _Work:
         crossed = self.boundary.dropna(subset="position")
         x, y = views[0].slice.x, views[0].slice.y
         coming = sum(len(view.proposal.points) * view.replicates for view in views)
-        widths = [x.size(*pair) for pair in crossed[["low", "high"]].dropna().itertuples(index=False)]
+        bounded = crossed[["low", "high"]][np.isfinite(crossed[["low", "high"]]).all(axis=1)]
+        widths = [x.size(*pair) for pair in bounded.itertuples(index=False)]
+        rows = len(crossed[list(crossed.columns[: crossed.columns.get_loc("position")])].drop_duplicates())
         return Round(
             number=len(self.rounds), added=added, spent=self.spent,
             trials=sum(view.points * view.replicates for view in views),
@@ -346,7 +348,7 @@ class _Work:
             cells=sum(len(view.proposal.crossed) for view in views),
             size_x=max(view.largest(view.slice.x, divisible=True) for view in views),
             size_y=max(view.largest(view.slice.y, divisible=True) for view in views),
-            unit_x=x.unit, unit_y=y.unit, rows=len(crossed),
+            unit_x=x.unit, unit_y=y.unit, rows=rows,
             width=float(np.median(widths)) if widths else float("nan"),
             coming=coming, coming_s=coming * self.seconds,
             finer=sum(view.finer * view.replicates for view in views),

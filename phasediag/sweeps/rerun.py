@@ -70,11 +70,16 @@ class Rerun:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The columns that both rows have and at least one has a value in; none where there is no outcome."""
+        """The columns that both rows have and at least one has a value in; none where there is no outcome.
+
+        Counts only where both follow the same definitions.
+        """
         recorded = self.recorded
         if recorded is None or recorded["status"] == "failed":
             return ()
-        shared = [n for n in (*OUTCOME, *COUNTS, *self.observables) if n in self.row and n in recorded]
+        alike = (recorded.get("definitions") or 1) == self.row.get("definitions", 1)
+        counts = COUNTS if alike else ()
+        shared = [n for n in (*OUTCOME, *counts, *self.observables) if n in self.row and n in recorded]
         return tuple(n for n in dict.fromkeys(shared) if (self.row[n], recorded[n]) != (None, None))
 
     @property
@@ -149,7 +154,7 @@ def _recorded(
     store: Store, trial_id: str, compared: Sequence[str], parameters: Iterable[str]
 ) -> dict[str, Any] | None:
     """The row of a trial: what is compared of it, and where it was trained; None where there is none."""
-    kept = {"trial_id", "compiled", *compared, *_SURROUNDINGS}
+    kept = {"trial_id", "compiled", "definitions", *compared, *_SURROUNDINGS}
     table = store.trials_table(ordered=False, without={*parameters, *RESULT_COLUMNS} - kept)
     rows: list[dict[str, Any]] = table.filter(pc.equal(table["trial_id"], trial_id)).to_pylist()
     return rows[0] if rows else None

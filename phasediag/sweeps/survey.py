@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
-from phasediag.observables.known import ALWAYS, UserObservable
+from phasediag.observables.known import ALWAYS, DEFINITIONS, UserObservable
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
 from phasediag.trial import Encoded, TextArray, Trials
@@ -49,7 +49,8 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     retry_failed
         Whether failed trials count as missing.
     remeasure
-        Whether trials that lack an observable of the grid are trained again.
+        Whether trials that lack an observable of the grid, or were counted by older definitions, are
+        trained again.
 
     Raises
     ------
@@ -67,6 +68,8 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
             f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for "
             f"{', '.join(lacked)}; ask for what was measured, or train them again with --remeasure"
         )
+    if remeasure:
+        lacking |= (status == "ok") & held.counted_before()
     done &= ~lacking
     skipped = failed & (not retry_failed)
     return Survey(
@@ -87,7 +90,9 @@ class _Held:
 
     @classmethod
     def of(cls, store: Store, trials: Trials, grid: Grid) -> _Held:
-        columns = ["trial_id", "status", "measure_layer", "rank"] + [ENTROPIC] * grid.measure.entropic
+        columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [
+            ENTROPIC
+        ] * grid.measure.entropic
         columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
@@ -102,6 +107,11 @@ class _Held:
     def known(self, column: str) -> Mask:
         """Where the store has a value."""
         return _mask(self.rows[column].is_valid().combine_chunks().take(self.at))
+
+    def counted_before(self) -> Mask:
+        """Which trials were counted by older definitions than those of this version."""
+        followed = pc.fill_null(self.rows["definitions"].combine_chunks(), 1).take(self.at)
+        return _mask(pc.less(followed, DEFINITIONS))
 
     def measured_by(self, observable: UserObservable) -> Mask:
         """Which trials this version of an observable of the user's has measured."""

@@ -90,3 +90,49 @@ def farthest_first(pairs: Tensor, norms: Tensor, order: Tensor) -> Tensor:
         insertions.append(farthest)
         nearest = torch.minimum(nearest, pairs[trial, order[trial, first]])
     return torch.cat(insertions, dim=1)
+
+
+def spanning_tree(pairs: Tensor) -> Tensor:
+    """Lengths of the edges of the minimum spanning tree of the neurons, ascending.
+
+    Of all trees that connect the neurons it has the most edges shorter than eps, at every eps at once.
+    Each of its lengths changes by no more than the distances of the pairs do.
+
+    Parameters
+    ----------
+    pairs
+        Finite, shape (trials, width, width).
+
+    Returns
+    -------
+    Shape (trials, width - 1).
+    """
+    lengths = native.spanning_tree(pairs) if native.available(pairs) else tree_edges(pairs)[1]
+    ascending: Tensor = lengths.sort(dim=1).values
+    return ascending
+
+
+def tree_edges(pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """The edges of the minimum spanning tree of the neurons, by Prim's algorithm.
+
+    Returns
+    -------
+    Positions of both neurons of each edge, int64, shape (trials, width - 1, 2), and the lengths in the same
+    order, shape (trials, width - 1).
+    """
+    trials, width, _ = pairs.shape
+    trial = torch.arange(trials, device=pairs.device)
+    held = torch.zeros(trials, width, dtype=torch.bool, device=pairs.device)
+    nearest, parent = torch.full_like(pairs[:, 0], torch.inf), torch.zeros_like(held, dtype=torch.int64)
+    added, ends, lengths = torch.zeros_like(trial), [], []
+    for _ in range(width - 1):
+        held[trial, added] = True
+        closer = pairs[trial, added] < nearest
+        parent = torch.where(closer, added[:, None], parent)
+        nearest = torch.where(closer, pairs[trial, added], nearest).masked_fill(held, torch.inf)
+        length, added = nearest.min(dim=1)
+        ends.append(torch.stack([parent[trial, added], added], dim=1))
+        lengths.append(length)
+    if not lengths:
+        return held.new_zeros(trials, 0, 2, dtype=torch.int64), pairs.new_zeros(trials, 0)
+    return torch.stack(ends, dim=1), torch.stack(lengths, dim=1)

@@ -16,6 +16,7 @@ from phasediag.symmetry.distances import pair_distances, parts_of
 from phasediag.symmetry.gauge import balanced
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.order import Part, order_neurons
+from phasediag.symmetry.rays import merged_rays, scale_of
 from phasediag.symmetry.units import power_of_two
 from phasediag.symmetry.vectors import Neurons, raw_neurons
 from phasediag.symmetry.views import separated
@@ -94,6 +95,19 @@ class Geometry:
     def unit_pairs(self) -> Tensor:
         """Distances of all pairs of neurons, minimised over flips, in units of `unit`; (.., width, width)."""
         return pair_distances(self._parts)
+
+    @cached_property
+    def ray_distances(self) -> Tensor:
+        """Distances at which the neurons merge along their rays, descending, shape (networks, width).
+
+        Of a layer of homogeneity 1, in units of its neurons: times the scale of the living neurons over that
+        of the merged ones, which neither the width nor the split of a ray into neurons moves.
+        """
+        leading = self.fixed.incoming.shape[2] + self.fixed.bias.shape[2]
+        turned = {"odd": self._vectors.shape[2], "even": leading, None: 0}[self.fixed.parity]
+        merged = merged_rays(self._vectors, turned)
+        distances = merged * (scale_of(self.unit_norms.double()) / scale_of(merged))
+        return distances.to(self._vectors.dtype) * self.unit
 
     @cached_property
     def order(self) -> Tensor:

@@ -15,7 +15,7 @@ from phasediag.analysis.frames import load_measurements, load_trials
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError, StoreError
 from phasediag.observables.known import distance_observables
-from phasediag.observables.threshold import Threshold
+from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.parameters import TRAINING
 from phasediag.storage.compaction import compact
 from phasediag.storage.schema_arrow import trials_schema
@@ -96,11 +96,11 @@ def test_the_recorded_threshold_gives_the_recorded_counts(store: Store) -> None:
 
 
 def test_a_store_without_scales_is_counted_from_its_norms(store: Store, tmp_path: Path) -> None:
-    """Older versions stored neither `scale` nor the trials' `max_degree`."""
+    """Older versions stored neither `scale`, the root mean square norm then, nor the trials' `max_degree`."""
     rng = np.random.default_rng(2)
     distances = {i: planted(rng, 5) for i in range(8)}
     write_measured_pack(store, 1, distances, Threshold(), scaled=False)
-    write_measured_pack(Store.open(tmp_path, "newer"), 1, distances, Threshold())
+    write_measured_pack(Store.open(tmp_path, "newer"), 1, distances, Threshold(), scale=root_mean_square)
     cut = {"absolute": 0.3, "relative": 0.4}
     for load in (load_trials, load_measurements):
         found, expected = (

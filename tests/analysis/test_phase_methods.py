@@ -130,7 +130,10 @@ def test_without_y_a_diagram_is_a_row_of_the_diagram():
     one = phase_diagram(frame[frame[Y] == RATES[0]], X, resamples=100)
     both = phase_diagram(frame, X, Y, resamples=100)
     assert one.y == ""
-    columns = ["position", "low", "high", "crossings", "replicates", "converged"]
+    columns = [
+        "position", "low", "high", "crossings", "replicates", "converged", "branch", "direction", "censored",
+        "support",
+    ]  # fmt: skip
     assert list(one.boundary.columns) == columns
     pd.testing.assert_frame_equal(one.boundary, both.boundary.loc[[0], columns])
     faceted = phase_diagram(frame, X, resamples=100)

@@ -1,5 +1,6 @@
 """The boundary is where it was planted, and its interval holds what it says."""
 
+import json
 import subprocess
 import sys
 
@@ -111,11 +112,28 @@ def test_no_crossing_is_nan():
     assert found["crossings"].tolist() == [0, 0, 1]
 
 
-def test_of_several_crossings_the_steepest_counts():
+def test_every_crossing_of_a_row_is_stated_with_its_direction_and_branch():
     xs = np.geomspace(1e-2, 1, 6)
-    found = boundary_of(from_means([[0.4, 0.6, 0.4, 0.1, 0.8, 0.9]] * 2, xs))
+    frame = from_means([[0.4, 0.6, 0.4, 0.1, 0.8, 0.9]] * 2, xs, spread=0.01)
+    diagram = phase_diagram(frame, X, Y)
+    found = diagram.boundary
     assert found["crossings"].eq(3).all()
-    assert found["position"].between(xs[3], xs[4]).all()
+    assert found["direction"].tolist() == ["rising", "falling", "rising"] * 2
+    assert found["branch"].tolist() == [2, 3, 1] * 2, "of equally many rows the steepest is the first"
+    places = [(xs[0], xs[1]), (xs[1], xs[2]), (xs[3], xs[4])] * 2
+    assert all(low < at < high for at, (low, high) in zip(found["position"], places, strict=True))
+    assert (found["low"] < found["position"]).all()
+    assert (found["position"] < found["high"]).all()
+    assert "2 of 2 rows cross 0.5 more than once" in " ".join(diagram.warnings)
+    assert diagram.main["position"].between(xs[3], xs[4]).all()
+    assert "2 (rising) in 2 of them" in diagram.findings[0]
+    falling = phase_diagram(frame, X, Y, direction="falling")
+    assert falling.boundary["direction"].tolist() == ["falling"] * 2
+    pd.testing.assert_series_equal(
+        falling.boundary["low"], found["low"][found["branch"] == 3].reset_index(drop=True)
+    )
+    with pytest.raises(AnalysisError, match="direction='up' is unknown; it is one of rising, falling"):
+        phase_diagram(frame, X, Y, direction="up")
 
 
 def test_where_it_jumps_the_interval_is_at_least_the_cell():
@@ -151,13 +169,24 @@ def test_replicates_that_agree_exactly_tell_no_place_inside_the_cell():
     assert edges[0] < found["position"] < edges[1]
 
 
-def test_a_resample_without_crossing_puts_the_boundary_at_the_end_of_the_row():
+def test_an_interval_that_leaves_the_row_is_open():
+    """Nothing was measured beyond: not the edge of the grid is its end, but nothing is."""
     xs = np.geomspace(1e-2, 1, 4)
     frame = from_means([[0.9, 0.8, 0.7, 0.49]] * 2, xs, replicates=6)
     frame["degree_normalized"] += np.linspace(-0.2, 0.2, 6)[frame["replicate"]]
-    found = boundary_of(frame)
-    np.testing.assert_allclose(found["high"], xs[-1])
+    diagram = phase_diagram(frame, X, Y)
+    found = diagram.boundary
+    assert found["high"].eq(np.inf).all()
+    assert found["censored"].eq("high").all()
     assert (found["low"] < found["position"]).all()
+    assert "2 of 2 boundary points have an interval that is open" in " ".join(diagram.warnings)
+    row = json.loads(json.dumps(diagram.as_dict()))["boundary"][0]
+    assert row["high"] is None
+    assert row["censored"] == "high"
+    mirrored = boundary_of(frame.assign(**{X: 1e-2 / frame[X]}))
+    assert mirrored["low"].eq(-np.inf).all()
+    assert mirrored["censored"].eq("low").all()
+    assert mirrored["support"].lt(1).all()
 
 
 @pytest.mark.parametrize("replicates", [1, 2, 3])

@@ -24,6 +24,7 @@ from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.slices import slices
 from phasediag.analysis.spectra import spectra
 from phasediag.analysis.strength import fit_strength
+from phasediag.analysis.systematics import boundary_systematics
 from phasediag.analysis.transition import transition_order
 from phasediag.errors import AnalysisError
 
@@ -65,6 +66,7 @@ def made() -> dict[type[Result], Result]:
         slices(narrow, "weight_decay", by="width", level=0.7), trial_history(history, history),
         spectra(history, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay"),
         coincidence(history, shifts=99), recounts.sensitivity(diagram, narrow),
+        boundary_systematics(narrow, diagram),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 

@@ -99,6 +99,28 @@ def test_planted_clones_hidden_by_relabelling_and_rescaling_are_measured_alike(h
     assert_same(after, before)
 
 
+@pytest.mark.parametrize("spread", [1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 1e-2])
+@dtypes
+def test_two_classes_of_equal_norm_keep_fourteen_exchanges(dtype, spread):
+    """Whatever their spread below epsilon and the dtype; the order of norm interleaves the classes."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.nn.functional.normalize(
+        torch.randn(20, 2, 6, generator=generator, dtype=torch.float64), dim=2
+    )
+    noise = spread * torch.randn(20, 16, 6, generator=generator, dtype=torch.float64)
+    parameters = planted((centres.repeat_interleave(8, dim=1) + noise).to(dtype), 3)
+    (permutation,) = measure(parameters, layers_of(1), requests(1, ("permutation",)))
+    assert counts(permutation, Threshold(absolute=1e-9, relative=0.05)) == [14] * 20
+
+
+@pytest.mark.parametrize("width", [2, 4, 16, 256, 1024])
+def test_two_neurons_are_counted_alike_however_many_are_dead(width):
+    vectors = torch.zeros(1, width, 6, dtype=torch.float64)
+    vectors[0, :2, 0], vectors[0, 1, 1] = 1, 0.08
+    (classes,) = measure(planted(vectors, 3), layers_of(1), requests(1, ("classes",)))
+    assert counts(classes, Threshold(absolute=1e-9, relative=0.1)) == [1]
+
+
 def two_classes(angles, sign):
     """Neurons of equal norm in a plane; noise far below the tolerance of ties shuffles each class."""
     angle, sign = (torch.tensor(x, dtype=torch.float64) for x in (angles, sign))
@@ -110,17 +132,18 @@ def two_classes(angles, sign):
 
 def test_mirror_images_are_told_apart_by_the_sign_of_the_second_projection():
     parameters = two_classes([0.4, -0.4] * 8, [1, 1, -1, -1] * 4)
-    results = measure(parameters, layers_of(1, bias=False, parity="odd"), requests(1, IN_GAUGE))
-    assert [counts(result) for result in results] == [[14], [0], [2]]
+    asked = requests(1, ("norm_order", *IN_GAUGE))
+    results = measure(parameters, layers_of(1, bias=False, parity="odd"), asked)
+    assert [counts(result) for result in results] == [[14], [14], [0], [2]]
 
 
 def test_ties_of_a_mate_that_need_more_projections_change_nothing():
     """The ties of the first trial break at the first projection, those of its mate at the second."""
     first, mate = two_classes([0.1, 1.1, 0.1, 0.1] * 3, [1] * 12), two_classes([0.4, -0.4] * 6, [1] * 12)
-    groups, asked = layers_of(1, bias=False), requests(1, IN_GAUGE)
+    groups, asked = layers_of(1, bias=False), requests(1, ("norm_order", *IN_GAUGE))
     alone = measure(first, groups, asked)
     both = measure({n: torch.cat([first[n], mate[n]]) for n in first}, groups, asked)
-    assert [counts(result) for result in both] == [[10, 10], [0, 0], [2, 2]]
+    assert [counts(result) for result in both] == [[10, 10], [10, 10], [0, 0], [2, 2]]
     for result, expected in zip(both, alone, strict=True):
         assert torch.equal(result.distances[:1], expected.distances)
 
@@ -212,7 +235,7 @@ def test_zero_networks_and_single_neurons(dtype):
             assert {len(r.distances) for r in results} == {3}
             assert results[0].distances.shape[1] == width - 1
             assert all((r.distances == 0).all() and r.distances.dtype == dtype for r in results)
-            assert [counts(r, Threshold())[0] for r in results] == [width - 1, width, 0, 0]
+            assert [counts(r, Threshold())[0] for r in results] == [width - 1, width - 1, width, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 2.0**-100), (torch.float64, 2.0**-700)])
@@ -261,8 +284,10 @@ def test_log_norm_does_not_depend_on_the_tile(dtype):
 def test_one_weight_a_neuron_has_no_gauge():
     group = NeuronGroup(name="hidden.1", incoming=("weight",), parity="odd", homogeneity=1)
     parameters = {"weight": torch.tensor([[1.0, -1.0, 0.0, 3.0]])}
-    permutation, classes = measure(parameters, [group], requests(1, ("permutation", "classes")))
-    assert permutation.distances.tolist() == [[1.0, 2.0, 2.0]]
+    names = ("permutation", "norm_order", "classes")
+    permutation, by_norm, classes = measure(parameters, [group], requests(1, names))
+    assert permutation.distances.tolist() == [[1.0, 1.0, 2.0]]
+    assert by_norm.distances.tolist() == [[1.0, 2.0, 2.0]]
     assert classes.distances.tolist() == [[3.0, 1.0, 1.0, 0.0]]
 
 

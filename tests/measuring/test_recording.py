@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
 
 from phasediag.measuring import recording
 from phasediag.measuring.convergence import RELAXATIONS, SMALL_DRIFT
@@ -42,11 +44,11 @@ def vectors(weights: dict[str, np.ndarray], layer: int) -> np.ndarray:
 
 
 def permutation_degree(weights: dict[str, np.ndarray], layer: int, threshold: Threshold) -> int:
-    """Neighbours by norm that are closer than epsilon; of gelu, which has no gauge."""
+    """Edges of the spanning tree that are shorter than epsilon; of gelu, which has no gauge."""
     v = vectors(weights, layer)
-    norms = np.linalg.norm(v, axis=1)
-    epsilon = max(threshold.absolute, threshold.relative * np.sqrt(np.mean(norms**2)))
-    return int((np.linalg.norm(np.diff(v[np.argsort(norms)], axis=0), axis=1) < epsilon).sum())
+    squares = np.sum(v**2, axis=1)
+    epsilon = max(threshold.absolute, threshold.relative * np.sqrt(np.sum(squares**2) / np.sum(squares)))
+    return int((minimum_spanning_tree(squareform(pdist(v))).data < epsilon).sum())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from phasediag.observables.known import ALWAYS, distance_observables
 from phasediag.observables.rank import RANK_TOLERANCE
-from phasediag.observables.threshold import Threshold
+from phasediag.observables.threshold import Threshold, living_scale
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
 DISTANCES = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 4, width=32)))
@@ -24,8 +24,31 @@ def test_epsilon_is_the_larger_of_absolute_and_relative(
 ) -> None:
     found = Threshold(absolute=absolute, relative=relative).epsilon(norms)
     for row, epsilon in zip(norms.tolist(), found.tolist(), strict=True):
-        scale = math.sqrt(math.fsum(v * v for v in row) / len(row))
+        squares = math.fsum(v**2 for v in row)
+        scale = math.sqrt(math.fsum(v**4 for v in row) / squares) if squares > 0 else 0.0
         assert epsilon == pytest.approx(max(absolute, relative * scale), rel=1e-12)
+
+
+@given(DISTANCES, st.integers(1, 1000))
+def test_the_scale_does_not_know_how_many_neurons_are_dead(norms: np.ndarray, dead: int) -> None:
+    more = np.pad(norms, ((0, 0), (0, dead)))
+    np.testing.assert_allclose(living_scale(more), living_scale(norms), rtol=1e-12)
+
+
+@given(st.floats(1e-3, 1e3), st.integers(1, 20), st.integers(1, 20), st.floats(0, 0.05))
+def test_neurons_below_the_threshold_hardly_move_the_scale(
+    norm: float, living: int, dying: int, share: float
+) -> None:
+    """Living ones of equal norm: s is that norm, less at most dying * share^2 / living / 2 of it."""
+    norms = np.array([[norm] * living + [share * norm] * dying])
+    assert norm * (1 - dying * share**2 / living / 2 - 1e-12) <= living_scale(norms)[0] <= norm * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("largest", [1e-30, 1e30])
+def test_the_scale_neither_overflows_nor_vanishes(largest: float) -> None:
+    norms = np.array([[largest, largest, 0.0]], dtype=np.float32)
+    assert living_scale(norms)[0] == pytest.approx(norms[0, 0], rel=1e-6)
+    assert living_scale(np.zeros((2, 3))).tolist() == [0.0, 0.0]
 
 
 @given(DISTANCES, st.floats(0.01, 100), st.floats(0, 1))

@@ -10,7 +10,7 @@ from torch import Tensor
 from phasediag.measuring.measure import Request
 from phasediag.symmetry.neurons import NeuronGroup, Parity
 
-ALL = ("permutation", "sign_flip", "classes", "rank")
+ALL = ("permutation", "norm_order", "sign_flip", "classes", "directions", "rank")
 IN_GAUGE = ("permutation", "sign_flip", "classes")
 
 

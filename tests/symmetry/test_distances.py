@@ -8,11 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from native_calls import NATIVE
 from phasediag.native import distances as native
-from phasediag.symmetry.distances import farthest_first, pair_distances, parts_of
-from phasediag.symmetry.order import order_neurons, padded
+from phasediag.symmetry.distances import (
+    farthest_first,
+    pair_distances,
+    parts_of,
+    spanning_tree,
+    tree_edges,
+)
+from phasediag.symmetry.order import neighbours, order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
 from properties import examples
 
@@ -89,15 +97,53 @@ def test_loops_of_our_own_find_what_torch_finds(dtype, parity, seed, width, thre
     torch.set_num_threads(threads)
     try:
         pairs = pair_distances(parts)
-        insertions = farthest_first(pairs, norms, order)
+        insertions, edges = farthest_first(pairs, norms, order), spanning_tree(pairs)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(native, "available", lambda tensor: False)
             torch.testing.assert_close(pairs, pair_distances(parts))
             assert torch.equal(insertions, farthest_first(pairs, norms, order))
+            assert torch.equal(edges, spanning_tree(pairs))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(pairs, pairs.transpose(1, 2))
     assert (pairs.diagonal(dim1=1, dim2=2) == 0).all()
+
+
+@given(parities, st.integers(0, 2**32), st.integers(1, 12))
+@settings(max_examples=examples(40))
+def test_the_spanning_tree_keeps_most_exchanges_at_any_threshold(parity, seed, width):
+    """Against scipy's tree, and against random trees and the path by norm: none has more short edges."""
+    neurons = layer(parity, seed, width)
+    parts = parts_of(neurons, neurons.vectors)
+    pairs = pair_distances(parts)
+    lengths = spanning_tree(pairs)
+    draw = np.random.default_rng(seed)
+    for t in range(2):
+        expected = np.sort(minimum_spanning_tree(pairs[t].numpy()).data)
+        np.testing.assert_allclose(lengths[t], expected, rtol=1e-12)
+        random = [sorted(float(pairs[t, k, draw.integers(k)]) for k in range(1, width)) for _ in range(5)]
+        by_norm = neighbours(order_neurons(parts, neurons.vectors.norm(dim=2), pairs), pairs)[t].sort().values
+        for other in (*random, by_norm.tolist()):
+            assert all(a <= b * (1 + 1e-12) for a, b in zip(lengths[t].tolist(), other, strict=True))
+
+
+@given(parities, st.integers(0, 2**32), st.integers(2, 12), st.floats(1e-6, 1))
+@settings(max_examples=examples(30))
+def test_edges_of_the_tree_move_no_more_than_the_pairs(parity, seed, width, size):
+    """Continuous in the weights, unlike distances in the order of norm."""
+    neurons = layer(parity, seed, width)
+    shift = size * torch.randn(neurons.vectors.shape, dtype=torch.float64)
+    pairs, moved = (pair_distances(parts_of(neurons, v)) for v in (neurons.vectors, neurons.vectors + shift))
+    most = (moved - pairs).abs().amax()
+    assert (spanning_tree(moved) - spanning_tree(pairs)).abs().amax() <= most * (1 + 1e-9)
+
+
+def test_edges_connect_the_neurons():
+    pairs = pair_distances(parts_of(layer(None, 3, 9), layer(None, 3, 9).vectors))
+    edges, lengths = tree_edges(pairs)
+    for t in range(2):
+        assert connected_components(coo_matrix((np.ones(8), edges[t].T.numpy()), shape=(9, 9)))[0] == 1
+        torch.testing.assert_close(pairs[t][edges[t, :, 0], edges[t, :, 1]], lengths[t])
 
 
 @NATIVE

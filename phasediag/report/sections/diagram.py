@@ -7,6 +7,7 @@ from typing import Final
 
 from phasediag.analysis.labels import named, prose
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
+from phasediag.analysis.systematics import boundary_systematics
 from phasediag.figures.exact_curve import draw_with_exact
 from phasediag.report.section import Material, Section, by_stability, picture, upper
 
@@ -22,7 +23,8 @@ def sections(material: Material) -> Iterator[Section]:
     diagram = phase_diagram(
         shown, x=choice.x, y=choice.y, order=order, level=level, facet=list(choice.facets) or None
     )
-    stable, unstable = by_stability([material.recounts.sensitivity(diagram, shown)])
+    moves = boundary_systematics(shown, diagram, None)
+    stable, unstable = by_stability([material.recounts.sensitivity(diagram, shown), moves], ("", ""))
     held = "".join(f" {upper(named(name, value))} only." for name, value in choice.held.items())
     caption = (
         f"{upper(prose(order))}, mean over replicates, against {prose(diagram.x)} and {prose(diagram.y)}. "

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import sqrt
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from phasediag.symmetry.distances import spanning_tree, tree_edges
 from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.order import neighbours
 
 
 class Permutation(NeuronSymmetry):
@@ -49,19 +48,26 @@ class Permutation(NeuronSymmetry):
         return same(matrix)
 
     def generators(self, parameters: Parameters) -> Sequence[Permutation]:
-        """Exchanges of neighbours in the order of their norm (A.1), width - 1."""
-        order = torch.cat(self.vectors(parameters), dim=1).norm(dim=1).argsort(stable=True).tolist()
-        return [Permutation(self.group, pair) for pair in pairwise(order)]
+        """Exchanges along the minimum spanning tree of the neurons, width - 1.
+
+        Exchanges generate the permutation group where they connect the neurons, so that its smallest sets of
+        them are trees, and of all trees this one has the most edges below any threshold. No gauge: the tree
+        is that of the neuron vectors as they are.
+        """
+        vectors = torch.cat(self.vectors(parameters), dim=1)
+        pairs = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
+        edges, _ = tree_edges(pairs[None])
+        return [Permutation(self.group, edge) for edge in edges[0].tolist()]
 
     @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
-        """||v_i - v_j|| of neighbours in the order of norm, ties broken, minimised over flips; width - 1."""
-        return neighbours(layer.order, layer.unit_pairs) * layer.unit
+        """||v_i - v_j|| of the edges of the spanning tree, minimised over flips, ascending; width - 1."""
+        return spanning_tree(layer.unit_pairs) * layer.unit
 
     def generator_distances(self, parameters: Parameters) -> Tensor:
-        """||v_i - v_j|| of neighbours, as A.1 counts them: sqrt(2) times Delta of their exchange.
+        """||v_i - v_j|| of the generators: sqrt(2) times Delta of their exchange.
 
-        No gauge and no breaking of ties in norm, unlike `distances`.
+        No gauge, unlike `distances`.
         """
         return sqrt(2) * super().generator_distances(parameters)
 

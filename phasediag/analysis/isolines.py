@@ -1,0 +1,110 @@
+"""Parts of a boundary that no row crosses: where it runs along x, between two rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
+from phasediag.analysis.branches import boundary_table, followed
+from phasediag.analysis.frame import Groups
+from phasediag.analysis.layout import Layout
+from phasediag.analysis.scale import Scale
+from phasediag.arrays import BoolArray, IntArray
+
+
+def across_table(
+    group: Groups, found: tuple[Layout, Rows, Boundary], samples: SingleValues, scale: Scale,
+    settled: BoolArray, level: float, resamples: int, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Find where the level is crossed along y and no line between the crossings of two rows passes.
+
+    The isoline of the means passes every side of the lattice whose ends lie on both sides of the level. The
+    sides along x are the crossings of the rows. Those along y lie on the line from a row's crossing to
+    that of the next row, but where the isoline runs along x, or ends at a side of the diagram.
+
+    Parameters
+    ----------
+    group
+        The cells by facets, y and x.
+    found
+        The cells in rows along x, and all their crossings.
+    samples
+        By the cells of the diagram.
+    scale
+        Of y.
+    settled
+        Whether most trials of a cell have converged, shape (cells,).
+    level, resamples, seed
+        As `find_boundary` takes them.
+
+    Returns
+    -------
+    As `PhaseDiagram.across` describes it.
+    """
+    rows = found[1]
+    columns = Layout.along_y(group, scale)
+    along_y = columns.rows(rows.value, rows.replicates)
+    one = np.flatnonzero(along_y.linked)
+    below, known = along_y.value < level, ~np.isnan(along_y.value)
+    one = one[(below[one] != below[one + 1]) & known[one] & known[one + 1]]
+    fresh = one[~_passed((columns.order[one], columns.order[one + 1]), *found)]
+    cells = np.flatnonzero(np.isin(along_y.row, along_y.row[fresh]))
+    codes, line = np.unique(columns.line[cells], return_inverse=True)
+    width = len(group.levels[-1])
+    facet, at = np.divmod(codes, width)
+    lines = group.decoded(facet, len(group.names) - 2).assign(**{group.names[-1]: group.levels[-1][at]})
+    if not len(fresh):
+        return boundary_table(lines, facet, _NOTHING, rows, settled, scale)
+    part = Rows(
+        row=line, coordinate=along_y.coordinate[cells], value=along_y.value[cells],
+        replicates=along_y.replicates[cells], linked=(np.diff(line) == 0) & along_y.linked[cells[:-1]],
+    )  # fmt: skip
+    own = columns.order[cells]
+    crossed = find_boundary(part, _of_cells(samples, own, len(settled)), level, resamples, seed)
+    new = crossed.taken((crossed.cell >= 0) & np.isin(cells[crossed.cell], fresh))
+    return boundary_table(lines, facet, new, part, settled[own], scale)
+
+
+def _of_cells(samples: SingleValues, cells: IntArray, count: int) -> SingleValues:
+    """The samples of some of `count` cells, in their order."""
+    number = np.full(count, -1)
+    number[cells] = np.arange(len(cells))
+    own = np.flatnonzero(number[samples.cell] >= 0)
+    return SingleValues(
+        cell=number[samples.cell[own]], replicate=samples.replicate[own], value=samples.value[own]
+    )
+
+
+def _passed(sides: tuple[IntArray, IntArray], layout: Layout, rows: Rows, boundary: Boundary) -> BoolArray:
+    """Whether a line between crossings of neighbouring rows passes each side from one cell to the other."""
+    facet = layout.facet[np.searchsorted(rows.row, boundary.row)]
+    branch = followed(facet, boundary, rows)
+    order = np.lexsort((boundary.row, branch))
+    first, then = order[:-1], order[1:]
+    joined = (branch[first] > 0) & (branch[first] == branch[then])
+    joined &= (boundary.row[then] == boundary.row[first] + 1) & (facet[first] == facet[then])
+    first, then = first[joined], then[joined]
+    ends = boundary.position[first], boundary.position[then]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    by_row = np.argsort(boundary.row[first], kind="stable")
+    low, high, at = low[by_row], high[by_row], boundary.row[first][by_row]
+    begin, end = (np.searchsorted(at, rows.row[side], side="left") for side in sides)
+    place = rows.coordinate[sides[0]]
+    return np.array(
+        [
+            ((low[a:b] <= u) & (high[a:b] >= u)).any()
+            for a, b, u in zip(begin, end, place, strict=True)
+        ],
+        dtype=bool,
+    )  # fmt: skip
+
+
+_NOTHING: Final = Boundary(
+    row=np.zeros(0, dtype=np.int64), position=np.zeros(0), low=np.zeros(0), high=np.zeros(0),
+    rising=np.zeros(0, dtype=bool), crossings=np.zeros(0, dtype=np.int64),
+    replicates=np.zeros(0, dtype=np.int64), cell=np.zeros(0, dtype=np.int64), support=np.zeros(0),
+)  # fmt: skip
+"""No crossing at all."""

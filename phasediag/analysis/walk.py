@@ -1,0 +1,81 @@
+"""The legs of walks there and back: one trial's order parameter in the order of its stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from phasediag.arrays import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """Where a leg leaves the state in which it began."""
+
+    position: float
+    """Between the last stage in the old state and the first one in the new, by interpolation."""
+    before: float
+    """The last converged stage in the old state; where there is none, the first stage."""
+    after: float
+    """The first converged stage in the new state; where there is none, the last stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Leg:
+    """One way of one trial, in the order in which it was walked; arrays of shape (stages,)."""
+
+    x: FloatArray
+    value: FloatArray
+    """The order parameter; NaN from where the trial diverged."""
+    settled: BoolArray
+    """Whether each stage converged."""
+
+    def crossing(self, level: float) -> Crossing | None:
+        """Where the order parameter first crosses a level; None where it stays on the side where it began."""
+        known = np.isfinite(self.value)
+        count = int(known.argmin()) if not known.all() else len(known)
+        above = self.value[:count] > level
+        changed = np.flatnonzero(above != above[0]) if count else np.array([], dtype=np.int64)
+        if not len(changed):
+            return None
+        first = int(changed[0])
+        old = np.flatnonzero(self.settled[:first])
+        new = first + np.flatnonzero(self.settled[first:count])
+        share = (level - self.value[first - 1]) / (self.value[first] - self.value[first - 1])
+        return Crossing(
+            position=float(self.x[first - 1] + share * (self.x[first] - self.x[first - 1])),
+            before=float(self.x[old[-1] if len(old) else 0]),
+            after=float(self.x[new[0] if len(new) else count - 1]),
+        )
+
+    def area(self) -> float:
+        """The integral of the order parameter over x."""
+        order = np.argsort(self.x)
+        return float(np.trapezoid(self.value[order], self.x[order]))
+
+
+def legs_of(stages: pd.DataFrame, x: str) -> dict[str, list[Leg]]:
+    """Of each replicate the way up and the way down; the turning point belongs to both.
+
+    Parameters
+    ----------
+    stages
+        With `stage`, `branch`, x, `_replicate`, `_value` (the order parameter) and `_settled`; one trial for
+        each replicate.
+    """
+    legs: dict[str, list[Leg]] = {"up": [], "down": []}
+    for _, walk in stages.groupby("_replicate"):
+        walk = walk.sort_values("stage")
+        branch = walk["branch"].to_numpy()
+        turn = int((branch != branch[0]).argmax())
+        for name, part in ((branch[0], walk.iloc[:turn]), (branch[turn], walk.iloc[turn - 1 :])):
+            legs[str(name)].append(
+                Leg(
+                    x=part[x].to_numpy(dtype=np.float64),
+                    value=part["_value"].to_numpy(dtype=np.float64),
+                    settled=part["_settled"].to_numpy(dtype=bool),
+                )
+            )
+    return legs
