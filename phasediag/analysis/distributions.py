@@ -83,8 +83,8 @@ class Distributions(Result):
         texts = [self.condition] if self.condition else []
         if self.unconverged:
             texts.append(
-                f"{self.unconverged} of {int(self.moments['trials'].sum())} trials have not converged: theirs is "
-                "the distribution when training stopped"
+                f"{self.unconverged} of {int(self.moments['trials'].sum())} trials have not converged: "
+                "theirs is the distribution when training stopped"
             )
         if self.left_out:
             texts.append(

@@ -85,7 +85,7 @@ def crossing(rng, x, size, n):
 
 
 def test_cumulants_of_two_sizes_cross_where_they_do_not_depend_on_the_size():
-    """In 20 draws the 95 % interval of the crossing at 0.5 holds it in at least 16 (chance of fewer: 0.3 %)."""
+    """In 20 draws the 95 % interval of the crossing at 0.5 holds it in at least 16 (fewer: 0.3 %)."""
     hits, positions = 0, []
     for seed in range(20):
         trials = frame(crossing, 6000, (16, 64, 256), np.linspace(0.3, 0.7, 9), seed)
