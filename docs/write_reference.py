@@ -87,7 +87,7 @@ def observables() -> Iterator[str]:
         for name, one in built_in().items()
     )
     yield from table(["name", "kind", "meaning", "columns of `trials`"], cells)
-    numbers = [column for one in built_in().values() for column in (*one.columns, *one.starting)]
+    numbers = [column for one in built_in().values() for column in one.filled]
     yield "## Columns of numbers"
     yield from column_table(numbers)
 
@@ -100,7 +100,7 @@ def kind_of(one: Observable) -> str:
 def columns_of(one: Observable) -> list[str]:
     if isinstance(one, DistanceObservable):
         return [one.column] if one.column else []
-    return [column.name for column in (*one.columns, *one.starting)]
+    return [column.name for column in one.filled]
 
 
 def column_table(declared: Iterable[Column]) -> Iterator[str]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final, Literal
 
-ColumnType = Literal["string", "int64", "float64", "bool", "timestamp", "numbers", "records"]
-"""What the store holds; `numbers` is a list of numbers of the trial's own dtype, `records` one of structs."""
+ColumnType = Literal["string", "int64", "float64", "bool", "timestamp", "numbers", "records", "changes"]
+"""What the store holds; `numbers` is a list of numbers of the trial's own dtype, `records` one of structs,
+`changes` one of int16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +108,15 @@ RESULTS: Final[tuple[Column, ...]] = (
     Column(name="relaxations", null_when_diverged=False,
            meaning="learning_rate * weight_decay * steps_done: how often decay has acted in full."),
     Column(name="converged", type="bool",
-           meaning="Whether more steps would leave the counts as they are, as far as can be told."),
+           meaning="Whether more steps would leave the phase as it is, as far as can be told."),
     Column(name="more_steps", type="int64", unit="steps", bounds=_COUNT,
-           meaning="Steps that seem to be needed besides until nothing changes; 0 where converged."),
+           meaning="Steps that seem to be needed besides until the phase stands; 0 where converged."),
+    Column(name="count_converged", type="bool",
+           meaning="Whether four times the steps would leave every count as it is, as far as can be told."),
+    Column(name="count_more_steps", type="int64", unit="steps", bounds=_COUNT,
+           meaning="Steps that seem to be needed besides until the counts stay; 0 where count_converged."),
+    Column(name="unsettled", type="string",
+           meaning="Counts that may change yet, by their columns, or else observables, with blanks between."),
     Column(name="collapse_weight_decay",
            meaning="Weight decay above which the origin is stable for the data alone, where it is known."),
     Column(name="gradient_noise", bounds=_COUNT, meaning="Trace of the covariance of gradients of samples."),
@@ -154,7 +161,11 @@ MEASUREMENTS: Final[tuple[Column, ...]] = (
     _about("train_loss", "float64", "Training loss at this step, where losses were asked for."),
     _about("test_loss", "float64", "Test loss at this step, where losses were asked for."),
     _about("distances", "numbers", "The distances, in the order measured; null where they are left out."),
-)
+    _about("log_change_half", "changes",
+           "1024 log(distance at the end / at half of the run), of the distances in ascending order; at the "
+           "last step, of observables that are counted on the measured layer."),
+    _about("log_change_late", "changes", "The same from 0.9 of the run."),
+)  # fmt: skip
 """The columns of `measurements`, in their order."""
 
 DERIVED: Final[tuple[Column, ...]] = (

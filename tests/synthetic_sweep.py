@@ -88,12 +88,14 @@ def write_measured_pack(
     threshold: Threshold,
     stored: bool = True,
     scaled: bool = True,
+    moving: bool = True,
     scale: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]] = living_scale,
 ) -> None:
     """A pack whose degrees were counted from planted distances, one mapping by observable a trial.
 
-    Without `scaled` as an older version wrote it: the layer's scale and max_degree are missing. `scale` is
-    what it was, from the norms of the neurons.
+    The distances are said to have stood still over the last half. Without `scaled` as an older version wrote
+    it: the layer's scale and max_degree are missing; without `moving` how distances moved. `scale` is what
+    it was, from the norms of the neurons.
     """
     pack = pack_name(number)
     recorded = [name for name in measurements_schema().names if name not in ("train_loss", "test_loss")]
@@ -125,6 +127,9 @@ def write_measured_pack(
                 "epsilon": float(epsilon[0]),
                 "scale": float(scale(norms)[0]) if scaled else None,
                 "distances": tuple(values) if stored else None,
+                **dict.fromkeys(
+                    ("log_change_half", "log_change_late"), (0,) * len(values) if stored and moving else None
+                ),
             }  # fmt: skip
             for name, value in row.items():
                 columns[name].append(value)
@@ -138,6 +143,9 @@ def write_measured_pack(
     n = len(distances)
     trials = trial_rows(
         pack, list(distances), measure_layer=["hidden.1"] * n, converged=[True] * n, drift=[0.0] * n,
+        steps_done=[10] * n, relaxations=[20.0] * n, more_steps=[0] * n,
+        count_converged=[moving or None] * n, count_more_steps=[0 if moving else None] * n,
+        unsettled=["" if moving else None] * n,
         threshold_absolute=[threshold.absolute] * n, threshold_relative=[threshold.relative] * n, **results,
     )  # fmt: skip
     measurements = table(measurements_schema(), columns, len(columns["step"]))

@@ -23,14 +23,15 @@ from phasediag.storage.schema_arrow import measurements_schema, trials_schema
 RECORDED = """
 trial_id pack_id point_id replicate seed status error steps_done diverged_at train_loss test_loss
 test_accuracy max_degree degree_of_symmetry degree_normalized neuron_count alive_count rank log_rate drift
-relaxations converged more_steps collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
+relaxations converged more_steps count_converged count_more_steps
+unsettled collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
 entropic_permutation entropic_sign_flip threshold_absolute threshold_relative measure_layer definitions wall_s
 projected_bytes measured_bytes device phasediag_version git_commit torch_version model_source task_source
 optimizer_source schedule_source compiled started_at
 """
 MEASURED = """
 trial_id pack_id step layer observable max_degree degree normalized epsilon scale train_loss test_loss
-distances
+distances log_change_half log_change_late
 """
 
 
@@ -49,9 +50,9 @@ def test_the_files_of_a_sweep_have_the_columns_that_they_always_had() -> None:
     whole = (
         "replicate seed steps_done diverged_at max_degree degree_of_symmetry neuron_count alive_count rank"
     )
-    whole += " more_steps definitions projected_bytes measured_bytes"
+    whole += " more_steps count_more_steps definitions projected_bytes measured_bytes"
     assert {f.name for f in schema if f.type == pa.int64()} == set(whole.split())
-    assert {f.name for f in schema if f.type == pa.bool_()} == {"converged", "compiled"}
+    assert {f.name for f in schema if f.type == pa.bool_()} == {"converged", "count_converged", "compiled"}
     assert schema.field("started_at").type == pa.timestamp("us", tz="UTC")
     assert measurements_schema("float32").field("distances").type == pa.list_(pa.float32())
     assert measurements_schema("float64").field("distances").type == pa.list_(pa.float64())

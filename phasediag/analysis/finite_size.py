@@ -60,6 +60,8 @@ class SizeCollapse(Result):
     replicates: int
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how the trials were chosen."""
     condition: str = ""
     """What the intervals do not speak of, as pinned data; empty where of all."""
 
@@ -231,7 +233,7 @@ def fit_collapse(
         shift_quality=float("nan") if shift is None else shift.quality,
         excludes_shift=None if shift is None else _excluded(shift, fit),
         n=len(sample.counts), replicates=curves.replicates, left_out=sample.reasons,
-        condition=conditional(sample.trials),
+        condition=conditional(sample.trials), notes=sample.notes,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError, nearest
-from phasediag.grids.expression import parse_formula
+from phasediag.grids.expression import Expression, parse_formula
 from phasediag.trial import formatted
 
 
@@ -72,14 +72,23 @@ def with_formulas(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return trials.assign(**{text: _value(trials, text) for text in formulas}) if formulas else trials
 
 
-def _value(trials: pd.DataFrame, text: str) -> FloatArray:
+def names_in(trials: pd.DataFrame, text: str) -> frozenset[str]:
+    """The columns that an expression reads; of a column's name, that column."""
+    return frozenset({text}) if text.isidentifier() else _formula(trials, text).names
+
+
+def _formula(trials: pd.DataFrame, text: str) -> Expression:
     kinds = {str(name): _kind(trials[name]) for name in trials.columns}
     try:
-        formula = parse_formula(text, kinds)
+        return parse_formula(text, kinds)
     except ValueError as error:
         reason = str(error).replace("a parameter of this grid", "a column of the trials")
         raise AnalysisError(f"'{text}' is no column, and as an expression of columns it {reason}") from None
-    arrays = {name: _operand(trials[name], kinds[name]) for name in formula.names}
+
+
+def _value(trials: pd.DataFrame, text: str) -> FloatArray:
+    formula = _formula(trials, text)
+    arrays = {name: _operand(trials[name], _kind(trials[name])) for name in formula.names}
     values = formula.values(arrays, len(trials))
     for name in formula.names:
         values[trials[name].isna().to_numpy()] = np.nan

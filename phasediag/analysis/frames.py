@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,11 +15,11 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
-from phasediag.analysis.recount import COUNT_COLUMNS, RECOUNTED, matrices, not_stored, recounted
+from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
 from phasediag.analysis.versions import DEFINITIONS
 from phasediag.arrays import FloatArray
-from phasediag.columns import DERIVED_COLUMNS, OF_STAGES, RESULT_COLUMNS, STAGES
+from phasediag.columns import DERIVED_COLUMNS, MEASUREMENTS, OF_STAGES, RESULT_COLUMNS, STAGES
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
@@ -26,11 +27,20 @@ from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.store import Store
 
 _OF_A_DIAGRAM: Final = (
-    "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "collapse_weight_decay",
+    "trial_id", "pack_id", "point_id", "replicate", "seed", "status", "converged", "count_converged",
+    "unsettled", "collapse_weight_decay",
     "model_source", "task_source", "optimizer_source", "started_at",
     "neuron_count", "measure_layer", "definitions",
 )  # fmt: skip
 """The results that any diagram rests on."""
+
+
+_ARRAYS: Final = frozenset(column.name for column in MEASUREMENTS if column.type in ("numbers", "changes"))
+"""The lists of measurements, which stay arrays in a frame."""
+
+
+class CarriedWarning(UserWarning):
+    """Of trials at another threshold it is told as recorded whether they have converged."""
 
 
 def load_trials(
@@ -56,9 +66,9 @@ def load_trials(
     threshold
         Count again from the stored distances below this threshold, `{"absolute": ..., "relative": ...}`,
         without training: `degree_of_symmetry`, `degree_normalized`, `neuron_count`, `alive_count` and
-        `rank` follow it. `drift`, `converged` and `more_steps` become null: they rest on distances before
-        the end of the run, which are not stored; `converged` stays false where decay had too few
-        relaxations. None: as recorded.
+        `rank` follow it, and so do `drift`, `converged`, `count_converged` and the steps that are missing, as
+        it is stored how distances moved. Of trials recorded before it was, these stay as they were
+        recorded (`drift` null), with a warning. None: as recorded.
     columns
         The columns wanted, in this order; None: all. A trial that lacks one has null there.
 
@@ -68,13 +78,31 @@ def load_trials(
         Where there is no such sweep, or no trial has a column that is wanted.
     AnalysisError
         Where the threshold is not allowed, or the distances were not stored.
+
+    Warns
+    -----
+    CarriedWarning
+        Where whether trials have converged is told as it was recorded, at their own threshold.
     """
     store = Store.at(sweep).required()
     cut = None if threshold is None else _checked(threshold)
     rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
-    trials = _frame(rows) if cut is None else _frame(rows).assign(**recounted(store, rows, cut))
+    trials = _frame(rows)
+    if cut is not None:
+        again = recounted(store, rows, cut)
+        trials = trials.assign(**again.columns)
+        if again.carried:
+            warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=2)
     trials = with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
     return trials if columns is None else trials[list(columns)]
+
+
+def _carried(trials: int) -> str:
+    return (
+        f"whether {trials:,} trial{'s have' if trials > 1 else ' has'} converged is told as it was recorded, "
+        "at their own threshold, since it was not yet stored how distances move; launch the grid under "
+        "another name to know it at this one"
+    )
 
 
 def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: float) -> pd.DataFrame:
@@ -89,8 +117,8 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
 
     Returns
     -------
-    The trials with the counts they have, and what follows from these, at that threshold. Whether they
-    have converged is left as recorded.
+    The trials with the counts they have, what follows from these, and whether they have converged, at that
+    threshold; the last as recorded where it is not stored how distances moved.
 
     Raises
     ------
@@ -100,14 +128,14 @@ def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: 
         Where the distances were not stored.
     """
     store = Store.at(sweep).required()
-    needed = ["trial_id", "status", "steps_done", "measure_layer", "max_degree", *COUNT_COLUMNS]
-    rows = _rows(store, [*needed, "threshold_absolute", "threshold_relative"])
+    needed = [*RESTS_ON, "threshold_absolute", "threshold_relative", "max_degree"]
+    rows = _rows(store, needed)
     rows = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(trials["trial_id"], pa.string())))
     keys = ["trial_id", "stage"] if "stage" in rows.column_names else ["trial_id"]
     index = pd.MultiIndex.from_frame(rows.select(keys).to_pandas())
-    again = pd.DataFrame(recounted(store, rows, None, factor), index=index)
+    again = pd.DataFrame(dict(recounted(store, rows, None, factor).columns), index=index)
     again = _with_readings(again).loc[pd.MultiIndex.from_frame(trials[keys])]
-    return trials.assign(**{name: again[name].to_numpy() for name in RECOUNTED if name in trials})
+    return trials.assign(**{name: again[name].array for name in FOLLOWING if name in trials})
 
 
 def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFrame:
@@ -228,7 +256,7 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     if len(needed) < len(columns):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
-        needed += ["trial_id", "status", "steps_done", "measure_layer", "relaxations", *COUNT_COLUMNS]
+        needed += RESTS_ON
     return list(dict.fromkeys(needed))
 
 
@@ -309,7 +337,7 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
         column = rows[field.name]
         if pa.types.is_boolean(field.type) and column.null_count:
             frame[field.name] = frame[field.name].astype("boolean")
-        if pa.types.is_list(field.type) and field.name != "distances":
+        if pa.types.is_list(field.type) and field.name not in _ARRAYS:
             frame[field.name] = _tuples(column)
     return frame
 

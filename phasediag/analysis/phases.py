@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
+from phasediag.analysis.binning import with_bins
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
@@ -214,7 +215,9 @@ def phase_diagram(
     trials
         One row a trial, as `load_trials` returns it. Only `ok` rows have an order parameter.
     x, y
-        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet.
+        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet. An axis
+        that differs between the replicates of a point (`learning_rate * sharpness_at_start / 2`) is put
+        into bins, see `phasediag.analysis.binning`.
     order
         Any numeric column, an expression of columns such as `neuron_count / width`, or `diverged`.
     level
@@ -285,9 +288,10 @@ def locate(
     if not special:
         numbers(trials, order)
     check_axes(trials, axes, facets)
+    trials, behind = with_bins(trials, [name for _, name in axes])
     named = tuple(name for _, name in reversed(axes))
     _warn_of_adamw(trials, named)
-    facets += unnamed_axes(trials, (*facets, *named), order)
+    facets += unnamed_axes(trials, (*facets, *named, *behind), order)
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)
     cells = cell_statistics(trials, group, values)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.analysis.rejudged import CHANGES, FLAGS, rejudged
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
-from phasediag.measuring.convergence import relaxed
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.storage.choice import kept
@@ -28,11 +28,27 @@ COUNTS: Final[Mapping[str, str]] = {
 COUNT_COLUMNS: Final = tuple(dict.fromkeys(COUNTS.values()))
 """Those columns, each once."""
 RECOUNTED: Final = (*COUNT_COLUMNS, "degree_normalized", *DERIVED_COLUMNS)
-"""The columns that follow the threshold."""
+"""The counts that follow the threshold, and what is made of them."""
+FOLLOWING: Final = (*RECOUNTED, "drift", *FLAGS)
+"""All columns that follow the threshold."""
+RESTS_ON: Final = (
+    "trial_id", "status", "measure_layer", "steps", "steps_done", "relaxations", *FLAGS, *COUNT_COLUMNS,
+)  # fmt: skip
+"""The columns of `trials` that counting again rests on."""
 
 
-def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> dict[str, Any]:
-    """The columns of `trials` that follow the threshold, shape (trials,).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recounted:
+    """Trials at another threshold."""
+
+    columns: Mapping[str, Any]
+    """The columns of `trials` that follow the threshold, shape (trials,)."""
+    carried: int
+    """Trials of which it is not stored how their distances moved: their flags are as recorded."""
+
+
+def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> Recounted:
+    """Count trials again.
 
     Parameters
     ----------
@@ -69,12 +85,13 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         column = top - counts if rule.complement else counts
         before = counted.get(COUNTS[observable], np.full(len(trials), np.nan))
         counted[COUNTS[observable]] = np.where(needed, column, before)
-    return {
+    flags = rejudged(trials, measured, position, (absolute, relative), factor)
+    columns = {
         **{name: _whole(values) for name, values in counted.items()},
-        "max_degree": _whole(pairs), "degree_normalized": normalized, "drift": np.nan,
-        "converged": _too_short(trials), "more_steps": np.nan,
+        "max_degree": _whole(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
+    return Recounted(columns=columns, carried=flags.carried)
 
 
 def _turn(observable: str) -> tuple[bool, str]:
@@ -90,14 +107,6 @@ def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, Fl
     return absolute.astype(np.float64), relative.astype(np.float64)
 
 
-def _too_short(trials: pa.Table) -> pd.arrays.BooleanArray:
-    """False for trials in which decay had too few relaxations, whatever the threshold; null for others."""
-    held = "relaxations" in trials.column_names
-    reached = trials["relaxations"].to_numpy().astype(np.float64) if held else np.full(len(trials), np.nan)
-    short = (reached > 0) & ~relaxed(reached)
-    return pd.arrays.BooleanArray(np.zeros(len(trials), dtype=bool), ~short)
-
-
 def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The last measurements on each trial's `measure_layer`, and the position of their trials.
 
@@ -106,7 +115,9 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
     staged = "stage" in trials.column_names
     rows = store.measurements_table(
         THRESHOLDED, last=not staged, ordered=False,
-        columns=("trial_id", "step", "layer", "observable", "max_degree", "scale", "distances"),
+        columns=(
+            "trial_id", "step", "layer", "observable", "max_degree", "scale", "distances", *CHANGES
+        ),
     )  # fmt: skip
     ends, keys = rows["trial_id"], trials["trial_id"]
     if staged:

@@ -1,4 +1,7 @@
-"""Where more points tell more: cells of a diagram that the boundary runs through, cut in two or four.
+"""Where more networks tell more: cells of a diagram that the boundary runs through, cut in two or four.
+
+An interval that is wider than its cell is not narrowed by smaller cells: there replicates are added. And a
+boundary may close inside a cell all of whose corners lie on one side: some cells are cut to look for that.
 
 The rectangles of a lattice are cells; a point in the middle of a cell's edges and in its centre cuts it
 into smaller ones. Which cells were cut already is read off the points themselves, so that a refinement
@@ -7,12 +10,14 @@ goes on from whatever a store holds.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
+from hashlib import blake2b
 from itertools import pairwise
-from math import ceil, log
+from math import ceil, isnan, log
 from typing import Final
 
 import numpy as np
@@ -48,6 +53,21 @@ class Place:
     side: Side
     unsure: bool = False
     """Whether the level lies in the 95 % interval of the mean."""
+    replicates: int = 0
+    """Trials that have a value there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """Where a row crosses the level, with its 95 % interval."""
+
+    y: float
+    position: float
+    low: float
+    """NaN without an interval, and so is `high`."""
+    high: float
+    replicates: int
+    """Behind the means beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +145,15 @@ class Cell:
 class Proposal:
     """What a refinement would do next."""
 
-    points: tuple[Point, ...]
-    """New points, each once."""
+    points: Mapping[Point, int]
+    """New points, each with the replicates that the best known corner of its cell has."""
     crossed: tuple[Cell, ...]
     """The smallest cells that the boundary runs through."""
+    repeated: Mapping[Point, int] = field(default_factory=dict)
+    """Points that need more replicates, each with how many: as many as the others beside its crossing, or
+    twice as many where all have the same."""
+    explored: tuple[Point, ...] = ()
+    """Those of `points` that look for what no corner shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,8 +169,11 @@ class Lattice:
     places: Mapping[Point, Place] = field(repr=False)
     """Every point that was planned, those of earlier refinements included."""
 
-    def propose(self, resolution: float, *, diverged: bool = False) -> Proposal:
-        """The points that come next.
+    def propose(
+        self, resolution: float, *, diverged: bool = False, crossings: Sequence[Crossing] = (),
+        interval: float | None = None, explore: float = 0.0,
+    ) -> Proposal:  # fmt: skip
+        """The networks that come next.
 
         A cell whose points lie on both sides of the level is cut along both axes as far as the
         resolution asks. A cell on one side, but with a point whose interval holds the level, is cut
@@ -158,23 +186,107 @@ class Lattice:
             Largest size of a cell on the boundary: decades, of linear axes the share of the range.
         diverged
             Whether a border between trials that diverged and others is refined too.
+        crossings
+            Where the rows cross the level.
+        interval
+            Wished width of the crossings' intervals, in the same unit; None: none is wished. What is wider
+            takes replicates, along its row from where the side is sure to where it is sure again, and cells
+            below half the width of their interval, or of the wished one, are not cut: they would not narrow
+            it.
+        explore
+            Share of the new points, besides, that cut the largest cells off the boundary, where these are
+            more than those on it.
         """
-        points: dict[Point, None] = {}
-        crossed = []
+        points: dict[Point, int] = {}
+        crossed, aside = [], []
         for cell in self._smallest():
             border = [self.places[point] for point in self._border(cell)]
             sides = {place.side for place in border} - {Side.UNKNOWN}
             crosses = {Side.BELOW, Side.ABOVE} <= sides or (
                 diverged and len(sides) > 1 and Side.DIVERGED in sides
             )
-            along_x = crosses and self.x.coarse(cell.left, cell.right, resolution)
-            along_y = self.y.coarse(cell.bottom, cell.top, resolution)
+            fine = resolution
+            if interval is not None:
+                fine = max(resolution, interval / 2, self._doubt(cell, crossings) / 2)
+            along_x = crosses and self.x.coarse(cell.left, cell.right, fine)
+            along_y = self.y.coarse(cell.bottom, cell.top, fine)
             if crosses:
                 crossed.append(cell)
             if crosses or any(place.unsure for place in border):
-                points.update(dict.fromkeys(self._cuts(cell, along_x, along_y)))
-        new = tuple(point for point in points if point not in self.places)
-        return Proposal(points=new, crossed=tuple(crossed))
+                self._put(points, cell, along_x, along_y)
+            else:
+                aside.append(cell)
+        much = len(aside) > len(crossed)  # else the boundary is everywhere, and cells aside are its gaps
+        explored = self._explored(aside, ceil(explore * len(points) * much), resolution, points)
+        repeated = {} if interval is None else self._repeated(crossings, interval)
+        return Proposal(
+            points=points | explored, crossed=tuple(crossed), repeated=repeated, explored=tuple(explored)
+        )
+
+    def _put(self, points: dict[Point, int], cell: Cell, along_x: bool, along_y: bool) -> None:
+        """Add the points that cut a cell and are not there."""
+        count = max(self.places[corner].replicates for corner in cell.corners)
+        for point in self._cuts(cell, along_x, along_y):
+            if point not in self.places:
+                points[point] = max(count, points.get(point, 0))
+
+    def _width(self, crossing: Crossing) -> float:
+        """Of an interval; infinite with too few replicates for one, 0 where there is none otherwise."""
+        if crossing.replicates < FEWEST_REPLICATES:
+            return float("inf")
+        if isnan(crossing.low) or isnan(crossing.high):
+            return 0.0
+        low, high = max(crossing.low, self.x.low), min(crossing.high, self.x.high)
+        return self.x.size(low, high) if low < high else 0.0
+
+    def _doubt(self, cell: Cell, crossings: Sequence[Crossing]) -> float:
+        """The widest interval of a crossing in a cell."""
+        inside = (
+            c for c in crossings
+            if cell.bottom <= c.y <= cell.top and cell.left <= c.position <= cell.right
+        )  # fmt: skip
+        return max(map(self._width, inside), default=0.0)
+
+    def _repeated(self, crossings: Sequence[Crossing], interval: float) -> dict[Point, int]:
+        """The points beside the crossings whose intervals are wider than is wished, with their replicates."""
+        rows: dict[float, list[float]] = {}
+        for (x, y), place in self.places.items():
+            if place.side in (Side.BELOW, Side.ABOVE):
+                rows.setdefault(y, []).append(x)
+        points: dict[Point, int] = {}
+        for crossing in crossings:
+            if self._width(crossing) <= interval * (1 + ROUNDING):
+                continue
+            row = sorted(rows.get(crossing.y, []))
+            known = not isnan(crossing.low) and not isnan(crossing.high)
+            low, high = (crossing.low, crossing.high) if known else (crossing.position, crossing.position)
+            first, last = bisect_left(row, low) - 1, bisect_right(row, high)
+            beside = {(x, crossing.y): self.places[x, crossing.y].replicates
+                      for x in row[max(first, 0) : last + 1]}  # fmt: skip
+            most = max(beside.values(), default=0)
+            uneven = min(beside.values(), default=0) < most
+            wanted = most if uneven else max(2 * most, FEWEST_REPLICATES)
+            points |= {p: max(wanted, points.get(p, 0)) for p, count in beside.items() if count < wanted}
+        return points
+
+    def _explored(
+        self, cells: Sequence[Cell], count: int, resolution: float, taken: Mapping[Point, int]
+    ) -> dict[Point, int]:
+        """Points that cut the largest of some cells, about so many; among equal ones chance decides."""
+
+        def rank(cell: Cell) -> tuple[float, bytes]:
+            size = self.x.size(cell.left, cell.right) * self.y.size(cell.bottom, cell.top)
+            return -round(size, 9), blake2b(repr(cell.corners).encode(), digest_size=8).digest()
+
+        points: dict[Point, int] = {}
+        for cell in sorted(cells, key=rank):
+            if len(points) >= count:
+                break
+            along_x = self.x.coarse(cell.left, cell.right, resolution)
+            own: dict[Point, int] = {}
+            self._put(own, cell, along_x, self.y.coarse(cell.bottom, cell.top, resolution))
+            points |= {point: wanted for point, wanted in own.items() if point not in taken}
+        return points
 
     def _smallest(self) -> Iterator[Cell]:
         """The cells that are not cut, from the regular grid down."""
@@ -247,10 +359,28 @@ def places_of(cells: pd.DataFrame, x: str, y: str, order: str, level: float) -> 
     diverged = np.isnan(mean) & (cells["diverged_share"].to_numpy(dtype=np.float64) > 0.5)
     places = {}
     points = cells[[x, y]].to_numpy(dtype=np.float64).tolist()
-    for (at_x, at_y), own, doubt, lost in zip(points, mean.tolist(), unsure, diverged, strict=True):
+    each = zip(points, mean.tolist(), unsure, diverged, count.astype(int).tolist(), strict=True)
+    for (at_x, at_y), own, doubt, lost, trials in each:
         if np.isnan(own):
-            place = Place(side=Side.DIVERGED if lost else Side.UNKNOWN)
+            place = Place(side=Side.DIVERGED if lost else Side.UNKNOWN, replicates=trials)
         else:
-            place = Place(side=Side.BELOW if own < level else Side.ABOVE, unsure=bool(doubt))
+            side = Side.BELOW if own < level else Side.ABOVE
+            place = Place(side=side, unsure=bool(doubt), replicates=trials)
         places[at_x, at_y] = place
     return places
+
+
+def crossings_of(boundary: pd.DataFrame, y: str) -> list[Crossing]:
+    """Where the rows of a diagram cross the level, without those that have not converged.
+
+    Parameters
+    ----------
+    boundary
+        Rows of `PhaseDiagram.boundary` of one facet.
+    """
+    rows = boundary[boundary["position"].notna() & boundary["converged"].fillna(False).astype(bool)]
+    columns = rows[[y, "position", "low", "high", "replicates"]].to_numpy(dtype=np.float64)
+    return [
+        Crossing(y=at, position=position, low=low, high=high, replicates=int(count))
+        for at, position, low, high, count in columns.tolist()
+    ]

@@ -70,6 +70,8 @@ class ScalingFit(Result):
     """What the trials say of the conjecture and, of a count that it bounds, of Theorem 4."""
     room: float = ROOM
     """The share of the width above which the mean count of a cell left it out."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how the trials were chosen."""
     condition: str = ""
     """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
@@ -110,7 +112,7 @@ class ScalingFit(Result):
     def warnings(self) -> tuple[str, ...]:
         """What the fit hides: trials that it left out, a short window, a law that does better."""
         condition = [] if not self.condition or np.isnan(self.low) else [self.condition]
-        return (*about_fit(self.left_out, self.window, self.models), *condition)
+        return (*self.notes, *about_fit(self.left_out, self.window, self.models), *condition)
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types: `exponent, low, high, window, n, models`, and what was fitted."""
@@ -128,6 +130,7 @@ class ScalingFit(Result):
             *more,
             *described_models(self.models),
             *(f"{claim.verdict}: {claim.claim} ({claim.reason})" for claim in self.claims),
+            *(f"warning: {note}" for note in self.notes),
         ])  # fmt: skip
 
     def _interval(self) -> str:
@@ -149,10 +152,10 @@ def fit_scaling(
 ) -> ScalingFit:
     """Fit y ~ x^exponent, and say how well other laws do.
 
-    Only trials that are ok and converged, with positive x, enter, from cells of x and width most of
-    which has converged and whose count the width does not limit. Other axes are pooled: filter the trials
-    to fit one of their values. Where several widths remain, the dependence on the width is fitted
-    with a mean of its own for each x, so that no law is assumed.
+    Only trials that are ok and whose counts stay (`count_converged`), with positive x, enter, from cells of
+    x and width in most of which they do and whose count the width does not limit. Other axes are pooled:
+    filter the trials to fit one of their values. Where several widths remain, the dependence on the width is
+    fitted with a mean of its own for each x, so that no law is assumed.
 
     The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
     all x. A replicate is the unit of all evidence, and its mean over several widths is one number: the same
@@ -215,7 +218,7 @@ def fit_scaling(
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
         left_out=sample.reasons, models=models, points=points, independence=independence,
         claims=tuple(claim for claim in claims if claim is not None),
-        room=room, condition=conditional(trials),
+        room=room, notes=sample.notes, condition=conditional(trials),
     )  # fmt: skip
 
 

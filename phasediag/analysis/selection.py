@@ -6,17 +6,20 @@ sizes, the combined strength.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import replicate_codes
+from phasediag.analysis.declared import declared_names
 from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
 from phasediag.analysis.measured import valueless
+from phasediag.analysis.recount import COUNT_COLUMNS
 from phasediag.analysis.versions import newest
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError
@@ -27,6 +30,8 @@ ROOM: Final = 0.5
 """Largest share of the width that a count may take up: beyond, it tells how many neurons there are."""
 OUTSIDE: Final = "outside the window"
 """The reason of trials that a window leaves out."""
+COUNTED: Final = frozenset((*COUNT_COLUMNS, "degree_of_breaking"))
+"""The columns that are counts."""
 _LONGER: Final = (
     "train longer: raise steps, learning_time or relaxations in the grid and launch again; "
     "`phasediag status SWEEP` tells how many more steps they need"
@@ -53,13 +58,15 @@ class Sample:
     """The width of each; None where the trials have none."""
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how they were chosen, in whole sentences."""
 
     @classmethod
     def of(
         cls, trials: pd.DataFrame, x: str, y: str, *, named: Sequence[str] = (), by: str = "width",
         room: float = ROOM, window: tuple[float, float] | None = None, strength: bool = True,
     ) -> Sample:  # fmt: skip
-        """Select the trials of the newest version that have ended well and converged.
+        """Select the trials of the newest version that have ended well and converged, as `settled` tells.
 
         A cell is the trials of one x and one width. A cell enters if at least half of its trials have
         converged and, where no count exceeds its width, its mean is at most `room` times the width.
@@ -93,8 +100,10 @@ class Sample:
         if without:
             raise AnalysisError(f"{without}; there is nothing to fit")
         size = numbers(trials, by) if by in trials and by != x else None
-        kept, left_out = select(trials, at, counts, size, room, strength=strength)
-        sample = cls(trials=trials, at=at, counts=counts, size=size, left_out=left_out)._only(kept)
+        done, notes = settled(trials, y)
+        kept, left_out = select(trials, at, counts, size, room, strength=strength, done=done)
+        sample = cls(trials=trials, at=at, counts=counts, size=size, left_out=left_out, notes=notes)
+        sample = sample._only(kept)
         return sample if window is None else sample.within(window)
 
     def within(self, window: tuple[float, float]) -> Sample:
@@ -128,9 +137,49 @@ class Sample:
         )  # fmt: skip
 
 
+def settled(trials: pd.DataFrame, y: str) -> tuple[BoolArray, tuple[str, ...]]:
+    """Which trials have trained for long enough to tell of y, shape (trials,), and what that rests on.
+
+    Of a count those in which it stays (`count_converged`, or else `unsettled` does not name it), where that
+    was recorded; of everything else those whose phase stands (`converged`).
+
+    Returns
+    -------
+    Which trials, and in whole sentences where another flag had to serve.
+    """
+    words = set(re.findall(r"[^\W\d]\w*", y))
+    phase = converged(trials, when_unknown=False)
+    unjudged = sorted(words & declared_names(trials))
+    if unjudged:
+        names = ", ".join(unjudged)
+        return phase, (f"Whether {names} had settled is not known: `converged` looks at distances alone.",)
+    if "converged" not in trials or words.isdisjoint(COUNTED):
+        return phase, ()
+    stays = _stays(trials, words)
+    unknown = stays.isna().to_numpy() & trials["converged"].notna().to_numpy()
+    done = np.where(unknown, phase, stays.to_numpy(dtype=bool, na_value=False))
+    if not unknown.any():
+        return done, ()
+    return done, (
+        f"{int(unknown.sum()):,} trials were recorded before counts had a flag of their own "
+        "(count_converged); taken are those whose phase has converged, in which up to 5 % of all neurons may "
+        "still merge.",
+    )
+
+
+def _stays(trials: pd.DataFrame, words: set[str]) -> pd.Series[Any]:
+    """Whether the counts among some words stay in each trial, null where that was not recorded."""
+    whole = trials.get("count_converged", pd.Series(pd.NA, index=trials.index)).astype("boolean")
+    if "unsettled" not in trials:
+        return whole
+    named = {"degree_of_symmetry" if word == "degree_of_breaking" else word for word in words & COUNTED}
+    moving = {text: not named.isdisjoint(text.split()) for text in trials["unsettled"].dropna().unique()}
+    return whole | ~trials["unsettled"].map(moving).astype("boolean")
+
+
 def select(
     trials: pd.DataFrame, at: FloatArray, counts: FloatArray, size: FloatArray | None, room: float = ROOM,
-    *, strength: bool = True,
+    *, strength: bool = True, done: BoolArray | None = None,
 ) -> tuple[BoolArray, dict[str, int]]:  # fmt: skip
     """The trials that enter a fit, and how many do not, by reason; the rules are those of `Sample.of`.
 
@@ -142,16 +191,19 @@ def select(
         The width of each trial, shape (trials,); None where there is none.
     room, strength
         As `Sample.of` takes them.
+    done
+        Which trials have trained for long enough, shape (trials,); None: those that have converged.
 
     Raises
     ------
     AnalysisError
         Where a count is negative.
     """
+    done = converged(trials, when_unknown=False) if done is None else done
     reasons = {
         "failed": has_status(trials, "failed"),
         "diverged": has_status(trials, "diverged"),
-        "not converged": ~converged(trials, when_unknown=False),
+        "not converged": ~done,
         "without a value": ~np.isfinite(counts),
         "not at a positive x": ~(np.isfinite(at) & ((at > 0) | (not strength))),
     }
@@ -164,7 +216,7 @@ def select(
     if strength and (counts[kept] < 0).any():
         raise AnalysisError("y is negative in some trials; a scaling is fitted to counts, at least 0")
     cell = _cells(at, size)
-    late = _share(cell, has_status(trials, "ok"), converged(trials, when_unknown=False)) < MOSTLY
+    late = _share(cell, has_status(trials, "ok"), done) < MOSTLY
     left_out["in cells most of which has not converged"] = int((kept & late).sum())
     kept &= ~late
     if strength and size is not None and np.isfinite(size[kept]).all() and (counts[kept] <= size[kept]).all():

@@ -114,6 +114,13 @@ class StrengthFit(Result):
     replicates: int
     left_out: Mapping[str, int]
     """Trials that did not enter, by reason."""
+    notes: tuple[str, ...] = ()
+    """What must be known of how the trials were chosen."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known of how the trials were chosen."""
+        return self.notes
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -145,7 +152,8 @@ class StrengthFit(Result):
     def summary(self) -> str:
         """The result in words, with the trials that it rests on."""
         first, *more = entered(self.n, self.replicates, self.left_out)
-        return "\n".join([*self.findings, f"combined strength of {first}", *more])
+        notes = [f"warning: {note}" for note in self.notes]
+        return "\n".join([*self.findings, f"combined strength of {first}", *more, *notes])
 
     @property
     def formula(self) -> str:
@@ -239,6 +247,7 @@ def fit_strength(
     return StrengthFit(
         y=y, parameters=parameters, models=models, claim=_claim(y, models), points=points,
         n=len(sample.counts), replicates=sums.replicates, left_out=sample.reasons,
+        notes=sample.notes,
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class NeuronBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Naming:
     """The names of one family of checkpoints; empty templates are of nothing that it has."""
 
     family: str
@@ -82,25 +82,25 @@ class Layout:
     outgoing: str = ""
 
 
-def _packed(family: str, name: str, output: str, **more: object) -> Layout:
-    made = Layout(family=family, query=name, key=name, value=name, output=output, packed=True)
+def _packed(family: str, name: str, output: str, **more: object) -> Naming:
+    made = Naming(family=family, query=name, key=name, value=name, output=output, packed=True)
     return replace(made, **more)  # type: ignore[arg-type]
 
 
 _BERT: Final = "encoder.layer.{layer}.attention"
 _TORCHVISION: Final = "encoder.layers.encoder_layer_{layer}"
 _LLAMA: Final = "layers.{layer}.self_attn"
-LAYOUTS: Final[tuple[Layout, ...]] = (
-    Layout(family="BERT", query=f"{_BERT}.self.query.weight", key=f"{_BERT}.self.key.weight",
+NAMINGS: Final[tuple[Naming, ...]] = (
+    Naming(family="BERT", query=f"{_BERT}.self.query.weight", key=f"{_BERT}.self.key.weight",
            value=f"{_BERT}.self.value.weight", output=f"{_BERT}.output.dense.weight",
            incoming=("encoder.layer.{layer}.intermediate.dense.weight",),
            outgoing="encoder.layer.{layer}.output.dense.weight"),
-    Layout(family="ViT (Hugging Face)", query=f"{_BERT}.attention.query.weight",
+    Naming(family="ViT (Hugging Face)", query=f"{_BERT}.attention.query.weight",
            key=f"{_BERT}.attention.key.weight", value=f"{_BERT}.attention.value.weight",
            output=f"{_BERT}.output.dense.weight",
            incoming=("encoder.layer.{layer}.intermediate.dense.weight",),
            outgoing="encoder.layer.{layer}.output.dense.weight"),
-    Layout(family="DINOv2 (Hugging Face)", query=f"{_BERT}.attention.query.weight",
+    Naming(family="DINOv2 (Hugging Face)", query=f"{_BERT}.attention.query.weight",
            key=f"{_BERT}.attention.key.weight", value=f"{_BERT}.attention.value.weight",
            output=f"{_BERT}.output.dense.weight", incoming=("encoder.layer.{layer}.mlp.fc1.weight",),
            outgoing="encoder.layer.{layer}.mlp.fc2.weight"),
@@ -115,19 +115,19 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
             incoming=("blocks.{layer}.mlp.fc1.weight",), outgoing="blocks.{layer}.mlp.fc2.weight"),
     _packed("GPT-2", "h.{layer}.attn.c_attn.weight", "h.{layer}.attn.c_proj.weight", turned=True,
             incoming=("h.{layer}.mlp.c_fc.weight",), outgoing="h.{layer}.mlp.c_proj.weight"),
-    Layout(family="Llama", query=f"{_LLAMA}.q_proj.weight", key=f"{_LLAMA}.k_proj.weight",
+    Naming(family="Llama", query=f"{_LLAMA}.q_proj.weight", key=f"{_LLAMA}.k_proj.weight",
            value=f"{_LLAMA}.v_proj.weight", output=f"{_LLAMA}.o_proj.weight",
            incoming=("layers.{layer}.mlp.gate_proj.weight", "layers.{layer}.mlp.up_proj.weight"),
            outgoing="layers.{layer}.mlp.down_proj.weight"),
     _packed("torch.nn.TransformerEncoder", "layers.{layer}.self_attn.in_proj_weight",
             "layers.{layer}.self_attn.out_proj.weight", incoming=("layers.{layer}.linear1.weight",),
             outgoing="layers.{layer}.linear2.weight"),
-    Layout(family="phasediag", query="blocks.{layer}.query.weight", key="blocks.{layer}.key.weight",
+    Naming(family="phasediag", query="blocks.{layer}.query.weight", key="blocks.{layer}.key.weight",
            value="blocks.{layer}.value.weight", output="blocks.{layer}.output.weight"),
 )  # fmt: skip
 
 
-def recognised(shapes: Mapping[str, Shape], own: Layout | None = None) -> Layout:
+def recognised(shapes: Mapping[str, Shape], own: Naming | None = None) -> Naming:
     """The layout whose names a checkpoint has, the most of them.
 
     Parameters
@@ -142,7 +142,7 @@ def recognised(shapes: Mapping[str, Shape], own: Layout | None = None) -> Layout
     PhasediagError
         Where no layer is recognised; shows names of the checkpoint and what to say.
     """
-    candidates = LAYOUTS if own is None else (own,)
+    candidates = NAMINGS if own is None else (own,)
     scores = [(sum(_has(shapes, name) for name in _templates(layout)), layout) for layout in candidates]
     fitting = [(n, layout) for n, layout in scores if _has(shapes, layout.query) and _has(shapes, layout.key)]
     if not fitting:
@@ -155,7 +155,7 @@ def recognised(shapes: Mapping[str, Shape], own: Layout | None = None) -> Layout
     return max(fitting, key=lambda pair: pair[0])[1]
 
 
-def _templates(layout: Layout) -> list[str]:
+def _templates(layout: Naming) -> list[str]:
     names = (layout.query, layout.key, layout.value, layout.output, *layout.incoming, layout.outgoing)
     return [name for name in dict.fromkeys(names) if name]
 
@@ -179,7 +179,7 @@ def _has(shapes: Mapping[str, Shape], template: str) -> bool:
     return bool(template) and bool(_numbered(shapes, template))
 
 
-def attention_layers(shapes: Mapping[str, Shape], layout: Layout) -> Iterator[Attention]:
+def attention_layers(shapes: Mapping[str, Shape], layout: Naming) -> Iterator[Attention]:
     """The attention layers, in their order."""
     named = {role: _numbered(shapes, getattr(layout, role)) for role in ("query", "key", "value", "output")
              if getattr(layout, role)}  # fmt: skip
@@ -200,7 +200,7 @@ def attention_layers(shapes: Mapping[str, Shape], layout: Layout) -> Iterator[At
         )
 
 
-def blocks(shapes: Mapping[str, Shape], layout: Layout) -> Iterator[NeuronBlock]:
+def blocks(shapes: Mapping[str, Shape], layout: Naming) -> Iterator[NeuronBlock]:
     """The blocks of hidden neurons, in their order."""
     if not layout.incoming or not layout.outgoing:
         return

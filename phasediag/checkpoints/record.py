@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from phasediag.checkpoints.heads import Measured, measured_block, measured_heads
-from phasediag.checkpoints.layouts import Layout, attention_layers, blocks, heads_of, recognised
+from phasediag.checkpoints.layouts import Naming, attention_layers, blocks, heads_of, recognised
 from phasediag.checkpoints.weights import settings_of, weights_of
 from phasediag.columns import Column
 from phasediag.observables.known import distance_observables
@@ -60,7 +60,7 @@ class ReadingPlan:
 
     heads: int | None = None
     """None: as config.json says."""
-    layout: Layout | None = None
+    layout: Naming | None = None
     """None: it is recognised."""
     parts: tuple[Part, ...] = PARTS
     threshold: Threshold = DEFAULT

@@ -16,6 +16,7 @@ from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_tabl
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
+    from phasediag.sweeps.status import Status
 
 
 @click.command()
@@ -170,12 +171,7 @@ def status(
         shown["rate"] = f"{state.rate:.1f} trials/s"
     if state.eta_s is not None:
         shown["left"] = duration(state.eta_s)
-    if state.unconverged:
-        shown["unconverged"] = f"{state.unconverged:,}"
-    if state.more_steps is not None:
-        shown["more steps they need"] = (
-            f"about {state.more_steps:,.0f} (median), {state.more_steps_most:,} at most"
-        )
+    shown |= _convergence(state)
     print_table(sweep_path, shown)
     if state.ok and not state.unconverged:
         from phasediag.analysis.measured import nothing_measured
@@ -183,6 +179,21 @@ def status(
         nothing = nothing_measured(sweep_path)
         if nothing:
             say(f"warning: {nothing}")
+
+
+def _convergence(state: Status) -> dict[str, str]:
+    """How many trials are too short for their phase or their counts to stand, and by how much."""
+    shown = {}
+    kinds = (
+        ("unconverged", state.unconverged, state.more_steps, state.more_steps_most),
+        ("counts may change", state.count_unconverged, state.count_more_steps, state.count_more_steps_most),
+    )
+    for word, late, median, most in kinds:
+        if late:
+            shown[word] = f"{late:,}"
+        if median is not None:
+            shown[f"{word}: more steps"] = f"about {median:,.0f} (median), {most:,} at most"
+    return shown
 
 
 @click.command()

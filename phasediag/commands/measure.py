@@ -12,7 +12,7 @@ from phasediag.commands.options import JSON, say
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
-    from phasediag.checkpoints.layouts import Layout
+    from phasediag.checkpoints.layouts import Naming
 
 
 @click.command()
@@ -72,7 +72,7 @@ def measure(
     click.echo(str(sweep))
 
 
-def _layout(query: str | None, key: str | None, value: str, output: str) -> Layout | None:
+def _layout(query: str | None, key: str | None, value: str, output: str) -> Naming | None:
     """The layout that the templates state; None where none is given."""
     if query is None and key is None:
         if value or output:
@@ -86,6 +86,6 @@ def _layout(query: str | None, key: str | None, value: str, output: str) -> Layo
             raise PhasediagError(
                 f"{option} '{template}' names one tensor; write {{layer}} once, where the number stands"
             )
-    from phasediag.checkpoints.layouts import Layout
+    from phasediag.checkpoints.layouts import Naming
 
-    return Layout(family="as given", query=query, key=key, value=value, output=output)
+    return Naming(family="as given", query=query, key=key, value=value, output=output)

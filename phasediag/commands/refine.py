@@ -19,7 +19,7 @@ from phasediag.columns import level_of
 from phasediag.commands.options import COMPILE, JSON, RETRY, filtered, say, seconds
 
 if TYPE_CHECKING:
-    from phasediag.sweeps.refine import Round
+    from phasediag.sweeps.rounds import Round
     from phasediag.sweeps.sweep import Outcome
 
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--resolution", type=float, default=0.02, show_default=True,
               help="Largest cell on the boundary, in decades; on linear axes in ranges.")  # fmt: skip
+@click.option("--interval", type=float, help="Wished width of the boundary's 95 % interval, in the same "
+              "units: where it is wider, replicates are added.")  # fmt: skip
+@click.option("--explore", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Share of points, besides, that look for islands off the boundary.")  # fmt: skip
 @click.option("--budget", type=click.IntRange(min=0),
               help="Most trials of all refinements of SWEEP together.")  # fmt: skip
 @click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")
@@ -52,9 +56,9 @@ if TYPE_CHECKING:
 @JSON
 def refine(
     sweep_path: str, x: str | None, y: str | None, order: str, level: float | None, resolution: float,
-    budget: int | None, diverged: bool, where: Sequence[str], dry_run: bool, undo: bool, beyond: bool,
-    address: str | None, executor: Any, max_failures: int | None, retry_failed: bool, time_limit: str | None,
-    compile_mode: Any, as_json: bool,
+    interval: float | None, explore: float, budget: int | None, diverged: bool, where: Sequence[str],
+    dry_run: bool, undo: bool, beyond: bool, address: str | None, executor: Any, max_failures: int | None,
+    retry_failed: bool, time_limit: str | None, compile_mode: Any, as_json: bool,
 ) -> None:  # fmt: skip
     """Add trials to SWEEP only where the boundary runs, round by round; run again, it goes on.
 
@@ -78,6 +82,7 @@ def refine(
         sweep_path, x, y,
         order=order, level=level_of(order, level),
         resolution=resolution, budget=budget, diverged=diverged, dry_run=dry_run, beyond=beyond,
+        interval=interval, explore=explore,
         select=lambda trials: filtered(trials, where), train=train,
         on_round=lambda done: say(described_round(done, x, y)),
     )  # fmt: skip
@@ -115,11 +120,17 @@ def described_round(done: Round, x: str, y: str) -> str:
         f"{_size(done.size_y, done.unit_y, y)}",
         f"boundary in {done.rows:,} rows{width}",
         f"{done.trials:,} trials where a regular grid takes {done.dense:,} ({share:.0%})",
-        f"next round: {done.coming:,} trials, {duration(done.coming_s)} of one worker"
+        f"next round: {done.coming:,} trials{_spent_on(done)}, {duration(done.coming_s)} of one worker"
         if done.coming
         else "the resolution is reached",
     ]
     return "; ".join(parts)
+
+
+def _spent_on(done: Round) -> str:
+    parts = ((done.repeats, "more replicates"), (done.explored, "off the boundary"))
+    told = [f"{count:,} {what}" for count, what in parts if count]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _size(size: float, unit: str, name: str) -> str:

@@ -39,7 +39,7 @@ def read_observables(
 
 def _check_shared(own: UserObservable, owners: dict[str, str]) -> None:
     """Refuse a column that another observable fills."""
-    for column in (*own.observable.columns, *own.observable.starting):
+    for column in own.observable.filled:
         owner = owners.setdefault(column.name, own.name)
         if owner != own.name:
             raise RefusedError(f"{own.name} and {owner} both fill a column '{column.name}'", "rename one")

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from phasediag.grids.sections import Measure
-from phasediag.measuring.convergence import log_margin
+from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
+from phasediag.measuring.moments import Changes, Moments, changes_of
 from phasediag.measuring.specimens import Surroundings
-from phasediag.observables.known import ALWAYS, observable_of
+from phasediag.observables.known import ALWAYS, distance_observables, observable_of
 from phasediag.observables.observable import (
     DistanceObservable,
     NumberObservable,
@@ -30,35 +31,9 @@ from phasediag.trial import IntArray
 Moment = Literal["half", "late", "last"]
 """Half, 0.9 and the end of a trial's steps."""
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Block:
-    """One observable of one layer at one step, for some trials of a tile or of a part of one."""
-
-    step: int
-    layer: str
-    observable: str
-    max_degree: int | None
-    """None where nothing is counted."""
-    rows: IntArray
-    """Positions in the tile, shape (measured,)."""
-    degree: IntArray | None
-    epsilon: FloatArray
-    scale: FloatArray
-    """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
-    distances: npt.NDArray[Any] | None
-    """Shape (measured, length), of the trials' dtype; None where they are left out."""
-    train_loss: FloatArray | None = None
-    """Shape (measured,); None where only the last step's is asked for."""
-    test_loss: FloatArray | None = None
-
-
+MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
-ALWAYS_HELD: Final = ("rows", "epsilon", "scale")
-SOMETIMES_HELD: Final = ("degree", "distances", "train_loss", "test_loss")
-"""The arrays of a block."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -72,21 +47,16 @@ class Recording:
     """log of the layer's norm at half of each trial's steps, NaN before."""
     end: FloatArray
     """The same at the last step."""
-    nine_tenths: FloatArray
-    """Normalized degree at 0.9 of each trial's steps, NaN before."""
-    margins: dict[tuple[Moment, str], FloatArray] = field(default_factory=dict)
-    """`log_margin` of the layer's distances, shape (trials, 2, length), NaN before: over the threshold, and
-    over its absolute part, which layers that shrink as a whole reach first."""
-
+    moments: dict[tuple[Moment, str], npt.NDArray[Any]] = field(default_factory=dict)
+    """The layer's distances at three moments of each trial's steps, as measured, by moment and observable,
+    shape (trials, length), NaN before."""
     numbers: dict[str, FloatArray] = field(default_factory=dict)
     """By column of `trials`: the numbers of the observables of the measured layer, shape (trials,)."""
 
     @classmethod
     def empty(cls, trials: int) -> Recording:
         """A recording of a tile at step 0."""
-        return cls(
-            half=np.full(trials, np.nan), end=np.full(trials, np.nan), nine_tenths=np.full(trials, np.nan)
-        )
+        return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
 
     def continued(self) -> Recording:
         """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
@@ -96,13 +66,9 @@ class Recording:
 
     def saved(self) -> tuple[list[list[Any]], dict[str, npt.NDArray[Any]]]:
         """What a checkpoint holds: of each block what fits JSON, and all arrays, by name."""
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "half": self.half,
-            "end": self.end,
-            "nine_tenths": self.nine_tenths,
-        }
+        arrays: dict[str, npt.NDArray[Any]] = {"half": self.half, "end": self.end}
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
-        arrays |= {f"margin/{at}/{name}": margin for (at, name), margin in self.margins.items()}
+        arrays |= {f"moment/{at}/{name}": distances for (at, name), distances in self.moments.items()}
         arrays |= {f"number/{name}": numbers for name, numbers in self.numbers.items()}
         told = []
         for number, block in enumerate(self.blocks):
@@ -115,13 +81,13 @@ class Recording:
     @classmethod
     def restored(cls, told: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]) -> Recording:
         """What `saved` gave, once more."""
-        recording = cls(half=arrays["half"], end=arrays["end"], nine_tenths=arrays["nine_tenths"])
+        recording = cls(half=arrays["half"], end=arrays["end"])
         for name, array in arrays.items():
             kind, *place = name.split("/", 2)
             if kind == "last":
                 recording.last[place[0], place[1]] = array
-            if kind == "margin":
-                recording.margins[place[0], place[1]] = array  # type: ignore[index]
+            if kind == "moment":
+                recording.moments[place[0], place[1]] = array  # type: ignore[index]
             if kind == "number":
                 recording.numbers[place[0]] = array
         for number, (step, layer, observable, max_degree) in enumerate(told):
@@ -209,33 +175,49 @@ class Recorder:
             return
         self._norms(self.recording.half, np.flatnonzero(self._half == step), layer)
         self._norms(self.recording.end, np.flatnonzero(self.steps == step), layer)
-        moments: tuple[tuple[Moment, IntArray], ...]
-        moments = (("half", self._half), ("late", self._nine_tenths), ("last", self.steps))
-        for moment, due in moments:
+        requests = [Request(observable=name, layer=layer.name) for name in self.counted]
+        for moment, due in zip(MOMENTS, (self._half, self._nine_tenths, self.steps), strict=True):
             rows = np.flatnonzero(due == step)
-            if len(rows):
-                self._margins(moment, rows, layer)
+            for found in self._distances(rows, requests) if len(rows) else ():
+                shape = (len(self.steps), found.distances.shape[1])
+                nothing = np.full(shape, np.nan, dtype=found.distances.dtype)
+                self.recording.moments.setdefault((moment, found.observable), nothing)[rows] = found.distances
+        if (self.steps == step).any():
+            self.recording.blocks = [self._with_changes(block, step) for block in self.recording.blocks]
 
-    def _margins(self, moment: Moment, rows: IntArray, layer: NeuronGroup) -> None:
-        absolute = np.full(len(rows), self.plan.threshold.absolute)
-        for found in self._distances(rows, self._counted(layer)):
-            distances, observable = found.distances.astype(np.float64), self.observables[found.observable]
-            assert isinstance(observable, DistanceObservable)
-            limit = observable.limit(found.distances, found.epsilon, self.plan.threshold.absolute)
-            shape = (len(self.steps), 2, distances.shape[1])
-            kept = self.recording.margins.setdefault((moment, found.observable), np.full(shape, np.nan))
-            kept[rows, 0] = log_margin(distances, limit)
-            kept[rows, 1] = log_margin(distances, absolute)
-            if moment == "late" and found.observable == "permutation":
-                counted, top = self._degree(found)
-                assert counted is not None
-                self.recording.nine_tenths[rows] = counted / top if top else np.nan
+    def _with_changes(self, block: Block, step: int) -> Block:
+        """A block with how its distances moved, where it holds the last ones of the measured layer."""
+        ends = block.step == self.tile.step and (self.steps[block.rows] == step).all()
+        if not ends or block.layer != self.plan.layer or block.distances is None:
+            return block
+        changes = self._changes(block.observable, block.rows)
+        if changes is None:
+            return block
+        return replace(block, log_change_half=changes.half, log_change_late=changes.late)
 
-    def _counted(self, layer: NeuronGroup) -> list[Request]:
-        """What convergence is judged by: all whose distances are counted on the layer of the trial's row."""
-        asked = [request for request in self._requests() if request.layer == layer.name]
-        counted = [r for r in asked if isinstance(self.observables[r.observable], DistanceObservable)]
-        return list(dict.fromkeys([*_always(layer), *counted]))
+    @property
+    def counted(self) -> dict[str, DistanceObservable]:
+        """The observables by which convergence is judged, by name: what is counted on the measured layer."""
+        asked = [request.observable for request in self._requests() if request.layer == self.plan.layer]
+        found = {name: self.observables[name] for name in asked}
+        return {name: each for name, each in found.items() if isinstance(each, DistanceObservable)}
+
+    def moments(self) -> dict[str, Moments]:
+        """How the distances of the measured layer moved, by the observable; as they can be read again."""
+        rows, moments = np.arange(len(self.steps)), {}
+        for name in [name for moment, name in self.recording.moments if moment == "last"]:
+            half, late, last = (self.recording.moments[at, name] for at in MOMENTS)
+            kept = self._changes(name, rows)
+            plain = Moments(half=half.astype(float), late=late.astype(float), last=last.astype(float))
+            moments[name] = plain if kept is None else Moments.of(last, kept)
+        return moments
+
+    def _changes(self, observable: str, rows: IntArray) -> Changes | None:
+        """Of one of phasediag's own observables that are counted on the measured layer; else None."""
+        if ("last", observable) not in self.recording.moments or observable not in distance_observables():
+            return None
+        half, late, last = (self.recording.moments[at, observable][rows] for at in MOMENTS)
+        return changes_of(half, late, last)
 
     def _measure(self, step: int, rows: IntArray) -> None:
         finishing = self.steps[rows] == step
@@ -275,13 +257,13 @@ class Recorder:
         observable = self.observables[found.observable]
         if not isinstance(observable, NumberObservable | SpectrumObservable):
             return
-        chosen = [(observable.columns, finishing)] + [(observable.starting, rows >= 0)] * (step == 0)
-        for columns, which in chosen:
-            measured = found.distances[which].astype(np.float64)
-            numbers = [np.asarray(observable.numbers(each), dtype=np.float64) for each in measured]
-            for place, column in enumerate(columns):
+        besides = observable.highest if step else observable.starting
+        for columns, which in ((observable.columns, finishing), (besides, rows >= 0)):
+            measured = found.distances[which if columns else slice(0)].astype(np.float64)
+            numbers = np.array([observable.numbers(each) for each in measured], dtype=np.float64)
+            for column, new in zip(columns, numbers.reshape(len(measured), len(columns)).T, strict=True):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
-                kept[rows[which]] = [each[place] for each in numbers]
+                kept[rows[which]] = np.fmax(kept[rows[which]], new) if columns is observable.highest else new
 
     def _losses(self, rows: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         if not self.plan.losses:
@@ -291,13 +273,10 @@ class Recorder:
 
     def _kept(self, finishing: npt.NDArray[np.bool_]) -> Iterable[tuple[npt.NDArray[np.bool_], bool]]:
         """The parts of the measured trials, and whether their distances are stored."""
-        if self.plan.distances != "last":
-            yield np.ones_like(finishing), self.plan.distances == "all"
-            return
-        if finishing.any():
-            yield finishing, True
-        if not finishing.all():
-            yield ~finishing, False
+        kinds = {"all": (True, True), "last": (True, False), "none": (False, False)}[self.plan.distances]
+        for part, kept in zip((finishing, ~finishing), kinds, strict=True):
+            if part.any():
+                yield part, kept
 
     def _requests(self) -> list[Request]:
         layer = self.groups.get(self.plan.layer)

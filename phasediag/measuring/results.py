@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from phasediag.measuring.convergence import RELAXATIONS, more_steps, steps_to_crossing
+from phasediag.measuring.judgement import Judgement, judged
 from phasediag.measuring.measure import least_log_norm
 from phasediag.measuring.recording import FloatArray, Recorder, Recording
 from phasediag.observables.known import distance_observables
@@ -29,7 +29,7 @@ def results(
 
     Returns
     -------
-    Columns of `trials` by name, float64, shape (trials,).
+    Columns of `trials` by name, float64, shape (trials,); `unsettled` as `Judgement` has it.
     """
     recording, steps = recorder.recording, recorder.steps
     group = recorder.groups.get(layer)
@@ -38,18 +38,15 @@ def results(
     neighbours = width - 1 if width > 1 else np.nan
     counts = _counts(recording, layer, count, width)
     normalized = counts["degree_of_symmetry"] / neighbours
-    drift = normalized - recording.nine_tenths
     relaxations = rates["learning_rate"] * rates["weight_decay"] * steps_done
-    needed = np.full(count, np.nan) if group is None else _more_steps(recorder, rates, drift)
+    judgement = Judgement.none(count) if group is None else _judgement(recorder, rates)
     return {
         "max_degree": np.full(count, width - 1),
         **counts,
         "degree_normalized": normalized,
         "log_rate": _log_rate(recorder, steps),
-        "drift": drift,
         "relaxations": relaxations,
-        "converged": np.where(np.isnan(needed), np.nan, needed == 0),
-        "more_steps": needed,
+        **judgement.columns(),
         **(recording.numbers if group is not None else {}),
     }
 
@@ -78,22 +75,9 @@ def _width(recorder: Recorder, group: NeuronGroup) -> float:
     return float(width_of(group, recorder.tile.network.shapes))
 
 
-def _more_steps(recorder: Recorder, rates: Mapping[str, FloatArray], drift: FloatArray) -> FloatArray:
-    margins, steps = recorder.recording.margins, recorder.steps.astype(np.float64)
-    waits = [
-        _waits(margins["half", name], margins["late", name], last, steps)
-        for (moment, name), last in margins.items()
-        if moment == "last" and last.shape[2]
-    ]
+def _judgement(recorder: Recorder, rates: Mapping[str, FloatArray]) -> Judgement:
+    """Whether the trials have converged."""
+    steps, threshold = recorder.steps.astype(np.float64), recorder.plan.threshold
+    absolute, relative = (np.full(len(steps), part) for part in (threshold.absolute, threshold.relative))
     speed = rates["learning_rate"] * rates["weight_decay"]
-    relaxing = np.divide(RELAXATIONS, speed, out=np.zeros(len(steps)), where=speed > 0)
-    return more_steps(waits, drift, steps, relaxing)
-
-
-def _waits(half: FloatArray, late: FloatArray, last: FloatArray, steps: FloatArray) -> FloatArray:
-    """Steps until each distance crosses its threshold, or sinks below the absolute part of it."""
-    relative, absolute = (
-        steps_to_crossing(half[:, part], late[:, part], last[:, part], steps) for part in (0, 1)
-    )
-    sinking = (last[:, 0] > 0) & (last[:, 1] > 0)
-    return np.minimum(relative, np.where(sinking, absolute, np.inf))
+    return judged(recorder.moments(), recorder.counted, (absolute, relative), steps, speed)

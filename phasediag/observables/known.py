@@ -119,7 +119,7 @@ def _made(found: UserClass) -> Observable:
 def _check_columns(made: Observable, place: str) -> None:
     """Refuse columns that are none, or whose names are taken."""
     taken = {*RESULT_COLUMNS, *DERIVED_COLUMNS, *(c.name for c in declared_columns(built_in().values()))}
-    for column in (*made.columns, *made.starting):
+    for column in made.filled:
         if not isinstance(column, Column):
             raise RefusedError(
                 f"{place}: columns holds {column!r:.60}", "write phasediag.columns.Column(...)"
@@ -136,11 +136,12 @@ def _check_columns(made: Observable, place: str) -> None:
             )
     if not made.columns and not isinstance(made, DistanceObservable):
         raise RefusedError(f"{place}: it declares no columns", "write columns = (Column(name=...),)")
-    if made.starting and len(made.starting) != len(made.columns):
-        raise ValueError(f"{place}: starting has {len(made.starting)} columns, columns {len(made.columns)}")
+    for name, columns in (("starting", made.starting), ("highest", made.highest)):
+        if columns and len(columns) != len(made.columns):
+            raise ValueError(f"{place}: {name} has {len(columns)} columns, columns {len(made.columns)}")
 
 
 def declared_columns(observables: Iterable[Observable]) -> tuple[Column, ...]:
     """The columns of `trials` that observables fill, besides those that every sweep has."""
-    columns = (c for each in observables for c in (*each.columns, *each.starting))
+    columns = (c for each in observables for c in each.filled)
     return tuple({c.name: c for c in columns if c.name not in RESULT_COLUMNS}.values())

@@ -39,10 +39,17 @@ class Observable(ABC):
     """The columns of `trials` that it fills, measured on `measure.layer` at the last step."""
     starting: ClassVar[tuple[Column, ...]] = ()
     """Columns with the numbers of step 0 besides; as many as `columns`, or none."""
+    highest: ClassVar[tuple[Column, ...]] = ()
+    """Columns with the largest numbers measured after step 0; as many as `columns`, or none."""
 
     uses_data: ClassVar[bool] = True
     """Whether it may ask for the loss, the features or the probe; without, networks that start alike are
     measured once."""
+
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """All columns of `trials` that it fills."""
+        return (*self.columns, *self.starting, *self.highest)
 
     @abstractmethod
     def measure(self, network: Specimen) -> Tensor:

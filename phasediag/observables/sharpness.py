@@ -30,7 +30,11 @@ class Sharpness(NumberObservable):
     )  # fmt: skip
     starting: ClassVar[tuple[Column, ...]] = (
         Column(name="sharpness_at_start", label="sharpness λ₀ at the start", null_when_diverged=False,
-               meaning="The same at step 0: learning_rate * sharpness_at_start / 2 is in units of 2/λ₀."),
+               meaning="Sharpness at step 0: learning_rate * sharpness_at_start / 2 is in units of 2/λ₀."),
+    )  # fmt: skip
+    highest: ClassVar[tuple[Column, ...]] = (
+        Column(name="sharpness_highest", label="highest sharpness", null_when_diverged=False,
+               meaning="The largest sharpness of all that were measured after step 0."),
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:

@@ -54,6 +54,13 @@ def _convergence(trials: pd.DataFrame) -> Iterator[str]:
         )
     if unknown.any():
         yield f"Whether {unknown.sum():,} trials have converged is not known."
+    if "count_converged" in trials and (ok & trials["count_converged"].notna().to_numpy()).any():
+        moving = ok & ~trials["count_converged"].astype("boolean").to_numpy(dtype=bool, na_value=True)
+        if (moving & ~late).any():
+            yield (
+                f"{(moving & ~late).sum():,} more have converged in their phase while some count may still "
+                "change (count_converged): they enter diagrams, but no fit of that count."
+            )
 
 
 def _replicates(trials: pd.DataFrame) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from phasediag.columns import OBSERVABLE_SOURCE
-from phasediag.measuring.recording import Block
+from phasediag.measuring.block import Block
 from phasediag.observables.known import DEFINITIONS
 from phasediag.packing.pack import Pack
 from phasediag.ramp import ramped
@@ -87,4 +87,7 @@ def block_rows(pack: str, trials: Trials, block: Block, kept: BoolArray, schema:
         columns |= {"train_loss": block.train_loss[keep], "test_loss": block.test_loss[keep]}
     if block.distances is not None:
         columns["distances"] = block.distances[keep]
+    if block.log_change_half is not None and block.log_change_late is not None:
+        columns["log_change_half"] = block.log_change_half[keep]
+        columns["log_change_late"] = block.log_change_late[keep]
     return table(schema, columns, count)

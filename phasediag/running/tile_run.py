@@ -19,6 +19,7 @@ import torch
 from phasediag.columns import STAGES, Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
+from phasediag.measuring.judgement import counts_of, words
 from phasediag.measuring.recording import FloatArray, Recorder, Recording
 from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
@@ -170,8 +171,9 @@ class TileRun:
     def _nulled(self, end: StageEnd) -> dict[str, pa.Array]:
         """What was measured at the end of a stage, null where a trial has none."""
         declared = {column.name: column for column in self.job.measure.columns}
+        counts = counts_of(self.parts[0][1].counted)
         return {
-            name: _nullable(declared.get(name) or column_of(name), numbers, end.diverged)
+            name: _nullable(declared.get(name) or column_of(name), numbers, end.diverged, counts)
             for name, numbers in end.columns.items()
         }
 
@@ -281,9 +283,14 @@ def _host(tensor: torch.Tensor, count: int) -> np.ndarray:
     return tensor[:count].double().cpu().numpy()
 
 
-def _nullable(about: Column, numbers: FloatArray, diverged: BoolArray) -> pa.Array:
-    """A column of the type that it is declared with; NaN is null, and so is what no diverged trial has."""
+def _nullable(about: Column, numbers: FloatArray, diverged: BoolArray, counts: Sequence[str]) -> pa.Array:
+    """A column of the type that it is declared with; NaN is null, and so is what no diverged trial has.
+
+    A text is of the names of counts.
+    """
     missing = np.isnan(numbers) | (diverged & about.null_when_diverged)
+    if about.type == "string":
+        return pa.array(words(np.where(missing, np.nan, numbers), counts), pa.string())
     whole = np.where(missing, 0, numbers)
     kinds = {"int64": np.int64, "bool": np.bool_, "float64": np.float64}
     return pa.array(whole.astype(kinds[about.type]), mask=missing)

@@ -34,6 +34,8 @@ SUFFIX: Final = ".parquet"
 ROWS_PER_GROUP: Final = 1_048_576
 FEWEST_FOR_DICTIONARY: Final = 65_536
 """Rows from which on a column's dictionary is worth the page of its own that each reader must unpack."""
+SMALL_NUMBERS: Final = "DELTA_BINARY_PACKED"
+"""How lists of small whole numbers are written: it takes a quarter less than plain."""
 THREADS: Final = 16
 """Files of an object store opened at once: opening one waits for the network."""
 LOCAL_THREADS: Final = min(THREADS, (psutil.cpu_count() or 1) + 1)
@@ -258,8 +260,21 @@ def parquet(rows: pa.Table) -> Buffer:
     """A table as the bytes of a Parquet file, its schema's version in the metadata."""
     sink = pa.BufferOutputStream()
     metadata = {**(rows.schema.metadata or {}), **METADATA}
+    small = [leaf for leaf, kind in _leaves(rows.schema) if kind.equals(pa.int16())]
+    others = [leaf for leaf, _ in _leaves(rows.schema) if leaf not in small]
     pq.write_table(
         rows.replace_schema_metadata(metadata), sink, compression="zstd", row_group_size=ROWS_PER_GROUP,
-        use_dictionary=len(rows) >= FEWEST_FOR_DICTIONARY,
+        use_dictionary=others if len(rows) >= FEWEST_FOR_DICTIONARY else False,
+        column_encoding=dict.fromkeys(small, SMALL_NUMBERS),
     )  # fmt: skip
     return memoryview(sink.getvalue())
+
+
+def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """The columns as Parquet names them, and the types of their numbers."""
+    return [
+        (f"{field.name}.list.element", field.type.value_type)
+        if pa.types.is_list(field.type)
+        else (field.name, field.type)
+        for field in schema
+    ]

@@ -39,7 +39,7 @@ def _field(column: Column, numbers: pa.DataType | None = None) -> pa.Field:
     """The field of a column; `numbers` is the type of the trials, of columns that are lists of them."""
     types = {
         "string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(),
-        "timestamp": pa.timestamp("us", tz="UTC"),
+        "timestamp": pa.timestamp("us", tz="UTC"), "changes": pa.list_(pa.int16()),
     }  # fmt: skip
     return pa.field(column.name, pa.list_(numbers) if column.type == "numbers" else types[column.type])
 

@@ -52,9 +52,10 @@ class Design:
         path.write_text(text)
         return path
 
-    def extended(self, points: Sequence[Mapping[str, Any]], why: str) -> str:
-        """The text of a grid with these points, everything else as in this design."""
+    def extended(self, points: Sequence[Mapping[str, Any]], why: str, replicates: int) -> str:
+        """The text of a grid with these points and replicates, everything else as in this design."""
         kept: dict[str, Any] = {key: self.content[key] for key in KEPT if self.content.get(key) is not None}
+        kept["replicates"] = replicates
         given = frozenset().union(*points)
         fixed = {name: value for name, value in kept.get("fixed", {}).items() if name not in given}
         text = StringIO()

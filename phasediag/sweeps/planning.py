@@ -26,8 +26,8 @@ from phasediag.trial import Trials
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
-DISTANCE_BYTES: Final = 3.6
-"""One stored distance in single precision, compressed."""
+DISTANCE_BYTES: Final = 5.6
+"""One stored distance in single precision, and how it moved, compressed."""
 SAMPLED_STEPS: Final = 1024
 """Steps of a trial whose learning rates are averaged before it is trained."""
 

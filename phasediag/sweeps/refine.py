@@ -7,7 +7,7 @@ store holds is not trained again, and a killed refinement goes on where it was.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -18,7 +18,17 @@ import pandas as pd
 
 from phasediag.analysis.frames import load_trials
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
-from phasediag.analysis.refinement import Axis, Lattice, Place, Point, Proposal, Side, places_of
+from phasediag.analysis.refinement import (
+    Axis,
+    Crossing,
+    Lattice,
+    Place,
+    Point,
+    Proposal,
+    Side,
+    crossings_of,
+    places_of,
+)
 from phasediag.errors import BAD_INPUT, INTERRUPTED, PhasediagError
 from phasediag.storage.store import Store
 from phasediag.sweeps.designs import (
@@ -31,6 +41,7 @@ from phasediag.sweeps.designs import (
     read_designs,
     slices_of,
 )
+from phasediag.sweeps.rounds import Goal, Refinement, Round
 from phasediag.sweeps.survey import make_survey
 from phasediag.sweeps.sweep import Outcome, launch
 from phasediag.trial import formatted
@@ -43,72 +54,9 @@ class Train(Protocol):
         """Launch a grid; `sweep` is the folder or URI of the sweep."""
 
 
+EXPLORE: Final = 0.1
+"""Share of a round's points that look for islands, besides, where nobody says another."""
 UNSEEN: Final = Place(side=Side.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """What a refinement is to reach, and what it may take; the fields are those of `refine`."""
-
-    x: str
-    y: str
-    order: str
-    level: float
-    resolution: float
-    budget: int | None
-    diverged: bool
-    beyond: bool
-    dry_run: bool
-
-    def __str__(self) -> str:
-        return f"{self.x} by {self.y}, {self.order} at {self.level:g}, resolution {self.resolution:g}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What is known of the boundary after so many rounds, and what the next one would take."""
-
-    number: int
-    """0: before anything was added."""
-    added: int
-    """Trials that this round added."""
-    spent: int
-    """Trials of all refinements of the sweep."""
-    trials: int
-    """All trials of the refined slices."""
-    dense: int
-    """Trials of regular grids over these slices with cells as small as the largest on the boundary."""
-    cells: int
-    """Cells that the boundary runs through."""
-    size_x: float
-    """Of the largest of these along x, in `unit_x`; 0 where neighbouring whole numbers are reached."""
-    size_y: float
-    unit_x: str
-    unit_y: str
-    rows: int
-    """Rows of the diagram in which the boundary was found."""
-    width: float
-    """Median width of its 95 % interval, in `unit_x`; NaN with fewer than 3 replicates."""
-    coming: int
-    """Trials of the next round; 0 where the resolution is reached."""
-    finer: int
-    """Trials of regular grids over these slices with cells half as large: what the next round may take."""
-    coming_s: float
-    """Seconds of one worker that the next round takes, at the mean of the trials so far."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Refinement:
-    """How a refinement ended."""
-
-    sweep: str
-    rounds: tuple[Round, ...]
-    boundary: pd.DataFrame
-    """Of the phase diagram at the end."""
-    stopped: str
-    """Why it ended before the resolution was reached; empty where it did not."""
-    exit_code: int
-    """0 resolution or budget reached, 1 some trials failed, 2 refused at once, 130 interrupted."""
 
 
 def refine(
@@ -123,6 +71,8 @@ def refine(
     diverged: bool = False,
     beyond: bool = False,
     dry_run: bool = False,
+    interval: float | None = None,
+    explore: float = EXPLORE,
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda trials: trials,
     train: Train = launch,
     on_round: Callable[[Round], None] = lambda done: None,
@@ -131,8 +81,9 @@ def refine(
 
     In each round the cells of the diagram that lie on both sides of the level are halved along both
     axes, and rows are continued to where their side is sure; every other axis is a facet, refined for
-    itself. New points have the replicates of the sweep. What a killed refinement left undone is trained
-    first.
+    itself. New points have the replicates of the sweep. Where an interval is wished, the points beside a
+    crossing whose interval is wider get twice their replicates instead, and their cells are no longer
+    halved below half that width. What a killed refinement left undone is trained first.
 
     Parameters
     ----------
@@ -152,6 +103,11 @@ def refine(
         Go on where a round takes more trials than a regular grid with cells half as large.
     dry_run
         Only tell what the first round would take.
+    interval
+        Wished width of the boundary's 95 % interval, in units of the resolution; None: whatever comes out.
+    explore
+        Share of each round's points, besides, that cut the largest cells off the boundary: a region that no
+        corner of the lattice shows is found there.
     select
         Keeps the trials of the slices to refine.
     train
@@ -166,9 +122,13 @@ def refine(
     """
     if not 0 < resolution < np.inf:
         raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
+    if interval is not None and not 0 < interval < np.inf:
+        raise PhasediagError(f"--interval {interval:g} is not allowed; give a positive number")
+    if not 0 <= explore <= 1:
+        raise PhasediagError(f"--explore {explore:g} is not allowed; give a share, 0 to 1")
     goal = Goal(
         x=x, y=y, order=order, level=level, resolution=resolution, budget=budget, diverged=diverged,
-        beyond=beyond, dry_run=dry_run,
+        beyond=beyond, dry_run=dry_run, interval=interval, explore=explore,
     )  # fmt: skip
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
@@ -203,10 +163,26 @@ class _View:
     points: int
     """Points that are planned or recorded in it."""
     proposal: Proposal
+    repeats: Mapping[Point, int]
+    """How many replicates points that are there are to have, where they were not asked for before."""
+    besides: int
+    """Trials of its points beyond the replicates of its grid."""
+    added: int
+    """Trials by which `repeats` are more than there are."""
 
     @property
     def replicates(self) -> int:
         return self.slice.design.grid.replicates
+
+    @property
+    def coming(self) -> int:
+        """Trials of the next round."""
+        return sum(self.fresh.values()) + self.added
+
+    @property
+    def fresh(self) -> dict[Point, int]:
+        """The replicates of each new point: those of the grid, or of its neighbours where these have more."""
+        return {point: max(count, self.replicates) for point, count in self.proposal.points.items()}
 
     def largest(self, axis: Axis, *, divisible: bool) -> float:
         """The largest cell on the boundary along an axis; 0 where there is none, or none to be halved."""
@@ -241,6 +217,8 @@ class _Work:
     train: Train
     facets: tuple[str, ...]
     spent: int
+    repeated: dict[tuple[str, Key], dict[Point, int]] = field(default_factory=dict)
+    """Replicates that points were asked to have in earlier rounds, by design and slice."""
     tried: dict[tuple[str, Key], set[Point]] = field(default_factory=dict)
     """Points of earlier rounds, by design and slice: those that `exclude` removes are not asked again."""
     rounds: list[Round] = field(default_factory=list)
@@ -287,7 +265,7 @@ class _Work:
                 f"the next round takes {done.coming:,} trials, and {self.spent:,} of the budget of "
                 f"{self.goal.budget:,} are spent; raise --budget to go on"
             )
-        if not self.goal.beyond and done.trials + done.coming > done.finer:
+        if not self.goal.beyond and done.trials + done.coming - done.repeats > done.finer:
             self.refused = True
             goal = self.goal
             return (
@@ -314,8 +292,12 @@ class _Work:
             groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
         x, y, order, level = self.goal.x, self.goal.y, self.goal.order, self.goal.level
         seen = {key: places_of(cells, x, y, order, level) for key, cells in groups.items()}
+        rows: dict[Key, pd.DataFrame] = {(): diagram.boundary}
+        if self.facets:
+            texts = [diagram.boundary[name].map(_text) for name in self.facets]
+            rows = {tuple(map(str, key)): each for key, each in diagram.boundary.groupby(texts)}
         views = [
-            self._view(each, key, seen[key])
+            self._view(each, key, seen[key], crossings_of(rows[key], y))
             for design in self.base
             for key, each in slices_of(design, x, y, self.facets).items()
             if key in seen
@@ -327,43 +309,57 @@ class _Work:
             )
         return views
 
-    def _view(self, each: Slice, key: Key, seen: dict[Point, Place]) -> _View:
+    def _view(self, each: Slice, key: Key, seen: dict[Point, Place], crossings: Sequence[Crossing]) -> _View:
         planned = each.points | self.tried.get((each.design.name, key), set())
         places = {**dict.fromkeys(planned, UNSEEN), **seen}
         lattice = Lattice(x=each.x, y=each.y, columns=each.columns, rows=each.rows, places=places)
-        proposal = lattice.propose(self.goal.resolution, diverged=self.goal.diverged)
-        return _View(slice=each, key=key, points=len(places), proposal=proposal)
+        goal = self.goal
+        proposal = lattice.propose(
+            goal.resolution, diverged=goal.diverged, crossings=crossings, interval=goal.interval,
+            explore=goal.explore,
+        )  # fmt: skip
+        own, asked = each.design.grid.replicates, self.repeated.get((each.design.name, key), {})
+        repeats = {p: n for p, n in proposal.repeated.items() if n > max(asked.get(p, 0), own)}
+        return _View(
+            slice=each, key=key, points=len(places), proposal=proposal, repeats=repeats,
+            besides=sum(max(0, place.replicates - own) for place in places.values()),
+            added=sum(count - max(places[point].replicates, own) for point, count in repeats.items()),
+        )  # fmt: skip
 
     def _round(self, added: int, views: Sequence[_View]) -> Round:
         crossed = self.boundary.dropna(subset="position")
         x, y = views[0].slice.x, views[0].slice.y
-        coming = sum(len(view.proposal.points) * view.replicates for view in views)
+        coming = sum(view.coming for view in views)
         bounded = crossed[["low", "high"]][np.isfinite(crossed[["low", "high"]]).all(axis=1)]
         widths = [x.size(*pair) for pair in bounded.itertuples(index=False)]
         rows = len(crossed[list(crossed.columns[: crossed.columns.get_loc("position")])].drop_duplicates())
         return Round(
             number=len(self.rounds), added=added, spent=self.spent,
-            trials=sum(view.points * view.replicates for view in views),
+            trials=sum(view.points * view.replicates + view.besides for view in views),
             dense=sum(view.dense * view.replicates for view in views),
             cells=sum(len(view.proposal.crossed) for view in views),
             size_x=max(view.largest(view.slice.x, divisible=True) for view in views),
             size_y=max(view.largest(view.slice.y, divisible=True) for view in views),
             unit_x=x.unit, unit_y=y.unit, rows=rows,
             width=float(np.median(widths)) if widths else float("nan"),
-            coming=coming, coming_s=coming * self.seconds,
+            coming=coming, coming_s=coming * self.seconds, repeats=sum(view.added for view in views),
+            explored=sum(view.fresh[point] for view in views for point in view.proposal.explored),
             finer=sum(view.finer * view.replicates for view in views),
         )  # fmt: skip
 
     def _launch_points(self, views: Sequence[_View]) -> None:
-        """One grid for every design: those of a sweep may differ in what is fixed."""
+        """New points and more replicates, for every design: those of a sweep may differ in what is fixed."""
         for design in self.base:
-            points = []
+            grids: dict[int, list[dict[str, Any]]] = {}
             for view in views:
                 if view.slice.design is design:
-                    points += [view.slice.point(*point) for point in view.proposal.points]
                     self.tried.setdefault((design.name, view.key), set()).update(view.proposal.points)
-            if points and not self.stopped:
-                self._launch(design, design.extended(points, f"of {design.name}: {self.goal}"))
+                    self.repeated.setdefault((design.name, view.key), {}).update(view.repeats)
+                    for point, count in (*view.fresh.items(), *view.repeats.items()):
+                        grids.setdefault(count, []).append(view.slice.point(*point))
+            for count, points in sorted(grids.items()):
+                if not self.stopped:
+                    self._launch(design, design.extended(points, f"of {design.name}: {self.goal}", count))
 
     def _launch(self, design: Design, text: str) -> None:
         self.launched = True

@@ -86,8 +86,7 @@ def _check_names(grid: Grid) -> None:
             except StoreError as error:
                 raise StoreError(f"{grid.path}: {place_of(part.cls)}: {part.name}: {error}") from None
     for own in grid.observables.values():
-        columns = (*own.observable.columns, *own.observable.starting)
-        taken = [column.name for column in columns if column.name in grid.parameters]
+        taken = [column.name for column in own.observable.filled if column.name in grid.parameters]
         if taken:
             raise PhasediagError(
                 f"{grid.path}: {place_of(type(own.observable))}: the column '{taken[0]}' of {own.name} is a "

@@ -20,7 +20,7 @@ from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
 from phasediag.trial import TextArray
 
-CONVERGENCE: Final = ("converged", "more_steps")
+CONVERGENCE: Final = ("converged", "more_steps", "count_converged", "count_more_steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,12 @@ class Status:
     more_steps: float | None = None
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
+    """The same of the one that needs most."""
+    count_unconverged: int | None = None
+    """Trials of which some count may change yet; None where that was not looked at."""
+    count_more_steps: float | None = None
+    """How many more steps these need, in the median (an estimate); None where there are none."""
+    count_more_steps_most: int | None = None
     """The same of the one that needs most."""
     earlier: int = 0
     """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
@@ -152,11 +158,15 @@ def _convergence(rows: pa.Table) -> dict[str, Any]:
     """How many trials are unconverged and how many more steps they need, as recorded with each."""
     if not len(rows):
         return {}
-    unconverged = pc.equal(rows["converged"], False)
-    needed = rows.filter(unconverged)["more_steps"].drop_null().to_numpy()
-    needs: dict[str, Any] = {"unconverged": pc.sum(unconverged).as_py() or 0}
-    if len(needed):
-        needs |= {"more_steps": float(np.median(needed)), "more_steps_most": int(needed.max())}
+    needs: dict[str, Any] = {}
+    for of in ("", "count_"):
+        late = pc.fill_null(pc.equal(rows[f"{of}converged"], False), False)
+        needed = rows.filter(late)[f"{of}more_steps"].drop_null().to_numpy()
+        needs[f"{of}unconverged"] = pc.sum(late).as_py() or 0
+        if len(needed):
+            needs |= {
+                f"{of}more_steps": float(np.median(needed)), f"{of}more_steps_most": int(needed.max()),
+            }  # fmt: skip
     return needs
 
 

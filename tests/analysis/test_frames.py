@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasediag.analysis.frames import load_measurements, load_trials
+from phasediag.analysis.frames import CarriedWarning, load_measurements, load_trials
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError, StoreError
 from phasediag.observables.known import distance_observables
@@ -75,8 +75,8 @@ def test_another_threshold_counts_as_if_it_had_been_recorded(
     found = load_trials(folder / "recorded", threshold=other)
     expected = load_trials(folder / "other")
     pd.testing.assert_frame_equal(found[COUNTED], expected[COUNTED], check_dtype=False)
-    assert found["converged"].isna().all()
-    assert found["drift"].isna().all()
+    assert found[["converged", "count_converged"]].all(axis=None)
+    assert (found["drift"].isna() == (np.array(widths) == 1)).all()
     assert (found["threshold_absolute"] == absolute).all()
     assert (found["threshold_relative"] == relative).all()
     measured = load_measurements(folder / "recorded", threshold=other.model_dump())
@@ -219,7 +219,8 @@ def test_columns_are_plain_and_in_order(store: Store) -> None:
         "steps",
         "trial_id",
     ]
-    narrow = load_trials(store.folder.path, columns=["steps", "drift"], threshold={"absolute": 1.0})
+    with pytest.warns(CarriedWarning, match="1 trial has converged is told as it was recorded"):
+        narrow = load_trials(store.folder.path, columns=["steps", "drift"], threshold={"absolute": 1.0})
     assert list(narrow.columns) == ["steps", "drift"]
 
 

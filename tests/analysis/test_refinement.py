@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.analysis.phases import PhaseDiagram, Scale, phase_diagram
-from phasediag.analysis.refinement import Axis, Lattice, Place, Side, places_of
+from phasediag.analysis.refinement import Axis, Crossing, Lattice, Place, Side, crossings_of, places_of
 from properties import examples
 
 X, Y = "weight_decay", "lr_over_batch"
@@ -203,3 +203,88 @@ def test_cells_have_the_side_on_which_the_boundary_puts_them(order: str) -> None
     assert sides == ["below", "below" if order == "diverged" else "above", beyond, beyond]
     between = (2.0, 3.0) if order == "diverged" else (1.0, 2.0)
     assert diagram.boundary["position"].between(*between).all()
+
+
+def shifted(points: list[tuple[float, float]], first: int, last: int) -> pd.DataFrame:
+    """Replicates first to last - 1 of a broad transition, each with a boundary of its own."""
+    frame = pd.DataFrame(points, columns=[X, Y]).merge(
+        pd.DataFrame({"replicate": range(first, last)}), "cross"
+    )
+    shift = np.random.default_rng(3).normal(0, 0.1 * np.log(10), 1000)[frame["replicate"]]
+    value = np.clip(0.5 + 0.2 * (np.log(frame[X] / exact(frame[Y])) + shift), 0, 1)
+    return frame.assign(status="ok", converged=True, degree_normalized=value)
+
+
+def spent_on(wish: float | None, resolution: float) -> pd.DataFrame:
+    """The trials of a refinement from 9 by 9 points with 4 replicates on, for an interval."""
+    trials = shifted(product(DECAYS, RATES), 0, 4)
+    for _ in range(20):
+        diagram = phase_diagram(trials, X, Y, resamples=300)
+        found = lattice(diagram, DECAYS, RATES).propose(
+            resolution, crossings=crossings_of(diagram.boundary, Y), interval=wish
+        )
+        if not found.points and not found.repeated:
+            return trials
+        counts = trials.groupby([X, Y]).size().to_dict()
+        more = [shifted([p], counts.get(p, 0), n) for p, n in (found.points | found.repeated).items()]
+        trials = pd.concat([trials, *more], ignore_index=True)
+    raise AssertionError("the refinement does not end")
+
+
+def widths(trials: pd.DataFrame) -> pd.Series:
+    rows = phase_diagram(trials, X, Y).boundary
+    return np.log10(rows["high"] / rows["low"])
+
+
+def test_networks_are_spent_where_they_narrow_the_interval() -> None:
+    """Where replicates differ by more than the cells, smaller cells alone leave the interval as wide."""
+    wished, cut = spent_on(0.1, 0.01), spent_on(None, 0.01)
+    assert widths(wished).median() <= 0.1
+    assert widths(cut).median() > 0.2
+    most = wished.groupby([X, Y]).size().max()
+    assert len(wished) < 0.25 * len(cut) * most / 4, "as many replicates everywhere take four times as many"
+    rows = phase_diagram(wished, X, Y).boundary
+    assert ((rows["low"] <= exact(rows[Y])) & (exact(rows[Y]) <= rows["high"])).mean() > 0.5
+
+
+def test_replicates_are_added_along_the_row_beside_the_crossing() -> None:
+    trials = shifted(product(DECAYS, RATES), 0, 4)
+    diagram = phase_diagram(trials, X, Y, resamples=300)
+    rows = crossings_of(diagram.boundary, Y)
+    some = lattice(diagram, DECAYS, RATES)
+    assert some.propose(1.0, crossings=rows, interval=10.0).repeated == {}
+    repeated = some.propose(1.0, crossings=rows, interval=0.01).repeated
+    assert {y for _, y in repeated} == set(RATES)
+    for row in rows:
+        xs = sorted(x for x, y in repeated if y == row.y)
+        assert xs[0] < row.low or xs[0] == DECAYS[0]
+        assert xs[-1] > row.high or xs[-1] == DECAYS[-1]
+    few = [Crossing(y=RATES[0], position=0.11, low=np.nan, high=np.nan, replicates=2)]
+    assert len(some.propose(1.0, crossings=few, interval=0.5).repeated) == 2
+    assert set(repeated.values()) == {8}
+    agreeing = [Crossing(y=RATES[0], position=0.1, low=np.nan, high=np.nan, replicates=5)]
+    assert some.propose(1.0, crossings=agreeing, interval=0.5).repeated == {}
+
+
+def test_an_island_between_the_points_is_found_by_looking_off_the_boundary() -> None:
+    """A disk that no point of the lattice lies in, beside a boundary elsewhere."""
+    decays, rates = np.geomspace(1e-2, 1, 5), np.geomspace(3e-4, 3e-3, 5)
+    centre = np.sqrt(decays[0] * decays[1]), np.sqrt(rates[3] * rates[4])
+
+    def field(trials: pd.DataFrame) -> pd.Series:
+        away = np.hypot(np.log(trials[X] / centre[0]) / 0.35, np.log(trials[Y] / centre[1]) / 0.2)
+        return ((trials[X] > 0.5) | (away < 1)).astype(float)
+
+    def islands(explore: float) -> int:
+        trials = trained(product(decays, rates), field)
+        for _ in range(20):
+            diagram = phase_diagram(trials, X, Y, resamples=2)
+            found = lattice(diagram, decays, rates).propose(0.05, explore=explore)
+            if not found.points:
+                break
+            assert (len(found.explored) > 0) == (explore > 0)
+            trials = pd.concat([trials, trained(list(found.points), field)], ignore_index=True)
+        return int(((trials[X] < 0.1) & (trials["degree_normalized"] > 0.5)).sum())
+
+    assert islands(0.0) == 0
+    assert islands(0.3) > 20

@@ -19,7 +19,7 @@ from torch import Tensor
 import phasediag
 from phasediag.analysis.depth import depth_profile
 from phasediag.checkpoints.heads import Measured
-from phasediag.checkpoints.layouts import LAYOUTS, Layout, recognised
+from phasediag.checkpoints.layouts import NAMINGS, Naming, recognised
 from phasediag.checkpoints.record import ReadingPlan, measured_parts, record
 from phasediag.checkpoints.weights import weights_of
 from phasediag.commands.measure import measure
@@ -42,7 +42,7 @@ def matrices(seed: int = 0, keys: int = HEADS) -> dict[str, list[Tensor]]:
     return made
 
 
-def held(layout: Layout, made: Mapping[str, list[Tensor]], prefix: str = "model.") -> dict[str, Tensor]:
+def held(layout: Naming, made: Mapping[str, list[Tensor]], prefix: str = "model.") -> dict[str, Tensor]:
     """A state dict in that layout."""
     state: dict[str, Tensor] = {f"{prefix}norm.weight": torch.ones(WIDTH)}
 
@@ -85,7 +85,7 @@ def assert_same(one: Mapping[Any, Measured], other: Mapping[Any, Measured], rtol
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bert") / "model.safetensors"
-    save_file(held(LAYOUTS[0], matrices()), path)
+    save_file(held(NAMINGS[0], matrices()), path)
     return path
 
 
@@ -115,10 +115,10 @@ def test_blocks_have_their_dead_and_equal_neurons(bert: Path) -> None:
     assert blocks["degree_of_symmetry"].tolist() == [1] * LAYERS
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.family)
+@pytest.mark.parametrize("layout", NAMINGS, ids=lambda layout: layout.family)
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_every_layout_is_recognised_and_read_alike(
-    layout: Layout, prefix: str, tmp_path: Path, bert: Path
+    layout: Naming, prefix: str, tmp_path: Path, bert: Path
 ) -> None:
     state = held(layout, matrices(), prefix)
     save_file(state, tmp_path / "model.safetensors")
@@ -147,7 +147,7 @@ def onnx_file(path: Path, state: Mapping[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("kind", ["pt", "bin", "old", "nested", "sharded", "sharded bin", "folder", "onnx"])
 def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> None:
-    state = held(LAYOUTS[0], matrices())
+    state = held(NAMINGS[0], matrices())
     names, path = sorted(state), tmp_path / "weights.pt"
     if kind == "pt":
         torch.save(state, path)
@@ -178,7 +178,7 @@ def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> No
 
 
 def test_grouped_queries_share_their_keys(tmp_path: Path) -> None:
-    llama = next(layout for layout in LAYOUTS if layout.family == "Llama")
+    llama = next(layout for layout in NAMINGS if layout.family == "Llama")
     grouped = matrices(keys=2)
     save_file(held(llama, grouped), tmp_path / "grouped.safetensors")
     spread = {
@@ -200,7 +200,7 @@ def test_changes_of_basis_within_a_head_change_no_double_rotation(tmp_path: Path
             made["query"][layer][rows] = (a @ made["query"][layer][rows].double()).float()
             inverse = torch.linalg.inv(a).T
             made["key"][layer][rows] = (inverse @ made["key"][layer][rows].double()).float()
-    save_file(held(LAYOUTS[0], made), tmp_path / "a.safetensors")
+    save_file(held(NAMINGS[0], made), tmp_path / "a.safetensors")
     own, exact = (
         {k: p for k, p in parts_of(path).items() if k[0] == "attention"}
         for path in (tmp_path / "a.safetensors", bert)
@@ -216,7 +216,7 @@ def test_changes_of_basis_within_a_head_change_no_double_rotation(tmp_path: Path
 def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
     """Diagram, spectra and a second reading: nothing is there twice; another threshold needs no weights."""
     other = tmp_path / "b.safetensors"
-    save_file(held(LAYOUTS[0], matrices(1)), other)
+    save_file(held(NAMINGS[0], matrices(1)), other)
     sweep = record([bert, other], tmp_path / "s", ReadingPlan(heads=HEADS))
     record([bert], tmp_path / "s", ReadingPlan(heads=HEADS))
     trials, measurements = phasediag.load_trials(str(sweep)), phasediag.load_measurements(str(sweep))

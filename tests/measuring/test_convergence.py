@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 import phasediag
 from phasediag import exact
-from phasediag.measuring.convergence import RELAXATIONS, log_margin, more_steps, relaxed, steps_to_crossing
+from phasediag.measuring.convergence import (
+    RELAXATIONS,
+    Course,
+    log_margin,
+    more_steps,
+    relaxed,
+    steps_to_crossing,
+)
 from phasediag.measuring.results import results
 from trained_tiles import grid_of, recorded, tile_of
 
@@ -23,7 +30,8 @@ def waits(distance: Any, steps: int = STEPS) -> float:
     """The forecast for one distance that is this function of the step, in thresholds."""
     moments = (steps // 2, round(0.9 * steps), steps)
     margins = [log_margin(np.array([[distance(at)]]), np.ones(1)) for at in moments]
-    return float(steps_to_crossing(*margins, np.array([float(steps)]))[0, 0])
+    course = Course(half=margins[0], late=margins[1], last=margins[2])
+    return float(steps_to_crossing(course, np.array([float(steps)]))[0, 0])
 
 
 @given(rate=st.floats(1e-5, 2e-2), start=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))

@@ -173,6 +173,25 @@ def test_escape_from_the_origin_is_the_exact_collapse_threshold(tmp_path: Path) 
         assert same[name].tolist() == one[name].tolist(), name
 
 
+def test_the_highest_is_that_of_the_steps_after_the_start(tmp_path: Path) -> None:
+    """At rates far below and far above 2 / sharpness: the loss falls, and rises above where it began."""
+    axes, fixed = {"learning_rate": [0.001, 1.0]}, {"steps": 4, "batch_size": 0, "dtype": "float64"}
+    asked = {"observables": ["sharpness", "loss"], "every": 1}
+    launched(tmp_path, grid_text(axes, fixed, replicates=2, measure=asked))
+    trials = phasediag.load_trials(tmp_path / "g").set_index("trial_id")
+    for name, last in (("sharpness", "sharpness"), ("loss", "loss_at_end")):
+        measured = phasediag.load_measurements(tmp_path / "g", observable=name)
+        course = measured.assign(value=measured["distances"].map(lambda numbers: numbers[0]))
+        by_step = course.pivot(index="trial_id", columns="step", values="value").loc[trials.index]
+        np.testing.assert_array_equal(trials[f"{name}_at_start"], by_step[0])
+        np.testing.assert_array_equal(trials[last], by_step[4])
+        np.testing.assert_array_equal(trials[f"{name}_highest"], by_step[[1, 2, 3, 4]].max(axis=1))
+    np.testing.assert_allclose(trials["loss_at_end"], trials["train_loss"], rtol=1e-12)
+    beyond = trials["learning_rate"] * trials["sharpness_at_start"] > 2
+    assert beyond.sum() == 2
+    assert ((trials["loss_highest"] > trials["loss_at_start"]) == beyond).all()
+
+
 @pytest.mark.parametrize("observable", [Sharpness(), Escape(), EffectiveRank()])
 def test_law_4_what_a_symmetry_leaves_is_measured_alike(
     observable: Sharpness | Escape | EffectiveRank,

@@ -1,8 +1,10 @@
-"""The grids that a newcomer meets first train long enough, and their boundary is one of phases."""
+"""The grids of `jobs/`: all can be planned; those met first train long enough for a boundary of phases."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,17 @@ from click.testing import CliRunner
 
 import phasediag
 from phasediag.commands.launching import plan
+from phasediag.commands.results import diagram
+from phasediag.grids.expression import parse_formula
+from phasediag.grids.grid import read_grid
+from phasediag.storage.schema_arrow import trials_schema
 
 ROOT = Path(__file__).parents[2]
 README_GRID = re.search(r"```yaml\n(name: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+GRIDS = sorted((ROOT / "jobs").rglob("*.yaml"))
+LARGE = ("trainability", "five-axes")
+"""A million and 115,200 trials: to expand them takes a while."""
+LITERATURE = sorted((ROOT / "jobs" / "literature").glob("*.yaml"))
 MINIMAL = """
 name: minimal
 fixed: {task: teacher_student}
@@ -34,6 +44,39 @@ README_PART = {
     "width: [8, 16]": "width: [16]",
 }
 """The cells around the boundary, at the least and the most gradient noise."""
+
+
+def grids(paths: list[Path]) -> pytest.MarkDecorator:
+    """Each of these grids; the large ones are slow."""
+    marked = [pytest.param(path, marks=pytest.mark.slow if path.stem in LARGE else ()) for path in paths]
+    return pytest.mark.parametrize("grid", marked, ids=[str(path.relative_to(ROOT)) for path in paths])
+
+
+@grids(GRIDS)
+def test_every_grid_of_jobs_is_planned(grid: Path, tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(plan, [str(grid), "--storage", str(tmp_path), "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    told = json.loads(outcome.stdout)
+    assert told["trials"] == told["missing"] > 0
+
+
+@grids(LITERATURE)
+def test_a_grid_of_the_literature_says_whose_it_is_and_how_it_is_drawn(grid: Path) -> None:
+    """The paper's number, and commands for `diagram` whose axes and order are columns of its trials."""
+    header = grid.read_text().partition("\nname:")[0]
+    assert re.search(r"arXiv:\d{4}\.\d{5}", header)
+    assert grid.name in (ROOT / "docs" / "literature.md").read_text()
+    asked = read_grid(grid)
+    columns = trials_schema(asked.parameters.values(), asked.measure.columns).names
+    numbers = {name: list if name == "layer_rates" else float for name in columns}
+    commands = re.findall(r"^# +phasediag diagram (.*)$", header, flags=re.M)
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        assert words[0] == f"sweeps/{asked.name}"
+        chosen = diagram.make_context("diagram", words).params
+        for text in filter(None, (chosen["x"], chosen["y"], chosen["order"])):
+            assert text == "diverged" or parse_formula(text, numbers)
 
 
 def planned(text: str, folder: Path) -> str:

@@ -21,8 +21,10 @@ import phasediag
 from phasediag.analysis.versions import VersionsWarning
 from phasediag.cli import main
 from phasediag.errors import PhasediagError
-from phasediag.sweeps.refine import Refinement, refine
+from phasediag.sweeps.refine import refine
+from phasediag.sweeps.rounds import Refinement
 from phasediag.sweeps.sweep import Outcome
+from phasediag.sweeps.undo import undo_refinement
 from small_sweeps import assert_same_rows, command, ended, fragments, launched, pack_workers, run
 
 Captured = pytest.CaptureFixture[str]
@@ -97,11 +99,11 @@ def test_every_slice_is_refined_for_itself_and_whole_numbers_stay_whole(tmp_path
 
 def test_a_round_that_exceeds_the_budget_is_not_begun(tmp_path: Path) -> None:
     launched(tmp_path, grid())
-    first = refined(tmp_path / "chain", budget=12)
+    first = refined(tmp_path / "chain", budget=12, explore=0.0)
     assert 0 < first.rounds[-1].spent <= 12 < first.rounds[-1].spent + first.rounds[-1].coming
     assert "--budget" in first.stopped
     assert phasediag.status(tmp_path / "chain").total == 12 + first.rounds[-1].spent
-    second = refined(tmp_path / "chain", budget=first.rounds[-1].spent)
+    second = refined(tmp_path / "chain", budget=first.rounds[-1].spent, explore=0.0)
     assert second.rounds[-1].added == 0, "the budget counts what earlier refinements spent"
 
 
@@ -285,3 +287,44 @@ def test_a_diagram_along_other_axes_is_as_it_was_before(tmp_path: Path) -> None:
     shared = after.cells.merge(before.cells, on=[*before.facets, "weight_decay", "learning_rate"])
     assert len(shared) == len(before.cells)
     np.testing.assert_allclose(shared["mean_x"], shared["mean_y"])
+
+
+def test_replicates_are_added_where_an_interval_is_wished(tmp_path: Path) -> None:
+    """Data sets that differ: the interval narrows, a second refinement adds nothing, undo takes all back."""
+    noisy = {"samples": 4, "label_noise": 0.3, "steps": 2000}
+    lines = ["name: chain", "fixed:"]
+    lines += [f"  {n}: {v}" for n, v in {**FIXED, **noisy}.items() if n not in (*AXES, "data_seed")]
+    axes = {"weight_decay": "{linspace: [0.5, 4], num: 15}", "learning_rate": "[0.04, 0.06]"}
+    lines += ["axes:", *(f"  {n}: {v}" for n, v in axes.items())]
+    launched(tmp_path, "\n".join([*lines, "replicates: 4"]) + "\n")
+    before = phasediag.load_trials(tmp_path / "chain")
+
+    def width(trials: pd.DataFrame) -> float:
+        rows = phasediag.phase_diagram(trials, "weight_decay", "learning_rate", "alive_count", 0.5).boundary
+        return float((rows["high"] - rows["low"]).median())
+
+    options = {"order": "alive_count", "level": 0.5, "resolution": 0.5, "beyond": True, "explore": 0.0}
+    found = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
+    assert (found.exit_code, found.stopped) == (0, "")
+    after = phasediag.load_trials(tmp_path / "chain")
+    assert after.groupby("point_id")["replicate"].nunique().max() >= 8
+    assert width(after) < width(before)
+    assert width(after) <= 0.25 * 3.5
+    assert sum(done.repeats for done in found.rounds) > 0
+    again = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
+    assert [done.added for done in again.rounds] == [0]
+    undone = undo_refinement(tmp_path / "chain")
+    assert "interval 0.25" in undone.asked
+    pd.testing.assert_frame_equal(
+        phasediag.load_trials(tmp_path / "chain").sort_values("trial_id", ignore_index=True),
+        before.sort_values("trial_id", ignore_index=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"interval": 0.0}, "--interval 0"), ({"explore": 1.5}, "--explore 1.5")]
+)
+def test_what_is_no_interval_and_no_share_is_told(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    launched(tmp_path, grid())
+    with pytest.raises(PhasediagError, match=said):
+        refined(tmp_path / "chain", **options)
