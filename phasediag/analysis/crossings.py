@@ -36,12 +36,12 @@ def crossings(
     infinite where so many draws do not that it may lie beyond the data.
     """
     rows = []
-    sizes = [] if size is None else np.unique(cells[size])
+    sizes: list[float] = [] if size is None else np.unique(cells[size]).tolist()
     for smaller, larger in pairwise(sizes):
         first, second = (_curve(cells, x, str(size), each) for each in (smaller, larger))
-        at, one, other = np.intersect1d(first.index, second.index, return_indices=True)
-        one, other = first.to_numpy()[one], second.to_numpy()[other]
-        found, low, high, height = _crossing(at, one, other, values, drawn, draws)
+        at = np.intersect1d(first.index, second.index)
+        pair = (first[at].to_numpy(), second[at].to_numpy())
+        found, low, high, height = _crossing(at, *pair, values, drawn, draws)
         rows.append((smaller, larger, found, low, high, height))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

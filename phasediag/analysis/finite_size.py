@@ -170,7 +170,7 @@ def fit_collapse(
 
     F is a cubic spline through the points of all sizes at once, of somewhat more pieces than Akaike's
     criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + L^-omega G(z)
-    with a cubic G (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of
+    with a straight G (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of
     least chi squared, from the best points of a lattice of exponents from -2 to 2. The intervals are
     bootstraps over replicates, resampled jointly over all sizes and x
     (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are

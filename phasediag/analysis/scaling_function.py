@@ -15,7 +15,7 @@ from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 DEGREE: Final = 3
 """Of the pieces of F."""
-CORRECTION: Final = 3
+CORRECTION: Final = 1
 """The degree of G."""
 OVERLAP: Final = 0.5
 """Share of the points that must lie between those of another size: curves side by side prove nothing."""
@@ -25,7 +25,7 @@ _RIDGE: Final = 1e-7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScalingFunction:
-    """y = L^a (F(z) + L^-omega G(z)), z the scaled x: F a cubic spline, G a cubic polynomial of z.
+    """y = L^a (F(z) + L^-omega G(z)), z the scaled x: F a cubic spline, G a line.
 
     With the form `power`, log y = a log L + F(z) + L^-omega G(z). With `critical` there are also
     the analytic corrections of t = x - x_c, which vanish there: z = (t + c t^2) L^b, and y is larger by

@@ -63,7 +63,7 @@ class SizeFit:
         """
         starts = np.tile(self.parameters, (len(values), 1))
         residuals = self.function.residuals(values)
-        return least_squares(residuals, starts, _steps(self.function), tolerance=1e-5)[:, : len(self.named)]
+        return least_squares(residuals, starts, _steps(self.function), tolerance=1e-4)[:, : len(self.named)]
 
     def nearly_drawn(self, values: FloatArray) -> FloatArray:
         """The same to first order in the deviation of the means, which is far cheaper."""

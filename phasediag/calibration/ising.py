@@ -140,7 +140,7 @@ def crossing(samples: int, seed: int = 1) -> Reading:
         for length in lengths for at, coupling in enumerate(COUPLINGS) for replicate in range(REPLICATES)
     ]  # fmt: skip
     made = distributions(pd.concat(parts, ignore_index=True), "coupling", "m", "length")
-    position, low, high = made.crossings.loc[0, ["position", "low", "high"]].astype(float)
+    position, low, high = made.crossings[["position", "low", "high"]].to_numpy()[0].tolist()
     return Reading(
         result="Ising", quantity=f"K_c by the Binder cumulants of lengths {lengths[0]} and {lengths[1]}",
         exact=CRITICAL, measured=position, low=low, high=high, tolerance=TOLERANCE, kind="value",
@@ -150,13 +150,13 @@ def crossing(samples: int, seed: int = 1) -> Reading:
 def finite_size(instrument: Instrument, quick: bool) -> list[Reading]:
     """The critical point and the exponents of both collapses; the instrument trains nothing here."""
     readings = [crossing(200 if quick else 400)]
-    for y, made in collapses(as_trials(simulated(1000 if quick else 2000))).items():
+    for y, made in collapses(as_trials(simulated(800 if quick else 1600))).items():
         own = "-beta/nu" if y == "magnetization" else "gamma/nu"
         for name, words, exact, tolerance in (
             ("critical", "K_c", CRITICAL, TOLERANCE), ("x_exponent", "1/nu", EXPONENTS["x_exponent"], 0.15),
             ("y_exponent", own, EXPONENTS[y], 0.4 if y == "magnetization" else 0.08),
         ):  # fmt: skip
-            value, low, high = made.parameters.loc[name, ["value", "low", "high"]].astype(float)
+            value, low, high = made.parameters[["value", "low", "high"]].loc[name].astype(float).tolist()
             readings.append(
                 Reading(
                     result="Ising", quantity=f"{words} by the collapse of the {y}", exact=exact,

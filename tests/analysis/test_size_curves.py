@@ -41,13 +41,10 @@ def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> 
             c, d = more[1:] or (0.0, 0.0)
             z, up, target, error = (t + c * t**2) * size**b, size**a * (1 + d * t), mean, of.error
     share = (z - z.min()) / np.ptp(z)
-    pieces = [made.inner] if made.omega is None else [made.inner, np.empty(0)]
-    columns = []
-    for number, inner in enumerate(pieces):
-        knots = np.concatenate([np.zeros(DEGREE + 1), inner, np.ones(DEGREE + 1)])
-        for which in range(len(inner) + DEGREE + 1):
-            spline = BSpline(knots, np.eye(len(inner) + DEGREE + 1)[which], DEGREE)
-            columns.append(spline(share) * (size ** -(made.omega or 0.0) if number else 1.0))
+    knots = np.concatenate([np.zeros(DEGREE + 1), made.inner, np.ones(DEGREE + 1)])
+    columns = [BSpline(knots, row, DEGREE)(share) for row in np.eye(len(made.inner) + DEGREE + 1)]
+    if made.omega is not None:
+        columns += [size**-made.omega, share * size**-made.omega]
     design = np.stack(columns, axis=1)
     known = np.isfinite(target)
     if of.form == "power":
