@@ -244,6 +244,23 @@ def noise_threshold(
     )
 
 
+def noise_rebound(signal: float, rate: float, gamma: float, batch: int = 1, law: str = "rademacher") -> float:
+    """E5: the label noise, beyond `noise_threshold`, at which `growth_exponent` turns positive again.
+
+    Noise so strong that a step throws the weights beyond where they were makes the origin repel. For
+    `rademacher` and B = 2 it is (2 eta sigma)^2 = m^2 + m^-2 with m = 1 - 2 eta gamma + 2 eta c.
+    """
+    least = noise_threshold(signal, rate, gamma, batch, law)
+
+    def growth(noise: float) -> float:
+        return growth_exponent(signal, rate, gamma, noise, batch, law)
+
+    steps = least * np.geomspace(1 + 1e-4, 1e3, 200)
+    positive = np.array([growth(float(noise)) > 0 for noise in steps])
+    above = int(np.argmax(positive))
+    return float(optimize.brentq(growth, steps[above - 1], steps[above]))
+
+
 def sde_noise_threshold(signal: float, temperature: float, gamma: float) -> float:
     """E5, E6 in the limit of a small learning rate: gamma + T sigma^2 = c, for x = +-1."""
     return float(np.sqrt((signal - gamma) / temperature))

@@ -188,3 +188,19 @@ def test_optimizers_and_noise() -> None:
     tops = [np.linalg.norm(matrix, ord=2) for matrix in spiked]
     assert np.mean(tops) == pytest.approx(exact.noisy_mode(2.5, 1.0, 300, 200, 400), rel=0.02)
     assert exact.noisy_mode(0.1, 1.0, 300, 200, 400) == exact.noise_edge(1.0, 300, 200, 400)
+
+
+def test_stronger_noise_makes_a_collapsed_chain_grow_again() -> None:
+    """E5 at batch 2, closed forms of both zeros; and at batch 1 and 4, where the growth changes its sign."""
+    for rate in (0.05, 0.1, 0.2):
+        factor = 1 - 2 * rate * 0.05 + 2 * rate * 0.7
+        least, most = (exact.noise_threshold(0.7, rate, 0.05, 2), exact.noise_rebound(0.7, rate, 0.05, 2))
+        assert 2 * rate * least == pytest.approx(np.sqrt(factor**2 - factor**-2), rel=1e-9)
+        assert 2 * rate * most == pytest.approx(np.sqrt(factor**2 + factor**-2), rel=1e-9)
+    for batch in (1, 4):
+        for law in ("rademacher", "gaussian"):
+            most = exact.noise_rebound(0.7, 0.05, 0.05, batch, law)
+            below, above = (
+                exact.growth_exponent(0.7, 0.05, 0.05, most * by, batch, law) for by in (0.999, 1.001)
+            )
+            assert below < 0 < above

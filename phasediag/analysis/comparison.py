@@ -19,7 +19,7 @@ SURE: Final = 0.98
 """How sure it must be that one description is better than another before a verdict rests on it."""
 MOST_FOLDS: Final = 20
 """Parts into which the replicates are taken, each of which is left out in turn."""
-_ROUNDED: Final = 1 / 12
+ROUNDED: Final = 1 / 12
 """Variance of a number that is known to whole ones only."""
 _CEILING: Final = 1e6
 """Times the largest mean: what is foretold beyond is as wrong as this."""
@@ -155,7 +155,7 @@ def lead(one: Foretold, other: Foretold, data: ReplicateMeans) -> Lead:
     means, _ = data.without_folds
     variance = jackknifed((means * ratio - one.means + other.means).sum(axis=1))
     if data.whole:
-        variance += float((ratio.mean(axis=0) ** 2 * np.maximum(_ROUNDED - data.variance, 0)).sum())
+        variance += float((ratio.mean(axis=0) ** 2 * np.maximum(ROUNDED - data.variance, 0)).sum())
     return Lead(gain=float(gains.mean()), error=float(np.sqrt(variance)), folds=folds)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from phasediag.analysis.labels import prose
 from phasediag.arrays import BoolArray
+
+MOST_CROSSINGS: Final = 6
+"""In the median row that crosses: with more the boundary is no set of lines."""
 
 
 def boundary_in_words(
@@ -124,13 +128,32 @@ def _crossings(
         ends = "none along x" if along_x else "none"
         sentences.append(f"{without} of {total} rows do not cross {level:g}; they have {ends}.")
     several = _rows(boundary[boundary["crossings"] > 1], keys)
-    if several:
+    if scattered(boundary, keys):
+        sentences.append(
+            f"{several} of {total} rows cross {level:g} more than once, most of them more than "
+            f"{MOST_CROSSINGS} times: the boundary is no line, and none is drawn; --roughness tells its "
+            "dimension and over how much of x it is spread."
+        )
+    elif several:
         sentences.append(
             f"{several} of {total} rows cross {level:g} more than once: each crossing is stated, with its "
             "direction and the branch that it belongs to. What needs one boundary takes branch 1, that of "
             'most rows; direction="rising" or "falling" keeps one kind.'
         )
     return sentences
+
+
+def scattered(boundary: pd.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether the rows cross so often that lines through their crossings mean nothing.
+
+    Parameters
+    ----------
+    boundary, keys
+        As `PhaseDiagram` holds them.
+    """
+    crossed = boundary[boundary["position"].notna()]
+    rows = crossed.drop_duplicates(list(keys)) if keys else crossed.head(1)
+    return bool(len(rows)) and float(rows["crossings"].median()) > MOST_CROSSINGS
 
 
 def _open_ends(boundary: pd.DataFrame) -> list[str]:

@@ -17,9 +17,16 @@ from pydantic import ValidationError
 from phasediag.analysis.declared import rules_of, with_declarations
 from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
-from phasediag.analysis.versions import DEFINITIONS
+from phasediag.analysis.versions import DEFINITIONS, tell_of_observables
 from phasediag.arrays import FloatArray
-from phasediag.columns import DERIVED_COLUMNS, MEASUREMENTS, OF_STAGES, RESULT_COLUMNS, STAGES
+from phasediag.columns import (
+    DERIVED_COLUMNS,
+    MEASUREMENTS,
+    OBSERVABLE_SOURCE,
+    OF_STAGES,
+    RESULT_COLUMNS,
+    STAGES,
+)
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
@@ -83,8 +90,18 @@ def load_trials(
     -----
     CarriedWarning
         Where whether trials have converged is told as it was recorded, at their own threshold.
+    VersionsWarning
+        Where several versions of an observable of yours have measured these trials.
     """
-    store = Store.at(sweep).required()
+    trials = _trials(Store.at(sweep).required(), threshold, columns)
+    tell_of_observables(trials)
+    return trials if columns is None else trials[list(columns)]
+
+
+def _trials(
+    store: Store, threshold: Mapping[str, float] | Threshold | None, columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """The trials with at least the wanted columns, those that are derived too."""
     cut = None if threshold is None else _checked(threshold)
     rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows)
@@ -92,9 +109,8 @@ def load_trials(
         again = recounted(store, rows, cut)
         trials = trials.assign(**again.columns)
         if again.carried:
-            warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=2)
-    trials = with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
-    return trials if columns is None else trials[list(columns)]
+            warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=3)
+    return with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
 
 
 def _carried(trials: int) -> str:
@@ -163,7 +179,7 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     rows = staged(store.trials_table(without=unread))
     trials = with_declarations(_with_readings(_with_definitions(_frame(rows))), rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
-    return _with_launches(trials, store) if words <= known else load_trials(sweep)
+    return _with_launches(trials, store) if words <= known else _trials(store, None, None)
 
 
 def load_measurements(
@@ -198,13 +214,27 @@ def load_measurements(
         Where there is no such sweep.
     AnalysisError
         Where the threshold is not allowed, or the distances of a row were not stored.
+
+    Warns
+    -----
+    VersionsWarning
+        Where several versions of an observable of yours have measured these rows.
     """
     store = Store.at(sweep).required()
     rows = store.measurements_table(observable, layer, last)
+    if any(":" in name for name in pc.unique(rows["observable"]).to_pylist()):
+        tell_of_observables(_measured_trials(store, rows))
     if threshold is not None:
         norms = store.measurements_table("sign_flip", layer, last)
         rows = _recounted_rows(rows, norms, _checked(threshold), store)
     return _frame(rows).assign(**_breaking(rows))
+
+
+def _measured_trials(store: Store, rows: pa.Table) -> pd.DataFrame:
+    """The trials of some measurements by the user's observables, and the versions of these."""
+    trials = store.trials_table(("trial_id", OBSERVABLE_SOURCE.name, "started_at"), ordered=False)
+    own = rows.filter(pc.match_substring(rows["observable"], ":"))["trial_id"]
+    return _frame(trials.filter(pc.is_in(trials["trial_id"], value_set=pc.unique(own))))
 
 
 def _rows(store: Store, columns: Sequence[str] | None) -> pa.Table:
@@ -257,6 +287,8 @@ def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
         needed += RESTS_ON
+    if not set(needed) <= set(RESULT_COLUMNS):  # an observable's, perhaps
+        needed += [OBSERVABLE_SOURCE.name, "started_at"]
     return list(dict.fromkeys(needed))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from phasediag.analysis.frame import coded
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.arrays import FloatArray
-from phasediag.exact import gamma_of, noise_threshold, permutation_threshold
+from phasediag.exact import gamma_of, noise_rebound, noise_threshold, permutation_threshold
 
 Curve = Callable[[FloatArray], FloatArray]
 Result = Literal["E1", "E5", "E9"]
@@ -40,6 +40,8 @@ class Known:
     name: str
     curve: Curve
     along: Literal["x", "y"]
+    again: Curve | None = None
+    """The second boundary of the same result, where there is one."""
 
 
 def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
@@ -70,7 +72,8 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
         return _along(diagram, "weight_decay", "exact (E1)", _rank_threshold(trials, axes, diagram.level))
     if result == "E5":
         (other,) = axes - {"label_noise"}
-        return _along(diagram, "label_noise", "exact (E5)", _noise_threshold(trials, other))
+        known = _along(diagram, "label_noise", "exact (E5)", _noise_curve(trials, other, noise_threshold))
+        return known and replace(known, again=_noise_curve(trials, other, noise_rebound))
     return _along(diagram, "weight_decay", "exact (E9)", _equal_threshold(trials))
 
 
@@ -113,8 +116,8 @@ def _rank_threshold(trials: pd.DataFrame, axes: set[str], level: float) -> Curve
     return lambda others: np.where(wide & (others < mode), np.nan, 2 * modes[mode - 1])
 
 
-def _noise_threshold(trials: pd.DataFrame, other: str) -> Curve | None:
-    """Label noise at the boundary as a function of another parameter."""
+def _noise_curve(trials: pd.DataFrame, other: str, exact: Callable[..., float]) -> Curve | None:
+    """Label noise at the boundary that `exact` gives as a function of another parameter."""
     free = {"learning_rate", "lr_over_batch"} if other in ("learning_rate", "lr_over_batch") else {other}
     needed = ["signal", "learning_rate", "weight_decay", "batch_size", "noise_distribution"]
     if not free & {"learning_rate", "weight_decay"}:
@@ -124,12 +127,12 @@ def _noise_threshold(trials: pd.DataFrame, other: str) -> Curve | None:
         return None
 
     def at(values: FloatArray) -> FloatArray:
-        return np.array([_sigma(fixed, other, float(value)) for value in values])
+        return np.array([_sigma(fixed, other, float(value), exact) for value in values])
 
     return at
 
 
-def _sigma(fixed: Mapping[str, Any], other: str, value: float) -> float:
+def _sigma(fixed: Mapping[str, Any], other: str, value: float, exact: Callable[..., float]) -> float:
     batch = int(fixed["batch_size"])
     given = {**fixed, other: value}
     rate = value * batch if other == "lr_over_batch" else float(given["learning_rate"])
@@ -137,7 +140,7 @@ def _sigma(fixed: Mapping[str, Any], other: str, value: float) -> float:
     if signal <= gamma:
         return np.nan
     try:
-        return noise_threshold(signal, rate, gamma, batch, fixed["noise_distribution"])
+        return exact(signal, rate, gamma, batch, fixed["noise_distribution"])
     except ValueError:  # no noise near the small-rate limit makes the origin attract at so large a rate
         return np.nan
 

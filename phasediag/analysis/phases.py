@@ -23,7 +23,7 @@ from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_bound
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
-from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, unknown
+from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, scattered, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
 from phasediag.analysis.isolines import across_table
 from phasediag.analysis.labels import prose
@@ -109,6 +109,11 @@ class PhaseDiagram(Result):
     def main(self) -> pd.DataFrame:
         """One row a facet and value of y, for what needs one boundary: the crossing of branch 1."""
         return main_of(self.boundary, self.keys)
+
+    @property
+    def scattered(self) -> bool:
+        """Whether the rows cross the level so often that the boundary is no line."""
+        return scattered(self.boundary, self.keys)
 
     @property
     def every_crossing(self) -> pd.DataFrame:

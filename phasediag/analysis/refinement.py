@@ -58,7 +58,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
+class RowCrossing:
     """Where a row crosses the level, with its 95 % interval."""
 
     y: float
@@ -170,7 +170,7 @@ class Lattice:
     """Every point that was planned, those of earlier refinements included."""
 
     def propose(
-        self, resolution: float, *, diverged: bool = False, crossings: Sequence[Crossing] = (),
+        self, resolution: float, *, diverged: bool = False, crossings: Sequence[RowCrossing] = (),
         interval: float | None = None, explore: float = 0.0,
     ) -> Proposal:  # fmt: skip
         """The networks that come next.
@@ -230,7 +230,7 @@ class Lattice:
             if point not in self.places:
                 points[point] = max(count, points.get(point, 0))
 
-    def _width(self, crossing: Crossing) -> float:
+    def _width(self, crossing: RowCrossing) -> float:
         """Of an interval; infinite with too few replicates for one, 0 where there is none otherwise."""
         if crossing.replicates < FEWEST_REPLICATES:
             return float("inf")
@@ -239,7 +239,7 @@ class Lattice:
         low, high = max(crossing.low, self.x.low), min(crossing.high, self.x.high)
         return self.x.size(low, high) if low < high else 0.0
 
-    def _doubt(self, cell: Cell, crossings: Sequence[Crossing]) -> float:
+    def _doubt(self, cell: Cell, crossings: Sequence[RowCrossing]) -> float:
         """The widest interval of a crossing in a cell."""
         inside = (
             c for c in crossings
@@ -247,7 +247,7 @@ class Lattice:
         )  # fmt: skip
         return max(map(self._width, inside), default=0.0)
 
-    def _repeated(self, crossings: Sequence[Crossing], interval: float) -> dict[Point, int]:
+    def _repeated(self, crossings: Sequence[RowCrossing], interval: float) -> dict[Point, int]:
         """The points beside the crossings whose intervals are wider than is wished, with their replicates."""
         rows: dict[float, list[float]] = {}
         for (x, y), place in self.places.items():
@@ -370,7 +370,7 @@ def places_of(cells: pd.DataFrame, x: str, y: str, order: str, level: float) -> 
     return places
 
 
-def crossings_of(boundary: pd.DataFrame, y: str) -> list[Crossing]:
+def crossings_of(boundary: pd.DataFrame, y: str) -> list[RowCrossing]:
     """Where the rows of a diagram cross the level, without those that have not converged.
 
     Parameters
@@ -381,6 +381,6 @@ def crossings_of(boundary: pd.DataFrame, y: str) -> list[Crossing]:
     rows = boundary[boundary["position"].notna() & boundary["converged"].fillna(False).astype(bool)]
     columns = rows[[y, "position", "low", "high", "replicates"]].to_numpy(dtype=np.float64)
     return [
-        Crossing(y=at, position=position, low=low, high=high, replicates=int(count))
+        RowCrossing(y=at, position=position, low=low, high=high, replicates=int(count))
         for at, position, low, high, count in columns.tolist()
     ]

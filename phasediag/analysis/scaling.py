@@ -96,6 +96,7 @@ class ScalingFit(Result):
                 for model in self.models
             ]),
             "points": self.points,
+            **({} if self.independence is None else {"widths": self.independence.cells}),
         }  # fmt: skip
 
     @property
@@ -154,8 +155,9 @@ def fit_scaling(
 
     Only trials that are ok and whose counts stay (`count_converged`), with positive x, enter, from cells of
     x and width in most of which they do and whose count the width does not limit. Other axes are pooled:
-    filter the trials to fit one of their values. Where several widths remain, the dependence on the width is
-    fitted with a mean of its own for each x, so that no law is assumed.
+    filter the trials to fit one of their values. Where there are several widths, the dependence on the width
+    is asked of all cells (`fit_independence`), those too that the width limits, in the whole of `window`
+    where it is given.
 
     The interval is that of `phasediag.analysis.bootstrap.interval` over replicates, resampled jointly over
     all x. A replicate is the unit of all evidence, and its mean over several widths is one number: the same
@@ -177,8 +179,9 @@ def fit_scaling(
     by
         The column of the widths, whose influence is tested; ignored where the trials lack it.
     room
-        Cells whose mean count exceeds this share of their width are left out: a layer cannot hold more
-        neurons than it has. Ignored where some count does exceed its width; 1 keeps all.
+        Cells whose mean count exceeds this share of their width are left out of the law of x, not of the test
+        of the width: a layer cannot hold more neurons than it has. Ignored where some count does exceed its
+        width; 1 keeps all.
 
     Raises
     ------
@@ -189,6 +192,7 @@ def fit_scaling(
         raise AnalysisError(f"x and y are both '{x}'; a scaling needs two columns")
     usable = Sample.of(trials, x, y, by=by, room=room)
     points = _points(x, usable)
+    asked = window
     window = _window(points, x, y, usable.left_out) if window is None else window
     sample = usable.within(window)
     points["inside"] = points[x].between(*window)
@@ -207,7 +211,7 @@ def fit_scaling(
     points = points.join(pd.DataFrame({"fit": fitted, **band}, index=kept.index))
     independence = None
     if sample.size is not None:
-        independence = fit_independence(by, sample.size, sample.at, sample.counts, replicate)
+        independence = _independence(trials, x, y, by, asked)
     claims = (
         polynomial(x, y, comparison, float(np.log10(values[-1] / values[0]))),
         independent(x, y, independence),
@@ -220,6 +224,17 @@ def fit_scaling(
         claims=tuple(claim for claim in claims if claim is not None),
         room=room, notes=sample.notes, condition=conditional(trials),
     )  # fmt: skip
+
+
+def _independence(
+    trials: pd.DataFrame, x: str, y: str, by: str, window: tuple[float, float] | None
+) -> Independence | None:
+    """How y goes with the width, in all cells: what the width limits is what is asked here."""
+    sample = Sample.of(trials, x, y, by=by, room=1, window=window)
+    if sample.size is None or not len(sample.at):
+        return None
+    cell = np.unique(np.stack([sample.at, sample.size]), axis=1, return_inverse=True)[1].reshape(-1)
+    return fit_independence(by, sample.size, sample.at, sample.counts, sample.replicates(cell))
 
 
 def _intervals(

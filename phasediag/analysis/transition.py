@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES
+from phasediag.analysis.boundary import ROUNDING
 from phasediag.analysis.frame import coded, with_formulas
 from phasediag.analysis.hysteresis import NOT_COMPARED, Shift, shift_between
 from phasediag.analysis.mixture import Mixture
@@ -187,6 +189,7 @@ def _row(located: Located, entries: Sequence[int], starts: str | None, pinned: b
 
 _NO_EVIDENCE: Final[dict[str, Any]] = {
     "jump": np.nan, "own_jump": np.nan, "bimodality": np.nan, "separation": np.nan, "own_peaks": False,
+    "alike": False,
 }  # fmt: skip
 
 
@@ -196,7 +199,13 @@ def _larger(evidence: list[dict[str, Any]]) -> dict[str, Any]:
     unknown = [each for each in evidence if np.isnan(each["bimodality"])]
     widest = max(peaks or unknown or evidence, key=lambda each: np.nan_to_num(each["bimodality"]))
     jumps = {name: float(np.max([each[name] for each in evidence])) for name in ("jump", "own_jump")}
-    return {**widest, **jumps, "own_peaks": bool(peaks) and all(each["own_peaks"] for each in peaks)}
+    alike = all(each["alike"] for each in evidence)
+    return {
+        **widest,
+        **jumps,
+        "alike": alike,
+        "own_peaks": bool(peaks) and all(each["own_peaks"] for each in peaks),
+    }
 
 
 def _two_peaks(evidence: Mapping[str, Any]) -> bool:
@@ -211,13 +220,14 @@ def _evidence(located: Located, entry: int) -> dict[str, Any]:
     left = int(boundary.cell[entry])
     if len(means) < 2 or np.ptp(means) == 0:
         return dict(_NO_EVIDENCE)
-    beside = (samples.value[samples.cell == cell] for cell in (left, left + 1))
-    peaks = [_peaks(values[np.isfinite(values)]) for values in beside]
+    beside = [samples.value[(samples.cell == cell) & np.isfinite(samples.value)] for cell in (left, left + 1)]
+    peaks = [_peaks(values) for values in beside]
     gain, separation = max(peaks, key=lambda pair: np.nan_to_num(pair[0], nan=-np.inf))
     jump = float(np.abs(np.diff(means)).max() / np.ptp(means))
     own_jump, once = _own_rows(located, own)
     return {
         "jump": jump, "own_jump": own_jump, "bimodality": gain, "separation": separation, "own_peaks": once,
+        "alike": all(_alike(values, float(np.ptp(means))) for values in beside),
     }  # fmt: skip
 
 
@@ -242,6 +252,11 @@ def _own_rows(located: Located, own: npt.NDArray[np.bool_]) -> tuple[float, bool
             jumps.append(float(np.abs(np.diff(known))[passed].max() / np.ptp(known)))
     once = sum(count == 1 for count in crossings) > len(crossings) / 2
     return (float(np.median(jumps)) if jumps else float("nan")), once
+
+
+def _alike(values: FloatArray, span: float) -> bool:
+    """Whether enough replicates agree exactly: one value is one peak."""
+    return len(values) >= FEWEST_REPLICATES and float(np.ptp(values)) <= ROUNDING * span
 
 
 def _peaks(values: FloatArray) -> tuple[float, float]:
@@ -277,13 +292,13 @@ def _verdict(evidence: Mapping[str, Any], shift: Shift, there: bool, converged: 
         )
     if evidence["jump"] >= JUMP:
         return "cannot tell", f"{evidence['jump']:.0%} of the range lie inside one cell: refine there"
-    if np.isnan(evidence["bimodality"]):
+    if np.isnan(evidence["bimodality"]) and not evidence["alike"]:
         return "cannot tell", "fewer than 8 different values a cell beside the boundary show no peaks"
     if shift is not NOT_COMPARED and np.isnan(shift.low):
         return "cannot tell", "the hysteresis has no interval"
-    peak = "one peak beside the boundary" if not _two_peaks(evidence) else (
-        "peaks only by the boundaries of the replicates, each of them smooth"
-    )  # fmt: skip
+    peak = "the replicates agree" if evidence["alike"] else "one peak beside the boundary"
+    if _two_peaks(evidence):
+        peak = "peaks only by the boundaries of the replicates, each of them smooth"
     return "continuous", f"{peak}, no jump" + (", no hysteresis" if shift is not NOT_COMPARED else "")
 
 

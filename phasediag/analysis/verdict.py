@@ -9,7 +9,7 @@ import numpy as np
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.fit_words import prediction
-from phasediag.analysis.independence import NEGLIGIBLE, Independence
+from phasediag.analysis.independence import NEGLIGIBLE, ROOMY, Independence
 from phasediag.analysis.law_comparison import TOLERATED, UNTESTED, LawComparison, kinds
 from phasediag.analysis.laws import law
 
@@ -97,26 +97,57 @@ def _evidence(comparison: LawComparison, one: str, other: str) -> str:
 
 
 def independent(x: str, y: str, dependence: Independence | None) -> Claim:
-    """Whether y is independent of the width at the same x."""
+    """Whether y is independent of the width at the same x, from all cells.
+
+    Supported only where the widest layers count what layers of half their width count, to an exponent that is
+    negligible, and have room for 4 times as much at every x; not supported where the count changes at some x.
+    """
     name = "width" if dependence is None else dependence.by
     claim = f"{y} is independent of {name} at the same {x}"
     if dependence is None:
         return Claim(claim=claim, verdict="cannot tell", reason=f"the trials have one {name}")
     widths = ", ".join(f"{value:g}" for value in dependence.values)
-    reason = f"{y} ~ {name}^{dependence.exponent:.2f} over {name} {widths}"
+    reason = (
+        f"{y} ~ {name}^{dependence.exponent:.2f} of {name} {widths}, where there is room or else from half "
+        "the largest to the largest"
+    )
     if np.isnan(dependence.low):
         return Claim(claim=claim, verdict="cannot tell", reason=f"{reason}; 3 replicates are needed")
     reason += f", 95 % interval [{dependence.low:.2f}, {dependence.high:.2f}]"
-    verdict: Answer = "cannot tell"
-    if dependence.low > NEGLIGIBLE or dependence.high < -NEGLIGIBLE:
-        verdict = "not supported"
-    elif dependence.low >= -NEGLIGIBLE and dependence.high <= NEGLIGIBLE:
-        bends = dependence.bend_p < 0.05 and abs(dependence.bend) > NEGLIGIBLE
-        verdict = "cannot tell" if bends else "supported"
+    changes, roomy = dependence.changes, dependence.roomy
+    settled = roomy & ~changes
+    said: Answer = "cannot tell"
+    if changes.any() or dependence.low > NEGLIGIBLE or dependence.high < -NEGLIGIBLE:
+        said = "not supported"
+        reason += _changing(x, name, dependence)
+    elif not roomy.all():
+        narrow = dependence.cells[~roomy]
+        needed = ROOMY * float(narrow["mean_wide"].max())
         reason += (
-            f", but the exponent of {x} changes with {name} (p = {dependence.bend_p:.2g})" if bends else ""
+            f"; at {int((~roomy).sum())} of {len(roomy)} values of {x} (up to {narrow['x'].max():g}) the "
+            f"largest {name} is below {ROOMY:g} times the count, which may yet grow: {name} {needed:.0f} is "
+            "needed"
         )
-    return Claim(claim=claim, verdict=verdict, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
+    elif dependence.low >= -NEGLIGIBLE and dependence.high <= NEGLIGIBLE:
+        said = "supported"
+    if said != "supported" and settled.any():
+        some = dependence.cells.loc[settled, "x"]
+        reason += f"; no change is seen, with room, at {len(some)} values, {some.min():g} to {some.max():g}"
+    return Claim(claim=claim, verdict=said, reason=f"{reason} (negligible: below {NEGLIGIBLE})")
+
+
+def _changing(x: str, name: str, dependence: Independence) -> str:
+    """Where the count changes most, and whether only a wider layer can tell."""
+    cells = dependence.cells[dependence.changes] if dependence.changes.any() else dependence.cells
+    most = cells.iloc[int(np.argmax(cells["exponent"].abs().to_numpy()))]
+    text = (
+        f"; at {x} = {most['x']:g} it goes from {most['mean_narrow']:.3g} at {name} {most['narrow']:g} to "
+        f"{most['mean_wide']:.3g} at {name} {most['wide']:g} (so at {int(dependence.changes.sum())} of "
+        f"{len(dependence.cells)} values)"
+    )
+    if not most["room"]:
+        text += f"; with less room than {ROOMY:g} times the count it may be limited: only wider ones tell"
+    return text
 
 
 def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> Claim | None:

@@ -26,6 +26,8 @@ from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
 
 SHORT: Final = 8
 """Digits of a hash that are shown."""
+_SOURCES: Final = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
+"""A name and a hash of `observable_source`."""
 DEFINITIONS: Final = "definitions"
 """The column that says which definitions the counts of a trial follow."""
 _COUNTED: Final = {
@@ -133,21 +135,53 @@ def _newest_source(trials: pd.DataFrame, kind: str, launches: Launches | None) -
 
 
 def _newest_observables(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials that the newest version of the user's observables has measured."""
-    column = OBSERVABLE_SOURCE.name
-    if column not in trials:
-        return trials
-    versions = _hashes(trials[column], ())
-    *older, taken = _order(versions, trials, ()) or [""]
-    if not older:
-        return trials
-    kept: BoolArray = versions == taken
-    _warn(
-        f"observables of {len(older) + 1} versions of their files have measured these trials; taken is the "
-        f"newest ({int(kept.sum()):,} trials), {int((~kept).sum()):,} trials are left out; launch their "
-        "grids with --remeasure"
-    )
-    return trials[kept]
+    """The trials that the newest version of each of the user's observables has measured, or that none has."""
+    kept = np.full(len(trials), True)
+    for name, versions in _measured_by(trials).items():
+        order = _ordered(versions, trials)
+        if len(order) > 1:
+            left_out = (versions != order[-1]) & (versions != "")
+            kept &= ~left_out
+            _warn(
+                f"{name}: {len(order)} versions of its files have measured these trials; taken is the "
+                f"newest ({int((versions == order[-1]).sum()):,} trials), {int(left_out.sum()):,} trials are "
+                "left out; launch their grids with --remeasure"
+            )
+    return trials if kept.all() else trials[kept]
+
+
+def tell_of_observables(trials: pd.DataFrame) -> None:
+    """Warn where several versions of one of the user's observables have measured trials of a frame.
+
+    Warns
+    -----
+    VersionsWarning
+        Which observable, and how many trials by which version.
+    """
+    for name, versions in _measured_by(trials).items():
+        order = _ordered(versions, trials)
+        if len(order) > 1:
+            counts = " and ".join(f"{int((versions == each).sum()):,} by {each[:SHORT]}" for each in order)
+            _warn(
+                f"{name}: {len(order)} versions of its files have measured these trials ({counts}), and the "
+                f"rows of all are given; the column {OBSERVABLE_SOURCE.name} tells them apart, --remeasure "
+                "measures all anew"
+            )
+
+
+def _measured_by(trials: pd.DataFrame) -> dict[str, npt.NDArray[np.object_]]:
+    """Of each of the user's observables the version that has measured each trial; empty where none has."""
+    if OBSERVABLE_SOURCE.name not in trials:
+        return {}
+    texts = _hashes(trials[OBSERVABLE_SOURCE.name], ())
+    pairs = {text: dict(_SOURCES.findall(text)) for text in dict.fromkeys(texts)}
+    names = dict.fromkeys(name for each in pairs.values() for name in each)
+    return {n: np.array([pairs[text].get(n, "") for text in texts], dtype=object) for n in names}
+
+
+def _ordered(versions: npt.NDArray[np.object_], trials: pd.DataFrame) -> list[str]:
+    """The versions of an observable that have measured trials, oldest first."""
+    return [digest for digest in _order(versions, trials, ()) if digest]
 
 
 def _newest_definitions(trials: pd.DataFrame) -> pd.DataFrame:

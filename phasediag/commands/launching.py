@@ -67,7 +67,8 @@ def plan(
             **{name: f"{values[name]:,}" for name in ("trials", "points", "done", "missing", "failed")},
             "packs": f"{len(planned.packs):,} ({compiled:,} compiled)",
             "memory of a tile": size(planned.bytes),
-            "training": f"{duration(planned.seconds)} on {planned.workers} workers of this machine",
+            "time": f"about {duration(planned.seconds)} on {planned.workers} workers of this machine "
+            f"({duration(planned.training_seconds)} of it training)",
             "store": size(planned.store_bytes),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)

@@ -254,7 +254,8 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, 
         ax.pcolormesh(*lines, np.ma.masked_where(~diverged, np.ones(diverged.shape)),
                       cmap=ListedColormap([DIVERGED]), rasterized=many, **_NO_SEAMS)  # fmt: skip
     _hatch_panel(ax, lines, panel, mesh)
-    draw_boundary(ax, diagram, panel, (lines[0][0], lines[0][-1]), (lines[1][0], lines[1][-1]))
+    if not diagram.scattered:
+        draw_boundary(ax, diagram, panel, (lines[0][0], lines[0][-1]), (lines[1][0], lines[1][-1]))
     _draw_collapse(ax, diagram, panel)
     free = ~crossed(panel, diagram)
     if not lone or inches(ax)[0] >= _WORDED:
@@ -325,7 +326,7 @@ def _name_region(ax: Axes, panel: Panel, name: str, free: BoolArray) -> None:
 def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:
     """What the panels show, and nothing else."""
     handles: list[Artist] = []
-    boundary = diagram.every_crossing
+    boundary = diagram.every_crossing.iloc[: 0 if diagram.scattered else None]
     early = fronts(boundary)
     if (boundary["position"].notna() & ~early).any():
         handles.append(Line2D([], [], color=INK, linewidth=1.3, label=f"boundary ({diagram.level:.3g})"))

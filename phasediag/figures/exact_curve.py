@@ -37,6 +37,9 @@ def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figur
         panels = list(zip(drawing.axes, parts, strict=False))
     for ax, part in panels:
         known = known_boundary(part, diagram)
-        if known is not None:
-            draw_curve(ax, known.curve, known.along, known.name)
+        if known is None:
+            continue
+        for curve in (known.curve, known.again):
+            if curve is not None:
+                draw_curve(ax, curve, known.along, known.name)
     return drawing

@@ -26,7 +26,7 @@ LONGER: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Course:
+class MarginCourse:
     """`log_margin` of some distances at half, at 0.9 and at the end of a run, shape (trials, length) each."""
 
     half: FloatArray
@@ -57,7 +57,7 @@ def log_margin(distances: FloatArray, epsilon: FloatArray) -> FloatArray:
     return np.sort(np.log(np.maximum(share, SMALLEST_SHARE)), axis=1)
 
 
-def _rates(course: Course, steps: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _rates(course: MarginCourse, steps: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Change of each margin a step over the last half and over the last tenth; NaN or inf without steps."""
     whole = np.floor(steps)[:, None]
     tenth, halves = whole - np.round(0.9 * whole), whole - whole // 2
@@ -65,7 +65,7 @@ def _rates(course: Course, steps: FloatArray) -> tuple[FloatArray, FloatArray]:
         return (course.last - course.half) / halves, (course.last - course.late) / tenth
 
 
-def steps_to_crossing(course: Course, steps: FloatArray) -> FloatArray:
+def steps_to_crossing(course: MarginCourse, steps: FloatArray) -> FloatArray:
     """In how many more steps each distance crosses its threshold, if it goes on as it did.
 
     Distances relax exponentially, so that their logarithm is extrapolated linearly: at the rate of the
@@ -120,7 +120,7 @@ def more_steps(
     return needed
 
 
-def steps_to_change(course: Course, steps: FloatArray) -> FloatArray:
+def steps_to_change(course: MarginCourse, steps: FloatArray) -> FloatArray:
     """In how many more steps each distance may cross its threshold, taken strictly.
 
     It may if the trend of the last half or that of the last tenth brings it there within `LONGER` times the

@@ -12,7 +12,7 @@ from phasediag.arrays import FloatArray
 from phasediag.measuring.convergence import (
     RELAXATIONS,
     ROUNDING,
-    Course,
+    MarginCourse,
     count_more_steps,
     log_margin,
     more_steps,
@@ -155,12 +155,14 @@ def _drift(
     return drift
 
 
-def _course(moments: Moments, limits: Mapping[str, FloatArray]) -> Course:
+def _course(moments: Moments, limits: Mapping[str, FloatArray]) -> MarginCourse:
     """The margins over a limit at each moment."""
-    return Course(**{moment: log_margin(getattr(moments, moment), limits[moment]) for moment in limits})
+    return MarginCourse(**{moment: log_margin(getattr(moments, moment), limits[moment]) for moment in limits})
 
 
-def _sooner(over: Course, sinking: Course, relative: FloatArray, absolute: FloatArray) -> FloatArray:
+def _sooner(
+    over: MarginCourse, sinking: MarginCourse, relative: FloatArray, absolute: FloatArray
+) -> FloatArray:
     """Steps until each distance passes its limit, or sinks below the absolute part of it.
 
     A layer that shrinks as a whole keeps its distances over the relative part.

@@ -52,6 +52,10 @@ def advice(error: Exception) -> str:
             "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class",
         ),
         ("in-place operation", "; write it without changing a tensor in place"),
+        (
+            "derivative for",
+            "; write it by operators whose derivatives torch has, or leave out what needs them",
+        ),
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),

@@ -28,8 +28,20 @@ STREAMS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What data are made for."""
+
+    record: Mapping[str, Value]
+    """Of one of its trials."""
+    seed: int
+    """Of its replicate."""
+    folder: Path
+    """Where user files are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a task makes for a trial."""
+    """What a task makes for a world."""
 
     task: Task
     sets: Mapping[str, Any]
@@ -48,28 +60,17 @@ class Made:
         return digest.hexdigest()
 
 
-def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, folder: Path) -> Made:
-    """Build a task and have it make its data.
-
-    Parameters
-    ----------
-    cls, name
-        The class, and how a grid names it.
-    record
-        Of a trial.
-    seed
-        Of its replicate.
-    folder
-        Where user files are.
+def made_by(cls: type[Task], name: str, world: World) -> Made:
+    """What a task that a grid calls `name` makes for a world.
 
     Raises
     ------
     PhasediagError
-        Where the class raises.
+        Where the class raises; says at which line of the user's file.
     """
-    data_seed = record[DATA_SEED]
+    record, data_seed = world.record, world.record[DATA_SEED]
     assert data_seed is None or isinstance(data_seed, int)
-    seen, streams = Visible(record, hidden_names(record, folder)), Streams(seed, data_seed)
+    seen, streams = Visible(record, hidden_names(record, world.folder)), Streams(world.seed, data_seed)
     try:
         made = cls(seen, streams)
         sets = {"test_set()": made.test_set()}
@@ -86,19 +87,8 @@ def made_by(cls: type[Task], name: str, record: Mapping[str, Value], seed: int, 
     return Made(task=made, sets=sets, noise=noise, read=read)
 
 
-def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: Path) -> Made:
-    """Make the data of a replicate, and refuse what cannot be trained on.
-
-    Parameters
-    ----------
-    task
-        Of the user.
-    record
-        Of a trial.
-    seed
-        Of its replicate.
-    folder
-        Where user files are.
+def check_data(task: Component, world: World) -> Made:
+    """The data that a task of the user's makes for a world, refused where nothing can be trained on them.
 
     Raises
     ------
@@ -109,8 +99,8 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
     where = f"{place_of(task.cls)}: {task.name}"
     if not issubclass(task.cls, Task):
         raise PhasediagError(f"{where} is no task; derive it from phasediag.training.data.Task")
-    inputs, outputs = sizes_of(task, record)
-    made = made_by(task.cls, task.name, record, seed, folder)
+    inputs, outputs = sizes_of(task, world.record)
+    made = made_by(task.cls, task.name, world)
     noise = made.noise
     for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
@@ -132,7 +122,7 @@ def check_data(task: Component, record: Mapping[str, Value], seed: int, folder: 
             f"{where} gives other data when the same object is asked again, as it is whenever losses are "
             f"taken; {STREAMS}"
         )
-    if made_by(task.cls, task.name, record, seed, folder).digest != made.digest:
+    if made_by(task.cls, task.name, world).digest != made.digest:
         raise PhasediagError(
             f"{where} makes other data each time, of the same trial: a resumed or repeated one would train "
             f"on others; {STREAMS}"

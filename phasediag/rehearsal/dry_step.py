@@ -16,6 +16,7 @@ import torch
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.sections import Measure
+from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import Recorder
 from phasediag.packing.buckets import padded_names
 from phasediag.registry import Component, component
@@ -83,8 +84,7 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
         each.compare_losses([float(loss[row]) for loss in losses[:2]])
     if model.source:
         _check_padding(program, plain, alone, model)
-    with blaming(model, "measuring it"):
-        Recorder(measure.built_in_only(), tile, len(rows)).record()
+    _measure(program, plain, measure.built_in_only(), model)
     return _notes(program.network, model, trials) if model.source else []
 
 
@@ -114,6 +114,19 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
             f"{place}: {model.name}: the attribute '{attributes[0]}' differs between replicates, which share "
             "all attributes; keep it by register_buffer, of which each trial has its own"
         )
+
+
+def _measure(program: Program, trials: Trials, measure: Measure, model: Component) -> None:
+    """Measure some trials as they start, all that is ever measured of them, one thing after the other."""
+    tile = program.tile(trials, shared=False)
+    groups = {group.name for group in program.network.groups}
+    for request in measure.observables:
+        if request.layer in groups:
+            with blaming(model, f"measuring {request.observable} on {request.layer}"):
+                Recorder(replace(measure, observables=(request,)), tile, len(trials)).record()
+    if measure.entropic:
+        with blaming(model, "measuring the entropic loss"):
+            entropic_columns(tile, measure.layer)
 
 
 def _check_padding(program: Program, trials: Trials, alone: list[Alone], model: Component) -> None:

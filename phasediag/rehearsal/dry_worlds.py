@@ -6,25 +6,21 @@ process trains, in an order that nobody promises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component, component
-from phasediag.rehearsal.dry_data import STREAMS, Made, check_data, made_by
+from phasediag.rehearsal.dry_data import STREAMS, Made, World, check_data, made_by
 from phasediag.source_lines import place_of
 from phasediag.training.padding import world_names
-from phasediag.trial import Trials, Value
+from phasediag.trial import Trials
 from phasediag.user_code.loading import imported_anew
 
 MOST_VALUES: Final = 64
 """Combinations of a task's values whose data are made, at most."""
 MOST_REPLICATES: Final = 4
 """Replicates whose data are made, at most."""
-
-World = tuple[Mapping[str, Value], int]
-"""A trial's record, and the seed of its replicate."""
 
 
 def check_worlds(trials: Trials, folder: Path) -> None:
@@ -46,14 +42,14 @@ def check_worlds(trials: Trials, folder: Path) -> None:
     task = component("task", str(trials.record(0)["task"]), folder)
     if not task.loaded:
         return
-    worlds = _worlds(task, trials)
-    made = [check_data(task, record, seed, folder) for record, seed in worlds]
+    worlds = _worlds(task, trials, folder)
+    made = [check_data(task, world) for world in worlds]
     _check_sizes(task, made)
     if len(worlds) > 1:
         _check_order(task, worlds, [each.digest for each in made], folder)
 
 
-def _worlds(task: Component, trials: Trials) -> list[World]:
+def _worlds(task: Component, trials: Trials, folder: Path) -> list[World]:
     """One trial of each combination of the task's values, and of each replicate, up to a number of them."""
     names = world_names(task.cls, task.name, ())
     values: dict[Any, int] = {}
@@ -63,7 +59,10 @@ def _worlds(task: Component, trials: Trials) -> list[World]:
         values.setdefault(tuple(column[row] for column in columns), row)
         replicates.setdefault(seed, row)
     rows = [*list(values.values())[:MOST_VALUES], *list(replicates.values())[:MOST_REPLICATES]]
-    return [(trials.record(row), int(trials.seed[row])) for row in dict.fromkeys(rows)]
+    return [
+        World(record=trials.record(row), seed=int(trials.seed[row]), folder=folder)
+        for row in dict.fromkeys(rows)
+    ]
 
 
 def _check_sizes(task: Component, made: list[Made]) -> None:
@@ -84,8 +83,8 @@ def _check_order(task: Component, worlds: list[World], digests: list[str], folde
     assert task.loaded is not None
     with imported_anew(task.loaded, folder.resolve()) as module:
         cls = getattr(module, task.name.partition(":")[2])
-        for (record, seed), digest in zip(reversed(worlds), reversed(digests), strict=True):
-            if made_by(cls, task.name, record, seed, folder).digest != digest:
+        for world, digest in zip(reversed(worlds), reversed(digests), strict=True):
+            if made_by(cls, task.name, world).digest != digest:
                 raise PhasediagError(
                     f"{place_of(task.cls)}: {task.name} makes other data of a trial where it has made those "
                     f"of another one before; {STREAMS}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,10 @@ ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
 DISTANCE_BYTES: Final = 5.6
 """One stored distance in single precision, and how it moved, compressed."""
+START_SECONDS: Final = 6.0
+"""Until the workers of a local Ray train, measured by `benchmarks/overhead.py`; inline launches take less."""
+BESIDES: Final = 1.07
+"""Time of a pack over that of its steps: measuring, writing, and a worker that waits for the next."""
 SAMPLED_STEPS: Final = 1024
 """Steps of a trial whose learning rates are averaged before it is trained."""
 
@@ -49,9 +54,25 @@ class Plan:
         return len(set(self.survey.trials.point_id))
 
     @property
+    def training_seconds(self) -> float:
+        """Projected time from the first step to the last: each worker takes the next pack when it is free."""
+        free = [0.0] * self.workers
+        for pack in self.packs:
+            heapq.heapreplace(free, free[0] + BESIDES * pack.projected_seconds)
+        return max(free)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Projected time until all programs are compiled that this machine has not yet."""
+        machines = list({p.structure: p.cost.machine for p in self.packs if p.compiled}.values())
+        if not machines:
+            return 0.0
+        return machines[0].compile_seconds + sum(m.further_seconds for m in machines[1:]) / self.workers
+
+    @property
     def seconds(self) -> float:
-        """Projected time of training on all workers."""
-        return sum(pack.projected_seconds for pack in self.packs) / self.workers
+        """Projected time of a launch on this machine, from the command to its end."""
+        return START_SECONDS + self.compile_seconds + self.training_seconds if self.packs else 0.0
 
     @property
     def bytes(self) -> int:

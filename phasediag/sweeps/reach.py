@@ -18,7 +18,7 @@ from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
 from phasediag.registry import Component, component
-from phasediag.rehearsal.dry_data import check_data
+from phasediag.rehearsal.dry_data import World, check_data
 from phasediag.running.sources import climbs, source_folder
 from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
@@ -118,7 +118,7 @@ def _build(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder
     network_of(record, folder)
     if part.task.loaded:
         task = component("task", part.task.name, folder)
-        check_data(task, record, replicate_seed(grid.seed, 0), folder)
+        check_data(task, World(record=record, seed=replicate_seed(grid.seed, 0), folder=folder))
 
 
 def _check_copies(grid: Grid) -> None:

@@ -20,11 +20,11 @@ from phasediag.analysis.frames import load_trials
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.refinement import (
     Axis,
-    Crossing,
     Lattice,
     Place,
     Point,
     Proposal,
+    RowCrossing,
     Side,
     crossings_of,
     places_of,
@@ -309,7 +309,9 @@ class _Work:
             )
         return views
 
-    def _view(self, each: Slice, key: Key, seen: dict[Point, Place], crossings: Sequence[Crossing]) -> _View:
+    def _view(
+        self, each: Slice, key: Key, seen: dict[Point, Place], crossings: Sequence[RowCrossing]
+    ) -> _View:
         planned = each.points | self.tried.get((each.design.name, key), set())
         places = {**dict.fromkeys(planned, UNSEEN), **seen}
         lattice = Lattice(x=each.x, y=each.y, columns=each.columns, rows=each.rows, places=places)

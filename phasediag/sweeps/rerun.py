@@ -77,8 +77,7 @@ class Rerun:
         recorded = self.recorded
         if recorded is None or recorded["status"] == "failed":
             return ()
-        alike = (recorded.get("definitions") or 1) == self.row.get("definitions", 1)
-        counts = COUNTS if alike else ()
+        counts = COUNTS if self._counted_alike else ()
         shared = [n for n in (*OUTCOME, *counts, *self.observables) if n in self.row and n in recorded]
         return tuple(n for n in dict.fromkeys(shared) if (self.row[n], recorded[n]) != (None, None))
 
@@ -94,13 +93,21 @@ class Rerun:
         if recorded is None or recorded["status"] == "failed":
             held = "no row of it" if recorded is None else "it as failed"
             return f"{loss}; the sweep holds {held}: nothing to compare with"
-        alike = ", ".join(name for name in self.compared if name not in self.differs)
+        alike = ", ".join(n for n in self.compared if n not in self.differs) or "no other column"
+        if not self._counted_alike:
+            alike += "; counts were recorded by other definitions and are not compared"
         if not self.differs:
             return f"{loss}, recorded {recorded['train_loss']}; the same in {alike}"
         pairs = ", ".join(f"{name} {self.row[name]}, recorded {recorded[name]}" for name in self.differs)
         then, now = _surroundings(recorded), _surroundings(self.row)
         why = f"recorded on {then}; now {now}" if then != now else f"both on {now}"
-        return f"{pairs}: {', '.join(self.differs)} DIFFER ({why}); the same in {alike or 'no other column'}"
+        return f"{pairs}: {', '.join(self.differs)} DIFFER ({why}); the same in {alike}"
+
+    @property
+    def _counted_alike(self) -> bool:
+        """Whether the counts of both rows follow the same definitions; a row that does not say follows 1."""
+        now, then = (row.get("definitions") or 1 for row in (self.row, self.recorded or self.row))
+        return bool(now == then)
 
     def _tolerance(self, name: str) -> float:
         if name in self.observables:

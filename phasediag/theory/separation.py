@@ -7,16 +7,30 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
+from scipy.special import stdtrit
 
+from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
 Strength = Literal["gamma", "temperature"]
-COLUMNS: Final = ["trial_id", "gamma", "temperature", "separation", "merged", "neuron_count"]
+Verdict = Literal["rejected", "compatible", "cannot tell"]
+GAP: Final = 10.0
+"""Ratio of neighbouring distances above which they are told apart: neurons that differ, and copies."""
+CONFIDENCE: Final = 0.95
+FEWEST_REPLICATES: Final = 3
+COLUMNS: Final = [
+    "trial_id", "replicate", "gamma", "temperature", "separation", "merged", "gap", "decided", "neuron_count",
+]  # fmt: skip
+_ROUNDING: Final = 64
+"""Times the precision of the largest distance: below, a distance is one of rounding."""
 
 
 def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
-    """The smallest distance between distinct neurons of each trial.
+    """The smallest distance between distinct neurons of each trial, told by the gap in its distances.
+
+    No threshold enters: the insertion distances of a layer, descending, are cut where the ratio of two
+    neighbours is largest. What is above the cut are neurons that differ, what is below are copies of them. A
+    threshold would keep every separation above itself, whatever the neurons do.
 
     Parameters
     ----------
@@ -28,11 +42,12 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
 
     Returns
     -------
-    One row a trial that is `ok` and has at least two distinct living neurons: `gamma` =
-    weight_decay / 2, `temperature` = lr_over_batch, `separation` (the smallest insertion distance
-    that is not below epsilon: all distinct neurons, and the origin, are at least so far apart, in
-    units of the weights), `merged` (the largest distance below epsilon, NaN where there is none: a
-    gap between the two says that epsilon cuts nothing), `neuron_count`.
+    One row a trial that is `ok` and has two distances or more: `gamma` = weight_decay / 2, `temperature`
+    (lr_over_batch where the trials have no such column), `separation` (the smallest distance above the cut:
+    all distinct neurons, and the origin, are at least so far apart, in units of the weights), `merged` (the
+    largest distance below), `gap` (their ratio), `decided` (whether that is above 10, two neurons are left
+    and the trial has converged: a copy that still merges is no neuron), `neuron_count` (of distances above
+    the cut).
 
     Raises
     ------
@@ -44,21 +59,32 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
             "separations need one measurement of classes a trial; "
             'give load_measurements(sweep, observable="classes", layer="hidden.1", last=True)'
         )
-    rows = trials.loc[trials["status"].eq("ok")].merge(
-        measurements[["trial_id", "epsilon", "distances"]], on="trial_id"
-    )
+    rows = trials.loc[trials["status"].eq("ok")].merge(measurements[["trial_id", "distances"]], on="trial_id")
     if rows["distances"].isna().any():
         raise AnalysisError("distances were not stored; set measure: {distances: last} and --remeasure")
-    gaps = []
-    strengths = zip(rows["trial_id"], rows["weight_decay"] / 2, rows["lr_over_batch"], strict=True)
-    measured = zip(rows["epsilon"].to_numpy(), rows["distances"], strict=True)
-    for named, (epsilon, stored) in zip(strengths, measured, strict=True):
-        distances = np.asarray(stored, dtype=np.float64)
-        apart, merged = distances[distances >= epsilon], distances[distances < epsilon]
-        if len(apart) > 1:
-            gap = merged.max() if len(merged) else np.nan
-            gaps.append((*named, apart.min(), gap, len(apart)))
-    return pd.DataFrame(gaps, columns=COLUMNS)
+    noise = rows["temperature"] if "temperature" in rows else rows["lr_over_batch"]
+    replicate = rows["replicate"] if "replicate" in rows else pd.Series(range(len(rows)))
+    named = zip(rows["trial_id"], replicate, rows["weight_decay"] / 2, noise, strict=True)
+    cut = [
+        (*of, *_cut(np.asarray(distances))) for of, distances in zip(named, rows["distances"], strict=True)
+    ]
+    table = pd.DataFrame(cut, columns=COLUMNS)
+    if "converged" in rows:
+        table["decided"] &= rows["converged"].fillna(False).to_numpy(dtype=np.bool_)
+    return table[table["separation"].notna()].reset_index(drop=True)
+
+
+def _cut(distances: FloatArray) -> tuple[float, float, float, bool, int]:
+    """Separation, what is merged, their ratio, whether that decides, and how many are above."""
+    if len(distances) < 2:
+        return float("nan"), float("nan"), float("nan"), False, len(distances)
+    precise = np.finfo(distances.dtype if distances.dtype == np.float32 else np.float64).eps
+    order = np.sort(distances.astype(np.float64))[::-1]
+    least = max(_ROUNDING * float(precise) * float(order[0]), 1e-300)
+    ratios = np.maximum(order[:-1], least) / np.maximum(order[1:], least)
+    last = int(np.argmax(ratios))
+    gap = float(ratios[last])
+    return float(order[last]), float(order[last + 1]), gap, gap > GAP and last > 0, last + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,43 +94,59 @@ class SeparationTest:
     strength: Strength
     """kappa: gamma, or the temperature T."""
     smallest: pd.DataFrame
-    """One row a kappa: `kappa`, smallest `separation`, their `ratio`, `trials`."""
+    """One row a kappa: `kappa`, smallest `separation`, their `ratio`, decided `trials`, `typical` (the
+    geometric mean over replicates of the smallest separation of each)."""
     constant: float
     """The smallest ratio: the largest c that these trials admit."""
     constant_at: float
     """Its kappa."""
     exponent: float
-    """Of the smallest separation as a power of kappa."""
+    """Of the typical smallest separation as a power of kappa."""
     low: float
     high: float
-    """95 % interval of the exponent; NaN with fewer than three kappas."""
+    """95 % interval of the exponent over replicates; NaN with fewer than 3 of them."""
+    replicates: int
+    undecided: int
+    """Trials without a gap in their distances, which say nothing."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Rejected where the separation falls faster than kappa beyond doubt, so that no c > 0 can last."""
+        if np.isnan(self.low):
+            return "cannot tell"
+        return "rejected" if self.low > 1 else "compatible"
 
     @property
     def rejected(self) -> bool:
-        """Whether the smallest separation falls faster than kappa, so that no c > 0 can last."""
-        return self.low > 1
+        """Whether no c > 0 can last."""
+        return self.verdict == "rejected"
 
     def __str__(self) -> str:
-        judgement = "rejected by" if self.rejected else "compatible with"
+        said = {
+            "rejected": "rejected by", "compatible": "compatible with", "cannot tell": "cannot be told from",
+        }[self.verdict]  # fmt: skip
+        bounds = f"[{self.low:.2f}, {self.high:.2f}]" if np.isfinite(self.low) else "without an interval"
         return (
-            f"Δ ≥ c κ, κ = {self.strength}: {judgement} {len(self.smallest)} values of κ; smallest Δ ∼ "
-            f"κ^{self.exponent:.2f} [{self.low:.2f}, {self.high:.2f}], c ≤ {self.constant:.3g} "
-            f"(at κ = {self.constant_at:.3g})"
+            f"Δ ≥ c κ, κ = {self.strength}: {said} {len(self.smallest)} values of κ and {self.replicates} "
+            f"replicates; smallest Δ ∼ κ^{self.exponent:.2f} {bounds}, c ≤ {self.constant:.3g} "
+            f"(at κ = {self.constant_at:.3g}); {self.undecided} trials without a gap above {GAP:g} are left "
+            "out"
         )
 
 
 def separation_test(separations: pd.DataFrame, strength: Strength = "gamma") -> SeparationTest:
     """Conjecture 1, Delta_ij >= c kappa with c = O(1) and kappa ~ gamma or T, under test.
 
-    The conjecture is a lower bound for kappa -> 0: it is rejected where the smallest separation of
-    the trials at a kappa, as a power of kappa, has an exponent above 1. A single small ratio does
-    not reject it, but `constant` then says how small c has to be; near a continuous transition
-    (`docs/physics.md` E9) it goes to zero.
+    The conjecture is a lower bound for kappa -> 0: it is rejected where the smallest separation of a
+    replicate, as a power of kappa, has an exponent above 1. The exponent is fitted to the mean logarithms
+    over replicates; its interval is Student's, of a jackknife over replicates, so that it does not hang on
+    how many trials there are at a kappa. A single small ratio does not reject it, but `constant` then says
+    how small c has to be; near a continuous transition (`docs/physics.md` E9) it goes to zero.
 
     Parameters
     ----------
     separations
-        As `separations` gives them; rows of kappa 0 are left out.
+        As `separations` gives them; rows of kappa 0, and undecided ones, are left out.
 
     Raises
     ------
@@ -112,19 +154,47 @@ def separation_test(separations: pd.DataFrame, strength: Strength = "gamma") -> 
         Where fewer than two values of kappa are left.
     """
     rows = separations.loc[separations[strength] > 0]
-    smallest = rows.groupby(strength)["separation"].agg(["min", "size"]).reset_index()
-    smallest.columns = pd.Index(["kappa", "separation", "trials"])
-    if len(smallest) < 2:
+    undecided = int((~rows["decided"]).sum())
+    rows = rows.loc[rows["decided"]]
+    table = rows.pivot_table(index=strength, columns="replicate", values="separation", aggfunc="min")
+    if len(table) < 2:
         raise AnalysisError(
-            f"{len(smallest)} values of {strength} > 0 with two distinct neurons cannot test a power; "
-            "sweep more of them"
+            f"{len(table)} values of {strength} > 0 with two distinct neurons cannot test a power "
+            f"({undecided} trials have no gap above {GAP:g} in their distances); sweep more of them, or "
+            "train longer, so that copies merge"
         )
+    logs = np.log(table.to_numpy(dtype=np.float64))
+    kappa = table.index.to_numpy(dtype=np.float64)
+    exponent = _slope(kappa, logs)
+    low, high = _interval(kappa, logs, exponent)
+    smallest = pd.DataFrame({
+        "kappa": kappa, "separation": np.exp(np.nanmin(logs, axis=1)),
+        "trials": rows.groupby(strength).size().to_numpy(), "typical": np.exp(np.nanmean(logs, axis=1)),
+    })  # fmt: skip
     smallest["ratio"] = smallest["separation"] / smallest["kappa"]
-    fit = sm.OLS(np.log(smallest["separation"]), sm.add_constant(np.log(smallest["kappa"]))).fit()
-    low, high = fit.conf_int().loc["kappa"] if len(smallest) > 2 else (np.nan, np.nan)
     least = smallest.iloc[int(smallest["ratio"].argmin())]
     return SeparationTest(
         strength=strength, smallest=smallest, constant=float(least["ratio"]),
-        constant_at=float(least["kappa"]), exponent=float(fit.params["kappa"]), low=float(low),
-        high=float(high),
+        constant_at=float(least["kappa"]), exponent=exponent, low=low, high=high,
+        replicates=logs.shape[1], undecided=undecided,
     )  # fmt: skip
+
+
+def _slope(kappa: FloatArray, logs: FloatArray) -> float:
+    """The exponent of the mean logarithms, of those kappas at which some replicate is decided."""
+    some = ~np.isnan(logs).all(axis=1)
+    if some.sum() < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(kappa[some]), np.nanmean(logs[some], axis=1), 1)[0])
+
+
+def _interval(kappa: FloatArray, logs: FloatArray, exponent: float) -> tuple[float, float]:
+    replicates = logs.shape[1]
+    if replicates < FEWEST_REPLICATES:
+        return float("nan"), float("nan")
+    without = np.array([_slope(kappa, np.delete(logs, each, axis=1)) for each in range(replicates)])
+    error = np.sqrt((replicates - 1) * without.var())
+    if not error > 0:
+        return float("nan"), float("nan")
+    around = float(stdtrit(replicates - 1, (1 + CONFIDENCE) / 2) * error)
+    return exponent - around, exponent + around

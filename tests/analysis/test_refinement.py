@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.analysis.phases import PhaseDiagram, Scale, phase_diagram
-from phasediag.analysis.refinement import Axis, Crossing, Lattice, Place, Side, crossings_of, places_of
+from phasediag.analysis.refinement import Axis, Lattice, Place, RowCrossing, Side, crossings_of, places_of
 from properties import examples
 
 X, Y = "weight_decay", "lr_over_batch"
@@ -259,10 +259,10 @@ def test_replicates_are_added_along_the_row_beside_the_crossing() -> None:
         xs = sorted(x for x, y in repeated if y == row.y)
         assert xs[0] < row.low or xs[0] == DECAYS[0]
         assert xs[-1] > row.high or xs[-1] == DECAYS[-1]
-    few = [Crossing(y=RATES[0], position=0.11, low=np.nan, high=np.nan, replicates=2)]
+    few = [RowCrossing(y=RATES[0], position=0.11, low=np.nan, high=np.nan, replicates=2)]
     assert len(some.propose(1.0, crossings=few, interval=0.5).repeated) == 2
     assert set(repeated.values()) == {8}
-    agreeing = [Crossing(y=RATES[0], position=0.1, low=np.nan, high=np.nan, replicates=5)]
+    agreeing = [RowCrossing(y=RATES[0], position=0.1, low=np.nan, high=np.nan, replicates=5)]
     assert some.propose(1.0, crossings=agreeing, interval=0.5).repeated == {}
 
 

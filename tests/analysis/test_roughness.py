@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.path import Path as Outline
 
-from phasediag import phase_diagram
+from phasediag import PhaseDiagram, phase_diagram
 from phasediag.analysis.roughness import Roughness, boundary_roughness
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
@@ -17,15 +17,20 @@ from phasediag.errors import AnalysisError
 SIDE = 512
 
 
-def roughness_of(upper: FloatArray, low: float = -2.0, high: float = 0.0) -> Roughness:
+def roughness_of(upper: FloatArray) -> Roughness:
     """Of an image, on logarithmic axes."""
+    return boundary_roughness(diagram_of(upper))
+
+
+def diagram_of(upper: FloatArray, low: float = -2.0, high: float = 0.0) -> PhaseDiagram:
+    """The phase diagram whose cells are the pixels of an image."""
     rows, columns = upper.shape
     x, y = np.geomspace(10**low, 10**high, columns), np.geomspace(1, 100, rows)
     frame = pd.DataFrame({
         "learning_rate": np.tile(x, rows), "weight_decay": np.repeat(y, columns),
         "degree_normalized": upper.ravel().astype(float), "replicate": 0, "status": "ok", "converged": True,
     })  # fmt: skip
-    return boundary_roughness(phase_diagram(frame, "learning_rate", "weight_decay", resamples=1))
+    return phase_diagram(frame, "learning_rate", "weight_decay", resamples=1)
 
 
 def grid(side: int = SIDE) -> tuple[FloatArray, FloatArray]:
@@ -73,6 +78,7 @@ def test_a_straight_boundary_has_a_position() -> None:
     found = roughness_of(y < 0.3 + 0.37 * x)
     assert found.dimension == pytest.approx(1, abs=0.03)
     assert found.crossings == 1
+    assert not diagram_of(y < 0.3 + 0.37 * x).scattered
     assert len(found.findings) == 1
 
 
@@ -109,7 +115,10 @@ def test_the_spread_of_a_rough_boundary_is_told_in_decades() -> None:
     """Rows that jump to and fro between 0.4 and 0.6 of two decades are spread over 0.4 decades."""
     column = np.arange(128)
     teeth = np.where((column >= 51) & (column <= 76), column % 2 == 0, column > 76)
-    found = roughness_of(np.tile(teeth, (128, 1)))
+    image = np.tile(teeth, (128, 1))
+    found = roughness_of(image)
+    assert diagram_of(image).scattered
+    assert "the boundary is no line, and none is drawn" in " ".join(diagram_of(image).warnings)
     step = 2 / 127
     assert found.spread == pytest.approx(26 * step, abs=2 * step)
     assert found.crossings > 20

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,9 +77,15 @@ def test_what_is_no_number_supports_nothing() -> None:
     assert independent("x", "y", None).verdict == "cannot tell"
 
 
-def dependence(low: float, high: float, bend: float = 0.0, bend_p: float = 1.0) -> Independence:
-    return Independence(by="width", values=(8.0, 16.0), exponent=(low + high) / 2, low=low, high=high, p=0.5,
-                        bend=bend, bend_p=bend_p)  # fmt: skip
+def dependence(low: float, high: float, changes: bool = False, room: bool = True) -> Independence:
+    exponent = 0.5 if changes else 0.0
+    cells = pd.DataFrame({
+        "x": [0.1, 0.2], "narrow": 8.0, "wide": 16.0, "mean_narrow": 2.0, "mean_wide": 2.0 * 2**exponent,
+        "exponent": exponent, "low": exponent - 0.2, "high": exponent + 0.2, "room": [room, True],
+    })  # fmt: skip
+    return Independence(
+        by="width", values=(8.0, 16.0), exponent=(low + high) / 2, low=low, high=high, cells=cells
+    )
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -88,7 +95,17 @@ def test_independence_needs_an_interval_that_is_negligible(low: float, width: fl
     inside = low >= -NEGLIGIBLE and low + width <= NEGLIGIBLE
     outside = low > NEGLIGIBLE or low + width < -NEGLIGIBLE
     assert verdict == ("supported" if inside else "not supported" if outside else "cannot tell")
-    assert independent("x", "y", dependence(-0.05, 0.05, bend=0.5, bend_p=0.01)).verdict == "cannot tell"
+
+
+def test_independence_needs_room_at_every_x_and_no_change_at_any() -> None:
+    narrow = independent("x", "y", dependence(-0.05, 0.05, room=False))
+    assert narrow.verdict == "cannot tell"
+    assert "below 4 times the count, which may yet grow: width 8 is needed" in narrow.reason
+    assert "no change is seen, with room, at 1 values, 0.2 to 0.2" in narrow.reason
+    assert independent("x", "y", dependence(-0.05, 0.05, changes=True)).verdict == "not supported"
+    limited = independent("x", "y", dependence(-0.05, 0.05, changes=True, room=False))
+    assert limited.verdict == "not supported"
+    assert "it may be limited" in limited.reason
 
 
 @pytest.mark.parametrize(("dimension", "bound"), [(None, -3.0), (1, -1.0), (4, -2.0), (10, -2.5)])

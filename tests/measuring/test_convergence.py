@@ -14,7 +14,7 @@ import phasediag
 from phasediag import exact
 from phasediag.measuring.convergence import (
     RELAXATIONS,
-    Course,
+    MarginCourse,
     log_margin,
     more_steps,
     relaxed,
@@ -30,7 +30,7 @@ def waits(distance: Any, steps: int = STEPS) -> float:
     """The forecast for one distance that is this function of the step, in thresholds."""
     moments = (steps // 2, round(0.9 * steps), steps)
     margins = [log_margin(np.array([[distance(at)]]), np.ones(1)) for at in moments]
-    course = Course(half=margins[0], late=margins[1], last=margins[2])
+    course = MarginCourse(half=margins[0], late=margins[1], last=margins[2])
     return float(steps_to_crossing(course, np.array([float(steps)]))[0, 0])
 
 

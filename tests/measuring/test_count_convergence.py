@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phasediag.measuring.convergence import (
     LONGER,
-    Course,
+    MarginCourse,
     count_more_steps,
     log_margin,
     more_steps,
@@ -26,12 +26,12 @@ from phasediag.observables.known import distance_observables
 STEPS = 1000
 
 
-def course(distance: Callable[[float], float], steps: int = STEPS) -> Course:
+def course(distance: Callable[[float], float], steps: int = STEPS) -> MarginCourse:
     """One distance that is this function of the step, in thresholds."""
     half, late, last = (
         log_margin(np.array([[distance(at)]]), np.ones(1)) for at in (steps // 2, 0.9 * steps, steps)
     )
-    return Course(half=half, late=late, last=last)
+    return MarginCourse(half=half, late=late, last=last)
 
 
 def wait(distance: Callable[[float], float]) -> float:

@@ -16,6 +16,7 @@ from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.commands.results import diagram
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import read_grid
+from phasediag.sweeps.rerun import rerun
 from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
@@ -180,13 +181,35 @@ def test_no_statistic_averages_over_two_versions_of_an_observable(tmp_path: Path
     for version, axis in enumerate(([0.1, 0.2], [0.3, 0.4])):
         write(tmp_path, f"{HEAD}{body}\n# version {version}", "obs.py")
         launched(tmp_path, grid_text({"weight_decay": axis}, SHORT, measure={"observables": ["obs.py:Mine"]}))
-    trials = phasediag.load_trials(tmp_path / "g")
-    with pytest.warns(VersionsWarning, match="observables of 2 versions"):
+    words = r"obs.py:Mine: 2 versions of its files have measured these trials \(2 by \w{8} and 2 by \w{8}\)"
+    with pytest.warns(VersionsWarning, match=words):
+        trials = phasediag.load_trials(tmp_path / "g")
+    with pytest.warns(VersionsWarning, match=words):
+        assert len(phasediag.load_trials(tmp_path / "g", columns=["weight_decay", "mine"])) == 4
+    with pytest.warns(VersionsWarning, match=words):
+        phasediag.load_measurements(tmp_path / "g", "obs.py:Mine")
+    with pytest.warns(VersionsWarning, match="obs.py:Mine: 2 versions of its files .* 2 trials are left out"):
         taken = newest(trials, ["weight_decay", "mine"])
     assert sorted(taken["weight_decay"]) == [0.3, 0.4]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(newest(trials, ["weight_decay", "degree_normalized"])) == 4
+        phasediag.load_trials(tmp_path / "g", columns=["degree_normalized"])
+        phasediag.load_measurements(tmp_path / "g", "permutation")
+
+
+def test_other_observables_of_a_grid_make_no_version_of_one(tmp_path: Path) -> None:
+    """One grid measures one, the next this one and another: nothing has changed, and nothing is left out."""
+    one = NUMBER + "    def measure(self, network): return network.loss()[None]\n"
+    other = one.replace("Mine", "Other").replace("'mine'", "'other'")
+    write(tmp_path, HEAD + one, "one.py")
+    write(tmp_path, HEAD + other, "two.py")
+    for axis, asked in (([0.1, 0.2], ["one.py:Mine"]), ([0.3, 0.4], ["one.py:Mine", "two.py:Other"])):
+        launched(tmp_path, grid_text({"weight_decay": axis}, SHORT, measure={"observables": asked}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trials = phasediag.load_trials(tmp_path / "g")
+        assert len(newest(trials, ["weight_decay", "mine"])) == 4
 
 
 def test_features_are_what_the_next_layer_is_given(tmp_path: Path) -> None:
@@ -199,3 +222,17 @@ def test_features_are_what_the_next_layer_is_given(tmp_path: Path) -> None:
     launched(tmp_path, grid_text({"weight_decay": [0.1]}, {**SHORT, "activation": "tanh", "dtype": "float64"},
              measure={"observables": ["obs.py:Mine"]}))  # fmt: skip
     assert (phasediag.load_trials(tmp_path / "g")["mine"] < 1e-12).all()
+
+
+def test_a_rerun_measures_by_the_version_that_measured_last(tmp_path: Path) -> None:
+    """The number of an observable is compared, and the file that the first launch kept does not count."""
+    for factor in (1, 2):
+        body = NUMBER + f"    def measure(self, network): return {factor} * network.loss()[None]"
+        write(tmp_path, HEAD + body, "obs.py")
+        text = grid_text({"weight_decay": [0.1]}, SHORT, measure={"observables": ["obs.py:Mine"]})
+        launched(tmp_path, text, remeasure=factor == 2)
+    trial = phasediag.load_trials(tmp_path / "g").iloc[0]
+    again = rerun(tmp_path / "g", trial["trial_id"], tmp_path / "again")
+    assert "mine" in again.compared
+    assert again.differs == ()
+    assert again.row["mine"] == pytest.approx(trial["mine"])

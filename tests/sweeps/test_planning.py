@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
 from phasediag.packing.pack import Pack, pack_trials
+from phasediag.sweeps.planning import BESIDES, START_SECONDS
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Role
 from small_sweeps import grid_text, launched, write
@@ -90,6 +92,7 @@ def test_every_worker_has_a_pack_of_each_large_structure(grid: Grid, workers: in
 
 
 UNTOUCHABLE = """
+from phasediag.sweeps.planning import BESIDES, START_SECONDS
 from phasediag.tasks.linear_map import LinearMap
 
 class Task(LinearMap):
@@ -166,3 +169,20 @@ def test_the_projected_store_is_of_the_size_it_gets(tmp_path: Path) -> None:
     launched(tmp_path, text)
     found = sum(path.stat().st_size for path in (tmp_path / "g").rglob("*.parquet"))
     assert expected / 4 < found < 4 * expected
+
+
+def test_the_time_of_a_plan_is_that_of_a_launch_and_not_of_its_steps_alone(tmp_path: Path) -> None:
+    """Starting, compiling, and the worker that ends last: one pack is not shared by two workers."""
+    small = phasediag.plan(
+        write(tmp_path, grid_text({"weight_decay": [0.1]})), str(tmp_path), compile_mode="off"
+    )
+    (pack,) = small.packs
+    for workers in (1, 2, 8):
+        plan = replace(small, workers=workers)
+        assert plan.training_seconds == pytest.approx(BESIDES * pack.projected_seconds)
+        assert plan.seconds == pytest.approx(START_SECONDS + plan.training_seconds)
+    three = replace(small, packs=(pack, pack, pack), workers=2)
+    assert three.training_seconds == pytest.approx(2 * small.training_seconds)
+    compiled = replace(small, packs=(replace(pack, compiled=True),))
+    assert compiled.compile_seconds == pack.cost.machine.compile_seconds
+    assert replace(small, packs=()).seconds == 0

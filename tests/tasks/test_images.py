@@ -212,7 +212,11 @@ def test_without_files_and_network_nothing_is_started(data: Path, tmp_path: Path
     assert not [path for path in (tmp_path / "g").rglob("*") if path.suffix in (".parquet", ".yaml")]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01\0\0\0\x05abc", gzip.compress(b"x")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0\x08\x01\0\0\0\x05abc", gzip.compress(b"x", mtime=0)],
+    ids=["empty", "short", "packed"],
+)
 def test_what_is_no_idx_file_is_said(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / ("a.gz" if content[:2] == b"\x1f\x8b" else "a")
     path.write_bytes(content)

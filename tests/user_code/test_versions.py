@@ -25,7 +25,7 @@ from phasediag.cli import main
 from phasediag.errors import AnalysisError
 from phasediag.running.tile_run import TileRun
 from phasediag.sweeps.refine import refine
-from phasediag.sweeps.rerun import rerun
+from phasediag.sweeps.rerun import Rerun, rerun
 from small_sweeps import launched, write
 
 NET = """
@@ -260,12 +260,39 @@ def test_rerun_of_another_outcome_exits_1_and_tells_both(
     shutil.copytree(edited, copy)
     fragment = next((copy / "trials").glob("*.parquet"))
     rows = pd.read_parquet(fragment)
-    rows.assign(train_loss=rows["train_loss"] * 1.001).to_parquet(fragment, index=False)
-    for sweep, code in ((copy, 1), (edited, 0)):
-        assert command("rerun", sweep, rows["trial_id"].iloc[0], "--save", tmp_path / "x") == code
+    outcome = ["status", "steps_done", "train_loss", "test_loss"]
+    for changed in ({"train_loss": rows["train_loss"] * 1.001}, {"steps_done": rows["steps_done"] + 1}, {}):
+        rows.assign(**changed).to_parquet(fragment, index=False)
+        assert command("rerun", copy, rows["trial_id"].iloc[0], "--save", tmp_path / "x") == len(changed)
         err = capsys.readouterr().err
-        assert "recorded" in err
-        assert (": train_loss DIFFER (both on cpu" in err) == bool(code)
+        assert f"the same in {', '.join(name for name in outcome if name not in changed)}\n" in err
+        for name, values in changed.items():
+            assert f", recorded {values.iloc[0]}: {name} DIFFER (both on cpu" in err
+
+
+def test_a_rerun_compares_counts_exactly_and_numbers_as_far_as_they_are_known(tmp_path: Path) -> None:
+    row = {
+        "status": "ok", "steps_done": 9, "train_loss": 1.0, "test_loss": 2.0, "test_accuracy": None,
+        "neuron_count": 3, "alive_count": None, "curved": 1.0, "device": "cpu", "torch_version": "2",
+        "phasediag_version": "0",
+    }  # fmt: skip
+
+    def repeated(**recorded: object) -> Rerun:
+        return Rerun(folder=tmp_path, row=row, recorded={**row, **recorded}, observables=("curved",))
+
+    assert repeated().compared == (
+        "status", "steps_done", "train_loss", "test_loss", "neuron_count", "curved"
+    )  # fmt: skip
+    assert repeated(train_loss=1 + 9e-5, curved=1.009).differs == ()
+    assert repeated(train_loss=1 + 2e-4, curved=1.02).differs == ("train_loss", "curved")
+    assert repeated(neuron_count=4, alive_count=1).differs == ("neuron_count", "alive_count")
+    assert "neuron_count 3, recorded 4: neuron_count DIFFER (both on cpu" in str(repeated(neuron_count=4))
+    assert "recorded on cpu, torch 1" in str(repeated(neuron_count=4, torch_version="1"))
+    other = repeated(neuron_count=4, definitions=2)
+    assert other.differs == ()
+    assert "counts were recorded by other definitions and are not compared" in str(other)
+    assert repeated(status="failed").compared == ()
+    assert Rerun(folder=tmp_path, row=row, recorded=None).compared == ()
 
 
 def test_rerun_trains_compiled_and_on_the_threads_of_a_worker(
