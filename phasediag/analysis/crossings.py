@@ -11,6 +11,9 @@ import pandas as pd
 from phasediag.analysis.bootstrap import Resamples, interval
 from phasediag.arrays import FloatArray, IntArray
 
+_POINTS: Final = 4
+"""Through which the difference is interpolated."""
+_HALVINGS: Final = 40
 COLUMNS: Final = ("smaller", "larger", "position", "low", "high", "binder")
 
 
@@ -21,7 +24,8 @@ def crossings(
 
     Far from a transition the cumulants of all sizes agree, and chance makes them cross there too. Among the
     changes of sign of the difference the one is taken that parts it best: with the most of one sign, in units
-    of its errors, on one side and of the other on the other. Between the two x the difference is a line.
+    of its errors, on one side and of the other on the other. Between the two x the difference is the
+    cubic through two points to each side: where curves level off, a line would move the crossing.
 
     Parameters
     ----------
@@ -40,8 +44,8 @@ def crossings(
     for smaller, larger in pairwise(sizes):
         first, second = (_curve(cells, x, str(size), each) for each in (smaller, larger))
         at = np.intersect1d(first.index, second.index)
-        pair = (first[at].to_numpy(), second[at].to_numpy())
-        found, low, high, height = _crossing(at, *pair, values, drawn, draws)
+        one, other = (curve[at].to_numpy().astype(np.int64) for curve in (first, second))
+        found, low, high, height = _crossing(at, one, other, values, drawn, draws)
         rows.append((smaller, larger, found, low, high, height))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -79,8 +83,22 @@ def _zero(at: FloatArray, apart: FloatArray, error: FloatArray) -> FloatArray:
     parted = np.abs(before[-1] - 2 * before[:-1])
     changes = np.sign(apart[1:]) * np.sign(apart[:-1]) < 0
     best = np.argmax(np.where(changes, parted, -1.0), axis=0)
-    column = np.arange(apart.shape[1])
-    here, there = apart[best, column], apart[best + 1, column]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        zero = at[best] + (at[best + 1] - at[best]) * here / (here - there)
-    return np.where(changes.any(axis=0), zero, np.nan)
+    first = np.clip(best - 1, 0, max(0, len(at) - _POINTS))
+    near = first + np.arange(min(_POINTS, len(at)))[:, None]
+    x, y = at[near], apart[near, np.arange(apart.shape[1])]
+    low, high = at[best], at[best + 1]
+    rising = _polynomial(x, y, high) > _polynomial(x, y, low)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = (_polynomial(x, y, middle) < 0) == rising
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.where(changes.any(axis=0), (low + high) / 2, np.nan)
+
+
+def _polynomial(x: FloatArray, y: FloatArray, at: FloatArray) -> FloatArray:
+    """Lagrange's polynomial through the points of each column; x and y of shape (points, draws)."""
+    total = np.zeros_like(at)
+    for own in range(len(x)):
+        others = np.delete(x, own, axis=0)
+        total = total + y[own] * np.prod((at - others) / (x[own] - others), axis=0)
+    return total

@@ -30,6 +30,8 @@ OMEGA: Final = 7 / 4
 """Of the corrections: beside the singular part of the susceptibility there is a constant."""
 LENGTHS: Final = (16, 24, 32, 48, 64)
 COUPLINGS: Final = tuple(np.linspace(0.414, 0.472, 9).tolist())
+CLOSE: Final = tuple(np.linspace(0.430, 0.453, 9).tolist())
+"""Couplings near enough to each other for cumulants to be interpolated."""
 REPLICATES: Final = 10
 SOURCE: Final = Path(__file__).with_name("wolff.cpp")
 _WARM: Final = 20.0
@@ -137,7 +139,7 @@ def crossing(samples: int, seed: int = 1) -> Reading:
             "length": length, "coupling": coupling, "replicate": replicate,
             "m": chain(length, coupling, (seed, length, at, replicate), samples),
         })
-        for length in lengths for at, coupling in enumerate(COUPLINGS) for replicate in range(REPLICATES)
+        for length in lengths for at, coupling in enumerate(CLOSE) for replicate in range(REPLICATES)
     ]  # fmt: skip
     made = distributions(pd.concat(parts, ignore_index=True), "coupling", "m", "length")
     position, low, high = made.crossings[["position", "low", "high"]].to_numpy()[0].tolist()
@@ -156,7 +158,7 @@ def finite_size(instrument: Instrument, quick: bool) -> list[Reading]:
             ("critical", "K_c", CRITICAL, TOLERANCE), ("x_exponent", "1/nu", EXPONENTS["x_exponent"], 0.15),
             ("y_exponent", own, EXPONENTS[y], 0.4 if y == "magnetization" else 0.08),
         ):  # fmt: skip
-            value, low, high = made.parameters[["value", "low", "high"]].loc[name].astype(float).tolist()
+            value, low, high = made.parameters.loc[[name], ["value", "low", "high"]].to_numpy()[0].tolist()
             readings.append(
                 Reading(
                     result="Ising", quantity=f"{words} by the collapse of the {y}", exact=exact,
