@@ -169,10 +169,10 @@ def fit_collapse(
     y = L^a F(x + s log L), what a critical collapse looks like without a critical point.
 
     F is a cubic spline through the points of all sizes at once, of somewhat more pieces than Akaike's
-    criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + L^-omega G(z)
-    with a straight G (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of
-    least chi squared, from the best points of a lattice of exponents from -2 to 2. The intervals are
-    bootstraps over replicates, resampled jointly over all sizes and x
+    criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + g L^-omega, and
+    with `critical` by the analytic ones that vanish at x_c (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82,
+    382, 1999). The parameters are those of least chi squared, from the best points of a lattice of exponents
+    from -2 to 2. The intervals are bootstraps over replicates, resampled jointly over all sizes and x
     (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are
     wider by the square root of the quality. Each choice that could have been another one (the window, the
     smallest size, the corrections) is tried too, and the result tells whether the parameters move with it.

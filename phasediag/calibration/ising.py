@@ -123,10 +123,10 @@ def simulated(samples: int, seed: int = 0, replicates: int = REPLICATES) -> Floa
     return np.reshape(made, (len(LENGTHS), len(COUPLINGS), replicates, 3))
 
 
-def collapses(trials: pd.DataFrame, omega: float | None = OMEGA) -> dict[str, SizeCollapse]:
+def collapses(trials: pd.DataFrame, resamples: int = 200) -> dict[str, SizeCollapse]:
     """The collapse of the magnetisation and of the susceptibility, by name."""
     return {
-        y: fit_collapse(trials, "coupling", y, "length", "critical", omega=omega)
+        y: fit_collapse(trials, "coupling", y, "length", "critical", resamples=resamples, omega=OMEGA)
         for y in ("magnetization", "susceptibility")
     }
 

@@ -28,7 +28,7 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
 
 
 def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> float:
-    """Chi squared of y = L^a (1 + d t) (F(z) + L^-omega G(z)), or of its logarithm, by a dense solution."""
+    """Chi squared of y = L^a (1 + d t) (F(z) + g L^-omega), or of its logarithm, by a dense solution."""
     of, (a, b, *more) = made.curves, parameters
     size, log_size = of.size, np.log(of.size)
     match of.form:
@@ -44,7 +44,7 @@ def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> 
     knots = np.concatenate([np.zeros(DEGREE + 1), made.inner, np.ones(DEGREE + 1)])
     columns = [BSpline(knots, row, DEGREE)(share) for row in np.eye(len(made.inner) + DEGREE + 1)]
     if made.omega is not None:
-        columns += [size**-made.omega, share * size**-made.omega]
+        columns.append(size**-made.omega)
     design = np.stack(columns, axis=1)
     known = np.isfinite(target)
     if of.form == "power":

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from phasediag.calibration import ising
-from phasediag.calibration.ising import CRITICAL, EXPONENTS, REPLICATES, chain, moments
+from phasediag.calibration.ising import COUPLINGS, CRITICAL, EXPONENTS, LENGTHS, REPLICATES, chain, moments
 
 pytestmark = pytest.mark.skipif(not ising.possible(), reason="no compiler")
 
@@ -49,12 +49,14 @@ def test_the_intervals_cover_the_exact_exponents() -> None:
     A data set is 10 replicates of 10 chains of 200 samples in each cell. The sets are drawn without
     replacement from 1000 independent chains a cell: two of them share a tenth of their chains.
     """
-    pool = ising.simulated(200, seed=2026, replicates=CHAINS)
+    cells = product(range(len(LENGTHS)), range(len(COUPLINGS)), range(CHAINS))
+    chains = [moments(chain(LENGTHS[i], COUPLINGS[j], (77, c, i, j), 200)) for i, j, c in cells]
+    pool = np.reshape(chains, (len(LENGTHS), len(COUPLINGS), CHAINS, 3))
     hits: dict[str, list[pd.Series]] = {"magnetization": [], "susceptibility": []}
     for number in range(SETS):
         drawn = np.random.default_rng(number).permutation(CHAINS)[: REPLICATES * PER_REPLICATE]
         means = pool[:, :, drawn].reshape(*pool.shape[:2], REPLICATES, PER_REPLICATE, 3).mean(axis=3)
-        for y, made in ising.collapses(ising.as_trials(means)).items():
+        for y, made in ising.collapses(ising.as_trials(means), resamples=100).items():
             truth = pd.Series(
                 {"y_exponent": EXPONENTS[y], "x_exponent": EXPONENTS["x_exponent"], "critical": CRITICAL}
             )
