@@ -46,14 +46,14 @@ class DepthProfile(Result):
 
     def _course(self, name: str, group: pd.DataFrame) -> str:
         group = group.sort_values("depth")
-        told = []
+        courses = []
         for column, word in zip(SHOWN, ("degree of symmetry", "rank / width", "stable rank"), strict=True):
             first, last = group[column].iloc[0], group[column].iloc[-1]
             low, high = group[column].min(), group[column].max()
-            told.append(
+            courses.append(
                 f"{word} {first:.3g} in the first and {last:.3g} in the last layer ({low:.3g} to {high:.3g})"
             )
-        return f"{name}: {len(group)} layers, {self.part}: {'; '.join(told)}."
+        return f"{name}: {len(group)} layers, {self.part}: {'; '.join(courses)}."
 
     def as_dict(self) -> dict[str, Any]:
         """Means by depth in plain types."""

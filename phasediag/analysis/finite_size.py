@@ -112,11 +112,11 @@ class SizeCollapse(Result):
         if not len(moved):
             largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
             return f"{name} is stable: it moves most {largest['choice']}, by {largest['shift']:+.2g}"
-        told = [
+        moves = [
             f"by {row.shift:+.2g} [{row.shift_low:+.2g}, {row.shift_high:+.2g}] {row.choice}"
             for row in moved.itertuples(index=False)
         ]
-        return f"{name} is not stable: it moves {', '.join(told)}"
+        return f"{name} is not stable: it moves {', '.join(moves)}"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -285,9 +285,12 @@ def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
 
 
 def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval, widened where the curves differ by more than chance (as the Particle Data Group does)."""
-    factor = np.sqrt(max(1.0, fit.quality))
-    return fit.named + factor * (low - fit.named), fit.named + factor * (high - fit.named)
+    """The interval about the estimate, as long as that of the draws, which lean away from its errors.
+
+    Where the curves differ by more than chance it is wider, as the Particle Data Group does.
+    """
+    reach = np.sqrt(max(1.0, fit.quality)) * (high - low) / 2
+    return fit.named - reach, fit.named + reach
 
 
 def _parameters(fit: SizeFit, low: FloatArray, high: FloatArray, other: pd.DataFrame) -> pd.DataFrame:

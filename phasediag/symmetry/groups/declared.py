@@ -19,13 +19,13 @@ def declared(groups: Iterable[NeuronGroup]) -> list[NeuronSymmetry]:
     A group that is odd, of homogeneity 1 and has outgoing weights is linear: it can be rotated, on one
     or both sides.
     """
-    found: list[NeuronSymmetry] = []
+    symmetries: list[NeuronSymmetry] = []
     for group in groups:
-        found.append(Permutation(group))
+        symmetries.append(Permutation(group))
         if group.parity is not None and group.outgoing:
-            found.append(SignFlip(group))
+            symmetries.append(SignFlip(group))
         if group.homogeneity is not None and group.outgoing:
-            found.append(Rescaling(group))
+            symmetries.append(Rescaling(group))
         if group.parity == "odd" and group.homogeneity == 1 and group.outgoing:
-            found += [Rotation(group), DoubleRotation(group)]
-    return found
+            symmetries += [Rotation(group), DoubleRotation(group)]
+    return symmetries

@@ -86,8 +86,8 @@ class NeuronSymmetry(Symmetry[Mixing]):
         """V_in (width, incoming weights and biases) and V_out (width, outgoing weights)."""
         batched = {name: parameter[None] for name, parameter in parameters.items()}
         named, (own,) = separated(batched, [self.group])
-        found = raw_neurons(named, own)
-        return torch.cat([found.incoming, found.bias], dim=2)[0], found.outgoing[0]
+        raw = raw_neurons(named, own)
+        return torch.cat([raw.incoming, raw.bias], dim=2)[0], raw.outgoing[0]
 
     def width(self, parameters: Parameters) -> int:
         """The number of neurons."""
