@@ -31,7 +31,7 @@ def draw(profile: DepthProfile, ax: Axes | None = None) -> Figure:
         Where Axes are given.
     """
     if ax is not None:
-        raise AnalysisError("a profile over depth has four panels: call plot() without Axes")
+        raise AnalysisError("a profile over depth has four panels, and one Axes was given: call plot()")
     names = list(dict.fromkeys(profile.means["checkpoint"]))
     with style():
         figure = MatplotlibFigure(figsize=(2 * COLUMN_WIDTH, 5.0), layout="constrained")
@@ -52,6 +52,8 @@ def draw(profile: DepthProfile, ax: Axes | None = None) -> Figure:
                               alpha=0.3, rasterized=True)  # fmt: skip
         for panel, column in zip(panels.flat, SHOWN, strict=False):
             name_axes(panel, "depth / layers", LABELS[column])
+            if column != "stable_rank":
+                panel.set_ylim(-0.03, 1.03)
         name_axes(panels[1, 1], "depth / layers", "distance / largest of its head")
         panels[1, 1].set_yscale("log")
         legend(panels[0, 0], True, panels[0, 0].get_legend_handles_labels()[0], "xx-small")
