@@ -15,12 +15,9 @@ from matplotlib.figure import Figure
 import phasediag.analysis
 from phasediag.analysis.breaking_times import breaking_times
 from phasediag.analysis.coincidence import coincidence
-<<<<<<< HEAD
-from phasediag.analysis.distributions import distributions
-=======
 from phasediag.analysis.depth import depth_profile
+from phasediag.analysis.distributions import distributions
 from phasediag.analysis.equal_noise import compare_equal_noise
->>>>>>> main
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.loops import hysteresis
