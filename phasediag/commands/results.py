@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from phasediag.analysis.branches import Direction
     from phasediag.analysis.phases import Method
+    from phasediag.analysis.stability import Symmetry
 
 
 @click.command()
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
 @click.option("--starts", metavar="COLUMN", help="With --transition: compare its values, such as of "
               "init_scale, for hysteresis.")  # fmt: skip
+@click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also draw where the "
+              "symmetric state becomes unstable, by the observable escape.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
@@ -45,7 +48,8 @@ if TYPE_CHECKING:
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None, roughness: bool,
+    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None,
+    stability: Symmetry | None, roughness: bool,
     where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
@@ -55,13 +59,16 @@ def diagram(
     from phasediag.analysis.result import Result, plain
     from phasediag.analysis.roughness import boundary_roughness
     from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.stability import stability as marginal_states
     from phasediag.analysis.systematics import boundary_systematics
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
     from phasediag.figures.exact_curve import draw_with_exact
+    from phasediag.figures.stability import draw_stability
     from phasediag.figures.style import save
 
-    needed = [text for text in (x, y, order, starts, *facet) if text is not None]
+    escape = None if stability is None else f"weight_decay + escape_{stability}"
+    needed = [text for text in (x, y, order, starts, escape, *facet) if text is not None]
     trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
     notices: list[str] = []
     with telling(notices):
@@ -80,7 +87,12 @@ def diagram(
     if transition or starts is not None:
         tables |= transition_order(trials, x, y, order, made.level, starts).tables
     rough = boundary_roughness(made) if roughness else None
-    save(draw_with_exact(made, trials), output)
+    drawing = draw_with_exact(made, trials)
+    if stability is not None:
+        marginal = marginal_states(trials, made, stability)
+        tables["stability"] = marginal.boundary
+        draw_stability(drawing, made, marginal)
+    save(drawing, output)
     moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     systematics = boundary_systematics(trials, made, sensitivity)
     if as_json:
