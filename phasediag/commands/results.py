@@ -193,7 +193,7 @@ def _scaled(
     except AnalysisError as error:
         if not more:
             raise
-        said = {name: result.as_dict() for name, result in more.items()}
+        said: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
         lines = [*(result.summary() for result in more.values()), f"no law is fitted: {error}"]
         return {**said, "no_fit": str(error)}, lines
     same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
