@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from phasediag.analysis import frames, sensitivity
+from phasediag.commands.distribution import distribution
 from phasediag.commands.results import diagram, scaling
 from phasediag.errors import PhasediagError
 
@@ -134,3 +135,23 @@ def test_an_axis_of_many_values_is_refused_by_a_scaling(
     monkeypatch.setattr(frames, "load_trials", lambda path: many)
     with pytest.raises(PhasediagError, match="'label_noise' varies too"):
         told(scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003")
+
+
+def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two peaks that join along x: its cumulants, densities and figure."""
+    rng = np.random.default_rng(0)
+    axes = [[16, 64], np.linspace(0.3, 0.7, 5), range(200)]
+    frame = pd.MultiIndex.from_product(axes, names=["width", "weight_decay", "replicate"])
+    frame = frame.to_frame(index=False).assign(status="ok", converged=True)
+    peak = 3 / (1 + np.exp((frame["weight_decay"] - 0.5) * np.sqrt(frame["width"]) / 0.5))
+    frame["m"] = rng.choice([-1, 1], len(frame)) * peak + rng.normal(0, 1, len(frame))
+    monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
+    drawing = tmp_path / "distribution.png"
+    arguments = ("--x", "weight_decay", "--order", "m", "--size", "width", "--output", str(drawing))
+    found = told(distribution, *arguments)
+    assert found["crossings"][0]["position"] == pytest.approx(0.5, abs=0.1)
+    assert len(found["moments"]) == 10
+    assert drawing.read_bytes().startswith(b"\x89PNG")
+    result = CliRunner().invoke(distribution, ["sweep", *arguments], catch_exceptions=False)
+    assert "the Binder cumulants of width 16 and 64 cross" in result.stderr
+    assert result.stdout.strip() == str(drawing)
