@@ -80,7 +80,8 @@ def test_a_level_is_for_the_method_level(sweep: pd.DataFrame) -> None:
 
 
 def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
-    arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength")
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength",
+                 "--where", "init_scale=1.0")  # fmt: skip
     found = told(scaling, *arguments)
     assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(found)
     assert found["collapse"]["parameters"]["y_exponent"]["low"] is not None
@@ -109,6 +110,31 @@ def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame.iloc[: 20 * 80])
     with pytest.raises(PhasediagError, match="20 x 80 cells are too few"):
         CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
+
+
+def test_other_axes_are_facets_of_a_scaling(sweep: pd.DataFrame, tmp_path: Path) -> None:
+    """Pooled, their exponent was none of either."""
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--where", "init_scale=1.0")
+    path = tmp_path / "fit.png"
+    apart = told(scaling, *arguments, "--output", str(path))["facets"]
+    assert [fit["of"] for fit in apart] == [{"lr_over_batch": 3e-4}, {"lr_over_batch": 3e-3}]
+    for fit in apart:
+        value = str(fit["of"]["lr_over_batch"])
+        alone = told(scaling, *arguments, "--where", f"lr_over_batch={value}")
+        assert alone["exponent"] == fit["exponent"]
+    assert apart[0]["exponent"] < apart[1]["exponent"]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "fit-lr_over_batch=0.0003.png", "fit-lr_over_batch=0.003.png",
+    }  # fmt: skip
+
+
+def test_an_axis_of_many_values_is_refused_by_a_scaling(
+    sweep: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = sweep.assign(label_noise=np.arange(len(sweep)) % 7)
+    monkeypatch.setattr(frames, "load_trials", lambda path: many)
+    with pytest.raises(PhasediagError, match="'label_noise' varies too"):
+        told(scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003")
 
 
 def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
