@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from phasediag.cli import commands
-from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, OF_STAGES, RESULTS, STAGES, Column
+from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, OF_STAGES, RESULTS, STAGES, TEMPERATURE, Column
 from phasediag.grids.schema import parameter_table
 from phasediag.observables.known import ALWAYS, built_in
 from phasediag.observables.observable import (
@@ -74,7 +74,7 @@ def columns() -> Iterator[str]:
     yield "\n## `measurements`: one row a trial, step, layer and observable"
     yield from column_table(MEASUREMENTS)
     yield "\n## Derived: in the frames, in no file"
-    yield from column_table(DERIVED)
+    yield from column_table((*DERIVED, TEMPERATURE))
 
 
 def observables() -> Iterator[str]:

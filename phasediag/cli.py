@@ -22,6 +22,7 @@ from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
+from phasediag.commands.times import times
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
 from phasediag.version import VERSION
@@ -38,8 +39,8 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, hysteresis, scaling, refine, report, rerun, calibrate, measure, parameters,
-    compact,
+    plan, launch, status, diagram, hysteresis, times, scaling, refine, report, rerun, calibrate, measure,
+    parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 

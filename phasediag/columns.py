@@ -178,6 +178,14 @@ DERIVED: Final[tuple[Column, ...]] = (
 )  # fmt: skip
 """What frames of trials and of measurements have besides."""
 
+TEMPERATURE: Final = Column(
+    name="temperature", label="temperature T = rate / ((1 − momentum) batch)", bounds=_COUNT, derived=True,
+    null_when_diverged=False,
+    meaning="learning_rate / ((1 - momentum) batch_size) of sgd, 0 of the full batch; null where the noise "
+            "of gradients has no single one: other optimizers, schedules, layer_rates, gradient_clip.",
+)  # fmt: skip
+"""A parameter in all but that no grid gives it: what follows from the rate, the batch and the momentum."""
+
 DIVERGED: Final = Column(
     name="diverged", label="diverged share of trials", below="stable", above="diverged", of_training=True,
     derived=True, null_when_diverged=False, bounds=_SHARE,
@@ -202,7 +210,7 @@ OF_STAGES: Final[tuple[Column, ...]] = (
 
 _KNOWN: Final = {
     column.name: column
-    for column in (*LEADING, *RESULTS, *DERIVED, DIVERGED, OBSERVABLE_SOURCE, STAGES, *OF_STAGES)
+    for column in (*LEADING, *RESULTS, *DERIVED, TEMPERATURE, DIVERGED, OBSERVABLE_SOURCE, STAGES, *OF_STAGES)
 }
 RESULT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in (*LEADING, *RESULTS))
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""

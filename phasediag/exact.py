@@ -4,7 +4,8 @@ Conventions of `phasediag` throughout: the loss is E|f - y|^2 + gamma |theta|^2,
 over outputs, so that gamma = weight_decay / 2 (`gamma_of`). c = E[xy] is the signal of a scalar system,
 s_k are the singular values of E[y x^T], eta the learning rate, B the batch size, T = eta / B.
 
-The names E1 to E14 are those of `docs/physics.md`.
+The names E1 to E15 are those of `docs/physics.md`. E5 to E7 stand in `phasediag.exact_noise`, E15 in
+`phasediag.exact_relu`; both are found here too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import optimize
 
 from phasediag.arrays import FloatArray
+from phasediag.exact_noise import growth_exponent as growth_exponent
+from phasediag.exact_noise import neuron_growth as neuron_growth
+from phasediag.exact_noise import neuron_noise_threshold as neuron_noise_threshold
+from phasediag.exact_noise import noise_rebound as noise_rebound
+from phasediag.exact_noise import noise_threshold as noise_threshold
+from phasediag.exact_noise import noise_thresholds as noise_thresholds
+from phasediag.exact_noise import sde_neuron_noise_threshold as sde_neuron_noise_threshold
+from phasediag.exact_noise import sde_noise_threshold as sde_noise_threshold
+from phasediag.exact_noise import stationary_law as stationary_law
+from phasediag.exact_relu import ReluOptimum as ReluOptimum
+from phasediag.exact_relu import relu_optimum as relu_optimum
 
 Numbers = float | Sequence[float] | npt.NDArray[Any]
 
@@ -83,8 +95,8 @@ def relu_threshold(x: npt.NDArray[Any], y: npt.NDArray[Any], starts: int = 64, s
     directions = np.random.default_rng(seed).standard_normal((starts, x.shape[1]))
     first = sorted(directions, key=lost)[: max(4, starts // 8)]
     options = {"xatol": 1e-10, "fatol": 1e-14, "maxiter": 4000}
-    found = [optimize.minimize(lost, v, method="Nelder-Mead", options=options).fun for v in first]
-    return -float(min(found))
+    least = [optimize.minimize(lost, v, method="Nelder-Mead", options=options).fun for v in first]
+    return -float(min(least))
 
 
 def chain_transition(signal: float, layers: int) -> float:
@@ -189,107 +201,6 @@ def gated_matrix(correlation: npt.NDArray[Any], gamma: float) -> FloatArray:
     """
     matrix: FloatArray = correlation * max(0.0, 1 - gamma / float(np.linalg.norm(correlation)))
     return matrix
-
-
-def growth_exponent(signal: float, rate: float, gamma: float, noise: float, batch: int, law: str) -> float:
-    """E5: growth of log |(u, w)| a step near the origin of f = u w x, x = +-1, y = c x + noise * e.
-
-    max over signs of E log |1 - 2 eta gamma +- 2 eta (xy)_B|: the updates commute in u +- w, so it is exact,
-    and the origin attracts iff it is negative (arXiv:2303.13093 has the criterion in general).
-
-    Parameters
-    ----------
-    law
-        Of e: `rademacher` (e = +-1; any batch), or `gaussian` (closed form by a Poisson sum over digamma).
-    """
-    from scipy import stats  # takes a second; most of this module does without
-
-    means = [1 - 2 * rate * gamma + 2 * rate * sign * signal for sign in (1, -1)]
-    if law == "gaussian":
-        return max(_mean_log_normal(mean, 2 * rate * noise / np.sqrt(batch)) for mean in means)
-    ups = np.arange(batch + 1)
-    weight = stats.binom.pmf(ups, batch, 0.5)
-    spread = 2 * rate * noise * (2 * ups - batch) / batch
-    with np.errstate(divide="ignore"):
-        return float(max(weight @ np.log(np.abs(mean + spread)) for mean in means))
-
-
-def _mean_log_normal(mean: float, deviation: float) -> float:
-    """E log |N(mean, deviation^2)|."""
-    from scipy import stats
-
-    if deviation == 0:
-        return float(np.log(abs(mean)))
-    half = mean**2 / (2 * deviation**2)
-    spread = 12 * np.sqrt(half) + 40
-    j = np.arange(max(0, int(half - spread)), int(half + spread))
-    total = stats.poisson.pmf(j, half) @ special.digamma(j + 0.5)
-    return float(0.5 * (np.log(2 * deviation**2) + total))
-
-
-def noise_threshold(
-    signal: float, rate: float, gamma: float, batch: int = 1, law: str = "rademacher"
-) -> float:
-    """E5: label noise sigma at which `growth_exponent` turns negative, for c > gamma.
-
-    For `rademacher` and B = 1 the closed form (1 - 2 eta gamma + 2 eta c)^2 - 4 eta^2 sigma^2 = 1.
-    """
-    if law == "rademacher" and batch == 1:
-        return float(np.sqrt((1 - 2 * rate * gamma + 2 * rate * signal) ** 2 - 1) / (2 * rate))
-    guess = sde_noise_threshold(signal, rate / batch, gamma)
-    return float(
-        optimize.brentq(
-            lambda noise: growth_exponent(signal, rate, gamma, noise, batch, law), 0.7 * guess, 1.3 * guess
-        )
-    )
-
-
-def noise_rebound(signal: float, rate: float, gamma: float, batch: int = 1, law: str = "rademacher") -> float:
-    """E5: the label noise, beyond `noise_threshold`, at which `growth_exponent` turns positive again.
-
-    Noise so strong that a step throws the weights beyond where they were makes the origin repel. For
-    `rademacher` and B = 2 it is (2 eta sigma)^2 = m^2 + m^-2 with m = 1 - 2 eta gamma + 2 eta c.
-    """
-    least = noise_threshold(signal, rate, gamma, batch, law)
-
-    def growth(noise: float) -> float:
-        return growth_exponent(signal, rate, gamma, noise, batch, law)
-
-    steps = least * np.geomspace(1 + 1e-4, 1e3, 200)
-    positive = np.array([growth(float(noise)) > 0 for noise in steps])
-    above = int(np.argmax(positive))
-    return float(optimize.brentq(growth, steps[above - 1], steps[above]))
-
-
-def sde_noise_threshold(signal: float, temperature: float, gamma: float) -> float:
-    """E5, E6 in the limit of a small learning rate: gamma + T sigma^2 = c, for x = +-1."""
-    return float(np.sqrt((signal - gamma) / temperature))
-
-
-def stationary_law(excess: float, diffusion: float) -> tuple[float, float]:
-    """E6: shape and scale of the Gamma law of z = u^2 = uw under label noise, for x = +-1 and small eta.
-
-    Shape a / (2 T sigma^2) - 1/2, scale 2 T sigma^2, with a = c - gamma and `diffusion` T sigma^2; the mean
-    is the soft threshold (a - T sigma^2)_+. The density is peaked off zero below T sigma^2 = a/2, at zero
-    up to a, and collapsed beyond. After arXiv:2306.04251.
-    """
-    return excess / (2 * diffusion) - 0.5, 2 * diffusion
-
-
-def neuron_noise_threshold(
-    slope: float, rate: float, batch: int = 1, gamma: float = 0.0, activation_slope: float = 1.0
-) -> float:
-    """E7: label noise at which a neuron w2 phi(w1 x) collapses, in the limit of a small learning rate.
-
-    (eta / B) sigma^2 phi'(0) = slope - gamma / phi'(0), for the loss without 1/2 and E[x^2] = 1; with the 1/2
-    and B = 1 this is eta sigma^2 phi'(0) / 2 = sum xy / sum x^2 of arXiv:2306.04251, theorem 5.1.
-
-    Parameters
-    ----------
-    slope
-        sum xy / sum x^2 of the data; gamma is counted in units of E[x^2] = 1.
-    """
-    return float(np.sqrt((slope - gamma / activation_slope) * batch / (rate * activation_slope)))
 
 
 def balance_factor(rate: float, gamma: float, force: Numbers) -> FloatArray:

@@ -117,10 +117,60 @@ def test_noise_is_a_soft_threshold(excess: float, share: float) -> None:
 
 def test_a_neuron_collapses_where_the_chain_does_in_the_limit() -> None:
     """E7 with slope 1 is E6; half the slope needs more noise."""
-    assert exact.neuron_noise_threshold(0.5, 0.02, gamma=0.1) == pytest.approx(
+    assert exact.sde_neuron_noise_threshold(0.5, 0.02, gamma=0.1) == pytest.approx(
         exact.sde_noise_threshold(0.5, 0.02, 0.1)
     )
-    assert exact.neuron_noise_threshold(0.5, 0.02, batch=4) == pytest.approx(2 * np.sqrt(25))
+    assert exact.sde_neuron_noise_threshold(0.5, 0.02, batch=4) == pytest.approx(2 * np.sqrt(25))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("gamma", [0.0, 0.2])
+def test_a_neuron_at_finite_rate(gamma: float, batch: int) -> None:
+    """E7: on x = +-1 it is E5 with normal noise; its limit of a small rate is that of the SDE."""
+    x = np.array([1.0, -1.0])
+    for rate, most in ((0.02, 0.1), (1e-4, 1e-3)):
+        found = exact.neuron_noise_threshold(x, 0.8 * x, rate, batch=batch, gamma=gamma)
+        assert found == pytest.approx(exact.noise_threshold(0.8, rate, gamma, batch, "gaussian"), rel=1e-6)
+        limit = exact.sde_neuron_noise_threshold(0.8, rate, batch, gamma)
+        assert found < limit < found * (1 + most)
+
+
+def test_a_neuron_grows_as_it_does_when_its_steps_are_multiplied() -> None:
+    """E7 against 200,000 random factors on data; another slope at zero is another scale of the data."""
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal(8)
+    y, sample = 0.5 * x, draw.integers(8, size=200_000)
+    noise = 3 * draw.standard_normal(200_000)
+    force = 0.04 * x[sample] * (y[sample] + noise)
+    logs = [np.log(np.abs(0.99 + sign * force)) for sign in (1, -1)]
+    found = exact.neuron_growth(x, y, 0.02, 3.0, gamma=0.25)
+    largest = max(logs, key=np.mean)
+    assert found == pytest.approx(largest.mean(), abs=5 * largest.std() / np.sqrt(200_000))
+    half = exact.neuron_growth(x, y, 0.02, 3.0, gamma=0.25, activation_slope=0.5)
+    assert half == pytest.approx(exact.neuron_growth(x / 2, y, 0.02, 3.0, gamma=0.25))
+
+
+def test_every_noise_at_which_the_origin_changes_is_given() -> None:
+    """A system with a sliver: it attracts between the first two and between the last two zeros."""
+    zeros = exact.noise_thresholds(0.7, 0.2, 0.05, batch=4)
+    np.testing.assert_allclose(zeros, [3.0356, 3.2860, 5.0653, 6.2997], rtol=1e-4)
+    assert exact.noise_threshold(0.7, 0.2, 0.05, batch=4) == zeros[0]
+    ends = np.concatenate([[zeros[0] / 2], zeros, [2 * zeros[-1]]])
+    between = [
+        exact.growth_exponent(0.7, 0.2, 0.05, noise, 4, "rademacher") for noise in (ends[1:] + ends[:-1]) / 2
+    ]
+    assert np.sign(between).tolist() == [1, -1, 1, -1, 1]
+    np.testing.assert_allclose(
+        [exact.growth_exponent(0.7, 0.2, 0.05, noise, 4, "rademacher") for noise in zeros], 0, atol=1e-9
+    )
+    (collapse, blows_up) = exact.noise_thresholds(0.5, 0.05, 0.0, 1)
+    assert collapse == pytest.approx(exact.noise_threshold(0.5, 0.05, 0.0))
+    assert blows_up > collapse
+
+
+def test_where_no_noise_makes_the_origin_attract_it_is_said() -> None:
+    with pytest.raises(ValueError, match=r"no label noise makes the origin attract at signal 3, .* 0.5, "):
+        exact.noise_threshold(3.0, 0.5, 0.0, 2, "gaussian")
 
 
 def test_the_balance_law_is_that_of_a_step() -> None:

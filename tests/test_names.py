@@ -11,6 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+EMPTY = {"found", "told", "whole"}
+"""What any result was: looked for, said, complete. The name of a result says what it is of."""
+
 MOST_WORDS = 20
 """Of the glossary."""
 
@@ -35,6 +38,12 @@ def modules() -> dict[str, ast.Module]:
     """The syntax trees of the package by path."""
     paths = sorted((ROOT / "phasediag").rglob("*.py"))
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}
+
+
+def test_a_name_says_what_a_thing_is() -> None:
+    names = [(f"{path}:{line}", name) for path, tree in modules().items() for line, name in defined(tree)]
+    assert len(names) > 1000
+    assert not [place for place, name in names if EMPTY & set(words_of(name))]
 
 
 def test_a_name_of_a_class_means_one_thing() -> None:

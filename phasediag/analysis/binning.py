@@ -35,8 +35,8 @@ def with_bins(trials: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame,
     Parameters
     ----------
     trials
-        One row a trial, as `with_formulas` returns it. Without `point_id` or `replicate` nothing is put
-        into bins.
+        One row a trial, as `with_formulas` returns it. Where `point_id` or `replicate` is not known, nothing
+        is put into bins.
     names
         The axes, all of them columns.
 
@@ -50,7 +50,7 @@ def with_bins(trials: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame,
     AnalysisError
         Where the values lie so unevenly that more than 1,000 bins would be needed.
     """
-    if not {"point_id", "replicate"} <= set(trials.columns):
+    if not {"point_id", "replicate"} <= set(trials.columns) or trials["point_id"].isna().any():
         return trials, ()
     point = coded(trials["point_id"])[0]
     measured = [name for name in names if _differs(numbers(trials, name), point)]

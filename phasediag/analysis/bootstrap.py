@@ -208,8 +208,8 @@ def interval(
     known = np.maximum(~np.isnan(values) @ draws.times, 1)
     low = np.where((values == -np.inf) @ draws.times > tail * known, -np.inf, low)
     high = np.where((values == np.inf) @ draws.times > tail * known, np.inf, high)
-    told = high - low > rounding
-    return np.where(told, low, np.nan), np.where(told, high, np.nan)
+    distinct = high - low > rounding
+    return np.where(distinct, low, np.nan), np.where(distinct, high, np.nan)
 
 
 def _spread(values: FloatArray, times: IntArray) -> FloatArray:

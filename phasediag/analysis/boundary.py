@@ -131,9 +131,9 @@ def find_boundary(
     drawn = np.full((len(row), len(draws.times)), np.nan) if keep else None
     sure = np.flatnonzero((cell >= 0) & (replicates >= FEWEST_REPLICATES))
     targets = _Targets.of(row, cell, position, rising)
-    for part, moved, found in _drawn(rows, samples, targets, sure, level, draws):
+    for part, moved, crossing in _drawn(rows, samples, targets, sure, level, draws):
         low[part], high[part] = _bounds(rows, cell[part], moved, position[part], replicates[part], draws)
-        support[part] = (found @ draws.times) / draws.times.sum()
+        support[part] = (crossing @ draws.times) / draws.times.sum()
         if drawn is not None:
             drawn[part] = moved
     low[sure], high[sure] = (
@@ -332,14 +332,14 @@ def _matched(
     here &= (at >= targets.nearest_from[own, None]) & (at <= targets.nearest_to[own, None])
     away = np.where(here, np.abs(at - targets.position[own, None]), np.inf)
     least = np.minimum.reduceat(away, heads, axis=0)
-    found = least < np.inf
+    matched = least < np.inf
     nearest = np.minimum.reduceat(np.where(here & (away == least[entry]), at, np.inf), heads, axis=0)
     main = targets.cell[entries]
     one, other = value[place[main]], value[place[main + 1]]
     before = (one < level) == targets.rising[entries, None]
     left_to = np.where(before, targets.gone_up[entries, None], targets.gone_down[entries, None])
     unknown = np.isnan(one) | np.isnan(other)
-    return np.where(found, nearest, np.where(unknown, np.nan, left_to)), found
+    return np.where(matched, nearest, np.where(unknown, np.nan, left_to)), matched
 
 
 def _bounds(

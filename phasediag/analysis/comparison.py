@@ -31,14 +31,14 @@ class ReplicateMeans:
 
     values: FloatArray
     """NaN where a replicate has no count, shape (cells, replicates)."""
-    whole: bool = False
+    integers: bool = False
     """Whether all counts are whole numbers."""
 
     @classmethod
     def of(cls, sums: Sums, counts: FloatArray) -> ReplicateMeans:
         """The means of each cell and replicate; `counts` are those that were summed."""
         with np.errstate(invalid="ignore"):
-            return cls(values=sums.total / sums.number, whole=bool((counts == np.round(counts)).all()))
+            return cls(values=sums.total / sums.number, integers=bool((counts == np.round(counts)).all()))
 
     @property
     def present(self) -> BoolArray:
@@ -154,7 +154,7 @@ def lead(one: Foretold, other: Foretold, data: ReplicateMeans) -> Lead:
     ratio = np.log(one.means / other.means)
     means, _ = data.without_folds
     variance = jackknifed((means * ratio - one.means + other.means).sum(axis=1))
-    if data.whole:
+    if data.integers:
         variance += float((ratio.mean(axis=0) ** 2 * np.maximum(ROUNDED - data.variance, 0)).sum())
     return Lead(gain=float(gains.mean()), error=float(np.sqrt(variance)), folds=folds)
 

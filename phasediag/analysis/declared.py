@@ -32,9 +32,9 @@ _ATTRIBUTE: Final = "phasediag_columns"
 
 def with_declarations(trials: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
     """The frame with what the files say of their columns."""
-    found = declared_in(schema)
-    if found:
-        trials.attrs[_ATTRIBUTE] = {name: asdict(column) for name, column in found.items()}
+    declared = declared_in(schema)
+    if declared:
+        trials.attrs[_ATTRIBUTE] = {name: asdict(column) for name, column in declared.items()}
     return trials
 
 

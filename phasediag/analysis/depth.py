@@ -30,7 +30,7 @@ class DepthProfile(Result):
     means: pd.DataFrame
     """One row a checkpoint and depth: `checkpoint`, `depth`, `heads`, and for `degree_normalized`,
     `rank_share` (rank over width) and `stable_rank` the mean over the heads, with `_low` and `_high`
-    (Student's 95 % interval of the mean over heads; NaN with fewer than 3)."""
+    (Student's 95 % interval of the mean over heads, cut where no mean can be; NaN with fewer than 3)."""
     spectra: pd.DataFrame
     """One row a distance: `checkpoint`, `depth`, `distance` over the largest of its head."""
 
@@ -46,14 +46,14 @@ class DepthProfile(Result):
 
     def _course(self, name: str, group: pd.DataFrame) -> str:
         group = group.sort_values("depth")
-        told = []
+        courses = []
         for column, word in zip(SHOWN, ("degree of symmetry", "rank / width", "stable rank"), strict=True):
             first, last = group[column].iloc[0], group[column].iloc[-1]
             low, high = group[column].min(), group[column].max()
-            told.append(
+            courses.append(
                 f"{word} {first:.3g} in the first and {last:.3g} in the last layer ({low:.3g} to {high:.3g})"
             )
-        return f"{name}: {len(group)} layers, {self.part}: {'; '.join(told)}."
+        return f"{name}: {len(group)} layers, {self.part}: {'; '.join(courses)}."
 
     def as_dict(self) -> dict[str, Any]:
         """Means by depth in plain types."""
@@ -113,5 +113,6 @@ def _means(group: pd.DataFrame) -> dict[str, float]:
         if len(numbers) >= 3:
             error = float(numbers.std(ddof=1)) / np.sqrt(len(numbers))
             reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(numbers) - 1)) * error
-        values |= {column: mean, f"{column}_low": mean - reach, f"{column}_high": mean + reach}
+        low, high = np.clip([mean - reach, mean + reach], 0.0, np.inf if column == "stable_rank" else 1.0)
+        values |= {column: mean, f"{column}_low": float(low), f"{column}_high": float(high)}
     return values

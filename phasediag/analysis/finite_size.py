@@ -112,11 +112,11 @@ class SizeCollapse(Result):
         if not len(moved):
             largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
             return f"{name} is stable: it moves most {largest['choice']}, by {largest['shift']:+.2g}"
-        told = [
+        moves = [
             f"by {row.shift:+.2g} [{row.shift_low:+.2g}, {row.shift_high:+.2g}] {row.choice}"
             for row in moved.itertuples(index=False)
         ]
-        return f"{name} is not stable: it moves {', '.join(told)}"
+        return f"{name} is not stable: it moves {', '.join(moves)}"
 
     @property
     def warnings(self) -> tuple[str, ...]:

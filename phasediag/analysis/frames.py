@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
+from phasediag.analysis.noise import TEMPERATURE, with_temperature
 from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
 from phasediag.analysis.versions import DEFINITIONS, tell_of_observables
@@ -103,6 +104,8 @@ def _trials(
 ) -> pd.DataFrame:
     """The trials with at least the wanted columns, those that are derived too."""
     cut = None if threshold is None else _checked(threshold)
+    if columns is not None and TEMPERATURE in columns:
+        columns = None  # what it rests on may be missing from some files
     rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows)
     if cut is not None:
@@ -110,7 +113,8 @@ def _trials(
         trials = trials.assign(**again.columns)
         if again.carried:
             warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=3)
-    return with_declarations(_with_launches(_with_readings(_with_definitions(trials)), store), rows.schema)
+    trials = with_temperature(_with_readings(_with_definitions(trials)))
+    return with_declarations(_with_launches(trials, store), rows.schema)
 
 
 def _carried(trials: int) -> str:
@@ -177,7 +181,8 @@ def load_for(sweep: str | os.PathLike[str], texts: Sequence[str]) -> pd.DataFram
     unread = set(RESULT_COLUMNS) - words - set(_OF_A_DIAGRAM)
     store = Store.at(sweep).required()
     rows = staged(store.trials_table(without=unread))
-    trials = with_declarations(_with_readings(_with_definitions(_frame(rows))), rows.schema)
+    trials = with_temperature(_with_readings(_with_definitions(_frame(rows))))
+    trials = with_declarations(trials, rows.schema)
     known = {*trials.columns, "diverged", "and", "or", "not"}
     return _with_launches(trials, store) if words <= known else _trials(store, None, None)
 
@@ -282,8 +287,8 @@ def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     """The columns of the store from which the wanted ones follow."""
-    needed = [name for name in columns if name not in DERIVED_COLUMNS]
-    if len(needed) < len(columns):
+    needed = [name for name in columns if name not in (*DERIVED_COLUMNS, TEMPERATURE)]
+    if set(columns) & set(DERIVED_COLUMNS):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:
         needed += RESTS_ON

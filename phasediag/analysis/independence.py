@@ -134,7 +134,7 @@ def _slope(widths: FloatArray, means: FloatArray, inside: IntArray) -> FloatArra
 
 
 def _some(data: ReplicateMeans, cells: IntArray) -> ReplicateMeans:
-    return ReplicateMeans(values=data.values[cells], whole=data.whole)
+    return ReplicateMeans(values=data.values[cells], integers=data.integers)
 
 
 def _exponents(slopes: FloatArray, means: FloatArray, data: ReplicateMeans) -> FloatArray:
@@ -144,7 +144,7 @@ def _exponents(slopes: FloatArray, means: FloatArray, data: ReplicateMeans) -> F
 
 def _rounding(slopes: FloatArray, data: ReplicateMeans) -> FloatArray:
     """The squared error of each exponent where whole counts agree in all replicates, shape (x,)."""
-    if not data.whole:
+    if not data.integers:
         return np.zeros(len(slopes))
     hidden = np.maximum(ROUNDED - data.variance, 0) / np.maximum(data.means, data.least) ** 2
     return np.asarray(slopes**2 @ hidden)

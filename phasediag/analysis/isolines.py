@@ -16,7 +16,7 @@ from phasediag.arrays import BoolArray, IntArray
 
 
 def across_table(
-    group: Groups, found: tuple[Layout, Rows, Boundary], samples: SingleValues, scale: Scale,
+    group: Groups, along: tuple[Layout, Rows, Boundary], samples: SingleValues, scale: Scale,
     settled: BoolArray, level: float, resamples: int, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Find where the level is crossed along y and no line between the crossings of two rows passes.
@@ -44,13 +44,13 @@ def across_table(
     -------
     As `PhaseDiagram.across` describes it.
     """
-    rows = found[1]
+    rows = along[1]
     columns = Layout.along_y(group, scale)
     along_y = columns.rows(rows.value, rows.replicates)
     one = np.flatnonzero(along_y.linked)
     below, known = along_y.value < level, ~np.isnan(along_y.value)
     one = one[(below[one] != below[one + 1]) & known[one] & known[one + 1]]
-    fresh = one[~_passed((columns.order[one], columns.order[one + 1]), *found)]
+    fresh = one[~_passed((columns.order[one], columns.order[one + 1]), *along)]
     cells = np.flatnonzero(np.isin(along_y.row, along_y.row[fresh]))
     codes, line = np.unique(columns.line[cells], return_inverse=True)
     width = len(group.levels[-1])

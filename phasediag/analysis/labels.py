@@ -11,7 +11,7 @@ from phasediag.columns import Column, column_of
 
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
-    "lr_over_batch": "learning rate / batch size (T)",
+    "lr_over_batch": "learning rate / batch size",
     "label_noise": "label noise σ",
     "init_scale": "initial scale",
     "width": "width (neurons)",

@@ -164,10 +164,10 @@ def hysteresis(
         place = dict(zip(facets, key, strict=True))
         legs = legs_of(rows, x)
         draws = Resamples.of(len(legs["up"]), RESAMPLES, seed)
-        found = {branch: _end(branch, legs[branch], at, draws) for branch in ("up", "down")}
+        edges = {branch: _end(branch, legs[branch], at, draws) for branch in ("up", "down")}
         curves += [{**place, "branch": b, **point} for b in legs for point in _curve(x, legs[b], draws)]
-        ends += [{**place, "branch": branch, **end} for branch, end in found.items()]
-        loops.append({**place, **_loop(found, legs, at, draws, _growth_of_kicks(rows, x))})
+        ends += [{**place, "branch": branch, **end} for branch, end in edges.items()]
+        loops.append({**place, **_loop(edges, legs, at, draws, _growth_of_kicks(rows, x))})
     return Hysteresis(
         x=x, order=order, level=at, facets=facets, curves=pd.DataFrame(curves), ends=pd.DataFrame(ends),
         loops=pd.DataFrame(loops), about=column, kicked=bool((stages["ramp_kick"] > 0).all()),

@@ -57,6 +57,18 @@ class Moves:
         return cls(rows=rows, stable=stable, text=f"{verdict}; {'; '.join(parts)}")
 
 
+def crossed(result: PhaseDiagram, trials: pd.DataFrame) -> PhaseDiagram:
+    """The diagram, or that with its axes exchanged where no row crosses a boundary that runs along x."""
+    if result.boundary["position"].notna().any() or result.across is None or result.across.empty:
+        return result
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DecoupledDecayWarning)  # told of the diagram itself
+        return phase_diagram(
+            trials, result.y, result.x, result.order, result.level, facet=list(result.facets),
+            method=result.method,
+        )  # fmt: skip
+
+
 def positions(
     result: PhaseDiagram, trials: pd.DataFrame, *, level: float | None = None, method: Method | None = None
 ) -> FloatArray:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
+from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.binning import with_bins
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
@@ -86,6 +87,8 @@ class PhaseDiagram(Result):
     """Trials that are ok of which it is not known whether they have converged."""
     condition: str = ""
     """What the intervals are conditional on, in a sentence; empty where on nothing."""
+    basis: str = ""
+    """That the order parameter depends on a basis of the neurons, in a sentence; empty where it does not."""
     across: pd.DataFrame | None = None
     """Where the boundary runs along x, so that no row crosses it: crossings along y through which no line
     from a row to the next passes. Columns as those of `boundary`, one row a facet, value of x and crossing,
@@ -137,7 +140,7 @@ class PhaseDiagram(Result):
             texts.append(unknown(self.convergence_unknown))
         if self.condition and self.boundary["low"].notna().any():
             texts.append(self.condition)
-        return tuple(texts)
+        return (*texts, *([self.basis] if self.basis else ()))
 
     @property
     def caveat(self) -> str:
@@ -338,6 +341,7 @@ def locate(
         x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
         without_value=valueless(trials, order, values),
         convergence_unknown=_unknown(trials, order), condition=conditional(trials),
+        basis=arbitrary_basis(trials, [order]),
     )  # fmt: skip
     return Located(diagram=diagram, boundary=shown, rows=rows, samples=samples, level=level, settled=settled)
 

@@ -87,8 +87,8 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         counted[COUNTS[observable]] = np.where(needed, column, before)
     flags = rejudged(trials, measured, position, (absolute, relative), factor)
     columns = {
-        **{name: _whole(values) for name, values in counted.items()},
-        "max_degree": _whole(pairs), "degree_normalized": normalized, **flags.columns,
+        **{name: _integers(values) for name, values in counted.items()},
+        "max_degree": _integers(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
     return Recounted(columns=columns, carried=flags.carried)
@@ -133,7 +133,7 @@ def _at_steps(trial_id: pa.ChunkedArray, step: pa.ChunkedArray) -> pa.ChunkedArr
     return pc.binary_join_element_wise(trial_id, pc.cast(step, pa.string()), " ")
 
 
-def _whole(values: FloatArray) -> npt.NDArray[Any]:
+def _integers(values: FloatArray) -> npt.NDArray[Any]:
     """Counts as whole numbers, unless one is null."""
     return values if np.isnan(values).any() else values.astype(np.int64)
 

@@ -53,14 +53,14 @@ class Replication(Result):
     @property
     def findings(self) -> tuple[str, ...]:
         """How many replicates, and how sure the pilot is of that."""
-        told = self.rows[self.rows["hindrance"] == ""]
-        if told.empty:
+        known = self.rows[self.rows["hindrance"] == ""]
+        if known.empty:
             return (f"No number of replicates is known to give an interval of {self._wish}.",)
-        worst = int(told["needed"].max())
+        worst = int(known["needed"].max())
         return (
             f"A 95 % interval of {self._wish} takes {self.needed:,} replicates in the median row "
-            f"({self.fewest:,} to {self.most:,}: the pilot's {_span(told['replicates'])} replicates tell the "
-            f"spread only so well), {worst:,} in every row that replicates can narrow.",
+            f"({self.fewest:,} to {self.most:,}: the pilot's {_span(known['replicates'])} replicates tell "
+            f"the spread only so well), {worst:,} in every row that replicates can narrow.",
         )
 
     @property

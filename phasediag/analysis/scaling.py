@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
 from phasediag.analysis.fit_words import (
@@ -222,7 +223,8 @@ def fit_scaling(
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
         left_out=sample.reasons, models=models, points=points, independence=independence,
         claims=tuple(claim for claim in claims if claim is not None),
-        room=room, notes=sample.notes, condition=conditional(trials),
+        room=room, notes=(*sample.notes, *filter(None, [arbitrary_basis(trials, [y])])),
+        condition=conditional(trials),
     )  # fmt: skip
 
 

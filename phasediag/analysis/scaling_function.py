@@ -68,8 +68,8 @@ class ScalingFunction:
         def of(parameters: FloatArray, draws: IntArray) -> FloatArray:
             design, target = self._weighted(parameters, values[draws])
             ridge = np.tile(_RIDGE * np.eye(self.coefficients), (len(design), 1, 1))
-            whole = np.nan_to_num(np.concatenate([design, ridge], axis=1), nan=0.0)
-            basis = np.linalg.qr(whole)[0][:, : design.shape[1]]
+            joined = np.nan_to_num(np.concatenate([design, ridge], axis=1), nan=0.0)
+            basis = np.linalg.qr(joined)[0][:, : design.shape[1]]
             explained = np.einsum("knp,kp->kn", basis, np.einsum("knp,kn->kp", basis, target))
             return np.where(self.overlapping(parameters)[:, None], target - explained, np.nan)
 

@@ -169,12 +169,12 @@ def settled(trials: pd.DataFrame, y: str) -> tuple[BoolArray, tuple[str, ...]]:
 
 def _stays(trials: pd.DataFrame, words: set[str]) -> pd.Series[Any]:
     """Whether the counts among some words stay in each trial, null where that was not recorded."""
-    whole = trials.get("count_converged", pd.Series(pd.NA, index=trials.index)).astype("boolean")
+    settled = trials.get("count_converged", pd.Series(pd.NA, index=trials.index)).astype("boolean")
     if "unsettled" not in trials:
-        return whole
+        return settled
     named = {"degree_of_symmetry" if word == "degree_of_breaking" else word for word in words & COUNTED}
     moving = {text: not named.isdisjoint(text.split()) for text in trials["unsettled"].dropna().unique()}
-    return whole | ~trials["unsettled"].map(moving).astype("boolean")
+    return settled | ~trials["unsettled"].map(moving).astype("boolean")
 
 
 def select(

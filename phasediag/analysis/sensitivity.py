@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.frames import load_recounted
-from phasediag.analysis.moves import Moves, positions
+from phasediag.analysis.moves import Moves, crossed, positions
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.recount import RECOUNTED
 from phasediag.analysis.result import Result, plain
@@ -110,7 +110,9 @@ class Recounts:
         if not self.frames:
             return Sensitivity(text=_said(self.reason), stable=None)
         frames = {name: frame.loc[trials.index] for name, frame in self.frames.items()}
-        return _of_diagram(result, frames) if isinstance(result, PhaseDiagram) else _of_fit(result, frames)
+        if isinstance(result, PhaseDiagram):
+            return _of_diagram(crossed(result, trials), frames)
+        return _of_fit(result, frames)
 
 
 def threshold_sensitivity(

@@ -92,10 +92,10 @@ def _vertex(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray) -> t
     top = np.argmax(slope, axis=0)
     before, after = np.maximum(top - 1, 0), np.minimum(top + 1, len(left) - 1)
     draw = np.arange(slope.shape[1])
-    whole = (left[after] - left[before] == 2) & (before < top) & (top < after)
+    inside = (left[after] - left[before] == 2) & (before < top) & (top < after)
     one, two = middle[top] - middle[before], middle[after] - middle[top]
     with np.errstate(invalid="ignore", divide="ignore"):
         rise = (slope[top, draw] - slope[before, draw]) / one
         fall = (slope[top, draw] - slope[after, draw]) / two
         shift = (rise * two - fall * one) / (rise + fall) / 2
-    return middle[top] + np.where(whole & np.isfinite(shift), shift, 0.0), top
+    return middle[top] + np.where(inside & np.isfinite(shift), shift, 0.0), top

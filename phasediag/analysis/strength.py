@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, Sums, interval
-from phasediag.analysis.frame import Groups
+from phasediag.analysis.frame import Groups, numbers
 from phasediag.analysis.likelihood import deviance, log_linear_designs, pearson, quasi_likelihood
+from phasediag.analysis.noise import noise_column
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
 from phasediag.analysis.simplex import first_steps, minima
@@ -22,7 +23,6 @@ from phasediag.errors import AnalysisError
 LEAST_DISPERSION: Final = 1e-6
 """Counts that agree with a curve exactly are no proof that they do not scatter."""
 CLEARLY: Final = 10.0
-NEEDED: Final = ("weight_decay", "lr_over_batch")
 FEWEST_CELLS: Final = 6
 _COMBINED: Final = "combined strength"
 _TINY: Final = 1e-12
@@ -99,6 +99,8 @@ class StrengthFit(Result):
     figure: ClassVar[str] = "strength"
 
     y: str
+    noise: str
+    """The column of T: `temperature`, or lr_over_batch where the trials have none."""
     parameters: pd.DataFrame
     """One row each of `exponent`, `variance` (of the gradient's share per unit of T without label noise),
     `noise` (what the square of the label noise adds): `value`, `low`, `high` (95 %)."""
@@ -107,7 +109,7 @@ class StrengthFit(Result):
     with an offset that no noise changes, noise alone, and powers of both apart."""
     claim: Claim
     points: pd.DataFrame
-    """One row a cell: `weight_decay`, `lr_over_batch`, `label_noise`, `strength` (the fitted), `mean`,
+    """One row a cell: `weight_decay`, T under its own name, `label_noise`, `strength` (the fitted), `mean`,
     `trials` and the fitted mean `fit`."""
     n: int
     """Trials that entered."""
@@ -159,7 +161,7 @@ class StrengthFit(Result):
     def formula(self) -> str:
         """The fitted strength as an expression of columns, for `fit_scaling` and `phase_diagram`."""
         _, variance, noise = self.parameters["value"].to_numpy(dtype=np.float64)
-        text = f"weight_decay / 2 + lr_over_batch * ({variance:.6g}"
+        text = f"weight_decay / 2 + {self.noise} * ({variance:.6g}"
         return text + (f" + {noise:.6g} * label_noise ** 2)" if noise else ")")
 
 
@@ -200,7 +202,8 @@ def fit_strength(
     Parameters
     ----------
     trials
-        One row a trial; `weight_decay` and `lr_over_batch`, and `label_noise` where it varies. The trials
+        One row a trial; `weight_decay` and `temperature` (or `lr_over_batch`), and `label_noise` where it
+        varies: as noise of gradients where it is fresh, while one that was drawn once is refused. The trials
         that enter are those of `fit_scaling(trials, x, y, window=window, by=by, room=room)`, by the same
         rules. Other axes are pooled.
     y
@@ -215,19 +218,22 @@ def fit_strength(
     AnalysisError
         For missing columns, fewer than 6 cells, or where neither T nor the label noise varies.
     """
-    sample = Sample.of(trials, x, y, named=NEEDED, by=by, room=room, window=window)
+    noise = noise_column(trials)
+    sample = Sample.of(trials, x, y, named=("weight_decay", noise), by=by, room=room, window=window)
+    sample = sample.without(np.isnan(numbers(sample.trials, noise)), f"without a {noise}")
     kept = sample.trials if "label_noise" in trials else sample.trials.assign(label_noise=0.0)
-    group = Groups.of(kept, (*NEEDED, "label_noise"))
+    _check_quenched(kept)
+    group = Groups.of(kept, ("weight_decay", noise, "label_noise"))
     table = group.decoded(group.code, 3).astype(np.float64)
     if len(table) < FEWEST_CELLS:
         raise AnalysisError(
             f"{len(table)} cells of weight decay, T and label noise are ok and converged, a combined "
             f"strength needs {FEWEST_CELLS}; add values, or train longer"
         )
-    decay, rate, sigma = (table[name].to_numpy() for name in ("weight_decay", "lr_over_batch", "label_noise"))
+    decay, rate, sigma = (table[name].to_numpy() for name in ("weight_decay", noise, "label_noise"))
     if np.ptp(rate) == 0 and np.ptp(sigma) == 0:
         raise AnalysisError(
-            "lr_over_batch and label_noise have one value each in these trials; a strength that combines "
+            f"{noise} and label_noise have one value each in these trials; a strength that combines "
             "them with weight decay needs one that varies"
         )
     if not sample.counts.any():
@@ -245,10 +251,24 @@ def fit_strength(
         fit=_curves(best[None], cells.gamma, noises)[0],
     )  # fmt: skip
     return StrengthFit(
-        y=y, parameters=parameters, models=models, claim=_claim(y, models), points=points,
+        y=y, noise=noise, parameters=parameters, models=models, claim=_claim(y, models), points=points,
         n=len(sample.counts), replicates=sums.replicates, left_out=sample.reasons,
         notes=sample.notes,
     )  # fmt: skip
+
+
+def _check_quenched(trials: pd.DataFrame) -> None:
+    """Refuse several label noises that were drawn once: they change the data, not the noise of gradients."""
+    if "noise" not in trials or trials["label_noise"].nunique() < 2:
+        return
+    quenched = (trials["noise"] == "quenched").to_numpy(dtype=np.bool_, na_value=False)
+    levels = trials["label_noise"][quenched].unique()
+    if len(levels) > 1:
+        raise AnalysisError(
+            f"label noise was drawn once for the data set (noise: quenched) at {len(levels)} levels: a "
+            "network learns it, and it does not add to the noise of gradients as T label_noise^2 does; "
+            f"keep the trials of one level (--where label_noise={levels[0]:g}), or sweep noise: fresh"
+        )
 
 
 def _intervals(cells: _Cells, best: FloatArray, resamples: int, seed: int) -> tuple[FloatArray, FloatArray]:

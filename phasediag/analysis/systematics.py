@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.cells import DIVERGED
-from phasediag.analysis.moves import Moves, positions
+from phasediag.analysis.moves import Moves, crossed, positions
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.sensitivity import MOST_TRIALS
@@ -85,7 +85,7 @@ def boundary_systematics(
     trials
         Those that the diagram was made of.
     diagram
-        What `phase_diagram` made of them.
+        What `phase_diagram` made of them. A boundary that runs along x is looked at along y.
     wanted
         None: only where the trials are at most `MOST_TRIALS`. False: not at all.
 
@@ -95,7 +95,10 @@ def boundary_systematics(
     """
     if wanted is False or (wanted is None and len(trials) > MOST_TRIALS):
         return None
-    if diagram.without_value or not diagram.boundary["position"].notna().any():
+    if diagram.without_value:
+        return None
+    diagram = crossed(diagram, trials)
+    if not diagram.boundary["position"].notna().any():
         return None
     rows = diagram.boundary[[*diagram.keys, "branch", "position"]]
     verdicts, texts = {}, {}

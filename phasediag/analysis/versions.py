@@ -206,9 +206,9 @@ def _newest_definitions(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _hashes(column: pd.Series[Any], known: Sequence[str]) -> npt.NDArray[np.object_]:
     """The version of each trial; of one recorded without, that of all grids if they have one only."""
-    found = np.array(column.astype(object).where(column.notna(), ""), dtype=object)
-    found[found == ""] = known[0] if len(known) == 1 else ""
-    return found
+    hashes = np.array(column.astype(object).where(column.notna(), ""), dtype=object)
+    hashes[hashes == ""] = known[0] if len(known) == 1 else ""
+    return hashes
 
 
 def _order(hashes: npt.NDArray[np.object_], trials: pd.DataFrame, known: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, noise, permutation
+from phasediag.calibration import control, decay, dynamics, noise, permutation, relu
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -30,8 +30,9 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E12": control.removed,
     "E13": decay.optimizers,
     "E14": decay.noise_modes,
+    "E15": relu.counts,
 }
-_LONGEST_FIRST: Final = ("E2", "E6", "E13", "E1", "E9", "E5", "E7", "E3", "E4")
+_LONGEST_FIRST: Final = ("E2", "E6", "E13", "E1", "E9", "E5", "E7", "E15", "E3", "E4")
 
 
 def calibrate(
@@ -46,7 +47,7 @@ def calibrate(
     quick
         Shorter and coarser, with the same tolerances.
     only
-        Exact results, `E1` to `E14`; by default all.
+        Exact results, `E1` to `E15`; by default all.
     workers
         Processes that run experiments at once; 1: all of them in this one.
 

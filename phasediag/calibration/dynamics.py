@@ -37,8 +37,8 @@ def balance(instrument: Instrument, quick: bool) -> list[Reading]:
     for decay, trials in grouped(sweep.trials, "weight_decay"):
         gamma = instrument.gamma_of(decay)
         ratios = [
-            found for trial in trials["trial_id"]
-            if (found := _balance_ratio(u[trial].to_numpy(), norm[trial].to_numpy(), rate, gamma)) is not None
+            ratio for trial in trials["trial_id"]
+            if (ratio := _balance_ratio(u[trial].to_numpy(), norm[trial].to_numpy(), rate, gamma)) is not None
         ]  # fmt: skip
         name = f"C after 200 noisy steps / product of the factors, gamma {gamma:g}"
         readings.append(value("E8", name, 1.0, ratios, systematic=1e-6))
@@ -47,8 +47,8 @@ def balance(instrument: Instrument, quick: bool) -> list[Reading]:
 
 def _histories(sweep: Sweep, observable: str) -> pd.DataFrame:
     """The first distance at each recorded step (rows) of each trial (columns)."""
-    found = sweep.history(observable)
-    return found.assign(first=[row[0] for row in found["distances"]]).pivot(
+    history = sweep.history(observable)
+    return history.assign(first=[row[0] for row in history["distances"]]).pivot(
         index="step", columns="trial_id", values="first"
     )
 

@@ -39,9 +39,9 @@ class Sweep:
         -------
         Float64, shape (trials, length); of sign_flip the norms of the neurons, of rank the singular values.
         """
-        found = load_measurements(self.path, observable, last=True).set_index("trial_id")["distances"]
+        distances = load_measurements(self.path, observable, last=True).set_index("trial_id")["distances"]
         chosen = self.trials if trials is None else trials
-        return np.stack(found.loc[chosen["trial_id"]].tolist()).astype(np.float64)
+        return np.stack(distances.loc[chosen["trial_id"]].tolist()).astype(np.float64)
 
 
 def grouped(trials: pd.DataFrame, *names: str) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -103,13 +103,13 @@ class Instrument:
         return Sweep(path=self.folder / name, trials=trials.assign(gamma=gamma))
 
 
-def _whole_decay(weight_decay: float) -> float:
+def _full_decay(weight_decay: float) -> float:
     """The planted fault: gamma without its factor of 1/2."""
     return weight_decay
 
 
 FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "gamma": {"gamma_of": _whole_decay},
+    "gamma": {"gamma_of": _full_decay},
     "optimizer": {"optimizers": {"adam": "adamw"}},
     "threshold": {"threshold_factor": 100.0},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from phasediag.arrays import FloatArray
 from phasediag.calibration.decay import CHAIN
 from phasediag.calibration.instrument import Instrument, grouped
 from phasediag.calibration.reading import Reading, boundaries, value
+from phasediag.tasks.linear_map import LinearMap
+from phasediag.trial import Streams
+
+ONE_WORLD: Final = Streams(seed=0, data_seed=0)
+"""Of trials with `data_seed: 0`."""
 
 
 def collapse(instrument: Instrument, quick: bool) -> list[Reading]:
@@ -71,11 +77,13 @@ def stationary_law(instrument: Instrument, quick: bool) -> list[Reading]:
     for noise, trials in grouped(sweep.trials, "label_noise"):
         diffusion = rate * noise**2
         shape, scale = exact.stationary_law(excess, diffusion)
-        found = products.loc[trials["trial_id"]].to_numpy()
+        squares = products.loc[trials["trial_id"]].to_numpy()
         name = f"mean of uw, T sigma^2 {diffusion:.3g}"
-        readings.append(value("E6", name, shape * scale, found.mean(axis=1), tolerance=0.05, systematic=0.01))
+        readings.append(
+            value("E6", name, shape * scale, squares.mean(axis=1), tolerance=0.05, systematic=0.01)
+        )
         name = f"shape of the Gamma law of uw, T sigma^2 {diffusion:.3g}"
-        readings.append(value("E6", name, shape, _shapes(found), tolerance=0.1, systematic=0.02))
+        readings.append(value("E6", name, shape, _shapes(squares), tolerance=0.1, systematic=0.02))
     return readings + _vanishing(instrument, signal, quick)
 
 
@@ -106,20 +114,22 @@ def _vanishing(instrument: Instrument, signal: float, quick: bool) -> list[Readi
 def neuron(instrument: Instrument, quick: bool) -> list[Reading]:
     """E7: label noise that is drawn anew at every step collapses a tanh neuron on fixed data."""
     slope, rate = 0.5, 0.02
+    data: dict[str, Any] = {"inputs": 1, "outputs": 1, "samples": 32, "singular_values": (slope,)}
     sweep = instrument.run(
         "e7-neuron",
         {
             "fixed": {
-                **CHAIN, "task": "linear_map", "inputs": 1, "outputs": 1, "samples": 32,
-                "singular_values": [slope], "noise": "fresh", "activation": "tanh", "init_scale": 1e-12,
-                "learning_rate": rate, "steps": 1200,
+                **CHAIN, **data, "task": "linear_map", "singular_values": [slope], "noise": "fresh",
+                "activation": "tanh", "init_scale": 1e-12, "learning_rate": rate, "steps": 1200,
+                "data_seed": 0,
             },
-            "axes": {"label_noise": {"logspace": [1.9, 16.0], "num": 16}, "weight_decay": [0.0, 0.2]},
+            "axes": {"label_noise": {"logspace": [1.8, 14.0], "num": 16}, "weight_decay": [0.0, 0.2]},
             "replicates": 200 if quick else 400,
         },
     )  # fmt: skip
+    x, y = (part.numpy() for part in LinearMap({**data, "test_samples": 1}, ONE_WORLD).train_set())
     return boundaries(
         "E7", "noise of collapse of a tanh neuron, weight decay {}", sweep.trials,
-        lambda decay: exact.neuron_noise_threshold(slope, rate, gamma=instrument.gamma_of(decay)),
-        x="label_noise", y="weight_decay", order="log_rate", level=0.0, tolerance=0.05,
+        lambda decay: exact.neuron_noise_threshold(x, y, rate, gamma=instrument.gamma_of(decay)),
+        x="label_noise", y="weight_decay", order="log_rate", level=0.0,
     )  # fmt: skip

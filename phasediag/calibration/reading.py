@@ -27,7 +27,7 @@ class Reading:
     """An exact result beside what was measured of it."""
 
     result: str
-    """`E1` to `E14`."""
+    """`E1` to `E15`."""
     quantity: str
     exact: float
     measured: float
@@ -99,9 +99,9 @@ def boundaries(
         From a value of y to the exact boundary.
     """
     timeless = trials.drop(columns="converged", errors="ignore")  # exact for the length that was trained
-    found = phase_diagram(timeless, x=x, y=y, order=order, level=level).main
+    boundary = phase_diagram(timeless, x=x, y=y, order=order, level=level).main
     readings = []
-    for value, position, low, high in found[[y, "position", "low", "high"]].itertuples(index=False):
+    for value, position, low, high in boundary[[y, "position", "low", "high"]].itertuples(index=False):
         scanned = trials.loc[trials[y] == value, x]
         readings.append(
             Reading(

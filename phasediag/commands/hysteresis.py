@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say
+from phasediag.commands.options import JSON, filtered, say, telling
 
 
 @click.command()
@@ -26,9 +26,12 @@ def hysteresis(
     """Draw the loops of the ramps of SWEEP, their ends and areas; prints the path of the figure."""
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.loops import hysteresis as loops_of
+    from phasediag.analysis.versions import newest
     from phasediag.figures.style import save
 
-    loops = loops_of(filtered(load_trials(sweep_path), where), order, level)
+    with telling():
+        trials = newest(filtered(load_trials(sweep_path), where), [order])
+    loops = loops_of(trials, order, level)
     save(loops.plot(), output)
     if as_json:
         click.echo(json.dumps({"output": str(output), **loops.as_dict()}))

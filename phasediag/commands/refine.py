@@ -129,8 +129,8 @@ def described_round(done: Round, x: str, y: str) -> str:
 
 def _spent_on(done: Round) -> str:
     parts = ((done.repeats, "more replicates"), (done.explored, "off the boundary"))
-    told = [f"{count:,} {what}" for count, what in parts if count]
-    return f" ({', '.join(told)})" if told else ""
+    spent = [f"{count:,} {what}" for count, what in parts if count]
+    return f" ({', '.join(spent)})" if spent else ""
 
 
 def _size(size: float, unit: str, name: str) -> str:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
-from phasediag.errors import PhasediagError
+from phasediag.errors import AnalysisError, PhasediagError
 
 if TYPE_CHECKING:
     from phasediag.analysis.branches import Direction
     from phasediag.analysis.phases import Method
+    from phasediag.analysis.stability import Symmetry
 
 
 @click.command()
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
 @click.option("--starts", metavar="COLUMN", help="With --transition: compare its values, such as of "
               "init_scale, for hysteresis.")  # fmt: skip
+@click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also draw where the "
+              "symmetric state becomes unstable, by the observable escape.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
@@ -43,7 +46,8 @@ if TYPE_CHECKING:
 @JSON
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None, roughness: bool,
+    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None,
+    stability: Symmetry | None, roughness: bool,
     where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
@@ -53,13 +57,16 @@ def diagram(
     from phasediag.analysis.result import Result, plain
     from phasediag.analysis.roughness import boundary_roughness
     from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.stability import stability as marginal_states
     from phasediag.analysis.systematics import boundary_systematics
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
     from phasediag.figures.exact_curve import draw_with_exact
+    from phasediag.figures.stability import draw_stability
     from phasediag.figures.style import save
 
-    needed = [text for text in (x, y, order, starts, *facet) if text is not None]
+    escape = None if stability is None else f"weight_decay + escape_{stability}"
+    needed = [text for text in (x, y, order, starts, escape, *facet) if text is not None]
     trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
     notices: list[str] = []
     with telling(notices):
@@ -78,7 +85,12 @@ def diagram(
     if transition or starts is not None:
         tables |= transition_order(trials, x, y, order, made.level, starts).tables
     rough = boundary_roughness(made) if roughness else None
-    save(draw_with_exact(made, trials), output)
+    drawing = draw_with_exact(made, trials)
+    if stability is not None:
+        marginal = marginal_states(trials, made, stability)
+        tables["stability"] = marginal.boundary
+        draw_stability(drawing, made, marginal)
+    save(drawing, output)
     moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     systematics = boundary_systematics(trials, made, sensitivity)
     if as_json:
@@ -121,14 +133,21 @@ def diagram(
     is_flag=True,
     help="Also fit weight decay and gradient noise as one strength, with the trials of the fit.",
 )
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Also ask whether y depends on learning rate and batch size through their temperature alone.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
 @SENSITIVITY
 @JSON
 def scaling(
     sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
-    collapse: bool, strength: bool, output: Path | None, sensitivity: bool | None, as_json: bool,
+    collapse: bool, strength: bool, temperature: bool, output: Path | None, sensitivity: bool | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
+    from phasediag.analysis.equal_noise import compare_equal_noise
     from phasediag.analysis.finite_size import fit_collapse
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.result import Result
@@ -141,9 +160,19 @@ def scaling(
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
-    fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
-    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
     more: dict[str, Result] = {}
+    if temperature:
+        more["temperature"] = compare_equal_noise(trials, y=y, x=x, window=window)
+    try:
+        fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
+    except AnalysisError as error:
+        if not more:
+            raise
+        said = {**{name: result.as_dict() for name, result in more.items()}, "no_fit": str(error)}
+        lines = [*(result.summary() for result in more.values()), f"no law is fitted: {error}"]
+        click.echo(json.dumps(said) if as_json else "\n".join(lines))
+        return
+    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
     if collapse:
         more["collapse"] = fit_collapse(trials, **same)
     if strength:

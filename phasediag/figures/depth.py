@@ -52,6 +52,8 @@ def draw(profile: DepthProfile, ax: Axes | None = None) -> Figure:
                               alpha=0.3, rasterized=True)  # fmt: skip
         for panel, column in zip(panels.flat, SHOWN, strict=False):
             name_axes(panel, "depth / layers", LABELS[column])
+            if column != "stable_rank":
+                panel.set_ylim(-0.03, 1.03)
         name_axes(panels[1, 1], "depth / layers", "distance / largest of its head")
         panels[1, 1].set_yscale("log")
         legend(panels[0, 0], True, panels[0, 0].get_legend_handles_labels()[0], "xx-small")

@@ -163,7 +163,9 @@ def _label_edge(ax: Axes, *, bottom: bool, left: bool) -> None:
         axis.set_minor_locator(NullLocator())
 
 
-def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") -> Line2D:
+def draw_curve(
+    ax: Axes, curve: Curve, along: str = "y", name: str = "exact", colour: str | None = None
+) -> Line2D:
     """Lay a known boundary over a diagram, across all that the Axes show, and add it to the legend.
 
     Parameters
@@ -174,6 +176,8 @@ def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") ->
         The axis whose positions it takes: `y`, for a boundary x(y), or `x`, for y(x).
     name
         What the legend calls it.
+    colour
+        Of the line; None: that of exact results.
 
     Raises
     ------
@@ -190,7 +194,8 @@ def draw_curve(ax: Axes, curve: Curve, along: str = "y", name: str = "exact") ->
     values = np.asarray(curve(positions), dtype=np.float64)
     points = (values, positions) if along == "y" else (positions, values)
     with style():
-        (line,) = ax.plot(*points, **_EXACT, path_effects=halo(), label=name, scalex=False, scaley=False)
+        look = _EXACT if colour is None else {**_EXACT, "color": colour}
+        (line,) = ax.plot(*points, **look, path_effects=halo(), label=name, scalex=False, scaley=False)
         ax.set(xlim=limits[0], ylim=limits[1])
         _extend_legend(ax, line)
     return line

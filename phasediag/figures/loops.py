@@ -54,8 +54,8 @@ def draw(loop: Hysteresis, ax: Axes | None = None) -> Axes:
         ax.axhline(loop.level, color="#808080", linewidth=0.7, linestyle=":")
         name_axes(ax, label(loop.x), label(loop.order, loop.about))
         handles = [*_meanings(loop), *_names(loop, groups, colours)]
-        told = "; ".join([*(() if facets else loop.loops["verdict"]), *loop.warnings])
-        legend(ax, own, handles, "x-small", caveat(ax, told) if own else "", columns=3)
+        caption = "; ".join([*(() if facets else loop.loops["verdict"]), *loop.warnings])
+        legend(ax, own, handles, "x-small", caveat(ax, caption) if own else "", columns=3)
     return ax
 
 

@@ -45,7 +45,7 @@ def _added(tile: Networks) -> Tensor:
 def _redrawn(tile: Networks) -> Tensor:
     """The same where label noise is the share of labels that are drawn anew; of fresh noise, on average."""
     data, worlds = tile.batches.training_set(), tile.world.cpu().tolist()
-    found: dict[tuple[int, float], Tensor] = {}
+    correlations: dict[tuple[int, float], Tensor] = {}
     kinds = list(zip(worlds, tile.rates["label_noise"].double().tolist(), strict=True))
     for world, share in dict.fromkeys(kinds):
         y = data.y[world]
@@ -53,8 +53,8 @@ def _redrawn(tile: Networks) -> Tensor:
             y = (1 - share) * y + share / y.shape[-1]
         else:
             y = tile.network.task.noisy(y, data.noise[world], torch.tensor(share, dtype=y.dtype))
-        found[world, share] = _correlation(y[None], data.x[world][None])[0]
-    return torch.stack([found[kind] for kind in kinds])
+        correlations[world, share] = _correlation(y[None], data.x[world][None])[0]
+    return torch.stack([correlations[kind] for kind in kinds])
 
 
 def _correlation(y: Tensor, x: Tensor) -> Tensor:

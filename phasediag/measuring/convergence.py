@@ -59,8 +59,8 @@ def log_margin(distances: FloatArray, epsilon: FloatArray) -> FloatArray:
 
 def _rates(course: MarginCourse, steps: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Change of each margin a step over the last half and over the last tenth; NaN or inf without steps."""
-    whole = np.floor(steps)[:, None]
-    tenth, halves = whole - np.round(0.9 * whole), whole - whole // 2
+    full = np.floor(steps)[:, None]
+    tenth, halves = full - np.round(0.9 * full), full - full // 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return (course.last - course.half) / halves, (course.last - course.late) / tenth
 

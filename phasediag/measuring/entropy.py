@@ -73,8 +73,8 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
         rates = {name: rate[rows] for name, rate in tile.constants.items()}
         some = Samples(x=data.x[world], y=data.y[world], noise=data.noise[world])
         parts.append(_terms(network, group, trained, rates, some, piece))
-    found = {n: torch.cat([part[n] for part in parts]).double().cpu().numpy() for n in parts[0]}
-    return {name: found[name] for name in COLUMNS} | _noise_of_batches(tile, found["gradient_noise"])
+    terms = {n: torch.cat([part[n] for part in parts]).double().cpu().numpy() for n in parts[0]}
+    return {name: terms[name] for name in COLUMNS} | _noise_of_batches(tile, terms["gradient_noise"])
 
 
 def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatArray]:
@@ -105,9 +105,9 @@ def _terms(
     mean: Weights = {}
     force: Weights = {}
     for x, y, e in _pieces(data, piece):
-        found = vmap(_sums, in_dims=(None, 0, 0, 0, 0, 0))(network, trained, rates, x, y, e)
-        square = found[0] if square is None else square + found[0]
-        mean, force = _plus(mean, found[1]), _plus(force, found[2])
+        sums = vmap(_sums, in_dims=(None, 0, 0, 0, 0, 0))(network, trained, rates, x, y, e)
+        square = sums[0] if square is None else square + sums[0]
+        mean, force = _plus(mean, sums[1]), _plus(force, sums[2])
     mean = {name: total / count for name, total in mean.items()}
     drift: Weights = {}
     curved = vmap(_curved, in_dims=(None, 0, 0, 0, 0, 0, 0))

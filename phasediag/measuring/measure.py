@@ -68,9 +68,9 @@ def neurons(parameters: Mapping[str, Tensor], group: NeuronGroup, groups: Sequen
     PhasediagError
         Where a group names a parameter that does not exist or does not fit.
     """
-    named, whole = separated(parameters, groups)
-    own = next(g for g in whole if g.name == group.name)
-    return raw_neurons(balanced(named, whole), own)
+    named, views = separated(parameters, groups)
+    own = next(g for g in views if g.name == group.name)
+    return raw_neurons(balanced(named, views), own)
 
 
 def measure(

@@ -37,7 +37,7 @@ NEVER: Final = 2**62
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Recording:
+class MeasuredSoFar:
     """What was measured on a tile so far; plain arrays, so that a checkpoint can hold it."""
 
     blocks: list[Block] = field(default_factory=list)
@@ -54,13 +54,13 @@ class Recording:
     """By column of `trials`: the numbers of the observables of the measured layer, shape (trials,)."""
 
     @classmethod
-    def empty(cls, trials: int) -> Recording:
+    def empty(cls, trials: int) -> MeasuredSoFar:
         """A recording of a tile at step 0."""
         return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
 
-    def continued(self) -> Recording:
+    def continued(self) -> MeasuredSoFar:
         """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
-        recording = Recording.empty(len(self.half))
+        recording = MeasuredSoFar.empty(len(self.half))
         recording.blocks, recording.numbers = self.blocks, dict(self.numbers)
         return recording
 
@@ -70,16 +70,18 @@ class Recording:
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
         arrays |= {f"moment/{at}/{name}": distances for (at, name), distances in self.moments.items()}
         arrays |= {f"number/{name}": numbers for name, numbers in self.numbers.items()}
-        told = []
+        headers = []
         for number, block in enumerate(self.blocks):
-            told.append([block.step, block.layer, block.observable, block.max_degree])
+            headers.append([block.step, block.layer, block.observable, block.max_degree])
             parts = {name: getattr(block, name) for name in ALWAYS_HELD + SOMETIMES_HELD}
             held = {f"block/{number}/{n}": np.ascontiguousarray(a) for n, a in parts.items() if a is not None}
             arrays |= held
-        return told, arrays
+        return headers, arrays
 
     @classmethod
-    def restored(cls, told: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]) -> Recording:
+    def restored(
+        cls, headers: Sequence[Sequence[Any]], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> MeasuredSoFar:
         """What `saved` gave, once more."""
         recording = cls(half=arrays["half"], end=arrays["end"])
         for name, array in arrays.items():
@@ -90,7 +92,7 @@ class Recording:
                 recording.moments[place[0], place[1]] = array  # type: ignore[index]
             if kind == "number":
                 recording.numbers[place[0]] = array
-        for number, (step, layer, observable, max_degree) in enumerate(told):
+        for number, (step, layer, observable, max_degree) in enumerate(headers):
             names = {name: f"block/{number}/{name}" for name in ALWAYS_HELD + SOMETIMES_HELD}
             held: dict[str, Any] = {name: arrays.get(place) for name, place in names.items()}
             recording.blocks.append(
@@ -100,7 +102,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
+class MeasuredLists:
     """One observable of one layer at the tile's present step; a diverged trial has zeros."""
 
     layer: str
@@ -144,13 +146,13 @@ class Recorder:
         self.tile = tile
         self.steps = np.array(tile.steps[:real])
         self.groups = {group.name: group for group in tile.network.groups}
-        self.recording = Recording.empty(real)
+        self.recording = MeasuredSoFar.empty(real)
         half, nine_tenths = self.steps // 2, np.round(0.9 * self.steps).astype(np.int64)
         self._half, self._nine_tenths = half, nine_tenths
         every = range(0, start + int(self.steps.max()) + 1, plan.every) if plan.every else ()
         moments = {0, *half.tolist(), *nine_tenths.tolist(), *self.steps.tolist()}
         self.due = np.array(sorted({*every, *(start + moment for moment in moments)}))
-        self._found: dict[tuple[bytes, Request], Found] = {}
+        self._lists: dict[tuple[bytes, Request], MeasuredLists] = {}
         """By trials, at the tile's present step."""
 
     @property
@@ -165,7 +167,7 @@ class Recorder:
     def record(self) -> None:
         """Measure what is due at the tile's present step."""
         step = self.tile.step - self.start
-        self._found.clear()
+        self._lists.clear()
         on_schedule = step == 0 or (self.plan.every is not None and self.tile.step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
@@ -178,10 +180,10 @@ class Recorder:
         requests = [Request(observable=name, layer=layer.name) for name in self.counted]
         for moment, due in zip(MOMENTS, (self._half, self._nine_tenths, self.steps), strict=True):
             rows = np.flatnonzero(due == step)
-            for found in self._distances(rows, requests) if len(rows) else ():
-                shape = (len(self.steps), found.distances.shape[1])
-                nothing = np.full(shape, np.nan, dtype=found.distances.dtype)
-                self.recording.moments.setdefault((moment, found.observable), nothing)[rows] = found.distances
+            for lists in self._distances(rows, requests) if len(rows) else ():
+                shape = (len(self.steps), lists.distances.shape[1])
+                nothing = np.full(shape, np.nan, dtype=lists.distances.dtype)
+                self.recording.moments.setdefault((moment, lists.observable), nothing)[rows] = lists.distances
         if (self.steps == step).any():
             self.recording.blocks = [self._with_changes(block, step) for block in self.recording.blocks]
 
@@ -199,8 +201,8 @@ class Recorder:
     def counted(self) -> dict[str, DistanceObservable]:
         """The observables by which convergence is judged, by name: what is counted on the measured layer."""
         asked = [request.observable for request in self._requests() if request.layer == self.plan.layer]
-        found = {name: self.observables[name] for name in asked}
-        return {name: each for name, each in found.items() if isinstance(each, DistanceObservable)}
+        observables = {name: self.observables[name] for name in asked}
+        return {name: each for name, each in observables.items() if isinstance(each, DistanceObservable)}
 
     def moments(self) -> dict[str, Moments]:
         """How the distances of the measured layer moved, by the observable; as they can be read again."""
@@ -226,40 +228,42 @@ class Recorder:
         layer = self.groups.get(self.plan.layer)
         if layer is not None and finishing.all():
             self._distances(rows, {*requests, *_always(layer)})
-        for found in self._distances(rows, requests):
-            counted, top = self._degree(found)
+        for lists in self._distances(rows, requests):
+            counted, top = self._degree(lists)
             if counted is not None:
-                key = (found.layer, found.observable)
+                key = (lists.layer, lists.observable)
                 last = self.recording.last.setdefault(key, np.full(len(self.steps), -1))
                 last[rows[finishing]] = counted[finishing]
-            if found.layer == self.plan.layer:
-                self._numbers(step, rows, finishing, found)
-            numbers = isinstance(self.observables[found.observable], NumberObservable)
+            if lists.layer == self.plan.layer:
+                self._numbers(step, rows, finishing, lists)
+            numbers = isinstance(self.observables[lists.observable], NumberObservable)
             for part, kept in self._kept(finishing):
                 self.recording.blocks.append(
                     Block(
                         step=self.tile.step,
-                        layer=found.layer,
-                        observable=found.observable,
+                        layer=lists.layer,
+                        observable=lists.observable,
                         max_degree=top,
                         rows=rows[part],
                         degree=None if counted is None else counted[part],
-                        epsilon=found.epsilon[part],
-                        scale=found.scale[part],
-                        distances=found.distances[part] if kept or numbers else None,
+                        epsilon=lists.epsilon[part],
+                        scale=lists.scale[part],
+                        distances=lists.distances[part] if kept or numbers else None,
                         train_loss=None if train is None else train[part],
                         test_loss=None if test is None else test[part],
                     )
                 )
 
-    def _numbers(self, step: int, rows: IntArray, finishing: npt.NDArray[np.bool_], found: Found) -> None:
+    def _numbers(
+        self, step: int, rows: IntArray, finishing: npt.NDArray[np.bool_], lists: MeasuredLists
+    ) -> None:
         """Keep the numbers of an observable for the columns of `trials`."""
-        observable = self.observables[found.observable]
+        observable = self.observables[lists.observable]
         if not isinstance(observable, NumberObservable | SpectrumObservable):
             return
         besides = observable.highest if step else observable.starting
         for columns, which in ((observable.columns, finishing), (besides, rows >= 0)):
-            measured = found.distances[which if columns else slice(0)].astype(np.float64)
+            measured = lists.distances[which if columns else slice(0)].astype(np.float64)
             numbers = np.array([observable.numbers(each) for each in measured], dtype=np.float64)
             for column, new in zip(columns, numbers.reshape(len(measured), len(columns)).T, strict=True):
                 kept = self.recording.numbers.setdefault(column.name, np.full(len(self.steps), np.nan))
@@ -287,9 +291,9 @@ class Recorder:
         ]
         return list(dict.fromkeys([*asked, *(_always(layer) if layer is not None else ())]))
 
-    def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[Found]:
+    def _distances(self, rows: IntArray, requests: Collection[Request]) -> list[MeasuredLists]:
         trials = rows.tobytes()
-        missing = [request for request in requests if (trials, request) not in self._found]
+        missing = [request for request in requests if (trials, request) not in self._lists]
         scales: dict[str, FloatArray] = {}
         for measured in self._measured(rows, missing) if missing else ():
             if measured.layer not in scales:
@@ -297,12 +301,12 @@ class Recorder:
                 scales[measured.layer] = living_scale(norms)
             scale = scales[measured.layer]
             request = Request(observable=measured.observable, layer=measured.layer)
-            self._found[trials, request] = Found(
+            self._lists[trials, request] = MeasuredLists(
                 layer=measured.layer, observable=measured.observable, scale=scale,
                 distances=self._held(measured).cpu().numpy(),
                 epsilon=self.plan.threshold.at_scale(scale),
             )  # fmt: skip
-        return [self._found[trials, request] for request in requests]
+        return [self._lists[trials, request] for request in requests]
 
     def _held(self, measured: Distances) -> Tensor:
         """Zeros in place of what a diverged trial has left of distances, which are counted."""
@@ -349,13 +353,13 @@ class Recorder:
         index = torch.from_numpy(rows).to(self.tile.device)
         return {name: weight.index_select(0, index) for name, weight in weights.items()}
 
-    def _degree(self, found: Found) -> tuple[IntArray | None, int | None]:
+    def _degree(self, lists: MeasuredLists) -> tuple[IntArray | None, int | None]:
         """What an observable counts of each trial, and the most there can be; None where nothing is."""
-        observable = self.observables[found.observable]
+        observable = self.observables[lists.observable]
         if not isinstance(observable, DistanceObservable):
             return None, None
-        counted = observable.count(found.distances, found.epsilon, self.plan.threshold.absolute)
-        return counted, found.distances.shape[1]
+        counted = observable.count(lists.distances, lists.epsilon, self.plan.threshold.absolute)
+        return counted, lists.distances.shape[1]
 
 
 def _always(layer: NeuronGroup) -> list[Request]:

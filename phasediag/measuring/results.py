@@ -8,7 +8,7 @@ import numpy as np
 
 from phasediag.measuring.judgement import Judgement, judged
 from phasediag.measuring.measure import least_log_norm
-from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.measuring.recording import FloatArray, MeasuredSoFar, Recorder
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of
@@ -51,15 +51,15 @@ def results(
     }
 
 
-def _counts(recording: Recording, layer: str, trials: int, width: float) -> dict[str, FloatArray]:
+def _counts(recording: MeasuredSoFar, layer: str, trials: int, width: float) -> dict[str, FloatArray]:
     """The columns with the counts at the last step, NaN where they were not measured."""
     columns = {}
     for name, observable in sorted(distance_observables().items(), key=lambda each: each[1].supersedes):
         if observable.column:
-            found = recording.last.get((layer, name))
-            if found is None and observable.supersedes:
+            last = recording.last.get((layer, name))
+            if last is None and observable.supersedes:
                 continue
-            counted = np.full(trials, np.nan) if found is None else found.astype(np.float64)
+            counted = np.full(trials, np.nan) if last is None else last.astype(np.float64)
             columns[observable.column] = width - counted if observable.complement else counted
     return columns
 

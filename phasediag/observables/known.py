@@ -46,9 +46,9 @@ def built_in() -> Mapping[str, Observable]:
     """Phasediag's own observables by name: the classes with a name in the modules of this folder."""
     folder = import_module("phasediag.observables").__path__
     modules = [
-        import_module(f"phasediag.observables.{found.name}")
-        for found in iter_modules(folder)
-        if not found.name.startswith("_")
+        import_module(f"phasediag.observables.{module.name}")
+        for module in iter_modules(folder)
+        if not module.name.startswith("_")
     ]
     classes = [c for module in modules for c in vars(module).values() if inspect.isclass(c)]
     made = [c() for c in classes if issubclass(c, Observable) and c.name and not inspect.isabstract(c)]
@@ -94,14 +94,14 @@ def user_observable(name: str, folder: Path) -> UserObservable:
     ValueError
         Where the file or the class is missing or is no observable; says where and what to do.
     """
-    found = user_class("observable", name, folder)
-    opened = {relative_name(path, folder.resolve()): path.read_bytes() for path in found.loaded.opened}
-    code = {**opened, **found.code}
-    return UserObservable(name=name, observable=_made(found), source=source_hash(code), code=code)
+    own = user_class("observable", name, folder)
+    opened = {relative_name(path, folder.resolve()): path.read_bytes() for path in own.loaded.opened}
+    code = {**opened, **own.code}
+    return UserObservable(name=name, observable=_made(own), source=source_hash(code), code=code)
 
 
-def _made(found: UserClass) -> Observable:
-    cls, place = found.cls, place_of(found.cls)
+def _made(own: UserClass) -> Observable:
+    cls, place = own.cls, place_of(own.cls)
     kinds = "NumberObservable, SpectrumObservable or DistanceObservable of phasediag.observables.observable"
     if not issubclass(cls, Observable):
         raise RefusedError(f"{place}: {cls.__name__} is no observable", f"derive it from {kinds}")

@@ -20,7 +20,7 @@ from phasediag.columns import STAGES, Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.judgement import counts_of, words
-from phasediag.measuring.recording import FloatArray, Recorder, Recording
+from phasediag.measuring.recording import FloatArray, MeasuredSoFar, Recorder
 from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack
@@ -184,8 +184,8 @@ class TileRun:
             self.tile.state.steps_done[:count].cpu().numpy().copy()
         )  # native steps change it in place
         with self._spending("measurement"):
-            found = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
-        columns = _joined(found, count)
+            measured = [(rows, self._columns(recorder, steps_done[rows])) for rows, recorder in self.parts]
+        columns = _joined(measured, count)
         alive = self.tile.state.alive[:count].cpu().numpy()
         diverged = ~(alive & np.isfinite(columns["train_loss"]))
         return StageEnd(columns=columns, steps_done=steps_done, diverged=diverged)
@@ -211,7 +211,7 @@ class TileRun:
     def _measurements(self, stages: Sequence[StageEnd]) -> pa.Table:
         """Rows of `measurements` of the stages after which a trial had not diverged."""
         schema = measurements_schema(str(self.trials.columns["dtype"].pool[0]))
-        found = [
+        tables = [
             block_rows(
                 self.pack.pack_id,
                 self.trials.take(rows),
@@ -222,7 +222,7 @@ class TileRun:
             for rows, recorder in self.parts
             for block in recorder.recording.blocks
         ]
-        return pa.concat_tables([schema.empty_table(), *found])
+        return pa.concat_tables([schema.empty_table(), *tables])
 
     def _stage_of(self, step: int) -> int:
         """The stage in which a step was taken."""
@@ -255,7 +255,7 @@ class TileRun:
         self.wall_s, self.started_at = saved.wall_s, saved.started_at
         for number, (_, recorder) in enumerate(self.parts):
             held = dict(_under(f"{number}/", saved.arrays))
-            recorder.recording = Recording.restored(saved.blocks[number], held)
+            recorder.recording = MeasuredSoFar.restored(saved.blocks[number], held)
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
@@ -272,9 +272,9 @@ def measured_bytes(device: torch.device) -> int:
 
 def _joined(parts: Sequence[tuple[IntArray, dict[str, FloatArray]]], count: int) -> dict[str, FloatArray]:
     """Columns of all trials from those of parts, each with its positions."""
-    columns = {name: np.full(count, np.nan) for _, found in parts for name in found}
-    for rows, found in parts:
-        for name, column in found.items():
+    columns = {name: np.full(count, np.nan) for _, of_part in parts for name in of_part}
+    for rows, of_part in parts:
+        for name, column in of_part.items():
             columns[name][rows] = column
     return columns
 
@@ -291,6 +291,6 @@ def _nullable(about: Column, numbers: FloatArray, diverged: BoolArray, counts: S
     missing = np.isnan(numbers) | (diverged & about.null_when_diverged)
     if about.type == "string":
         return pa.array(words(np.where(missing, np.nan, numbers), counts), pa.string())
-    whole = np.where(missing, 0, numbers)
+    filled = np.where(missing, 0, numbers)
     kinds = {"int64": np.int64, "bool": np.bool_, "float64": np.float64}
-    return pa.array(whole.astype(kinds[about.type]), mask=missing)
+    return pa.array(filled.astype(kinds[about.type]), mask=missing)

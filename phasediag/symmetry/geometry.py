@@ -63,17 +63,17 @@ class Geometry:
         return self._raw()
 
     @cached_property
-    def _whole(self) -> Tensor:
+    def _joined(self) -> Tensor:
         return self.fixed.vectors
 
     @cached_property
     def unit(self) -> Tensor:
         """Of each network, shape (networks, 1)."""
-        return power_of_two(self._whole.abs().flatten(1).amax(dim=1))[:, None]
+        return power_of_two(self._joined.abs().flatten(1).amax(dim=1))[:, None]
 
     @cached_property
     def _vectors(self) -> Tensor:
-        return self._whole / self.unit[:, None]
+        return self._joined / self.unit[:, None]
 
     @cached_property
     def _parts(self) -> list[Part]:

@@ -17,8 +17,8 @@ from phasediag.symmetry.vectors import Neurons
 
 def triangle(matrices: Tensor) -> Tensor:
     """R of V^T = Q R, which has the scalar products of V with at most `width` rows."""
-    found: Tensor = torch.linalg.qr(matrices.mT, mode="r").R
-    return found
+    factor: Tensor = torch.linalg.qr(matrices.mT, mode="r").R
+    return factor
 
 
 def neuron_unit(neurons: Neurons) -> Tensor:

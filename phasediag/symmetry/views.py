@@ -34,10 +34,10 @@ def separated(
         Where a span does not lie within its parameter.
     """
     named = dict(parameters)
-    whole = []
+    views = []
     for group in groups:
         if group.span is None and group.outgoing_span is None and group.outgoing_axis == 1:
-            whole.append(group)
+            views.append(group)
             continue
         for name in group.parameters:
             if name not in parameters:
@@ -53,13 +53,13 @@ def separated(
                     parameters[name], group, name, role == "outgoing"
                 )
             own[role] = tuple(f"{group.name}/{role}/{name}" for name in names)
-        whole.append(
+        views.append(
             replace(
                 group, span=None, outgoing_span=None, outgoing_axis=1,
                 incoming=own["incoming"], bias=own["bias"], outgoing=own["outgoing"],
             )
         )  # fmt: skip
-    return named, whole
+    return named, views
 
 
 def width_of(group: NeuronGroup, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -209,7 +209,7 @@ def test_columns_are_plain_and_in_order(store: Store) -> None:
     rows = trial_rows(pack_name(1), [1, 2], parameters=parameters, **columns)
     store.write_fragment(pack_name(1), rows, measured_rows(pack_name(1), [1, 2]))
     frame = load_trials(store.folder.path)
-    assert list(frame.columns) == [*trials_schema(parameters).names, *DERIVED_COLUMNS]
+    assert list(frame.columns) == [*trials_schema(parameters).names, *DERIVED_COLUMNS, "temperature"]
     assert frame["steps"].dtype == np.int64
     assert frame["weight_decay"].dtype == np.float64
     assert frame["data_seed"].tolist()[1] == 3.0

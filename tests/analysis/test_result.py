@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import phasediag.analysis
 from phasediag.analysis.coincidence import coincidence
+from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.phases import phase_diagram
@@ -63,7 +64,10 @@ def made() -> dict[type[Result], Result]:
         transition_order(narrow, "weight_decay", "width", level=0.7, resamples=20),
         slices(narrow, "weight_decay", by="width", level=0.7), trial_history(history, history),
         spectra(history, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay"),
-        coincidence(history, shifts=99), recounts.sensitivity(diagram, narrow),
+        coincidence(history, shifts=99),
+        compare_equal_noise(narrow.assign(learning_rate=narrow["width"] * 1e-4, temperature=1e-3,
+                                          batch_size=32).drop(columns=["width", "lr_over_batch"])),
+        recounts.sensitivity(diagram, narrow),
         boundary_systematics(narrow, diagram),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}

@@ -82,3 +82,16 @@ def test_it_is_computed_where_it_is_wanted_and_there_is_a_boundary() -> None:
     assert boundary_systematics(trials, phase_diagram(trials, X, Y), wanted=False) is None
     flat = trials.assign(degree_normalized=0.2)
     assert boundary_systematics(flat, phase_diagram(flat, X, Y)) is None
+
+
+def test_a_boundary_that_runs_along_x_is_looked_at_along_y() -> None:
+    trials = trials_of(0.2)
+    along_y = phase_diagram(trials, Y, X)
+    assert along_y.boundary["position"].isna().all()
+    moves, seen = (
+        boundary_systematics(trials, along_y),
+        boundary_systematics(trials, phase_diagram(trials, X, Y)),
+    )
+    assert moves is not None
+    assert seen is not None
+    pd.testing.assert_frame_equal(moves.rows, seen.rows)

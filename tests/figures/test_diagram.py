@@ -63,7 +63,7 @@ def test_cells_lie_at_their_true_positions():
     for lines, centres in ((corners[0, :, 0], XS), (corners[:, 0, 1], YS)):
         np.testing.assert_allclose(np.sqrt(lines[1:] * lines[:-1]), centres)
     assert ax.get_xlabel() == "weight decay"
-    assert ax.get_ylabel() == "learning rate / batch size (T)"
+    assert ax.get_ylabel() == "learning rate / batch size"
 
 
 def test_missing_and_diverged_cells_have_no_value():

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 
-from phasediag.symmetry.groups.double_rotation import DoubleRotation
 from phasediag.symmetry.groups.neuron_symmetry import NeuronSymmetry
-from phasediag.symmetry.groups.permutation import Permutation
-from phasediag.symmetry.groups.rescaling import Rescaling
-from phasediag.symmetry.groups.rotation import Rotation
-from phasediag.symmetry.groups.sign_flip import SignFlip
 from phasediag.symmetry.neurons import NeuronGroup
 
 
 def declared(groups: Iterable[NeuronGroup]) -> list[NeuronSymmetry]:
-    """Permutation for every group; the others where parity and homogeneity give them.
+    """Those that follow from what the layers state, layer by layer; see `NeuronSymmetry.follows_from`."""
+    return [cls(group) for group in groups for cls in neuron_symmetries() if cls.follows_from(group)]
 
-    A group that is odd, of homogeneity 1 and has outgoing weights is linear: it can be rotated, on one
-    or both sides.
-    """
-    found: list[NeuronSymmetry] = []
-    for group in groups:
-        found.append(Permutation(group))
-        if group.parity is not None and group.outgoing:
-            found.append(SignFlip(group))
-        if group.homogeneity is not None and group.outgoing:
-            found.append(Rescaling(group))
-        if group.parity == "odd" and group.homogeneity == 1 and group.outgoing:
-            found += [Rotation(group), DoubleRotation(group)]
-    return found
+
+@cache
+def neuron_symmetries() -> tuple[type[NeuronSymmetry], ...]:
+    """Those of neurons that the modules of this folder define, by the names of the modules."""
+    package = "phasediag.symmetry.groups"
+    names = [f"{package}.{module.name}" for module in iter_modules(import_module(package).__path__)]
+    classes = [(name, each) for name in names for each in vars(import_module(name)).values()]
+    own = [each for name, each in classes if inspect.isclass(each) and each.__module__ == name]
+    return tuple(each for each in own if issubclass(each, NeuronSymmetry) and not inspect.isabstract(each))

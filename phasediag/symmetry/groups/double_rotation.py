@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, random_rotation, same
+from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, is_linear, random_rotation, same
 from phasediag.symmetry.groups.rotation import Reflection, Rotation
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
@@ -39,6 +39,11 @@ class DoubleRotation(NeuronSymmetry):
                 f"layer {group.name} has no double rotation: that needs outgoing weights; name them, or "
                 "use Rotation"
             )
+
+    @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Of a linear layer, as heads are."""
+        return is_linear(group)
 
     @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:

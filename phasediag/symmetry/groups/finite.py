@@ -81,14 +81,14 @@ class FiniteGroup(Symmetry[Tensor]):
     def generators(self, parameters: Parameters) -> Sequence[FiniteGroup]:
         """The cyclic subgroups of a smallest set of elements found greedily to generate the group."""
         del parameters
-        found: list[FiniteGroup] = []
+        cyclic_groups: list[FiniteGroup] = []
         spanned = self._closure([])
         for element in self.matrices:
             if not self._among(element[None], spanned).all():
                 cyclic = self._closure([element])
-                found.append(FiniteGroup(self.names, cyclic))
+                cyclic_groups.append(FiniteGroup(self.names, cyclic))
                 spanned = self._closure([*spanned, element])
-        return found
+        return cyclic_groups
 
     def _closure(self, elements: Sequence[Tensor]) -> Tensor:
         """The subgroup that these elements generate, shape (order, n, n)."""

@@ -43,6 +43,12 @@ class NeuronSymmetry(Symmetry[Mixing]):
         self.group = group
 
     @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Whether a network has it by what its layer states; False where no layer states so."""
+        del group
+        return False
+
+    @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor | None:
         """The distances of many networks at once, as a sweep records them, shape (networks, length).
 
@@ -86,8 +92,8 @@ class NeuronSymmetry(Symmetry[Mixing]):
         """V_in (width, incoming weights and biases) and V_out (width, outgoing weights)."""
         batched = {name: parameter[None] for name, parameter in parameters.items()}
         named, (own,) = separated(batched, [self.group])
-        found = raw_neurons(named, own)
-        return torch.cat([found.incoming, found.bias], dim=2)[0], found.outgoing[0]
+        raw = raw_neurons(named, own)
+        return torch.cat([raw.incoming, raw.bias], dim=2)[0], raw.outgoing[0]
 
     def width(self, parameters: Parameters) -> int:
         """The number of neurons."""
@@ -104,6 +110,11 @@ class NeuronSymmetry(Symmetry[Mixing]):
         part = moved.narrow(axis, start, stop - start)
         part.copy_(torch.tensordot(mixing, part, dims=([1], [axis])).movedim(0, axis))
         return moved
+
+
+def is_linear(group: NeuronGroup) -> bool:
+    """Whether a layer can be rotated: odd, of homogeneity 1, with outgoing weights."""
+    return group.parity == "odd" and group.homogeneity == 1 and bool(group.outgoing)
 
 
 def random_rotation(width: int, generator: torch.Generator, like: Tensor) -> Tensor:

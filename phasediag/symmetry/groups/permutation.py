@@ -60,6 +60,12 @@ class Permutation(NeuronSymmetry):
         return [Permutation(self.group, edge) for edge in edges[0].tolist()]
 
     @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Every layer has it."""
+        del group
+        return True
+
+    @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
         """||v_i - v_j|| of the edges of the spanning tree, minimised over flips, ascending; width - 1."""
         return spanning_tree(layer.unit_pairs) * layer.unit

@@ -44,6 +44,11 @@ class Rescaling(NeuronSymmetry):
         self.k = group.homogeneity
 
     @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Of a homogeneous activation, with outgoing weights."""
+        return group.homogeneity is not None and bool(group.outgoing)
+
+    @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
         """Norm of each neuron vector, the smallest that rescaling reaches, ascending, width.
 

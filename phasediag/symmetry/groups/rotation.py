@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, random_rotation, same
+from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, is_linear, random_rotation, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.spectra import neuron_unit, singular_values, up_to_width
@@ -53,6 +53,11 @@ class Rotation(NeuronSymmetry):
 
     name: ClassVar[str] = "rotation"
     symmetric_state: ClassVar[str | None] = "low rank"
+
+    @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Of a linear layer, as heads are."""
+        return is_linear(group)
 
     @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:

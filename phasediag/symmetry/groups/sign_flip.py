@@ -44,6 +44,11 @@ class SignFlip(NeuronSymmetry):
         self.neurons = neurons
 
     @classmethod
+    def follows_from(cls, group: NeuronGroup) -> bool:
+        """Of an odd or an even activation, with outgoing weights."""
+        return group.parity is not None and bool(group.outgoing)
+
+    @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
         """Norms of the whole neuron vectors in the balanced gauge, ascending, width.
 

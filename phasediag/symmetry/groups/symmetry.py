@@ -79,8 +79,8 @@ class Symmetry(ABC, Generic[Element]):
     def generator_distances(self, parameters: Parameters) -> Tensor:
         """The same by its definition: of each generator from its projection, one by one."""
         state = self.representative(parameters)
-        found = [generator.distance(state) for generator in self.generators(state)]
-        return torch.stack(found) if found else torch.zeros(0)
+        distances = [generator.distance(state) for generator in self.generators(state)]
+        return torch.stack(distances) if distances else torch.zeros(0)
 
     def required(self, parameters: Parameters, names: Sequence[str]) -> None:
         """Raise a PhasediagError where a parameter that G acts on does not exist."""

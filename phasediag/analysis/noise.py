@@ -1,0 +1,63 @@
+"""The temperature of gradient noise, a column that follows from what a trial was trained with.
+
+Heavy-ball momentum keeps a share beta of the velocity, so that a gradient moves the weights by
+learning_rate / (1 - beta) in all; where that is small, the weights follow dtheta = -grad L dt +
+sqrt(T Sigma) dW with T = learning_rate / ((1 - beta) batch_size), Sigma the covariance of the gradients of
+single samples.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from phasediag.arrays import FloatArray
+
+TEMPERATURE: Final = "temperature"
+RESTS_ON: Final = ("optimizer", "learning_rate", "batch_size")
+"""Without these columns a frame has no temperature."""
+_CONSTANT: Final = "constant"
+
+
+def with_temperature(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials with their temperature besides, where what it rests on was read and none is called so."""
+    if TEMPERATURE in trials or not set(RESTS_ON) <= set(trials.columns):
+        return trials
+    return trials.assign(**{TEMPERATURE: temperatures(trials)})
+
+
+def temperatures(trials: pd.DataFrame) -> FloatArray:
+    """learning_rate / ((1 - momentum) batch_size) of each trial, shape (trials,).
+
+    0 where every step sees the whole data set (batch_size 0). A batch as large as the data set is none of
+    these: batches are drawn with replacement. NaN where no single number is the temperature: optimizers other
+    than sgd, whose steps are no multiple of the gradient; a schedule, rates of layers or a clipped gradient;
+    and full batches with fresh label noise, which are noise of the labels alone.
+    """
+    rate, batch = (trials[name].to_numpy(np.float64, na_value=np.nan) for name in RESTS_ON[1:])
+    kept = _numbers(trials, "momentum", 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(batch == 0, 0.0, rate / ((1 - kept) * batch))
+    plain = (trials["optimizer"] == "sgd").to_numpy(dtype=np.bool_, na_value=False, copy=True)
+    if "schedule" in trials:
+        plain &= (trials["schedule"].fillna(_CONSTANT) == _CONSTANT).to_numpy(dtype=np.bool_)
+    for name in ("layer_rates", "gradient_clip"):
+        if name in trials:
+            plain &= trials[name].isna().to_numpy(dtype=np.bool_)
+    if "noise" in trials:
+        fresh = (trials["noise"] == "fresh").to_numpy(dtype=np.bool_, na_value=False)
+        plain &= ~((batch == 0) & fresh & (_numbers(trials, "label_noise", 0.0) > 0))
+    return np.where(plain, values, np.nan)
+
+
+def noise_column(trials: pd.DataFrame) -> str:
+    """The column that tells how strong the noise of gradients is: `temperature`, else lr_over_batch."""
+    return TEMPERATURE if TEMPERATURE in trials else "lr_over_batch"
+
+
+def _numbers(trials: pd.DataFrame, name: str, missing: float) -> FloatArray:
+    if name not in trials:
+        return np.full(len(trials), missing)
+    return np.asarray(np.nan_to_num(trials[name].to_numpy(np.float64, na_value=np.nan), nan=missing))

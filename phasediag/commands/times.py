@@ -1,0 +1,49 @@
+"""times: when the symmetries of a sweep's networks break."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from phasediag.commands.options import JSON, filtered, say, telling
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@click.option("--observable", default="permutation", show_default=True, help="Whose generators.")
+@click.option("--layer", help="On which layer; default: that of the trials' rows.")
+@click.option("--x", help="Parameter that the times are scaled with.")
+@click.option("--critical", type=float, help="Value of x at which they diverge.")
+@click.option("--starts", metavar="COLUMN", help="Parameter whose logarithm delays, such as init_scale.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("times.png"), show_default=True,
+              help="PNG, SVG or PDF.")  # fmt: skip
+@JSON
+def times(
+    sweep_path: str, observable: str, layer: str | None, x: str | None, critical: float | None,
+    starts: str | None, where: Sequence[str], output: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Tell when the generators of SWEEP break, over its replicates; prints the path of the figure."""
+    from phasediag.analysis.breaking_times import breaking_times
+    from phasediag.analysis.frames import load_measurements, load_trials
+    from phasediag.analysis.versions import newest
+    from phasediag.figures.style import save
+
+    with telling():
+        needed = [name for name in (x, starts) if name is not None]
+        trials = newest(filtered(load_trials(sweep_path), where), needed)
+    measured = load_measurements(
+        sweep_path, observable=observable, layer=layer or trials["measure_layer"].iloc[0]
+    )
+    measured = measured[measured["trial_id"].isin(trials["trial_id"])]
+    broken = breaking_times(measured, trials, x=x, critical=critical, starts=starts)
+    save(broken.plot(), output)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), **broken.as_dict()}))
+        return
+    say(broken.distribution.to_string(index=False))
+    say(broken.summary())
+    click.echo(str(output))
