@@ -59,6 +59,7 @@ def advice(error: Exception) -> str:
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),
+        ("random operation", "; leave random numbers out"),
     ):
         if part in text:
             return advice
@@ -179,7 +180,14 @@ class Alone:
             if not np.isclose(own, loss, rtol=TOLERANCE[data.x.dtype], atol=1e-6, equal_nan=True):
                 self._differs(f"its {words}_loss is {loss:.6g}, and {own:.6g} alone")
 
-    def _differs(self, how: str, advice: str = "phasediag does not know how to train it as it is") -> None:
+    def _differs(self, how: str, advice: str = "") -> None:
+        batched = " and ".join(f"'{name}'" for name in getattr(self.model.cls, "batched", ()))
+        if not advice and batched:
+            advice = (
+                f"leave {batched} out of `batched`: only floats that the module keeps as attributes, "
+                "buffers, and values that parameters start from may follow from it"
+            )
+        advice = advice or "phasediag does not know how to train it as it is"
         owner = self.model if self.model.source else self.task
         raise PhasediagError(
             f"{place_of(owner.cls)}: {owner.name} comes out otherwise in a pack than by plain PyTorch: "
