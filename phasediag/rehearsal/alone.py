@@ -92,12 +92,9 @@ class Alone:
 
     def __init__(self, tile: Tile, row: int, task: Component, model: Component) -> None:
         self.tile, self.task, self.model, self.network = tile, task, model, tile.network
-        arguments = self.network.batched.of(tile.trials.record(row))
-        self.module = self.network.construction.given(arguments).module(int(tile.trials.seed[row]))
+        self.row = row
         self.start = {name: weight[row].clone() for name, weight in tile.weights.items()}
-        with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
-                parameter.copy_(self.start[name])
+        self.module = self.made()
         self.left: dict[str, Tensor] = {}
         """The state that the step leaves."""
         self.rates: Rates = {name: rate[row] for name, rate in tile.rates.items()}
@@ -106,6 +103,16 @@ class Alone:
         self.sets = [
             _of_world(each, world) for each in (tile.batches.training_set(), tile.batches.test_set())
         ]
+
+    def made(self) -> nn.Module:
+        """The user's module by itself, as the trial starts."""
+        trials = self.tile.trials
+        arguments = self.network.batched.of(trials.record(self.row))
+        module = self.network.construction.given(arguments).module(int(trials.seed[self.row]))
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(self.start[name])
+        return module
 
     def step(self) -> None:
         """One step of gradient descent with a learning rate of 1; what it leaves is kept."""
