@@ -204,7 +204,7 @@ STAGES: Final = _about(
 
 OF_STAGES: Final[tuple[Column, ...]] = (
     _about("stage", "int64", "Number of the stage of a ramp, from 0 on; null without a ramp."),
-    _about("branch", "string", "Whether the ramp went up or down to this stage; null without a ramp."),
+    _about("way", "string", "Whether the ramp went up or down to this stage; null without a ramp."),
 )
 """What frames have besides where there are ramps: their rows are stages."""
 

@@ -27,7 +27,7 @@ from phasediag.trial import (
     numbers,
 )
 
-Branch = Literal["up", "down"]
+Way = Literal["up", "down"]
 """Whether the value of a stage is above or below that of the stage before."""
 
 RAMP: Final[tuple[Parameter, ...]] = (
@@ -54,7 +54,7 @@ class Ramp:
     values: tuple[float, ...]
     """Of the parameter, stage after stage."""
 
-    def branch(self, stage: int) -> Branch:
+    def way(self, stage: int) -> Way:
         """In which direction the walk went to a stage; to the first one, in which it goes on."""
         before, after = (stage - 1, stage) if stage else (0, 1)
         return "up" if self.values[after] > self.values[before] else "down"

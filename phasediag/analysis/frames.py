@@ -59,7 +59,7 @@ def load_trials(
     """The trials of a sweep, one row each, in the order of their ids; a running launch does not disturb.
 
     A trial with a ramp has one row for each stage instead, with the results and the value of the parameter
-    there, and the columns `stage` and `branch` (`up` or `down`); such rows share their `trial_id`.
+    there, and the columns `stage` and `way` (`up` or `down`); such rows share their `trial_id`.
 
     Numbers that can be null are float64 with NaN, truth values that can be null pandas' `boolean`,
     lists of numbers tuples. Besides the columns of the store there are the readings of Eq. 14 (d the

@@ -37,10 +37,10 @@ class Hysteresis(Result):
     level: float
     facets: tuple[str, ...]
     curves: pd.DataFrame
-    """One row a facet, `branch` and value of x: `mean` of the order parameter over `replicates`, its interval
+    """One row a facet, `way` and value of x: `mean` of the order parameter over `replicates`, its interval
     `low` and `high`, and `converged`, the share of stages that have."""
     ends: pd.DataFrame
-    """One row a facet and `branch`: where the branch leaves the state in which it began. `position` (mean
+    """One row a facet and `way`: where the way leaves the state in which it began. `position` (mean
     over replicates, NaN where none does), its interval `low` and `high`, at least as wide as `before` to
     `after`: the last converged stage in the old state and the first one in the new. An end that lies beyond
     the ramp is open: infinite. `crossed` of `replicates` do leave it."""
@@ -84,7 +84,7 @@ class Hysteresis(Result):
         return f"{start}{loop['verdict']} ({loop['reason']}); {ways}{area}."
 
     def _of_end(self, end: pd.Series[Any]) -> str:
-        way = f"on the way {end['branch']}"
+        way = f"on the way {end['way']}"
         if not end["crossed"]:
             return f"{way} {prose(self.order)} never crosses {self.level:g}"
         some = f" in {end['crossed']} of {end['replicates']}" if end["crossed"] < end["replicates"] else ""
@@ -153,7 +153,7 @@ def hysteresis(
     stages = with_formulas(stages, [order])
     column = about(stages, order)
     at = column.level if level is None else level
-    facets = unnamed_axes(stages, (x, "branch"), order)
+    facets = unnamed_axes(stages, (x, "way"), order)
     values = order_values(stages, order)
     stages = stages.assign(
         _value=values, _settled=_settled(stages),
@@ -164,9 +164,9 @@ def hysteresis(
         place = dict(zip(facets, key, strict=True))
         legs = legs_of(rows, x)
         draws = Resamples.of(len(legs["up"]), RESAMPLES, seed)
-        edges = {branch: _end(branch, legs[branch], at, draws) for branch in ("up", "down")}
-        curves += [{**place, "branch": b, **point} for b in legs for point in _curve(x, legs[b], draws)]
-        ends += [{**place, "branch": branch, **end} for branch, end in edges.items()]
+        edges = {way: _end(way, legs[way], at, draws) for way in ("up", "down")}
+        curves += [{**place, "way": b, **point} for b in legs for point in _curve(x, legs[b], draws)]
+        ends += [{**place, "way": way, **end} for way, end in edges.items()]
         loops.append({**place, **_loop(edges, legs, at, draws, _growth_of_kicks(rows, x))})
     return Hysteresis(
         x=x, order=order, level=at, facets=facets, curves=pd.DataFrame(curves), ends=pd.DataFrame(ends),
@@ -197,14 +197,14 @@ def ramp_stages(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             "these trials have no ramps; write `ramp: {parameter: weight_decay, from: a, to: b, stages: n, "
             "there_and_back: true}` in a grid"
         )
-    need_columns(trials, ("ramp", "branch", "status"))
+    need_columns(trials, ("ramp", "way", "status"))
     stages = trials[trials["stage"].notna() & (trials["status"] != "failed")]
     names = sorted(stages["ramp"].unique())
     if len(names) > 1:
         raise AnalysisError(
             f"the ramps go over {' and '.join(names)}; keep one, such as --where ramp={names[0]}"
         )
-    if stages.groupby("trial_id")["branch"].nunique().min() < 2:
+    if stages.groupby("trial_id")["way"].nunique().min() < 2:
         raise AnalysisError(
             "some ramps go one way; a loop needs both: set `there_and_back: true` in the grid"
         )
@@ -212,7 +212,7 @@ def ramp_stages(trials: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _curve(x: str, legs: list[Leg], draws: Resamples) -> list[dict[str, Any]]:
-    """The mean of the order parameter at each value of a branch, over replicates."""
+    """The mean of the order parameter at each value of a way, over replicates."""
     order = np.argsort(legs[0].x)
     values = np.stack([leg.value[order] for leg in legs], axis=1)
     settled = np.stack([leg.settled[order] for leg in legs], axis=1)
@@ -230,15 +230,15 @@ def _curve(x: str, legs: list[Leg], draws: Resamples) -> list[dict[str, Any]]:
     ]
 
 
-def _end(branch: str, legs: list[Leg], level: float, draws: Resamples) -> dict[str, Any]:
-    """Where the legs of a branch leave the state in which they began."""
-    beyond = np.inf if branch == "up" else -np.inf
+def _end(way: str, legs: list[Leg], level: float, draws: Resamples) -> dict[str, Any]:
+    """Where the legs of a way leave the state in which they began."""
+    beyond = np.inf if way == "up" else -np.inf
     places = [leg.crossing(level) for leg in legs]
     positions = np.array([beyond if place is None else place.position for place in places])
     crossed = np.isfinite(positions)
     if not crossed.any():
         far = float(np.mean([leg.x[-1] for leg in legs]))
-        low, high = (far, np.inf) if branch == "up" else (-np.inf, far)
+        low, high = (far, np.inf) if way == "up" else (-np.inf, far)
         return {"position": np.nan, "low": low, "high": high, "before": far, "after": np.nan,
                 "crossed": 0, "replicates": len(legs)}  # fmt: skip
     position = float(positions[crossed].mean())
@@ -251,7 +251,7 @@ def _end(branch: str, legs: list[Leg], level: float, draws: Resamples) -> dict[s
         ends = interval(drawn[None], draws, position)
         inner, outer = (float(end[0]) for end in ends)
     else:
-        inner, outer = (position, beyond) if branch == "up" else (beyond, position)
+        inner, outer = (position, beyond) if way == "up" else (beyond, position)
     return {
         "position": position, "low": float(np.fmin(inner, min(before, after))),
         "high": float(np.fmax(outer, max(before, after))), "before": before, "after": after,

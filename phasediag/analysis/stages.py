@@ -21,7 +21,7 @@ _FOLLOWING: Final = ("lr_over_batch", "learning_time")
 def staged(rows: pa.Table) -> pa.Table:
     """Rows of `trials`, each of those with a ramp replaced by one row a stage.
 
-    A stage has its own `stage`, `branch`, results, and value of the parameter that the ramp changes. Its
+    A stage has its own `stage`, `way`, results, and value of the parameter that the ramp changes. Its
     `point_id` is that of the trial with the number of the stage behind a slash, for a stage is a point of
     its own; `trial_id` stays that of the trial. Without ramps the table is as it was.
     """
@@ -42,7 +42,7 @@ def staged(rows: pa.Table) -> pa.Table:
     number = pc.cast(ends["stage"], pa.string())
     point = pc.binary_join_element_wise(spread["point_id"], number, "/")
     spread = _replaced(spread, "point_id", point, has)
-    return spread.append_column("stage", ends["stage"]).append_column("branch", ends["branch"])
+    return spread.append_column("stage", ends["stage"]).append_column("way", ends["way"])
 
 
 def _with_values(rows: pa.Table, value: pa.Array) -> pa.Table:

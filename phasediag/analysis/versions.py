@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.declared import declared_names, results_of
-from phasediag.analysis.frame import Groups, coded, has_status
+from phasediag.analysis.declared import declared_names
+from phasediag.analysis.frame import coded, has_status
+from phasediag.analysis.lengths import ORIGINAL, points_of, superseded
 from phasediag.arrays import BoolArray
 from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
@@ -80,8 +81,11 @@ def newest(trials: pd.DataFrame, named: Sequence[str | None] = (), *, pooled: bo
         trials = _newest_observables(trials)
     if words & _COUNTED and DEFINITIONS not in words:
         trials = _newest_definitions(trials)
-    if launches is not None and len(launches.lengths) > 1 and words.isdisjoint(LENGTHS):
-        trials = _newest_length(trials, launches.lengths)
+    if launches is not None and words.isdisjoint(LENGTHS):
+        if launches.factors and {"steps", "replicate"} <= set(trials.columns):
+            trials = _longest(trials, launches.factors)
+        if len(launches.lengths) > 1:
+            trials = _newest_length(trials, launches.lengths, launches.factors)
     for name, values in (launches.planned if launches is not None else {}).items():
         if name not in words and not pooled:
             trials = _without_added(trials, name, values)
@@ -237,16 +241,38 @@ def _tell_of_sources(name: str, column: str, order: Sequence[str], counts: dict[
     )
 
 
-def _newest_length(trials: pd.DataFrame, lengths: Sequence[tuple[str, float]]) -> pd.DataFrame:
+def _longest(trials: pd.DataFrame, factors: Sequence[float]) -> pd.DataFrame:
+    """Of trials that an extension trained again the longest, of points whose extension is complete."""
+    shorter, partial = superseded(trials, factors)
+    if not (shorter | partial).any():
+        return trials
+    parts = []
+    if shorter.any():
+        parts.append(
+            "trials were trained again for longer (--extend); taken are the longest, left out "
+            f"{shorter.sum():,} shorter ones"
+        )
+    if partial.any():
+        parts.append(
+            f"{partial.sum():,} longer trials of points whose extension is not complete are left out: launch "
+            "it again to complete it"
+        )
+    _warn(f"{'; '.join(parts)}; --facet steps draws all")
+    rows: pd.DataFrame = trials[~(shorter | partial)]
+    return rows
+
+
+def _newest_length(
+    trials: pd.DataFrame, lengths: Sequence[tuple[str, float]], factors: Sequence[float] = ()
+) -> pd.DataFrame:
     """Of each point the trials of the length that was launched last; other lengths stay."""
     if not set(LENGTHS) <= set(trials.columns) or trials["steps"].nunique() < 2:
         return trials
     rank = np.full(len(trials), -1, dtype=np.int64)
     for index, (name, value) in enumerate(lengths):
-        rank[_of_length(trials, name, value)] = index
-    aside = {*results_of(trials), *LENGTHS}
-    parameters = tuple(str(name) for name in trials.columns if name not in aside)
-    point = Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell
+        for factor in (ORIGINAL, *factors):
+            rank[_of_length(trials, name, value * factor)] = index
+    point = points_of(trials)
     best = np.full(int(point.max()) + 1, -1, dtype=np.int64)
     np.maximum.at(best, point, rank)
     dropped = (rank >= 0) & (rank < best[point])

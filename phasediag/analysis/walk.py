@@ -62,15 +62,15 @@ def legs_of(stages: pd.DataFrame, x: str) -> dict[str, list[Leg]]:
     Parameters
     ----------
     stages
-        With `stage`, `branch`, x, `_replicate`, `_value` (the order parameter) and `_settled`; one trial for
+        With `stage`, `way`, x, `_replicate`, `_value` (the order parameter) and `_settled`; one trial for
         each replicate.
     """
     legs: dict[str, list[Leg]] = {"up": [], "down": []}
     for _, walk in stages.groupby("_replicate"):
         walk = walk.sort_values("stage")
-        branch = walk["branch"].to_numpy()
-        turn = int((branch != branch[0]).argmax())
-        for name, part in ((branch[0], walk.iloc[:turn]), (branch[turn], walk.iloc[turn - 1 :])):
+        way = walk["way"].to_numpy()
+        turn = int((way != way[0]).argmax())
+        for name, part in ((way[0], walk.iloc[:turn]), (way[turn], walk.iloc[turn - 1 :])):
             legs[str(name)].append(
                 Leg(
                     x=part[x].to_numpy(dtype=np.float64),

@@ -124,7 +124,7 @@ def neuron(instrument: Instrument, quick: bool) -> list[Reading]:
                 "data_seed": 0,
             },
             "axes": {"label_noise": {"logspace": [1.8, 14.0], "num": 16}, "weight_decay": [0.0, 0.2]},
-            "replicates": 200 if quick else 400,
+            "replicates": 480 if quick else 640,
         },
     )  # fmt: skip
     x, y = (part.numpy() for part in LinearMap({**data, "test_samples": 1}, ONE_WORLD).train_set())

@@ -22,7 +22,7 @@ def equal_neurons(instrument: Instrument, quick: bool) -> list[Reading]:
                 "weight_decay": {"logspace": [0.5, 4.9 if quick else 7.2], "num": 80 if quick else 180},
                 "width": list(widths),
             },
-            "replicates": 3,
+            "replicates": 6,
         },
     )  # fmt: skip
     trials = sweep.trials

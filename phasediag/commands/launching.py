@@ -109,11 +109,31 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
 @COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
+@click.option("--extend", type=float, metavar="FACTOR",
+              help="Train the trials of GRID, or of the sweep that is named instead, to so many times their "
+              "steps besides, and tell what moved.")  # fmt: skip
+@click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back.")
 def launch(
     grid: str, storage: str, address: str | None, executor: Any, max_failures: int | None, retry_failed: bool,
-    remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool,
+    remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool, extend: float | None,
+    undo: bool,
 ) -> None:  # fmt: skip
-    """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once."""
+    """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
+
+    With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep.
+    """
+    if extend is not None:
+        from phasediag.commands import extending
+
+        if undo:
+            extending.taken_back(grid)
+            return
+        extending.extended(
+            grid, extend, storage, time_limit, executor=executor, address=address, compile=compile_mode,
+            max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure,
+        )  # fmt: skip
+    if undo:
+        raise click.UsageError("--undo takes an extension back: give --extend too")
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
@@ -161,8 +181,11 @@ def status(
             f"note: {state.earlier:,} trials belong to earlier versions of your files and are not counted; "
             "diagram, scaling and report leave them out too (--where model_source=HASH takes them)"
         )
+    from phasediag.commands.extending import extension_of_sweep
+
+    longer, words = extension_of_sweep(sweep_path)
     if as_json:
-        click.echo(json.dumps(asdict(state)))
+        click.echo(json.dumps(asdict(state) | ({} if longer is None else {"extension": longer})))
         return
     counts = ("total", "done", "ok", "diverged", "failed", "missing")
     shown = {name: f"{getattr(state, name):,}" for name in counts}
@@ -174,6 +197,8 @@ def status(
         shown["left"] = duration(state.eta_s)
     shown |= _convergence(state)
     print_table(sweep_path, shown)
+    if words:
+        say(words)
     if state.ok and not state.unconverged:
         from phasediag.analysis.measured import nothing_measured
 

@@ -75,7 +75,7 @@ def refine(
 
     deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
     train = partial(
-        _launched, deadline=deadline, executor=executor, address=address, max_failures=max_failures,
+        launched, deadline=deadline, executor=executor, address=address, max_failures=max_failures,
         retry_failed=retry_failed, compile=compile_mode,
     )  # fmt: skip
     refined = add_points(
@@ -137,7 +137,8 @@ def _size(size: float, unit: str, name: str) -> str:
     return f"{size:.3g} {unit} of {name}" if size else f"one whole number of {name}"
 
 
-def _launched(grid: Path, *, sweep: str, deadline: float | None, **options: Any) -> Outcome:
+def launched(grid: Path, *, sweep: str, deadline: float | None, **options: Any) -> Outcome:
+    """Launch a grid into a sweep with a progress line, by a deadline; a local Ray stays for the next one."""
     from phasediag.commands.progress import ProgressLine
     from phasediag.sweeps.sweep import launch
 

@@ -36,11 +36,13 @@ def report(
     everything = load_trials(sweep_path)
     notices: list[str] = []
     with telling(notices):
-        trials = newest(filtered(everything, where), (x, y, order), pooled=not (x and y))
-    planned = status(sweep_path).total if not where else len(trials)
+        chosen = filtered(everything, where)
+        trials = newest(chosen, (x, y, order), pooled=not (x and y))
+    planned = status(sweep_path).total - (len(chosen) - len(trials)) if not where else len(trials)
     sweep = ReportedSweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
         grids=tuple(store.grids()), notices=tuple(notices), recounts=Recounts.of(sweep_path, trials, None),
+        shorter=chosen,
     )  # fmt: skip
     text = page(sweep, x=x, y=y, order=order, level=level)
     try:

@@ -31,7 +31,7 @@ def draw(profile: DepthProfile, ax: Axes | None = None) -> Figure:
         Where Axes are given.
     """
     if ax is not None:
-        raise AnalysisError("a profile over depth has four panels: call plot() without Axes")
+        raise AnalysisError("a profile over depth has four panels, and one Axes was given: call plot()")
     names = list(dict.fromkeys(profile.means["checkpoint"]))
     with style():
         figure = MatplotlibFigure(figsize=(2 * COLUMN_WIDTH, 5.0), layout="constrained")

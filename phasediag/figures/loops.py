@@ -60,8 +60,8 @@ def draw(loop: Hysteresis, ax: Axes | None = None) -> Axes:
 
 
 def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, edges: pd.DataFrame, colour: Any) -> None:
-    for branch, look in _WAYS.items():
-        points = curves[curves["branch"] == branch].sort_values(loop.x)
+    for way, look in _WAYS.items():
+        points = curves[curves["way"] == way].sort_values(loop.x)
         ends = np.clip(points[["low", "high"]].to_numpy().T, *loop.about.bounds)
         reach = np.nan_to_num(np.abs(ends - points["mean"].to_numpy()))
         ax.errorbar(
@@ -71,7 +71,7 @@ def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, edges: pd.DataF
         early = points[points["converged"] < 1]
         hollow = {"color": colour, "linestyle": "", "markersize": 3, "markerfacecolor": "white", "zorder": 5}
         ax.plot(early[loop.x], early["mean"], marker=look["marker"], **hollow)
-        for _, end in edges[(edges["branch"] == branch) & (edges["crossed"] > 0)].iterrows():
+        for _, end in edges[(edges["way"] == way) & (edges["crossed"] > 0)].iterrows():
             ax.axvline(end["position"], color=colour, linestyle=look["linestyle"], linewidth=0.8)
             left, right = ax.get_xlim()
             ax.axvspan(max(end["low"], left), min(end["high"], right), color=colour, alpha=0.18, linewidth=0)
@@ -79,8 +79,7 @@ def _draw_loop(ax: Axes, loop: Hysteresis, curves: pd.DataFrame, edges: pd.DataF
 
 def _meanings(loop: Hysteresis) -> list[Artist]:
     handles: list[Artist] = [
-        Line2D([], [], color=INK, markersize=3.5, label=f"way {branch}", **look)
-        for branch, look in _WAYS.items()
+        Line2D([], [], color=INK, markersize=3.5, label=f"way {way}", **look) for way, look in _WAYS.items()
     ]
     handles.append(Patch(facecolor=INK, alpha=0.18, linewidth=0, label="its end, 95 % and stages"))
     if (loop.curves["converged"] < 1).any():

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phasediag.analysis.axes import axes_of
 from phasediag.analysis.declared import level_in
+from phasediag.analysis.extension import known_extension
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
@@ -67,6 +68,8 @@ class ReportedSweep:
     """The trials at other thresholds."""
     notices: tuple[str, ...] = ()
     """What is to be known of the choice of these trials."""
+    shorter: pd.DataFrame | None = None
+    """These trials with those that were trained again for longer; None where there are none."""
 
 
 def report(
@@ -94,9 +97,11 @@ def report(
     need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
     order, level = _order(trials, order, level)
+    longer = None if sweep.shorter is None else known_extension(sweep.shorter, order, level)
     material = Material(
-        trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts
-    )
+        trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts,
+        extension=longer,
+    )  # fmt: skip
     sections = all_sections(material)
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)

@@ -9,6 +9,7 @@ from typing import Final
 
 import pandas as pd
 
+from phasediag.analysis.extension import Extension
 from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.systematics import Systematics
 from phasediag.figures.style import Axes, Figure, figure_of, png, svg
@@ -57,6 +58,8 @@ class Material:
     """Its value on the boundary."""
     recounts: Recounts
     """The trials at other thresholds."""
+    extension: Extension | None = None
+    """What moved when trials were trained for longer; None where none were."""
 
     @property
     def has_order(self) -> bool:

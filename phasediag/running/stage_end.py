@@ -83,7 +83,7 @@ def stage_records(
 
     known: dict[str, list[Any]] = {
         "stage": [np.full(count, stage) for stage in range(number)],
-        "branch": [[ramp.branch(stage) for ramp in ramps] for stage in range(number)],
+        "way": [[ramp.way(stage) for ramp in ramps] for stage in range(number)],
         "value": [[ramp.values[stage] for ramp in ramps] for stage in range(number)],
         "status": [list(stage.status) for stage in stages],
         "steps_done": [stage.steps_done for stage in stages],

@@ -26,6 +26,8 @@ LAUNCHES: Final = "phasediag_launches"
 """The attribute of a frame of trials with what the grids of its sweep say, in plain types."""
 MARK: Final = "# phasediag refine"
 """How the grid of a refinement begins."""
+LONGER: Final = "# phasediag extend "
+"""How the grid of an extension begins, before the factor and the grid that it extends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class Launches:
     it as an axis: then several lengths are what is asked for."""
     given: Sequence[str] = ()
     """The parameters that the axes and points of the grids give values to, by name: the axes of the sweep."""
+    factors: Sequence[float] = ()
+    """By how much extensions have lengthened the trials of other grids, ascending."""
     planned: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """The values that grids but for refinements give to the parameters along which the sweep was refined."""
 
@@ -48,6 +52,7 @@ class Launches:
             "sources": {name: list(hashes) for name, hashes in self.sources.items()},
             "lengths": [list(length) for length in self.lengths],
             "given": list(self.given),
+            "factors": list(self.factors),
             "planned": {name: list(values) for name, values in self.planned.items()},
         }
 
@@ -55,7 +60,33 @@ class Launches:
     def of_plain(cls, plain: Mapping[str, Any]) -> Launches:
         """What `plain` gave, once more."""
         lengths = [(name, value) for name, value in plain["lengths"]]
-        return cls(sources=plain["sources"], lengths=lengths, given=plain["given"], planned=plain["planned"])
+        return cls(
+            sources=plain["sources"], lengths=lengths, given=plain["given"], planned=plain["planned"],
+            factors=plain["factors"],
+        )  # fmt: skip
+
+
+def extension_of(text: str) -> tuple[str, float] | None:
+    """The grid that a grid extends and by what factor; None of one that extends no other."""
+    first = text.partition("\n")[0]
+    if not first.startswith(LONGER):
+        return None
+    factor, _, name = first.removeprefix(LONGER).partition(" of ")
+    return name, float(factor)
+
+
+def added_to(text: str) -> str:
+    """The grid whose design a refinement or an extension adds to; empty where a grid adds to none."""
+    longer = extension_of(text)
+    if longer is not None:
+        return longer[0]
+    first = text.partition("\n")[0]
+    return first.removeprefix(f"{MARK} of ").partition(":")[0] if first.startswith(MARK) else ""
+
+
+def refines(text: str) -> bool:
+    """Whether a grid is of a refinement, or extends one that is."""
+    return any(line.startswith(MARK) for line in text.split("\n", 2)[:2])
 
 
 def launches_of(store: Store) -> Launches:
@@ -72,6 +103,8 @@ def launches_of(store: Store) -> Launches:
             hashes.pop(digest, None)
             hashes[digest] = None
         given |= _given(store, name, text, content)
+        if extension_of(text) is not None:
+            continue
         length = _length(content)
         varied |= length is None
         if length is not None:
@@ -80,6 +113,7 @@ def launches_of(store: Store) -> Launches:
     return Launches(
         sources={value: tuple(hashes) for value, hashes in sources.items()},
         lengths=() if varied else tuple(lengths), given=tuple(sorted(given)), planned=_planned(store, grids),
+        factors=tuple(sorted({found[1] for _, text in grids if (found := extension_of(text))})),
     )  # fmt: skip
 
 
@@ -87,11 +121,11 @@ def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[
     """What `Launches.planned` holds; nothing where the trials of a grid would have to be found out anew."""
     refined: set[str] = set()
     for name, text in grids:
-        if text.startswith(MARK):
+        if refines(text):
             refined |= set().union(*parse_mapping(text, Report(name)).plain["points"])
     values: dict[str, set[float]] = {name: set() for name in refined}
     for name, text in grids if refined else ():
-        if text.startswith(MARK):
+        if refines(text):
             continue
         roster = store.roster(name, text, refined)
         if roster is None:

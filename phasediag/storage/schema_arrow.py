@@ -76,7 +76,7 @@ def _declared_field(column: Column) -> pa.Field:
 
 
 def stages_type(further: Iterable[Column] = ()) -> pa.DataType:
-    """The type of the column `stages`: of each stage its number, branch, value, status, steps and results.
+    """The type of the column `stages`: of each stage its number, way, value, status, steps and results.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.running.sources import place_sources
-from phasediag.storage.launches import MARK
+from phasediag.storage.launches import MARK, extension_of, refines
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid
 from phasediag.trial import Trials, formatted
@@ -44,7 +44,12 @@ class Design:
     @property
     def refines(self) -> bool:
         """Whether a refinement launched it."""
-        return self.grid.text.startswith(MARK)
+        return refines(self.grid.text)
+
+    @property
+    def extends(self) -> tuple[str, float] | None:
+        """The grid that it extends and by what factor; None where it extends none."""
+        return extension_of(self.grid.text)
 
     def written(self, folder: Path, text: str) -> Path:
         """A grid file with this text, beside the user's files of this design."""
@@ -103,6 +108,16 @@ def present_designs(designs: Sequence[Design]) -> list[Design]:
     """Those whose files of the user's are the newest; earlier versions are refined no further."""
     newest = {name: digest for design in designs for name, digest in design.grid.sources.items()}
     return [d for d in designs if all(newest[n] == digest for n, digest in d.grid.sources.items())]
+
+
+def longest_designs(designs: Sequence[Design]) -> list[Design]:
+    """The designs, each replaced by the longest of its extensions."""
+    longest: dict[str, tuple[float, Design]] = {}
+    for design in designs:
+        name, factor = design.extends or (design.name, 1.0)
+        if name not in longest or factor > longest[name][0]:
+            longest[name] = factor, design
+    return [design for _, design in longest.values()]
 
 
 def facets_of(designs: Iterable[Design], x: str, y: str) -> tuple[str, ...]:

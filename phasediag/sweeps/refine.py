@@ -37,6 +37,7 @@ from phasediag.sweeps.designs import (
     Slice,
     check_axes,
     facets_of,
+    longest_designs,
     present_designs,
     read_designs,
     slices_of,
@@ -132,7 +133,7 @@ def refine(
     )  # fmt: skip
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
-        designs = present_designs(read_designs(store, Path(folder)))
+        designs = longest_designs(present_designs(read_designs(store, Path(folder))))
         base = check_axes([design for design in designs if not design.refines], x, y)
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}

@@ -1,8 +1,8 @@
-"""The way back from a refinement: its grids and the trials that it alone asked for are put aside."""
+"""The way back from a refinement or an extension: its grids and the trials of its own are put aside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from phasediag.errors import PhasediagError
 from phasediag.running import checkpoint
 from phasediag.storage.aside import ASIDE, set_aside, set_grid_aside
-from phasediag.storage.launches import MARK
+from phasediag.storage.launches import MARK, added_to, extension_of
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import rosters
@@ -27,9 +27,11 @@ class Undone:
 
     sweep: str
     grids: tuple[str, ...]
-    """The grids of the refinement's rounds, oldest first, as they were named in the sweep."""
+    """The grids that it added, oldest first, as they were named in the sweep."""
+    what: str
+    """`refinement` or `extension`."""
     asked: str
-    """What the refinement was asked for: axes, order parameter, level, resolution."""
+    """What it was asked for: axes, order parameter, level, resolution; or how many times the steps."""
     trials: int
     """Trials that no other grid asks for: their rows are put aside."""
     kept: int
@@ -42,7 +44,7 @@ class Undone:
         done = "taken back" if self.place else "would be taken back"
         where = f"are kept in {self.place}" if self.place else "leave the sweep"
         parts = [
-            f"{done}: the refinement of {self.asked} ({named})",
+            f"{done}: the {self.what} {'to' if self.what == 'extension' else 'of'} {self.asked} ({named})",
             f"{self.trials:,} trials of its own {where}",
         ]
         if self.kept:
@@ -65,20 +67,46 @@ def undo_refinement(sweep: str | Path, *, dry_run: bool = False) -> Undone:
     Raises
     ------
     PhasediagError
-        Where the sweep was not refined.
+        Where the sweep was not refined, or what was added is extended.
     LeaseHeldError
         Where a launch of the sweep is running.
     StoreError
         Where there is no such sweep, or it cannot be written.
     """
+    return _undo(sweep, "refinement", last_refinement, dry_run)
+
+
+def undo_extension(sweep: str | Path, *, dry_run: bool = False) -> Undone:
+    """Take the last extension of a sweep back: of all grids that were extended by the same factor last.
+
+    Parameters
+    ----------
+    dry_run
+        Only tell what would be taken back.
+
+    Raises
+    ------
+    PhasediagError
+        Where the sweep was not extended, or the longer trials were refined.
+    LeaseHeldError, StoreError
+        As for `undo_refinement`.
+    """
+    return _undo(sweep, "extension", last_extension, dry_run)
+
+
+Last = Callable[[Sequence[tuple[str, str]]], list[str]]
+"""The grids that were added last in one way, from the names and texts of all, oldest first."""
+
+
+def _undo(sweep: str | Path, what: str, last: Last, dry_run: bool) -> Undone:
     store = Store.at(sweep).required()
     if dry_run:
-        return _undone(store, *_own_trials(store), place="")
-    with take(store, purpose="undo of a refinement"):
-        names, own, kept = _own_trials(store)
+        return _undone(store, what, *_own_trials(store, what, last), place="")
+    with take(store, purpose=f"undo of {'an' if what == 'extension' else 'a'} {what}"):
+        names, own, kept = _own_trials(store, what, last)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         place = store.folder / ASIDE / f"{PurePosixPath(names[0]).stem}-{stamp}-{uuid4().hex[:4]}"
-        undone = _undone(store, names, own, kept, place=place.uri)
+        undone = _undone(store, what, names, own, kept, place=place.uri)
         set_aside(store.folder, own, place)
         _drop_checkpoints(store, own)
         for name in reversed(names):
@@ -99,19 +127,32 @@ def last_refinement(grids: Sequence[tuple[str, str]]) -> list[str]:
     return [name for name, _ in last][::-1]
 
 
+def last_extension(grids: Sequence[tuple[str, str]]) -> list[str]:
+    """The grids of the last extension: of all that lengthen by the same factor, one after the other."""
+    extensions = [(name, found[1]) for name, text in reversed(grids) if (found := extension_of(text))]
+    last = takewhile(lambda each: each[1] == extensions[0][1], extensions)
+    return [name for name, _ in last][::-1]
+
+
 def _asked(text: str) -> str:
-    """What the grid of a round tells it was asked for, whichever design it extends."""
+    """What a grid that was added tells it was asked for, whichever design it adds to."""
+    longer = extension_of(text)
+    if longer is not None:
+        return f"{longer[1]:g} times the steps"
     return text.partition("\n")[0].removeprefix(MARK).partition(": ")[2]
 
 
-def _own_trials(store: Store) -> tuple[list[str], pa.Array, int]:
-    """The grids of the last refinement, the trials that they alone ask for, and the number of the others."""
-    names = last_refinement(store.grids())
+def _own_trials(store: Store, what: str, last: Last) -> tuple[list[str], pa.Array, int]:
+    """The grids that were added last, the trials that they alone ask for, and the number of the others."""
+    grids = store.grids()
+    names = last(grids)
     if not names:
+        did = "extended" if what == "extension" else "refined"
         raise PhasediagError(
-            f"the sweep {store.folder.uri} was not refined, so there is nothing to take back; a grid that "
-            "was launched by itself is no refinement"
+            f"the sweep {store.folder.uri} was not {did}, so there is nothing to take back; a grid that "
+            f"was launched by itself is no {what}"
         )
+    _check_unused(store, what, names, grids)
     ids = {name: roster["trial_id"] for name, roster in rosters(store)}
     theirs = _all([ids[name] for name in names])
     others = _all([column for name, column in ids.items() if name not in names])
@@ -119,17 +160,30 @@ def _own_trials(store: Store) -> tuple[list[str], pa.Array, int]:
     return names, theirs.filter(pc.invert(shared)), pc.sum(shared).as_py() or 0
 
 
+def _check_unused(store: Store, what: str, names: Sequence[str], grids: Sequence[tuple[str, str]]) -> None:
+    """Refuse to take back what later additions rest on."""
+    for name, text in grids:
+        rests_on = added_to(text)
+        if name not in names and rests_on in names:
+            later = f"phasediag launch {store.folder.uri} --extend 2 --undo" if extension_of(text) else (
+                f"phasediag refine {store.folder.uri} --undo"
+            )  # fmt: skip
+            raise PhasediagError(
+                f"{name} adds to {rests_on}, which this {what} added; take that back first: `{later}`"
+            )
+
+
 def _all(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
     """The distinct values of some columns of text."""
     return pc.unique(pa.chunked_array([chunk for each in columns for chunk in each.chunks], pa.string()))
 
 
-def _undone(store: Store, names: Sequence[str], own: pa.Array, kept: int, *, place: str) -> Undone:
+def _undone(store: Store, what: str, names: Sequence[str], own: pa.Array, kept: int, *, place: str) -> Undone:
     asked = _asked(dict(store.grids())[names[-1]])
     recorded = pc.is_in(store.committed().trial_id, value_set=own)
     return Undone(
-        sweep=store.folder.uri, grids=tuple(names), asked=asked, trials=pc.sum(recorded).as_py() or 0,
-        kept=kept, place=place,
+        sweep=store.folder.uri, grids=tuple(names), what=what, asked=asked,
+        trials=pc.sum(recorded).as_py() or 0, kept=kept, place=place,
     )  # fmt: skip
 
 

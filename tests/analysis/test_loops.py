@@ -38,11 +38,11 @@ def planted(up: np.ndarray, down: np.ndarray, unconverged: float = 0.0, **column
     rows = []
     for replicate, (high, low) in enumerate(zip(up, down, strict=True)):
         walk = [("up", x, x < high) for x in there] + [("down", x, x < low) for x in there[-2::-1]]
-        for stage, (branch, x, alive) in enumerate(walk):
-            edge = high if branch == "up" else low
+        for stage, (way, x, alive) in enumerate(walk):
+            edge = high if way == "up" else low
             rows.append(
                 {
-                    "trial_id": str(replicate), "replicate": replicate, "stage": stage, "branch": branch,
+                    "trial_id": str(replicate), "replicate": replicate, "stage": stage, "way": way,
                     "ramp": "weight_decay", "ramp_kick": 1e-4, "weight_decay": x, "alive_count": float(alive),
                     "status": "ok", "converged": abs(x - edge) >= unconverged, **columns,
                 }
@@ -55,11 +55,11 @@ def test_a_planted_loop_is_found_with_its_ends_span_and_area() -> None:
     up, down = 1.51 + 0.1 * rng.standard_normal(8), 0.51 + 0.1 * rng.standard_normal(8)
     loop = hysteresis(planted(up, down), "alive_count")
     assert loop.verdict == "hysteresis"
-    ends = loop.ends.set_index("branch")
+    ends = loop.ends.set_index("way")
     assert ends.loc["up", "position"] == pytest.approx(up.mean(), abs=0.025)
     assert ends.loc["down", "position"] == pytest.approx(down.mean(), abs=0.025)
-    for branch, edges in (("up", up), ("down", down)):
-        assert ends.loc[branch, "low"] < edges.mean() < ends.loc[branch, "high"]
+    for way, edges in (("up", up), ("down", down)):
+        assert ends.loc[way, "low"] < edges.mean() < ends.loc[way, "high"]
     (row,) = loop.loops.to_dict("records")
     assert row["span_low"] < (up - down).mean() < row["span_high"]
     assert row["area"] == pytest.approx((up - down).mean(), abs=0.05)
@@ -76,7 +76,7 @@ def test_the_interval_of_an_end_covers_what_it_says() -> None:
     rng, covered = np.random.default_rng(1), 0
     for _ in range(200):
         loop = hysteresis(planted(1.5 + 0.1 * rng.standard_normal(5), np.full(5, 0.5)), "alive_count")
-        end = loop.ends.set_index("branch").loc["up"]
+        end = loop.ends.set_index("way").loc["up"]
         covered += bool(end["low"] <= 1.5 <= end["high"])
     assert covered >= 186
 
@@ -94,7 +94,7 @@ def test_a_way_that_never_comes_back_is_an_open_loop() -> None:
     assert (row["verdict"], row["reason"]) == (
         "hysteresis", "the way down never comes back within the ramp: the loop is open"
     )  # fmt: skip
-    end = loop.ends.set_index("branch").loc["down"]
+    end = loop.ends.set_index("way").loc["down"]
     assert (end["low"], end["high"], end["crossed"]) == (-np.inf, 0.0, 0)
     assert np.isnan(row["span"])
 
@@ -109,7 +109,7 @@ def test_what_does_not_change_has_no_transition_and_wrong_order_cannot_be_told()
 def test_a_diverged_stage_ends_a_leg() -> None:
     stages = planted(np.full(3, 1.5), np.full(3, 0.5))
     stages.loc[stages["stage"] > 60, ["status", "alive_count"]] = ["diverged", np.nan]
-    ends = hysteresis(stages, "alive_count").ends.set_index("branch")
+    ends = hysteresis(stages, "alive_count").ends.set_index("way")
     assert (ends.loc["up", "crossed"], ends.loc["down", "crossed"]) == (3, 0)
 
 
@@ -127,7 +127,7 @@ def test_facets_have_loops_of_their_own() -> None:
     ("change", "match"),
     [
         (lambda rows: rows.drop(columns="stage"), "have no ramps"),
-        (lambda rows: rows[rows["branch"] == "up"], "there_and_back"),
+        (lambda rows: rows[rows["way"] == "up"], "there_and_back"),
         (lambda rows: rows.assign(ramp=["a"] * 81 + ["b"] * (len(rows) - 81)), "keep one"),
     ],
 )
@@ -153,7 +153,7 @@ def test_e3_has_a_loop_that_is_open_below(tmp_path: Path) -> None:
     """Up, a chain of 3 is learned until gamma_sp. Down, it never comes back: the origin is a minimum at every
     gamma > 0, and a kick of 1e-4 leaves its basin only below gamma = 1e-4 c."""
     loop = hysteresis(of_chain(tmp_path, "", 0.5, 0.8, 31), "alive_count")
-    up, down = (loop.ends.set_index("branch").loc[branch] for branch in ("up", "down"))
+    up, down = (loop.ends.set_index("way").loc[way] for way in ("up", "down"))
     expected = 2 * exact.chain_metastability(0.8, 3)
     assert up["position"] == pytest.approx(expected, rel=0.02)
     assert up["low"] <= expected <= up["high"]
@@ -166,11 +166,11 @@ def test_e3_with_a_shift_has_a_loop_with_two_exact_ends(tmp_path: Path) -> None:
     loop = hysteresis(of_chain(tmp_path, more, 0.29, 0.8, 52), "alive_count")
     low, high = exact.shifted_chain_ends(0.8, 3, 0.05)
     assert (2 * low, 2 * high) == pytest.approx((0.3195989, 0.7682723), rel=1e-6)
-    ends = loop.ends.set_index("branch")
+    ends = loop.ends.set_index("way")
     assert loop.verdict == "hysteresis"
-    for branch, expected in (("up", 2 * high), ("down", 2 * low)):
-        assert ends.loc[branch, "position"] == pytest.approx(expected, rel=0.02)
-        assert ends.loc[branch, "low"] <= expected <= ends.loc[branch, "high"]
+    for way, expected in (("up", 2 * high), ("down", 2 * low)):
+        assert ends.loc[way, "position"] == pytest.approx(expected, rel=0.02)
+        assert ends.loc[way, "low"] <= expected <= ends.loc[way, "high"]
 
 
 HERMITE = """

@@ -48,7 +48,7 @@ def test_a_walk_there_and_back_names_its_branches() -> None:
     assert record["ramp_values"] == (0.5, 0.3, 0.1, 0.3, 0.5)
     assert (record["ramp"], record["weight_decay"], record["ramp_kick"]) == ("weight_decay", 0.5, 1e-3)
     ramp = Ramp(parameter="weight_decay", values=(0.5, 0.3, 0.1, 0.3, 0.5))
-    assert [ramp.branch(stage) for stage in range(5)] == ["down"] * 3 + ["up"] * 2
+    assert [ramp.way(stage) for stage in range(5)] == ["down"] * 3 + ["up"] * 2
 
 
 def test_values_are_those_of_an_axis() -> None:
@@ -135,7 +135,7 @@ def test_every_stage_goes_on_from_the_weights_of_the_one_before(tmp_path: Path) 
         expected.append((w**3 - 0.8) ** 2)
     stages = phasediag.load_trials(tmp_path / "g")
     assert stages["weight_decay"].tolist() == [0.02, 0.46, 0.9, 0.46, 0.02]
-    assert stages["branch"].tolist() == ["up", "up", "up", "down", "down"]
+    assert stages["way"].tolist() == ["up", "up", "up", "down", "down"]
     assert stages["steps_done"].tolist() == [50, 100, 150, 200, 250]
     np.testing.assert_allclose(stages["train_loss"], expected, rtol=1e-9)
     norms = phasediag.load_measurements(tmp_path / "g", observable="sign_flip")
@@ -271,12 +271,18 @@ def test_another_threshold_counts_every_stage_again(undisturbed: Path) -> None:
 
 def test_frames_of_stages_are_points_of_their_own(undisturbed: Path) -> None:
     stages = phasediag.load_trials(undisturbed)
-    assert stages.groupby("point_id")[["weight_decay", "stage", "branch"]].nunique().eq(1).all(axis=None)
+    assert stages.groupby("point_id")[["weight_decay", "stage", "way"]].nunique().eq(1).all(axis=None)
     diagram = phasediag.phase_diagram(
         stages[stages["init_scale"] == 2], x="weight_decay", y="label_noise", order="neuron_count", level=8,
-        facet=("branch", "learning_rate"),
+        facet=("way", "learning_rate"),
     )  # fmt: skip
-    assert set(diagram.cells["branch"]) == {"up", "down"}
+    assert set(diagram.cells["way"]) == set(diagram.boundary["way"]) == {"up", "down"}
+    one = stages[
+        (stages["init_scale"] == 2) & (stages["learning_rate"] == 0.02) & (stages["label_noise"] == 0)
+    ]
+    line = phasediag.phase_diagram(one, x="weight_decay", order="neuron_count", level=8)
+    assert line.facets == ("way",)
+    assert line.plot() is not None
     some = phasediag.load_trials(undisturbed, columns=["weight_decay", "stage", "rank"])
     assert some.columns.tolist() == ["weight_decay", "stage", "rank"]
     assert len(some) == 80
