@@ -104,7 +104,7 @@ def _negated(part: Tensor, axis: int) -> Tensor:
     """Every other neuron with the other sign."""
     signs = part.new_ones(part.shape[axis])
     signs[::2] = -1
-    return part * signs.unflatten(0, (-1, *(1 for _ in range(part.dim() - axis - 1))))
+    return part * signs.reshape(-1, *(1 for _ in range(part.dim() - axis - 1)))
 
 
 def _kept(part: Tensor, axis: int) -> Tensor:
