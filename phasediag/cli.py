@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from phasediag.commands.calibrate import calibrate
+from phasediag.commands.distribution import distribution
 from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.measure import measure
@@ -39,8 +40,8 @@ def commands(debug: bool) -> None:
 
 
 for command in (
-    plan, launch, status, diagram, hysteresis, times, scaling, refine, report, rerun, calibrate, measure,
-    parameters, compact,
+    plan, launch, status, diagram, distribution, hysteresis, times, scaling, refine, report, rerun, calibrate,
+    measure, parameters, compact,
 ):  # fmt: skip
     commands.add_command(command)
 

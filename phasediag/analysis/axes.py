@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -148,6 +149,37 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
                 f"the trials of one value, such as trials[trials['{name}'] == {values.tolist()[0]!r}]"
             )
     return tuple(axes)
+
+
+def parts(trials: pd.DataFrame, texts: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The trials apart by every axis that none of some columns and expressions names, as facets of a diagram.
+
+    Yields
+    ------
+    The values that a part has in common, by name (empty where nothing else varies), and its trials.
+
+    Raises
+    ------
+    AnalysisError
+        Where an axis has more than 6 values.
+    """
+    facets = list(unnamed_axes(trials, _named(trials, texts), ""))
+    if not facets:
+        yield {}, trials
+        return
+    for key, part in trials.groupby(facets, dropna=False):
+        yield dict(zip(facets, key if isinstance(key, tuple) else (key,), strict=True)), part
+
+
+def others(trials: pd.DataFrame, texts: Sequence[str]) -> tuple[str, ...]:
+    """The axes that none of some columns and expressions names."""
+    return tuple(axes_of(trials, _named(trials, texts)))
+
+
+def _named(trials: pd.DataFrame, texts: Sequence[str]) -> tuple[str, ...]:
+    """The parameters that columns and expressions name."""
+    words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))
+    return tuple(name for name in parameters_of(trials) if name in words)
 
 
 def _varies(codes: IntArray, group: IntArray) -> bool:

@@ -28,7 +28,7 @@ from phasediag.errors import AnalysisError
 
 NEGLIGIBLE: Final = 0.05
 """A difference below this share of the spread of y over all cells is none."""
-_WAYS: Final = (
+WAYS: Final = (
     "learning_rate", "batch_size", "lr_over_batch", "momentum", "steps", "learning_time", TEMPERATURE,
 )  # fmt: skip
 """What differs between trials of one temperature, or follows from what does."""
@@ -113,7 +113,7 @@ def compare_equal_noise(
     rows = sample.trials.assign(**{
         TEMPERATURE: [float(f"{value:.9g}") for value in sample.trials[TEMPERATURE]]
     })  # fmt: skip
-    axes = (TEMPERATURE, *axes_of(rows, (TEMPERATURE,), without=(*_WAYS, y)))
+    axes = (TEMPERATURE, *axes_of(rows, (TEMPERATURE,), without=(*WAYS, y)))
     point = Groups.of(rows, axes)
     both = Groups.of(rows, (*axes, "learning_rate"))
     if not len(rows) or len(both.code) == len(point.code):

@@ -168,14 +168,14 @@ def fit_collapse(
     transition (b = 1/nu, a = -beta/nu; of a susceptibility a = gamma/nu, of a Binder cumulant 0). `shift`:
     y = L^a F(x + s log L), what a critical collapse looks like without a critical point.
 
-    F is a cubic spline through the points of all sizes at once, of as many pieces as Akaike's criterion asks
-    for; with `omega` the curves may differ by corrections to scaling, F(z) + L^-omega G(z) with a cubic G
-    (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82, 382, 1999). The parameters are those of least chi squared,
-    from the best points of a lattice of exponents from -2 to 2. The intervals are bootstraps over replicates,
-    resampled jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`); where the curves differ
-    by more than their errors they are wider by the square root of the quality. Each choice that could have
-    been another one (the window, the smallest size, the corrections) is tried too, and the result tells
-    whether the parameters move with it.
+    F is a cubic spline through the points of all sizes at once, of somewhat more pieces than Akaike's
+    criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + g L^-omega, and
+    with `critical` by the analytic ones that vanish at x_c (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82,
+    382, 1999). The parameters are those of least chi squared, from the best points of a lattice of exponents
+    from -2 to 2. The intervals are bootstraps over replicates, resampled jointly over all sizes and x
+    (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are
+    wider by the square root of the quality. Each choice that could have been another one (the window, the
+    smallest size, the corrections) is tried too, and the result tells whether the parameters move with it.
 
     Parameters
     ----------
@@ -285,9 +285,12 @@ def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
 
 
 def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval, widened where the curves differ by more than chance (as the Particle Data Group does)."""
-    factor = np.sqrt(max(1.0, fit.quality))
-    return fit.named + factor * (low - fit.named), fit.named + factor * (high - fit.named)
+    """The interval about the estimate, as long as that of the draws, which lean away from its errors.
+
+    Where the curves differ by more than chance it is wider, as the Particle Data Group does.
+    """
+    reach = np.sqrt(max(1.0, fit.quality)) * (high - low) / 2
+    return fit.named - reach, fit.named + reach
 
 
 def _parameters(fit: SizeFit, low: FloatArray, high: FloatArray, other: pd.DataFrame) -> pd.DataFrame:

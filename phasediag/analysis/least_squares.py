@@ -13,9 +13,11 @@ Residuals = Callable[[FloatArray, IntArray], FloatArray]
 """The residuals at parameters of shape (k, p), of the fits of these numbers, shape (k,): shape (k, points).
 A row of NaN where there are none."""
 _DAMPING: Final = 1e-3
-_SMALLEST: Final = 1e-9
+_SMALLEST: Final = 1e-10
+_FREE: Final = 1e-7
+"""Damping up to this leaves steps along the flattest valley as long as they are."""
 _LARGEST: Final = 1e6
-_EASIER: Final = 0.2
+_EASIER: Final = 0.1
 _HARDER: Final = 5.0
 
 
@@ -37,7 +39,7 @@ def least_squares(
     steps
         Of the differences, shape (p,).
     tolerance
-        A fit ends where a step lowers its sum of squares by less than this share.
+        A fit ends where a step that is hardly damped lowers its sum of squares by less than this share.
     iterations
         Most steps of a fit.
 
@@ -60,7 +62,7 @@ def least_squares(
         then = residuals(tried, rows)
         lower = squares(then)
         better = lower < cost[rows]
-        little = better & (cost[rows] - lower <= tolerance * cost[rows])
+        little = better & (cost[rows] - lower <= tolerance * cost[rows]) & (damping[rows] <= _FREE)
         taken = rows[better]
         at[taken], now[taken], cost[taken] = tried[better], then[better], lower[better]
         damping[rows] *= np.where(better, _EASIER, _HARDER)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.axes import others
 from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
@@ -223,9 +224,18 @@ def fit_scaling(
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
         left_out=sample.reasons, models=models, points=points, independence=independence,
         claims=tuple(claim for claim in claims if claim is not None),
-        room=room, notes=(*sample.notes, *filter(None, [arbitrary_basis(trials, [y])])),
-        condition=conditional(trials),
+        room=room, condition=conditional(trials),
+        notes=(
+            *sample.notes, *filter(None, [arbitrary_basis(trials, [y])]),
+            *_pooling(sample.trials, (x, y, by)),
+        ),
     )  # fmt: skip
+
+
+def _pooling(trials: pd.DataFrame, named: tuple[str, ...]) -> list[str]:
+    """That other axes of the trials are taken together; nothing where there are none."""
+    names = ", ".join(others(trials, named))
+    return [f"Pooled over {names}: an exponent of several laws at once may be that of none."] if names else []
 
 
 def _independence(

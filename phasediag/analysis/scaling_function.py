@@ -15,8 +15,6 @@ from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 DEGREE: Final = 3
 """Of the pieces of F."""
-CORRECTION: Final = 3
-"""The degree of G."""
 OVERLAP: Final = 0.5
 """Share of the points that must lie between those of another size: curves side by side prove nothing."""
 _RIDGE: Final = 1e-7
@@ -25,11 +23,11 @@ _RIDGE: Final = 1e-7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScalingFunction:
-    """y = L^a (F(z) + L^-omega G(z)), z the scaled x: F a cubic spline, G a cubic polynomial of z.
+    """y = L^a (F(z) + g L^-omega), z the scaled x, F a cubic spline, g a number.
 
-    With the form `power`, log y = a log L + F(z) + L^-omega G(z). With `critical` there are also
+    With the form `power`, log y = a log L + F(z) + g L^-omega. With `critical` there are also
     the analytic corrections of t = x - x_c, which vanish there: z = (t + c t^2) L^b, and y is larger by
-    1 + d t; c and d are two parameters more. For given parameters y is linear in F and G, which are fitted by
+    1 + d t; c and d are two parameters more. For given parameters y is linear in F and g, which are fitted by
     weighted least squares; what is left are the residuals in units of the errors.
     """
 
@@ -53,8 +51,8 @@ class ScalingFunction:
 
     @property
     def coefficients(self) -> int:
-        """How many F and G have together."""
-        return len(self.inner) + DEGREE + 1 + (0 if self.omega is None else CORRECTION + 1)
+        """How many F and g have together."""
+        return len(self.inner) + DEGREE + 1 + (0 if self.omega is None else 1)
 
     def residuals(self, values: FloatArray) -> Callable[[FloatArray, IntArray], FloatArray]:
         """The residuals as `least_squares` takes them, for draws of the means.
@@ -110,7 +108,7 @@ class ScalingFunction:
         return np.asarray((z - low) / np.maximum(high - low, np.finfo(np.float64).tiny))
 
     def corrections(self, parameters: FloatArray) -> FloatArray:
-        """L^-omega G(z) of each cell at the best F and G for the means of all replicates; shape (cells,).
+        """What g L^-omega is at each cell, with the best F and g for all replicates; shape (cells,).
 
         Parameters
         ----------
@@ -127,12 +125,11 @@ class ScalingFunction:
         return np.asarray(columns[:, first:] @ solution[first:])
 
     def _columns(self, parameters: FloatArray) -> FloatArray:
-        """The values of the basis of F, and of that of L^-omega G, at each cell; (k, cells, coefficients)."""
+        """The values of the basis of F, and of L^-omega, at each cell; (k, cells, coefficients)."""
         share = self.shares(parameters)
         parts = [_basis(share, self.inner)]
         if self.omega is not None:
-            powers = (2 * share[..., None] - 1) ** np.arange(CORRECTION + 1)
-            parts.append(powers * (self.curves.size**-self.omega)[:, None])
+            parts.append(np.broadcast_to(self.curves.size**-self.omega, share.shape)[..., None])
         return np.concatenate(parts, axis=-1)
 
     def _weighted(self, parameters: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:

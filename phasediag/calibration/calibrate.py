@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, noise, permutation, relu
+from phasediag.calibration import control, decay, dynamics, ising, noise, permutation, relu
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -31,8 +31,9 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E13": decay.optimizers,
     "E14": decay.noise_modes,
     "E15": relu.counts,
+    "Ising": ising.finite_size,
 }
-_LONGEST_FIRST: Final = ("E2", "E6", "E13", "E1", "E9", "E5", "E7", "E15", "E3", "E4")
+_LONGEST_FIRST: Final = ("E2", "Ising", "E6", "E13", "E1", "E9", "E5", "E7", "E15", "E3", "E4")
 
 
 def calibrate(
@@ -47,7 +48,7 @@ def calibrate(
     quick
         Shorter and coarser, with the same tolerances.
     only
-        Exact results, `E1` to `E15`; by default all.
+        Exact results, `E1` to `E15` and `Ising`; by default all that can be run here.
     workers
         Processes that run experiments at once; 1: all of them in this one.
 
@@ -76,7 +77,12 @@ def _checked(only: Sequence[str]) -> list[str]:
         if name not in EXPERIMENTS:
             hint = nearest(name, EXPERIMENTS) or f"they are {', '.join(EXPERIMENTS)}"
             raise PhasediagError(f"there is no exact result '{name}'; {hint}")
-    return [name for name in EXPERIMENTS if not only or name in only]
+    return [name for name in EXPERIMENTS if name in only or not (only or name in impossible())]
+
+
+def impossible() -> Mapping[str, str]:
+    """The results that cannot be measured on this machine, and why."""
+    return {} if ising.possible() else {"Ising": "its simulation needs a C++ compiler and AVX2"}
 
 
 def _run(name: str, instrument: Instrument, quick: bool) -> list[Reading]:

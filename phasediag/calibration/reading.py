@@ -27,7 +27,7 @@ class Reading:
     """An exact result beside what was measured of it."""
 
     result: str
-    """`E1` to `E15`."""
+    """`E1` to `E15`, or `Ising`."""
     quantity: str
     exact: float
     measured: float

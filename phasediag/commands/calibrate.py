@@ -40,7 +40,7 @@ def calibrate(
     executor: Any, fault: str | None, compile_mode: Any, as_json: bool,
 ) -> None:  # fmt: skip
     """Train against exact results and tell measured from exact; exit 1 where one fails."""
-    from phasediag.calibration.calibrate import EXPERIMENTS, calibrate
+    from phasediag.calibration.calibrate import EXPERIMENTS, calibrate, impossible
     from phasediag.calibration.figure import draw_calibration
     from phasediag.calibration.instrument import Instrument, with_fault
     from phasediag.executors.inline import local_workers
@@ -59,6 +59,8 @@ def calibrate(
             measured[name] = readings
             failed = sum(bool(reading.fault) for reading in readings)
             say(f"{name}: {len(readings)} readings, {failed} failed ({time.monotonic() - started:.0f} s)")
+    for name, reason in ({} if only else impossible()).items():
+        say(f"{name}: left out, {reason}")
     rows = [reading for name in EXPERIMENTS for reading in measured.get(name, [])]
     if output is not None:
         save(draw_calibration(rows), output)

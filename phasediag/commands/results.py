@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
 from phasediag.errors import AnalysisError, PhasediagError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from phasediag.analysis.branches import Direction
     from phasediag.analysis.phases import Method
     from phasediag.analysis.stability import Symmetry
@@ -147,19 +149,42 @@ def scaling(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
-    from phasediag.analysis.equal_noise import compare_equal_noise
-    from phasediag.analysis.finite_size import fit_collapse
+    from phasediag.analysis.axes import parts
+    from phasediag.analysis.equal_noise import WAYS
     from phasediag.analysis.frames import load_trials
-    from phasediag.analysis.result import Result
-    from phasediag.analysis.scaling import fit_scaling
-    from phasediag.analysis.sensitivity import Recounts
-    from phasediag.analysis.strength import fit_strength
+    from phasediag.analysis.labels import shown
     from phasediag.analysis.versions import newest
-    from phasediag.figures.style import save
 
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
+    own = ("weight_decay", "label_noise", *WAYS) if strength or temperature else ()
+    answers = []
+    for values, part in parts(trials, (x, y, "width", *own)):
+        said, lines = _scaled(sweep_path, part, x, y, window, room, collapse, strength, temperature,
+                              sensitivity, _beside(output, values))  # fmt: skip
+        answers.append({"of": values, **said} if values else said)
+        if not as_json:
+            title = [", ".join(f"{name} = {shown(value)}" for name, value in values.items()) + ":"]
+            click.echo("\n".join([*(title if values else []), *lines]))
+    if as_json:
+        one = answers[0] if len(answers) == 1 else {"facets": answers}
+        click.echo(json.dumps({**one, "notices": notices}))
+
+
+def _scaled(
+    sweep_path: str, trials: pd.DataFrame, x: str, y: str, window: tuple[float, float] | None, room: float,
+    collapse: bool, strength: bool, temperature: bool, sensitivity: bool | None, output: Path | None,
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """What is asked of the trials of one facet, in plain types and in words."""
+    from phasediag.analysis.equal_noise import compare_equal_noise
+    from phasediag.analysis.finite_size import fit_collapse
+    from phasediag.analysis.result import Result
+    from phasediag.analysis.scaling import fit_scaling
+    from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.strength import fit_strength
+    from phasediag.figures.style import save
+
     more: dict[str, Result] = {}
     if temperature:
         more["temperature"] = compare_equal_noise(trials, y=y, x=x, window=window)
@@ -168,10 +193,9 @@ def scaling(
     except AnalysisError as error:
         if not more:
             raise
-        said = {**{name: result.as_dict() for name, result in more.items()}, "no_fit": str(error)}
+        said: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
         lines = [*(result.summary() for result in more.values()), f"no law is fitted: {error}"]
-        click.echo(json.dumps(said) if as_json else "\n".join(lines))
-        return
+        return {**said, "no_fit": str(error)}, lines
     same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
     if collapse:
         more["collapse"] = fit_collapse(trials, **same)
@@ -181,11 +205,17 @@ def scaling(
         save(fit.plot(), output)
         say(str(output))
     moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(fit, trials)
-    if as_json:
-        threshold = None if moves is None else moves.as_dict()
-        plain = {"notices": notices, "threshold_sensitivity": threshold}
-        plain |= {name: result.as_dict() for name, result in more.items()}
-        click.echo(json.dumps({**fit.as_dict(), **plain}))
-        return
+    said = {**fit.as_dict(), "threshold_sensitivity": None if moves is None else moves.as_dict()}
+    said |= {name: result.as_dict() for name, result in more.items()}
     results: list[Result] = [fit, *([] if moves is None else [moves]), *more.values()]
-    click.echo("\n".join(result.summary() for result in results))
+    return said, [result.summary() for result in results]
+
+
+def _beside(output: Path | None, values: Mapping[str, Any]) -> Path | None:
+    """The file of a facet's figure: the name of its values stands before the suffix."""
+    from phasediag.analysis.labels import shown
+
+    if output is None or not values:
+        return output
+    words = "-".join(f"{name}={shown(value)}" for name, value in values.items())
+    return output.with_name(f"{output.stem}-{words}{output.suffix}")

@@ -16,6 +16,7 @@ import phasediag.analysis
 from phasediag.analysis.breaking_times import breaking_times
 from phasediag.analysis.coincidence import coincidence
 from phasediag.analysis.depth import depth_profile
+from phasediag.analysis.distributions import distributions
 from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
@@ -117,6 +118,7 @@ def made() -> dict[type[Result], Result]:
     history = course()
     results: list[Result | None] = [
         diagram, fit, fit_collapse(frame, resamples=5), fit_strength(frame, resamples=3),
+        distributions(frame, "weight_decay", size="width"),
         transition_order(narrow, "weight_decay", "width", level=0.7, resamples=20),
         slices(narrow, "weight_decay", by="width", level=0.7), trial_history(history, history),
         spectra(history, pd.DataFrame({"trial_id": ["a"], "weight_decay": [0.1]}), "weight_decay"),

@@ -444,3 +444,11 @@ def test_replicates_that_agree_exactly_give_no_interval():
     assert np.isnan([fit.low, fit.high]).all()
     assert fit.points[["low", "high"]].isna().all(axis=None)
     assert "all replicates agree exactly" in fit.summary()
+
+
+def test_what_is_pooled_is_told():
+    one, two = (counts(power, seed).assign(label_noise=seed) for seed in (0, 1))
+    quiet = fit_scaling(one, window=(0, 1), resamples=2)
+    assert not any("Pooled" in warning for warning in quiet.warnings)
+    fit = fit_scaling(pd.concat([one, two]), window=(0, 1), resamples=2)
+    assert any("Pooled over label_noise" in warning for warning in fit.warnings)

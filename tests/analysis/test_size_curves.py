@@ -28,7 +28,7 @@ def curves(form: Form, seed: int = 0) -> SizeCurves:
 
 
 def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> float:
-    """Chi squared of y = L^a (1 + d t) (F(z) + L^-omega G(z)), or of its logarithm, by a dense solution."""
+    """Chi squared of y = L^a (1 + d t) (F(z) + g L^-omega), or of its logarithm, by a dense solution."""
     of, (a, b, *more) = made.curves, parameters
     size, log_size = of.size, np.log(of.size)
     match of.form:
@@ -41,13 +41,10 @@ def by_hand(made: ScalingFunction, parameters: FloatArray, mean: FloatArray) -> 
             c, d = more[1:] or (0.0, 0.0)
             z, up, target, error = (t + c * t**2) * size**b, size**a * (1 + d * t), mean, of.error
     share = (z - z.min()) / np.ptp(z)
-    pieces = [made.inner] if made.omega is None else [made.inner, np.empty(0)]
-    columns = []
-    for number, inner in enumerate(pieces):
-        knots = np.concatenate([np.zeros(DEGREE + 1), inner, np.ones(DEGREE + 1)])
-        for which in range(len(inner) + DEGREE + 1):
-            spline = BSpline(knots, np.eye(len(inner) + DEGREE + 1)[which], DEGREE)
-            columns.append(spline(share) * (size ** -(made.omega or 0.0) if number else 1.0))
+    knots = np.concatenate([np.zeros(DEGREE + 1), made.inner, np.ones(DEGREE + 1)])
+    columns = [BSpline(knots, row, DEGREE)(share) for row in np.eye(len(made.inner) + DEGREE + 1)]
+    if made.omega is not None:
+        columns.append(size**-made.omega)
     design = np.stack(columns, axis=1)
     known = np.isfinite(target)
     if of.form == "power":

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from phasediag.analysis import frames, sensitivity
+from phasediag.commands.distribution import distribution
 from phasediag.commands.results import diagram, scaling
 from phasediag.errors import PhasediagError
 
@@ -79,7 +80,8 @@ def test_a_level_is_for_the_method_level(sweep: pd.DataFrame) -> None:
 
 
 def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
-    arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength")
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength",
+                 "--where", "init_scale=1.0")  # fmt: skip
     found = told(scaling, *arguments)
     assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(found)
     assert found["collapse"]["parameters"]["y_exponent"]["low"] is not None
@@ -108,3 +110,48 @@ def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame.iloc[: 20 * 80])
     with pytest.raises(PhasediagError, match="20 x 80 cells are too few"):
         CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
+
+
+def test_other_axes_are_facets_of_a_scaling(sweep: pd.DataFrame, tmp_path: Path) -> None:
+    """Pooled, their exponent was none of either."""
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--where", "init_scale=1.0")
+    path = tmp_path / "fit.png"
+    apart = told(scaling, *arguments, "--output", str(path))["facets"]
+    assert [fit["of"] for fit in apart] == [{"lr_over_batch": 3e-4}, {"lr_over_batch": 3e-3}]
+    for fit in apart:
+        value = str(fit["of"]["lr_over_batch"])
+        alone = told(scaling, *arguments, "--where", f"lr_over_batch={value}")
+        assert alone["exponent"] == fit["exponent"]
+    assert apart[0]["exponent"] < apart[1]["exponent"]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "fit-lr_over_batch=0.0003.png", "fit-lr_over_batch=0.003.png",
+    }  # fmt: skip
+
+
+def test_an_axis_of_many_values_is_refused_by_a_scaling(
+    sweep: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = sweep.assign(label_noise=np.arange(len(sweep)) % 7)
+    monkeypatch.setattr(frames, "load_trials", lambda path: many)
+    with pytest.raises(PhasediagError, match="'label_noise' varies too"):
+        told(scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003")
+
+
+def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two peaks that join along x: its cumulants, densities and figure."""
+    rng = np.random.default_rng(0)
+    axes = [[16, 64], np.linspace(0.3, 0.7, 5), range(200)]
+    frame = pd.MultiIndex.from_product(axes, names=["width", "weight_decay", "replicate"])
+    frame = frame.to_frame(index=False).assign(status="ok", converged=True)
+    peak = 3 / (1 + np.exp((frame["weight_decay"] - 0.5) * np.sqrt(frame["width"]) / 0.5))
+    frame["m"] = rng.choice([-1, 1], len(frame)) * peak + rng.normal(0, 1, len(frame))
+    monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
+    drawing = tmp_path / "distribution.png"
+    arguments = ("--x", "weight_decay", "--order", "m", "--size", "width", "--output", str(drawing))
+    found = told(distribution, *arguments)
+    assert found["crossings"][0]["position"] == pytest.approx(0.5, abs=0.1)
+    assert len(found["moments"]) == 10
+    assert drawing.read_bytes().startswith(b"\x89PNG")
+    result = CliRunner().invoke(distribution, ["sweep", *arguments], catch_exceptions=False)
+    assert "the Binder cumulants of width 16 and 64 cross" in result.stderr
+    assert result.stdout.strip() == str(drawing)

@@ -1,0 +1,52 @@
+"""distribution: the values of an order parameter over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from phasediag.commands.options import JSON, filtered, say, telling
+
+
+@click.command()
+@click.argument("sweep_path", metavar="SWEEP")
+@click.option("--x", required=True, help="Parameter along the horizontal axis, or an expression.")
+@click.option("--order", default="degree_normalized", show_default=True,
+              help="Column or expression whose distribution over seeds is looked at.")  # fmt: skip
+@click.option("--size", metavar="COLUMN", help="Sizes whose Binder cumulants are compared, such as width.")
+@click.option(
+    "--volume", metavar="COLUMN", help="N of the susceptibility, or an expression; default: the size."
+)
+@click.option("--centre", type=float, default=0.0, show_default=True,
+              help="The order parameter of the symmetric state.")  # fmt: skip
+@click.option("--bins", type=click.IntRange(min=2), default=20, show_default=True, help="Of the histograms.")
+@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("distribution.png"),
+              show_default=True, help="PNG, SVG or PDF.")  # fmt: skip
+@JSON
+def distribution(
+    sweep_path: str, x: str, order: str, size: str | None, volume: str | None, centre: float, bins: int,
+    where: Sequence[str], output: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Draw P(m), free energy, Binder cumulant and susceptibility of SWEEP; prints the path of the figure."""
+    from phasediag.analysis.distributions import distributions
+    from phasediag.analysis.frames import load_for
+    from phasediag.analysis.versions import newest
+    from phasediag.figures.style import save
+
+    needed = [text for text in (x, order, size, volume) if text is not None]
+    trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
+    notices: list[str] = []
+    with telling(notices):
+        trials = newest(trials, needed, pooled=True)
+    made = distributions(trials, x, order, size, volume, centre, bins)
+    save(made.plot(), output)
+    if as_json:
+        more = {"notices": notices, "warnings": list(made.warnings)}
+        click.echo(json.dumps({"output": str(output), **made.as_dict(), **more}))
+        return
+    say(made.summary())
+    click.echo(str(output))
