@@ -18,6 +18,7 @@ from phasediag.analysis.coincidence import coincidence
 from phasediag.analysis.depth import depth_profile
 from phasediag.analysis.distributions import distributions
 from phasediag.analysis.equal_noise import compare_equal_noise
+from phasediag.analysis.extension import extension
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.loops import hysteresis
@@ -109,6 +110,18 @@ def passages() -> tuple[pd.DataFrame, pd.DataFrame]:
     return measured, trials.assign(status="ok", point_id="p")
 
 
+def lengths() -> pd.DataFrame:
+    """Trials of two lengths, of which nothing moved."""
+    axes = [[0.1, 0.2], range(3), [100, 200]]
+    frame = pd.MultiIndex.from_product(axes, names=["weight_decay", "replicate", "steps"]).to_frame(
+        index=False
+    )
+    return frame.assign(
+        status="ok", learning_time=frame["steps"] * 0.1, degree_normalized=0.2, neuron_count=10,
+        converged=True, count_converged=True, unsettled="",
+    )  # fmt: skip
+
+
 def made() -> dict[type[Result], Result]:
     frame = trials()
     narrow = frame[frame["lr_over_batch"] < 1e-3]
@@ -129,6 +142,7 @@ def made() -> dict[type[Result], Result]:
         boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
         depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
+        extension(lengths(), factors=[2]),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
