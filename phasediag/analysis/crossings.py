@@ -45,8 +45,8 @@ def crossings(
         first, second = (_curve(cells, x, str(size), each) for each in (smaller, larger))
         at = np.intersect1d(first.index, second.index)
         one, other = (curve[at].to_numpy().astype(np.int64) for curve in (first, second))
-        found, low, high, height = _crossing(at, one, other, values, drawn, draws)
-        rows.append((smaller, larger, found, low, high, height))
+        position, low, high, height = _crossing(at, one, other, values, drawn, draws)
+        rows.append((smaller, larger, position, low, high, height))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -69,9 +69,9 @@ def _crossing(
     position = _zero(at, (values[other] - values[one])[:, None], error)[0]
     if np.isnan(position):
         return nothing
-    found = _zero(at, apart, error)
-    found = np.where(np.isnan(found), np.where(np.arange(len(found)) % 2 == 0, np.inf, -np.inf), found)
-    low, high = interval(found, draws, position)
+    zeros = _zero(at, apart, error)
+    zeros = np.where(np.isnan(zeros), np.where(np.arange(len(zeros)) % 2 == 0, np.inf, -np.inf), zeros)
+    low, high = interval(zeros, draws, position)
     height = np.interp(position, at, (values[one] + values[other]) / 2)
     return position, float(low), float(high), float(height)
 

@@ -70,17 +70,17 @@ class Extension(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """That the length decides over what was called settled, where it does."""
-        found = list(self.notes)
+        sentences = list(self.notes)
         if self.diverged:
-            found.append(f"{self.diverged:,} trials diverged when they were trained for longer.")
+            sentences.append(f"{self.diverged:,} trials diverged when they were trained for longer.")
         for flag, moved, what in (("converged", _MOVED[0], "phases"), ("settled", _MOVED[1], "counts")):
             wrong = int(self.pairs.loc[self.pairs[flag], moved].sum())
             if wrong > SMALL_SHARE * max(int(self.pairs[flag].sum()), 1):
-                found.append(
+                sentences.append(
                     f"More than {SMALL_SHARE:.0%} of the {what} that were called settled moved: take none of "
                     "the others for settled either, and extend once more, by a larger factor."
                 )
-        return tuple(found)
+        return tuple(sentences)
 
     def as_dict(self) -> dict[str, Any]:
         """The result in plain types, with the cells."""

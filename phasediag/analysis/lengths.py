@@ -36,10 +36,10 @@ def lengthened(short: FloatArray, long: FloatArray, factors: Sequence[float]) ->
     """
     every = [ORIGINAL, *factors]
     ratios = sorted({b / a for a in every for b in every if b > a})
-    found = np.zeros(np.broadcast(short, long).shape, dtype=np.bool_)
+    multiple = np.zeros(np.broadcast(short, long).shape, dtype=np.bool_)
     for ratio in ratios:
-        found |= (ratio * (short - 1) < long) & (long < ratio * short + 1)
-    return found & (long > short)
+        multiple |= (ratio * (short - 1) < long) & (long < ratio * short + 1)
+    return multiple & (long > short)
 
 
 def superseded(trials: pd.DataFrame, factors: Sequence[float]) -> tuple[BoolArray, BoolArray]:

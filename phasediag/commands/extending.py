@@ -57,5 +57,5 @@ def extension_of_sweep(sweep: str) -> tuple[dict[str, Any] | None, str]:
         return None, ""
     from phasediag.analysis.frames import load_trials
 
-    found = known_extension(load_trials(sweep))
-    return (None, "") if found is None else (found.as_dict(), found.summary())
+    known = known_extension(load_trials(sweep))
+    return (None, "") if known is None else (known.as_dict(), known.summary())

@@ -113,7 +113,7 @@ def launches_of(store: Store) -> Launches:
     return Launches(
         sources={value: tuple(hashes) for value, hashes in sources.items()},
         lengths=() if varied else tuple(lengths), given=tuple(sorted(given)), planned=_planned(store, grids),
-        factors=tuple(sorted({found[1] for _, text in grids if (found := extension_of(text))})),
+        factors=tuple(sorted({extended[1] for _, text in grids if (extended := extension_of(text))})),
     )  # fmt: skip
 
 

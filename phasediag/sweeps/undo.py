@@ -129,7 +129,7 @@ def last_refinement(grids: Sequence[tuple[str, str]]) -> list[str]:
 
 def last_extension(grids: Sequence[tuple[str, str]]) -> list[str]:
     """The grids of the last extension: of all that lengthen by the same factor, one after the other."""
-    extensions = [(name, found[1]) for name, text in reversed(grids) if (found := extension_of(text))]
+    extensions = [(name, extended[1]) for name, text in reversed(grids) if (extended := extension_of(text))]
     last = takewhile(lambda each: each[1] == extensions[0][1], extensions)
     return [name for name, _ in last][::-1]
 
