@@ -59,6 +59,7 @@ def advice(error: Exception) -> str:
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),
+        ("random operation", "; leave random numbers out"),
     ):
         if part in text:
             return advice
@@ -91,12 +92,9 @@ class Alone:
 
     def __init__(self, tile: Tile, row: int, task: Component, model: Component) -> None:
         self.tile, self.task, self.model, self.network = tile, task, model, tile.network
-        arguments = self.network.batched.of(tile.trials.record(row))
-        self.module = self.network.construction.given(arguments).module(int(tile.trials.seed[row]))
+        self.row = row
         self.start = {name: weight[row].clone() for name, weight in tile.weights.items()}
-        with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
-                parameter.copy_(self.start[name])
+        self.module = self.made()
         self.left: dict[str, Tensor] = {}
         """The state that the step leaves."""
         self.rates: Rates = {name: rate[row] for name, rate in tile.rates.items()}
@@ -105,6 +103,16 @@ class Alone:
         self.sets = [
             _of_world(each, world) for each in (tile.batches.training_set(), tile.batches.test_set())
         ]
+
+    def made(self) -> nn.Module:
+        """The user's module by itself, as the trial starts."""
+        trials = self.tile.trials
+        arguments = self.network.batched.of(trials.record(self.row))
+        module = self.network.construction.given(arguments).module(int(trials.seed[self.row]))
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(self.start[name])
+        return module
 
     def step(self) -> None:
         """One step of gradient descent with a learning rate of 1; what it leaves is kept."""
@@ -179,7 +187,14 @@ class Alone:
             if not np.isclose(own, loss, rtol=TOLERANCE[data.x.dtype], atol=1e-6, equal_nan=True):
                 self._differs(f"its {words}_loss is {loss:.6g}, and {own:.6g} alone")
 
-    def _differs(self, how: str, advice: str = "phasediag does not know how to train it as it is") -> None:
+    def _differs(self, how: str, advice: str = "") -> None:
+        batched = " and ".join(f"'{name}'" for name in getattr(self.model.cls, "batched", ()))
+        if not advice and batched:
+            advice = (
+                f"leave {batched} out of `batched`: only floats that the module keeps as attributes, "
+                "buffers, and values that parameters start from may follow from it"
+            )
+        advice = advice or "phasediag does not know how to train it as it is"
         owner = self.model if self.model.source else self.task
         raise PhasediagError(
             f"{place_of(owner.cls)}: {owner.name} comes out otherwise in a pack than by plain PyTorch: "

@@ -21,9 +21,10 @@ from phasediag.trial import Streams, Value
 
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
+AUGMENTED: Final = "augmented(x, generator)"
 STREAMS: Final = (
-    "let them be a function of self.values and of self.streams.generator('data') alone: no generator of "
-    "torch, numpy or Python besides, no clock, nothing kept in the class or the file by an earlier call"
+    "let them be a function of self.values, of self.streams.generator('data') and of the generator that is "
+    "given, alone: no other generator of torch, numpy or Python, no clock, nothing kept by an earlier call"
 )
 
 
@@ -78,6 +79,8 @@ def made_by(cls: type[Task], name: str, world: World) -> Made:
             sets["draw(generator, count)"] = _drawn(made, f"{place_of(cls)}: {name}")
         else:
             sets["train_set()"] = made.train_set()
+            if made.augments and _is_pair(sets["train_set()"]):
+                sets[AUGMENTED] = _augmented(made, sets["train_set()"])
         read = frozenset(seen.read)
         noise = made.unit_noise(streams.generator("noise"), DRAWN)
     except PhasediagError:
@@ -93,7 +96,8 @@ def check_data(task: Component, world: World) -> Made:
     Raises
     ------
     PhasediagError
-        Where the task raises, gives no tensors of the sizes that it states, numbers that are not finite,
+        Where the task raises, gives no tensors of the sizes that it states (of what `augmented` makes of
+        its samples, too), numbers that are not finite,
         label noise of its own that would be added once more, or other data when it is asked again.
     """
     where = f"{place_of(task.cls)}: {task.name}"
@@ -134,7 +138,10 @@ def _other_when_called_again(made: Made) -> bool:
     again = {"test_set()": made.task.test_set()}
     if isinstance(made.task, DrawnTask) and made.task.fresh:
         again["draw(generator, count)"] = _drawn(made.task, made.task.__class__.__name__)
-    return replace(made, sets={**made.sets, **again}).digest != made.digest
+    if AUGMENTED in made.sets:
+        again[AUGMENTED] = _augmented(made.task, made.sets["train_set()"])
+    noise = made.task.unit_noise(made.task.streams.generator("noise"), DRAWN)
+    return replace(made, sets={**made.sets, **again}, noise=noise).digest != made.digest
 
 
 def _drawn(made: Task, where: str) -> Any:
@@ -146,8 +153,18 @@ def _drawn(made: Task, where: str) -> Any:
     return made.draw(made.streams.generator("batch"), DRAWN)
 
 
+def _augmented(made: Task, train_set: Any) -> Any:
+    """A few training samples as a step sees them, and their targets."""
+    x, y = (torch.as_tensor(part)[:DRAWN].clone() for part in train_set)
+    return made.augmented(x, made.streams.generator("batch")), y
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
 def _check_pair(where: str, pair: Any, inputs: int, outputs: int) -> None:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
+    if not _is_pair(pair):
         raise PhasediagError(f"{where} gives {_shape(pair)}; give a pair of tensors, inputs and targets")
     for words, values, size in (("inputs", pair[0], inputs), ("targets", pair[1], outputs)):
         if not isinstance(values, Tensor):

@@ -21,11 +21,13 @@ from phasediag.measuring.recording import Recorder
 from phasediag.packing.buckets import padded_names
 from phasediag.registry import Component, component
 from phasediag.rehearsal.alone import Alone, blaming, check_unchanged
+from phasediag.rehearsal.dry_symmetry import broken_symmetries
 from phasediag.rehearsal.fingerprint import changes, fingerprint
 from phasediag.source_lines import place_of
 from phasediag.training.construction import CANONICAL_SEED, OTHER_SEEDS, uninitialized, values_of
 from phasediag.training.network import Network
 from phasediag.training.padding import cut
+from phasediag.training.passes import evaluating
 from phasediag.training.tiles import Program
 from phasediag.trial import Encoded, Trials, Value
 
@@ -85,7 +87,9 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     if model.source:
         _check_padding(program, plain, alone, model)
     _measure(program, plain, measure.built_in_only(), model)
-    return _notes(program.network, model, trials) if model.source else []
+    if not model.source:
+        return []
+    return [*_notes(program.network, model, trials), *_doubts(alone[0], model)]
 
 
 def _check_constructor(network: Network, model: Component, own: bool) -> None:
@@ -179,6 +183,14 @@ def _notes(network: Network, model: Component, trials: Trials) -> list[str]:
             for copy, name in _copies(network)
         ]
     return notes
+
+
+def _doubts(alone: Alone, model: Component) -> list[str]:
+    """The first stated symmetry that the function does not have, of a network as it starts."""
+    module = alone.made()
+    with blaming(model, "its neuron_groups"), evaluating(module):
+        broken = broken_symmetries(module, tuple(alone.network.groups), alone.sets[1].x)
+    return [f"{model.name}: {sentence}" for sentence in broken[:1]]
 
 
 def _same_start(network: Network, init: str) -> bool:

@@ -121,6 +121,53 @@ class SteepFails(Sound):
         return super().train_set()
 
 
+class Turned(Sound):
+    augments = True
+
+    def augmented(self, x, generator):
+        return x * torch.from_numpy(generator.choice([-1.0, 1.0], size=x.shape))
+
+
+class TurnedByNumpy(Turned):
+    def augmented(self, x, generator):
+        return x * torch.from_numpy(np.random.choice([-1.0, 1.0], size=x.shape))
+
+
+class TurnedByTorch(Turned):
+    def augmented(self, x, generator):
+        return x + torch.randn_like(x)
+
+
+class TurnedInTurn(Turned):
+    def augmented(self, x, generator):
+        self.turn = -getattr(self, "turn", -1)
+        return x * self.turn
+
+
+class NoisyInTurn(Sound):
+    def __init__(self, values, streams):
+        super().__init__(values, streams)
+        self.own = streams.generator("noise")
+
+    def unit_noise(self, generator, count):
+        return torch.from_numpy(self.own.standard_normal((count, 1)))
+
+
+class TurnedByRate(Turned):
+    def augmented(self, x, generator):
+        return x * self.values["learning_rate"]
+
+
+class TurnedShort(Turned):
+    def augmented(self, x, generator):
+        return x[:-1]
+
+
+class TurnedAway(Turned):
+    def augmented(self, x, generator):
+        return x / 0
+
+
 class SteepIsNotFinite(Sound):
     def train_set(self):
         x, y = super().train_set()
@@ -154,6 +201,12 @@ def _grid(folder: Path, task: str) -> Path:
         ("Ragged", "samples for one trial and"),
         ("SteepFails", "too steep"),
         ("SteepIsNotFinite", "not finite"),
+        ("TurnedByNumpy", "other data"),
+        ("TurnedByTorch", "other data"),
+        ("TurnedInTurn", "when the same object is asked again"),
+        ("NoisyInTurn", "when the same object is asked again"),
+        ("TurnedShort", "augmented.*(inputs|targets) have shape"),
+        ("TurnedAway", "augmented.*not finite"),
     ],
 )
 def test_data_that_depend_on_more_than_the_trial_are_refused(tmp_path: Path, task: str, told: str) -> None:
@@ -164,9 +217,16 @@ def test_data_that_depend_on_more_than_the_trial_are_refused(tmp_path: Path, tas
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_a_cache_of_what_is_the_same_for_all_trials_is_kept(tmp_path: Path) -> None:
+def test_an_augmentation_that_reads_what_data_do_not_depend_on_is_refused(tmp_path: Path) -> None:
+    path = _grid(tmp_path, "TurnedByRate")
+    with pytest.raises(PhasediagError, match="reads 'learning_rate'"):
+        phasediag.launch(path, str(tmp_path / "sweeps"), executor="inline", compile="off")
+
+
+@pytest.mark.parametrize("task", ["Sound", "Turned"])
+def test_a_cache_of_what_is_the_same_for_all_trials_is_kept(tmp_path: Path, task: str) -> None:
     sweep = phasediag.launch(
-        _grid(tmp_path, "Sound"), str(tmp_path / "sweeps"), executor="inline", compile="off"
+        _grid(tmp_path, task), str(tmp_path / "sweeps"), executor="inline", compile="off"
     )
     assert sweep is not None
     trials = phasediag.load_trials(str(tmp_path / "sweeps" / "worlds"))

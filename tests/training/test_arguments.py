@@ -110,6 +110,8 @@ def test_law_1_a_value_does_not_depend_on_its_mates(tmp_path: Path) -> None:
         (("slope", 0.1, "self.act = nn.LeakyReLU(slope)", "return self.second(self.act(self.first(x)))"),
          "net.py"),
         (("late", 0.5, "self.mode = 'a' if late < 5 else 'b'", PLAIN), "mode"),
+        (("listed", 0.5, "self.both = [listed]", "return self.second(self.both[0] * self.first(x))"),
+         "leave 'listed' out of `batched`"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_batched_is_refused(sort: Sort, told: str, tmp_path: Path) -> None:
