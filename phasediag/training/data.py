@@ -66,7 +66,7 @@ class Batches:
         self.fresh = worlds[0].fresh
         self.fresh_noise = fresh_noise
         self.dtype, self.device = dtype, device
-        self._sets = [] if self.fresh else [_finite(world, world.train_set()) for world in worlds]
+        self._sets = [] if self.fresh else [_finite(world, world.train_set(), dtype) for world in worlds]
         quenched = not (self.fresh or fresh_noise)
         self._quenched = [self._first_noise(i) for i in range(len(worlds))] if quenched else []
         self.full = batch_size == 0
@@ -110,7 +110,7 @@ class Batches:
 
     def test_set(self) -> Samples:
         """Noise-free test data."""
-        sets = [_finite(world, world.test_set()) for world in self.worlds]
+        sets = [_finite(world, world.test_set(), self.dtype) for world in self.worlds]
         width = int(self.worlds[0].redraws_labels())
         return self._stacked([(x, y, y.new_zeros(*y.shape[:-1], width + y.shape[-1])) for x, y in sets])
 
@@ -164,10 +164,13 @@ class Batches:
         return Samples(x=x, y=y, noise=noise)
 
 
-def _finite(world: Task, data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The data; refused where training on them would look as if it diverged."""
-    if not all(bool(torch.isfinite(part).all()) for part in data):
-        raise PhasediagError(f"task {type(world).__name__} gives inputs or targets that are not finite")
+def _finite(world: Task, data: tuple[Tensor, Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The data; refused where training on them, in the trials' dtype, would look as if it diverged."""
+    if not all(bool(torch.isfinite(part.to(dtype)).all()) for part in data):
+        name = str(world.values.get("task", type(world).__name__))
+        raise PhasediagError(
+            f"task {name} gives inputs or targets that are not finite in {dtype}; scale them"
+        )
     return data
 
 

@@ -198,3 +198,16 @@ def test_classes_of_a_file_are_learned_by_cross_entropy(tmp_path: Path) -> None:
     assert len(trials) == 3
     assert (trials["test_accuracy"] >= 90 / 99).all(), trials["test_accuracy"].tolist()
     assert (trials["train_loss"] < np.log(3)).all()
+
+
+def test_numbers_beyond_the_trials_precision_are_said(tmp_path: Path) -> None:
+    """1e300 is infinite in float32: it is no divergence, and no fault of linear algebra."""
+    np.savez(tmp_path / "data.npz", x=np.where(X.max() == X, 1e300, X), y=NUMBERS)
+    outcome = phasediag.launch(grid_file(tmp_path, **SPLIT), str(tmp_path), executor="inline", compile="off")
+    trials = phasediag.load_trials(outcome.sweep)
+    assert set(trials["status"]) == {"failed"}
+    assert (
+        trials["error"]
+        .str.contains("data.npz gives inputs or targets that are not finite in torch.float32")
+        .all()
+    )
