@@ -21,6 +21,8 @@ NARROW: Final = 500.0
 """mean^2 / (2 deviation^2) above which the mean of the logarithm is a series in deviation / mean."""
 BATCHES: Final = 256
 """Batches of more than one sample over which a neuron's growth is averaged."""
+NARROWEST: Final = 0.01
+"""Relative width of a window of noise below which no sweep resolves it."""
 
 
 def growth_exponent(signal: float, rate: float, gamma: float, noise: float, batch: int, law: str) -> float:
@@ -98,8 +100,9 @@ def noise_threshold(
 ) -> float:
     """E5: the smallest label noise sigma from which on the origin attracts, for c > gamma.
 
-    The first of `noise_thresholds`, which has those too beyond which it repels again. For `rademacher` and
-    B = 1 the closed form (1 - 2 eta gamma + 2 eta c)^2 - 4 eta^2 sigma^2 = 1.
+    The first of `noise_thresholds`, which has those too beyond which it repels again, but for windows of
+    noise narrower than a hundredth of it, which no sweep resolves. For `rademacher` and B = 1 the closed
+    form (1 - 2 eta gamma + 2 eta c)^2 - 4 eta^2 sigma^2 = 1.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def noise_threshold(
     """
     if law == "rademacher" and batch == 1:
         return float(np.sqrt((1 - 2 * rate * gamma + 2 * rate * signal) ** 2 - 1) / (2 * rate))
-    zeros = noise_thresholds(signal, rate, gamma, batch, law)
+    zeros = _resolved(noise_thresholds(signal, rate, gamma, batch, law))
     if not len(zeros):
         raise ValueError(
             f"no label noise makes the origin attract at signal {signal:g}, learning rate {rate:g}, gamma "
@@ -120,22 +123,29 @@ def noise_threshold(
 def noise_rebound(signal: float, rate: float, gamma: float, batch: int = 1, law: str = "rademacher") -> float:
     """E5: the label noise, beyond `noise_threshold`, at which `growth_exponent` turns positive again.
 
-    The second of `noise_thresholds`. Noise so strong that a step throws the weights beyond where they were
-    makes the origin repel. For `rademacher` and B = 2 it is (2 eta sigma)^2 = m^2 + m^-2 with
-    m = 1 - 2 eta gamma + 2 eta c.
+    The second of `noise_thresholds`, windows as in `noise_threshold`. Noise so strong that a step throws the
+    weights beyond where they were makes the origin repel. For `rademacher` and B = 2 it is
+    (2 eta sigma)^2 = m^2 + m^-2 with m = 1 - 2 eta gamma + 2 eta c.
 
     Raises
     ------
     ValueError
         Where the origin attracts at no noise.
     """
-    zeros = noise_thresholds(signal, rate, gamma, batch, law)
+    zeros = _resolved(noise_thresholds(signal, rate, gamma, batch, law))
     if len(zeros) < 2:
         raise ValueError(
             f"no label noise makes the origin attract, and then repel, at signal {signal:g}, learning rate "
             f"{rate:g}, gamma {gamma:g} and batch size {batch}"
         )
     return float(zeros[1])
+
+
+def _resolved(zeros: FloatArray) -> FloatArray:
+    """The zeros without those that bound a window in which the origin attracts and that is too narrow."""
+    pairs = zeros[: len(zeros) // 2 * 2].reshape(-1, 2)
+    wide = pairs[pairs[:, 1] > (1 + NARROWEST) * pairs[:, 0]]
+    return np.concatenate([wide.ravel(), zeros[len(pairs) * 2 :]])
 
 
 def sde_noise_threshold(signal: float, temperature: float, gamma: float) -> float:
