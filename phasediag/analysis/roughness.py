@@ -33,6 +33,8 @@ BLOCKS: Final = 4
 """Parts of each axis: the image is cut into so many times so many blocks, left out one at a time."""
 UNEVEN: Final = 1e-6
 """Relative departure from even spacing that is rounding."""
+STEADY: Final = 0.05
+"""Difference of two dimensions that is none."""
 FEWEST_BLOCKS: Final = 5
 """Blocks through which the boundary must run for an interval."""
 
@@ -81,6 +83,13 @@ class Roughness(Result):
         return False if self.high < 1.1 else None
 
     @property
+    def stable(self) -> bool:
+        """Whether the dimensions at short and at long distances both lie in the interval, or within 0.05."""
+        ends = (self.small, self.large)
+        inside = all(self.low <= end <= self.high for end in ends)
+        return inside or abs(self.small - self.large) < STEADY
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """The dimension, whether it is the same at all sizes, and what that says of a position."""
         ends = f"[{self.low:.3f}, {self.high:.3f}]" if np.isfinite(self.low) else "(no interval)"
@@ -90,7 +99,7 @@ class Roughness(Result):
             False: "The boundary is a smooth line at the distances measured",
             None: "Cannot tell whether the boundary is rough",
         }[self.rough]
-        steady = "stable" if abs(self.small - self.large) < max(0.05, self.high - self.low) else "not stable"
+        steady = "stable" if self.stable else "NOT stable: no one dimension describes all of them"
         first = (
             f"{said}: dimension {self.dimension:.3f} {ends} from {distances.min()} to {distances.max()} "
             f"cells ({self.small:.3f} at short and {self.large:.3f} at long distances: {steady})."
@@ -111,9 +120,11 @@ class Roughness(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """The dimension with its interval, and the pairs, in plain types."""
-        names = ("x", "y", "order", "dimension", "low", "high", "small", "large", "spread", "crossings")
-        return {**{name: plain(getattr(self, name)) for name in names}, "rough": self.rough,
-                "pairs": plain(self.pairs)}  # fmt: skip
+        names = (
+            "x", "y", "order", "dimension", "low", "high", "small", "large", "stable", "rough", "spread",
+            "crossings",
+        )  # fmt: skip
+        return {**{name: plain(getattr(self, name)) for name in names}, "pairs": plain(self.pairs)}
 
 
 def boundary_roughness(diagram: PhaseDiagram) -> Roughness:

@@ -14,10 +14,10 @@ import pandas as pd
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.boundary import ROUNDING
 from phasediag.analysis.frame import coded, with_formulas
-from phasediag.analysis.hysteresis import NOT_COMPARED, Shift, shift_between
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import Located, PhaseDiagram, locate
 from phasediag.analysis.result import Result, plain
+from phasediag.analysis.starts import NOT_COMPARED, Shift, shift_between
 from phasediag.analysis.versions import newest
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError

@@ -182,7 +182,14 @@ def read_idx(path: Path) -> Bytes:
     return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
 
 
-def read_idx_pairs(paths: Sequence[Path]) -> Images:
-    """Grey images from four IDX files: training images and labels, test images and labels."""
-    x, y, x_test, y_test = (read_idx(path) for path in paths)
-    return Images(x=x[:, None], y=y, x_test=x_test[:, None], y_test=y_test)
+class IdxTask(ImageTask):
+    """Grey images of 28 x 28 pixels from four IDX files: images and labels for training, and for the test."""
+
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    constraints: ClassVar[tuple[Constraint, ...]] = (NOT_BOTH,)
+
+    @staticmethod
+    def read(paths: Sequence[Path]) -> Images:
+        """The images in the four files."""
+        x, y, x_test, y_test = (read_idx(path) for path in paths)
+        return Images(x=x[:, None], y=y, x_test=x_test[:, None], y_test=y_test)

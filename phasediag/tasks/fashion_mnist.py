@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
 from phasediag.tasks._archives import Archive
-from phasediag.tasks._images import NOT_BOTH, Images, ImageTask, image_parameters, read_idx_pairs
-from phasediag.trial import Constraint, Parameter
+from phasediag.tasks._images import IdxTask, image_parameters
+from phasediag.trial import Parameter
 
 SOURCE: Final = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 
-class FashionMnist(ImageTask):
+class FashionMnist(IdxTask):
     """Articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747).
 
     60,000 training and 10,000 test images of 28 x 28 grey pixels, ten classes.
     """
 
     dataset: ClassVar[str] = "fashion_mnist"
-    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     declares: ClassVar[tuple[Parameter, ...]] = image_parameters(60_000, 10_000)
-    constraints: ClassVar[tuple[Constraint, ...]] = (NOT_BOTH,)
     archives: ClassVar[tuple[Archive, ...]] = tuple(
         Archive(name=name, url=f"{SOURCE}/{name}", md5=packed, unpacked_md5=unpacked)
         for name, packed, unpacked in (
@@ -48,8 +44,3 @@ class FashionMnist(ImageTask):
             ),
         )
     )
-
-    @staticmethod
-    def read(paths: Sequence[Path]) -> Images:
-        """The images in the four files."""
-        return read_idx_pairs(paths)

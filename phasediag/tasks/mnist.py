@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
 from phasediag.tasks._archives import Archive
-from phasediag.tasks._images import NOT_BOTH, Images, ImageTask, image_parameters, read_idx_pairs
-from phasediag.trial import Constraint, Parameter
+from phasediag.tasks._images import IdxTask, image_parameters
+from phasediag.trial import Parameter
 
 SOURCE: Final = "https://ossci-datasets.s3.amazonaws.com/mnist"
 
 
-class Mnist(ImageTask):
+class Mnist(IdxTask):
     """Handwritten digits (Y. LeCun, C. Cortes and C. Burges, 1998).
 
     60,000 training and 10,000 test images of 28 x 28 grey pixels, ten classes.
     """
 
     dataset: ClassVar[str] = "mnist"
-    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     declares: ClassVar[tuple[Parameter, ...]] = image_parameters(60_000, 10_000)
-    constraints: ClassVar[tuple[Constraint, ...]] = (NOT_BOTH,)
     archives: ClassVar[tuple[Archive, ...]] = tuple(
         Archive(name=name, url=f"{SOURCE}/{name}", md5=packed, unpacked_md5=unpacked)
         for name, packed, unpacked in (
@@ -48,8 +44,3 @@ class Mnist(ImageTask):
             ),
         )
     )
-
-    @staticmethod
-    def read(paths: Sequence[Path]) -> Images:
-        """The images in the four files."""
-        return read_idx_pairs(paths)

@@ -90,6 +90,17 @@ def test_koch_s_snowflake() -> None:
     assert found.dimension == pytest.approx(log(4) / log(3), abs=0.05)
     assert found.low < log(4) / log(3) < found.high
     assert found.rough is True
+    assert found.stable
+
+
+def test_a_dimension_that_changes_with_the_distance_is_none_of_all() -> None:
+    """A straight line that is blurred over six cells: rough at short distances and smooth at long ones."""
+    side = np.arange(SIDE)
+    edge = 60 + 0.7 * side + np.random.default_rng(0).integers(-3, 4, SIDE)
+    found = roughness_of(side[None, :] > edge[:, None])
+    assert found.small > found.large + 0.05
+    assert not found.stable
+    assert "NOT stable" in found.findings[0]
 
 
 def test_douady_s_rabbit() -> None:
