@@ -26,6 +26,7 @@ from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.replication import replicates_needed
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.roughness import boundary_roughness
+from phasediag.analysis.saturation import saturation
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.slices import slices
@@ -33,6 +34,7 @@ from phasediag.analysis.spectra import spectra
 from phasediag.analysis.strength import fit_strength
 from phasediag.analysis.systematics import boundary_systematics
 from phasediag.analysis.transition import transition_order
+from phasediag.analysis.trends import rank_trends
 from phasediag.errors import AnalysisError
 
 
@@ -143,6 +145,8 @@ def made() -> dict[type[Result], Result]:
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
         depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
         extension(lengths(), factors=[2]),
+        rank_trends(narrow, "neuron_count", {"weight_decay": "falls"}),
+        saturation(frame, "neuron_count", ["lr_over_batch"]),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
