@@ -4,8 +4,8 @@ usage: python jobs/paper/cifar10_subset.py SUBSET.npz [OUTPUT]
 
 SUBSET.npz has `train_images` and `test_images`, uint8 of shape (images, 3, 32, 32), and `train_labels` and
 `test_labels`, whole numbers. OUTPUT (default: cifar10-subset.npz beside this file, where the
-grid looks for it) has the images flattened, float32, centred and scaled by the moments of each channel over the
-training images.
+grid looks for it) has the images flattened, float32, centred and scaled by the moments of each channel over
+the training images.
 """
 
 from __future__ import annotations

@@ -28,9 +28,10 @@ def draw(saturation: Saturation, ax: Axes | None = None) -> Axes:
             ends = curve[["low", "high"]].to_numpy().T
             reach = np.nan_to_num(np.abs(ends - mean))
             where = ", ".join(named(name, row[name]) for name in groups)
-            ax.errorbar(curve[saturation.by], mean, reach, color=colour,
-                        marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)], markersize=3.5, elinewidth=0.7, linewidth=0.9,
-                        label=f"{where}: {row['verdict']}" if where else row["verdict"])  # fmt: skip
+            name = f"{where}: {row['verdict']}" if where else row["verdict"]
+            ax.errorbar(curve[saturation.by], mean, reach, color=colour, markersize=3.5, elinewidth=0.7,
+                        marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
+                        linewidth=0.9, label=name)  # fmt: skip
         ax.set(xscale="log", yscale="log")
         name_axes(ax, label(saturation.by), label(saturation.y))
         handles = ax.get_legend_handles_labels()[0]

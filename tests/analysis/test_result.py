@@ -21,6 +21,7 @@ from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.extension import extension
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
+from phasediag.analysis.likeness import compare_checkpoints
 from phasediag.analysis.loops import hysteresis
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.replication import replicates_needed
@@ -147,6 +148,7 @@ def made() -> dict[type[Result], Result]:
         extension(lengths(), factors=[2]),
         rank_trends(narrow, "neuron_count", {"weight_decay": "falls"}),
         saturation(frame, "neuron_count", ["lr_over_batch"]),
+        compare_checkpoints(heads()[0].assign(effective_rank=2.0), [("w.pt", "w.pt")]),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
