@@ -59,7 +59,8 @@ class Alignment(Result):
         """The means at the end of training."""
         if "step" not in self.means:
             return self.means
-        return self.means[self.means["step"] == self.means["step"].max()]
+        last: pd.DataFrame = self.means[self.means["step"] == self.means["step"].max()]
+        return last
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -67,11 +68,11 @@ class Alignment(Result):
         keys = [*self.held, "first", "second", "same_network"]
         groups = self.last.groupby(keys, dropna=False, sort=False)
         return tuple(
-            self._told(dict(zip(keys, key, strict=True)), part)
+            self._sentence(dict(zip(keys, key, strict=True)), part)
             for key, part in sorted(groups, key=lambda group: bool(group[1]["same_network"].iloc[0]))
         )
 
-    def _told(self, key: Mapping[str, Any], part: pd.DataFrame) -> str:
+    def _sentence(self, key: Mapping[str, Any], part: pd.DataFrame) -> str:
         of_input = (part["first_layer"] == INPUT) | (part["second_layer"] == INPUT)
         both = (part["first_layer"] == INPUT) & (part["second_layer"] == INPUT)
         ranges = [

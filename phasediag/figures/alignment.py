@@ -62,12 +62,14 @@ def _panel(panel: Axes, part: pd.DataFrame, kind: str) -> Any:
     if part["same_network"].all():
         rows = columns = layers_in_order({*rows, *columns})
     matrix: FloatArray = np.full((len(rows), len(columns)), np.nan)
-    for row in part.itertuples():
-        value = getattr(row, kind)
-        matrix[rows.index(row.first_layer), columns.index(row.second_layer)] = value
-        mirrored = row.second_layer in rows and row.first_layer in columns and row.first == row.second
-        if row.same_network or mirrored:
-            matrix[rows.index(row.second_layer), columns.index(row.first_layer)] = value
+    alike = (part["first"] == part["second"]) | (part["first"].isna() & part["second"].isna())
+    cells = zip(
+        part["first_layer"], part["second_layer"], part[kind], alike | part["same_network"], strict=True
+    )
+    for one, other, value, mirrored in cells:
+        matrix[rows.index(one), columns.index(other)] = value
+        if mirrored and other in rows and one in columns:
+            matrix[rows.index(other), columns.index(one)] = value
     image = panel.imshow(matrix, vmin=min(0.0, np.nanmin(matrix, initial=0.0)), vmax=1.0, cmap="viridis")
     panel.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
     panel.set_yticks(range(len(rows)), rows, fontsize="x-small")
