@@ -62,10 +62,9 @@ def _panel(panel: Axes, part: pd.DataFrame, kind: str) -> Any:
     if part["same_network"].all():
         rows = columns = layers_in_order({*rows, *columns})
     matrix: FloatArray = np.full((len(rows), len(columns)), np.nan)
-    alike = (part["first"] == part["second"]) | (part["first"].isna() & part["second"].isna())
-    cells = zip(
-        part["first_layer"], part["second_layer"], part[kind], alike | part["same_network"], strict=True
-    )
+    alike = part["same_network"] | (part["first"] == part["second"])
+    alike |= part["first"].isna() & part["second"].isna()
+    cells = zip(part["first_layer"], part["second_layer"], part[kind], alike, strict=True)
     for one, other, value, mirrored in cells:
         matrix[rows.index(one), columns.index(other)] = value
         if mirrored and other in rows and one in columns:
