@@ -113,10 +113,13 @@ def _shares(heads: pd.DataFrame) -> dict[str, FloatArray]:
 def _compared(first: FloatArray, second: FloatArray) -> dict[str, Any]:
     one, other = float(first.mean()), float(second.mean())
     difference = other - one
-    low = high = difference
-    if np.ptp(first) or np.ptp(second):
-        interval = stats.ttest_ind(second, first, equal_var=False).confidence_interval(CONFIDENCE)
-        low, high = float(interval.low), float(interval.high)
+    errors = [part.var(ddof=1) / len(part) for part in (first, second)]
+    around = 0.0
+    if sum(errors) > 0:
+        parts = zip(errors, (first, second), strict=True)
+        freedom = sum(errors) ** 2 / sum(error**2 / (len(part) - 1) for error, part in parts)
+        around = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(sum(errors)))
+    low, high = difference - around, difference + around
     verdict = "cannot tell"
     if low > -ALIKE and high < ALIKE:
         verdict = "alike"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from phasediag.analysis.likeness import compare_checkpoints
 from phasediag.errors import AnalysisError
@@ -36,3 +37,10 @@ def test_few_heads_that_scatter_cannot_tell() -> None:
 def test_a_checkpoint_that_was_not_measured_is_told() -> None:
     with pytest.raises(AnalysisError, match="'b' has fewer than 3 heads of part attention; there are a"):
         compare_checkpoints(heads("a", 30, 9), [("a", "b")])
+
+
+def test_the_interval_is_that_of_welch() -> None:
+    one, other = heads("a", 30, 12, 5.0), heads("b", 33, 40, 2.0)
+    row = compare_checkpoints(pd.concat([one, other]), [("a", "b")]).pairs.iloc[1]
+    test = stats.ttest_ind(other["rank"] / 64, one["rank"] / 64, equal_var=False).confidence_interval(0.95)
+    assert [row["low"], row["high"]] == pytest.approx([test.low, test.high])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
+from executed_notebook import executed
 from small_sweeps import run
 
 ROOT = Path(__file__).parents[2]
@@ -37,15 +35,7 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_notebook_comes_to_its_verdicts(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHASEDIAG_SWEEP", str(small_sweep))
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own puts figures into the outputs
-    notebook: Any = nbformat.read(ROOT / "analysis" / "neuron-count.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    text = "".join(
-        output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
-    )
+    figures, text = executed("neuron-count", monkeypatch, timeout=200, PHASEDIAG_SWEEP=str(small_sweep))
     for claim in ("is polynomial in", "is independent of width", "Theorem 4", "label noise 1: neuron_count"):
         assert claim in text
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert figures
