@@ -1,0 +1,32 @@
+"""A model of your own, written for one network; whatever torch.nn offers may stand here."""
+
+import torch
+from torch import nn
+
+from phasediag.symmetry.neurons import NeuronGroup
+
+
+class Net(nn.Module):
+    """One hidden layer of tanh neurons with a slope."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8, sharpness: float = 1.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, width)
+        self.second = nn.Linear(width, outputs, bias=False)
+        self.sharpness = sharpness
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples (samples, inputs) to predictions (samples, outputs)."""
+        return self.second(torch.tanh(self.sharpness * self.first(x)))
+
+    @property
+    def neuron_groups(self) -> tuple[NeuronGroup, ...]:
+        """Which weights belong to which neuron: axis 0 of incoming weights, axis 1 of outgoing ones."""
+        hidden = NeuronGroup(
+            name="hidden.1",
+            incoming=("first.weight",),
+            bias=("first.bias",),
+            outgoing=("second.weight",),
+            parity="odd",
+        )
+        return (hidden,)
