@@ -17,14 +17,19 @@ from phasediag.commands.calibrate import calibrate
 from phasediag.commands.cite import cite
 from phasediag.commands.completion import completion
 from phasediag.commands.distribution import distribution
+from phasediag.commands.explain import explain
+from phasediag.commands.export import export
 from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.init import init
 from phasediag.commands.launching import compact, launch, plan, rerun, status
+from phasediag.commands.listing import list_
 from phasediag.commands.measure import measure
+from phasediag.commands.merge import merge
 from phasediag.commands.options import say
 from phasediag.commands.quickstart import quickstart
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
+from phasediag.commands.remove import remove
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
 from phasediag.commands.times import times
@@ -36,7 +41,7 @@ GROUPS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Begin": (quickstart, init, parameters, completion),
     "Train": (plan, launch, status, refine, rerun),
     "Look": (diagram, scaling, hysteresis, times, distribution, report),
-    "Keep": (compact, cite),
+    "Keep": (list_, explain, remove, merge, export, compact, cite),
     "Trust": (calibrate, measure),
 }
 """All commands, as the help lists them."""

@@ -7,17 +7,17 @@ from phasediag.symmetry.neurons import NeuronGroup
 
 
 class Net(nn.Module):
-    """One hidden layer of tanh neurons with a slope."""
+    """Two linear layers with a gain between them."""
 
-    def __init__(self, inputs: int, outputs: int, width: int = 8, sharpness: float = 1.0) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int = 8, gain: float = 1.0) -> None:
         super().__init__()
-        self.first = nn.Linear(inputs, width)
+        self.first = nn.Linear(inputs, width, bias=False)
         self.second = nn.Linear(width, outputs, bias=False)
-        self.sharpness = sharpness
+        self.gain = gain
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Samples (samples, inputs) to predictions (samples, outputs)."""
-        return self.second(torch.tanh(self.sharpness * self.first(x)))
+        return self.second(self.gain * self.first(x))
 
     @property
     def neuron_groups(self) -> tuple[NeuronGroup, ...]:
@@ -25,7 +25,6 @@ class Net(nn.Module):
         hidden = NeuronGroup(
             name="hidden.1",
             incoming=("first.weight",),
-            bias=("first.bias",),
             outgoing=("second.weight",),
             parity="odd",
         )

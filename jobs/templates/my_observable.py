@@ -1,4 +1,4 @@
-"""An observable of your own, written for one network; what `network` holds: docs/own-observable.md."""
+"""An observable of your own, written for one network; all that `network` holds: docs/own-observable.md."""
 
 import torch
 
@@ -6,18 +6,19 @@ from phasediag.columns import Column
 from phasediag.observables.observable import NumberObservable
 
 
-class Participation(NumberObservable):
-    """The share of neurons that carry the layer: (sum |v|^2)^2 / (width * sum |v|^4)."""
+class NeuronSize(NumberObservable):
+    """The root mean square of the norms of the neurons."""
 
     columns = (
         Column(
-            name="participation",
-            meaning="Share of neurons that carry the layer, 1/width to 1.",
-            label="participation of neurons",
+            name="neuron_size",
+            meaning="Root mean square of the norms of the neurons.",
+            label="size of a neuron",
+            below="collapsed",
+            above="alive",
         ),
     )
 
     def measure(self, network) -> torch.Tensor:
         """One number for each of `columns`, shape (1,)."""
-        square = network.raw.vectors.square().sum(dim=1)
-        return (square.sum().square() / (len(square) * square.square().sum())).reshape(1)
+        return network.raw.vectors.square().sum(dim=1).mean().sqrt().reshape(1)

@@ -13,13 +13,13 @@ VARIABLE: Final = "_PHASEDIAG_COMPLETE"
 @click.command(short_help="What makes a shell complete sweeps and columns.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print what makes SHELL complete commands, options, sweeps and columns.
+    """Print what makes SHELL complete commands, options, sweeps and columns.
 
     \b
     bash:  eval "$(phasediag completion bash)"       in ~/.bashrc
     zsh:   eval "$(phasediag completion zsh)"        in ~/.zshrc
     fish:  phasediag completion fish > ~/.config/fish/completions/phasediag.fish
-    """
+    """  # noqa: D301 (what click reads)
     completes = get_completion_class(shell)
     assert completes is not None
     group = click.get_current_context().find_root().command

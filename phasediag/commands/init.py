@@ -45,7 +45,7 @@ def init(template: str, name: str | None, folder: Path, force: bool, listing: bo
 
     if listing:
         for ready in ready_grids().values():
-            click.echo(f"{ready.name:<31}{shorten(ready.about, 48, placeholder=' ...')}")
+            click.echo(f"{ready.name:<33}{shorten(ready.about, 46, placeholder=' ...')}")
         return
     ready = ready_grid(template)
     named = name if name is not None else ready.path.stem

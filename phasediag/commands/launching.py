@@ -260,8 +260,14 @@ def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
 @click.command()
 @SWEEP
 def compact(sweep_path: str) -> None:
-    """Merge the fragments of SWEEP into few large files."""
+    """Merge the fragments of SWEEP into few large files, and empty its trash."""
+    from phasediag.commands.progress import size
     from phasediag.storage.store import Store
+    from phasediag.sweeps.remove import empty_trash
 
-    say(str(Store.at(sweep_path).compact()))
+    store = Store.at(sweep_path)
+    say(str(store.compact()))
+    freed = empty_trash(store)
+    if freed:
+        say(f"trials that were removed are gone now: {size(freed)}")
     click.echo(sweep_path)
