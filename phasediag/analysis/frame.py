@@ -89,7 +89,8 @@ def holds(trials: pd.DataFrame, condition: str) -> BoolArray:
         reason = str(error).replace("a parameter of this grid", "a column of the trials")
         raise AnalysisError(f"'{condition}' {reason}") from None
     arrays = {name: _operand(trials[name], kinds[name]) for name in parsed.names}
-    return parsed.values(arrays, len(trials)) == 1
+    mask: BoolArray = parsed.values(arrays, len(trials)) == 1
+    return mask
 
 
 def names_in(trials: pd.DataFrame, text: str) -> frozenset[str]:

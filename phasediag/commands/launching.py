@@ -257,7 +257,7 @@ def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(short_help="Merge the fragments of SWEEP, and empty its trash.")
 @SWEEP
 def compact(sweep_path: str) -> None:
     """Merge the fragments of SWEEP into few large files, and empty its trash."""

@@ -49,7 +49,7 @@ def columns(text: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(text)]
 
 
-class ColumnType(click.ParamType):
+class ColumnType(click.types.StringParamType):
     """A column of the sweep, or an expression of columns: any text; a shell offers the columns."""
 
     name = "text"
@@ -59,7 +59,7 @@ class ColumnType(click.ParamType):
         return columns(incomplete)
 
 
-class ConditionType(click.ParamType):
+class ConditionType(click.types.StringParamType):
     """A condition on trials; a shell offers `NAME=` of every column."""
 
     name = "text"

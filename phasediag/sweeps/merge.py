@@ -17,7 +17,7 @@ from phasediag.storage.launches import added_to
 from phasediag.storage.lease import held_by, take
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import roster_of_grid, stored_grid
-from phasediag.sweeps.rows import Rows, add_rows
+from phasediag.sweeps.rows import MovedRows, add_rows
 
 TOLERANCE: Final = 1e-4
 """Relative difference of losses that law 1 allows between kernels."""
@@ -92,7 +92,7 @@ def _merged(to: Store, other: Store, *, done: bool) -> Merger:
     wanted = _without(theirs["trial_id"], good["trial_id"])
     wanted = _without(wanted, _within(failed_too, mine["trial_id"]))
     if done:
-        add_rows(to, Rows.of(other).only(wanted))
+        add_rows(to, MovedRows.of(other).only(wanted))
     return Merger(
         into=to.folder.uri, source=other.folder.uri, grids=_grids(to, other, done=done), trials=len(wanted),
         shared=len(theirs) - len(wanted), different=_different(mine, theirs), done=done,

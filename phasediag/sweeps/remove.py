@@ -18,7 +18,7 @@ from phasediag.storage.aside import set_aside
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import held_by, take
 from phasediag.storage.store import Store
-from phasediag.sweeps.rows import Rows, add_rows
+from phasediag.sweeps.rows import MovedRows, add_rows
 
 TRASH: Final = "trash"
 """The folder of a sweep with what was removed, one folder a removal, named by its time; no reader looks."""
@@ -98,7 +98,7 @@ def bring_back(sweep: str | Path) -> Removal:
                 "bring back"
             )
         place = store.folder / TRASH / removals[-1]
-        rows = Rows(trials=_read(place, _TRIALS), measurements=_read(place, _MEASUREMENTS))
+        rows = MovedRows(trials=_read(place, _TRIALS), measurements=_read(place, _MEASUREMENTS))
         ids = pc.unique(rows.trials["trial_id"])
         present = store.trials_table(("trial_id",), ordered=False)["trial_id"]
         lost = ids.filter(pc.invert(pc.is_in(ids, value_set=present.combine_chunks())))

@@ -20,40 +20,40 @@ _SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class MovedRows:
     """Trials and their measurements."""
 
     trials: pa.Table
     measurements: pa.Table
 
     @classmethod
-    def of(cls, store: Store) -> Rows:
+    def of(cls, store: Store) -> MovedRows:
         """All that a sweep holds, one row a trial."""
         return cls(
             trials=store.trials_table(ordered=False), measurements=store.measurements_table(ordered=False)
         )
 
-    def only(self, trial_ids: pa.Array) -> Rows:
+    def only(self, trial_ids: pa.Array) -> MovedRows:
         """Those of some trials."""
-        return Rows(
+        return MovedRows(
             trials=self.trials.filter(pc.is_in(self.trials["trial_id"], value_set=trial_ids)),
             measurements=self.measurements.filter(
                 pc.is_in(self.measurements["trial_id"], value_set=trial_ids)
             ),
         )
 
-    def packs(self) -> Iterator[tuple[str, Rows]]:
+    def packs(self) -> Iterator[tuple[str, MovedRows]]:
         """The rows of each pack."""
         for name in pc.unique(self.trials["pack_id"]).to_pylist():
             of = pc.field("pack_id") == name
-            yield name, Rows(trials=self.trials.filter(of), measurements=self.measurements.filter(of))
+            yield name, MovedRows(trials=self.trials.filter(of), measurements=self.measurements.filter(of))
 
-    def in_pack(self, name: str) -> Rows:
+    def in_pack(self, name: str) -> MovedRows:
         """The same rows as those of another pack."""
-        return Rows(trials=_packed(self.trials, name), measurements=_packed(self.measurements, name))
+        return MovedRows(trials=_packed(self.trials, name), measurements=_packed(self.measurements, name))
 
 
-def add_rows(store: Store, rows: Rows) -> None:
+def add_rows(store: Store, rows: MovedRows) -> None:
     """Write rows of trials that a sweep does not hold; a pack of which it holds some gets another id.
 
     Whoever calls holds the lease of the sweep. Rows of each pack appear together; who is killed meanwhile
