@@ -71,7 +71,7 @@ def test_rank_against_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig4-fashion", "fig4-cifar-subset"])
 def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digits in place of Fashion-MNIST, noise in place of the images of CIFAR-10: neither is in the project."""
+    """Digits stand for Fashion-MNIST, and noise for the images of CIFAR-10: neither is in the project."""
     short = {
         "replicates: 5": "replicates: 3",
         "steps: [1000, 4000]": "steps: [20, 40]",

@@ -37,6 +37,7 @@ from phasediag.analysis.strength import fit_strength
 from phasediag.analysis.systematics import boundary_systematics
 from phasediag.analysis.transition import transition_order
 from phasediag.analysis.trends import rank_trends
+from phasediag.analysis.universality import universality
 from phasediag.errors import AnalysisError
 
 
@@ -163,6 +164,7 @@ def made() -> dict[type[Result], Result]:
         saturation(frame, "neuron_count", ["lr_over_batch"]),
         compare_checkpoints(heads()[0].assign(effective_rank=2.0), [("w.pt", "w.pt")]),
         extension(lengths(), factors=[2]), alignment(*grams(), by="width"),
+        universality(alignment(*grams(), by="width"), "hidden.1"),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 
