@@ -28,10 +28,11 @@ class Universality(Result):
     layer: str
     """The layer that is compared with the inputs."""
     groups: pd.DataFrame
-    """One row a kind of pair of networks: the held parameters, `first`, `second`, `layers` (the two
-    that are least alike), `least` (their mean likeness) with `low`, `high` (95 %), `median` (over all pairs of
-    layers), `with_inputs` (the larger mean of `layer` of either network with its inputs) with `inputs_low`,
-    `inputs_high`, and `verdict`: `aligned` (low is at least 0.9), `not aligned` (high is below), else `cannot tell`."""
+    """One row a kind of pair of networks: the held parameters, `first`, `second`, `layers` (the two that
+    are least alike), `least` (their mean likeness) with `low`, `high` (95 %), `median` (over all pairs of
+    layers), `with_inputs` (the larger mean of `layer` of either network with its inputs) with
+    `inputs_low`, `inputs_high`, and `verdict`: `aligned` (low is at least 0.9), `not aligned` (high is
+    below), else `cannot tell`."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
