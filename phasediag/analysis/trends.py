@@ -53,7 +53,7 @@ class Trends(Result):
     def findings(self) -> tuple[str, ...]:
         """One sentence an x: the claim, the correlation and the verdict."""
         return tuple(
-            f"{prose(self.y)} {row.claim} with {prose(row.x)}: {row.verdict} (rank correlation "
+            f"{prose(self.y)} {row.claim} with {prose(str(row.x))}: {row.verdict} (rank correlation "
             f"{row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}], {row.values} values, "
             f"{row.replicates} replicates)."
             for row in self.series.itertuples()
@@ -65,7 +65,7 @@ class Trends(Result):
         moving = self.series[self.series["unconverged"] > 0]
         if moving.empty:
             return ()
-        shares = ", ".join(f"{row.unconverged:.0%} along {prose(row.x)}" for row in moving.itertuples())
+        shares = ", ".join(f"{row.unconverged:.0%} along {prose(str(row.x))}" for row in moving.itertuples())
         return (f"Of the trials {shares} had not converged: they tell of this length of training.",)
 
     def as_dict(self) -> dict[str, Any]:

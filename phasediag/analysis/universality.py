@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import pandas as pd
 
 from phasediag.analysis.alignment import INPUT, Alignment
@@ -56,7 +57,7 @@ class Universality(Result):
             "inputs_high",
             "verdict",
         )
-        where = ", ".join(f"{name} {row[name]}" for name in self.groups if name not in own)
+        where = ", ".join(f"{name} {row[name]}" for name in map(str, self.groups) if name not in own)
         return (
             f"{where}: {row['verdict']}, {LIKENESSES[self.kind]} from {row['least']:.3f} [{row['low']:.3f}, "
             f"{row['high']:.3f}] ({row['layers']}), median {row['median']:.3f}; {self.layer} with the inputs "
@@ -92,7 +93,7 @@ def universality(alignment: Alignment, layer: str = "hidden.3") -> Universality:
     groups = []
     for key, part in between.groupby(keys, dropna=False, sort=False):
         named = dict(zip(keys, key, strict=True))
-        least = part.loc[part[kind].idxmin()]
+        least = part.iloc[int(np.argmin(part[kind].to_numpy(dtype=np.float64)))]
         groups.append({
             **named, "layers": f"{least['first_layer']} and {least['second_layer']}", "least": least[kind],
             "low": least[f"{kind}_low"], "high": least[f"{kind}_high"], "median": part[kind].median(),
@@ -118,6 +119,6 @@ def _with_inputs(
     names = (alignment.kind, f"{alignment.kind}_low", f"{alignment.kind}_high")
     if own.empty:
         return dict.fromkeys(("with_inputs", "inputs_low", "inputs_high"), float("nan"))
-    largest = own.loc[own[alignment.kind].idxmax()]
+    largest = own.iloc[int(np.argmax(own[alignment.kind].to_numpy(dtype=np.float64)))]
     values = (float(largest[name]) for name in names)
     return dict(zip(("with_inputs", "inputs_low", "inputs_high"), values, strict=True))

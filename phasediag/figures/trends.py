@@ -35,7 +35,7 @@ def draw(trends: Trends, ax: Axes | None = None) -> Figure:
             )
             if (at > 0).all() and at.max() > 10 * at.min():
                 panel.set_xscale("log")
-            name_axes(panel, label(row.x), label(trends.y) if panel is panels[0] else "")
+            name_axes(panel, label(str(row.x)), label(trends.y) if panel is panels[0] else "")
             panel.set_title(
                 f"{row.verdict}\n{row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}]", fontsize=7
             )
