@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.labels import label, named
 from phasediag.analysis.saturation import Saturation
@@ -33,6 +34,9 @@ def draw(saturation: Saturation, ax: Axes | None = None) -> Axes:
                         marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
                         linewidth=0.9, label=name)  # fmt: skip
         ax.set(xscale="log", yscale="log")
+        widths = np.unique(saturation.means[saturation.by].to_numpy(dtype=np.float64))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticks(widths, [f"{width:g}" for width in widths])
         name_axes(ax, label(saturation.by), label(saturation.y))
         handles = ax.get_legend_handles_labels()[0]
         legend(
