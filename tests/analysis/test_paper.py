@@ -60,7 +60,7 @@ def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_rank_against_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = {"steps: 1500": "steps: 20", "replicates: 5": "replicates: 3"}
+    short = {"steps: 500": "steps: 20", "replicates: 4": "replicates: 3"}
     wide = {f"width: {width}0" + "}": f"width: {width}" + "}" for width in (5, 10, 20, 40, 80)}
     trained("fig3-middle", tmp_path, short | wide)
     figures, told = executed("paper/fig3-middle", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
