@@ -233,9 +233,13 @@ def _by_length(
 
 def _replicates(table: pd.DataFrame, keys: list[str], factors: Sequence[float]) -> pd.DataFrame:
     """One row a network: what it is at its longest, and whether it was that at all lengths."""
-    wide = table.pivot(index=keys, columns="factor", values=["neurons", "decided"])
-    numbers = wide["neurons"].reindex(columns=list(factors)).to_numpy(dtype=np.float64)
-    decided = wide["decided"].reindex(columns=list(factors)).to_numpy(dtype=object) == True  # noqa: E712
+    table = table.assign(decided=table["decided"].fillna(False).astype(np.float64))
+    wide, sure = (
+        table.pivot(index=keys, columns="factor", values=name).reindex(columns=list(factors))
+        for name in ("neurons", "decided")
+    )
+    numbers = wide.to_numpy(dtype=np.float64)
+    decided = np.nan_to_num(sure.to_numpy(dtype=np.float64)) == 1
     longest = numbers[:, -1]
     allowed = np.where(longest <= FEW, 0.0, SMALL_SHARE * longest)
     with np.errstate(invalid="ignore"):
@@ -265,7 +269,7 @@ def _limits(replicates: pd.DataFrame, cells: pd.DataFrame, apart: list[str], x: 
     rows = []
     for key, part in cells.groupby([*apart, x]):
         named = dict(zip([*apart, x], key, strict=True))
-        wide = part.loc[part[by].idxmax()]
+        wide = part.iloc[int(part[by].argmax())]
         half = part[part[by] * 2 == wide[by]]
         own = replicates[_equal(replicates, named) & replicates["settled"].to_numpy()]
         paired = own.pivot(index="replicate", columns=by, values="neurons")
