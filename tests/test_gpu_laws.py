@@ -50,7 +50,8 @@ MEASURED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "attention": (
         {
-            "model": "transformer", "task": "in_context", "samples": 32, "batch_size": 16, "learning_rate": 1e-4,
+            "model": "transformer", "task": "in_context", "samples": 32, "batch_size": 16,
+            "learning_rate": 1e-4,
         },
         ["double_rotation", "rotation", "rescaling", "rank"],
     ),

@@ -116,8 +116,9 @@ def _replaced(graph: GraphModule, node: Node, value: Tensor, name: str, device: 
             graph.register_buffer(name, value.to(device))
             moved = graph.graph.get_attr(name)
         else:
-            options = {"dtype": value.dtype, "device": device}
-            moved = graph.graph.call_function(torch.ops.aten.full.default, ([], value.item()), options)
+            moved = graph.graph.call_function(
+                torch.ops.aten.full.default, ([], value.item()), {"dtype": value.dtype, "device": device}
+            )
     moved.meta["val"] = node.meta["val"].to(device)
     node.replace_all_uses_with(moved)
 
