@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasediag.analysis.saturation import saturation
 from phasediag.analysis.trends import rank_correlation, rank_trends
+from phasediag.analysis.width_saturation import width_saturation
 from phasediag.errors import AnalysisError
 
 
@@ -84,7 +84,7 @@ def widths(curve: object) -> pd.DataFrame:
 def test_a_curve_that_bends_saturates_and_a_power_grows() -> None:
     bent = widths(lambda w: 20 * (1 - np.exp(-w / 40))).assign(decay=1.0)
     power = widths(lambda w: w**0.5).assign(decay=0.0)
-    result = saturation(pd.concat([bent, power]), "y", ["decay"])
+    result = width_saturation(pd.concat([bent, power]), "y", ["decay"])
     by = result.series.set_index("decay")
     assert list(by["verdict"]) == ["grows", "saturates"]
     assert by.loc[1.0, "limit_low"] < 20 < by.loc[1.0, "limit_high"]
@@ -95,10 +95,10 @@ def test_few_and_noisy_replicates_cannot_tell() -> None:
     rng = np.random.default_rng(1)
     frame = widths(lambda w: 20 * np.ones(len(w)))
     frame = frame[frame["replicate"] < 3].assign(y=lambda f: f["y"] * np.exp(rng.normal(size=len(f))))
-    assert saturation(frame, "y").series["verdict"][0] == "cannot tell"
+    assert width_saturation(frame, "y").series["verdict"][0] == "cannot tell"
 
 
 def test_one_width_is_refused() -> None:
     frame = widths(lambda w: 20 * np.ones(len(w)))
     with pytest.raises(AnalysisError, match="two values of width"):
-        saturation(frame[frame["width"] == 50], "y")
+        width_saturation(frame[frame["width"] == 50], "y")

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.labels import label, named
-from phasediag.analysis.saturation import Saturation
+from phasediag.analysis.width_saturation import WidthSaturation
 from phasediag.figures.style import DASHES, MARKERS, axes_or_new, caveat, legend, name_axes, shades, style
 
 
-def draw(saturation: Saturation, ax: Axes | None = None) -> Axes:
+def draw(saturation: WidthSaturation, ax: Axes | None = None) -> Axes:
     """Draw means over replicates with 95 % intervals against the width, both logarithmic."""
     own = ax is None
     groups = list(saturation.groups)
