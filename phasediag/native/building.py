@@ -79,6 +79,22 @@ def given_up() -> str:
     return ""
 
 
+def leave_unusable_cache() -> None:
+    """Go without the cache that the environment names, for the rest of the process, where it cannot be made.
+
+    torch makes the folder when it loads its compiler, which its first derivative does, and fails if it
+    cannot: nothing could be trained, compiled or not.
+    """
+    given = os.environ.get(CACHE)
+    if not given:
+        return
+    try:
+        os.makedirs(given, exist_ok=True)
+    except OSError as error:
+        del os.environ[CACHE]
+        toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
+
+
 def cache_folder() -> Path:
     """Where programs are kept if that can be: beside those of torch.compile."""
     return next(_folders())

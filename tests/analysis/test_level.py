@@ -54,7 +54,9 @@ def test_no_crossing_to_or_from_nan() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_difference_of_zero_keeps_the_side_it_came_from(difference: list[float], sides: list[float]) -> None:
+def test_a_difference_of_zero_keeps_the_side_it_came_from(
+    difference: list[float], sides: list[float]
+) -> None:
     given = np.array(difference, dtype=np.float64)
     both = untied(np.stack([given, np.ones(len(given))], axis=1))
     np.testing.assert_array_equal(np.sign(both[:, 0]), sides)
