@@ -44,9 +44,9 @@ class Leg:
         first = int(crossed[0]) + 1
         old = np.flatnonzero(self.settled[:first])
         new = first + np.flatnonzero(self.settled[first:count])
-        ends = (*self.x[first - 1 : first + 1], *value[first - 1 : first + 1])
+        x, y = (values[first - 1 : first + 1] for values in (self.x, value))
         return Crossing(
-            position=float(between(*ends, level)),
+            position=float(between(x[:1], x[1:], y[:1], y[1:], level)[0]),
             before=float(self.x[old[-1] if len(old) else 0]),
             after=float(self.x[new[0] if len(new) else count - 1]),
         )
