@@ -95,7 +95,7 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
 
 
 def _turn(observable: str) -> tuple[bool, str]:
-    """The threshold is found from `sign_flip` first; what supersedes another comes after it."""
+    """The threshold comes from `sign_flip` first; what supersedes another comes after it."""
     return observable != "sign_flip", distance_observables()[observable].supersedes
 
 

@@ -1,4 +1,4 @@
-"""The user's own observables of a grid: found and checked before anything is trained."""
+"""The user's own observables of a grid: loaded and checked before anything is trained."""
 
 from __future__ import annotations
 

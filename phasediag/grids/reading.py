@@ -46,7 +46,7 @@ class Node:
 
 
 class Report:
-    """Collects the faults of one file, so that they are told all at once."""
+    """Collects the faults of one file, so that one error names them all."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -64,7 +64,7 @@ class Report:
         self.add(line, key, f"'{name}' is not a key here", f"{hint} allowed: {', '.join(names)}".strip())
 
     def close(self) -> None:
-        """Raise what was found.
+        """Raise the faults that were collected.
 
         Raises
         ------

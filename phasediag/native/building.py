@@ -43,7 +43,7 @@ _Made = TypeVar("_Made")
 
 @dataclass(slots=True, kw_only=True)
 class Toolchain:
-    """What this process has found out about its machine."""
+    """What this process knows of its machine."""
 
     folder: Path | None = None
     """Where a program was last built and loaded; None before."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import Column
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from phasediag.observables.specimen import Specimen
     from phasediag.symmetry.geometry import Geometry
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Observable(ABC):

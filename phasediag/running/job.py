@@ -1,4 +1,4 @@
-"""What a worker is told, and what it tells; known without torch."""
+"""What a worker is given, and what it reports; known without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files a user's classes open: found by building them once, before anything is identified or trained.
+"""Which files a user's classes open: seen by building them once, before anything is identified or trained.
 
 What they open beside the grid is hashed, kept and shipped with their code. Then they are built once more
 from the copies that workers get, so that a file nobody could see being opened is missed here, in one

@@ -49,8 +49,8 @@ _SIZES: Final = (
     "two whole numbers >= 1"
 )
 FIXED: Final = "fixed/"
-"""Before the name of a parameter that is not trained, or of a buffer that differs between replicates, among
-the constants of a trial; where they are measured also of a buffer that training changes."""
+"""`fixed/NAME`, a constant of the trial: the parameter NAME, which is not trained, or the buffer NAME, which
+differs between replicates; where a trial is measured also a buffer that training changes."""
 CHANCE: Final = "chance"
 """The key of a trial's random numbers among its constants, where passes in training draw some."""
 

@@ -202,7 +202,7 @@ def _file(module: object) -> Path | None:
 
 
 def _root_of(name: str, file: Path) -> Path:
-    """The folder in which a module of this name was found."""
+    """The folder that holds the module of this name."""
     depth = name.count(".") + (file.stem == "__init__")
     return file.parents[depth]
 
