@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
 
-from phasediag.arrays import IntArray
+from phasediag.arrays import IntArray as IntArray  # of the record: public with it
 from phasediag.errors import RefusedError
 
 Item = bool | int | float | str

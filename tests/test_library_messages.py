@@ -65,6 +65,39 @@ def test_warnings_of_torch_go_to_the_log_and_the_users_own_are_shown_once(tmp_pa
     assert "file us an issue" in (tmp_path / "g" / "phasediag.log").read_text()
 
 
+ANNOUNCED = """
+import warnings
+
+import torch
+
+warnings.warn("when it is imported")
+
+
+class Net(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int, width: int = 8) -> None:
+        super().__init__()
+        warnings.warn("when it is made")
+        self.register_buffer("scale", torch.tensor(torch.ones(1)))  # of which torch warns
+        self.first, self.second = torch.nn.Linear(inputs, width), torch.nn.Linear(width, outputs)
+
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(x)) * self.scale)
+"""
+
+
+def test_what_a_file_and_a_constructor_warn_of_is_shown_once_by_the_users_own_file(tmp_path: Path) -> None:
+    """A plan imports and builds from the grid's folder and from copies of it, for several replicates."""
+    write(tmp_path, ANNOUNCED, "my_net.py")
+    fixed = {"model": "my_net.py:Net", "steps": 3, "width": 8}
+    grid = write(tmp_path, grid_text({"weight_decay": "[0, 0.01]"}, fixed, replicates=4))
+    planned = subprocess.run(command("plan", grid), capture_output=True, text=True, timeout=120, check=True)
+    lines = [line for line in planned.stderr.splitlines() if "UserWarning" in line]
+    assert [line.partition(" UserWarning: ")[0] for line in lines] == [
+        "warning: my_net.py:6:", "warning: my_net.py:12:", "warning: my_net.py:13:"
+    ]  # fmt: skip
+    assert "warnings.warn" not in planned.stderr
+
+
 def test_a_model_that_does_not_run_is_one_error(tmp_path: Path) -> None:
     text = "\n".join(said(tmp_path, "Mixed", "on"))
     assert "Float but found Double" in text or "Double" in text
