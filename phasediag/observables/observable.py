@@ -45,6 +45,9 @@ class Observable(ABC):
     """Whether it may ask for the loss, the features or the probe; without, networks that start alike are
     measured once."""
 
+    curved: ClassVar[bool] = False
+    """Whether it takes second derivatives of the loss, which `plan` then compares with differences."""
+
     @property
     def filled(self) -> tuple[Column, ...]:
         """All columns of `trials` that it fills."""
