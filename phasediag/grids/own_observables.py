@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasediag.errors import RefusedError
+from phasediag.grids.measure import Measure
 from phasediag.grids.reading import Node, Report
-from phasediag.grids.sections import Measure
 from phasediag.observables.known import UserObservable, user_observable
 
 

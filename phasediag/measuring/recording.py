@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from phasediag.arrays import FloatArray
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
 from phasediag.measuring.moments import Changes, Moments, changes_of

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.func import grad, vjp
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.specimens import Surroundings
 from phasediag.observables._curvature import join, split
 from phasediag.observables.known import observable_of

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import Recorder
 from phasediag.packing.buckets import padded_names

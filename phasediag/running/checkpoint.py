@@ -17,7 +17,7 @@ import pyarrow as pa
 import safetensors
 import safetensors.numpy
 
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.observables.known import DEFINITIONS
 from phasediag.running.job import TileWork
 from phasediag.storage.store import Store
