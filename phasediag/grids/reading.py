@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from phasediag.errors import Fault, GridError, nearest
+from phasediag.grids.ready import ready_names
 
 Scalar = bool | int | float | str | None
 _TAG: Final = "tag:yaml.org,2002:"
@@ -106,7 +107,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
-        report.add(1, "file", f"cannot be read: {error.strerror}", "give the path of a grid.yaml")
+        name = path.stem
+        hint = (
+            f"; `phasediag init {name}` writes the ready grid of that name" if name in ready_names() else ""
+        )
+        report.add(1, "file", f"cannot be read: {error.strerror}", f"give the path of a grid.yaml{hint}")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         report.add(line, "file", "is not UTF-8 text", "save it as UTF-8")
