@@ -41,8 +41,22 @@ class Node:
     @property
     def shown(self) -> str:
         """The value as it stands in a message, shortened."""
-        text = str(self.plain) if not isinstance(self.content, str) else repr(self.content)
+        text = as_yaml(self.plain)
         return text if len(text) <= 80 else text[:77] + "..."
+
+
+def as_yaml(value: object) -> str:
+    """A plain value as a grid spells it: true and null, lists in brackets; text in quotes."""
+    match value:
+        case True | False | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case list() | tuple():
+            return f"[{', '.join(map(as_yaml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {as_yaml(inside)}' for key, inside in value.items())}}}"
+        case str():
+            return repr(value)
+    return str(value)
 
 
 class Report:
@@ -50,13 +64,17 @@ class Report:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.faults: list[Fault] = []
+        self.faults: dict[Fault, int] = {}
+        """Each with its line."""
+
+    def place(self, line: int, key: str) -> str:
+        """Where a fault stands, as it is told."""
+        return f"{self.file}:{line}"
 
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:
         """Note a fault on a line of the file."""
-        fault = Fault(where=f"{self.file}:{line}", key=key, problem=problem, remedy=remedy)
-        if fault not in self.faults:
-            self.faults.append(fault)
+        fault = Fault(where=self.place(line, key), key=key, problem=problem, remedy=remedy)
+        self.faults.setdefault(fault, line)
 
     def unknown(self, line: int, key: str, name: str, names: list[str]) -> None:
         """Note a key that does not exist."""
@@ -72,7 +90,7 @@ class Report:
             Where there is any fault; they are sorted by line.
         """
         if self.faults:
-            raise GridError(sorted(self.faults, key=lambda fault: int(fault.where.rpartition(":")[2])))
+            raise GridError(sorted(self.faults, key=lambda fault: self.faults[fault]))
 
 
 def read_text(path: Path) -> str:
@@ -242,7 +260,10 @@ def _note(fault: ErrorDetails, model: type[FileSection], node: Node, key: str, r
         report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(_keys(owner))}")
     else:
         report.add(
-            node.line, path, f"{node.shown} is not allowed", fault["msg"].removeprefix("Value error, ")
+            node.line,
+            path,
+            f"{node.shown} is not allowed",
+            fault["msg"].removeprefix("Value error, ").replace("Input should be", "it must be"),
         )
 
 
