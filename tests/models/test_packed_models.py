@@ -26,11 +26,11 @@ FULLY_CONNECTED: dict[str, dict[str, Any]] = {
     "five layers": {"model": "unequal_mlp", "widths": [64, 32, 16, 48], "activation": "swish"},
     "six layers": {"model": "unequal_mlp", "widths": [32, 48, 16, 32, 16], "activation": "linear"},
     "quadratic": {"model": "mlp", "depth": 2, "width": 32, "activation": "square"},
-    "cubic": {"model": "mlp", "depth": 2, "width": 32, "activation": "cube"},
+    "cubic": {"model": "mlp", "depth": 2, "width": 32, "activation": "cube", "learning_rate": 2e-5},
     "sinusoidal": {"model": "mlp", "depth": 2, "width": 32, "activation": "sin"},
 }
 RESNET: dict[str, Any] = {
-    "task": "digits", "samples": 64, "model": "resnet18", "channels": 2, "batch_size": 16, "steps": 8,
+    "task": "digits", "samples": 64, "model": "resnet18", "channels": 2, "batch_size": 16, "steps": 4,
     "learning_rate": 0.02, "dtype": "float64", "loss": "cross_entropy",
 }  # fmt: skip
 
