@@ -170,7 +170,7 @@ def interval(
     levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
     (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
 
-    Draws whose value lies beyond all that was measured are told by infinities: where they are more than
+    Draws whose value lies beyond all that was measured are infinities: where they are more than
     the tail that the interval leaves out, its end is infinite, an open one.
 
     Replicates that agree exactly tell nothing of the error: there is no interval of width zero, it is NaN.

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
+from phasediag.arrays import FloatArray
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.parts import Networks
 
-FloatArray = npt.NDArray[np.float64]
 GRADIENT_NUMBERS: Final = 2**22
 """Numbers of per-sample gradients held at once."""
 COLUMNS: Final = (

@@ -112,15 +112,16 @@ class ResNet18(Model):
     def uses_of_weights(self) -> int:
         """How often one sample passes a weight, on the mean of all weights."""
         layers = self._convolutions()
-        products = sum(conv.weight.numel() * places for conv, places in layers)
-        return max(1, round(products / sum(conv.weight.numel() for conv, _ in layers)))
+        products: int = sum(conv.weight.numel() * places for conv, places in layers)
+        weights: int = sum(conv.weight.numel() for conv, _ in layers)
+        return max(1, round(products / weights))
 
     @property
     def numbers_per_sample(self) -> int:
         """Results of convolutions, normalizations and activations, less what is counted with the layers."""
         layers = self._convolutions()
-        results = 3 * sum(conv.out_channels * places for conv, places in layers)
-        counted = self.uses_of_weights * sum(conv.out_channels for conv, _ in layers)
+        results: int = 3 * sum(conv.out_channels * places for conv, places in layers)
+        counted: int = self.uses_of_weights * sum(conv.out_channels for conv, _ in layers)
         return max(0, results - counted)
 
     def _convolutions(self) -> list[tuple[Any, int]]:

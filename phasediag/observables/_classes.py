@@ -25,7 +25,8 @@ def covariance_eigenvalues(features: Tensor) -> Tensor:
     deviations = features - features.mean(dim=0)
     wide = features.shape[1] > features.shape[0]
     product = deviations @ deviations.T if wide else deviations.T @ deviations
-    return torch.linalg.eigvalsh(product / len(features)).flip(-1).clamp(min=0)
+    ascending: Tensor = torch.linalg.eigvalsh(product / len(features))
+    return ascending.flip(-1).clamp(min=0)
 
 
 def members(targets: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import Column
 from phasediag.observables._classes import training_features
 from phasediag.observables._gram import triangle
-from phasediag.observables.observable import FloatArray, SpectrumObservable
+from phasediag.observables.observable import SpectrumObservable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import Column
 from phasediag.observables._classes import covariance_eigenvalues, training_features
-from phasediag.observables.observable import FloatArray, SpectrumObservable
+from phasediag.observables.observable import SpectrumObservable
 
 if TYPE_CHECKING:
     from torch import Tensor
