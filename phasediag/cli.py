@@ -18,12 +18,13 @@ from phasediag.commands.distribution import distribution
 from phasediag.commands.hysteresis import hysteresis
 from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.measure import measure
-from phasediag.commands.options import say
+from phasediag.commands.options import say, telling_of_damage
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
 from phasediag.commands.times import times
+from phasediag.commands.verify import verify
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
 from phasediag.version import VERSION
@@ -41,7 +42,7 @@ def commands(debug: bool) -> None:
 
 for command in (
     plan, launch, status, diagram, distribution, hysteresis, times, scaling, refine, report, rerun, calibrate,
-    measure, parameters, compact,
+    measure, parameters, compact, verify,
 ):  # fmt: skip
     commands.add_command(command)
 
@@ -52,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _hardly_collect_garbage()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with handled(_stop, [number for number in STOPPING if number != signal.SIGINT]):
+        with (
+            handled(_stop, [number for number in STOPPING if number != signal.SIGINT]),
+            telling_of_damage(),
+        ):
             commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()

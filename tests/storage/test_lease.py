@@ -18,7 +18,8 @@ from pyarrow import fs
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage import lease as lease_module
 from phasediag.storage.folder import Folder
-from phasediag.storage.lease import Holder, Lease, held_by, take
+from phasediag.storage.holder import Holder
+from phasediag.storage.lease import Lease, held_by, take
 from phasediag.storage.store import Store
 
 
