@@ -45,6 +45,8 @@ class Recounted:
     """The columns of `trials` that follow the threshold, shape (trials,)."""
     carried: int
     """Trials of which it is not stored how their distances moved: their flags are as recorded."""
+    lost: npt.NDArray[np.bool_]
+    """Trials whose measurements cannot be read, of which a `DamageWarning` has told; shape (trials,)."""
 
 
 def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> Recounted:
@@ -59,7 +61,8 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     """
     absolute, relative = (factor * part for part in _thresholds(trials, cut))
     measured, position = _on_measured_layer(store, trials)
-    ok = pc.equal(trials["status"], "ok").to_numpy()
+    lost = _without_any(trials, measured)
+    ok = pc.equal(trials["status"], "ok").to_numpy() & ~lost
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     counted: dict[str, FloatArray] = {}
     for observable in sorted(COUNTS, key=_turn):
@@ -91,7 +94,7 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         "max_degree": _integers(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
-    return Recounted(columns=columns, carried=flags.carried)
+    return Recounted(columns=columns, carried=flags.carried, lost=lost)
 
 
 def _turn(observable: str) -> tuple[bool, str]:
@@ -126,6 +129,14 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
     here = pc.fill_null(same, False)
     return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _without_any(trials: pa.Table, measured: pa.Table) -> npt.NDArray[np.bool_]:
+    """The trials that were measured, and of which no measurement was read."""
+    was = pc.and_(pc.equal(trials["status"], "ok"), trials["measure_layer"].is_valid())
+    read = pc.is_in(trials["trial_id"], value_set=pc.unique(measured["trial_id"]))
+    lost: npt.NDArray[np.bool_] = pc.and_(was, pc.invert(read)).to_numpy().astype(bool)
+    return lost
 
 
 def _at_steps(trial_id: pa.ChunkedArray, step: pa.ChunkedArray) -> pa.ChunkedArray:

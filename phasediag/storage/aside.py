@@ -17,6 +17,8 @@ from phasediag.storage.kept_grids import seal_name
 from phasediag.storage.manifest import KINDS, Kind, identity
 from phasediag.storage.opening import SUFFIX
 from phasediag.storage.roster import roster_name
+from phasediag.storage.schema_arrow import SCHEMA_VERSION
+from phasediag.storage.seal import sealed
 from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 
 ASIDE: Final = "aside"
@@ -49,9 +51,11 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
         return 0
     packs = sorted(pc.unique(held["pack_id"]).to_pylist())
     rows = {kind: _rows(sweep, view, kind, packs) for kind in KINDS}
-    for kind in KINDS:
-        place.write(f"{kind}{SUFFIX}", parquet(rows[kind].filter(of)))
     sweep_id = identity(sweep, lambda: stated_id(sweep))
+    for kind in KINDS:
+        file = f"{kind}{SUFFIX}"
+        content = parquet(rows[kind].filter(of))
+        place.write(file, *sealed(content, sweep=sweep_id, file=file, schema=SCHEMA_VERSION))
     for pack in packs:
         left = {kind: rows[kind].filter(~of & (pc.field("pack_id") == pack)) for kind in KINDS}
         _replace(sweep, view, pack, left, sweep_id)

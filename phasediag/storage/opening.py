@@ -148,6 +148,26 @@ def stated_seal(sweep: Folder, path: str) -> Seal | None:
         return None
 
 
+def table_of(place: Folder, file: str) -> pa.Table:
+    """The rows of a file that was set aside, all of which is checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where it is not there.
+    DamagedError
+        Where it is not as it was written.
+    """
+    content = memoryview(place.read(file))
+    try:
+        seal, _ = seal_of(content, len(content))
+        if seal is not None:
+            seal.check(content[: seal.end])
+        return pq.read_table(pa.BufferReader(content))
+    except UnsoundError as error:
+        raise DamagedError(place.uri, damage_of(file, error)) from error
+
+
 def _check_place(seal: Seal | None, source: Source) -> None:
     """See to it that a file is where it belongs.
 

@@ -23,6 +23,7 @@ from phasediag.native import unpublished
 from phasediag.native.building import CACHE, cache_folder, working_folder
 from phasediag.native.compiler import SAID, compiler
 from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.native.remembered import drop_damaged, libraries, remember
 from phasediag.native.unpublished import compiler_errors
 from phasediag.training.graphs import Replayed, settle, strangers
 
@@ -88,6 +89,7 @@ class Compiled:
         try:
             with torch.no_grad(), placed():
                 graph, result = self._traced(flat, form)
+                alone = not strangers(graph, device)  # asked now: the compiler may change the graph
                 with _remembered(), compiled_once(_signature(graph, flat)):
                     run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
         except (MemoryError, torch.AcceleratorError, torch.OutOfMemoryError):
@@ -96,7 +98,7 @@ class Compiled:
             raise UntranslatedError(f"{type(error).__name__}: {first_line(error)}") from error
         finally:
             self.seconds += time.monotonic() - started
-        if kept and device.type == "cuda" and not strangers(graph, device):
+        if kept and device.type == "cuda" and alone:
             run = Replayed(run, kept)
         return run, result
 
@@ -196,17 +198,21 @@ def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:
 
 @contextmanager
 def compiled_once(signature: str) -> Iterator[None]:
-    """Let one process compile a program while the others of this machine wait, then load what it left."""
+    """Let one process compile a program while the others of this machine wait, then load what it left.
+
+    What was damaged since is compiled again.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{signature}.done"
-    if done.exists():
+    if done.exists() and not drop_damaged(done, folder.parent):
         yield
         return
     lock = FileLock(folder / f"{signature}.lock")
     with lock:
         if not done.exists():
+            before = libraries(folder.parent)
             yield
-            done.touch()
+            remember(done, folder.parent, before)
             return
     yield
