@@ -119,7 +119,7 @@ class Reading:
 
 
 def _write_alike(store: Store, other: Store) -> None:
-    """Write another sweep of the form of one: half of its trials are the same, and none has the same numbers."""
+    """Write another sweep of the same form: half of its trials are the same, none of their numbers."""
     other.save_grid(OTHER)
     for pack in sorted((Path(store.folder.path) / "trials").iterdir()):
         of = pc.field("pack_id") == pack.stem

@@ -25,7 +25,7 @@ from phasediag.storage.manifest import (
 )
 from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
 from phasediag.storage.quarantine import move_to_quarantine
-from phasediag.storage.roster import ROSTER, roster_fault
+from phasediag.storage.roster import ROSTER, roster_state
 from phasediag.storage.seal import State, UnsoundError, bundle_fault
 from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 from phasediag.storage.store import CHECKPOINTS, STATE
@@ -148,12 +148,17 @@ def _of_grids(sweep: Folder, sweep_id: str) -> Iterator[FileState]:
         wrong = {damage.path for damage in grid.damage}
         stem = grid.name.removesuffix(GRID)
         sealed: FileStatus = "unsealed" if grid.seal is None else "intact"
-        for file, state in ((grid.name, sealed), (f"{stem}{SEAL}", "intact"), (f"{stem}{ROSTER}", "intact")):
+        each: dict[str, FileStatus] = {
+            grid.name: sealed, f"{stem}{SEAL}": "intact", f"{stem}{ROSTER}": "intact"
+        }  # fmt: skip
+        for file, state in each.items():
             path = f"{GRIDS}/{file}"
             if path in wrong or grids.folder.entry(file) is None:
                 continue
-            fault = roster_fault(grids.folder.read(file)) if file.endswith(ROSTER) else ""
-            yield FileState(path=path, state="damaged" if fault else state, why=fault, copied=bool(fault))
+            why = ""
+            if file.endswith(ROSTER):
+                state, why = roster_state(grids.folder.read(file))
+            yield FileState(path=path, state=state, why=why, copied=file.endswith(ROSTER))
         damaged = {damage.path: damage for damage in grids.damaged_sources(grid.name)}
         beside = {f"{GRIDS}/{stem}/{file}" for file in grids.beside(grid.name).files()}
         for path in sorted(beside | damaged.keys()):

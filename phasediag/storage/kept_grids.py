@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import Folder, named_path, stored_path
-from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name
+from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name, roster_state
 from phasediag.storage.seal import UnsoundError, sealed_text, unsealed_text
 
 GRIDS: Final = "grids"
@@ -180,8 +180,11 @@ class KeptGrids:
         return name
 
     def seal_all(self, sweep_id: str) -> None:
-        """Write the seals of grids that have none, and texts that are damaged."""
+        """Write the seals of grids that have none, and texts that are damaged; delete rosters without one."""
         for grid in self.every(sweep_id):
+            roster = self._bytes(roster_name(grid.name))
+            if roster is not None and roster_state(roster)[0] != "intact":
+                self.folder.delete(roster_name(grid.name))
             if grid.text is not None and (grid.seal is None or grid.damage):
                 seal = grid.seal or GridSeal(
                     sweep=sweep_id, text=grid.text, files=digests_of(self._held(grid.name))

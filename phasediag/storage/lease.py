@@ -196,6 +196,8 @@ def fault_of_lease(folder: Folder, name: str) -> str:
 def _take_local(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
     """Create the file exclusively, or replace a stale one under a marker that only one taker can create."""
     path = Path(folder.path) / name
+    if _is_folder(folder, name):
+        return False
     if _created(path, _text(holder)):
         return True
     entry = folder.entry(name)
@@ -287,12 +289,18 @@ def _silent_s(folder: Folder, name: str) -> float | None:
 
 def _read(folder: Folder, name: str) -> tuple[Holder | None, str]:
     """Who holds the lease, or why nobody is known to."""
+    if _is_folder(folder, name):
+        return None, "it is a folder"
     try:
         return Holder.parse(folder.read(name)), ""
     except FileNotFoundError:
         return None, "there is none"
     except ValueError as error:
         return None, str(error)
+
+
+def _is_folder(folder: Folder, name: str) -> bool:
+    return folder.local and os.path.isdir(os.path.join(folder.path, name))
 
 
 def _text(holder: Holder) -> bytes:
@@ -303,7 +311,7 @@ def _held_by(folder: Folder, name: str, silence_s: float) -> str:
     """Why a lease could not be taken, and what to do."""
     holder, fault = _read(folder, name)
     silent, file = _silent_s(folder, name) or 0.0, f"{folder.uri}/{name}"
-    if folder.local and os.path.isdir(Path(folder.path) / name):
+    if _is_folder(folder, name):
         return f"{file} is a folder, where the lease of the sweep should lie: remove it, and launch again"
     remedy = "wait until it ends, stop it there, or choose another name"
     free = f"the lease is free again after {silence_s:.0f} s of silence"

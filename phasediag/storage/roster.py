@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from phasediag.registry import KINDS
 from phasediag.storage.folder import Buffer
 from phasediag.storage.schema_arrow import SCHEMA_VERSION, parameter_type
-from phasediag.storage.seal import UnsoundError, seal_of, sealed
+from phasediag.storage.seal import State, UnsoundError, seal_of, sealed
 from phasediag.trial import ENGINE, Parameter, Trials
 from phasediag.version import VERSION
 
@@ -46,15 +46,16 @@ def roster_name(grid: str) -> str:
     return f"{PurePosixPath(grid).stem}{ROSTER}"
 
 
-def roster_fault(content: bytes) -> str:
-    """What is wrong with a file that holds a roster; empty where nothing is."""
+def roster_state(content: bytes) -> tuple[Literal["intact", "unsealed"] | State, str]:
+    """The state of a file that holds a roster, and why it is so; one that is unsealed does not count."""
     try:
         seal, _ = seal_of(memoryview(content), len(content))
-        if seal is not None:
-            seal.check(memoryview(content)[: seal.end])
+        if seal is None:
+            return "unsealed", ""
+        seal.check(memoryview(content)[: seal.end])
     except UnsoundError as error:
-        return "" if error.state == "foreign" else error.why  # of the time before seals
-    return ""
+        return ("unsealed", "") if error.state == "foreign" else (error.state, error.why)
+    return "intact", ""
 
 
 def key_of(text: str, sources: Mapping[str, str]) -> bytes:

@@ -74,7 +74,7 @@ def test_what_is_wrong_is_told_and_repaired(sweep: Path, capsys: pytest.CaptureF
     assert code == 0
     kept = sorted(path.partition("-")[2] for path, state in states.items() if state == "set aside")
     pack = f"{0:032x}.parquet"
-    assert kept == [f"measurements-{pack}", f"trials-{'f' * 32}.parquet", f"trials-{pack}"]
+    assert kept == [f"measurements-{pack}", f"trials-{pack}", f"trials-{'f' * 32}.parquet"]
     store = Store.at(sweep)
     assert len(store.committed()) == 4
     assert len(store.grids()) == 1

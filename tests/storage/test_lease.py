@@ -291,7 +291,7 @@ def test_a_lease_from_the_future_and_one_of_another_sweep_are_told(store: Store)
 def test_a_folder_in_place_of_the_lease_is_told(store: Store) -> None:
     (Path(store.folder.path) / "lease").mkdir(parents=True)
     assert held_by(store) is None
-    with pytest.raises(StoreError, match="lease"):
+    with pytest.raises(LeaseHeldError, match="is a folder, where the lease of the sweep should lie"):
         take(store)
 
 
