@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -52,8 +52,10 @@ class GridSeal:
         UnsoundError
             Where it is none.
         """
-        content: dict[str, Any] = unsealed_text(text)
+        content, is_sealed = unsealed_text(text)
         try:
+            if not is_sealed:
+                raise KeyError("seal")
             files = {str(name): str(digest) for name, digest in content["files"].items()}
             return cls(sweep=str(content["sweep"]), text=str(content["text"]), files=files)
         except (KeyError, TypeError, AttributeError):

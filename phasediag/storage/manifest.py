@@ -82,10 +82,12 @@ class Manifest:
         UnsoundError
             Where it is none.
         """
-        content = unsealed_text(text)
+        content, is_sealed = unsealed_text(text)
         version = content.get("version", 1)
         if isinstance(version, int) and version > VERSION:
             raise UnsoundError("newer", f"its version is {version}")
+        if version == VERSION and not is_sealed:
+            raise UnsoundError("damaged", "its seal is gone")
         try:
             return cls(
                 sweep=_text(content["sweep"]), sealed=bool(content["sealed"]),

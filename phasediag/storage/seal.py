@@ -258,8 +258,8 @@ def sealed_text(content: Mapping[str, Any]) -> bytes:
     return b'%s%s", %s' % (_TEXT_BEGINS, _digest(rest).hex().encode(), rest)
 
 
-def unsealed_text(text: bytes) -> dict[str, Any]:
-    """What was given to `sealed_text`; JSON that does not begin so is given as it is, without `seal`.
+def unsealed_text(text: bytes) -> tuple[dict[str, Any], bool]:
+    """What was given to `sealed_text`, and whether it was: of other JSON nothing shows that it is whole.
 
     Raises
     ------
@@ -276,7 +276,7 @@ def unsealed_text(text: bytes) -> dict[str, Any]:
         raise UnsoundError("damaged", "it is no JSON") from None
     if not isinstance(content, dict) or (not claims and "seal" in content):
         raise UnsoundError("damaged", "it is not as phasediag writes it")
-    return {name: value for name, value in content.items() if name != "seal"}
+    return {name: value for name, value in content.items() if name != "seal"}, claims
 
 
 def bundled(files: Mapping[str, bytes], **stated: str) -> list[bytes]:
@@ -309,9 +309,11 @@ def unbundled(content: bytes, **stated: str) -> dict[str, bytes]:
         Where it is damaged, or states something else.
     """
     start = content.find(b"\n") + 1
-    line = unsealed_text(content[: start - 1] if start else content)
-    if "digest" not in line:  # of the time before there were seals
-        sizes = {name: size for name, size in line.items() if isinstance(size, int)}
+    line, is_sealed = unsealed_text(content[: start - 1] if start else content)
+    if not is_sealed:  # of the time before there were seals
+        if not all(isinstance(size, int) for size in line.values()):
+            raise UnsoundError("damaged", "it is not as phasediag writes it")
+        sizes = line
     else:
         sizes = dict(line["files"])
         if line["digest"] != _digest(memoryview(content)[start:]).hex():
