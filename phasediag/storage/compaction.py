@@ -69,7 +69,7 @@ def compact(sweep: Folder, rows_per_file: int = ROWS_PER_FILE) -> Compaction:
     KeptGrids(sweep=sweep).seal_all(sweep_id)
     view = snapshot(sweep)
     deleted = _delete_replaced(sweep, view.manifest)
-    work = _Work(sweep=sweep, view=view, sweep_id=sweep_id, rows_per_file=rows_per_file)
+    work = _Merging(sweep=sweep, view=view, sweep_id=sweep_id, rows_per_file=rows_per_file)
     sound = work.sound()
     warn_of(sweep.uri, (*view.damage, *work.damage))
     if not any(sound.values()) and view.manifest.sealed and not work.damaged_merged:
@@ -97,7 +97,7 @@ def _count(of: Manifest) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _Merging:
     """One compaction."""
 
     sweep: Folder
@@ -130,7 +130,7 @@ class _Work:
 
         def examined(source: Source) -> pa.Schema | Damage:
             try:
-                with opened(self.sweep, source, whole=True) as file:
+                with opened(self.sweep, source, complete=True) as file:
                     for _ in () if source.must_be_sealed else file.iter_batches():
                         pass  # what has no checksums is told by what cannot be unpacked
                     return file.schema_arrow

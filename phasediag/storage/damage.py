@@ -12,7 +12,7 @@ from phasediag.storage.seal import State, UnsoundError
 
 QUARANTINE: Final = "quarantine"
 """The folder of a sweep with the files that were set aside."""
-TOLD: Final = 5
+NAMED_AT_MOST: Final = 5
 """Files of a sweep that are named in one warning."""
 
 
@@ -84,5 +84,5 @@ def warn_of(place: str, met: Iterable[Damage]) -> None:
 
 
 def _named(every: Sequence[Damage]) -> str:
-    more = f" and {len(every) - TOLD} more" if len(every) > TOLD else ""
-    return ", ".join(map(str, every[:TOLD])) + more
+    more = f" and {len(every) - NAMED_AT_MOST} more" if len(every) > NAMED_AT_MOST else ""
+    return ", ".join(map(str, every[:NAMED_AT_MOST])) + more

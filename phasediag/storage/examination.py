@@ -128,7 +128,7 @@ def _of_rows(sweep: Folder, view: Snapshot) -> list[FileState]:
 
 def _of_parquet(sweep: Folder, source: Source) -> FileState:
     try:
-        with opened(sweep, source, whole=True) as file:
+        with opened(sweep, source, complete=True) as file:
             if file.metadata.metadata[b"phasediag_schema"] != b"1":
                 return FileState(path=source.path, state="intact")
             for _ in file.iter_batches():  # what has no checksums is told by what cannot be unpacked

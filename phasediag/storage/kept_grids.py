@@ -176,7 +176,7 @@ class KeptGrids:
             number = max((int(PurePosixPath(name).stem) for name in self.names()), default=0) + 1
             name = f"{number:04d}{GRID}"
             self.beside(name).clear()
-        self._make_whole(name, GridSeal(sweep=sweep_id, text=text, files=digests), files)
+        self._make_good(name, GridSeal(sweep=sweep_id, text=text, files=digests), files)
         if roster is not None and self.roster(name, text) is None:
             self.folder.write(roster_name(name), roster_file(roster, key_of(text, digests)))
         return name
@@ -191,9 +191,9 @@ class KeptGrids:
                 seal = grid.seal or GridSeal(
                     sweep=sweep_id, text=grid.text, files=digests_of(self._held(grid.name))
                 )
-                self._make_whole(grid.name, seal, {})
+                self._make_good(grid.name, seal, {})
 
-    def _make_whole(self, name: str, seal: GridSeal, files: Mapping[str, bytes]) -> None:
+    def _make_good(self, name: str, seal: GridSeal, files: Mapping[str, bytes]) -> None:
         """Write what is not there as it should be; the grid counts once its files are there."""
         held = digests_of(self._held(name)) if files else {}
         for file, content in files.items():

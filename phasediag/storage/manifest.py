@@ -209,7 +209,7 @@ def write_manifest(sweep: Folder, manifest: Manifest) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _Lent:
     folder: Folder
 
 
@@ -230,7 +230,7 @@ def compacting(sweep: Folder, patience_s: float = 0.0, purpose: str = "compactio
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            lease = take(_Place(folder=sweep), name=COMPACTION, purpose=purpose)
+            lease = take(_Lent(folder=sweep), name=COMPACTION, purpose=purpose)
             break
         except LeaseHeldError:
             if time.monotonic() > deadline:

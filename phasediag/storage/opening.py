@@ -43,12 +43,12 @@ class Source:
 
 
 @contextmanager
-def opened(sweep: Folder, source: Source, whole: bool = False) -> Iterator[pq.ParquetFile]:
+def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq.ParquetFile]:
     """A file of the sweep, open for the time of the block.
 
     Parameters
     ----------
-    whole
+    complete
         Check all of it at once, not only what is read.
 
     Raises
@@ -63,7 +63,7 @@ def opened(sweep: Folder, source: Source, whole: bool = False) -> Iterator[pq.Pa
     where = f"{sweep.uri}/{source.path}"
     with _storage_file(sweep, source.path) as raw:
         try:
-            content, seal = _checked(raw, source, whole, where)
+            content, seal = _checked(raw, source, complete, where)
             with pq.ParquetFile(content) as parquet:
                 if seal is None:
                     _check_form(parquet, source)
@@ -91,7 +91,7 @@ def _storage_file(sweep: Folder, path: str) -> Iterator[pa.NativeFile]:
 
 
 def _checked(
-    raw: pa.NativeFile, source: Source, whole: bool, where: str
+    raw: pa.NativeFile, source: Source, complete: bool, where: str
 ) -> tuple[pa.NativeFile, Seal | None]:
     """What Parquet's reader may see of a file, and its seal."""
     size = raw.size()
@@ -108,7 +108,7 @@ def _checked(
     if seal is None:
         return raw, None
     checked = CheckedFile(lambda start, end: bytes_of(raw, start, end, where), size, seal, tail)
-    if whole:
+    if complete:
         checked.check_all()
     return pa.PythonFile(checked, mode="r"), seal
 
