@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from phasediag.storage.compaction import compact
-from phasediag.storage.damage import QUARANTINE, Damage, DamagedError
+from phasediag.storage.damage import QUARANTINE, Damage, DamagedError, DamageWarning
 from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.fragments import in_parallel, threads_on
 from phasediag.storage.kept_grids import GRID, GRIDS, SEAL, KeptGrids
@@ -80,7 +81,10 @@ def examine(sweep: Folder) -> list[FileState]:
 
 def _of_manifest(sweep: Folder) -> Iterator[FileState]:
     try:
-        damaged = {damage.path: damage for damage in read_manifest(sweep, lambda: stated_id(sweep)).damage}
+        known = read_manifest(sweep, lambda: stated_id(sweep))
+        damaged = {damage.path: damage for damage in known.damage}
+        if known.manifest.sweep and sweep.entry(COPY) is None:
+            yield FileState(path=COPY, state="missing", why=f"{MANIFEST} is there", copied=True)
     except DamagedError as error:
         damaged = {error.damage.path: error.damage}
     for name in (MANIFEST, COPY):
@@ -221,7 +225,9 @@ def _repaired(sweep: Folder, wrong: Sequence[FileState]) -> Iterator[str]:
         yield f"{manifests[0].path} is {manifests[0].state}: written anew from its copy"
     yield from moved(rows)
     if any(PurePosixPath(state.path).name.startswith(MERGED) for state in rows):
-        compact(sweep)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamageWarning)  # of what was just told
+            compact(sweep)
     yield from _repaired_rest(sweep, wrong, moved)
 
 
