@@ -5,13 +5,15 @@ The long form judges 10,000 sweeps: `pytest tests/storage/test_damaged_stores.py
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from damaged_stores import Templates, judged_many
+from damaged_stores import GRID, Templates, judged_many
+from small_sweeps import assert_same_rows, fragments, launched
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +37,22 @@ def test_no_damage_gives_a_wrong_number_or_a_traceback(templates: Templates, pla
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:40]])
     assert sum(fates.values()) == count
     assert fates["told"] > count / 4, fates
+
+
+def test_a_launch_after_damage_gives_the_rows_of_an_undisturbed_one(
+    place: Path, templates: Templates
+) -> None:
+    """A pack loses its trials, another one its measurements, by a bit each; the third one stays as it is."""
+    shutil.copytree(place / "templates" / "launch", place / "again")
+    sweep = place / "again" / "g"
+    first, second, third = (path.stem for path in sorted((sweep / "trials").iterdir()))
+    for file in (sweep / "trials" / f"{first}.parquet", sweep / "measurements" / f"{second}.parquet"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 3] ^= 1
+        file.write_bytes(content)
+    before = fragments(sweep)
+    outcome = launched(place / "again", GRID)
+    assert (outcome.exit_code, outcome.trained) == (0, 8)
+    assert fragments(sweep)[third] == before[third]
+    assert_same_rows(sweep, place / "templates" / "launch" / "g")
+    assert len(list((sweep / "quarantine").iterdir())) == 4

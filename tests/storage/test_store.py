@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from phasediag.columns import RESULT_COLUMNS
-from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.errors import LeaseHeldError, StoreError, SweepGoneError
 from phasediag.parameters import TRAINING
 from phasediag.storage import schema_arrow, snapshots
 from phasediag.storage.compaction import compact
 from phasediag.storage.damage import DamageWarning
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import take
-from phasediag.storage.manifest import read_manifest
+from phasediag.storage.manifest import expect, read_manifest
 from phasediag.storage.schema_arrow import measurements_schema, promoted, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
@@ -658,6 +658,27 @@ def test_old_temporary_files_are_cleared(store: Store) -> None:
         os.utime(folder / f".{name}.tmp", (time.time() - age,) * 2)
     compact(store.folder)
     assert sorted(p.name for p in folder.glob(".*")) == [".new.tmp"]
+
+
+def test_a_sweep_that_is_gone_is_not_made_again(store: Store, tmp_path: Path) -> None:
+    sweep_id = store.identity()
+    expect(store.folder, sweep_id)
+    Path(store.folder.path).rename(tmp_path / "elsewhere")
+    with pytest.raises(SweepGoneError, match="was moved, removed or replaced meanwhile") as caught:
+        expect(store.folder, sweep_id)
+    assert caught.value.exit_code == 3
+    assert not Path(store.folder.path).exists()
+
+
+def test_a_sweep_keeps_its_id_through_every_loss(store: Store) -> None:
+    """Of its manifests, and of all but one of its fragments."""
+    sweep_id = store.identity()
+    for number in range(3):
+        write_pack(store, number, [number])
+    for name in ("manifest.json", "manifest-copy.json"):
+        (Path(store.folder.path) / name).unlink()
+        assert store.identity() == sweep_id
+    assert len(store.committed()) == 3
 
 
 # Object storage
