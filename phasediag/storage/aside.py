@@ -58,7 +58,8 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
         place.write(file, *sealed(content, sweep=sweep_id, file=file, schema=SCHEMA_VERSION))
     for pack in packs:
         left = {kind: rows[kind].filter(~of & (pc.field("pack_id") == pack)) for kind in KINDS}
-        _replace(sweep, view, pack, left, sweep_id)
+        for kind in KINDS:  # trials first: readers take the measurements of trials that they have found
+            _replace(sweep, view, kind, pack, left, sweep_id)
     return len(pc.unique(held["trial_id"]))
 
 
@@ -81,11 +82,12 @@ def _rows(sweep: Folder, view: Snapshot, kind: Kind, packs: list[str]) -> pa.Tab
     return read(sweep, view.sources(kind), None, pc.field("pack_id").isin(packs))
 
 
-def _replace(sweep: Folder, view: Snapshot, pack: str, left: Mapping[Kind, pa.Table], sweep_id: str) -> None:
+def _replace(
+    sweep: Folder, view: Snapshot, kind: Kind, pack: str, left: Mapping[Kind, pa.Table], sweep_id: str
+) -> None:
     """Let a pack have these rows; files without rows stand for a pack of which merged files hold some."""
-    merged = any(pack in file.packs for kind in KINDS for file in view.manifest.merged[kind])
-    for kind in KINDS:  # trials first: readers take the measurements of trials that they have found
-        if len(left["trials"]) or merged:
-            write_rows(sweep, kind, pack, left[kind], sweep_id)
-        elif pack in view.live[kind]:
-            (sweep / kind).delete(f"{pack}{SUFFIX}")
+    merged = any(pack in file.packs for each in KINDS for file in view.manifest.merged[each])
+    if len(left["trials"]) or merged:
+        write_rows(sweep, kind, pack, left[kind], sweep_id)
+    elif pack in view.live[kind]:
+        (sweep / kind).delete(f"{pack}{SUFFIX}")
