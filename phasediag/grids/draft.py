@@ -167,7 +167,8 @@ class Draft:
         elif elsewhere := owners(name, self._folder):
             remedy = f"it belongs to {', '.join(elsewhere)}"
         else:
-            remedy = nearest(name, self.catalogue.parameters)
+            remedy = nearest(name, [*self.catalogue.parameters, "replicates"])
+            remedy = remedy.replace("'replicates'?", "'replicates', at the top level of the grid?")
             remedy += f" allowed: {', '.join(sorted(self.catalogue.parameters))}"
         self._report.add(line, key, problem, remedy.strip())
         return ()

@@ -41,8 +41,22 @@ class Node:
     @property
     def shown(self) -> str:
         """The value as it stands in a message, shortened."""
-        text = str(self.plain) if not isinstance(self.content, str) else repr(self.content)
+        text = as_yaml(self.plain)
         return text if len(text) <= 80 else text[:77] + "..."
+
+
+def as_yaml(value: object) -> str:
+    """A plain value as a grid spells it: true and null, lists in brackets; text in quotes."""
+    match value:
+        case True | False | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case list() | tuple():
+            return f"[{', '.join(map(as_yaml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {as_yaml(inside)}' for key, inside in value.items())}}}"
+        case str():
+            return repr(value)
+    return str(value)
 
 
 class Report:
@@ -246,7 +260,10 @@ def _note(fault: ErrorDetails, model: type[FileSection], node: Node, key: str, r
         report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(_keys(owner))}")
     else:
         report.add(
-            node.line, path, f"{node.shown} is not allowed", fault["msg"].removeprefix("Value error, ")
+            node.line,
+            path,
+            f"{node.shown} is not allowed",
+            fault["msg"].removeprefix("Value error, ").replace("Input should be", "it must be"),
         )
 
 

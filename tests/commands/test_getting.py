@@ -25,6 +25,7 @@ from small_sweeps import grid_text, launched
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ["hysteresis", "own-data", "own-model", "own-observable", "two-axes", "width-scaling"]
+LOADING_TORCH = ("own-model", "own-observable")
 SMALL = ("--set", "replicates=1", "--set", "weight_decay={logspace: [0.1, 1], num: 2}")
 
 
@@ -41,7 +42,13 @@ def test_all_grids_of_jobs_are_ready_and_templates_come_first() -> None:
         assert len(grid.about) > 12, f"{name} does not begin with a sentence on what it is"
 
 
-@pytest.mark.parametrize("template", [*TEMPLATES, "literature/stochastic-collapse"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LOADING_TORCH else ())
+        for name in (*TEMPLATES, "literature/sharpness-regimes")
+    ],
+)
 def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
     template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
