@@ -314,6 +314,8 @@ def unbundled(content: bytes, **stated: str) -> dict[str, bytes]:
         if not all(isinstance(size, int) for size in line.values()):
             raise UnsoundError("damaged", "it is not as phasediag writes it")
         sizes = line
+    elif not {"files", "digest"} <= line.keys():
+        raise UnsoundError("foreign", "it is another file of a sweep")
     else:
         sizes = dict(line["files"])
         if line["digest"] != _digest(memoryview(content)[start:]).hex():
