@@ -9,7 +9,7 @@ import click
 from phasediag.commands.options import say
 
 
-@click.command()
+@click.command(short_help="Where compiled programs lie; delete them.")
 @click.option(
     "--remove", is_flag=True, help="Delete the programs of phasediag; they are compiled when needed."
 )

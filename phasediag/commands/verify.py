@@ -13,7 +13,7 @@ import click
 from phasediag.commands.options import JSON, say, shown
 
 
-@click.command()
+@click.command(short_help="Whether every file of SWEEP is as it was written.")
 @click.argument("sweep_path", metavar="SWEEP")
 @click.option("--repair", "repairing", is_flag=True, help="Set damaged files aside, so that the next launch "
               "trains what they held; drop damaged checkpoints; restore what has a copy.")  # fmt: skip

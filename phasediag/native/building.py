@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import stat
@@ -171,9 +172,8 @@ def _secure(folder: Path) -> None:
                 raise ToolchainError(fault)
             each.chmod(0o700)
     except OSError as error:
-        raise ToolchainError(
-            f"in {folder} no program can be written or loaded: {error.strerror or error}"
-        ) from error
+        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise ToolchainError(f"in {folder} no program can be written or loaded: {reason}") from error
 
 
 def _is_ours(folder: Path) -> bool:

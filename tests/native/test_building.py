@@ -42,9 +42,11 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setattr(building, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    compiler.cache_clear()
+    for known in (compiler, building._toolchain_of):
+        known.cache_clear()
     yield
-    compiler.cache_clear()
+    for known in (compiler, building._toolchain_of):
+        known.cache_clear()
 
 
 def command(folder: Path, text: str) -> str:
