@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from phasediag.analysis.axes import pooled
 from phasediag.analysis.bootstrap import CONFIDENCE, Resamples, conditional, interval
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.result import Result, plain
@@ -20,6 +21,8 @@ from phasediag.analysis.size_scan import FEWEST_SIZES, SCANNED, scan
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
+POOLED: Final = "the curves of several axes at once may collapse otherwise than those of each"
+"""What pooling other axes may do."""
 GOOD: Final = 2.0
 """Up to this quality the curves collapse within their errors."""
 
@@ -122,7 +125,7 @@ class SizeCollapse(Result):
     def warnings(self) -> tuple[str, ...]:
         """What the intervals do not hold."""
         moved = [str(name) for name, row in self.parameters.iterrows() if row.get("stable") is False]
-        pinned = (self.condition,) if self.condition else ()
+        pinned = (*self.notes, *([self.condition] if self.condition else []))
         if not moved:
             return pinned
         return (
@@ -182,7 +185,7 @@ def fit_collapse(
     trials
         One row a trial. The trials that enter are those of `fit_scaling`, by the same rules: ok and
         converged, from cells of x and size most of which has converged and, with `power`, whose count the
-        size does not limit. Other axes are pooled.
+        size does not limit. Other axes are pooled, which is said.
     x, y
         Columns or expressions; with `power` only positive x and positive means enter.
     size
@@ -233,7 +236,8 @@ def fit_collapse(
         shift_quality=float("nan") if shift is None else shift.quality,
         excludes_shift=None if shift is None else _excluded(shift, fit),
         n=len(sample.counts), replicates=curves.replicates, left_out=sample.reasons,
-        condition=conditional(sample.trials), notes=sample.notes,
+        condition=conditional(sample.trials),
+        notes=(*sample.notes, *pooled(sample.trials, (x, y, size), POOLED)),
     )  # fmt: skip
 
 

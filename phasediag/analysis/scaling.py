@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.axes import others
+from phasediag.analysis.axes import pooled
 from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
@@ -36,6 +36,8 @@ from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
+POOLED: Final = "an exponent of several laws at once may be that of none"
+"""What pooling other axes may do."""
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
@@ -227,15 +229,9 @@ def fit_scaling(
         room=room, condition=conditional(trials),
         notes=(
             *sample.notes, *filter(None, [arbitrary_basis(trials, [y])]),
-            *_pooling(sample.trials, (x, y, by)),
+            *pooled(sample.trials, (x, y, by), POOLED),
         ),
     )  # fmt: skip
-
-
-def _pooling(trials: pd.DataFrame, named: tuple[str, ...]) -> list[str]:
-    """That other axes of the trials are taken together; nothing where there are none."""
-    names = ", ".join(others(trials, named))
-    return [f"Pooled over {names}: an exponent of several laws at once may be that of none."] if names else []
 
 
 def _independence(

@@ -138,7 +138,11 @@ class DistanceObservable(Observable):
         -------
         Int64, shape (trials,).
         """
-        limit = self.limit(distances, epsilon, absolute, factor)[:, None]
-        chosen = distances < limit if self.counts == "below" else distances >= limit
-        counted: npt.NDArray[np.int64] = chosen.sum(axis=1)
+        limit = self.limit(distances, epsilon, absolute, factor)
+        counted: npt.NDArray[np.int64] = self.chosen(distances, limit).sum(axis=1)
         return counted
+
+    def chosen(self, distances: npt.NDArray[np.floating], limit: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which distances count, compared with the `limit` of each trial; shape (trials, length)."""
+        edge = limit[:, None]
+        return distances < edge if self.counts == "below" else distances >= edge

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import phasediag
+from executed_notebook import executed
 from phasediag.sweeps.extend import extend
 from phasediag.sweeps.sweep import launch
 
@@ -59,16 +58,7 @@ def inline(grid: Path, *, sweep: str) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_notebook_comes_to_its_verdicts(short_sweeps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHASEDIAG_SWEEPS", str(short_sweeps))
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own puts figures into the outputs
-    notebook: Any = nbformat.read(ROOT / "analysis" / "neuron-count.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    text = "".join(
-        output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
-    )
+    figures, text = executed("neuron-count", monkeypatch, timeout=300, PHASEDIAG_SWEEPS=str(short_sweeps))
     for claim in ("is polynomial in decay", "rises with the dimension", "certified", "undecided"):
         assert claim in text
-    figures = sum("image/png" in output.get("data", {}) for output in outputs)
     assert figures == 4

@@ -23,6 +23,7 @@ from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.extension import extension
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
+from phasediag.analysis.likeness import compare_checkpoints
 from phasediag.analysis.loops import hysteresis
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.replication import replicates_needed
@@ -36,6 +37,9 @@ from phasediag.analysis.spectra import spectra
 from phasediag.analysis.strength import fit_strength
 from phasediag.analysis.systematics import boundary_systematics
 from phasediag.analysis.transition import transition_order
+from phasediag.analysis.trends import rank_trends
+from phasediag.analysis.universality import universality
+from phasediag.analysis.width_saturation import width_saturation
 from phasediag.errors import AnalysisError
 from planted_counts import falling, planted
 
@@ -161,7 +165,11 @@ def made() -> dict[type[Result], Result]:
         boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
         depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
+        rank_trends(narrow, "neuron_count", {"weight_decay": "falls"}),
+        width_saturation(frame, "neuron_count", ["lr_over_batch"]),
+        compare_checkpoints(heads()[0].assign(effective_rank=2.0), [("w.pt", "w.pt")]),
         extension(lengths(), factors=[2]), alignment(*grams(), by="width"),
+        universality(alignment(*grams(), by="width"), "hidden.1"),
         counts, count_exponents({"field": counts}, {1: 2, 2: 3}),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}

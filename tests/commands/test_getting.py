@@ -63,6 +63,7 @@ def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
     first = grid.text.partition("\n")[0]
     schema = json.loads((tmp_path / first.partition("$schema=")[2]).read_text())
     Draft202012Validator(schema).validate(YAML(typ="safe", pure=True).load(grid.text))
+    assert {*grid.code, *grid.data} == {*original.code, *original.data}
     assert not re.search(r"\bjobs/(?!five)|sweeps/(?!mine)", grid.text.partition("\nname:")[0])
 
 
