@@ -18,7 +18,7 @@ import pyarrow as pa
 from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import Folder, named_path, stored_path
 from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name, roster_state
-from phasediag.storage.seal import UnsoundError, sealed_text, unsealed_text
+from phasediag.storage.seal import State, UnsoundError, sealed_text, unsealed_text
 
 GRIDS: Final = "grids"
 SEAL: Final = ".seal.json"
@@ -226,16 +226,15 @@ class KeptGrids:
         path = f"{GRIDS}/{name}"
         if seal is not None and sweep_id and seal.sweep != sweep_id:
             alone = content is None or content == seal.text.encode()
-            state = f"{GRIDS}/{seal_name(name)}" if not alone else path
-            foreign = Damage(path=state, state="foreign", why="it is of another sweep", copied=not alone)
+            wrong = path if alone else f"{GRIDS}/{seal_name(name)}"
+            foreign = Damage(path=wrong, state="foreign", why="it is of another sweep", copied=not alone)
             if alone:
                 return KeptGrid(name=name, text=None, seal=None, damage=(foreign,))
             damage, seal = [foreign], None
         if seal is not None:
             if content is None or content != seal.text.encode():
-                state, why = ("missing", "its text is kept beside it") if content is None else (
-                    "damaged", "it is not the text that was launched, which is kept beside it"
-                )  # fmt: skip
+                state: State = "missing" if content is None else "damaged"
+                why = "it is not the text that was launched, which is kept beside it"
                 damage.append(Damage(path=path, state=state, why=why, copied=True))
             return KeptGrid(name=name, text=seal.text, seal=seal, damage=tuple(damage))
         try:

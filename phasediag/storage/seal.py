@@ -124,7 +124,7 @@ def seal_of(tail: memoryview, size: int) -> tuple[Seal | None, int]:
     UnsoundError
         Where something is wrong with either.
     """
-    if size < _FOOT + len(_PARQUET) or tail[-4:] != _PARQUET:
+    if size < _FOOT + len(_PARQUET) or bytes(tail[-4:]) != _PARQUET:
         raise UnsoundError("damaged", "it is cut off, or no Parquet file")
     foot = _FOOT + int.from_bytes(tail[-_FOOT:-4], "little")
     if foot > size - len(_PARQUET):
@@ -132,7 +132,7 @@ def seal_of(tail: memoryview, size: int) -> tuple[Seal | None, int]:
     if foot + _END.size > len(tail) and len(tail) < size:
         return None, min(size, 2 * foot + _END.size)
     footer, before = tail[len(tail) - foot :], tail[: len(tail) - foot]
-    if len(before) < _END.size or before[-8:] != _MAGIC:
+    if len(before) < _END.size or bytes(before[-8:]) != _MAGIC:
         _check_unsealed(bytes(footer))
         return None, 0
     length, _ = _END.unpack(before[-_END.size :])

@@ -152,8 +152,8 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     rate = news.get("rate") or _rate(rows, holder)
     eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing,
-        in_training=in_training, rate=rate, eta_s=eta_s,
+        total=len(wanted), done=counts["ok"] + counts["diverged"], ok=counts["ok"],
+        diverged=counts["diverged"], failed=counts["failed"], missing=missing, in_training=in_training, rate=rate, eta_s=eta_s,
         **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip
 
