@@ -153,7 +153,8 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
         total=len(wanted), done=counts["ok"] + counts["diverged"], ok=counts["ok"],
-        diverged=counts["diverged"], failed=counts["failed"], missing=missing, in_training=in_training, rate=rate, eta_s=eta_s,
+        diverged=counts["diverged"], failed=counts["failed"], missing=missing,
+        in_training=in_training, rate=rate, eta_s=eta_s,
         **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip
 
