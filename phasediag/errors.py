@@ -1,4 +1,4 @@
-"""What can go wrong, told so that the reader knows what to do next."""
+"""What can go wrong, in words that say what to do next."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def _counted(
 
 
 def _turn(observable: str) -> tuple[bool, str]:
-    """The threshold is found from `sign_flip` first; what supersedes another comes after it."""
+    """The threshold comes from `sign_flip` first; what supersedes another comes after it."""
     return observable != "sign_flip", distance_observables()[observable].supersedes
 
 

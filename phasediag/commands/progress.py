@@ -129,7 +129,7 @@ def described_split(outcome: Outcome) -> str:
     text = f"workers' time, {total:.1f} s in all: {', '.join(parts)}"
     if outcome.foretold is not None:
         expected, took = outcome.foretold
-        text += f"\nleft at a tenth: {expected:.1f} s told, {took:.1f} s taken"
+        text += f"\nleft at a tenth: {expected:.1f} s said, {took:.1f} s taken"
     return text
 
 

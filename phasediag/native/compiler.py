@@ -29,7 +29,7 @@ SMALLEST: Final = 'extern "C" int answer() { return 42; }\n'
 SEAL_BYTES: Final = 16
 """Behind a program: the hash of it. One that was cut off would kill the process that loads it."""
 SAID: Final = 400
-"""Letters of a compiler's message that are told."""
+"""Letters of a compiler's message that are shown."""
 
 
 class ToolchainError(UnsupportedError):
@@ -82,7 +82,7 @@ def build(text: str, built: Path) -> None:
 
 
 def loaded(built: Path) -> ctypes.CDLL | None:
-    """A program that was built before; None where there is none of this user's that is whole and loads."""
+    """A program that was built before; None where there is none of this user's that is complete and loads."""
     try:
         seen = os.lstat(built)
         if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o022:

@@ -58,7 +58,7 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
         place.write(file, *sealed(content, sweep=sweep_id, file=file, schema=SCHEMA_VERSION))
     for pack in packs:
         left = {kind: rows[kind].filter(~of & (pc.field("pack_id") == pack)) for kind in KINDS}
-        for kind in KINDS:  # trials first: readers take the measurements of trials that they have found
+        for kind in KINDS:  # trials first: readers take the measurements of trials that they have read
             _replace(sweep, view, kind, pack, left, sweep_id)
     return len(pc.unique(held["trial_id"]))
 

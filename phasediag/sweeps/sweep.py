@@ -45,7 +45,7 @@ class Outcome:
 
     status: Status
     trained: int
-    """Trials that this launch committed or found to fail."""
+    """Trials that this launch committed, failed ones among them."""
     seconds: float
     drained: str
     """Why it ended early; empty where it did not."""
@@ -55,7 +55,7 @@ class Outcome:
     split: Mapping[str, float]
     """Seconds of all workers by what they were spent on: start-up, PHASES, idle."""
     foretold: tuple[float, float] | None = None
-    """Seconds that it told to be left at a tenth of its trials, and seconds that they took."""
+    """Seconds that it said to be left at a tenth of its trials, and seconds that they took."""
 
     @property
     def exit_code(self) -> int:
