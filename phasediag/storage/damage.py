@@ -1,4 +1,4 @@
-"""A file of a sweep that cannot be believed: told, left out, set aside, and never averaged."""
+"""A file of a sweep that cannot be believed: left out, set aside, and never averaged."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Holder:
     ticks: int | None = None
     """When the process started by the clock of its machine that nobody sets; None where there is none."""
     news: Mapping[str, float | None] = field(default_factory=dict)
-    """Numbers that it told with its last heartbeat: how far it is."""
+    """Numbers of its last heartbeat: how far it is."""
 
     @classmethod
     def this_process(cls, purpose: str, sweep: str = "") -> Self:

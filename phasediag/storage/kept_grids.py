@@ -169,7 +169,7 @@ class KeptGrids:
         return read_roster(content, key_of(text, self.digests(name)), columns)
 
     def save(self, text: str, files: Mapping[str, bytes], roster: pa.Table | None, sweep_id: str) -> str:
-        """Record a grid, or make whole one that is recorded already; its name."""
+        """Record a grid, or complete one that is recorded already; its name."""
         known, digests = self.texts(sweep_id), digests_of(files)
         name = self._recorded(text, digests, known)
         if name is None:
