@@ -1,4 +1,4 @@
-"""What can go wrong, told so that the reader knows what to do next."""
+"""What can go wrong, in words that say what to do next."""
 
 from __future__ import annotations
 
@@ -74,6 +74,12 @@ class GridError(PhasediagError):
 
 class StoreError(PhasediagError):
     """A sweep that cannot be read or written."""
+
+
+class SweepGoneError(StoreError):
+    """A sweep whose folder went away while it was written to."""
+
+    exit_code = MACHINE_FAILED
 
 
 class LeaseHeldError(PhasediagError):

@@ -108,9 +108,9 @@ class SizeCollapse(Result):
     def _stability(self, name: str) -> str:
         rows = self.scan[self.scan["parameter"] == name]
         if not len(rows):
-            return f"{name}: whether it is stable cannot be told, too few sizes or points to leave any out"
+            return f"{name}: whether it is stable is not known, too few sizes or points to leave any out"
         if rows["stable"].isna().any():
-            return f"{name}: whether it is stable cannot be told, too few replicates for an interval"
+            return f"{name}: whether it is stable is not known, too few replicates for an interval"
         moved = rows[~rows["stable"].astype(bool)]
         if not len(moved):
             largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
@@ -222,13 +222,15 @@ def fit_collapse(
     if not np.isfinite(fit.chi2):
         raise AnalysisError(
             f"fewer than half of the points of one {size} lie between those of another, whatever the "
-            f"exponents, so that nothing can be told of a collapse; give all sizes a common range of {x}"
+            f"exponents, so that nothing can be said of a collapse; give all sizes a common range of {x}"
         )
     shift = _shift(fit)
     draws = Resamples.of(curves.replicates, resamples, seed)
     values = curves.drawn(draws.weights)
     drawn = fit.drawn(values)
     low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    if curves.sums.agree:
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     other = scan(fit, (low, high), values, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),

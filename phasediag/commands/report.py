@@ -1,4 +1,4 @@
-"""report: what a sweep found, as one file."""
+"""report: the results of a sweep, as one file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def report(
     sweep_path: str, x: str | None, y: str | None, order: str | None, level: float | None,
     where: Sequence[str], output: Path,
 ) -> None:  # fmt: skip
-    """Write what SWEEP found into one HTML file that needs no network; prints its path."""
+    """Write the results of SWEEP into one HTML file that needs no network; prints its path."""
     from phasediag.analysis.courses import Courses
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.sensitivity import Recounts

@@ -110,7 +110,7 @@ class Draft:
         return catalogue
 
     def _components(self, kind: Kind) -> dict[str, Component | None]:
-        """Every component that is named; None where it cannot be found."""
+        """Every component that is named; None where it is unknown."""
         components: dict[str, Component | None] = {}
         for name, key, line in self._named(kind):
             if name in components:

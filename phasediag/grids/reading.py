@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from phasediag.errors import Fault, GridError, nearest
+from phasediag.grids.ready import ready_names
 
 Scalar = bool | int | float | str | None
 _TAG: Final = "tag:yaml.org,2002:"
@@ -60,7 +61,7 @@ def as_yaml(value: object) -> str:
 
 
 class Report:
-    """Collects the faults of one file, so that they are told all at once."""
+    """Collects the faults of one file, so that one error names them all."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -82,7 +83,7 @@ class Report:
         self.add(line, key, f"'{name}' is not a key here", f"{hint} allowed: {', '.join(names)}".strip())
 
     def close(self) -> None:
-        """Raise what was found.
+        """Raise the faults that were collected.
 
         Raises
         ------
@@ -106,7 +107,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
-        report.add(1, "file", f"cannot be read: {error.strerror}", "give the path of a grid.yaml")
+        name = path.stem
+        hint = (
+            f"; `phasediag init {name}` writes the ready grid of that name" if name in ready_names() else ""
+        )
+        report.add(1, "file", f"cannot be read: {error.strerror}", f"give the path of a grid.yaml{hint}")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         report.add(line, "file", "is not UTF-8 text", "save it as UTF-8")

@@ -64,6 +64,14 @@ def ready_grids() -> dict[str, ReadyGrid]:
     return {grid.name: grid for grid in sorted(grids, key=lambda grid: not grid.template)}
 
 
+def ready_names() -> frozenset[str]:
+    """The names of the ready grids; none where the package lies without them."""
+    try:
+        return frozenset(ready_grids())
+    except PhasediagError:
+        return frozenset()
+
+
 def ready_grid(name: str) -> ReadyGrid:
     """One ready grid.
 

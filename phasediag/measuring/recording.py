@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phasediag.grids.sections import Measure
+from phasediag.arrays import FloatArray
+from phasediag.grids.measure import Measure
 from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
 from phasediag.measuring.moments import Changes, Moments, changes_of
@@ -30,7 +31,6 @@ from phasediag.trial import IntArray
 
 Moment = Literal["half", "late", "last"]
 """Half, 0.9 and the end of a trial's steps."""
-FloatArray = npt.NDArray[np.float64]
 MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""
@@ -370,7 +370,8 @@ def _always(layer: NeuronGroup) -> list[Request]:
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:
     """The first trial of each kind that differs in no bit, and the kind of each trial."""
-    keys = [row.tobytes() for row in torch.cat([w.flatten(1) for w in weights.values()], dim=1).numpy()]
+    parts = [weight.reshape(len(weight), -1) for weight in weights.values()]
+    keys = [row.tobytes() for row in torch.cat(parts, dim=1).numpy()]
     first: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)

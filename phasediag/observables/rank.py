@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.observables.observable import DistanceObservable, FloatArray
+from phasediag.arrays import FloatArray
+from phasediag.observables.observable import DistanceObservable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -83,7 +83,7 @@ def report(
     sweep: ReportedSweep, x: str | None = None, y: str | None = None, order: str | None = None,
     level: float | None = None, made: datetime | None = None,
 ) -> str:  # fmt: skip
-    """Tell what a sweep found, as HTML.
+    """The results of a sweep, as HTML.
 
     Parameters
     ----------

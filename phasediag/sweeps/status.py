@@ -1,4 +1,4 @@
-"""How far a sweep is, told without torch and without expanding its grids again."""
+"""How far a sweep is, without torch and without expanding its grids again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.registry import KINDS
-from phasediag.storage.lease import Holder, held_by
+from phasediag.storage.holder import Holder
+from phasediag.storage.lease import held_by
+from phasediag.storage.quarantine import quarantined
 from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
 from phasediag.trial import TextArray
@@ -44,13 +46,15 @@ class Status:
     more_steps: float | None = None
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
-    """The same of the one that needs most."""
+    """How many more steps the one needs that needs most; None where there are none."""
     count_unconverged: int | None = None
     """Trials of which some count may change yet; None where that was not looked at."""
     count_more_steps: float | None = None
     """How many more steps these need, in the median (an estimate); None where there are none."""
     count_more_steps_most: int | None = None
-    """The same of the one that needs most."""
+    """How many more steps the one of these needs that needs most; None where there are none."""
+    quarantined: tuple[str, ...] = ()
+    """The files that were set aside, since they were damaged or of another sweep."""
     earlier: int = 0
     """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
 
@@ -67,7 +71,7 @@ def status(sweep: str | Path) -> Status:
     present, earlier = split_rosters(rosters(store, KINDS))
     ids = [roster["trial_id"].combine_chunks() for roster in present]
     counted = status_of(ids, store, convergence=True)
-    return replace(counted, earlier=len(earlier))
+    return replace(counted, earlier=len(earlier), quarantined=tuple(quarantined(store.folder)))
 
 
 def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
@@ -99,7 +103,7 @@ def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Tabl
 def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[str, pa.Table]]:
     """The trials of every grid of a sweep, oldest first, by the grid's name.
 
-    Those kept beside the grids are taken where they count, and found out anew, with torch, where not.
+    Those kept beside the grids are taken where they count, and made out anew, with torch, where not.
 
     Parameters
     ----------
@@ -117,7 +121,7 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
 
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
-    """The trials of a grid, found out by reading it."""
+    """The trials of a grid, by reading it."""
     from phasediag.sweeps.recorded import roster_of_grid, stored_grid
 
     grid = stored_grid(store, name, text, folder / name)
@@ -148,7 +152,8 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     rate = news.get("rate") or _rate(rows, holder)
     eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing,
+        total=len(wanted), done=counts["ok"] + counts["diverged"], ok=counts["ok"],
+        diverged=counts["diverged"], failed=counts["failed"], missing=missing,
         in_training=in_training, rate=rate, eta_s=eta_s,
         **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip

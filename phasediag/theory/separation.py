@@ -23,7 +23,7 @@ COLUMNS: Final = [
 
 
 def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
-    """The smallest distance between distinct neurons of each trial, told by the gap in its distances.
+    """The smallest distance between distinct neurons of each trial, seen by the gap in its distances.
 
     No threshold enters: the insertion distances of a layer, descending, are cut where the ratio of two
     neighbours is largest. What is above the cut are neurons that differ, what is below are copies of them. A
@@ -115,7 +115,7 @@ class SeparationTest:
 
     def __str__(self) -> str:
         said = {
-            "rejected": "rejected by", "compatible": "compatible with", "cannot tell": "cannot be told from",
+            "rejected": "rejected by", "compatible": "compatible with", "cannot tell": "not apart from",
         }[self.verdict]  # fmt: skip
         bounds = f"[{self.low:.2f}, {self.high:.2f}]" if np.isfinite(self.low) else "without an interval"
         return (

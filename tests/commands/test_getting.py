@@ -75,6 +75,7 @@ def test_init_replaces_nothing_unless_asked_and_knows_the_nearest_name(tmp_path:
     assert phasediag("init", "--folder", tmp_path, "--force").exit_code == 0
     assert "did you mean 'hysteresis'?" in str(phasediag("init", "histeresis").exception)
     assert "lower-case" in str(phasediag("init", "--name", "A b", "--folder", tmp_path).exception)
+    assert "`phasediag init quickstart`" in str(phasediag("plan", "quickstart").exception)
     listed = phasediag("init", "--list").stdout
     assert all(name in listed for name in ready_grids())
 

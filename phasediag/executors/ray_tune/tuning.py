@@ -48,7 +48,7 @@ class Reporter(tune.Callback):
 
 def _error_of(trial: Any) -> str:
     """The last line of what ended a Tune trial."""
-    error = getattr(trial, "get_error", lambda: None)()  # told by no documented method (Ray 2.59, 2.60)
+    error = getattr(trial, "get_error", lambda: None)()  # no documented method gives it (Ray 2.59, 2.60)
     return next((line for line in reversed(str(error or "").splitlines()) if line.strip()), "lost")
 
 
