@@ -237,7 +237,7 @@ def _given(trials: pd.DataFrame, grids: Sequence[tuple[str, str]], axes: Collect
     contents = [YAML(typ="safe", pure=True).load(text) for _, text in grids]
     fixed = dict.fromkeys(name for content in contents for name in content.get("fixed", {}))
     names = [*fixed, *sorted(given_in(trials).difference(fixed))]
-    values = {name: _only(trials, name) for name in names if name not in {*axes, *_PARTS}}
+    values: dict[str, Any] = {name: _only(trials, name) for name in names if name not in {*axes, *_PARTS}}
     parts = [f"{prose(name)} {shown(value)}" for name, value in values.items() if value is not None]
     return [f"Given besides: {', '.join(parts).replace('_', ' ')}."] if parts else []
 
