@@ -244,7 +244,7 @@ def _given(trials: pd.DataFrame, grids: Sequence[tuple[str, str]], axes: Collect
 
 def _only(trials: pd.DataFrame, name: str) -> Any:
     """The value that all trials have in a column; None where there are several or none."""
-    values = trials[name].dropna().unique() if name in trials else []
+    values: Any = trials[name].dropna().unique() if name in trials else []
     return values[0] if len(values) == 1 else None
 
 
