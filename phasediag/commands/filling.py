@@ -22,6 +22,7 @@ from phasediag.analysis.measured import nothing_measured
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
+from phasediag.commands.options import shown
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError, nearest
 from phasediag.storage.launches import LAUNCHES, launches_of
@@ -155,7 +156,7 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
     """
     parts: list[RenderableType] = [Text(_counts(view.status), overflow="fold")]
     if view.nothing:
-        parts.append(Text(f"warning: {view.nothing}", overflow="fold"))
+        parts.append(Text(shown(f"warning: {view.nothing}"), overflow="fold"))
     if view.planned.x:
         failed = _failed(view)
         parts += _mesh(view, width, max(4, height - 9 - len(failed)))
@@ -281,7 +282,7 @@ def _failed(view: View) -> list[str]:
     for x, y, count, error in cells.head(MOST_FAILED).itertuples(index=False):
         place = f"{view.planned.x}={x:.4g}" + (f", {view.planned.y}={y:.4g}" if view.planned.y else "")
         reason = str(error).splitlines()[0] if error else "no error was recorded"
-        lines.append(f"! {place}: {count} failed: {reason}")
+        lines.append(shown(f"! {place}: {count} failed: {reason}"))
     more = len(cells) - MOST_FAILED
     return [*lines, f"! and {more} more cells"] if more > 0 else lines
 
