@@ -120,7 +120,7 @@ RESULTS: Final[tuple[Column, ...]] = (
     Column(name="collapse_weight_decay",
            meaning="Weight decay above which the origin is stable for the data alone, where it is known."),
     Column(name="gradient_noise", bounds=_COUNT, meaning="Trace of the covariance of gradients of samples."),
-    Column(name="entropic_term", meaning="(T / 4) times gradient_noise, T = lr_over_batch."),
+    Column(name="entropic_term", meaning="(T / 4) times gradient_noise; null with momentum."),
     Column(name="gradient_square", bounds=_COUNT, meaning="Square of the norm of the gradient."),
     Column(name="decay_term", bounds=_COUNT, meaning="weight_decay / 2 times the squared norm of weights."),
     Column(name="entropic_permutation", bounds=(-1.0, 1.0),

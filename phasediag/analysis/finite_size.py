@@ -229,6 +229,8 @@ def fit_collapse(
     values = curves.drawn(draws.weights)
     drawn = fit.drawn(values)
     low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    if curves.sums.agree:
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     other = scan(fit, (low, high), values, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),

@@ -220,7 +220,11 @@ def _parameters(
         logs = np.log([fit.coefficients for fit in fits])
         low, high = interval(logs.T, draws, np.log(exchange.fit.coefficients))
     low, high = np.exp(low), np.exp(high)
-    if sums.replicates >= FEWEST_REPLICATES:  # what gives the same order of the cells, no replicate can tell
+    if sums.agree:
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
+    elif (
+        sums.replicates >= FEWEST_REPLICATES
+    ):  # what gives the same order of the cells, no replicate can tell
         low, high = np.fmin(low, exchange.fit.low), np.fmax(high, exchange.fit.high)
     ends = np.stack([low, high])
     rows = dict.fromkeys(("variance", "noise"), (0.0, np.nan, np.nan))

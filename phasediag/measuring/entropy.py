@@ -47,7 +47,8 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
       factor n / (n - 1) that makes it unbiased.
     - `entropic_term`: (T / 4) Tr Sigma with T = lr_over_batch; 0 where every step sees the same
       batch; NaN for full batches with fresh label noise, which are noise of the labels alone, and where
-      a step is not one learning rate times the gradient (schedule, layer_rates, gradient_clip).
+      a step is not one learning rate times the gradient (schedule, layer_rates, gradient_clip, momentum: a
+      velocity remembers gradients, and this term of the expansion is not that of plain SGD).
     - `gradient_square`: |grad L|^2, of the same sample.
     - `decay_term`: gamma |theta|^2, gamma = weight_decay / 2, theta what is trained.
     - `entropic_permutation`, `entropic_sign_flip`: alignment of the entropic force with the way to
@@ -92,6 +93,8 @@ def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatAr
         share = np.full_like(share, np.nan)
     elif batches.full:
         share = np.full_like(share, np.nan if batches.fresh_noise else 0.0)
+    if "momentum" in tile.trials.columns:
+        share = np.where(tile.trials.values("momentum").astype(np.float64) > 0, np.nan, share)
     return {"gradient_noise": variance, "entropic_term": share}
 
 
