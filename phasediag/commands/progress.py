@@ -7,7 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from phasediag.commands.options import shown
 
 if TYPE_CHECKING:
     from phasediag.executors.watch import Watch
@@ -58,9 +61,14 @@ class ProgressLine:
             self._noticed.add(watch.notice)
             self._say(f"note: {watch.notice}")
         if self._bar:
-            text = described(watch)
+            text = escape(shown(described(watch)))
             with suppress(OSError):
-                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
+                self._bar.update(
+                    self._task,
+                    total=watch.total,
+                    completed=watch.trials_done,
+                    description=text,
+                )
         news = (watch.rate is not None, watch.ending.reason)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
@@ -77,7 +85,7 @@ class ProgressLine:
     def _say(self, text: str) -> None:
         """Print a line, if anybody still reads: training goes on when its terminal is gone."""
         with suppress(OSError):
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def described(watch: Watch) -> str:
