@@ -19,9 +19,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 State = Literal["damaged", "foreign", "missing", "newer"]
 BLOCK: Final = 65_536
 """Bytes under one checksum."""
@@ -67,7 +64,7 @@ class Seal:
     """Its path in there."""
     schema: int
     """The version of its schema."""
-    checksums: npt.NDArray[np.uint32]
+    checksums: tuple[int, ...]
     """Of each block before the seal."""
     end: int
     """How many bytes stand before the seal."""
@@ -98,8 +95,8 @@ def sealed(
     """A Parquet file as the parts of a sealed one: pages, seal, footer."""
     end = len(content) - _FOOT - int.from_bytes(content[-_FOOT:-4], "little")
     stated = json.dumps({"sweep": sweep, "file": file, "schema": schema}).encode() + b"\n"
-    checksums = np.array([zlib.crc32(content[i : min(i + BLOCK, end)]) for i in range(0, end, BLOCK)], "<u4")
-    said = stated + checksums.tobytes()
+    checksums = [zlib.crc32(content[i : min(i + BLOCK, end)]) for i in range(0, end, BLOCK)]
+    said = stated + struct.pack(f"<{len(checksums)}I", *checksums)
     close = _END.pack(len(said) + _SUM.size, _MAGIC)
     return content[:end], said + _checksum(said, close, content[end:]) + close, content[end:]
 
@@ -124,6 +121,7 @@ def seal_of(tail: memoryview, size: int) -> tuple[Seal | None, int]:
     UnsoundError
         Where something is wrong with either.
     """
+    tail = tail.cast("B")
     if size < _FOOT + len(_PARQUET) or bytes(tail[-4:]) != _PARQUET:
         raise UnsoundError("damaged", "it is cut off, or no Parquet file")
     foot = _FOOT + int.from_bytes(tail[-_FOOT:-4], "little")
@@ -147,7 +145,7 @@ def seal_of(tail: memoryview, size: int) -> tuple[Seal | None, int]:
     stated, _, checksums = bytes(said).partition(b"\n")
     plain = json.loads(stated)
     end = size - foot - _END.size - length
-    return Seal(**plain, checksums=np.frombuffer(checksums, "<u4"), end=end), 0
+    return Seal(**plain, checksums=struct.unpack(f"<{len(checksums) // _SUM.size}I", checksums), end=end), 0
 
 
 def _check_unsealed(footer: bytes) -> None:

@@ -9,7 +9,6 @@ import re
 import select
 import signal
 import subprocess
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -107,14 +106,22 @@ def test_the_terminal_is_filled_and_the_boundary_drawn(width: int, height: int, 
     assert sum("─" in line for line in mesh) == 1
 
 
-def test_a_sweep_that_is_not_launched_yet_is_waited_for(tmp_path: Path) -> None:
-    said = io.StringIO()
-    console = Console(file=said, width=200)
-    later = threading.Timer(0.3, lambda: planted(tmp_path, status=["ok"] * 20, degree_normalized=[1.0] * 20))
-    later.start()
+def test_a_sweep_that_is_not_launched_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is launched while the watch sleeps for the third time."""
+    said, sleeps = io.StringIO(), []
+
+    def slept(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            planted(tmp_path, status=["ok"] * 20, degree_normalized=[1.0] * 20)
+
+    monkeypatch.setattr(filling.time, "sleep", slept)
     sweep = str(tmp_path / "g")
+    console = Console(file=said, width=200)
     filling.watch(sweep, console, x=None, y=None, order="degree_normalized", level=0.5, every_s=0.05)
-    later.join()
+    assert sleeps == [0.05] * 3
     assert said.getvalue().startswith(f"waiting for {sweep} to be launched")
     assert "20/20 trials, 0 failed, complete" in said.getvalue()
 

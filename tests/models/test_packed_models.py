@@ -15,6 +15,7 @@ import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.models.resnet18 import ResNet18
 from phasediag.models.unequal_mlp import UnequalMLP
+from phasediag.training.steps import Native
 from small_sweeps import assert_same_rows, launched, trials
 from trained_tiles import grid_of, tile_of
 
@@ -54,8 +55,10 @@ def test_law_1_bit_by_bit(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FULLY_CONNECTED)
 def test_law_1_natively(name: str, tmp_path: Path) -> None:
-    """By the native engine, which says so by saying nothing."""
     fixed = SIXTEENS | FULLY_CONNECTED[name]
+    tile = tile_of(grid_of(fixed, {"weight_decay": [0.0, 0.01]}).trials(), compiled=True)
+    tile.advance(1)
+    assert isinstance(tile.program.steps, Native)
     together, alone = (launched_in_packs(tmp_path / str(n), fixed, n, compile="on") for n in (4, 1))
     assert_same_rows(together, alone)
 
