@@ -1,7 +1,8 @@
 """Whether counts follow weight decay and noise through one strength: descriptions without a law, compared.
 
-One strength against decay alone, noise alone, and a factor of each, by what they foretell of cells and
-replicates that were left out; and against the cells' own means, which no description restricts.
+One strength against decay alone, noise alone, a factor of each, and strengths to which noise adds by another
+power of it, by what they foretell of cells and replicates that were left out; and against the cells' own
+means, which no description restricts.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ STRENGTH: Final = "one strength"
 DECAY: Final = "weight decay alone"
 NOISE: Final = "noise alone"
 FACTORS: Final = "a factor of each"
+SQUARE: Final = "the square of noise"
+ROOT: Final = "the root of noise"
 SHIFTS: Final = "a shift of each noise"
 _FORMULAS: Final[Mapping[str, str]] = {
     STRENGTH: "monotone in gamma + T Var", DECAY: "monotone in gamma", NOISE: "monotone in T Var",
-    FACTORS: "a(gamma) b(T)", SHIFTS: "monotone in gamma + c(T)",
+    FACTORS: "a(gamma) b(T)", SQUARE: "monotone in gamma + (T Var)^2",
+    ROOT: "monotone in gamma + (T Var)^(1/2)", SHIFTS: "monotone in gamma + c(T)",
 }  # fmt: skip
+POWERS: Final[Mapping[str, float]] = {SQUARE: 2.0, ROOT: 0.5}
+"""The nearest descriptions that are not one strength: what tells none of them from it does not show it."""
 NEGLIGIBLE: Final = 0.05
 """What a description gains that leads by less than this share of another lead is nothing."""
 _TURNS: Final = 60
@@ -63,8 +69,10 @@ class Exchange:
         """Whether y follows the combined strength.
 
         Not supported where another description leads clearly, or the cells' own means do. Supported where one
-        strength leads clearly every description that it is no case of, while those that it is a case of (a
-        shift of each noise, in no proportion to T; the own means) gain no more than 5 % of that lead.
+        strength leads clearly every description that it is no case of, the square and the root of noise among
+        them, while those that it is a case of (a shift of each noise, in no proportion to T; the own means)
+        gain no more than 5 % of its lead over decay, noise or factors. So a design that could not tell T from
+        its square or its root, as few decays cannot, says "cannot tell" whatever is true.
         """
         said, reason = self._answer(y)
         return Claim(claim=f"{y} follows the combined strength gamma + T Var", verdict=said, reason=reason)
@@ -77,12 +85,13 @@ class Exchange:
         if not self.leads:
             return "cannot tell", "too few cells lie between others to leave some out"
         apart = {name: each for name, each in self.leads.items() if name != SHIFTS}
-        if not apart:
+        other = [each.gain for name, each in apart.items() if name not in POWERS]
+        if not other:
             return "cannot tell", "no other description could be tested on left-out cells"
         rival = min(apart, key=lambda name: apart[name].gain)
         shifted = -self.leads[SHIFTS].gain if SHIFTS in self.leads else 0.0
         gained = max(shifted, self.departure.gain, 0.0)
-        proportional = gained <= NEGLIGIBLE * apart[rival].gain
+        proportional = gained <= NEGLIGIBLE * min(other)
         rival = rival if proportional or apart[rival].gain <= 0 else SHIFTS
         reason = (
             f"at left-out cells and replicates against {rival} ({_FORMULAS[rival]}): log score better by "
@@ -187,6 +196,9 @@ def _described(
     """The curve of a description at all cells, shape (cells,)."""
     if name == STRENGTH:
         return fit_index(cells, means, weights, rising).curve
+    if name in POWERS:
+        raised = Cells(gamma=cells.gamma, noises=cells.noises ** POWERS[name])
+        return fit_index(raised, means, weights, rising).curve
     if name == FACTORS:
         return _factors(np.unique(cells.gamma, return_inverse=True)[1], level, means, weights)
     if name == SHIFTS:

@@ -180,10 +180,12 @@ def fit_collapse(
     criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + g L^-omega, and
     with `critical` by the analytic ones that vanish at x_c (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82,
     382, 1999). The parameters are those of least chi squared, from the best points of a lattice of exponents
-    from -2 to 2. The intervals are bootstraps over replicates, resampled jointly over all sizes and x
-    (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are
-    wider by the square root of the quality. Each choice that could have been another one (the window, the
-    smallest size, the corrections) is tried too, and the result tells whether the parameters move with it.
+    from -2 to 2. The intervals are Student's, of the bootstrap's standard error over replicates, resampled
+    jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`): percentiles of few draws are too
+    near, and the draws lean away from the estimate's errors. Where the curves differ by more than their
+    errors they are wider by the square root of the quality. Each choice that could have been another one
+    (the window, the smallest size, the corrections) is tried too, and the result tells whether the
+    parameters move with it.
 
     Parameters
     ----------
@@ -231,12 +233,12 @@ def fit_collapse(
         )
     shift = _shift(fit)
     draws = Resamples.of(curves.replicates, resamples, seed)
-    values = curves.drawn(draws.weights)
-    drawn = fit.drawn(values)
-    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    means = curves.drawn(draws.weights)
+    drawn = fit.drawn(means)
+    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named, percentiles=False))
     if curves.sums.agree:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
-    other = scan(fit, (low, high), values, drawn, draws, size)
+    other = scan(fit, (low, high), means, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),
         quality=fit.quality, unscaled_quality=neutral(fit), scan=other, points=_points(fit),
@@ -296,10 +298,7 @@ def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
 
 
 def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval about the estimate, as long as that of the draws, which lean away from its errors.
-
-    Where the curves differ by more than chance it is wider, as the Particle Data Group does.
-    """
+    """Wider intervals where the curves differ by more than chance, as the Particle Data Group has them."""
     reach = np.sqrt(max(1.0, fit.quality)) * (high - low) / 2
     return fit.named - reach, fit.named + reach
 
