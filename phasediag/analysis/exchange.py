@@ -1,8 +1,7 @@
 """Whether counts follow weight decay and noise through one strength: descriptions without a law, compared.
 
-One strength against decay alone, noise alone, a factor of each, and strengths to which noise adds by another
-power of it, by what they foretell of cells and replicates that were left out; and against the cells' own
-means, which no description restricts.
+One strength against decay alone, noise alone, and a factor of each, by what they foretell of cells and
+replicates that were left out; and against the cells' own means, which no description restricts.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.comparison import Foretold, Lead, ReplicateMeans, lead
 from phasediag.analysis.likelihood import deviance
+from phasediag.analysis.noise_power import FEWEST_LEVELS, NoisePower, noise_power
 from phasediag.analysis.single_index import Cells, MonotoneFit, carried, fit_index, fit_shifts, isotonic
 from phasediag.analysis.verdict import AGREEING, Answer, Claim
 from phasediag.arrays import BoolArray, FloatArray, IntArray
@@ -26,16 +26,11 @@ STRENGTH: Final = "one strength"
 DECAY: Final = "weight decay alone"
 NOISE: Final = "noise alone"
 FACTORS: Final = "a factor of each"
-SQUARE: Final = "the square of noise"
-ROOT: Final = "the root of noise"
 SHIFTS: Final = "a shift of each noise"
 _FORMULAS: Final[Mapping[str, str]] = {
     STRENGTH: "monotone in gamma + T Var", DECAY: "monotone in gamma", NOISE: "monotone in T Var",
-    FACTORS: "a(gamma) b(T)", SQUARE: "monotone in gamma + (T Var)^2",
-    ROOT: "monotone in gamma + (T Var)^(1/2)", SHIFTS: "monotone in gamma + c(T)",
+    FACTORS: "a(gamma) b(T)", SHIFTS: "monotone in gamma + c(T)",
 }  # fmt: skip
-POWERS: Final[Mapping[str, float]] = {SQUARE: 2.0, ROOT: 0.5}
-"""The nearest descriptions that are not one strength: what tells none of them from it does not show it."""
 NEGLIGIBLE: Final = 0.05
 """What a description gains that leads by less than this share of another lead is nothing."""
 _TURNS: Final = 60
@@ -57,6 +52,8 @@ class Exchange:
     Those that could not be tested are left out."""
     leads: Mapping[str, Lead]
     """Of one strength over each other description."""
+    power: NoisePower | None
+    """By which power of itself noise adds to decay; None where it cannot be told."""
     departure: Lead
     """Of the cells' own means over one strength, at left-out replicates."""
     away: float
@@ -69,10 +66,10 @@ class Exchange:
         """Whether y follows the combined strength.
 
         Not supported where another description leads clearly, or the cells' own means do. Supported where one
-        strength leads clearly every description that it is no case of, the square and the root of noise among
-        them, while those that it is a case of (a shift of each noise, in no proportion to T; the own means)
-        gain no more than 5 % of its lead over decay, noise or factors. So a design that could not tell T from
-        its square or its root, as few decays cannot, says "cannot tell" whatever is true.
+        strength leads clearly every description that it is no case of, while those that it is a case of (a
+        shift of each noise, in no proportion to T; the own means) gain no more than 5 % of that lead, and
+        where noise adds by its first power: neither the root nor the square, which few decays hardly tell
+        from it. Not supported too where its power is nearer to one of these.
         """
         said, reason = self._answer(y)
         return Claim(claim=f"{y} follows the combined strength gamma + T Var", verdict=said, reason=reason)
@@ -85,13 +82,12 @@ class Exchange:
         if not self.leads:
             return "cannot tell", "too few cells lie between others to leave some out"
         apart = {name: each for name, each in self.leads.items() if name != SHIFTS}
-        other = [each.gain for name, each in apart.items() if name not in POWERS]
-        if not other:
+        if not apart:
             return "cannot tell", "no other description could be tested on left-out cells"
         rival = min(apart, key=lambda name: apart[name].gain)
         shifted = -self.leads[SHIFTS].gain if SHIFTS in self.leads else 0.0
         gained = max(shifted, self.departure.gain, 0.0)
-        proportional = gained <= NEGLIGIBLE * min(other)
+        proportional = gained <= NEGLIGIBLE * apart[rival].gain
         rival = rival if proportional or apart[rival].gain <= 0 else SHIFTS
         reason = (
             f"at left-out cells and replicates against {rival} ({_FORMULAS[rival]}): log score better by "
@@ -106,9 +102,23 @@ class Exchange:
                 f"{reason} and foretell left-out replicates better, by {_with_error(self.departure)}: {y} at "
                 "the same strength still differs"
             )
-        if proportional and all(each.clear for each in apart.values()):
+        if not (proportional and all(each.clear for each in apart.values())):
+            return "cannot tell", f"{reason}: within errors"
+        return self._by_power(reason)
+
+    def _by_power(self, reason: str) -> tuple[Answer, str]:
+        """Whether noise adds by its first power, where all else is in favour."""
+        if self.power is None:
+            return "cannot tell", (
+                f"{reason}; by which power noise adds to decay cannot be told, {FEWEST_LEVELS} values of noise "
+                "and more cells are needed"
+            )
+        reason = f"{reason}; noise adds to decay by the power {self.power} of it"
+        if self.power.is_another:
+            return "not supported", reason
+        if self.power.is_one:
             return "supported", reason
-        return "cannot tell", f"{reason}: within errors"
+        return "cannot tell", f"{reason}: neither is 1 shown nor are the root and the square excluded"
 
 
 def compare_exchanges(cells: Cells, level: IntArray, data: ReplicateMeans) -> Exchange:
@@ -144,12 +154,13 @@ def compare_exchanges(cells: Cells, level: IntArray, data: ReplicateMeans) -> Ex
         if curve.size and np.isfinite(curve).all():
             curves[name] = curve
     own = np.array([fit_index(cells, *each, rising).curve for each in zip(means, folds, strict=True)])
-    return _compared(fit, rising, curves, inside, own, data)
+    power = noise_power(cells, data, fit.coefficients)
+    return _compared(fit, rising, curves, inside, own, data, power)
 
 
 def _compared(
     fit: MonotoneFit, rising: bool, curves: Mapping[str, FloatArray], inside: BoolArray, own: FloatArray,
-    data: ReplicateMeans,
+    data: ReplicateMeans, power: NoisePower | None,
 ) -> Exchange:  # fmt: skip
     among = ReplicateMeans(values=data.values[inside], integers=data.integers)
     foretold = {name: Foretold.of(curve, among) for name, curve in curves.items()}
@@ -170,7 +181,7 @@ def _compared(
     others = [name for name in order if name != STRENGTH] if best is not None else []
     return Exchange(
         fit=fit, rising=rising, models=tuple(models),
-        leads={name: lead(foretold[STRENGTH], foretold[name], among) for name in others},
+        power=power, leads={name: lead(foretold[STRENGTH], foretold[name], among) for name in others},
         departure=lead(Foretold.of(data.without_folds[0], data), Foretold.of(own, data), data),
         away=float(away.mean()) * 100,
         agree=data.agree, replicates=data.values.shape[1],
@@ -196,9 +207,6 @@ def _described(
     """The curve of a description at all cells, shape (cells,)."""
     if name == STRENGTH:
         return fit_index(cells, means, weights, rising).curve
-    if name in POWERS:
-        raised = Cells(gamma=cells.gamma, noises=cells.noises ** POWERS[name])
-        return fit_index(raised, means, weights, rising).curve
     if name == FACTORS:
         return _factors(np.unique(cells.gamma, return_inverse=True)[1], level, means, weights)
     if name == SHIFTS:

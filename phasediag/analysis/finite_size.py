@@ -265,7 +265,7 @@ def _shift(fit: SizeFit) -> SizeFit | None:
     Raises
     ------
     AnalysisError
-        Where the critical point lies outside the data.
+        Where the critical point lies outside the data, or only a far one could fit as well as a shift does.
     """
     curves, used = fit.function.curves, fit.function.used
     if curves.form != "critical":
@@ -273,8 +273,15 @@ def _shift(fit: SizeFit) -> SizeFit | None:
     shift = fit_curves(replace(curves, form="shift"), used, fit.function.omega, pieces=fit.pieces)
     _, along, critical = fit.named
     low, high = curves.x.min(), curves.x.max()
-    if low <= critical <= high:
+    if low <= critical <= high and fit.chi2 <= shift.chi2:
         return shift
+    if low <= critical <= high:
+        raise AnalysisError(
+            f"there is no critical point in the data: the best one there, at {critical:.3g}, fits worse "
+            f"(quality {fit.quality:.2f}) than curves that only shift with the logarithm of the size, as they "
+            f"do the farther one lies outside the measured {low:g} to {high:g}, which fit no worse than any "
+            f"(quality {shift.quality:.2f}; form='shift'). Scan farther if you expect one there"
+        )
     same = "no worse" if not _excluded(shift, fit) else "worse"
     raise AnalysisError(
         f"there is no critical point in the data: the curves lie closest on each other with one at "

@@ -34,7 +34,7 @@ def walked_layers(instrument: Instrument, quick: bool) -> list[Reading]:
         "singular_values": [1.0], "depth": 2, "width": 2, "activation": "linear", "init_scale": 0.5,
         "learning_rate": 0.2, "batch_size": 0, "steps": 2000,
     }  # fmt: skip
-    ramp = {"from": 1.86, "to": 2.2, "stages": 18}
+    ramp = {"from": 1.87, "to": 2.19, "stages": 17}
     return linear_layers(instrument, quick) + closed(instrument, "E1", fixed, ramp, "rank", 1.0)
 
 
@@ -42,9 +42,9 @@ def walked_neurons(instrument: Instrument, quick: bool) -> list[Reading]:
     """E9: neurons that start at each decay, and neurons that walk along it, there and back."""
     fixed = {
         "task": "hermite", "teacher_weights": list(TEACHER), "model": "hermite", "dtype": "float64",
-        "width": 2, "learning_rate": 0.05, "batch_size": 0, "init_scale": 0.25, "steps": 9600,
+        "width": 2, "learning_rate": 0.05, "batch_size": 0, "init_scale": 0.25, "steps": 19200,
     }  # fmt: skip
-    ramp = {"from": 1.16, "to": 1.44, "stages": 15}
+    ramp = {"from": 1.17, "to": 1.41, "stages": 17}
     threshold = exact.permutation_threshold(TEACHER, 2)
     walked = closed(instrument, "E9", fixed, ramp, "degree_normalized", threshold)
     return equal_neurons(instrument, quick) + walked
