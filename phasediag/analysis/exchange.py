@@ -110,8 +110,8 @@ class Exchange:
         """Whether noise adds by its first power, where all else is in favour."""
         if self.power is None:
             return "cannot tell", (
-                f"{reason}; by which power noise adds to decay cannot be told, {FEWEST_LEVELS} values of noise "
-                "and more cells are needed"
+                f"{reason}; by which power noise adds to decay cannot be told, {FEWEST_LEVELS} values of "
+                "noise and more cells are needed"
             )
         reason = f"{reason}; noise adds to decay by the power {self.power} of it"
         if self.power.is_another:

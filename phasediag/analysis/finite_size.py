@@ -284,8 +284,8 @@ def _shift(fit: SizeFit) -> SizeFit | None:
         raise AnalysisError(
             f"there is no critical point in the data: the best one there, at {critical:.3g}, fits worse "
             f"(quality {fit.quality:.2f}) than curves that only shift with the logarithm of the size, the "
-            f"limit of one far outside the measured {low:g} to {high:g}, which fit no worse than any (quality "
-            f"{shift.quality:.2f}; form='shift'). Scan farther if you expect one there"
+            f"limit of one far outside the measured {low:g} to {high:g}, which fit no worse than any "
+            f"(quality {shift.quality:.2f}; form='shift'). Scan farther if you expect one there"
         )
     same = "no worse" if not _excluded(shift, fit) else "worse"
     raise AnalysisError(

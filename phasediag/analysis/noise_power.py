@@ -116,8 +116,9 @@ def _fits(
         free = pieces + _DEGREE + starts.shape[1]
         if count < free + _SPARE:
             break
-        many = (np.repeat(each[None], len(starts), axis=0) for each in (means, numbers))
-        residuals = _residuals(cells, *many, pieces)
+        shape = (len(starts), count)
+        many, weights = np.broadcast_to(means, shape), np.broadcast_to(numbers, shape)
+        residuals = _residuals(cells, many, weights, pieces)
         at = least_squares(residuals, starts, _steps(starts[0]))
         left = squares(residuals(at, np.arange(len(at))))
         best = int(np.argmin(left))
@@ -146,7 +147,8 @@ def _residuals(cells: Cells, means: FloatArray, numbers: FloatArray, pieces: int
         target = np.sqrt(means[fits]) * weight
         ridge = np.tile(_RIDGE * np.eye(basis.shape[2]), (len(basis), 1, 1))
         columns = np.linalg.qr(np.concatenate([basis, ridge], axis=1))[0][:, : target.shape[1]]
-        return target - np.einsum("knp,kp->kn", columns, np.einsum("knp,kn->kp", columns, target))
+        explained = np.einsum("knp,kp->kn", columns, np.einsum("knp,kn->kp", columns, target))
+        return np.asarray(target - explained)
 
     return of
 

@@ -111,7 +111,7 @@ class SizeCurves:
     @cached_property
     def error(self) -> FloatArray:
         """The standard error of the mean of each cell, shape (cells,)."""
-        return self._errors(self.mean[None], self.squares.means[None], self.sums.numbers[None])[0]
+        return np.asarray(self._errors(self.mean[None], self.squares.means[None], self.sums.numbers[None])[0])
 
     def _errors(self, mean: FloatArray, square: FloatArray, number: FloatArray) -> FloatArray:
         """The standard error of each cell from its mean, mean square and number; (draws, cells) each.
