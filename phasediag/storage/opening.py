@@ -60,7 +60,7 @@ def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq
     StoreError
         Where the storage does not give it; in the block, too.
     """
-    where = f"{sweep.uri}/{source.path}"
+    where = sweep.address(source.path)
     with _storage_file(sweep, source.path) as raw:
         try:
             content, seal = _checked(raw, source, complete, where)
@@ -85,7 +85,7 @@ def _storage_file(sweep: Folder, path: str) -> Iterator[pa.NativeFile]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(f"{sweep.uri}/{path} cannot be read: {error}; check your permissions") from error
+        raise StoreError(f"{sweep.address(path)} cannot be read: {error}; check your permissions") from error
     with raw:
         yield raw
 
@@ -143,7 +143,7 @@ def stated_seal(sweep: Folder, path: str) -> Seal | None:
     """The seal of a file; None where it has none, or none that can be believed."""
     try:
         with _storage_file(sweep, path) as raw:
-            return _sealed_tail(raw, f"{sweep.uri}/{path}")[0]
+            return _sealed_tail(raw, sweep.address(path))[0]
     except (FileNotFoundError, UnsoundError):
         return None
 

@@ -724,5 +724,5 @@ def test_a_sweep_lives_on_s3(s3: str) -> None:
     assert Store.at(store.folder.uri).read_checkpoint("a") == {"x": b"1"}
     store.drop_checkpoint("a")
     assert store.checkpoints() == []
-    with take(store, settle_s=0.1), pytest.raises(LeaseHeldError):
-        take(store, settle_s=0.1)
+    with take(store), pytest.raises(LeaseHeldError):
+        take(store)
