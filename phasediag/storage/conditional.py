@@ -94,7 +94,8 @@ class BucketFolder:
 
     def replace(self, name: str, content: bytes, known: Version) -> Version | None:
         """Write a file that is still this version; None where it is not, and then nothing is written."""
-        return self._put(name, content, {"e_tag": known.e_tag, "version": known.version})
+        stated = {"e_tag": known.e_tag, "version": known.version}
+        return self._put(name, content, {key: value for key, value in stated.items() if value is not None})
 
     def _put(self, name: str, content: bytes, mode: Any) -> Version | None:
         import obstore
@@ -161,7 +162,9 @@ def keeps_conditions(conditional: ConditionalFolder, folder: Folder) -> bool:
         if conditional.replace(probe, b"!", other) is not None:
             return False
         known = conditional.get(probe)
-        return known is not None and conditional.replace(probe, b"!", known.version) is not None
+        if known is None or known.version == Version(e_tag=None):
+            return False
+        return conditional.replace(probe, b"!", known.version) is not None
     except UnknownConditionError:
         return False
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from phasediag.storage.folder import Entry, Folder
@@ -31,6 +31,8 @@ class LeaseByClaims:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     token: str = ""
+    alive: set[str] = field(default_factory=set)
+    """Tokens of takers that ran when their claim was read; later its age tells."""
 
     def take(self, holder: Holder) -> bool:
         """Take the lease where it is free; whether it was."""
@@ -42,11 +44,13 @@ class LeaseByClaims:
                 begun = self.clock()
                 self._claims.write(self.token, holder.text)
                 others = self._others()
-                if others is None or not is_free(self.folder, self.name, self.silence_s):
+                if not is_free(self.folder, self.name, self.silence_s):
                     return False
+                if others is None or self.clock() - begun > self.silence_s / 2:
+                    continue  # by now others may take this one for dead
                 if any(token < self.token for token in others):
                     return False
-                if not others and self.clock() - begun < self.silence_s / 2:
+                if not others:
                     self.folder.write(self.name, holder.text)
                     return True
                 self.sleep(WAIT_S)
@@ -89,7 +93,10 @@ class LeaseByClaims:
         return others
 
     def _is_dead(self, entry: Entry, mine: Entry) -> bool:
-        state = LeaseState.of(self._claims, entry.name)
-        if state.fault == "there is none":
-            return False  # it is decided by now: the next look tells
-        return state.free((mine.mtime_ns - entry.mtime_ns) / 1e9, self.silence_s)
+        if (mine.mtime_ns - entry.mtime_ns) / 1e9 > self.silence_s:
+            return True
+        if entry.name in self.alive:
+            return False
+        self.alive.add(entry.name)
+        holder = LeaseState.of(self._claims, entry.name).holder
+        return holder is not None and holder.dead
