@@ -358,15 +358,15 @@ def _explaining(action: str, where: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(
-            f"cannot {action} {where}: {_line(error)}; check the path, your permissions and credentials"
-        ) from error
+        advice = f"your permissions and credentials{REACHING}" if "://" in where else "your permissions"
+        raise StoreError(f"cannot {action} {where}: {_line(error)}; check the path, {advice}") from error
 
 
 def _unwritable(where: str, error: OSError) -> StoreError:
+    advice = f"finished work is kept{REACHING if '://' in where else ''}"
     return StoreError(
         f"cannot write {where}: {_line(error)}; check that the storage exists, that you may write there "
-        "and that it is not full, then launch again: finished work is kept"
+        f"and that it is not full, then launch again: {advice}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -111,6 +112,19 @@ def test_conditions_are_used_where_the_server_keeps_them(
         take(store)
     take(store).release()
     assert ([entry.name for entry in store.folder.entries(hidden=True)] == ["file", "lease"]) is knows
+
+
+def test_the_command_of_the_page_runs(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "storage.md").read_text()
+    [line] = [line for line in page.splitlines() if line.startswith("phasediag launch")]
+    write(tmp_path, GRID)
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(line.replace(":9000", f":{server.port}"))[1:]
+    done = said(*arguments, "--executor", "inline", "--compile", "off")
+    assert done.returncode == 0, done.stderr
+    assert "8 of 8 trials done" in done.stderr
 
 
 RACER: Final = """
