@@ -351,6 +351,11 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
+def gone(error: OSError) -> bool:
+    """Whether a bucket has no such file; pyarrow says so of one that is deleted while it is opened or read."""
+    return "NO_SUCH_KEY" in str(error)
+
+
 @contextmanager
 def _explaining(action: str, where: str) -> Iterator[None]:
     try:
@@ -358,6 +363,8 @@ def _explaining(action: str, where: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if gone(error):
+            raise FileNotFoundError(where) from error
         advice = f"your permissions and credentials{REACHING}" if "://" in where else "your permissions"
         raise StoreError(f"cannot {action} {where}: {_line(error)}; check the path, {advice}") from error
 

@@ -16,6 +16,7 @@ from phasediag.storage import conditional
 from phasediag.storage.conditional import ConditionalFolder, Held, Version, keeps_conditions
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import held_by, take
+from phasediag.storage.opening import Source, opened
 from phasediag.storage.store import Store
 
 
@@ -117,3 +118,19 @@ def test_a_store_that_fails_is_no_store_without_conditions(bucket: Folder) -> No
 
     with pytest.raises(StoreError, match="no answer"):
         keeps_conditions(Failing(bucket), bucket)
+
+
+def test_an_object_that_is_deleted_while_it_is_read_is_gone_and_no_fault(
+    bucket: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the request for its size and the one for its content."""
+
+    def deleted(*_: object, **__: object) -> None:
+        raise OSError("When reading object: AWS Error NO_SUCH_KEY during GetObject operation")
+
+    monkeypatch.setattr(fs.PyFileSystem, "open_input_stream", deleted, raising=False)
+    monkeypatch.setattr(fs.PyFileSystem, "open_input_file", deleted, raising=False)
+    with pytest.raises(FileNotFoundError):
+        bucket.read("x")
+    with pytest.raises(FileNotFoundError), opened(bucket, Source(path="trials/x.parquet")):
+        pass
