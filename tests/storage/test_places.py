@@ -120,16 +120,17 @@ def test_a_store_that_fails_is_no_store_without_conditions(bucket: Folder) -> No
         keeps_conditions(Failing(bucket), bucket)
 
 
-def test_an_object_that_is_deleted_while_it_is_read_is_gone_and_no_fault(
-    bucket: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the request for its size and the one for its content."""
+class Deleting(fs.FSSpecHandler):
+    """Objects that are deleted between the request for their size and the one for their content."""
 
-    def deleted(*_: object, **__: object) -> None:
+    def open_input_file(self, path: str) -> None:
         raise OSError("When reading object: AWS Error NO_SUCH_KEY during GetObject operation")
 
-    monkeypatch.setattr(fs.PyFileSystem, "open_input_stream", deleted, raising=False)
-    monkeypatch.setattr(fs.PyFileSystem, "open_input_file", deleted, raising=False)
+    open_input_stream = open_input_file
+
+
+def test_an_object_that_is_deleted_while_it_is_read_is_gone_and_no_fault() -> None:
+    bucket = Folder(filesystem=fs.PyFileSystem(Deleting(MemoryFileSystem())), path="b/s", uri="s3://b/s")
     with pytest.raises(FileNotFoundError):
         bucket.read("x")
     with pytest.raises(FileNotFoundError), opened(bucket, Source(path="trials/x.parquet")):
