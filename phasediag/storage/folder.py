@@ -352,7 +352,7 @@ def _sync(folder: Path) -> None:
 
 
 def gone(error: OSError) -> bool:
-    """Whether a bucket has no such file: so pyarrow tells that one was deleted while it was opened or read."""
+    """Whether a bucket has no such file: of one deleted while it is opened or read pyarrow says it so."""
     return "NO_SUCH_KEY" in str(error)
 
 
