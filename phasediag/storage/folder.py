@@ -353,7 +353,7 @@ def _sync(folder: Path) -> None:
 
 def gone(error: OSError) -> bool:
     """Whether a bucket has no such file: of one deleted while it is opened or read pyarrow says it so."""
-    return "NO_SUCH_KEY" in str(error)
+    return any(code in str(error) for code in ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND"))
 
 
 @contextmanager
