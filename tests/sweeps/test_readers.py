@@ -19,6 +19,8 @@ from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from small_sweeps import command, grid_text, launched, rewrite
 
+pytestmark = pytest.mark.slow
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202etxt"
 GRID = grid_text({"weight_decay": "[0.01, 0.1]", "width": "[8, 16]"}, {"steps": 4}, replicates=2)
 
@@ -48,7 +50,6 @@ def readings(sweep: Path, out: Path) -> Iterator[list[str | Path]]:
     yield ["report", sweep, "--output", out / "report.html"]
 
 
-@pytest.mark.slow
 def test_a_mount_that_is_read_only_is_read(sweep: Path, tmp_path: Path) -> None:
     """Each command sees the sweep through a bind mount of its own, while a launch holds the lease."""
     script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" "$0" && exec "$@"'
@@ -75,6 +76,8 @@ def test_what_would_steer_a_terminal_is_shown(
     """In the lease, in errors, in names of files and in texts of rows; of every command."""
     shutil.copytree(sweep.parent, tmp_path / "s")
     copy = tmp_path / "s" / "g"
+    arguments = [*readings(copy, tmp_path), ["launch", copy.parent / "grid.yaml", "--storage", copy.parent,
+                                             "--executor", "inline"], ["compact", copy]]  # fmt: skip
 
     def spoilt(rows: pa.Table) -> pa.Table:
         for name in ("error", "device", "git_commit", "torch_version", "phasediag_version"):
@@ -95,8 +98,6 @@ def test_what_would_steer_a_terminal_is_shown(
     (copy / "lease").write_text(json.dumps(asdict(holder)))
     (copy / "trials" / f"x{EVIL}.parquet").write_bytes(b"PAR1" + b"x" * 40 + b"PAR1")
     (copy / f"y{EVIL}").write_text("")
-    arguments = [*readings(copy, tmp_path), ["launch", copy.parent / "grid.yaml", "--storage", copy.parent,
-                                             "--executor", "inline"], ["compact", copy]]  # fmt: skip
     for each in arguments:
         with suppress(SystemExit):
             main([*map(str, each)])
