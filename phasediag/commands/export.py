@@ -26,7 +26,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--wandb", type=FOLDER, help="Folder of offline runs of Weights & Biases. Needs the extra wandb."
 )
-@click.option("--tensorboard", type=FOLDER, help="Folder of logs. Needs the extra tensorboard.")
+@click.option("--tensorboard", type=FOLDER, help="Folder of logs. The extra tensorboard shows them.")
 @click.option("--column", "columns", type=COLUMN, multiple=True, help="Only this column; may be repeated.")
 @WHERE
 def export(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -75,10 +76,15 @@ def _estimates(sections: Sequence[Section]) -> Iterator[tuple[str, float]]:
                 continue
             keys = list(table.columns[: list(table.columns).index(value)])
             for row in table.to_dict("records"):
-                where = ", ".join(f"{key}={_short(row[key])}" for key in keys)
+                where = " ".join(f"{key} {_short(row[key])}" for key in keys) or "all"
                 for name in (value, *_ENDS):
                     if math.isfinite(row[name]):
-                        yield f"{section.title}/{where}/{name}", float(row[name])
+                        yield plain(f"{section.title}/{where}/{name}"), float(row[name])
+
+
+def plain(name: str) -> str:
+    """A name in the letters that every tracker takes; others become underscores."""
+    return re.sub(r"[^\w./-]+", "_", name, flags=re.ASCII)
 
 
 def _short(value: Any) -> str:
@@ -86,13 +92,13 @@ def _short(value: Any) -> str:
 
 
 def _tables(sections: Sequence[Section]) -> dict[str, pd.DataFrame]:
-    return {f"{each.title}/{name}": table for each in sections for name, table in each.tables.items()}
+    return {plain(f"{each.title}/{name}"): table for each in sections for name, table in each.tables.items()}
 
 
 def _pictures(sections: Sequence[Section]) -> dict[str, Picture]:
     """The figures of all sections; numbered where a section has several."""
     return {
-        each.title + (f" {number}" if len(each.pictures) > 1 else ""): picture
+        plain(each.title + (f" {number}" if len(each.pictures) > 1 else "")): picture
         for each in sections
         for number, picture in enumerate(each.pictures, start=1)
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,15 +33,13 @@ def write(summary: SweepSummary, folder: Path) -> str:
     for name, value in summary.settings.items():
         client.log_param(run, name, value[:_LONGEST])
     for name, number in summary.numbers.items():
-        client.log_metric(run, plain(name), number)
+        client.log_metric(run, name, number)
     texts = {"report.html": summary.page, "findings.txt": "\n".join(summary.findings)}
-    texts |= {
-        f"tables/{plain(name)}.csv": table.to_csv(index=False) for name, table in summary.tables.items()
-    }
+    texts |= {f"tables/{name}.csv": table.to_csv(index=False) for name, table in summary.tables.items()}
     for name, text in {**texts, **{f"grids/{name}": text for name, text in summary.grids}}.items():
         client.log_text(run, text, name)
     for name, picture in summary.pictures.items():
-        client.log_figure(run, picture.figure, f"figures/{plain(name)}.png")
+        client.log_figure(run, picture.figure, f"figures/{name}.png")
     client.set_terminated(run)
     return f"mlflow ui --backend-store-uri {address}"
 
@@ -51,9 +48,5 @@ def _experiment(client: MlflowClient, folder: Path) -> str:
     known = client.get_experiment_by_name(EXPERIMENT)
     if known is not None:
         return str(known.experiment_id)
-    return client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").resolve().as_uri())
-
-
-def plain(name: str) -> str:
-    """A name in the letters that MLflow takes: others become underscores."""
-    return re.sub(r"[^\w./ -]", "_", name.replace("=", " "), flags=re.ASCII)
+    place = (folder / "artifacts").resolve().as_uri()
+    return str(client.create_experiment(EXPERIMENT, artifact_location=place))

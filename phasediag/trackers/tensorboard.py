@@ -1,4 +1,7 @@
-"""TensorBoard: one folder of events, with numbers as scalars and figures as images."""
+"""TensorBoard: one folder of events, with numbers as scalars and figures as images.
+
+They are written by tensorboardX, which Ray Tune brings with it; only to look at them takes TensorBoard.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import Final
 
 from phasediag.report.summary import SweepSummary
 
-REQUIRED: Final = ("tensorboard",)
+REQUIRED: Final = ("tensorboardX",)
 _MOST_ROWS: Final = 200
 """Of a table, which TensorBoard shows as text."""
 
 
 def write(summary: SweepSummary, folder: Path) -> str:
     """Record a summary in the folder's own folder of that name; earlier events there are removed."""
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboardX import SummaryWriter
 
     place = folder / summary.name
     for old in place.glob("events.out.tfevents.*"):
