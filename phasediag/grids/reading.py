@@ -222,10 +222,13 @@ class _Converter:
             pairs = enumerate(zip(source.value, lines, strict=True))
             return tuple(self.node(item, at, f"{key}[{index}]") for index, (item, at) in pairs)
         try:
+            source.value.encode()
             return _scalar(source.tag, source.value)
+        except UnicodeEncodeError:  # of two halves of a letter, as JSON writes it, YAML makes two
+            self.report.add(line, key, f"{source.value!r} is no text", "write its letters as they are")
         except ValueError:
             self.report.add(line, key, f"'{source.value}' is no {source.tag}", "write a plain value")
-            return None
+        return None
 
     def _mapping(self, source: MappingNode, key: str) -> dict[str, Node]:
         entries: dict[str, Node] = {}
