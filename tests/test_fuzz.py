@@ -89,7 +89,7 @@ def many(number: int, count: int, strategy: Any, work: Callable[[Any], None]) ->
 @pytest.mark.parametrize("number", [pytest.param(1000, id="some"), *SLOWLY])
 @pytest.mark.timeout(1800)
 def test_a_grid_is_read_or_refused(number: int) -> None:
-    many(number, 60 if number == 1000 else CHUNK, grids(), examined)
+    many(number, 25 if number == 1000 else CHUNK, grids(), examined)
 
 
 WORDS: Final = (
