@@ -71,6 +71,9 @@ class GridError(PhasediagError):
         self.faults = faults
         super().__init__("\n".join(str(fault) for fault in faults))
 
+    def __reduce__(self) -> tuple[type[GridError], tuple[list[Fault]]]:
+        return type(self), (self.faults,)
+
 
 class StoreError(PhasediagError):
     """A sweep that cannot be read or written."""

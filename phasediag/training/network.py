@@ -42,6 +42,7 @@ from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
 from phasediag.trial import Role, Streams, Value
+from phasediag.user_code.work import at_work
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 _SIZES: Final = (
@@ -336,7 +337,8 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     if not hasattr(task.cls, "sizes"):
         raise PhasediagError(f"{place_of(task.cls)}: {task.name} has no method 'sizes'; {_SIZES}")
     try:
-        sizes = task.cls.sizes(values)
+        with at_work(task.cls, task.name, "its sizes"):
+            sizes = task.cls.sizes(values)
         inputs, outputs = sizes
     except PhasediagError:
         raise
