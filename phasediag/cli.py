@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave_output_alone() -> None:
-    """Let standard output end with the result: what a user's code prints as the process ends is none of it."""
+    """Let standard output end with the result: what a user's code prints at the end is none of it."""
     with suppress(AttributeError, OSError, ValueError):  # then Python itself tells, as it ends
         sys.stdout.flush()
         sys.stdout = sys.stderr

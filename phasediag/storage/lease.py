@@ -255,8 +255,8 @@ def _created(path: Path, text: bytes) -> bool:
             raise
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error.strerror}; see to it that you may write there and that there is room, or "
-            "keep the sweep elsewhere"
+            f"cannot write {path}: {error.strerror}; see to it that you may write there and that there is "
+            "room, or keep the sweep elsewhere"
         ) from error
     return True
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hard_machines import mounted
 from phasediag.executors.ray_tune import folders
 from phasediag.executors.ray_tune.folders import own_folder, scratch_folder
 from phasediag.executors.ray_tune.local import way_out
 from small_sweeps import command, grid_text, run, write
-from test_machine_faults import mounted
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,8 @@ def test_a_place_in_which_nothing_can_be_written_is_the_cause(tmp_path: Path) ->
     assert folders.blocked(tmp_path) == {}
     blocked = folders.blocked(tmp_path / "gone")
     assert way_out(late, blocked) == (
-        f"it needs to write in {tmp_path / 'gone'} (No such file or directory): make that possible, and launch again"
+        f"it needs to write in {tmp_path / 'gone'} (No such file or directory): make that possible, and "
+        "launch again"
     )
 
 

@@ -25,6 +25,7 @@ import sys
 import torch
 from phasediag.columns import Column
 from phasediag.observables.observable import NumberObservable
+from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.tasks.linear_map import LinearMap
 
 
@@ -41,6 +42,10 @@ class Net(torch.nn.Module):
     def forward(self, x):
         {forward}
         return self.second(torch.tanh(self.first(x)))
+
+    @property
+    def neuron_groups(self):
+        return (NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",)),)
 
 
 class Task(LinearMap):
@@ -62,11 +67,11 @@ class Falling:
 
 
 class Largest(NumberObservable):
-    columns = (Column(name="largest", type="float64", kind="measured", meaning="The largest weight."),)
+    columns = (Column(name="largest", meaning="The largest weight."),)
 
     def measure(self, specimen):
         {measure}
-        return specimen.weights["first.weight"].abs().max()[None]
+        return specimen.weights["first.weight"].abs().max().reshape(1)
 """
 PLACES: Final = {
     "constructor": ("Net", "its constructor"),
@@ -122,7 +127,11 @@ def _said(folder: Path, cases: list[tuple[str, str]]) -> None:
     """Let plan and launch look at all cases, in one other process, and check what they say."""
     grids = [_written(folder / str(n), place, end) for n, (place, end) in enumerate(cases)]
     asked = subprocess.run(
-        [sys.executable, "-c", ASKED, *map(str, grids)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-c", ASKED, *map(str, grids)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert asked.returncode == 0, asked.stderr[-2000:]
     lines = asked.stdout.splitlines()
@@ -166,7 +175,7 @@ def test_what_is_no_fault_comes_back(capsys: pytest.CaptureFixture[str]) -> None
     def refuses() -> None:
         raise PhasediagError("so it is")
 
-    with pytest.raises(PhasediagError, match="^so it is$"):
+    with pytest.raises(PhasediagError, match=r"^so it is$"):
         apart(refuses)
 
 
@@ -181,4 +190,3 @@ def test_a_child_that_leaves_a_process_behind_ends_the_look(tmp_path: Path) -> N
 
     with pytest.raises(EndedError, match=r"exit code 5 \[my.py:Net: its step\]"):
         apart(look)
-

@@ -78,7 +78,8 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
         ray.shutdown()
         if address is None:
             raise ClusterError(
-                f"Ray did not start on this machine: {_in_a_line(error)}; {local.way_out(error, blocked(folder))}, or with "
+                f"Ray did not start on this machine: {_in_a_line(error)}; "
+                f"{local.way_out(error, blocked(folder))}, or with "
                 "--executor inline, which trains in one process without Ray"
             ) from error
         raise ClusterError(refusal(address, error, listened)) from error
