@@ -40,9 +40,13 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
         if hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
             part.cls.prepare()
     _check_names(grid)
-    own = grid.observables or any(part.loaded for part in grid.components)
     look = partial(_looked_at, grid, missing)
-    return apart(look) if own else look()
+    if not grid.observables and not any(part.loaded for part in grid.components):
+        return look()
+    import torch
+
+    torch.compiler.disable(look)  # loads what torch's first derivative loads: once, not in every child
+    return apart(look)
 
 
 def _looked_at(grid: Grid, missing: Trials) -> tuple[str, ...]:

@@ -315,7 +315,8 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         batched = batched_of(construction, arguments, place_of(model.cls))
         others = OTHER_SEEDS if model.source else ()
         varying = (*varying_buffers(module, map(construction.module, others)), *batched.buffers)
-        habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
+        with at_work(model.cls, model.name, "a first pass"):
+            habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
         control=control, descent=descent_of(values, folder, tuple(control.shapes)),

@@ -30,12 +30,22 @@ Made = TypeVar("Made")
 
 TICK_S: Final = 0.1
 """Between two glances whether the child is there at all, while it says nothing."""
+_OF_FORK: Final = ("fork-based multiprocessing", "forked subprocess", "CUDA error: initialization error")
+"""In what torch says where a child asks for a GPU, or for threads, that its parent has begun to use."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 """In what `faulthandler` writes, the innermost first."""
 
 
 class EndedError(PhasediagError):
     """Code of the user's that ended the process that looked at it."""
+
+
+class UnforkedError(Exception):
+    """What a look needs and no child of this process can do: compute on a GPU that its parent has used."""
+
+
+class TracebackError(Exception):
+    """Stands for the traceback of an error in the process that looked, as its cause."""
 
 
 def apart(look: Callable[[], Made]) -> Made:
@@ -61,6 +71,8 @@ def apart(look: Callable[[], Made]) -> Made:
         return _here(look)
     try:
         made: Made = child.answer()
+    except UnforkedError:
+        return _here(look)
     finally:
         child.end()
     return made
@@ -118,7 +130,10 @@ class _Child:
             remember_printed(printed)
             if kind == MADE:
                 return made
-            raise made
+            error, told = made
+            if any(words in told for words in _OF_FORK):
+                raise UnforkedError(str(error))
+            raise error from TracebackError(told)
         raise self._death()
 
     def end(self) -> None:

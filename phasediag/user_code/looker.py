@@ -60,7 +60,8 @@ class Looker:
                 made = look()
             self.send(MADE, (made, printed_before()))
         except BaseException as error:  # whatever it is, the parent has to hear of it
-            self.send(RAISED, (portable(error), printed_before()))
+            told = "".join(traceback.format_exception(error))
+            self.send(RAISED, ((portable(error), told), printed_before()))
         finally:
             self.leave(0)
 
@@ -125,18 +126,14 @@ def noted_in(noted: mmap.mmap) -> tuple[str, str, str]:
 
 
 def portable(error: BaseException) -> Exception:
-    """An error that can be pickled: the same, or one with its text; its traceback is a note of it."""
-    sent: Exception
-    if isinstance(error, Exception):
-        try:
-            pickle.loads(pickle.dumps(error))
-            sent = error
-        except Exception:  # of a class of the user's, or one that keeps what cannot be pickled
-            sent = RuntimeError(f"{type(error).__name__}: {error}")
-    else:
-        sent = PhasediagError(f"{line_of(error)}: {type(error).__name__}: {error}")
-    sent.add_note("".join(traceback.format_exception(error)))
-    return sent
+    """An error that can be pickled: the same, or one with its text."""
+    if not isinstance(error, Exception):
+        return PhasediagError(f"{line_of(error)}: {type(error).__name__}: {error}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of a class of the user's, or one that keeps what cannot be pickled
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 class _Relay(TextIOBase):

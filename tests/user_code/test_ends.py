@@ -75,7 +75,7 @@ class Largest(NumberObservable):
 """
 PLACES: Final = {
     "constructor": ("Net", "its constructor"),
-    "forward": ("Net", "its step"),
+    "forward": ("Net", "a first pass"),
     "data": ("Task", "its data"),
     "update": ("Sgd", "its update"),
     "factor": ("Falling", "its factor"),
@@ -177,6 +177,18 @@ def test_what_is_no_fault_comes_back(capsys: pytest.CaptureFixture[str]) -> None
 
     with pytest.raises(PhasediagError, match=r"^so it is$"):
         apart(refuses)
+
+
+def test_what_no_child_can_do_the_process_does_itself() -> None:
+    """As where a model computes on a GPU that this process has used."""
+    parent = os.getpid()
+
+    def look() -> int:
+        if os.getpid() != parent:
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use CUDA with ...")
+        return os.getpid()
+
+    assert apart(look) == parent
 
 
 def test_a_child_that_leaves_a_process_behind_ends_the_look(tmp_path: Path) -> None:
