@@ -164,7 +164,9 @@ class Draft:
             return declared
         parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]
         problem = f"'{name}' is not a parameter of training, {' and '.join(parts) or 'any task or model'}"
-        if name in TOP_KEYS:
+        if self._report.full:  # a remedy takes time, and nobody will read it
+            remedy = ""
+        elif name in TOP_KEYS:
             remedy = f"'{name}' stands at the top level of the grid"
         elif elsewhere := owners(name, self._folder):
             remedy = f"it belongs to {', '.join(elsewhere)}"
@@ -229,7 +231,7 @@ class Draft:
             if name in self._fixed_nodes:
                 first = min(node.line, self._fixed_nodes[name].line)
                 last = max(node.line, self._fixed_nodes[name].line)
-                problem = f"'{name}' stands in fixed and in axes (lines {first} and {last})"
+                problem = f"'{name}' stands in fixed and in axes{self._report.lines(first, last)}"
                 self._report.add(last, key, problem, "remove one of the two")
                 continue
             self._places[name] = (key, node.line)
