@@ -24,7 +24,7 @@ from phasediag.errors import PhasediagError
 from phasediag.library_messages import remember_printed
 from phasediag.source_lines import of_the_user
 from phasediag.user_code.looker import MADE, NOTED_BYTES, SAID, Looker, noted_in
-from phasediag.user_code.work import RAISE_INSTEAD, Look, looking
+from phasediag.user_code.work import RAISE_INSTEAD, Onlooker, looking
 
 Made = TypeVar("Made")
 
@@ -90,7 +90,7 @@ def _forks() -> bool:
 
 
 def _here(look: Callable[[], Made]) -> Made:
-    with looking(Look()):
+    with looking(Onlooker()):
         return look()
 
 
@@ -130,10 +130,10 @@ class _Child:
             remember_printed(printed)
             if kind == MADE:
                 return made
-            error, told = made
-            if any(words in told for words in _OF_FORK):
+            error, trace = made
+            if any(words in trace for words in _OF_FORK):
                 raise UnforkedError(str(error))
-            raise error from TracebackError(told)
+            raise error from TracebackError(trace)
         raise self._death()
 
     def end(self) -> None:

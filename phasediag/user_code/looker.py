@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from phasediag.errors import PhasediagError
 from phasediag.library_messages import printed_before
 from phasediag.source_lines import line_of, of_the_user
-from phasediag.user_code.work import Look, Work, looking
+from phasediag.user_code.work import Onlooker, Work, looking
 
 NOTED_BYTES: Final = 8192
 """Of what is noted: in the first half the class at work, in the second the line that ends the process."""
@@ -56,12 +56,16 @@ class Looker:
         try:
             self._prepare()
             relay = _Relay(self)
-            with redirect_stderr(relay), redirect_stdout(relay), looking(Look(tell=self._note, apart=True)):
+            with (
+                redirect_stderr(relay),
+                redirect_stdout(relay),
+                looking(Onlooker(tell=self._note, apart=True)),
+            ):
                 made = look()
             self.send(MADE, (made, printed_before()))
         except BaseException as error:  # whatever it is, the parent has to hear of it
-            told = "".join(traceback.format_exception(error))
-            self.send(RAISED, ((portable(error), told), printed_before()))
+            trace = "".join(traceback.format_exception(error))
+            self.send(RAISED, ((portable(error), trace), printed_before()))
         finally:
             self.leave(0)
 

@@ -33,7 +33,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Onlooker:
     """Somebody who wants to know what code of the user's is at work."""
 
     tell: Callable[[Work | None], None] = lambda work: None
@@ -52,11 +52,11 @@ class Look:
         return PhasediagError(f"{explained(ended, work.cls)} {work}; {RAISE_INSTEAD}")
 
 
-_looks: list[Look] = []
+_looks: list[Onlooker] = []
 
 
 @contextmanager
-def looking(look: Look) -> Iterator[None]:
+def looking(look: Onlooker) -> Iterator[None]:
     """Tell `look` of all that runs within the block."""
     _looks.append(look)
     try:
