@@ -33,6 +33,7 @@ from phasediag.commands.refine import refine
 from phasediag.commands.remove import remove
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
+from phasediag.commands.submit import submit
 from phasediag.commands.times import times
 from phasediag.commands.verify import verify
 from phasediag.commands.versions import print_version
@@ -41,7 +42,7 @@ from phasediag.executors.signals import STOPPING, handled
 
 GROUPS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Begin": (quickstart, init, parameters, completion),
-    "Train": (plan, launch, status, refine, rerun),
+    "Train": (plan, launch, submit, status, refine, rerun),
     "Look": (diagram, scaling, hysteresis, times, distribution, report),
     "Keep": (list_, explain, remove, merge, export, compact, verify, cache, cite),
     "Trust": (calibrate, measure),
