@@ -114,7 +114,8 @@ class JobServer:
         """The launch of a sweep that has not ended; None where there is none."""
         with self._reaching():
             details = self._client.list_jobs()
-        jobs = [_sent(each) for each in details if (each.metadata or {}).get(SWEEP_MARK) == sweep]
+        marked = [each for each in details if (each.metadata or {}).get(SWEEP_MARK) == sweep]
+        jobs = [_sent(each) for each in marked if each.submission_id]
         return next((job for job in jobs if not job.over), None)
 
     def look(self, job: str) -> SentLaunch:
