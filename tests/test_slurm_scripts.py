@@ -118,7 +118,7 @@ def test_slurm_starts_one_head_and_joins_the_other_nodes(slurm: dict[str, str]) 
 
 
 def test_slurm_ends_where_the_head_does_not_start(slurm: dict[str, str], tmp_path: Path) -> None:
-    write_command(tmp_path, "ray", "exit 1")
+    write_command(tmp_path, "ray", '[ "$1" != start ]')
     with submitted(slurm, SCRIPT, "exit 0") as job:
         assert job.wait(timeout=20) == 3
     assert not any(c.startswith("phasediag") for c in calls(slurm))

@@ -35,7 +35,7 @@ class Net(torch.nn.Module):
         return self.last(squash(self.first(x)))
 """
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
-LONG = grid_text(AXES, {"steps": 6000}, replicates=2, resources="{trials_per_pack: 2}")
+LONG = grid_text(AXES, {"steps": 2000}, replicates=2, resources="{trials_per_pack: 2}")
 """6 packs, each of more seconds than a slice between two results."""
 OPTIONS = ("--compile", "off")
 
@@ -94,6 +94,7 @@ def test_a_model_of_the_users_trains_there_as_here(cluster: Cluster, tmp_path: P
     sent = cluster.submit(write(tmp_path / "there", text))
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout == f"{tmp_path / 'there' / 'g'}\n"
+    assert "dashboard_sdk" not in sent.stderr
     assert "6 of 6 trials done (0 diverged), 0 failed, 0 missing; 6 trained" in sent.stderr
     assert_same_rows(tmp_path / "here" / "g", tmp_path / "there" / "g")
 
@@ -118,7 +119,8 @@ def test_a_stop_drains_and_the_same_command_goes_on(
     assert "stopped; submit the same grid again to go on" in stopped.stderr
     _, followed = follower.communicate(timeout=60)
     assert follower.returncode == 130, followed
-    assert "draining: SIGTERM" in followed
+    assert "drained: SIGTERM" in followed
+    assert "dashboard_sdk" not in followed
     unfinished = {path.name for path in (tmp_path / "g" / "checkpoints").iterdir()}
     assert unfinished
     assert held_by(Store.at(tmp_path / "g")) is None

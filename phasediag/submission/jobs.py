@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from phasediag.environment import environment
 from phasediag.errors import ClusterError, in_words
+from phasediag.library_messages import quiet
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -157,7 +158,8 @@ class JobServer:
         from ray.exceptions import RayError
 
         try:
-            yield
+            with quiet(None):
+                yield
         except (OSError, RuntimeError, RayError) as error:  # of `requests`, and of Ray's client itself
             raise JobServerAwayError(
                 f"the job server at {self.address} does not answer as it should: {_in_a_line(error)}"
@@ -188,13 +190,16 @@ def _client(address: str) -> JobsClient:
     from ray.job_submission import JobSubmissionClient
 
     try:
-        try:
-            return JobSubmissionClient(address)
-        except AuthenticationError as error:
-            token = _token()
-            if not token:
-                raise ClusterError(f"the cluster at '{address}' asks for a token: {TOKEN_WAYS}") from error
-            return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"})
+        with quiet(None):
+            try:
+                return JobSubmissionClient(address)
+            except AuthenticationError as error:
+                token = _token()
+                if not token:
+                    raise ClusterError(
+                        f"the cluster at '{address}' asks for a token: {TOKEN_WAYS}"
+                    ) from error
+                return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"})
     except AuthenticationError as error:
         raise ClusterError(
             f"the cluster at '{address}' does not accept the token of this machine: {TOKEN_WAYS}"
