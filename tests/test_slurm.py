@@ -26,10 +26,11 @@ SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
 ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 SHORT = grid_text(AXES, {"steps": 500}, replicates=2, resources="{trials_per_pack: 2}")
-LONG = grid_text(AXES, {"steps": 6000}, replicates=2, resources="{trials_per_pack: 2}")
+STEPS = 2000
+LONG = grid_text(AXES, {"steps": STEPS}, replicates=2, resources="{trials_per_pack: 2}")
 """6 packs of some seconds each."""
-LONGEST = grid_text(AXES, {"steps": 60000}, replicates=2, resources="{trials_per_pack: 2}")
-"""6 packs of a minute or so each."""
+WINDOWS_SECONDS = 200
+"""Of training by one worker: more than fits into two times of a minute, which begin with the start of Ray."""
 COMPILE = ("--compile", "off")
 
 
@@ -78,7 +79,7 @@ def test_a_job_as_shipped_trains_all_on_all_of_its_nodes(
 
 
 def test_a_faulty_grid_ends_before_anything_starts(slurm: SlurmHere, tmp_path: Path) -> None:
-    grid = write(tmp_path, LONG.replace("steps: 6000", "steps: many"))
+    grid = write(tmp_path, LONG.replace(f"steps: {STEPS}", "steps: many"))
     job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path)
     assert slurm.ended(job, within=60) == "FAILED"
     assert slurm.value(job, "ExitCode") == "2:0"
@@ -105,7 +106,7 @@ def test_a_cancelled_job_keeps_what_it_has_reached(
     job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path, *COMPILE)
     wait_for(lambda: fragments(sweep))
     slurm.run("scancel", job)
-    assert slurm.ended(job, within=60) == "CANCELLED"
+    assert slurm.ended(job, within=120) == "CANCELLED"
     assert "the job was cancelled; what was recorded is kept" in slurm.log(job)
     unfinished = {path.name for path in (sweep / "checkpoints").iterdir()}
     assert unfinished
@@ -119,8 +120,13 @@ def test_a_cancelled_job_keeps_what_it_has_reached(
     assert_same_rows(sweep, undisturbed(LONG))
 
 
-def test_a_time_limit_queues_a_job_again_until_all_is_done(slurm: SlurmHere, tmp_path: Path) -> None:
-    grid, sweep = write(tmp_path, LONGEST), tmp_path / "g"
+def test_a_time_limit_queues_a_job_again_until_all_is_done(
+    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    spent = phasediag.load_trials(str(undisturbed(LONG)))["wall_s"].sum()
+    steps = int(STEPS * WINDOWS_SECONDS / spent)
+    text = LONG.replace(f"steps: {STEPS}", f"steps: {steps}")
+    grid, sweep = write(tmp_path, text), tmp_path / "g"
     job = slurm.submit(
         "--nodes=1", "--time=2", "--signal=B:TERM@60", SCRIPT, grid, tmp_path, *COMPILE
     )  # fmt: skip
@@ -134,7 +140,7 @@ def test_a_time_limit_queues_a_job_again_until_all_is_done(slurm: SlurmHere, tmp
 
 def test_a_job_that_gets_nowhere_is_not_queued_again(slurm: SlurmHere, tmp_path: Path) -> None:
     """Its warning comes before it has trained anything."""
-    grid = write(tmp_path, LONGEST)
+    grid = write(tmp_path, LONG)
     job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path, *COMPILE)
     wait_for(lambda: "starting workers" in slurm.log(job))
     slurm.run("scancel", "--batch", "--signal=TERM", job)
