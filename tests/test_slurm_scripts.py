@@ -51,6 +51,8 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         "STATE": str(tmp_path / "state"),
         "PYTHON": sys.executable,
         "SLURM_JOB_ID": "7",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SLURM_ARRAY_TASK_ID": "3",
         "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_CPUS_ON_NODE": "8",
         "SLURM_GPUS_ON_NODE": "1",
@@ -80,6 +82,8 @@ def calls(slurm: dict[str, str]) -> list[str]:
 
 
 FURTHER = 'echo 2 >"$NEWEST"; '
+ITSELF = {SCRIPT: "7", ARRAY: "7_3"}
+"""What a job, and a task of an array, queue again: the number of an array's first task is that of all."""
 BOTH = pytest.mark.parametrize("script", [SCRIPT, ARRAY], ids=["ray", "array"])
 
 
@@ -100,7 +104,7 @@ def test_slurm_queues_again_only_what_was_interrupted_and_went_further(
 ) -> None:
     with submitted(slurm, script, body) as job:
         assert job.wait(timeout=20) == code
-    assert ("scontrol requeue 7" in calls(slurm)) is requeued
+    assert (f"scontrol requeue {ITSELF[script]}" in calls(slurm)) is requeued
 
 
 def test_slurm_starts_one_head_and_joins_the_other_nodes(slurm: dict[str, str]) -> None:
@@ -138,4 +142,4 @@ def test_slurm_hands_the_warning_on_and_waits_for_the_drain(
         job.terminate()
         assert job.wait(timeout=20) == 130
     assert drained.exists()
-    assert "scontrol requeue 7" in calls(slurm)
+    assert f"scontrol requeue {ITSELF[script]}" in calls(slurm)
