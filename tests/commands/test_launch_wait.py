@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,9 +28,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "ATTEMPT_SECONDS", 0.05)
 
 
-def test_a_sweep_that_becomes_free_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_that_becomes_free_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other launch ends while this one waits."""
     lease = take(Store.at(tmp_path / "g"))
-    threading.Timer(0.5, lease.release).start()
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: lease.release())
+    monkeypatch.setattr(launching, "time", clock)
     assert launched(write(tmp_path, TINY), "--compile", "off", "--wait", "2m") == 0
     told = capsys.readouterr().err
     assert told.count("note: waiting for 120 s: the sweep") == 1
