@@ -51,6 +51,7 @@ READING = """
 from pathlib import Path
 from phasediag.errors import GridError
 from phasediag.grids.grid import parse_grid, read_grid
+from phasediag.grids.ready import grids_below
 from phasediag.grids.schema import grid_schema, parameter_table
 
 def refused(fixed):
@@ -59,7 +60,9 @@ def refused(fixed):
     except GridError:
         return True
 
-for job in sorted(Path("jobs").glob("*.yaml")):
+for job in grids_below(Path("jobs")):
+    if job.parent != Path("jobs"):
+        continue
     assert len(read_grid(job).trials())
 grid_schema(), parameter_table()
 assert refused("{task: digits, model: mpl}") and refused("{task: digits, heads: 2, widht: 3}")
