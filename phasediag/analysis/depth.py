@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -38,6 +38,11 @@ class DepthProfile(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """Means by depth, and the spectra."""
         return {"means": self.means, "spectra": self.spectra}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over checkpoints and depths."""
+        return {"means": ("checkpoint", "depth")}
 
     @property
     def findings(self) -> tuple[str, ...]:

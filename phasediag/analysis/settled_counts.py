@@ -93,6 +93,11 @@ class SettledCounts(Result):
         return {"cells": self.cells, "limits": self.limits}
 
     @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Cells over `apart`, x and the widths."""
+        return {"cells": (*self.apart, self.x, self.by), "limits": (*self.apart, self.x)}
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """How many replicates are undecided and unsettled, and how many cells enter a fit."""
         rows, cells = self.replicates, self.cells

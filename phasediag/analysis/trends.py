@@ -50,6 +50,11 @@ class Trends(Result):
         return {"correlations": self.series, "means": self.means}
 
     @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over the columns and their values."""
+        return {"correlations": ("x",), "means": ("x", "value")}
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """One sentence an x: the claim, the correlation and the verdict."""
         return tuple(

@@ -50,6 +50,11 @@ class WidthSaturation(Result):
         return {"series": self.series, "means": self.means}
 
     @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over the series and the widths."""
+        return {"means": (*self.groups, self.by), "series": self.groups}
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """One sentence a series."""
         return tuple(self._sentence(row) for _, row in self.series.iterrows())

@@ -39,7 +39,7 @@ def export(
         need_columns(trials, columns)
         trials = trials[list(dict.fromkeys(columns))]
     if csv is not None:
-        from phasediag.analysis.export import plain_column
+        from phasediag.analysis.cube import plain_column
 
         for name in trials.columns if columns else ():
             trials = trials.assign(**{name: plain_column(trials[name])})
