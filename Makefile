@@ -4,7 +4,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 SEED ?= 1
 
-.PHONY: quickstart test check-long check-properties check-gpu check-versions bench docs gallery
+.PHONY: quickstart test check-long check-properties check-gpu check-versions bench docs gallery notebooks
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -33,6 +33,9 @@ docs: .venv/installed-docs  ## write docs/reference and docs/gallery.md anew, bu
 	$(BIN)/python docs/write_reference.py
 	$(BIN)/python docs/make_gallery.py --page
 	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going docs build/site
+
+notebooks: .venv/installed-test  ## train what the notebooks of analysis/ read, run them with their outputs
+	$(BIN)/python docs/run_notebooks.py
 
 gallery: .venv/installed  ## train the grids of the gallery, draw its figures; some minutes
 	$(BIN)/python docs/make_gallery.py

@@ -24,6 +24,15 @@ ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "gallery"
 RECORD = FOLDER / "record.json"
 PAGE = Path(__file__).parent / "gallery.md"
+NOTEBOOKS = {
+    "quickstart": "From Parquet to a phase boundary and a scaling law",
+    "phase-boundary": "Where is the boundary, and how sure are we?",
+    "refinement": "What did refinement add, and what was gained?",
+    "from-a-million-rows": "How do I read one answer out of a million rows?",
+    "symmetry-breaking": "Do symmetries break while the loss drops?",
+    "neuron-count": "How does the number of neurons scale? (without outputs: its sweeps take hours)",
+}
+"""By the name of the file, in the order in which they are to be read."""
 DRAWING = ("diagram", "hysteresis", "scaling")
 
 
@@ -174,11 +183,19 @@ def processor() -> str:
 def page(record: dict[str, Any]) -> str:
     """The text of the gallery."""
     head = [
-        "<!-- Written by docs/make_gallery.py. -->", "# Gallery", "",
-        "Diagrams with the grids that made them, by the program as it is: `phasediag init NAME` writes any of "
-        "these grids for you to change. Times are those of one process (`--executor inline`), start-up "
+        "<!-- Written by docs/make_gallery.py. -->",
+        "# Gallery",
+        "",
+        "Diagrams with the grids that made them, by the program as it is: `phasediag init NAME` writes any of",
+        "these grids for you to change. Times are those of one process (`--executor inline`), start-up",
         "included, on a machine that others used at the same time; [how to read a diagram](faq.md).",
-    ]  # fmt: skip
+        "",
+        "**Notebooks with their outputs, in a reading order:**",
+        *(
+            f"{at}. [{title}](notebooks/{name}.ipynb)"
+            for at, (name, title) in enumerate(NOTEBOOKS.items(), 1)
+        ),
+    ]
     return "\n".join([*head, *(line for each in PICTURES for line in entry(each, record[each.name]))]) + "\n"
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from phasediag.analysis.frames import load_for
 from phasediag.analysis.versions import VersionsWarning, newest
+from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
@@ -38,18 +39,29 @@ def filling(store: Store, columns: tuple[str, ...]) -> Filling:
     planned = planned.drop_duplicates("trial_id")
     status = status_of([pa.array(planned["trial_id"], pa.string())], store)
     if not len(store.committed()):
-        return Filling(status=status, trials=planned.assign(status="missing", replicate=0))
+        return Filling(status=status, trials=_to_come(planned))
     trials = load_for(store.folder.uri, columns)
-    truths = [name for name in trials if trials[name].dtype == bool]
-    trials = trials.astype(dict.fromkeys(truths, "boolean"))  # what is to come has none
-    absent = planned[~planned["trial_id"].isin(trials["trial_id"])].assign(status="missing", replicate=0)
-    constant = {
-        name: trials[name].iloc[0] for name in trials
-        if name not in absent and name not in ("status", "replicate") and trials[name].nunique() == 1
-    }  # fmt: skip
-    both = pd.concat([trials, absent.assign(**constant)], ignore_index=True) if len(absent) else trials
+    absent = _to_come(planned[~planned["trial_id"].isin(trials["trial_id"])])
+    both = _joined(trials, absent) if len(absent) else trials
     both.attrs = trials.attrs
     return Filling(status=status, trials=both)
+
+
+def _to_come(planned: pd.DataFrame) -> pd.DataFrame:
+    """Rows of trials that are not recorded, each a point of its own."""
+    return planned.assign(status="missing", replicate=0, point_id=planned["trial_id"])
+
+
+def _joined(trials: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
+    """Recorded trials and those to come, of the versions of the recorded ones where these have one."""
+    versions = {
+        name: trials[name].iloc[0]
+        for name in (f"{kind}_source" for kind in KINDS)
+        if name in trials and trials[name].nunique() == 1
+    }
+    truths = [name for name in trials if trials[name].dtype == bool]
+    nullable = trials.astype(dict.fromkeys(truths, "boolean"))  # what is to come has none
+    return pd.concat([nullable, absent.assign(**versions)], ignore_index=True)
 
 
 def present_rosters(store: Store) -> list[pa.Table]:
