@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from importlib.util import find_spec
@@ -113,9 +114,10 @@ class LiveDiagram:
         -------
         How far the sweep is; None where it was not launched yet.
         """
+        from IPython import display as shown
         from IPython import get_ipython
-        from IPython.display import display
 
+        display: Callable[..., Any] = shown.display
         started = time.monotonic()
         status, content = self._looked()
         if get_ipython() is None:
@@ -148,8 +150,8 @@ class LiveDiagram:
 
 
 def _content(counts: str, picture: bytes = b"", warnings: tuple[str, ...] = ()) -> dict[str, str]:
-    told = "".join(f"<p><strong>warning:</strong> {escape(text)}</p>" for text in warnings)
+    words = "".join(f"<p><strong>warning:</strong> {escape(text)}</p>" for text in warnings)
     drawn = b64encode(picture).decode("ascii")
     image = f'<img src="data:image/png;base64,{drawn}" alt="" style="max-width: 100%">' if picture else ""
     plain = "\n".join([counts, *(f"warning: {text}" for text in warnings)])
-    return {"text/html": f"<p>{escape(counts)}</p>{image}{told}", "text/plain": plain}
+    return {"text/html": f"<p>{escape(counts)}</p>{image}{words}", "text/plain": plain}

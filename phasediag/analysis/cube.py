@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.branches import MAIN
 from phasediag.analysis.labels import prose
 from phasediag.columns import Column, column_of
 from phasediag.errors import PhasediagError
@@ -21,6 +22,7 @@ from phasediag.trial import formatted
 if TYPE_CHECKING:
     import xarray
 
+BRANCH: Final = "branch"
 ROW: Final = "row"
 """The one dimension of a table that no columns span."""
 
@@ -33,7 +35,8 @@ def cube(
 ) -> xarray.Dataset:
     """A table over the columns that tell its rows apart.
 
-    Where these are null in a row, or two rows have the same, the data set has one dimension, `row`.
+    Where these are null in a row, or two rows have the same, the data set has one dimension, `row`. A row
+    of a boundary without any crossing stands at branch 1.
     A combination that the table lacks is NaN, of text ''; whole numbers and truth values are floats then.
     Every variable has the attribute `long_name`, and `units` where it has a unit.
 
@@ -54,6 +57,8 @@ def cube(
     needs_xarray()
     plain = pd.DataFrame({str(name): plain_column(table[name]) for name in table.columns}, index=table.index)
     axes = [name for name in over if name in plain]
+    if BRANCH in axes:
+        plain[BRANCH] = plain[BRANCH].fillna(MAIN).astype(np.int64)
     if axes and not plain[axes].isna().to_numpy().any() and not plain.duplicated(axes).any():
         data = plain.set_index(axes).to_xarray()
     else:
@@ -116,6 +121,6 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
 def _text(value: Any) -> str:
     if value is None or value is pd.NA or value != value:
         return ""
-    if isinstance(value, dict):
-        return str(value)
-    return value if isinstance(value, str) else formatted(tuple(np.asarray(value).tolist()))
+    if isinstance(value, list | tuple | np.ndarray):
+        return formatted(tuple(np.asarray(value).tolist()))
+    return str(value)

@@ -19,7 +19,7 @@ SHOWN: Final = ("degree_normalized", "rank_share", "stable_rank")
 """Columns whose means are taken, over the heads of a layer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DepthProfile(Result):
     """Means over the heads of each layer, by checkpoint and part."""
 

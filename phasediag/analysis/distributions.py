@@ -22,7 +22,7 @@ FEWEST: Final = 8
 """Trials of a cell; with fewer it has no distribution."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Distributions(Result):
     """What the values of an order parameter over seeds say of its phase, cell by cell."""
 

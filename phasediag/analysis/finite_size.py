@@ -32,7 +32,7 @@ COVERED: Final = (
 """As counted with a fresh seed (docs/finite-size.md)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SizeCollapse(Result):
     """Scaled curves, their exponents and how well they fall together."""
 

@@ -25,7 +25,7 @@ Verdict = Literal["hysteresis", "no loop within the resolution", "no transition"
 RESAMPLES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Hysteresis(Result):
     """The loops of ramps, one for each value of the facets."""
 

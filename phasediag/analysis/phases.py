@@ -44,7 +44,7 @@ Method = Literal["level", "mixture", "slope"]
 """By what phases are distinguished."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PhaseDiagram(Result):
     """Cells, their phases and the boundary between them."""
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     import xarray
 
     from phasediag.figures.style import Axes, Figure
-
-
-class Printer(Protocol):
-    """Where IPython wants an object written."""
-
-    def text(self, text: str) -> None:
-        """Write some text."""
 
 
 class Result(ABC):
@@ -124,15 +117,11 @@ class Result(ABC):
         said = {"findings": "\n".join(self.findings), "warnings": "\n".join(self.warnings)}
         return cube(tables[table], self.over.get(table, ()), self.quantities(table), said)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_") and name != "figure"]
-
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
-        """What IPython writes where there are no pictures."""
-        printer.text(self.summary())
 
     def _repr_markdown_(self) -> str:
         """The words of the summary, for notebooks that show no HTML."""

@@ -63,7 +63,7 @@ def student(values: FloatArray, rounding: float = 1.0) -> tuple[float, float, fl
     return (mean, mean - around, mean + around) if around > 0 else (mean, float("nan"), float("nan"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SettledCounts(Result):
     """Numbers of neurons of all cells, and which of them tell of an infinitely wide, fully trained layer."""
 

@@ -22,7 +22,7 @@ MOST_SLICES: Final = 6
 """More curves than this cannot be distinguished in one figure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Slices(Result):
     """Means of a column along one parameter, one curve a value of another."""
 

@@ -28,7 +28,7 @@ FEWEST_VALUES: Final = 3
 """Values of x that a rank correlation needs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Trends(Result):
     """How a column goes with others, each varied alone, and whether that is as it was claimed."""
 

@@ -24,7 +24,7 @@ from phasediag.errors import AnalysisError
 _VERDICTS: Final = ("saturates", "grows", "shrinks", "cannot tell")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class WidthSaturation(Result):
     """How a column goes with the width in the widest layers of each series."""
 

@@ -60,7 +60,7 @@ def given_text(grid: Mapping[str, Any], report: Report) -> str:
 def as_text(content: Mapping[str, Any]) -> str:
     """YAML of plain values, its keys in their order: axes are expanded in the order in which they stand."""
     writer = YAML(typ="safe", pure=True)
-    writer.sort_base_mapping_type_on_output = False
+    writer.representer.sort_base_mapping_type_on_output = False
     written = StringIO()
     writer.dump(content, written)
     return written.getvalue()
@@ -70,9 +70,9 @@ def _plain(value: Any, key: str, report: Report) -> Any:
     """A value in the types that YAML has."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    for kind in (bool, int, float, str):
+    for kind in (str, bool, int, float):
         if isinstance(value, kind):
-            return kind(value)
+            return kind(value)  # of a subclass too
     if value is None:
         return None
     if isinstance(value, PurePath):
