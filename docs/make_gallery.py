@@ -146,7 +146,9 @@ def main() -> None:
     for picture in () if given.page else PICTURES:
         if not given.names or picture.name in given.names:
             make(picture, given.storage)
-    PAGE.write_text(page(json.loads(RECORD.read_text())))
+    record = json.loads(RECORD.read_text())
+    if not {picture.name for picture in PICTURES} - set(record):
+        PAGE.write_text(page(record))
 
 
 def make(picture: Picture, storage: Path) -> None:
