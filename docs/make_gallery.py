@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help="pictures; default: all")
     parser.add_argument("--page", action="store_true", help="only write the page")
-    parser.add_argument("--storage", type=Path, default=ROOT / "build" / "gallery")
+    parser.add_argument("--storage", type=Path, default=ROOT / "build" / "sweeps")
     given = parser.parse_args()
     for picture in () if given.page else PICTURES:
         if not given.names or picture.name in given.names:
@@ -204,17 +204,22 @@ def page(record: dict[str, Any]) -> str:
 def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
     """One picture with its grid and what it took."""
     launch = f"phasediag launch {picture.grid}"
-    said = [f"> {line}" for line in made["said"].splitlines()]
+    told = folded("What the command says of it", "text", made["said"]) if made["said"] else []
+    grid = (ROOT / picture.grid).read_text().rstrip()
     return [
         "", f"## {picture.title}", "", picture.shows, "",
         f"![{picture.title}](gallery/{picture.name}.png)", "",
         f"{made['trials']:,} networks, {made['seconds']} s ({made['processor']}, {made['date']}). The grid: "
         f"[{Path(picture.grid).name}](../{picture.grid}).", "",
-        "```text", launch, picture.drawn_by, "```", "",
-        *(["What the command says of it:", "", *said, ""] if said else []),
-        "<details><summary>The grid</summary>", "",
-        "```yaml", (ROOT / picture.grid).read_text().rstrip(), "```", "", "</details>",
+        "```text", launch, picture.drawn_by, "```",
+        *told, *folded("The grid", "yaml", grid),
     ]  # fmt: skip
+
+
+def folded(title: str, language: str, text: str) -> list[str]:
+    """Text that is shown when asked for."""
+    fence = f"```{language}"
+    return ["", f"<details><summary>{title}</summary>", "", fence, text, "```", "", "</details>"]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
-SWEEPS = ROOT / "build" / "notebooks"
+SWEEPS = ROOT / "build" / "sweeps"
 PROGRAM = (sys.executable, "-c", "from phasediag.cli import main; main()")
 READ = {
     "quickstart": "quickstart", "phase-boundary": "quickstart", "refinement": "refined",
