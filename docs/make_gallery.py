@@ -30,7 +30,7 @@ NOTEBOOKS = {
     "refinement": "What did refinement add, and what was gained?",
     "from-a-million-rows": "How do I read one answer out of a million rows?",
     "symmetry-breaking": "Do symmetries break while the loss drops?",
-    "neuron-count": "How does the number of neurons scale? (without outputs: its sweeps take hours)",
+    "neuron-count": "How does the number of neurons scale?",
 }
 """By the name of the file, in the order in which they are to be read."""
 DRAWING = ("diagram", "hysteresis", "scaling")
@@ -69,13 +69,6 @@ class Picture:
 
 PICTURES = (
     Picture(
-        "jobs/quickstart.yaml",
-        "Noise restores symmetry",
-        "The first diagram: decay and gradient noise against the collapse of a linear network, at "
-        "two widths and two label noises. Dashed: what the data alone predict without gradient "
-        "noise.",
-    ),
-    Picture(
         "jobs/templates/two-axes.yaml",
         "The template of `phasediag init`",
         "Linear networks on fresh data: the boundary bends to weaker decay as gradient noise grows.",
@@ -83,7 +76,7 @@ PICTURES = (
     Picture(
         "jobs/templates/own-model.yaml",
         "An own model",
-        "A gain between two layers moves the collapse in proportion: the boundary is a straight line.",
+        "A gain between two layers moves the collapse in proportion: straight on logarithmic axes.",
     ),
     Picture(
         "jobs/templates/own-data.yaml",
@@ -94,12 +87,6 @@ PICTURES = (
         "jobs/templates/own-observable.yaml",
         "An own observable",
         "The size of a neuron, measured by a file beside the grid, as order parameter.",
-    ),
-    Picture(
-        "jobs/templates/width-scaling.yaml",
-        "How a rank scales with decay",
-        "A fit with its compared laws: the rank follows the inverse of the weight decay, in steps, "
-        "at every width.",
     ),
     Picture(
         "jobs/templates/hysteresis.yaml",
@@ -126,12 +113,6 @@ PICTURES = (
         "The share of distinct neurons falls with either kind of noise. Everything is hatched and "
         "the boundary dashed: a front of training time, and said to be one ([questions and "
         "answers](faq.md)).",
-    ),
-    Picture(
-        "jobs/literature/sharpness-regimes.yaml",
-        "Catapults",
-        "An axis that is a result: the rate in units of the network's own sharpness at the start. "
-        "Where the loss first rises.",
     ),
 )
 
@@ -192,7 +173,8 @@ def page(record: dict[str, Any]) -> str:
         "grid for you to change. Times are those of one process (`--executor inline`), start-up",
         "included, on a machine that others used at the same time; [how to read a diagram](faq.md).",
         "",
-        "**Notebooks with their outputs, in a reading order:**",
+        "**Notebooks, in a reading order** (`make notebooks` runs them and keeps their outputs):",
+        "",
         *(
             f"{at}. [{title}](notebooks/{name}.ipynb)"
             for at, (name, title) in enumerate(NOTEBOOKS.items(), 1)

@@ -36,6 +36,7 @@ def run(command: str) -> None:
     assert outcome.exit_code == 0, (command, outcome.output, outcome.exception)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
