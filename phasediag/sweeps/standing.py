@@ -113,7 +113,8 @@ class Standing:
     def points(self) -> BoolArray:
         """The points of these grids that statistics take."""
         asked = [np.isfinite(family.factor) for family in self.families]
-        return self.here & np.any([np.zeros_like(self.here), *asked], axis=0)
+        mine: BoolArray = self.here & np.any([np.zeros_like(self.here), *asked], axis=0)
+        return mine
 
     @property
     def unsettled(self) -> BoolArray:
@@ -139,7 +140,9 @@ class Standing:
     @property
     def factor(self) -> FloatArray:
         """How many times their first steps the trials that statistics take are long; NaN of other points."""
-        return np.fmax.reduce([np.full(len(self.here), np.nan), *(each.factor for each in self.families)])
+        none: FloatArray = np.full(len(self.here), np.nan)
+        longest: FloatArray = np.fmax.reduce([none, *(each.factor for each in self.families)])
+        return longest
 
     def trials_of(self, points: BoolArray) -> pd.DataFrame:
         """The trials that statistics take of some points."""
