@@ -40,6 +40,7 @@ _FREE: Final = 2
 SURE: Final = 0.95
 TIMES: Final = "times the first steps"
 """How long training was where neither steps nor learning time are alike in all trials."""
+_ALIKE: Final = 1e-9
 EXTRAPOLATED: Final = "extrapolated"
 CANNOT_TELL: Final = "cannot tell"
 
@@ -260,18 +261,16 @@ def lengths_of(trials: pd.DataFrame) -> tuple[str, dict[float, pd.DataFrame]]:
 
 def _length(trials: pd.DataFrame, point: Any, factors: Sequence[float]) -> tuple[str, FloatArray]:
     """How long each trial was trained, in a unit in which that compares over points, and the unit."""
-    held = {
-        name: trials[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in LENGTHS if name in trials
-    }
-    times = held.get("learning_time", np.full(len(trials), np.nan))
-    if np.isfinite(times).all():
-        return "learning_time", times
-    steps = held["steps"]
-    first = pd.Series(steps).groupby(point).transform("min").to_numpy(dtype=np.float64)
-    if len(np.unique(first)) == 1 or not factors:
+    for name in (name for name in LENGTHS if name in trials):
+        held = trials[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        first = pd.Series(held).groupby(point).transform("min").to_numpy(dtype=np.float64)
+        if np.isfinite(first).all() and np.allclose(first, first[0], rtol=_ALIKE, atol=0):
+            return name, held
+    steps = trials["steps"].to_numpy(dtype=np.float64, na_value=np.nan)
+    if not factors:
         return "steps", steps
     known = np.array([ORIGINAL, *factors])
-    ratio = steps / first
+    ratio = steps / pd.Series(steps).groupby(point).transform("min").to_numpy(dtype=np.float64)
     return TIMES, known[np.abs(np.log(known) - np.log(ratio)[:, None]).argmin(axis=1)]
 
 

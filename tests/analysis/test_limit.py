@@ -13,6 +13,7 @@ import phasediag
 from phasediag.analysis.limit import boundary_limit, extrapolated, lengths_of
 from phasediag.cli import main
 from phasediag.errors import AnalysisError
+from phasediag.storage.launches import LAUNCHES, Launches
 from phasediag.sweeps.extend import extend
 from phasediag.sweeps.sweep import Outcome
 from small_sweeps import launched
@@ -99,6 +100,24 @@ def test_a_point_that_was_not_trained_for_so_long_stands_with_its_longest() -> N
     assert (time, list(parts)) == ("steps", [1, 2, 4])
     assert all(len(part) == 41 * 4 for part in parts.values())
     assert all("steps" not in part and part["converged"].all() for part in parts.values())
+
+
+def test_the_length_is_what_is_alike_in_all_points() -> None:
+    """Steps, where every grid has the same; else the learning time; else how many times the first ones."""
+    frame = trials({100: 1.0, 200: 1.1, 400: 1.1}).assign(point=0)
+    two = pd.concat([frame.assign(learning_rate=rate) for rate in (0.1, 0.2)], ignore_index=True)
+    two = two.assign(learning_time=two["steps"] * two["learning_rate"])
+    assert lengths_of(two)[0] == "steps"
+    time = two.assign(steps=two["steps"] / two["learning_rate"], learning_time=two["steps"] * 1.0)
+    named, parts = lengths_of(time)
+    assert (named, list(parts)) == ("learning_time", [100, 200, 400])
+    assert all(len(part) == len(two) / 3 for part in parts.values())
+    relaxed = two.assign(steps=two["steps"] * (1 + (two["learning_rate"] > 0.1)))
+    relaxed["learning_time"] = relaxed["steps"] * relaxed["learning_rate"]
+    relaxed.attrs[LAUNCHES] = Launches(sources={}, lengths=[], factors=[2, 4]).plain()
+    named, parts = lengths_of(relaxed)
+    assert (named, list(parts)) == ("times the first steps", [1, 2, 4])
+    assert all(len(part) == len(two) / 3 for part in parts.values())
 
 
 CHAIN = """\

@@ -98,6 +98,7 @@ def test_only_points_that_are_not_settled_are_trained_on_and_each_as_a_whole(fin
     assert rounds[1::2] == list(done.rounds)
     assert all(r.moved is None and r.coming_s > 0 for r in rounds[::2])
     assert all(r.moved is not None and len(r.moved.pairs) == r.trials for r in done.rounds)
+    assert status(sweep).unconverged == 2
     old = trials["trial_id"].isin(before["trial_id"])
     pd.testing.assert_frame_equal(trials[old].reset_index(drop=True), before)
 
@@ -108,6 +109,7 @@ def test_asked_again_it_goes_on_where_it_was(finished: Finished, tmp_path: Path)
     assert [(r.factor, r.points) for r in again.rounds] == [(16, 1)]
     assert again.unsettled == 0
     assert trained_on(sweep, most=16).trained == 0
+    assert (status(sweep).total, status(sweep).unconverged, status(sweep).more_steps) == (26, 0, None)
 
 
 def test_a_longer_trial_passes_through_the_shorter_one(finished: Finished) -> None:
