@@ -40,6 +40,8 @@ _FREE: Final = 2
 SURE: Final = 0.95
 TIMES: Final = "times the first steps"
 """How long training was where neither steps nor learning time are alike in all trials."""
+SO_LONG: Final = "trained_so_long"
+"""The column of `lengths_of` that says whether a trial is of the length itself, and not of a shorter one."""
 _ALIKE: Final = 1e-9
 EXTRAPOLATED: Final = "extrapolated"
 CANNOT_TELL: Final = "cannot tell"
@@ -122,12 +124,13 @@ class BoundaryLimit(Result):
     time: str
     """What the lengths are: `steps`, `learning_time`, or `times the first steps`."""
     boundaries: pd.DataFrame
-    """One row a length and row of the diagram: `keys`, `length`, `position`, `low`, `high`."""
+    """One row a length and row of the diagram: `keys`, `length`, `position`, `low`, `high`, and `trained`:
+    whether the cells on both sides were trained for so long, without which it does not enter."""
     limits: pd.DataFrame
     """One row a row of the diagram: `keys`, `limit` with its 95 % interval `low`, `high`, `exponent` with
-    `exponent_low`, `exponent_high`, `amplitude` (of the term in the length, at the longest), `last` (the
-    boundary at the longest length), `lengths` (how many entered), `misfit`, `tolerated`, `verdict`
-    (`extrapolated` or `cannot tell`) and `reason`."""
+    `exponent_low`, `exponent_high`, `amplitude` (of the term in the length, at the longest that entered),
+    `last` (the boundary there), `longest` (that length), `lengths` (how many entered), `misfit`, `tolerated`,
+    `verdict` (`extrapolated` or `cannot tell`) and `reason`."""
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -187,8 +190,10 @@ def boundary_limit(
     """Find the boundary at every length of training, and extrapolate it to infinitely many steps.
 
     A length holds of each point the trials of that length, or where it was not trained for so long, since it
-    was settled before, the longest that there are. Of several crossings of a row that of branch 1 is taken.
-    Whether trials have converged plays no part: that they have not is what is extrapolated from.
+    was called settled before, the longest that there are. A boundary counts at a length only where the points
+    on both sides of it were trained for so long: one that was called settled too early would hold it back. Of
+    several crossings of a row that of branch 1 is taken. Whether trials have converged plays no part: that
+    they have not is what is extrapolated from.
 
     Parameters
     ----------
@@ -212,15 +217,14 @@ def boundary_limit(
             f"where the boundary goes takes {FEWEST_LENGTHS}; `phasediag launch SWEEP --until-converged`, or "
             "--extend 2 and --extend 4, train them for longer"
         )
-    diagrams = {
-        length: phase_diagram(
+    tables = []
+    for length, part in parts.items():
+        diagram = phase_diagram(
             part, x, y, order, at, facets, resamples=resamples, seed=seed, direction=direction
         )
-        for length, part in parts.items()
-    }
-    keys = next(iter(diagrams.values())).keys
-    boundaries = pd.concat([_of_length(length, diagram) for length, diagram in diagrams.items()])
-    boundaries = boundaries.reset_index(drop=True)
+        lengthened = phase_diagram(part, x, y, SO_LONG, 0.5, facets, resamples=1)
+        tables.append(_of_length(length, diagram, lengthened.cells))
+    keys, boundaries = diagram.keys, pd.concat(tables).reset_index(drop=True)
     groups = boundaries.groupby(list(keys), sort=False, dropna=False) if keys else [((), boundaries)]
     limits = pd.DataFrame(
         [{**dict(zip(keys, values, strict=True)), **_limit(rows)} for values, rows in groups]
@@ -233,8 +237,9 @@ def boundary_limit(
 def lengths_of(trials: pd.DataFrame) -> tuple[str, dict[float, pd.DataFrame]]:
     """The trials as they were at each length of training, ascending, and what the lengths are.
 
-    Longer trials of points in which some are missing are left out; a point that was not trained for a
-    length stands there with its longest trials that are shorter.
+    The column `trained_so_long` is 1 of trials of the length itself, 0 of shorter ones. Longer trials of
+    points in which some are missing are left out; a point that was not trained for a length stands there
+    with its longest trials that are shorter.
 
     Parameters
     ----------
@@ -252,7 +257,9 @@ def lengths_of(trials: pd.DataFrame) -> tuple[str, dict[float, pd.DataFrame]]:
         within = length <= each
         np.maximum.at(longest, point[within], length[within])
         part = trials[within & (length == longest[point])]
+        own = length[within & (length == longest[point])] == each
         part = part.drop(columns=[name for name in LENGTHS if name in part])
+        part = part.assign(**{SO_LONG: own.astype(np.float64)})
         if "converged" in part:
             part = part.assign(converged=True)
         parts[float(each)] = part
@@ -274,22 +281,40 @@ def _length(trials: pd.DataFrame, point: Any, factors: Sequence[float]) -> tuple
     return TIMES, known[np.abs(np.log(known) - np.log(ratio)[:, None]).argmin(axis=1)]
 
 
-def _of_length(length: float, diagram: PhaseDiagram) -> pd.DataFrame:
-    columns = [*diagram.keys, "position", "low", "high"]
-    return diagram.main[columns].assign(length=length)[[*diagram.keys, "length", "position", "low", "high"]]
+def _of_length(length: float, diagram: PhaseDiagram, cells: pd.DataFrame) -> pd.DataFrame:
+    """The boundary of each row, and whether the cells on both sides of it were trained for so long.
+
+    Parameters
+    ----------
+    cells
+        Those of the diagram of `SO_LONG`.
+    """
+    keys = list(diagram.keys)
+    main = diagram.main[[*keys, "position", "low", "high"]].reset_index(drop=True)
+    trained = []
+    for row in main.to_dict("records"):
+        same = [(cells[name] == row[name]).to_numpy() for name in keys]
+        own = cells[np.all([np.full(len(cells), True), *same], axis=0)].sort_values(diagram.x)
+        below, above = own[own[diagram.x] <= row["position"]], own[own[diagram.x] >= row["position"]]
+        beside = [*below["mean"].tail(1), *above["mean"].head(1)]
+        trained.append(bool(beside) and min(beside) == 1)
+    columns = [*keys, "length", "position", "low", "high", "trained"]
+    return main.assign(length=length, trained=trained)[columns]
 
 
 def _limit(rows: pd.DataFrame) -> dict[str, Any]:
     """What is known of the limit of one row, from its boundaries in the order of their lengths."""
-    there = rows[rows["position"].notna()]
+    crossed = rows[rows["position"].notna()]
+    there = crossed[crossed["trained"]]
     bounded = there[np.isfinite(there["high"] - there["low"])]
     known: dict[str, Any] = dict.fromkeys(
         ("limit", "low", "high", "exponent", "exponent_low", "exponent_high", "amplitude"), np.nan
     )
-    known |= {"last": float(rows["position"].iloc[-1]), "lengths": len(bounded)}
+    last = bounded[["position", "length"]].to_numpy(np.float64)[-1] if len(bounded) else (np.nan, np.nan)
+    known |= {"last": float(last[0]), "longest": float(last[1]), "lengths": len(bounded)}
     known |= {"misfit": np.nan, "tolerated": np.nan}
     if len(bounded) < FEWEST_LENGTHS:
-        return {**known, "verdict": CANNOT_TELL, "reason": _too_few(len(there), len(bounded))}
+        return {**known, "verdict": CANNOT_TELL, "reason": _too_few(len(crossed), len(there), len(bounded))}
     times, at, low, high = (bounded[n].to_numpy(np.float64) for n in ("length", "position", "low", "high"))
     fit = extrapolated(times, at, (high - low) / (2 * float(special.ndtri((1 + SURE) / 2))))
     known |= {"misfit": fit.misfit, "tolerated": fit.tolerated}
@@ -303,13 +328,16 @@ def _limit(rows: pd.DataFrame) -> dict[str, Any]:
     return {**known, **{n: getattr(fit, n) for n in names}, "verdict": EXTRAPOLATED, "reason": ""}
 
 
-def _too_few(there: int, bounded: int) -> str:
+def _too_few(crossed: int, there: int, bounded: int) -> str:
+    needed = f"and {FEWEST_LENGTHS} are needed"
+    if crossed < FEWEST_LENGTHS:
+        return f"the boundary is inside the range of x at {crossed} lengths, {needed}"
     if there < FEWEST_LENGTHS:
-        return f"the boundary is inside the range of x at {there} lengths, and {FEWEST_LENGTHS} are needed"
-    return (
-        f"the boundary has a bounded interval at {bounded} lengths, and {FEWEST_LENGTHS} are needed; fewer "
-        "than 3 replicates give none"
-    )
+        return (
+            f"the points on both sides of the boundary were trained for {there} lengths, {needed}, since "
+            "some were called settled; `phasediag launch SWEEP --extend` trains all of them"
+        )
+    return f"the boundary has a bounded interval at {bounded} lengths, {needed}; 2 replicates give none"
 
 
 def courses(limit: BoundaryLimit) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.Series[Any]]]:

@@ -34,7 +34,7 @@ def draw(limit: BoundaryLimit, ax: Axes | None = None) -> Axes:
         handles = []
         for (keys, rows, row), colour, marker in zip(chosen, shades(len(chosen)), MARKERS, strict=False):
             name = ", ".join(f"{label(key)} = {shown(value)}" for key, value in keys.items())
-            there = rows[rows["position"].notna()]
+            there = rows[rows["position"].notna() & rows["trained"]]
             at, position = there["length"].to_numpy(float), there["position"].to_numpy(float)
             ends = there[["low", "high"]].to_numpy(float).T
             reach = np.where(np.isfinite(ends), np.abs(ends - position), 0.0)
@@ -43,7 +43,7 @@ def draw(limit: BoundaryLimit, ax: Axes | None = None) -> Axes:
             )
             if row["verdict"] == EXTRAPOLATED:
                 times = np.geomspace(lengths[0], end, 200)
-                course = row["limit"] + row["amplitude"] * (times / lengths[-1]) ** -row["exponent"]
+                course = row["limit"] + row["amplitude"] * (times / row["longest"]) ** -row["exponent"]
                 ax.plot(times, course, "-", color=colour, linewidth=0.9)
                 beyond = [lengths[-1], end]
                 ax.fill_between(beyond, row["low"], row["high"], color=colour, alpha=0.25, linewidth=0)

@@ -82,10 +82,23 @@ def test_what_does_not_go_so_is_not_extrapolated() -> None:
     assert limit.limits["limit"].isna().all()
     assert "cannot tell in 1 of 1 rows: the boundary does not go as b + c t^-p" in limit.warnings[0]
     few = boundary_limit(trials({t: 1 + 0.4 / t for t in (1, 2, 4)}, replicates=2), "weight_decay")
-    assert "fewer than 3 replicates give none" in few.warnings[0]
+    assert "2 replicates give none" in few.warnings[0]
     outside = boundary_limit(trials({1: 5.0, 2: 1.4, 4: 1.2, 8: 9.0}), "weight_decay")
     assert "inside the range of x at 2 lengths" in outside.warnings[0]
     assert json.loads(json.dumps(outside.as_dict(), allow_nan=False))
+
+
+def test_a_boundary_counts_only_where_both_sides_were_trained_for_so_long() -> None:
+    """Points beside it that were called settled too early hold the boundary back: it is not believed."""
+    frame = trials({t: 1 + 0.4 / t for t in (1, 2, 4, 8, 16)})
+    early = (frame["weight_decay"] > 1.28) & (frame["steps"] > 2)
+    held = boundary_limit(frame[~early], "weight_decay")
+    assert held.limits["verdict"].tolist() == ["extrapolated"]
+    assert held.boundaries["trained"].all()
+    late = (frame["weight_decay"] > 1.03) & (frame["steps"] > 2)
+    held = boundary_limit(frame[~late], "weight_decay")
+    assert held.boundaries["trained"].tolist() == [True, True, False, False, False]
+    assert "both sides of the boundary were trained for 2 lengths" in held.warnings[0]
 
 
 def test_fewer_than_three_lengths_are_refused() -> None:
