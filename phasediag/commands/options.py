@@ -31,8 +31,11 @@ SET = click.option(
     "nothing behind = takes it out. The sweep keeps the grid as it ran.",
 )  # fmt: skip
 STORAGE = click.option(
-    "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
-)
+    "--storage", default="./sweeps", show_default=True,
+    help="Folder or URI that holds the sweeps. Of a bucket: s3://bucket/prefix, where need be with "
+    "?endpoint_override=HOST:PORT&scheme=http&region=REGION behind it, or AWS_ENDPOINT_URL and AWS_REGION; "
+    "keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
+)  # fmt: skip
 COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="torch.compile: auto where it pays.",
