@@ -334,8 +334,8 @@ def _too_few(crossed: int, there: int, bounded: int) -> str:
         return f"the boundary is inside the range of x at {crossed} lengths, {needed}"
     if there < FEWEST_LENGTHS:
         return (
-            f"the points on both sides of the boundary were trained for {there} lengths, {needed}, since "
-            "some were called settled; `phasediag launch SWEEP --extend` trains all of them"
+            f"the points on both sides of the boundary were trained for so long at {there} of the lengths, "
+            f"{needed}: some were called settled; `phasediag launch SWEEP --extend` trains all of them"
         )
     return f"the boundary has a bounded interval at {bounded} lengths, {needed}; 2 replicates give none"
 

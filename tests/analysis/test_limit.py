@@ -98,7 +98,7 @@ def test_a_boundary_counts_only_where_both_sides_were_trained_for_so_long() -> N
     late = (frame["weight_decay"] > 1.03) & (frame["steps"] > 2)
     held = boundary_limit(frame[~late], "weight_decay")
     assert held.boundaries["trained"].tolist() == [True, True, False, False, False]
-    assert "both sides of the boundary were trained for 2 lengths" in held.warnings[0]
+    assert "both sides of the boundary were trained for so long at 2 of the lengths" in held.warnings[0]
 
 
 def test_fewer_than_three_lengths_are_refused() -> None:
