@@ -4,7 +4,8 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 SEED ?= 1
 
-.PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-versions bench docs
+.PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-slurm check-image \
+	check-versions bench docs
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -16,7 +17,7 @@ test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check-long: .venv/installed-test  ## what takes minutes: kills, clusters, trainings against exact results
+check-long: .venv/installed-test .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600
 
 check-properties: .venv/installed-test  ## ten times the examples of every property, drawn by SEED
@@ -25,6 +26,13 @@ check-properties: .venv/installed-test  ## ten times the examples of every prope
 
 check-gpu: .venv/installed-test  ## on a machine with a CUDA device
 	$(BIN)/pytest -m gpu --timeout 3600
+
+check-slurm: .venv/installed-test  ## the scripts of jobs/ on a real Slurm, where slurmctld, slurmd and munge are installed
+	$(BIN)/pytest tests/test_slurm.py -m slow -rs
+
+IMAGE ?= /var/tmp/phasediag-image
+check-image:  ## the steps of the Dockerfile in fresh roots of debootstrap
+	$(PYTHON) tests/dockerfile_steps.py $(IMAGE)
 
 FUZZ ?= 0:200
 
@@ -62,4 +70,9 @@ $(BIN)/python:
 
 .venv/installed-test: .venv/installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+# Ray's dashboard and its client for jobs; `test` goes without them, as a plain install does.
+.venv/installed-cluster: .venv/installed-test
+	$(INSTALL) --editable '.[test,cluster]'
 	@touch $@

@@ -349,7 +349,7 @@ def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(lease_on_disk.os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device; choose a --storage"):
+    with pytest.raises(StoreError, match="No space left on device; see to it that you may write"):
         take(store)
     assert store.folder.entry("lease") is None
 
