@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +28,7 @@ from phasediag.storage.lease import Lease, take
 from phasediag.storage.store import Store
 from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
-from phasediag.sweeps.status import Status, status_of
+from phasediag.sweeps.status import Status, duration, status_of
 from phasediag.sweeps.survey import Survey, make_survey
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ LOG = "phasediag.log"
 KEPT = "all that was recorded is kept: launch the same grid again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Outcome:
     """How a launch ended."""
 
@@ -64,6 +66,21 @@ class Outcome:
         if self.drained and not self.too_many_failures and self.status.missing:
             return INTERRUPTED
         return 1 if self.status.failed or self.status.missing else 0
+
+    def __repr__(self) -> str:
+        """How it ended, in words."""
+        status = self.status
+        parts = [
+            f"{status.done:,} of {status.total:,} trials done ({status.diverged:,} diverged), "
+            f"{status.failed:,} failed, {status.missing:,} missing; "
+            f"{self.trained:,} trained in {duration(self.seconds)}"
+        ]
+        if self.drained:
+            parts.append(f"drained: {self.drained}; launch the same grid again to go on")
+        if status.failed:
+            error = self.first_error.splitlines()[0] if self.first_error else "see the column error"
+            parts.append(f"first error: {error}; --retry-failed trains them again")
+        return "\n".join(parts)
 
 
 def plan(
@@ -168,7 +185,7 @@ def launch(
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     drain = Drain(deadline=deadline)
-    with draining_on_signals(drain), quiet(_log(store, LOG)):
+    with draining_on_signals(drain), _leaving_no_shell(store), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
@@ -199,6 +216,20 @@ def launch(
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+@contextmanager
+def _leaving_no_shell(store: Store) -> Iterator[None]:
+    """Take the folders away again that a launch made and that hold nothing, where it is refused."""
+    places = [Path(store.folder.path), *Path(store.folder.path).parents] if store.folder.local else []
+    made = list(takewhile(lambda place: not place.exists(), places))
+    try:
+        yield
+    except PhasediagError:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:
