@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import sys
-import time
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasediag.commands.options import say, seconds
-from phasediag.commands.refine import launched
+from phasediag.commands.options import say
 from phasediag.errors import PhasediagError
 
+if TYPE_CHECKING:
+    from phasediag.commands.launch_options import Launching
 
-def extended(sweep_or_grid: str, factor: float, storage: str, time_limit: str | None, **options: Any) -> None:
+
+def extended(sweep_or_grid: str, factor: float, storage: str, launching: Launching) -> None:
     """Train the trials of a sweep or grid for longer, say what moved, and end with the code of a launch."""
     from phasediag.analysis.extension import extension
     from phasediag.analysis.frames import load_trials
     from phasediag.errors import AnalysisError
     from phasediag.sweeps.extend import extend
 
-    deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
-    train = partial(launched, deadline=deadline, **options)
     done = extend(
-        sweep_or_grid, factor, storage, train=train, notify=lambda sentence: say(f"note: {sentence}")
+        sweep_or_grid,
+        factor,
+        storage,
+        train=launching.train,
+        notify=lambda sentence: say(f"note: {sentence}"),
     )
     if done.stopped:
         say(done.stopped)

@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
 
 from phasediag.columns import level_of
+from phasediag.commands.launch_options import LAUNCHING, Launching
 from phasediag.commands.options import (
     COLUMN,
     COMPILE,
     JSON,
+    LEVEL,
     RETRY,
     SET,
     STORAGE,
     SWEEP,
     print_table,
     say,
-    seconds,
+    together,
 )
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
     from phasediag.sweeps.status import Status
+
+
+_PILOT: Final = together("replication", {
+    "pilot": click.option("--pilot", metavar="SWEEP",
+                          help="Tell from this sweep how many replicates an interval takes."),
+    "x": click.option("--x", type=COLUMN,
+                      help="Axis along which the boundary's interval is meant, with --pilot."),
+    "y": click.option("--y", type=COLUMN,
+                      help="Axis that numbers the rows, with --pilot; without it the diagram is a line."),
+    "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+                          help="Column that tells the phases apart, with --pilot."),
+    "level": LEVEL,
+    "width": click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a "
+                          "logarithmic x, else in its units, with --pilot."),
+})  # fmt: skip
 
 
 @click.command()
@@ -37,26 +54,18 @@ if TYPE_CHECKING:
 @SET
 @COMPILE
 @RETRY
-@click.option("--pilot", metavar="SWEEP", help="Tell from this sweep how many replicates an interval takes.")
-@click.option("--x", type=COLUMN, help="Axis along which the boundary's interval is meant, with --pilot.")
-@click.option("--y", type=COLUMN,
-              help="Axis that numbers the rows, with --pilot; without it the diagram is a line.")  # fmt: skip
-@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
-              help="Column that tells the phases apart, with --pilot.")  # fmt: skip
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
-@click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a logarithmic x, "
-              "else in its units, with --pilot.")  # fmt: skip
+@_PILOT
 @JSON
 def plan(
     grid: str, storage: str, settings: Sequence[str], compile_mode: Any, retry_failed: bool,
-    pilot: str | None, x: str | None, y: str | None, order: str, level: float | None, width: float | None,
-    as_json: bool,
+    replication: Mapping[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Validate GRID and tell what a launch would do. Trains nothing.
 
     With --pilot, --x and --width also how many replicates an interval of that width takes.
     """
-    if (pilot is None, x is None, width is None).count(True) not in (0, 3) or (y and not pilot):
+    asked = [replication[name] is not None for name in ("pilot", "x", "width")]
+    if any(asked) != all(asked) or (replication["y"] and not any(asked)):
         raise click.UsageError("--pilot, --x and --width go together; give all three, or none")
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
@@ -65,9 +74,7 @@ def plan(
         grid, storage, compile_mode=compile_mode, retry_failed=retry_failed, settings=settings
     )
     survey = planned.survey
-    needed = None
-    if pilot is not None and x is not None and width is not None:
-        needed = _needed(pilot, x, y, order, level_of(order, level), width)
+    needed = _needed(**replication) if all(asked) else None
     values: dict[str, Any] = {
         "trials": len(survey.trials), "points": planned.points, "packs": len(planned.packs),
         "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
@@ -104,36 +111,31 @@ def plan(
             say(f"{survey.grid.name} has {grid_has}: {needed.needed / grid_has:.2g} times as many trials")
 
 
-def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: float) -> Replication:
+def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, width: float) -> Replication:
+    """How many replicates an interval of this width takes, by the diagram of a pilot sweep."""
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.phases import phase_diagram
     from phasediag.analysis.replication import replicates_needed
 
-    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=level), width)
+    at = level_of(order, level)
+    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=at), width)
 
 
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
 @SET
-@click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
-@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
-@click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
-@RETRY
+@LAUNCHING
 @click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "
               "this grid, or was counted by older definitions.")  # fmt: skip
-@click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
-@COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
 @click.option("--extend", type=float, metavar="FACTOR",
               help="Train the trials of GRID, or of the sweep that is named instead, to so many times their "
               "steps besides, and tell what moved.")  # fmt: skip
 @click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back.")
 def launch(
-    grid: str, storage: str, settings: Sequence[str], address: str | None, executor: Any,
-    max_failures: int | None, retry_failed: bool,
-    remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool, extend: float | None,
-    undo: bool,
+    grid: str, storage: str, settings: Sequence[str], launching: Mapping[str, Any], remeasure: bool,
+    profile: bool, extend: float | None, undo: bool,
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
@@ -147,21 +149,17 @@ def launch(
         if undo:
             extending.taken_back(grid)
             return
-        extending.extended(
-            grid, extend, storage, time_limit, executor=executor, address=address, compile=compile_mode,
-            max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure,
-        )  # fmt: skip
+        extending.extended(grid, extend, storage, Launching.of(launching, remeasure=remeasure))
     if undo:
         raise click.UsageError("--undo takes an extension back: give --extend too")
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
-    limit = None if time_limit is None else seconds(time_limit)
+    how = Launching.of(launching, remeasure=remeasure)
     with ProgressLine(Console(stderr=True)) as line:
         outcome = sweep.launch(
-            grid, storage, executor=executor, address=address, max_failures=max_failures,
-            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
-            observer=line, notify=lambda sentence: say(f"note: {sentence}"), settings=settings,
+            grid, storage, observer=line, notify=lambda sentence: say(f"note: {sentence}"),
+            settings=settings, **how.keywords,
         )  # fmt: skip
     say(described_outcome(outcome))
     if profile:
@@ -177,7 +175,7 @@ def launch(
 @click.option("--y", type=COLUMN, help="Axis upwards, with --watch.")
 @click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column that tells the phases apart, with --watch.")  # fmt: skip
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@LEVEL
 @JSON
 def status(
     sweep_path: str, watch: bool, x: str | None, y: str | None, order: str, level: float | None, as_json: bool

@@ -7,8 +7,9 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -19,8 +20,11 @@ from rich.text import Text
 from phasediag.commands.offers import ColumnType, ConditionType, sweeps
 from phasediag.errors import PhasediagError
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
 COLUMN = ColumnType()
+LEVEL = click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),
     help="Only these trials: NAME=VALUE, or a condition as in exclude, 'width < 64 and rank > 1'.",
@@ -44,6 +48,29 @@ SENSITIVITY = click.option(
     "resolution and method; default: up to 50,000 trials.",
 )  # fmt: skip
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
+
+
+def together(argument: str, options: Mapping[str, Decorator]) -> Decorator:
+    """Give a command options that it takes as one argument, a mapping.
+
+    Parameters
+    ----------
+    argument
+        The name of that argument.
+    options
+        Of click, by the names of the values, in the order in which the help lists them.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def taking(**given: Any) -> Any:
+            return command(**{argument: {name: given.pop(name) for name in options}}, **given)
+
+        for option in reversed(options.values()):
+            taking = option(taking)
+        return taking
+
+    return decorate
 
 
 def shown(text: str) -> str:

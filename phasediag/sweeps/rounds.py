@@ -3,25 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from typing import Final
 
 import pandas as pd
+
+from phasediag.errors import PhasediagError
+
+EXPLORE: Final = 0.1
+"""Share of a round's points that look for islands, besides, where nobody says another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What a refinement is to reach, and what it may take; the fields are those of `refine`."""
+    """What a refinement is to reach, and what it may take.
+
+    Raises
+    ------
+    PhasediagError
+        Where a resolution or an interval is not positive, or a share is none.
+    """
 
     x: str
     y: str
-    order: str
-    level: float
-    resolution: float
-    budget: int | None
-    diverged: bool
-    beyond: bool
-    dry_run: bool
-    interval: float | None
-    explore: float
+    """Two axes of the sweep. Whole-numbered parameters (width) stay whole."""
+    order: str = "degree_normalized"
+    level: float = 0.5
+    """The boundary is where the mean of the column `order` crosses this value."""
+    resolution: float = 0.02
+    """Largest cell on the boundary: decades on logarithmic axes, share of the range on linear ones."""
+    interval: float | None = None
+    """Wished width of the boundary's 95 % interval, in units of the resolution; None: whatever comes out."""
+    explore: float = EXPLORE
+    """Share of each round's points, besides, that cut the largest cells off the boundary: a region that no
+    corner of the lattice shows is seen there."""
+    budget: int | None = None
+    """Most trials of all refinements of the sweep together; a round that does not fit is not begun."""
+    diverged: bool = False
+    """Whether to refine the border of the diverged trials too."""
+    beyond: bool = False
+    """Whether to go on where a round takes more trials than a regular grid with cells half as large."""
+    dry_run: bool = False
+    """Whether only to tell what the first round would take."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.resolution < inf:
+            raise PhasediagError(f"--resolution {self.resolution:g} is not allowed; give a positive number")
+        if self.interval is not None and not 0 < self.interval < inf:
+            raise PhasediagError(f"--interval {self.interval:g} is not allowed; give a positive number")
+        if not 0 <= self.explore <= 1:
+            raise PhasediagError(f"--explore {self.explore:g} is not allowed; give a share, 0 to 1")
 
     def __str__(self) -> str:
         wish = "" if self.interval is None else f", interval {self.interval:g}"
