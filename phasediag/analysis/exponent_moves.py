@@ -16,7 +16,7 @@ from phasediag.arrays import BoolArray, FloatArray
 
 COLUMNS: Final = ("choice", "exponent", "shift", "low", "high", "stable")
 FEWEST_POINTS: Final = 3
-"""Of a part of the window that has an exponent of its own."""
+"""Values of x in a part of the window that has an exponent of its own."""
 
 
 def exponent_moves(

@@ -12,7 +12,8 @@ from phasediag.arrays import FloatArray
 _ALIKE: Final = 1e-8
 """A spread of log variances beyond chance up to this says that all are the same."""
 _SMALLEST: Final = 1e-5
-"""Of the median; smaller variances count as this large in the fit of what they have in common."""
+"""As a share of the median variance; smaller variances count as this large in the fit of what they have in
+common."""
 
 
 def moderated(variances: FloatArray, freedom: FloatArray) -> FloatArray:

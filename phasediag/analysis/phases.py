@@ -73,7 +73,7 @@ class PhaseDiagram(Result):
     """Empty for a diagram along x alone."""
     order: str
     level: float
-    """Of the order parameter at the boundary: as given, equally likely in both components of the
+    """The value of the order parameter at the boundary: as given, equally likely in both components of the
     mixture, or the median over the rows where it is steepest."""
     facets: tuple[str, ...]
     x_scale: Scale

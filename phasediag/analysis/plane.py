@@ -22,12 +22,12 @@ class Plane:
     """Trials in the cells of x, y and the facets."""
 
     trials: pd.DataFrame
-    """Of the newest versions of files, with what formulas and bins of axes make columns of."""
+    """The trials of the newest versions of files, with what formulas and bins of axes make columns of."""
     x: str
     y: str | None
     """None: the diagram is one row along x a facet."""
     facets: tuple[str, ...]
-    """Those that were named, and the axes that became facets."""
+    """The facets that were named, and the axes that became facets."""
     group: Groups
     """The cells, by facets, y and x."""
     x_scale: Scale

@@ -67,7 +67,7 @@ class MonotoneFit:
     high: FloatArray
     """Between these values of each coefficient, some order of the cells is as good; as `coefficients`."""
     index: FloatArray
-    """Of each cell, shape (cells,)."""
+    """The index of each cell, shape (cells,)."""
     curve: FloatArray
     """The mean of each cell, of those without counts too; shape (cells,)."""
     inside: BoolArray

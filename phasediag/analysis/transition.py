@@ -1,4 +1,4 @@
-"""Of which order a transition is: two peaks within cells, jumps, and hysteresis between starts."""
+"""The order of a transition: two peaks within cells, jumps, and hysteresis between starts."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ SIGNAL, LAYERS, SHIFT = 0.8, 3, 0.05
 EXACT = 0.02
 """Tolerance: a stage is 2 to 3 % of the lower end."""
 LEVEL = 0.4
-"""Of the loss, between that of the learned state (below 0.2 where it ends) and of the dead one (0.64)."""
+"""The level of the loss, between that of the learned state (below 0.2 where it ends) and of the dead one
+(0.64)."""
 
 
 def walked_chains(instrument: Instrument, quick: bool) -> list[Reading]:

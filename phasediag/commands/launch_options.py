@@ -40,7 +40,7 @@ class Launching:
     executor: Literal["ray", "inline"]
     address: str | None
     max_failures: int | None
-    """Of one launch."""
+    """Failed trials of one launch after which it drains."""
     retry_failed: bool
     compile_mode: CompileMode
     deadline: float | None

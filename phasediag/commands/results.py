@@ -99,7 +99,7 @@ class _Answer:
     trials: pd.DataFrame
     diagram: PhaseDiagram
     notices: list[str]
-    """Of the versions of the trials."""
+    """What was said of the versions of the trials."""
     cautions: list[str]
     """What must be known before the diagram is trusted."""
     tables: dict[str, pd.DataFrame]

@@ -81,7 +81,7 @@ class ChangedReport(Report):
     def __init__(self, file: str, lines: Mapping[str, int], settings: Mapping[str, Setting]) -> None:
         super().__init__(file)
         self._lines = lines
-        """Of every key of the file, dotted."""
+        """The line of every key of the file, by its dotted name."""
         self._settings = settings
         """By the dotted key at which each stands in the changed grid."""
 

@@ -41,4 +41,4 @@ class Block:
     """How the distances moved from half of the run to its end, as `Changes` has it, shape (measured, length);
     None of all but the last of the measured layer."""
     log_change_late: npt.NDArray[np.int16] | None = None
-    """The same from 0.9 of the run."""
+    """How the distances moved from 0.9 of the run to its end; as `log_change_half`."""

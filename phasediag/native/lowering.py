@@ -42,7 +42,7 @@ LARGEST_FACTOR: Final = 2**18
 CALL_FLOPS: Final = 400
 """A call of a function of the C library takes the time of so many operations of products."""
 CALLED_PART: Final = 0.25
-"""Of the time of products that such calls may take."""
+"""The share of the time of products that such calls may take."""
 
 
 class UnsupportedError(Exception):

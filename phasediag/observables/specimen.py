@@ -45,7 +45,7 @@ class Specimen:
     """The neuron vectors of the layer in the balanced gauge: `incoming`, `bias`, `outgoing`, each of shape
     (width, numbers), and `vectors`, all of them side by side."""
     raw: Neurons
-    """The same as the weights are."""
+    """The neuron vectors as the weights are, without a gauge."""
     data: Data | None
     """None where the weights alone are measured."""
 

@@ -22,7 +22,7 @@ from phasediag.training.passes import evaluating
 from phasediag.training.tiles import Tile
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
-"""Of the largest change of a weight, between a step alone and in company."""
+"""The difference, over the largest change of a weight, between a step alone and in company."""
 _SAME: Final = "a network must be the same before and after a pass, since many share one module"
 
 

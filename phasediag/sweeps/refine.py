@@ -231,7 +231,7 @@ class _Work:
     boundary: pd.DataFrame = field(default_factory=pd.DataFrame)
     ending: _Ending = field(default_factory=_Ending)
     seconds: float = float("nan")
-    """Of one worker a trial, in the mean."""
+    """The time that a trial takes one worker, in the mean."""
 
     def finish(self, begun: Sequence[Design]) -> None:
         """Train what earlier refinements planned and did not come to."""

@@ -76,7 +76,8 @@ class Round:
     cells: int
     """Cells that the boundary runs through."""
     size_x: float
-    """Of the largest of these along x, in `unit_x`; 0 where neighbouring whole numbers are reached."""
+    """The size of the largest of these cells along x, in `unit_x`; 0 where neighbouring whole numbers are
+    reached."""
     size_y: float
     unit_x: str
     unit_y: str
@@ -87,9 +88,9 @@ class Round:
     coming: int
     """Trials of the next round; 0 where the resolution is reached."""
     repeats: int
-    """Those of them that are replicates of points that are there."""
+    """Trials of the next round that are replicates of points that are there."""
     explored: int
-    """Those of them off the boundary, which look for islands."""
+    """Trials of the next round off the boundary, which look for islands."""
     finer: int
     """Trials of regular grids over these slices with cells half as large: what the next round may take."""
     coming_s: float
@@ -103,7 +104,7 @@ class Refinement:
     sweep: str
     rounds: tuple[Round, ...]
     boundary: pd.DataFrame
-    """Of the phase diagram at the end."""
+    """The boundary of the phase diagram at the end."""
     stopped: str
     """Why it ended before the resolution was reached; empty where it did not."""
     exit_code: int

@@ -131,7 +131,7 @@ class Vmapped:
 
 
 def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:
-    """Of one step: the batch of the only world, or that of each trial's world."""
+    """What one step sees: the batch of the only world, or that of each trial's world."""
     parts = (batches.x[step], batches.y[step], batches.noise[step])
     return tuple(part[0] if shared else part.index_select(0, world) for part in parts)
 

@@ -215,11 +215,11 @@ class Tile:
         return (self.stage + 1) * max(self.steps)
 
     def in_stage(self, stage: int) -> Tile:
-        """The same trials in another stage of their ramps, at step 0: to be restored."""
+        """The trials of this tile in another stage of their ramps, at step 0: to be restored."""
         return Tile(self.program, self._given, shared=self._sharing, stage=stage)
 
     def next_stage(self) -> Tile:
-        """The same networks in the next stage of their ramps: as they are, but for their kicks."""
+        """The networks of this tile in the next stage of their ramps: as they are, but for their kicks."""
         tile = self.in_stage(self.stage + 1)
         tile.state, tile.step = replace(self.state, weights=tile._kicked(self.state.weights)), self.step
         return tile
