@@ -35,7 +35,7 @@ ON_DEMAND = {("analysis.result", "figures")}
 OWNERS = {
     "ray": {"executors.ray_tune.*"},
     "matplotlib": {"figures.*"},
-    "seaborn": {"figures.scaling"},
+    "seaborn": {"figures.alignment", "figures.scaling"},
     "jinja2": {"report.page"},
 }
 """The only importers of a library; `figures.*` is any module of the room."""

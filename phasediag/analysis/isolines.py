@@ -10,6 +10,7 @@ import pandas as pd
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import boundary_table, followed
 from phasediag.analysis.layout import Layout
+from phasediag.analysis.level import crosses
 from phasediag.analysis.plane import Plane
 from phasediag.arrays import BoolArray, IntArray
 
@@ -45,8 +46,7 @@ def across_table(
     columns = plane.columns
     along_y = columns.rows(rows.value, rows.replicates)
     one = np.flatnonzero(along_y.linked)
-    below, known = along_y.value < level, ~np.isnan(along_y.value)
-    one = one[(below[one] != below[one + 1]) & known[one] & known[one + 1]]
+    one = one[crosses(along_y.value[one], along_y.value[one + 1], level)[0]]
     fresh = one[~_passed((columns.order[one], columns.order[one + 1]), plane.rows, rows, boundary)]
     cells = np.flatnonzero(np.isin(along_y.row, along_y.row[fresh]))
     codes, line = np.unique(columns.line[cells], return_inverse=True)
