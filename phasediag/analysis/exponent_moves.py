@@ -65,7 +65,7 @@ def exponent_moves(
 
 
 def moves_in_words(moves: pd.DataFrame) -> str:
-    """Whether an exponent is stable, and by how much it moves; empty where nothing was tried."""
+    """Say whether an exponent is stable, and by how much it moves; empty where nothing was tried."""
     if not len(moves):
         return ""
     unsure = [value is None for value in moves["stable"]]

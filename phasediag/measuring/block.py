@@ -33,7 +33,7 @@ class Block:
     scale: FloatArray
     """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
-    """Shape (measured, length), of the trials' dtype; None where they are left out."""
+    """What was measured, shape (measured, length), of the trials' dtype; None where it is left out."""
     train_loss: FloatArray | None = None
     """Shape (measured,); None where only the last step's is asked for."""
     test_loss: FloatArray | None = None

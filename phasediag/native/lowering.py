@@ -74,7 +74,7 @@ def lowered(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor
 
 
 class Lowering:
-    """What is known of the tensors of a function."""
+    """Turns recorded operators into routines: what is known so far of the tensors of one function."""
 
     def __init__(self, examples: Sequence[Tensor], operations: Sequence[Operation]) -> None:
         self.arguments = [_like(each) for each in examples]

@@ -32,7 +32,7 @@ class EffectiveRank(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (2,)."""
+        """The effective ranks of the weights and of the features, shape (2,)."""
         import torch
 
         weights = effective_rank(network.raw.incoming)

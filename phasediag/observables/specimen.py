@@ -119,7 +119,7 @@ class Specimen:
         return given.reshape(len(x), -1, given.shape[-1])
 
     def _of_layer(self, x: Tensor) -> Tensor:
-        """Shape (samples, ..., width)."""
+        """What the layer gives for inputs, shape (samples, ..., width)."""
         features = self._given.layer_features
         if features is None:
             raise ValueError(

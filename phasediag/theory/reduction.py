@@ -86,7 +86,7 @@ class Reduction:
         return sum(int(np.prod(shape)) for shape in self.network.control.shapes.values())
 
     def coordinates(self, weights: Weights) -> Weights:
-        """Theta' of the projection of the weights on the subspace."""
+        """The coordinates theta' on the subspace of the weights' projection on it."""
         return {name: _applied(w, self.bases[name], transpose=True) for name, w in weights.items()}
 
     def lifted(self, coordinates: Weights) -> Weights:

@@ -81,7 +81,7 @@ class Program:
     def advance(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
-        """The state of a tile a step for each batch later; the given state may become it (see `Steps`)."""
+        """Take a step for each batch, and give the state then; the given one may become it (see `Steps`)."""
         if self.steps is None:
             self.steps = self._chosen(state, rates, batches)
         return self.steps.take(state, rates, batches, world, shared, until)
