@@ -36,9 +36,9 @@ class Cells:
     """What an index is made of, in each cell."""
 
     gamma: FloatArray
-    """Shape (cells,)."""
+    """The number that counts as it is, shape (cells,)."""
     noises: FloatArray
-    """Shape (coefficients, cells); none is zero everywhere."""
+    """What each coefficient multiplies, shape (coefficients, cells); none is zero everywhere."""
 
     def index(self, coefficients: FloatArray) -> FloatArray:
         """Gamma + sum c n of each cell, shape (cells,)."""
