@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -37,7 +37,8 @@ LAUNCHING: Final = together("launching", {
 class Launching:
     """How one command launches, as often as it does."""
 
-    executor: Literal["ray", "inline"]
+    executor: str
+    """A name of `phasediag.sweeps.sweep.ExecutorName`."""
     address: str | None
     max_failures: int | None
     """Failed trials of one launch after which it drains."""

@@ -44,7 +44,7 @@ class Watch:
     reports: dict[str, Progress] = field(default_factory=dict)
     """The latest of every pack, by pack_id."""
     forecast: Forecast = field(default_factory=Forecast)
-    """The forecast of all packs that were to run so far."""
+    """Of all packs that were to run so far."""
     foretold: tuple[float, float] | None = None
     """When a tenth of the trials was trained, and the seconds then said to be left; None before."""
     workers: int = 1
@@ -111,7 +111,7 @@ class Watch:
 
     @property
     def first_error(self) -> str:
-        """The error of the first trial that failed."""
+        """Of the first trial that failed."""
         return next((progress.error for progress in list(self.reports.values()) if progress.error), "")
 
     @property
