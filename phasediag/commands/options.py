@@ -66,7 +66,7 @@ def together(argument: str, options: Mapping[str, Decorator]) -> Decorator:
         def taking(**given: Any) -> Any:
             return command(**{argument: {name: given.pop(name) for name in options}}, **given)
 
-        for option in reversed(options.values()):
+        for option in reversed(list(options.values())):
             taking = option(taking)
         return taking
 

@@ -22,7 +22,7 @@ _MOST: Final = 9
 """Panels; kinds of pairs beyond are left out, which the title says."""
 _SIZE: Final = 2.4
 """Inches of a panel."""
-_MOST_TOLD: Final = 8
+_MOST_NUMBERED: Final = 8
 """Layers along a side up to which the numbers stand in the cells."""
 
 
@@ -72,7 +72,7 @@ def _panel(panel: Axes, part: pd.DataFrame, kind: str) -> Any:
         matrix[rows.index(one), columns.index(other)] = value
         if mirrored and other in rows and one in columns:
             matrix[rows.index(other), columns.index(one)] = value
-    few = max(len(rows), len(columns)) <= _MOST_TOLD
+    few = max(len(rows), len(columns)) <= _MOST_NUMBERED
     sns.heatmap(
         pd.DataFrame(matrix, index=rows, columns=columns), ax=panel, cmap="viridis", cbar=False, square=True,
         vmin=min(0.0, np.nanmin(matrix, initial=0.0)), vmax=1.0, annot=few, fmt=".2f",
