@@ -96,7 +96,7 @@ def say(text: str, err: bool = True) -> None:
 
 @contextmanager
 def telling(sentences: list[str] | None = None) -> Iterator[None]:
-    """Say the warnings of a statistic as messages, each once; with `told`, note them there too."""
+    """Say the warnings of a statistic as messages, each once; with `sentences`, note them there too."""
     from phasediag.analysis.versions import VersionsWarning
 
     with warnings.catch_warnings(record=True) as caught:
