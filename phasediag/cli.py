@@ -24,8 +24,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "quickstart": "quickstart", "init": "init", "parameters": "reference", "completion": "completion",
     },
     "Train": {
-        "plan": "launching", "launch": "launching", "status": "launching", "refine": "refine",
-        "rerun": "launching",
+        "plan": "launching", "launch": "launching", "submit": "submit", "status": "launching",
+        "refine": "refine", "rerun": "launching",
     },
     "Look": {
         "diagram": "results", "scaling": "results", "hysteresis": "hysteresis", "times": "times",

@@ -31,6 +31,7 @@ from phasediag.analysis.labels import prose
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
 from phasediag.analysis.plane import Plane
+from phasediag.analysis.plateaus import without_plateaus
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
@@ -64,8 +65,8 @@ class PhaseDiagram(Result):
     boundary, null. Where they have not, it may be a front of training time, and has no interval: `low`,
     `high` are NaN), `branch` (crossings of the same number belong together from row to row; 1 is the branch
     of most rows, of equally many the steepest), `direction` (`rising` or `falling` along x), `censored`
-    (which ends of the interval are open: `low`, `high`, `both` or `none`) and `support` (the share of the
-    draws of replicates that have this crossing)."""
+    (which ends of the interval are open: `low`, `high`, `both` or `none`), `support` (the share of the draws
+    of replicates that have this crossing) and `plateau` (whether one side lies at the level: no interval)."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""
@@ -313,8 +314,9 @@ def locate(
     if plane.y is not None and method != "slope":
         across = across_table(plane, rows, boundary, samples, settled, at, resamples, seed)
     cells["phase"] = _phases(cells, levels, declared, method)
+    tabled = without_plateaus(shown, rows, cells, level) if method == "level" else shown
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(plane, rows, shown, settled), across=across, collapse=_collapse(plane),
+        cells=cells, boundary=_table(plane, rows, tabled, settled), across=across, collapse=_collapse(plane),
         x=plane.x, y=plane.y or "", order=order, level=level, facets=plane.facets, x_scale=plane.x_scale,
         y_scale=plane.y_scale, method=method, declared=declared,
         without_value=valueless(trials, order, values), convergence_unknown=_unknown(trials, order),

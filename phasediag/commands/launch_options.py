@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
-from phasediag.commands.options import COMPILE, RETRY, seconds, together
+from phasediag.commands.options import COMPILE, MAX_FAILURES, RETRY, TIME_LIMIT, seconds, together
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -22,12 +22,9 @@ LAUNCHING: Final = together("launching", {
         "--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own."),
     "executor": click.option(
         "--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True),
-    "max_failures": click.option(
-        "--max-failures", type=click.IntRange(min=1),
-        help="Drain after so many failed trials (of one launch, where there are several)."),
+    "max_failures": MAX_FAILURES,
     "retry_failed": RETRY,
-    "time_limit": click.option(
-        "--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before."),
+    "time_limit": TIME_LIMIT,
     "compile_mode": COMPILE,
 })  # fmt: skip
 """Options that a command takes as one mapping, `launching`: what `Launching.of` makes a value of."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,18 +20,25 @@ from phasediag.commands.options import (
     COMPILE,
     JSON,
     LEVEL,
+    REMEASURE,
     RETRY,
     SET,
     STORAGE,
     SWEEP,
     print_table,
     say,
+    seconds,
     together,
 )
+from phasediag.errors import LeaseHeldError
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
     from phasediag.sweeps.status import Status
+    from phasediag.sweeps.sweep import Outcome
+
+ATTEMPT_SECONDS: Final = 2.0
+"""Between two attempts to take a sweep that is held."""
 
 
 _PILOT: Final = together("replication", {
@@ -121,51 +129,76 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, 
     return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=at), width)
 
 
+_EXTENSION: Final = together("extension", {
+    "extend": click.option("--extend", type=float, metavar="FACTOR", help="Train the trials of GRID, or of "
+                           "the sweep that is named instead, to so many times their steps besides, and tell "
+                           "what moved."),
+    "undo": click.option("--undo", is_flag=True,
+                         help="With --extend: take the last extension of the sweep back."),
+})  # fmt: skip
+
+
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
 @SET
 @LAUNCHING
-@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "
-              "this grid, or was counted by older definitions.")  # fmt: skip
+@REMEASURE
+@click.option("--wait", metavar="TIME", help="Wait so long (3m) for another launch of the sweep to end.")
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
-@click.option("--extend", type=float, metavar="FACTOR",
-              help="Train the trials of GRID, or of the sweep that is named instead, to so many times their "
-              "steps besides, and tell what moved.")  # fmt: skip
-@click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back.")
+@_EXTENSION
 def launch(
     grid: str, storage: str, settings: Sequence[str], launching: Mapping[str, Any], remeasure: bool,
-    profile: bool, extend: float | None, undo: bool,
+    wait: str | None, profile: bool, extension: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
     With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep.
     """
-    if extend is not None:
+    if extension["extend"] is not None:
         from phasediag.commands import extending
 
         if settings:
             raise click.UsageError("--extend trains what was launched for longer: leave --set out")
-        if undo:
+        if extension["undo"]:
             extending.taken_back(grid)
             return
-        extending.extended(grid, extend, storage, Launching.of(launching, remeasure=remeasure))
-    if undo:
+        extending.extended(grid, extension["extend"], storage, Launching.of(launching, remeasure=remeasure))
+    if extension["undo"]:
         raise click.UsageError("--undo takes an extension back: give --extend too")
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
     how = Launching.of(launching, remeasure=remeasure)
-    with ProgressLine(Console(stderr=True)) as line:
-        outcome = sweep.launch(
-            grid, storage, observer=line, notify=lambda sentence: say(f"note: {sentence}"),
-            settings=settings, **how.keywords,
-        )  # fmt: skip
+
+    def attempt() -> Outcome:
+        with ProgressLine(Console(stderr=True)) as line:
+            return sweep.launch(
+                grid, storage, observer=line, notify=lambda sentence: say(f"note: {sentence}"),
+                settings=settings, **how.keywords,
+            )  # fmt: skip
+
+    outcome = attempt() if wait is None else _once_free(attempt, seconds(wait, "--wait"))
     say(described_outcome(outcome))
     if profile:
         say(described_split(outcome))
     say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
+
+
+def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:
+    """Launch as soon as no other launch holds the sweep, within some seconds."""
+    until, waiting = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return attempt()
+        except LeaseHeldError as error:
+            if time.monotonic() >= until:
+                raise
+            if not waiting:
+                say(f"note: waiting for {wait_s:.0f} s: {error}")
+            waiting = True
+            time.sleep(ATTEMPT_SECONDS)
 
 
 @click.command()

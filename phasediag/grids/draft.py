@@ -162,7 +162,9 @@ class Draft:
             return declared
         parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]
         problem = f"'{name}' is not a parameter of training, {' and '.join(parts) or 'any task or model'}"
-        if name in TOP_KEYS:
+        if self._report.full:  # a remedy takes time, and nobody will read it
+            remedy = ""
+        elif name in TOP_KEYS:
             remedy = f"'{name}' stands at the top level of the grid"
         elif elsewhere := owners(name, self._folder):
             remedy = f"it belongs to {', '.join(elsewhere)}"

@@ -79,7 +79,7 @@ class ChangedReport(Report):
     def __init__(self, given: Report, lines: Mapping[str, int], settings: Mapping[str, Setting]) -> None:
         super().__init__(given.file)
         self._given = given
-        """Of the grid without the settings."""
+        """Faults of the grid without the settings."""
         self._lines = lines
         """The line of every key of the file, by its dotted name."""
         self._settings = settings

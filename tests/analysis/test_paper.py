@@ -123,9 +123,16 @@ def test_alignment_of_layers(fashion: None, tmp_path: Path, monkeypatch: pytest.
     lengths = {"steps: 10000": "steps: 10", "steps: 20000": "steps: 10", "steps: 500": "steps: 5"}
     trained("fig6", tmp_path, sizes | lengths | {"width: 32": "width: 4"})
     trained("fig15", tmp_path, sizes | {"steps: 10000": "steps: 10", "[24, 48]": "[3, 4]"})
+    longer = {"steps: 40000": "steps: 10", "steps: 160000": "steps: 20", "width: 32": "width: 4"}
+    trained("fig6-long", tmp_path, sizes | longer)
     figures, told = executed("paper/fig6", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
-    assert figures == 4
-    for claim in ("adam, full batch, decay 0: first", "tanh, two widths: ", "linear, two transformations: "):
+    assert figures == 5
+    for claim in (
+        "adam, full batch, decay 0: first",
+        "sgd, 20 steps: ",
+        "tanh, two widths: ",
+        "linear, two transformations: ",
+    ):
         assert claim in told
 
 

@@ -11,13 +11,14 @@ from ruamel.yaml import YAML
 from broken_grids import BROKEN, EXAMPLE
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import parse_grid
+from phasediag.grids.ready import grids_below
 from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
 from phasediag.registry import KINDS, built_in, component
 from phasediag.trial import Role
 
-JOBS = sorted((Path(__file__).parents[2] / "jobs").rglob("*.yaml"))
+JOBS = grids_below(Path(__file__).parents[2] / "jobs")
 BY_COMBINATION = {
     "duplicate key", "duplicate top key", "another task's key", "fixed and axis", "backwards",
     "fractional widths", "one of two ends", "duplicate after rounding", "no task", "too many",
