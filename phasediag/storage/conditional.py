@@ -191,7 +191,7 @@ def _store(folder: Folder, bucket: str) -> S3Store:
 
 
 def _credentials(user: str | None, password: str | None) -> S3Config:
-    """The credentials of the URI, of the environment or of the profile; else obstore asks the node for its own."""
+    """Credentials of the URI, the environment or the profile; else obstore asks the node for its own."""
     if user and password:
         return {"access_key_id": unquote(user), "secret_access_key": unquote(password)}
     if _environment("AWS_ACCESS_KEY_ID"):
