@@ -80,6 +80,9 @@ class GridError(PhasediagError):
         lines = [str(fault) for fault in faults] + [f"and {further:,} faults more"] * bool(further)
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[type[GridError], tuple[list[Fault]]]:
+        return type(self), (self.faults,)
+
 
 class StoreError(PhasediagError):
     """A sweep that cannot be read or written."""

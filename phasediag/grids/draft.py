@@ -158,6 +158,8 @@ class Draft:
     def _declarations(self, name: str, key: str, line: int) -> tuple[Parameter, ...]:
         """The declarations of a parameter; a fault and nothing where the grid has no such parameter."""
         declared = self.catalogue.declarations(name)
+        if self._unjudged and name in self.catalogue.extra and not self.catalogue.declared(name):
+            return ()  # by whichever class is in the file that is missing
         if declared or self._unjudged:
             return declared
         parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]

@@ -95,8 +95,8 @@ def _created(path: Path, text: bytes) -> bool:
             raise
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error.strerror}; choose a --storage in which you may write and which is "
-            "not full"
+            f"cannot write {path}: {error.strerror}; see to it that you may write there and that there is "
+            "room, or keep the sweep elsewhere"
         ) from error
     return True
 

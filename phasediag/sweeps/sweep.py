@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -168,7 +170,7 @@ def launch(
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     drain = Drain(deadline=deadline)
-    with draining_on_signals(drain), quiet(_log(store, LOG)):
+    with draining_on_signals(drain), _leaving_no_shell(store), quiet(_log(store, LOG)):
         runner = _executor(executor, address, read, store, keep_ray)
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
@@ -199,6 +201,20 @@ def launch(
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+@contextmanager
+def _leaving_no_shell(store: Store) -> Iterator[None]:
+    """Take the folders away again that a launch made and that hold nothing, where it is refused."""
+    places = [Path(store.folder.path), *Path(store.folder.path).parents] if store.folder.local else []
+    made = list(takewhile(lambda place: not place.exists(), places))
+    try:
+        yield
+    except PhasediagError:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:

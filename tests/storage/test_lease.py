@@ -349,7 +349,7 @@ def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(lease_on_disk.os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device; choose a --storage"):
+    with pytest.raises(StoreError, match="No space left on device; see to it that you may write"):
         take(store)
     assert store.folder.entry("lease") is None
 
@@ -380,3 +380,12 @@ def reader(store: Store) -> Holder:
     found = held_by(store)
     assert found is not None
     return found
+
+
+def test_a_clock_that_is_set_does_not_free_the_lease_of_a_process_that_runs(store: Store) -> None:
+    """By three hours: its last heartbeat then seems to be as old."""
+    with take(store, heartbeat_s=3600) as lease:
+        os.utime(Path(store.folder.path) / "lease", (time.time() - 10_800,) * 2)
+        with pytest.raises(LeaseHeldError, match=f"process {os.getpid()}"):
+            take(store)
+        assert reader(store).token == lease.holder.token
