@@ -129,13 +129,22 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, 
     return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=at), width)
 
 
-_EXTENSION: Final = together("extension", {
+_LONGER: Final = together("longer", {
     "extend": click.option("--extend", type=float, metavar="FACTOR", help="Train the trials of GRID, or of "
                            "the sweep that is named instead, to so many times their steps besides, and tell "
                            "what moved."),
-    "undo": click.option("--undo", is_flag=True,
-                         help="With --extend: take the last extension of the sweep back."),
+    "until_converged": click.option("--until-converged", is_flag=True, help="Double the steps of those "
+                                    "points of GRID, or of a sweep, that are not settled, round after round, and "
+                                    "tell what moved."),
+    "most": click.option("--most", type=float, default=16.0, show_default=True, help="Times their first "
+                         "steps that --until-converged trains points at most."),
+    "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+                          help="Column that is to be settled, with --until-converged: of a count its own "
+                          "flag is asked, else that of the phase."),
+    "undo": click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep "
+                         "back; with --until-converged all rounds of it."),
 })  # fmt: skip
+"""Training of what was launched for longer."""
 
 
 @click.command()
@@ -146,30 +155,24 @@ _EXTENSION: Final = together("extension", {
 @REMEASURE
 @click.option("--wait", metavar="TIME", help="Wait so long (3m) for another launch of the sweep to end.")
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
-@_EXTENSION
+@_LONGER
 def launch(
     grid: str, storage: str, settings: Sequence[str], launching: Mapping[str, Any], remeasure: bool,
-    wait: str | None, profile: bool, extension: Mapping[str, Any],
+    wait: str | None, profile: bool, longer: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
-    With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep.
+    With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep. With
+    --until-converged as well: then only the points that are not settled are, each with all its replicates.
     """
-    if extension["extend"] is not None:
-        from phasediag.commands import extending
-
-        if settings:
-            raise click.UsageError("--extend trains what was launched for longer: leave --set out")
-        if extension["undo"]:
-            extending.taken_back(grid)
-            return
-        extending.extended(grid, extension["extend"], storage, Launching.of(launching, remeasure=remeasure))
-    if extension["undo"]:
-        raise click.UsageError("--undo takes an extension back: give --extend too")
+    how = Launching.of(launching, remeasure=remeasure)
+    if longer["extend"] is not None or longer["until_converged"]:
+        _train_longer(grid, storage, settings, how, **longer)
+        return
+    if longer["undo"]:
+        raise click.UsageError("--undo takes an extension back: give --extend or --until-converged too")
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
-
-    how = Launching.of(launching, remeasure=remeasure)
 
     def attempt() -> Outcome:
         with ProgressLine(Console(stderr=True)) as line:
@@ -184,6 +187,26 @@ def launch(
         say(described_split(outcome))
     say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
+
+
+def _train_longer(
+    grid: str, storage: str, settings: Sequence[str], how: Launching, *, extend: float | None,
+    until_converged: bool, most: float, order: str, undo: bool,
+) -> None:  # fmt: skip
+    """Train what was launched for longer, or take that back."""
+    from phasediag.commands import extending
+
+    if extend is not None and until_converged:
+        raise click.UsageError("--extend trains all points for longer, --until-converged some: give one")
+    if settings:
+        option = "--until-converged" if until_converged else "--extend"
+        raise click.UsageError(f"{option} trains what was launched for longer: leave --set out")
+    if undo:
+        extending.taken_back(grid, until_converged=until_converged)
+    elif extend is not None:
+        extending.extended(grid, extend, storage, how)
+    else:
+        extending.trained_on(grid, most, order, storage, how)
 
 
 def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:

@@ -47,6 +47,8 @@ _BESIDES: Final = together("besides", {
                            "values, for hysteresis, such as of init_scale."),
     "stability": click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also "
                               "draw where the symmetric state becomes unstable, by the observable escape."),
+    "against": click.option("--against", type=click.Choice(["steps"]), help="Draw the boundary against the "
+                            "length of training instead, and where it goes when that has no end."),
     "roughness": click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of "
                               "a grid of at least 64 x 64 points."),
     "sensitivity": SENSITIVITY,
@@ -70,6 +72,18 @@ def diagram(
     raster: Path | None, look: Mapping[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
+    if besides["against"] is not None:
+        from phasediag.commands.against import against_steps
+
+        others = [value for name, value in besides.items() if name not in ("against", "sensitivity")]
+        if any(others) or raster or given(look) or asked["method"] != "level":
+            raise click.UsageError(
+                "--against draws boundaries of several lengths of training: leave --transition, --starts, "
+                "--stability, --roughness, --raster, --method and the options of the figure out"
+            )
+        wanted = {name: value for name, value in asked.items() if name != "method"}
+        against_steps(sweep_path, wanted, where, output, as_json=as_json)
+        return
     from phasediag.figures.exact_curve import draw_with_exact
     from phasediag.figures.look import Look
     from phasediag.figures.raster import save_raster
