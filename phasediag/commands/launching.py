@@ -134,8 +134,8 @@ _LONGER: Final = together("longer", {
                            "the sweep that is named instead, to so many times their steps besides, and tell "
                            "what moved."),
     "until_converged": click.option("--until-converged", is_flag=True, help="Double the steps of those "
-                                    "points of GRID, or of a sweep, that are not settled, round after round, and "
-                                    "tell what moved."),
+                                    "points of GRID, or of a sweep, that are not settled, round after "
+                                    "round, and tell what moved."),
     "most": click.option("--most", type=float, default=16.0, show_default=True, help="Times their first "
                          "steps that --until-converged trains points at most."),
     "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
