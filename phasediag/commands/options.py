@@ -77,9 +77,10 @@ def together(argument: str, options: Mapping[str, Decorator]) -> Decorator:
         def taking(**given: Any) -> Any:
             return command(**{argument: {name: given.pop(name) for name in options}}, **given)
 
+        decorated: Callable[..., Any] = taking
         for option in reversed(list(options.values())):
-            taking = option(taking)
-        return taking
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
