@@ -52,7 +52,7 @@ class SizeCollapse(Result):
     """Chi squared per degree of freedom: about 1 where the curves collapse within the errors of the points,
     much larger where they do not."""
     unscaled_quality: float
-    """The same with all exponents at zero; infinite where fewer than half of the points then overlap."""
+    """The quality with all exponents at zero; infinite where fewer than half of the points then overlap."""
     shift_quality: float = float("nan")
     """With `critical`: that of curves that only shift with log L, which have no critical point; else NaN."""
     excludes_shift: bool | None = None

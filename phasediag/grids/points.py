@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,11 +38,11 @@ class PointSet:
 
     columns: Mapping[str, RawColumn]
     position: IntArray
-    """Of each point among all points, shape (points,)."""
+    """The number of each point among all points, shape (points,)."""
     lines: IntArray
     """The line that tells where each point stands, shape (points,)."""
     index: frozenset[str] = frozenset()
-    """Those of the columns that were the index of a pandas frame."""
+    """The columns that were the index of a pandas frame."""
 
     def __len__(self) -> int:
         return len(self.position)
@@ -85,6 +86,9 @@ def _from_nodes(
 
 
 def _from_parquet(node: Node, path: Path, report: Report) -> list[PointSet]:
+    if os.path.exists(path) and not os.path.isfile(path):  # Arrow would read all that lies in a folder
+        report.add(node.line, "points", f"{path} is no file", "give a Parquet file")
+        return []
     try:
         stored = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
