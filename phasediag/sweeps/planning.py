@@ -13,7 +13,8 @@ import torch
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
+from phasediag.packing.pack import CompileMode, Pack, pack_of
+from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import structure_of, structures
 from phasediag.ramp import slowest
 from phasediag.running import checkpoint

@@ -17,7 +17,8 @@ from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.forecast import makespan
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.running.job import Progress
 from trained_tiles import grid_of
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from phasediag.executors.forecast import Forecast
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.running.tile_run import program_for
 from phasediag.trial import REQUIRED, Parameter, Role, Trials, Value
