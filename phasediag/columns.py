@@ -135,6 +135,7 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("projected_bytes", "int64", "Memory that its pack was planned to need."),
     _about("measured_bytes", "int64", "Memory that the process, or on a GPU the tile, held at most."),
     _about("device", "string", "The device in words."),
+    _about("host", "string", "The machine that trained it."),
     _about("phasediag_version", "string", "Of the program that trained it."),
     _about("git_commit", "string", "Of the folder from which it was launched."),
     _about("torch_version", "string", "Of PyTorch."),

@@ -276,9 +276,8 @@ def test_trials_from_a_checkpoint_are_no_speed() -> None:
 
 def test_error_text_is_no_markup() -> None:
     watch = watch_of(1)
-    watch.reports["p"] = Progress(
-        trials_done=1, failed=1, diverged=0, error="[/red] KeyError: [bold]", done=True
-    )
+    error = "[/red] KeyError: [bold]"
+    watch.report("p", Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
     lines = Lines()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch)
@@ -290,7 +289,7 @@ def test_what_was_given_up_is_told_once() -> None:
     told = Progress(trials_done=1, failed=0, diverged=0, error="", done=False, notice="no compiler")
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         for pack in ("p", "q", "r"):
-            watch.reports[pack] = told
+            watch.report(pack, told)
             line(watch)
     assert [text for _, text in lines.found if "no compiler" in text] == ["note: no compiler\n"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from phasediag.sweeps.sweep import Outcome
 
 PLAIN_EVERY_S: Final = 10.0
+DRAWN_EVERY_S: Final = 0.25
+"""Between two drawings of the bar, however many workers report."""
 
 
 class ProgressLine:
@@ -27,8 +30,9 @@ class ProgressLine:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._watch: Watch | None = None
-        self._said = (False, "")
-        self._noticed: set[str] = set()
+        self._said = (False, "", "")
+        self._told = 0
+        self._drawn = -DRAWN_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
@@ -54,14 +58,15 @@ class ProgressLine:
 
     def __call__(self, watch: Watch) -> None:
         """Show how far the launch is, and once what was given up to go on."""
-        if watch.notice and watch.notice not in self._noticed:
-            self._noticed.add(watch.notice)
-            self._say(f"note: {watch.notice}")
-        if self._bar:
+        for sentence in watch.sentences[self._told :]:
+            self._say(f"note: {sentence}")
+        self._told = len(watch.sentences)
+        news = (watch.training, watch.ending.reason, watch.waits_for)
+        if self._bar and (news != self._said or time.monotonic() > self._drawn + DRAWN_EVERY_S):
+            self._drawn = time.monotonic()
             text = described(watch)
             with suppress(OSError):
                 self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
-        news = (watch.rate is not None, watch.ending.reason)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
         self._watch, self._said = watch, news
@@ -88,6 +93,8 @@ def described(watch: Watch) -> str:
     parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
+    if watch.waits_for:
+        parts.append(watch.waits_for)
     if watch.ending.reason:
         parts.append(f"draining: {watch.ending.reason}")
     elif watch.eta_s is not None:

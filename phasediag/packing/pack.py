@@ -106,9 +106,9 @@ class Pack:
     def halves(self) -> tuple[Pack, Pack]:
         """Two packs of the same program that train its trials, of which there must be two at least."""
         middle, count = len(self.trials) // 2, len(self.trials)
-        return self._of(np.arange(middle)), self._of(np.arange(middle, count))
+        return self.of(np.arange(middle)), self.of(np.arange(middle, count))
 
-    def _of(self, rows: IntArray) -> Pack:
+    def of(self, rows: IntArray) -> Pack:
         """A pack of some of its trials; where its tiles are cut differently, they may hold several worlds."""
         return replace(self, trials=self.trials.take(rows), shared=False)
 

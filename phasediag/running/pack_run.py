@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from phasediag.errors import MachineError
+from phasediag.errors import MachineError, TileRaisedError
 from phasediag.packing.machine import fault_of, room
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
@@ -44,14 +44,21 @@ class PackRun:
         `cpu` or `cuda`. Where it has no room for the tiles of the pack, they are cut in equal parts.
     notice
         To be told of its device.
+    final, accepted
+        As in `Claim`.
     """
 
-    def __init__(self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "") -> None:
+    def __init__(
+        self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "", *,
+        final: bool = True, accepted: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self.pack, self.job, self.store, self.device = pack, job, store, device
+        self._final, self._accepted = final, accepted
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
         self.finished: list[tuple[pa.Table, pa.Table]] = []
         self.current: TileRun | None = None
+        self._failed: dict[int, int] = {}
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
@@ -67,6 +74,8 @@ class PackRun:
         ------
         MachineError
             Where the machine is at fault; the trials are still to train.
+        TileRaisedError
+            Where all trials of a tile raised and the claim is not final: another machine is to try them.
         """
         deadline = time.monotonic() + seconds
         while not self.done and time.monotonic() < deadline:
@@ -135,6 +144,7 @@ class PackRun:
         self.error = kept.error
         self.queue.extend(kept.queue)
         self.finished.extend(kept.finished)
+        self._failed = self._failed_before()
         if kept.current is not None:
             self.current = TileRun(self.pack, self.job, self.device, kept.current.work)
             self.current.restore(kept.current)
@@ -169,8 +179,7 @@ class PackRun:
         """Try both halves of a tile that raised; a trial that raises alone has failed."""
         text = f"{type(error).__name__}: {error}"
         if len(work.rows) == 1:
-            self.error = self.error or text
-            self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
+            self._fail(work, text)
             return
         size = work.size
         if _out_of_memory(error) and size > 2:
@@ -178,6 +187,34 @@ class PackRun:
             self.notice = f"out of memory with tiles of {work.size} trials: going on with {size}"
             self.queue = deque(half for waiting in self.queue for half in _halved(waiting, size))
         self.queue.extendleft(reversed(_halved(work, size)))
+
+    def _fail(self, work: TileWork, text: str) -> None:
+        """Record a trial as failed, unless all of its tile did and another machine is to try them."""
+        row, size, count = int(work.rows[0]), self.pack.tile_size, len(self.pack.trials)
+        first = row - row % size
+        mates = np.arange(first, min(first + size, count))
+        before = [self._failed.get(mate) for mate in mates.tolist() if mate != row]
+        if self._final or text in self._accepted or None in before:
+            self.error = self.error or text
+            self._failed[row] = len(self.finished)
+            self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
+            return
+        self.finished = [rows for number, rows in enumerate(self.finished) if number not in before]
+        self._failed = self._failed_before()
+        self.error = self.error if self._failed else ""
+        parts = [mates[start : start + work.size] for start in range(0, len(mates), work.size)]
+        self.queue.extendleft(TileWork(rows=part, size=work.size) for part in reversed(parts))
+        raise TileRaisedError(text)
+
+    def _failed_before(self) -> dict[int, int]:
+        """The trials among the finished that have failed alone, and where their rows are."""
+        alone = {
+            rows["trial_id"][0].as_py(): number
+            for number, (rows, _) in enumerate(self.finished)
+            if len(rows) == 1 and rows["status"][0].as_py() == "failed"
+        }
+        ids = enumerate(self.pack.trials.trial_id.tolist()) if alone else ()
+        return {row: alone[trial_id] for row, trial_id in ids if trial_id in alone}
 
     def _commit(self) -> None:
         started = time.monotonic()

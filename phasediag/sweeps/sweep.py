@@ -15,11 +15,13 @@ import numpy as np
 
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.drain import Drain, draining_on_signals
-from phasediag.executors.watch import Executor, Watch
+from phasediag.executors.executor import Executor, Staff
+from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.library_messages import quiet
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
+from phasediag.running.software import software
 from phasediag.storage.lease import Lease, take
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
@@ -156,8 +158,10 @@ def launch(
         job = Job(
             sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
             sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
+            software=software(),
         )  # fmt: skip
         with take(store, on_lost=lambda: drain.fail(_taken_over(store))) as lease:
+            job = replace(job, token=lease.holder.token)
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch = Watch(
                 total=len(survey.missing), ending=drain, max_failures=max_failures, started=started,
@@ -242,21 +246,29 @@ class _Launch:
         rehearsed = bool(self.job.sources)
         if rehearsed:
             self._rehearse()
-        with self.runner.ready(self.store.folder, len(self.survey.missing)) as workers:
+        with self.runner.ready(self.store.folder, len(self.survey.missing)) as staff:
             if not rehearsed:
                 self._rehearse()
             self._record()
-            self._train(workers)
+            self._train(staff)
 
-    def _train(self, workers: int) -> None:
-        from phasediag.sweeps.planning import make_plan
-        from phasediag.sweeps.running import run_packs
+    def _train(self, staff: Staff) -> None:
+        from phasediag.executors.dispatch import STRIKES, Dispatch
+        from phasediag.executors.ledger import MOST_PLACES
+        from phasediag.sweeps.planning import open_books
 
-        self.watch.staffed(workers)
-        planned = make_plan(self.survey, self.store, workers=workers, compile_mode=self.compile_mode)
-        for sentence in planned.notes:
+        books = open_books(self.survey, self.store, staff, compile_mode=self.compile_mode)
+        for sentence in books.notes:
             self.notify(sentence)
-        run_packs(self.runner, planned.packs, self.job, self.watch, self.store)
+        self.watch.staffed(books.expected)
+        self.watch.expect(books.ledger.waiting)
+        dispatch = Dispatch(
+            ledger=books.ledger, watch=self.watch, job=self.job, store=self.store,
+            most=books.most or MOST_PLACES, expected=books.expected, grows=staff.grows,
+            strikes=STRIKES if staff.grows else 1,
+        )  # fmt: skip
+        if not dispatch.over:
+            self.runner.run(dispatch, self.job)
 
     def _rehearse(self) -> None:
         from phasediag.sweeps.rehearsal import rehearse
