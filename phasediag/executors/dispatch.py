@@ -167,8 +167,9 @@ class Dispatch:
         self._met = max(self._met, len(self._places))
         self._staff()
         if place.refusal:
-            self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
-            self._end_if_all_benched(Breakdown(error=f"{place.host}: {place.refusal}", of_machine=True))
+            refused = Breakdown(error=f"{place.host} cannot train: {place.refusal}", of_machine=True)
+            if not self._end_if_all_benched(refused):
+                self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
 
     def _leave(self, name: str) -> None:
         self._paces.pop(name, None)
@@ -222,18 +223,21 @@ class Dispatch:
         if self._benched(place):
             return None
         others = {each.node for each in self._places.values() if not self._benched(each)} - {place.node}
+        alone = not others and (not self.grows or self._met >= self.expected)
 
         def may(pack: Pack) -> bool:
             """Whether no other machine should rather have it."""
-            mine = pack.pack_id in self._given_back[place.node]
-            return not mine or all(pack.pack_id in self._given_back[other] for other in others)
+            if pack.pack_id not in self._given_back[place.node]:
+                return True
+            tried = all(pack.pack_id in self._given_back[other] for other in others)
+            return alone or (bool(others) and tried)
 
         pack = self.ledger.claim(name, place.machine, self._paces[name].factor, may)
         if pack is None:
             return None
         self.watch.begin(pack)
         tried = any(pack.pack_id in packs for packs in self._given_back.values())
-        return Claim(pack=pack, final=tried or not others, accepted=frozenset(self._accepted))
+        return Claim(pack=pack, final=tried or alone, accepted=frozenset(self._accepted))
 
     def _break(self, name: str, breakdown: Breakdown) -> None:
         """Let a pack go elsewhere, and bench the machine that gives back too many."""
@@ -242,20 +246,26 @@ class Dispatch:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])
             self._given_back[place.node][pack.pack_id] = breakdown
+        if self._end_if_all_benched(breakdown):
+            return
         if self._benched(place):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
         elif pack is not None:
             self.watch.tell(
                 f"{place.host}: {breakdown.error}: its pack of {len(pack.trials)} trials goes elsewhere"
             )
-        self._end_if_all_benched(breakdown)
 
     def _benched(self, place: Place) -> bool:
         return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
 
-    def _end_if_all_benched(self, breakdown: Breakdown) -> None:
-        if all(self._benched(place) for place in self._places.values()):
+    def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
+        """End the launch where no machine is left that trains, and none is about to come; whether it does."""
+        if self._met < self.expected and self.grows:
+            return False
+        ends = all(self._benched(place) for place in self._places.values())
+        if ends:
             self.watch.ending.fail(replace(breakdown, of_tile=False))
+        return ends
 
     def _split(self, pack: Pack, where: str, error: str) -> None:
         """Take a pack apart that ends its workers."""

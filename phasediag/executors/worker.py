@@ -59,7 +59,7 @@ class Worker:
                 claim.pack, self.job, self.store, self.device, self.notice, final=claim.final,
                 accepted=claim.accepted,
             )  # fmt: skip
-        except (PhasediagError, OSError) as error:
+        except (PhasediagError, OSError, torch.AcceleratorError) as error:
             return Report(place=self.place, breakdown=_breakdown(error))
         return None
 
@@ -85,11 +85,11 @@ class Worker:
         self.run = None
 
 
-def _breakdown(error: PhasediagError | OSError) -> Breakdown:
+def _breakdown(error: Exception) -> Breakdown:
     if isinstance(error, OSError):
         return Breakdown(error=in_words(error), of_machine=True)
-    raised = isinstance(error, TileRaisedError)
-    return Breakdown(error=str(error), of_machine=isinstance(error, MachineError), of_tile=raised)
+    of_trials = isinstance(error, PhasediagError) and not isinstance(error, MachineError)
+    return Breakdown(error=str(error), of_machine=not of_trials, of_tile=isinstance(error, TileRaisedError))
 
 
 def _refusal(job: Job) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from phasediag.errors import MachineError, TileRaisedError
+from phasediag.errors import MachineError, PhasediagError, TileRaisedError
 from phasediag.packing.machine import fault_of, room
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
@@ -63,7 +63,7 @@ class PackRun:
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
-        if not self._resume():
+        if not self._resumed_from_checkpoint():
             self.queue.extend(self._tiles())
         self._resumed = self._trials_done
 
@@ -135,6 +135,20 @@ class PackRun:
             stop = min(start + size, count)
             for first in range(start, stop, smaller):
                 yield TileWork(rows=np.arange(first, min(first + smaller, stop)), size=smaller)
+
+    def _resumed_from_checkpoint(self) -> bool:
+        """Continue, if that can be; what a tile raises as it is built anew is for its training to tell."""
+        try:
+            return self._resume()
+        except (PhasediagError, OSError, torch.AcceleratorError):
+            raise
+        except Exception as error:
+            if fault := fault_of(error):
+                raise MachineError(fault) from error
+            self.queue.clear()
+            self.finished, self.current, self.error = [], None, ""
+            self._failed = {}
+            return False
 
     def _resume(self) -> bool:
         """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""

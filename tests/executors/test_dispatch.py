@@ -104,7 +104,7 @@ def test_whoever_claims_every_trial_is_claimed_once(
 
 
 def test_packs_are_cut_for_the_place_that_trains_them() -> None:
-    """A place ten times as slow as projected gets as much as it trains in the same time."""
+    """A place ten times as slow as projected gets far less: what it trains in the same time."""
     sizes = {}
     for name, machine, pace in (("as told", CPU, 1.0), ("slow", CPU, 10.0), ("card", GPU, 1.0)):
         pack = ledger_of(grid(20_000)).claim("here", machine, pace)
@@ -112,18 +112,18 @@ def test_packs_are_cut_for_the_place_that_trains_them() -> None:
         sizes[name] = len(pack.trials)
         tile = pace * pack.projected_seconds * pack.tile_size / len(pack.trials)
         assert pace * pack.projected_seconds <= PACK_SECONDS + tile
-    assert sizes["slow"] < sizes["as told"] / 8 < sizes["as told"] < sizes["card"]
+    assert sizes["slow"] < sizes["as told"] / 4 < sizes["as told"] < sizes["card"]
 
 
 def test_a_machine_that_gives_back_two_packs_gets_no_more(tmp_path: Path) -> None:
-    launch = Launch(tmp_path, grid(100))
+    launch = Launch(tmp_path, grid(100), expected=2)
     bad, good = launch.idle("a"), launch.idle("b")
     assert bad is not None
     assert good is not None
-    assert bad.final  # nobody else had joined
     again = launch.broke("a")
     assert again is not None
     assert again.pack is not bad.pack
+    assert not bad.final
     assert not again.final
     assert launch.broke("a") is None
     taken = [launch.done("b", good)]
@@ -223,7 +223,9 @@ def test_places_are_asked_for_where_they_would_find_work(tmp_path: Path) -> None
     useful = round(seconds / PACK_SECONDS)
     assert 4 < useful < 100
     assert launch.dispatch.wanted(0, 0) == useful
-    assert launch.dispatch.wanted(200, 0) == 200
+    tiles = launch.dispatch.ledger.places(1000)
+    assert launch.dispatch.wanted(200, 0) == tiles
+    assert useful < tiles < 200  # none of more places would find a tile
     assert replace(launch.dispatch, most=3).wanted(200, 0) == 3
     assert replace(launch.dispatch, grows=False).wanted(2, 0) == 2
     few = Launch(tmp_path, grid(30), per_pack=10)

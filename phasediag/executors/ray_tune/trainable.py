@@ -56,7 +56,7 @@ class PlaceTrainable(tune.Trainable):
 
     def take(self, claim: Claim) -> None:
         """Take a pack."""
-        self.refused = self.worker.take(claim)
+        self.refused = self.worker.take(claim)  # an error here would be told to nobody
 
     def step(self) -> dict[str, Any]:
         """Train for a slice, or wait a while for a pack."""
