@@ -185,6 +185,16 @@ def test_a_launch_waits_for_the_gpus_of_workers_that_come_late(nodes: Nodes, tmp
     assert len(begun(log)) == 2
 
 
+def test_a_cluster_that_is_gone_is_told_in_a_line(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.add()
+    with launching(nodes, grid_of(tmp_path, 30)) as launch:
+        launch.wait_for(lambda: fragments(launch.sweep))
+        nodes.cluster.head_node.kill_gcs_server()
+        launch.end(3)
+    assert "is gone; all that was recorded is kept: launch the same grid again" in launch.said
+    assert launch.said.count("Traceback") == 0
+
+
 SAVING = """
 import phasediag.running.pack_run as pack_run
 

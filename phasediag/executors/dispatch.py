@@ -183,8 +183,9 @@ class Dispatch:
     def _count_start(self, error: str) -> None:
         """Count a worker that failed before it could tell of itself."""
         self._unstarted += 1
-        self.watch.tell(f"a worker could not start: {error}")
-        if self._unstarted >= STARTS:
+        if self._unstarted < STARTS:
+            self.watch.tell(f"a worker could not start: {error}")
+        elif not self._places:
             self.watch.ending.fail(Breakdown(error=f"no worker could start: {error}", of_machine=True))
 
     def _take(self, name: str, progress: Progress) -> None:

@@ -101,6 +101,10 @@ class Forecast:
     seen: float = 0.0
     """When the latest report came."""
 
+    def expect(self, outlook: Callable[[], Iterable[Waiting]]) -> None:
+        """Take in who tells what nobody has begun."""
+        self.outlook = outlook
+
     def begin(self, pack: Pack) -> None:
         """Take in that a pack is in training now."""
         self.courses[pack.pack_id] = Course(

@@ -72,7 +72,7 @@ class Watch:
 
     def expect(self, outlook: Callable[[], Iterable[Waiting]]) -> None:
         """Take in who tells what nobody has begun."""
-        self.forecast.outlook = outlook
+        self.forecast.expect(outlook)
 
     def begin(self, pack: Pack) -> None:
         """Take in that a pack is in training now."""

@@ -72,7 +72,7 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
         if address is None:
             local.start(folder, quiet, preloaded)
         else:
-            listened = _knock(address)
+            listened = knock(address)
             ray.init(address=address, **quiet)
     except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
         ray.shutdown()
@@ -124,7 +124,7 @@ def refusal(address: str, error: Exception, listened: bool) -> str:
     )
 
 
-def _knock(address: str) -> bool:
+def knock(address: str) -> bool:
     """Whether something listens at a `host:port`: Ray itself would go on trying for minutes.
 
     False where the address is no `host:port`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
 from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.ray_tune.folders import scratch_folder
+from phasediag.executors.ray_tune.gone import ending_with_the_cluster
 from phasediag.executors.ray_tune.waiting import described, nodes_alive, places_on
 from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown, Job
@@ -75,9 +76,9 @@ class RayExecutor:
 
         scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
-        quick = quick_start.of_tune() if self.address is None else nullcontext()
+        kind = quick_start.of_tune() if self.address is None else ending_with_the_cluster(scratch)
         try:
-            with quick, quiet(self.log):
+            with kind, quiet(self.log):
                 tuner(dispatch, job, self._places, scratch, resources, self.tf32).fit()
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
