@@ -8,11 +8,7 @@ SEED ?= 1
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
-	$(BIN)/phasediag launch jobs/quickstart.yaml
-	$(BIN)/phasediag diagram sweeps/quickstart --x weight_decay --y lr_over_batch --where init_scale=0.1 \
-		--output quickstart.png
-	$(BIN)/phasediag scaling sweeps/quickstart --x weight_decay --y rank --where label_noise=0 \
-		--where init_scale=0.1 --where lr_over_batch=0.01
+	$(BIN)/phasediag quickstart
 
 test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/ruff check .

@@ -7,8 +7,9 @@ TF32. One process, no Ray. The tile is as large as the memory of the device allo
 is halved. A step is one step of one network; compilation and the first calls are left out.
 
 One network a process is the plain PyTorch loop, `zero_grad`, `backward`, `torch.optim.Adam`, with its batches
-on the device already; beside it the same loop as one CUDA graph with `Adam(capturable=True)`. Both start from
-the weights of a trial of the tile and see its batches; the table stands only if they end with its weights.
+on the device already; beside it the same loop as one CUDA graph with `Adam(capturable=True)`. Where JAX is
+installed and sees the device, its `jit(vmap(scan))` trains as many networks as fit. All start from the
+weights of the tile and see its batches; the table stands only if they end with its weights.
 
 Traffic is counted in words of float32 that pass between memory and the processors if every kernel reads and
 writes each of its tensors once. With P weights, P1 of them in the first layer, and B samples a step:
@@ -29,11 +30,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -205,6 +208,53 @@ def check_same_work(width: int, device: torch.device) -> float:
     return apart
 
 
+def jax_of(tile: Tile, count: int) -> Any:
+    """The first networks of a tile in JAX, from their own start and on their own batches."""
+    import gpu_jax
+
+    plain = Plain(tile, 0)
+    weights = [weight[:count].detach().cpu().numpy() for weight in tile.weights.values()]
+    rates = {name: tile.rates[name][:count].cpu().numpy() for name in ("learning_rate", "weight_decay")}
+    x, y = plain.x.cpu().numpy(), plain.y.cpu().numpy()
+    return gpu_jax.Networks(weights, float(rates["learning_rate"][0]), rates["weight_decay"], x, y)
+
+
+def by_jax(width: int, size: int, device: torch.device, seconds: float) -> Rate:
+    """JAX with so many networks, or half as often as it takes until they fit.
+
+    Raises
+    ------
+    ClickException
+        Where it does not do the same work.
+    """
+    import gpu_jax
+
+    trials = trials_of(width, 2)
+    tile = Program(trials.record(0), Path(), device, False).tile(trials)
+    networks = jax_of(tile, 2)
+    networks.take(COMPARED_STEPS)
+    tile.advance(COMPARED_STEPS)
+    for own, weight in zip(networks.weights, tile.weights.values(), strict=True):
+        if not np.abs(own - weight.cpu().numpy()).max() < TOLERANCE * float(weight.abs().max()):
+            raise click.ClickException("JAX does not do the same work")
+    while True:
+        trials = trials_of(width, size)
+        tile = Program(trials.record(0), Path(), device, False).tile(trials)
+        networks = jax_of(tile, size)
+        del tile
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            networks.take()
+            taken = timed(networks.take, device, seconds) / gpu_jax.WITHIN
+        except RuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or size < 4:
+                raise
+            size //= 2
+        else:
+            return Rate(networks=size, steps_s=size / taken)
+
+
 def alone(width: int, device: torch.device, seconds: float) -> dict[str, Rate]:
     """One network a process: the plain loop, and on a GPU the same as a CUDA graph."""
     trials = trials_of(width, 2)
@@ -242,6 +292,11 @@ def rates(width: int, tile: int | None, device: torch.device, seconds: float) ->
     """All ways of training, phasediag's own last."""
     found = alone(width, device, seconds)
     size = tile or tile_size(width, device)
+    if find_spec("jax"):
+        import gpu_jax
+
+        if gpu_jax.sees(device.type):
+            found["JAX, jit(vmap(scan))"] = by_jax(width, size, device, seconds)
     if device.type == "cuda":
         found["phasediag without CUDA graphs"] = engine(width, size, device, seconds, in_place=False)
         torch.cuda.empty_cache()

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import gpu
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import Tensor
 
 import phasediag
 from phasediag.packing.machine import device_of, room
 from phasediag.packing.pack import cost_of
 from phasediag.training import graphs
+from phasediag.training.compilation import Compiled
 from phasediag.training.network import network_of
 from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
-from small_sweeps import grid_text, launched
+from small_sweeps import MAY_DIFFER, SIXTEENS, grid_text, launched
 from trained_tiles import CPU, grid_of
 
 pytestmark = [
@@ -37,6 +39,23 @@ KINDS: list[dict[str, Any]] = [
     {"activation": "gelu", "noise": "fresh"},
 ]  # fmt: skip
 AXES_OF_ROWS = {"weight_decay": "[0.01, 0.1, 1]", "learning_rate": "[0.01, 0.02, 1000]"}
+"""SGD diverges at the last rate, within a few steps: there is no chaos that would blow rounding up."""
+MEASURED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "mlp": (
+        SIXTEENS,
+        ["permutation", "sign_flip", "classes", "rank", "effective_rank", "sharpness", "escape", "loss"],
+    ),
+    "homogeneous": (
+        SIXTEENS | {"activation": "relu"}, ["rescaling", "directions", "norm_order", "permutation", "rank"],
+    ),
+    "attention": (
+        {
+            "model": "transformer", "task": "in_context", "samples": 32, "batch_size": 16,
+            "learning_rate": 1e-4,
+        },
+        ["double_rotation", "rotation", "rescaling", "rank"],
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,8 +64,10 @@ def cuda() -> torch.device:
 
 
 def trained(trials: Trials, device: torch.device, compiled: bool, steps: int = 100) -> Tile:
-    tile = Program(trials.record(0), Path(), device, compiled).tile(trials)
+    program = Program(trials.record(0), Path(), device, compiled)
+    tile = program.tile(trials)
     tile.advance(steps)
+    assert not program.notice
     return tile
 
 
@@ -86,9 +107,10 @@ def test_a_tile_that_ends_gives_its_memory_back(cuda: torch.device) -> None:
     assert held[3] <= held[1]
 
 
-def test_memory_is_projected_above_what_is_measured(tmp_path: Path, cuda: torch.device) -> None:
+@pytest.mark.parametrize("trials", [8, 600])
+def test_memory_is_projected_above_what_is_measured(trials: int, tmp_path: Path, cuda: torch.device) -> None:
     fixed = {"width": 128, "depth": 4, "optimizer": "adam", "steps": 40, "dtype": "float32"}
-    axes = {"weight_decay": "{linspace: [0.01, 0.1], num: 600}"}
+    axes = {"weight_decay": f"{{linspace: [0.01, 0.1], num: {trials}}}"}
     launched(tmp_path, grid_text(axes, fixed, resources="{gpus: 1}"), compile="on")
     rows = phasediag.load_trials(tmp_path / "g")
     assert (rows["measured_bytes"] <= rows["projected_bytes"]).all()
@@ -117,19 +139,60 @@ def test_memory_that_runs_out_halves_the_tile(
     assert set(phasediag.load_trials(tmp_path / "g")["status"]) == {"ok"}
 
 
+def on_both(tmp_path: Path, text: str) -> list[Path]:
+    """The sweep of the CPU and that of the GPU."""
+    sweeps = []
+    for place, gpus in (("cpu", 0), ("gpu", 1)):
+        assert launched(tmp_path / place, f"{text}resources: {{gpus: {gpus}}}\n").exit_code == 0
+        sweeps.append(tmp_path / place / "g")
+    return sweeps
+
+
+def assert_equal_frames(cpu: pd.DataFrame, gpu: pd.DataFrame, keys: list[str], rtol: float) -> None:
+    """But for what tells how they were made."""
+    one, other = (frame.sort_values(keys).reset_index(drop=True) for frame in (cpu, gpu))
+    columns = [name for name in one if name not in MAY_DIFFER]
+    pd.testing.assert_frame_equal(one[columns], other[columns], rtol=rtol, atol=1e-9)
+
+
 def test_rows_are_those_of_the_cpu(tmp_path: Path, cuda: torch.device) -> None:
     """Whole launches: degrees counted, losses, diverged trials among them."""
-    found = {}
-    for place, gpus in (("cpu", 0), ("gpu", 1)):
-        fixed = {"steps": 120, "optimizer": "adam", "dtype": "float64"}
-        measure = "{observables: [permutation, rank], every: 25}"
-        text = grid_text(AXES_OF_ROWS, fixed, replicates=2, measure=measure, resources=f"{{gpus: {gpus}}}")
-        assert launched(tmp_path / place, text).exit_code == 0
-        found[place] = phasediag.load_trials(tmp_path / place / "g").sort_values("trial_id")
-    for column in ("trial_id", "status", "rank", "degree_of_symmetry", "neuron_count"):
-        assert found["cpu"][column].tolist() == found["gpu"][column].tolist()
-    for column in ("train_loss", "test_loss", "log_rate"):
-        np.testing.assert_allclose(found["gpu"][column], found["cpu"][column], rtol=1e-6, atol=1e-9)
+    fixed = {"steps": 120, "dtype": "float64"}
+    measure = "{observables: [permutation, rank], every: 25, distances: all}"
+    cpu, gpu = on_both(tmp_path, grid_text(AXES_OF_ROWS, fixed, replicates=2, measure=measure))
+    rows = phasediag.load_trials(cpu)
+    assert set(rows["status"]) == {"ok", "diverged"}
+    assert_equal_frames(rows, phasediag.load_trials(gpu), ["trial_id"], 1e-6)
+    keys = ["trial_id", "step", "layer", "observable"]
+    cpu_measured, gpu_measured = (phasediag.load_measurements(each) for each in (cpu, gpu))
+    assert_equal_frames(cpu_measured, gpu_measured, keys, 1e-6)
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_every_observable_measures_what_it_does_on_the_cpu(
+    kind: str, tmp_path: Path, cuda: torch.device
+) -> None:
+    own, observables = MEASURED[kind]
+    fixed = {"steps": 40, "dtype": "float64", "optimizer": "adam", **own}
+    text = f"name: g\nfixed: {fixed}\naxes: {{weight_decay: [0.01, 0.1]}}\nreplicates: 2\n"
+    layer = "head.1.1" if kind == "attention" else "hidden.1"
+    measure = f"measure: {{layer: {layer}, observables: {observables}, every: 20, distances: all}}\n"
+    cpu, gpu = on_both(tmp_path, text + measure)
+    frames = [phasediag.load_measurements(each) for each in (cpu, gpu)]
+    assert set(observables) <= set(frames[0]["observable"])
+    assert_equal_frames(frames[0], frames[1], ["trial_id", "step", "layer", "observable"], 1e-5)
+    assert_equal_frames(phasediag.load_trials(cpu), phasediag.load_trials(gpu), ["trial_id"], 1e-5)
+
+
+def test_what_a_model_makes_on_the_host_is_computed_on_the_device(cuda: torch.device) -> None:
+    table = torch.tensor([3.0, 4.0])
+
+    def step(x: Tensor) -> Tensor:
+        share = torch.arange(2).sum() / torch.tensor(4.0)
+        return x * torch.tensor([1.0, 2.0]).to(x.device) + share.to(x.device) * table.to(x.device)
+
+    x = torch.rand(3, 2, device=cuda)
+    torch.testing.assert_close(Compiled(step)(x), step(x))
 
 
 def test_two_workers_have_half_of_the_memory_each(cuda: torch.device) -> None:

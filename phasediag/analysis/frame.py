@@ -12,7 +12,7 @@ import pandas as pd
 
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError, nearest
-from phasediag.grids.expression import Expression, parse_formula
+from phasediag.grids.expression import Expression, parse_expression, parse_formula
 from phasediag.trial import formatted
 
 
@@ -70,6 +70,27 @@ def with_formulas(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     formulas = [name for name in dict.fromkeys(names) if name not in trials.columns]
     need_columns(trials, [name for name in formulas if name.isidentifier()])
     return trials.assign(**{text: _value(trials, text) for text in formulas}) if formulas else trials
+
+
+def holds(trials: pd.DataFrame, condition: str) -> BoolArray:
+    """For which trials a condition over columns holds, shape (trials,); written as in a grid's `exclude`.
+
+    Where a column is null every comparison with it is false, except `!=` and `not in`.
+
+    Raises
+    ------
+    AnalysisError
+        Where it is no condition, or the frame lacks a column of it.
+    """
+    kinds = {str(name): _kind(trials[name]) for name in trials.columns}
+    try:
+        parsed = parse_expression(condition, kinds)
+    except ValueError as error:
+        reason = str(error).replace("a parameter of this grid", "a column of the trials")
+        raise AnalysisError(f"'{condition}' {reason}") from None
+    arrays = {name: _operand(trials[name], kinds[name]) for name in parsed.names}
+    mask: BoolArray = parsed.values(arrays, len(trials)) == 1
+    return mask
 
 
 def names_in(trials: pd.DataFrame, text: str) -> frozenset[str]:

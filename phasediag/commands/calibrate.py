@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from phasediag.calibration.reading import Reading
 
 
-@click.command()
+@click.command(short_help="Train against exact results, and compare.")
 @click.option("--quick", is_flag=True, help="Coarser and shorter, with the same tolerances.")
 @click.option("--only", multiple=True, metavar="E5", help="Only this exact result; may be repeated.")
 @click.option("--output", type=click.Path(path_type=Path), help="Draw measured over exact: PNG, SVG or PDF.")

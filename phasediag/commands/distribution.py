@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say, telling
+from phasediag.commands.options import COLUMN, JSON, SWEEP, WHERE, say, telling
+from phasediag.commands.where import columns_in, filtered
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Parameter along the horizontal axis, or an expression.")
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.command(short_help="The order parameter over seeds: P(m), Binder cumulant.")
+@SWEEP
+@click.option("--x", type=COLUMN, required=True, help="Parameter across, or an expression.")
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column or expression whose distribution over seeds is looked at.")  # fmt: skip
 @click.option("--size", metavar="COLUMN", help="Sizes whose Binder cumulants are compared, such as width.")
 @click.option(
@@ -23,7 +24,7 @@ from phasediag.commands.options import JSON, filtered, say, telling
 @click.option("--centre", type=float, default=0.0, show_default=True,
               help="The order parameter of the symmetric state.")  # fmt: skip
 @click.option("--bins", type=click.IntRange(min=2), default=20, show_default=True, help="Of the histograms.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("distribution.png"),
               show_default=True, help="PNG, SVG or PDF.")  # fmt: skip
 @JSON
@@ -38,7 +39,7 @@ def distribution(
     from phasediag.figures.style import save
 
     needed = [text for text in (x, order, size, volume) if text is not None]
-    trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
+    trials = filtered(load_for(sweep_path, [*needed, *columns_in(where)]), where)
     notices: list[str] = []
     with telling(notices):
         trials = newest(trials, needed, pooled=True)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say, telling
+from phasediag.commands.options import COLUMN, JSON, SWEEP, WHERE, say, telling
+from phasediag.commands.where import filtered
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.command(short_help="Draw the loops of the ramps of SWEEP.")
+@SWEEP
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column or expression that tells two states apart.")  # fmt: skip
 @click.option("--level", type=float, help="Its value between them; default: 0.5, of a rate 0.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("hysteresis.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,18 @@ import click
 from rich.console import Console
 
 from phasediag.columns import level_of
-from phasediag.commands.options import COMPILE, JSON, RETRY, STORAGE, print_table, say, seconds
+from phasediag.commands.options import (
+    COLUMN,
+    COMPILE,
+    JSON,
+    RETRY,
+    SET,
+    STORAGE,
+    SWEEP,
+    print_table,
+    say,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
@@ -22,22 +34,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
+@SET
 @COMPILE
 @RETRY
 @click.option("--pilot", metavar="SWEEP", help="Tell from this sweep how many replicates an interval takes.")
-@click.option("--x", help="Axis along which the boundary's interval is meant, with --pilot.")
-@click.option(
-    "--y", help="Axis that numbers the rows, with --pilot; without it the diagram is a line along x."
-)
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.option("--x", type=COLUMN, help="Axis along which the boundary's interval is meant, with --pilot.")
+@click.option("--y", type=COLUMN,
+              help="Axis that numbers the rows, with --pilot; without it the diagram is a line.")  # fmt: skip
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column that tells the phases apart, with --pilot.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a logarithmic x, "
               "else in its units, with --pilot.")  # fmt: skip
 @JSON
 def plan(
-    grid: str, storage: str, compile_mode: Any, retry_failed: bool, pilot: str | None, x: str | None,
-    y: str | None, order: str, level: float | None, width: float | None, as_json: bool,
+    grid: str, storage: str, settings: Sequence[str], compile_mode: Any, retry_failed: bool,
+    pilot: str | None, x: str | None, y: str | None, order: str, level: float | None, width: float | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Validate GRID and tell what a launch would do. Trains nothing.
 
@@ -48,7 +61,9 @@ def plan(
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
 
-    planned = sweep.plan(grid, storage, compile_mode=compile_mode, retry_failed=retry_failed)
+    planned = sweep.plan(
+        grid, storage, compile_mode=compile_mode, retry_failed=retry_failed, settings=settings
+    )
     survey = planned.survey
     needed = None
     if pilot is not None and x is not None and width is not None:
@@ -100,6 +115,7 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
+@SET
 @click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
 @click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
 @click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
@@ -114,7 +130,8 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
               "steps besides, and tell what moved.")  # fmt: skip
 @click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back.")
 def launch(
-    grid: str, storage: str, address: str | None, executor: Any, max_failures: int | None, retry_failed: bool,
+    grid: str, storage: str, settings: Sequence[str], address: str | None, executor: Any,
+    max_failures: int | None, retry_failed: bool,
     remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool, extend: float | None,
     undo: bool,
 ) -> None:  # fmt: skip
@@ -125,6 +142,8 @@ def launch(
     if extend is not None:
         from phasediag.commands import extending
 
+        if settings:
+            raise click.UsageError("--extend trains what was launched for longer: leave --set out")
         if undo:
             extending.taken_back(grid)
             return
@@ -142,7 +161,7 @@ def launch(
         outcome = sweep.launch(
             grid, storage, executor=executor, address=address, max_failures=max_failures,
             retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
-            observer=line, notify=lambda sentence: say(f"note: {sentence}"),
+            observer=line, notify=lambda sentence: say(f"note: {sentence}"), settings=settings,
         )  # fmt: skip
     say(described_outcome(outcome))
     if profile:
@@ -152,11 +171,11 @@ def launch(
 
 
 @click.command()
-@click.argument("sweep_path", metavar="SWEEP")
+@SWEEP
 @click.option("--watch", is_flag=True, help="Draw the diagram as it fills, until the sweep is complete.")
-@click.option("--x", help="Axis across, with --watch; default: of the two with most values.")
-@click.option("--y", help="Axis upwards, with --watch.")
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.option("--x", type=COLUMN, help="Axis across, with --watch; default: of the two with most values.")
+@click.option("--y", type=COLUMN, help="Axis upwards, with --watch.")
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column that tells the phases apart, with --watch.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @JSON
@@ -222,8 +241,8 @@ def _convergence(state: Status) -> dict[str, str]:
     return shown
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
+@click.command(short_help="Train one trial of SWEEP again, for weights and history.")
+@SWEEP
 @click.argument("trial_id")
 @click.option("--save", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
               help="Folder for weights, history and row.")  # fmt: skip
@@ -238,11 +257,17 @@ def rerun(sweep_path: str, trial_id: str, folder: Path) -> None:
         sys.exit(1)
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
+@click.command(short_help="Merge the fragments of SWEEP, and empty its trash.")
+@SWEEP
 def compact(sweep_path: str) -> None:
-    """Merge the fragments of SWEEP into few large files."""
+    """Merge the fragments of SWEEP into few large files, and empty its trash."""
+    from phasediag.commands.progress import size
     from phasediag.storage.store import Store
+    from phasediag.sweeps.remove import empty_trash
 
-    say(str(Store.at(sweep_path).compact()))
+    store = Store.at(sweep_path)
+    say(str(store.compact()))
+    freed = empty_trash(store)
+    if freed:
+        say(f"trials that were removed are gone now: {size(freed)}")
     click.echo(sweep_path)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from phasediag.checkpoints.layouts import Naming
 
 
-@click.command()
+@click.command(short_help="Symmetries and ranks of a trained checkpoint.")
 @click.argument("weights", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WEIGHTS...")
 @click.option("--heads", type=click.IntRange(min=1),
               help="Attention heads a layer; default: what config.json beside the weights says.")  # fmt: skip

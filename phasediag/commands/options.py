@@ -6,21 +6,27 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from phasediag.commands.offers import ColumnType, ConditionType, sweeps
 from phasediag.errors import PhasediagError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pandas as pd
-
+SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
+COLUMN = ColumnType()
+WHERE = click.option(
+    "--where", multiple=True, metavar="CONDITION", type=ConditionType(),
+    help="Only these trials: NAME=VALUE, or a condition as in exclude, 'width < 64 and rank > 1'.",
+)  # fmt: skip
+SET = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE",
+    help="Give a key of the grid another value: steps=4000, 'width=[16, 32]', measure.every=100; "
+    "nothing behind = takes it out. The sweep keeps the grid as it ran.",
+)  # fmt: skip
 STORAGE = click.option(
     "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
 )
@@ -28,8 +34,6 @@ COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="torch.compile: auto where it pays.",
 )  # fmt: skip
-SHORTEST_HASH = 6
-"""Digits of a hash that stand for it."""
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 SENSITIVITY = click.option(
     "--sensitivity/--no-sensitivity", default=None,
@@ -73,62 +77,6 @@ def print_table(title: str, rows: dict[str, str]) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
-
-
-def filtered(trials: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
-    """The trials with the values that `--where NAME=VALUE` asks for."""
-    from phasediag.errors import nearest
-
-    for condition in where:
-        name, equals, text = condition.partition("=")
-        if not equals or name not in trials.columns:
-            hint = nearest(name, list(trials.columns)) or "`--where NAME=VALUE` takes a column of the trials"
-            raise PhasediagError(f"--where {condition}: there is no column '{name}'; {hint}")
-        column = trials[name]
-        wanted = _wanted(column, text)
-        if not wanted.any():
-            values = ", ".join(sorted({str(value) for value in column.unique()})[:12])
-            raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
-        trials = trials[wanted]
-    return trials
-
-
-def _wanted(column: pd.Series[Any], text: str) -> npt.NDArray[np.bool_]:
-    """Which values a text means: that of its form, or the hashes that begin so."""
-    if str(column.name).endswith("_source") and len(text) >= SHORTEST_HASH:
-        begins: npt.NDArray[np.bool_] = column.str.startswith(text).to_numpy(dtype=bool, na_value=False)
-        return begins
-    same: npt.NDArray[np.bool_] = _forms(column) == _same_form(column, text)
-    return same
-
-
-def _forms(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
-    """The values of a column as they stand in an identity; each distinct number or text is formed once."""
-    import numpy as np
-    import pandas as pd
-
-    from phasediag.trial import formatted
-
-    codes, values = np.arange(len(column)), column.to_list()
-    if column.dtype != object:
-        codes, distinct = pd.factorize(column, use_na_sentinel=False)
-        values = distinct.tolist()
-    texts = ["null" if value is None or value is pd.NA else formatted(value) for value in values]
-    return np.array(texts, dtype=object)[codes]
-
-
-def _same_form(column: pd.Series[Any], text: str) -> str:
-    """A value of the command line as it stands in an identity: a float of a column of floats."""
-    import pandas as pd
-
-    from phasediag.trial import formatted
-
-    if not pd.api.types.is_float_dtype(column):
-        return text
-    try:
-        return formatted(float(text))
-    except ValueError:
-        return text
 
 
 _TIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")

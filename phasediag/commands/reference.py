@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-@click.command()
+@click.command(short_help="What a grid may say: type, unit, default, meaning.")
 @click.argument("name", required=False)
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a grid, for editors.")
 def parameters(name: str | None, schema: bool) -> None:

@@ -16,18 +16,19 @@ import click
 from rich.console import Console
 
 from phasediag.columns import level_of
-from phasediag.commands.options import COMPILE, JSON, RETRY, filtered, say, seconds
+from phasediag.commands.options import COLUMN, COMPILE, JSON, RETRY, SWEEP, WHERE, say, seconds
+from phasediag.commands.where import filtered
 
 if TYPE_CHECKING:
     from phasediag.sweeps.rounds import Round
     from phasediag.sweeps.sweep import Outcome
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", help="Axis along the rows, in which the boundary is located.")
-@click.option("--y", help="Axis that numbers the rows.")
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.command(short_help="Add trials where the boundary runs, or take them back.")
+@SWEEP
+@click.option("--x", type=COLUMN, help="Axis along the rows, in which the boundary is located.")
+@click.option("--y", type=COLUMN, help="Axis that numbers the rows.")
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column that tells the phases apart.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--resolution", type=float, default=0.02, show_default=True,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--budget", type=click.IntRange(min=0),
               help="Most trials of all refinements of SWEEP together.")  # fmt: skip
 @click.option("--diverged", is_flag=True, help="Refine the border of the diverged trials too.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the slices with this value.")
+@WHERE
 @click.option("--dry-run", is_flag=True, help="Only tell what the next round would take.")
 @click.option("--undo", is_flag=True,
               help="Take the last refinement back: its trials are put aside, not deleted.")  # fmt: skip

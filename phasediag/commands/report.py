@@ -7,17 +7,18 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import filtered, telling
+from phasediag.commands.options import COLUMN, SWEEP, WHERE, telling
+from phasediag.commands.where import filtered
 from phasediag.errors import PhasediagError
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", help="Parameter along the horizontal axis; default: of the two with most values.")
-@click.option("--y", help="Parameter along the vertical axis.")
-@click.option("--order", help="Column that tells the phases apart; default: the degree of symmetry.")
+@click.command(short_help="Write what SWEEP shows into one HTML file.")
+@SWEEP
+@click.option("--x", type=COLUMN, help="Parameter across; default: of the two with most values.")
+@click.option("--y", type=COLUMN, help="Parameter upwards.")
+@click.option("--order", type=COLUMN, help="Column that tells phases; default: the degree of symmetry.")
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 def report(
     sweep_path: str, x: str | None, y: str | None, order: str | None, level: float | None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasediag.commands.options import JSON, SENSITIVITY, filtered, say, telling
+from phasediag.commands.options import COLUMN, JSON, SENSITIVITY, SWEEP, WHERE, say, telling
+from phasediag.commands.where import columns_in, filtered
 from phasediag.errors import AnalysisError, PhasediagError
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from phasediag.analysis.stability import Symmetry
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Parameter along the horizontal axis, or an expression.")
-@click.option("--y", help="Parameter along the vertical axis; without it the diagram is a line along x.")
-@click.option("--order", default="degree_normalized", show_default=True,
+@click.command(short_help="Draw the phase diagram of SWEEP with its boundary.")
+@SWEEP
+@click.option("--x", type=COLUMN, required=True, help="Parameter across, or an expression.")
+@click.option("--y", type=COLUMN, help="Parameter upwards; without it the diagram is a line along x.")
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column or expression, such as 'neuron_count / width', that tells phases.")  # fmt: skip
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
@@ -33,15 +34,16 @@ if TYPE_CHECKING:
               "components are equally likely, or where the average changes fastest.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["rising", "falling"]),
               help="Only crossings at which the order parameter does so along x; default: all.")  # fmt: skip
-@click.option("--facet", multiple=True, help="Parameter with a panel for each value.")
+@click.option("--facet", type=COLUMN, multiple=True, help="Parameter with a panel for each value.")
 @click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
-@click.option("--starts", metavar="COLUMN", help="With --transition: compare its values, such as of "
-              "init_scale, for hysteresis.")  # fmt: skip
+@click.option("--starts", type=COLUMN, metavar="COLUMN",
+              help="With --transition: compare its values, for hysteresis, such as of init_scale."
+              )  # fmt: skip
 @click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also draw where the "
               "symmetric state becomes unstable, by the observable escape.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @SENSITIVITY
@@ -69,7 +71,7 @@ def diagram(
 
     escape = None if stability is None else f"weight_decay + escape_{stability}"
     needed = [text for text in (x, y, order, starts, escape, *facet) if text is not None]
-    trials = filtered(load_for(sweep_path, [*needed, *(text.partition("=")[0] for text in where)]), where)
+    trials = filtered(load_for(sweep_path, [*needed, *columns_in(where)]), where)
     notices: list[str] = []
     with telling(notices):
         trials = newest(trials, needed)
@@ -115,14 +117,13 @@ def diagram(
     click.echo(str(output))
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
-@click.option("--x", required=True, help="Parameter that the count scales with, or an expression.")
-@click.option(
-    "--y", default="neuron_count", show_default=True, help="Column that is fitted, or an expression."
-)
+@click.command(short_help="Fit a count of SWEEP against a parameter.")
+@SWEEP
+@click.option("--x", type=COLUMN, required=True, help="What the count scales with, or an expression.")
+@click.option("--y", type=COLUMN, default="neuron_count", show_default=True,
+              help="Column that is fitted, or an expression.")  # fmt: skip
 @click.option("--window", nargs=2, type=float, help="Fit between these values of x.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@WHERE
 @click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Leave out cells whose mean count is above this share of the width.")  # fmt: skip
 @click.option(

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import click
 
-from phasediag.commands.options import JSON, filtered, say, telling
+from phasediag.commands.options import COLUMN, JSON, SWEEP, WHERE, say, telling
+from phasediag.commands.where import filtered
 
 
-@click.command()
-@click.argument("sweep_path", metavar="SWEEP")
+@click.command(short_help="When the symmetries of the networks of SWEEP break.")
+@SWEEP
 @click.option("--observable", default="permutation", show_default=True, help="Whose generators.")
 @click.option("--layer", help="On which layer; default: that of the trials' rows.")
-@click.option("--x", help="Parameter that the times are scaled with.")
+@click.option("--x", type=COLUMN, help="Parameter that the times are scaled with.")
 @click.option("--critical", type=float, help="Value of x at which they diverge.")
-@click.option("--starts", metavar="COLUMN", help="Parameter whose logarithm delays, such as init_scale.")
-@click.option("--where", multiple=True, metavar="NAME=VALUE", help="Only the trials with this value.")
+@click.option("--starts", type=COLUMN, metavar="COLUMN",
+              help="Parameter whose logarithm delays, such as init_scale.")  # fmt: skip
+@WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("times.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @JSON

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Measure, ObservableRequest, Resources
+from phasediag.grids.settings import Setting, with_settings
 from phasediag.identity import Identity
 from phasediag.observables.known import UserObservable
 from phasediag.registry import Component, Kind, source_hash
@@ -149,19 +150,30 @@ class Grid:
         return np.array(list(seen.values()), dtype=np.int64)
 
 
-def read_grid(path: str | Path) -> Grid:
+def read_grid(path: str | Path, settings: Sequence[Setting] = ()) -> Grid:
     """Read and validate a grid file.
+
+    Parameters
+    ----------
+    settings
+        Keys with other values than the file gives; the text of the grid is then the one that has them.
 
     Raises
     ------
     GridError
-        With all faults at once, each with file and line.
+        With all faults at once, each with file and line, or the setting.
+    PhasediagError
+        Where a setting names no key of a grid.
     """
     path = Path(path)
-    return parse_grid(read_text(path), path)
+    text = read_text(path)
+    if not settings:
+        return parse_grid(text, path)
+    changed = with_settings(text, path, settings)
+    return parse_grid(changed.text, path, report=changed.report)
 
 
-def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
+def parse_grid(text: str, path: Path, folder: Path | None = None, report: Report | None = None) -> Grid:
     """Validate the text of a grid.
 
     Parameters
@@ -172,13 +184,15 @@ def parse_grid(text: str, path: Path, folder: Path | None = None) -> Grid:
         Named in messages.
     folder
         Where user files and Parquet points are looked up; by default the folder of `path`.
+    report
+        Collects the faults; None: one that names the lines of `path`.
 
     Raises
     ------
     GridError
         With all faults at once, each with file and line.
     """
-    report = Report(str(path))
+    report = Report(str(path)) if report is None else report
     root = parse_mapping(text, report)
     folder = (folder if folder is not None else path.parent).resolve()
     draft = Draft(root, folder, report)

@@ -50,13 +50,17 @@ class Report:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.faults: list[Fault] = []
+        self.faults: dict[Fault, int] = {}
+        """Each with its line."""
+
+    def place(self, line: int, key: str) -> str:
+        """Where a fault stands, as it is told."""
+        return f"{self.file}:{line}"
 
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:
         """Note a fault on a line of the file."""
-        fault = Fault(where=f"{self.file}:{line}", key=key, problem=problem, remedy=remedy)
-        if fault not in self.faults:
-            self.faults.append(fault)
+        fault = Fault(where=self.place(line, key), key=key, problem=problem, remedy=remedy)
+        self.faults.setdefault(fault, line)
 
     def unknown(self, line: int, key: str, name: str, names: list[str]) -> None:
         """Note a key that does not exist."""
@@ -72,7 +76,7 @@ class Report:
             Where there is any fault; they are sorted by line.
         """
         if self.faults:
-            raise GridError(sorted(self.faults, key=lambda fault: int(fault.where.rpartition(":")[2])))
+            raise GridError(sorted(self.faults, key=lambda fault: self.faults[fault]))
 
 
 def read_text(path: Path) -> str:

@@ -56,14 +56,17 @@ class Surroundings:
             def predict(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
                 return network.predict(dict(weights), x)
 
-            def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            def training_set() -> tuple[Tensor, Tensor]:
                 some = _of_world(train, world)
-                target = network.task.noisy(some.y, some.noise, label_noise)
-                return network.loss(predict(weights, some.x), target)
+                return some.x, network.task.noisy(some.y, some.noise, label_noise)
+
+            def loss(weights: Mapping[str, Tensor]) -> Tensor:
+                x, target = training_set()
+                return network.loss(predict(weights, x), target)
 
             return Data(
-                predict=predict, training_loss=loss, probe=lambda: test.x[world],
-                layer_features=features,
+                predict=predict, training_loss=loss, training_set=training_set, probe=lambda: test.x[world],
+                layer_features=features, classes=network.task.classes,
             )  # fmt: skip
 
         return of_one
@@ -76,10 +79,10 @@ def _of_world(data: Samples, world: Tensor) -> Samples:
 def layer_features(
     network: Network, group: NeuronGroup
 ) -> Callable[[Mapping[str, Tensor], Tensor], Tensor] | None:
-    """What the neurons of a layer give for inputs, (samples, inputs) to (samples, width).
+    """What the neurons of a layer give for inputs, (samples, inputs) to (samples, ..., width).
 
-    It is what the part that holds the outgoing weights is given; further axes of it (tokens, places of an
-    image) count as samples. None where that part is no Linear and no convolution.
+    It is what the part that holds the outgoing weights is given; further axes of it are tokens, or places of
+    an image. None where that part is no Linear and no convolution.
     """
     path, _, leaf = (group.outgoing[0] if group.outgoing else "").rpartition(".")
     try:
@@ -99,7 +102,7 @@ def layer_features(
         finally:
             handle.remove()
         last = given[-1].movedim(1, -1) if convolution else given[-1]
-        return last.reshape(-1, last.shape[-1])[:, span]
+        return last[..., span]
 
     return features
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import Tensor
@@ -89,7 +90,10 @@ def translated(graph: GraphModule, flat: Sequence[Tensor], settings: Mapping[str
     """
     config = import_module("torch._inductor.config")
     known = {name: value for name, value in settings.items() if _has(config, name)}
-    with config.patch({**dict.fromkeys(filter(lambda name: _has(config, name), UNCHECKED), False), **known}):
+    known |= dict.fromkeys(filter(lambda name: _has(config, name), UNCHECKED), False)
+    with catch_warnings(), config.patch(known):
+        # Of TF32 that is off, of what later releases drop: where warnings are errors, nothing compiles.
+        simplefilter("ignore")
         alone: Any = getattr(import_module("torch._inductor"), "standalone_compile", None)
         if alone is not None:
             run: Translated = alone(graph, list(flat))

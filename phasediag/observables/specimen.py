@@ -21,8 +21,14 @@ class Data:
 
     predict: Callable[[Weights, Tensor], Tensor]
     training_loss: Callable[[Weights], Tensor]
+    training_set: Callable[[], tuple[Tensor, Tensor]]
+    """Inputs, and targets with their label noise."""
     probe: Callable[[], Tensor]
     layer_features: Callable[[Weights, Tensor], Tensor] | None
+    """What the layer's neurons give: (samples, inputs) to (samples, ..., width), between them tokens or the
+    places of an image."""
+    classes: int = 0
+    """How many classes the targets tell apart; 0 where they are no classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +73,16 @@ class Specimen:
         return self._given.probe()
 
     @property
+    def training_set(self) -> tuple[Tensor, Tensor]:
+        """All training inputs, (samples, inputs), and their targets with label noise, (samples, outputs)."""
+        return self._given.training_set()
+
+    @property
+    def classes(self) -> int:
+        """How many classes the targets tell apart, each by its largest entry; 0 where they are none."""
+        return self._given.classes
+
+    @property
     def has_features(self) -> bool:
         """Whether `features` knows what the layer's neurons give."""
         return self._given.layer_features is not None
@@ -74,18 +90,43 @@ class Specimen:
     def features(self) -> Tensor:
         """What the neurons give for the inputs of the test set, after the activation: (samples, width).
 
+        Tokens, and places of an image, count as samples.
+
         Raises
         ------
         ValueError
             Where it is not known: no Linear or convolution holds the layer's outgoing weights.
         """
+        given = self._of_layer(self._given.probe())
+        return given.reshape(-1, given.shape[-1])
+
+    def features_of(self, x: Tensor) -> Tensor:
+        """What the neurons give for each of some inputs, (samples, inputs): (samples, places, width).
+
+        `places` counts tokens, or the places of an image; 1 where there are none.
+
+        Raises
+        ------
+        ValueError
+            Where it is not known, as of `features`, or where the layer does not keep samples apart.
+        """
+        given = self._of_layer(x)
+        if len(given) != len(x):
+            raise ValueError(
+                f"layer {self.group.name} is given {len(given)} rows for {len(x)} samples, so that what it "
+                "gives for one of them is not known; keep the samples on axis 0"
+            )
+        return given.reshape(len(x), -1, given.shape[-1])
+
+    def _of_layer(self, x: Tensor) -> Tensor:
+        """Shape (samples, ..., width)."""
         features = self._given.layer_features
         if features is None:
             raise ValueError(
                 f"the features of layer {self.group.name} are not known: no torch.nn.Linear or convolution "
                 "holds its outgoing weights; name them in neuron_groups, or measure another layer"
             )
-        return features(self.weights, self._given.probe())
+        return features(self.weights, x)
 
     @property
     def _given(self) -> Data:

@@ -37,6 +37,8 @@ class Machine:
     """What the first program of a structure costs."""
     further_seconds: float
     """The same of a further structure, once the compiler is loaded: what joining two structures saves."""
+    fixed_bytes: float = 0.0
+    """What its libraries take, however small the tile."""
 
 
 CPU: Final = Machine(
@@ -47,12 +49,13 @@ CPU: Final = Machine(
 """One core, compiled natively. Uncompiled, larger working sets run slower, out of the shared cache."""
 GPU: Final = Machine(
     tile_bytes=FILLED / 2 * 80 * 2**30, largest_tile=2**16 - 1, seconds_per_flop=5e-14,
-    seconds_per_number={False: 5e-11, True: 8e-12}, seconds_per_call={False: 5e-3, True: 1e-4},
-    compile_seconds=15.0, further_seconds=4.0,
+    seconds_per_number={False: 1.5e-11, True: 2.6e-12}, seconds_per_call={False: 2e-3, True: 6e-5},
+    compile_seconds=20.0, further_seconds=5.0, fixed_bytes=160 * 2**20,
 )  # fmt: skip
-"""One GPU of 80 GiB and 3 TB/s, from data sheets: nothing of it was measured. The tile fills the memory,
-of which a trial is projected to take twice its working set; a worker whose GPU has less takes smaller
-tiles (`room`). The products of a tile are one batch, which a grid of thread blocks holds to 65,535."""
+"""A GPU of 80 GiB that is as fast as an H200, on which these times were measured (docs/gpu.md). The tile
+fills the memory, of which a trial is projected to take twice its working set; a worker whose GPU has less
+takes smaller tiles (`room`). The products of a tile are one batch, which a grid of thread blocks holds to
+65,535."""
 
 
 def machine_of(gpus: float) -> Machine:

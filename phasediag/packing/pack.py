@@ -92,7 +92,7 @@ class Pack:
         longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
         fixed = {
             "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
-            "projected_bytes": int(2 * tile_size * self.cost.bytes),
+            "projected_bytes": int(2 * tile_size * self.cost.bytes + self.cost.machine.fixed_bytes),
             "projected_seconds": float(sum(longest)) * self.cost.step_seconds(tile_size, self.compiled),
         }  # fmt: skip
         for name, value in fixed.items():

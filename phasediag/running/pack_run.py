@@ -127,8 +127,8 @@ class PackRun:
     def _tiles(self) -> Iterator[TileWork]:
         """The tiles of the pack, each in as many equal parts as the room of the device asks for."""
         size, count = self.pack.tile_size, len(self.pack.trials)
-        parts = ceil(self.pack.projected_bytes / room(self.device))
-        smaller = max(2, ceil(size / parts))
+        fitting = max(1.0, size * min(1.0, room(self.device) / self.pack.projected_bytes))
+        smaller = max(2, ceil(size / ceil(size / fitting)))
         if smaller < size:
             self.notice = self.notice or f"no room for tiles of {size} trials: taking {smaller}"
         for start in range(0, count, size):

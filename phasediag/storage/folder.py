@@ -41,6 +41,16 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the files of a folder take."""
+
+    files: int
+    bytes: int
+    newest_ns: int
+    """When one was written last, nanoseconds since 1970; 0 where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     """A place for files: a local folder, or a prefix of a bucket."""
 
@@ -127,6 +137,14 @@ class Folder:
             for info in self._listed(recursive=True)
             if info.type == fs.FileType.File and not info.base_name.startswith(".")
         ]
+
+    def usage(self) -> Usage:
+        """What all files inside take, at any depth, hidden ones too."""
+        files = [info for info in self._listed(recursive=True) if info.type == fs.FileType.File]
+        return Usage(
+            files=len(files), bytes=sum(info.size or 0 for info in files),
+            newest_ns=max((info.mtime_ns or 0 for info in files), default=0),
+        )  # fmt: skip
 
     def entry(self, name: str) -> Entry | None:
         """One file, or None where there is none."""

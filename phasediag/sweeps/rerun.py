@@ -31,6 +31,7 @@ from phasediag.running.tile_run import TileRun
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid, user_sources
+from phasediag.sweeps.rows import trial_named
 from phasediag.trial import Trials
 
 HISTORY_POINTS: Final = 100
@@ -118,6 +119,8 @@ class Rerun:
 def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     """Train one trial of a sweep again, from the copies of the user's files that the sweep keeps.
 
+    The first digits of its id will do.
+
     It trains as its pack did: on as many threads, compiled where that was. Writes `weights.safetensors`,
     `history.parquet` (columns of `measurements`, with all distances, and the loss of each recorded step in
     `losses.parquet`) and `trial.json`, the new row.
@@ -128,6 +131,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
         Where the sweep, or the trial in it, does not exist, or its copies cannot be imported.
     """
     store = Store.at(sweep).required()
+    trial_id = trial_named(store, trial_id)
     with tempfile.TemporaryDirectory(prefix="phasediag-grids-") as scratch:
         grid, trial = _trial_of(store, trial_id, Path(scratch))
         every = grid.measure.every or max(1, int(lengths(trial)[0]) // HISTORY_POINTS)
@@ -216,6 +220,6 @@ def _trial_of(store: Store, trial_id: str, scratch: Path) -> tuple[Grid, Trials]
         if len(rows):
             return grid, trials.take(rows)
     raise PhasediagError(
-        f"the sweep {store.folder.uri} has no trial '{trial_id}'; a trial_id is 32 hexadecimal digits, "
-        "the column trial_id of phasediag.load_trials(...)"
+        f"no grid of the sweep {store.folder.uri} asks for the trial {trial_id}, which it holds; launch the "
+        "grid that it came from once more"
     )

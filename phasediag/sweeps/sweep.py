@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.executor import Executor, Staff
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid, read_grid
+from phasediag.grids.settings import parse_setting
 from phasediag.library_messages import quiet
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
@@ -71,8 +72,16 @@ def plan(
     *,
     compile_mode: CompileMode = "auto",
     retry_failed: bool = False,
+    settings: Sequence[str] = (),
 ) -> Plan:
     """What a launch of this grid would do; trains nothing and imports no ray.
+
+    Parameters
+    ----------
+    grid, storage, retry_failed, settings
+        As for `launch`.
+    compile_mode
+        `auto` compiles where that pays.
 
     Raises
     ------
@@ -81,7 +90,7 @@ def plan(
     PhasediagError
         Where the storage cannot be read, or committed trials lack an observable.
     """
-    read = completed(read_grid(grid))
+    read = completed(read_grid(grid, list(map(parse_setting, settings))))
     store = Store.open(storage, read.name)
     survey = make_survey(read, store, retry_failed=retry_failed)
 
@@ -111,6 +120,7 @@ def launch(
     notify: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
     keep_ray: bool = False,
     sweep: str | Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Outcome:
     """Train whatever of a grid the store does not hold.
 
@@ -142,6 +152,9 @@ def launch(
         Leave a local Ray running for the next launch of this process; it ends with the process.
     sweep
         Folder or URI of the sweep itself, whatever its name; None: the name of the grid, in `storage`.
+    settings
+        `KEY=VALUE` each: keys of the grid set to other values than its file gives. The sweep keeps the
+        grid with them.
 
     Raises
     ------
@@ -149,7 +162,7 @@ def launch(
         Where nothing can be started: a bad grid, a held lease, a cluster that cannot run it.
     """
     started = time.monotonic()
-    read = completed(read_grid(grid))
+    read = completed(read_grid(grid, list(map(parse_setting, settings))))
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     drain = Drain(deadline=deadline)

@@ -88,6 +88,7 @@ class Compiled:
         try:
             with torch.no_grad(), placed():
                 graph, result = self._traced(flat, form)
+                alone = not strangers(graph, device)  # asked now: the compiler may change the graph
                 with _remembered(), compiled_once(_signature(graph, flat)):
                     run: Callable[..., Sequence[Tensor]] = translated(graph, flat)
         except (MemoryError, torch.AcceleratorError, torch.OutOfMemoryError):
@@ -96,7 +97,7 @@ class Compiled:
             raise UntranslatedError(f"{type(error).__name__}: {first_line(error)}") from error
         finally:
             self.seconds += time.monotonic() - started
-        if kept and device.type == "cuda" and not strangers(graph, device):
+        if kept and device.type == "cuda" and alone:
             run = Replayed(run, kept)
         return run, result
 

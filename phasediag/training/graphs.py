@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from weakref import finalize
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 
 Places = tuple[int, ...]
 
@@ -77,14 +79,48 @@ def recorded(call: Callable[[], object]) -> Callable[[], None]:
 
 
 def settle(graph: GraphModule, device: torch.device) -> None:
-    """Put the numbers of a traced graph on its device: tracing leaves some of them as tensors on the CPU."""
-    for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten._to_copy.default):
-        if isinstance(node.args[0], int | float):
-            value: Tensor = node.meta["val"]
-            node.target = torch.ops.aten.full.default
-            node.args, node.kwargs = ([], node.args[0]), {"dtype": value.dtype, "device": device}
-            node.meta["val"] = value.to(device)
+    """Put what a traced graph makes of numbers alone on its device.
+
+    Tracing leaves some numbers as tensors on the CPU, and a module may make others, `torch.tensor([1, 2])`
+    or a range, at every step: each is computed once, here, and lies on the device from then on.
+    """
+    known: dict[Node, Tensor] = {}
+    for node in list(graph.graph.nodes):
+        value = node.meta.get("val")
+        if not isinstance(value, Tensor) or value.device.type == device.type:
+            continue
+        if node.op == "get_attr":
+            known[node] = attrgetter(str(node.target))(graph)
+        elif not node.is_impure() and all(each in known for each in node.all_input_nodes):
+            known[node] = _computed(node, known)
+    for number, (node, value) in enumerate(known.items()):
+        _replaced(graph, node, value, f"_number{number}", device)
+    graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _computed(node: Node, known: Mapping[Node, Tensor]) -> Tensor:
+    """What an operator makes of tensors that are known, and of numbers."""
+    arguments, options = map_arg((node.args, dict(node.kwargs)), known.__getitem__)
+    if node.target is torch.ops.aten._to_copy.default and isinstance(arguments[0], int | float):
+        return torch.full((), arguments[0], dtype=node.meta["val"].dtype)  # tracing leaves the bare number
+    assert callable(node.target)
+    result: Tensor = node.target(*arguments, **options)
+    return result
+
+
+def _replaced(graph: GraphModule, node: Node, value: Tensor, name: str, device: torch.device) -> None:
+    """Give those who use a node the same tensor on the device: a number as such, else a constant."""
+    with graph.graph.inserting_before(node):
+        if value.dim():
+            graph.register_buffer(name, value.to(device))
+            moved = graph.graph.get_attr(name)
+        else:
+            moved = graph.graph.call_function(
+                torch.ops.aten.full.default, ([], value.item()), {"dtype": value.dtype, "device": device}
+            )
+    moved.meta["val"] = node.meta["val"].to(device)
+    node.replace_all_uses_with(moved)
 
 
 def strangers(graph: GraphModule, device: torch.device) -> Sequence[str]:

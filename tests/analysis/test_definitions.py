@@ -13,7 +13,7 @@ import pytest
 
 import phasediag
 from phasediag.analysis.versions import VersionsWarning, newest
-from phasediag.commands.options import filtered
+from phasediag.commands.where import filtered
 from phasediag.observables.known import DEFINITIONS
 from small_sweeps import grid_text, launched
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import phasediag.analysis
+from phasediag.analysis.alignment import alignment
 from phasediag.analysis.breaking_times import breaking_times
 from phasediag.analysis.coincidence import coincidence
 from phasediag.analysis.depth import depth_profile
@@ -122,6 +123,19 @@ def lengths() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def grams() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Gram matrices of two layers of networks of two widths."""
+    rng = np.random.default_rng(0)
+    trials = pd.DataFrame({"trial_id": list("abcdef"), "seed": [0, 0, 1, 1, 2, 2], "width": [8, 16] * 3})
+    rows = [
+        {"trial_id": trial, "layer": f"hidden.{layer}", "observable": "gram", "step": 5,
+         "distances": rng.standard_normal(55)}
+        for trial in "abcdef"
+        for layer in (1, 2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows), trials.assign(status="ok", replicate=trials["seed"], point_id=trials["width"])
+
+
 def made() -> dict[type[Result], Result]:
     frame = trials()
     narrow = frame[frame["lr_over_batch"] < 1e-3]
@@ -142,7 +156,7 @@ def made() -> dict[type[Result], Result]:
         boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
         depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
-        extension(lengths(), factors=[2]),
+        extension(lengths(), factors=[2]), alignment(*grams(), by="width"),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 

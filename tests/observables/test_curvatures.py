@@ -70,7 +70,7 @@ def specimen(module: MLP, weights: Mapping[str, Tensor]) -> Specimen:
         weights=weights, trained=tuple(weights), group=group, neurons=plain(geometry.fixed),
         raw=plain(geometry.raw),
         data=Data(
-            predict=predict, probe=lambda: x, layer_features=features,
+            predict=predict, probe=lambda: x, layer_features=features, training_set=lambda: (x, y),
             training_loss=lambda weights: (predict(weights, x) - y).square().sum(dim=1).mean(),
         ),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from phasediag.native.nested import leaves, skeleton
 from phasediag.training import graphs
@@ -171,6 +172,14 @@ def test_the_step_of_another_device_holds_nothing_of_the_cpu(kind: str, envelope
         assert all(not str(node.target).startswith("aten._local_scalar") for node in graph.graph.nodes)
 
 
+def back(graph: GraphModule) -> None:
+    """The numbers that were moved to a device without values, on the CPU again."""
+    for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.full.default):
+        if node.kwargs.get("device") == META:
+            node.kwargs = {**node.kwargs, "device": CPU}
+    graph.recompile()
+
+
 @pytest.mark.parametrize("kind", ["adam", "adamw"])
 def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
     trials = trials_of(kind, replicates=1)
@@ -178,7 +187,8 @@ def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
     flat, form = arguments_of(tile)
     with torch.no_grad():
         graph, _ = Compiled(vmapped_steps(tile.network, True), staying=2)._traced(flat, form)
-        settle(graph, CPU)
+        settle(graph, META)
+        back(graph)
         assert "aten.full.default" in graph.code
         graph(*flat)
     alone = Program(trials.record(0), Path(), CPU, False).tile(trials)
@@ -187,8 +197,19 @@ def test_a_graph_whose_numbers_were_moved_is_the_step(kind: str) -> None:
         torch.testing.assert_close(tile.state.tensors()[name], tensor, rtol=1e-6, atol=1e-7)
 
 
-def test_a_users_model_that_makes_tensors_on_the_host_is_seen() -> None:
-    step = Compiled(lambda x: x * torch.tensor([1.0, 2.0]).to(x.device) + 1)
+def test_what_a_users_model_makes_on_the_host_lies_on_the_device() -> None:
+    """Ranges, lists and what follows from them are computed once; noise and what the input gives are not."""
+    table = torch.tensor([3.0, 4.0])
+
+    def step(x: Tensor) -> Tensor:
+        share = torch.arange(2).sum() / torch.tensor(4.0)
+        return x * torch.tensor([1.0, 2.0]).to(x.device) + share.to(x.device) * table.to(x.device)
+
     with torch.no_grad():
-        graph, _ = step._traced([torch.ones(3, 2, device=META)], (None,))
-    assert strangers(graph, META) != []
+        graph, _ = Compiled(step)._traced([torch.ones(3, 2, device=META)], (None,))
+        assert strangers(graph, META) == []
+        assert "arange" not in graph.code
+        random, _ = Compiled(lambda x: x + torch.rand(2).to(x.device))._traced(
+            [torch.ones(2, device=META)], (None,)
+        )
+        assert strangers(random, META) == ["rand"]

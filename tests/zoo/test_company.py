@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 import phasediag
@@ -78,6 +79,29 @@ def test_widths_that_may_share_a_program(animal: Animal, folder: Path, tmp_path:
 def test_all_networks_in_one_launch(executor: str, compile: str, folder: Path, tmp_path: Path) -> None:
     path = company(folder, TRAINED)
     assert_rows_are_of_plain_loops(path, tmp_path, executor=executor, compile=compile)
+
+
+def on_a_gpu(path: Path) -> Path:
+    path.write_text(f"{path.read_text()}resources: {{gpus: 1}}\n")
+    return path
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.timeout(1800)
+def test_all_networks_on_a_gpu(folder: Path, tmp_path: Path) -> None:
+    path = on_a_gpu(company(folder, TRAINED))
+    assert_rows_are_of_plain_loops(path, tmp_path, executor="inline", compile="off")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", ODD)
+def test_odd_networks_compiled_for_a_gpu(name: str, folder: Path, tmp_path: Path) -> None:
+    animals = [animal for animal in TRAINED if animal.name.partition(":")[2] == name]
+    path = on_a_gpu(company(folder, animals))
+    assert_rows_are_of_plain_loops(path, tmp_path, executor="inline", compile="on")
 
 
 @pytest.mark.slow

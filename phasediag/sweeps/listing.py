@@ -1,0 +1,83 @@
+"""The sweeps of a storage: what, when, how far, how large; told without torch and without expanding grids."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from phasediag.errors import StoreError
+from phasediag.registry import KINDS
+from phasediag.storage.aside import ASIDE
+from phasediag.storage.folder import Folder
+from phasediag.storage.launches import launches_of
+from phasediag.storage.lease import held_by
+from phasediag.storage.store import Store
+from phasediag.sweeps.remove import TRASH
+from phasediag.sweeps.status import split_rosters, status_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSweep:
+    """One sweep of a storage."""
+
+    name: str
+    axes: tuple[str, ...]
+    """What its grids give several values to."""
+    grids: int
+    total: int | None
+    """Trials that its grids ask for; None where that must be found out anew (`status` does)."""
+    done: int
+    failed: int
+    bytes: int
+    """On the disk, with what was put aside."""
+    aside: int
+    """Bytes of those in the trash and of refinements that were taken back."""
+    changed: datetime | None
+    """When something was written last; None where the storage does not say."""
+    running: str
+    """Who holds it now; empty where nobody does."""
+    trouble: str = ""
+    """Why it cannot be read; empty where it can."""
+
+
+def list_sweeps(storage: str | os.PathLike[str]) -> list[ListedSweep]:
+    """Every sweep of a storage, that which changed last first.
+
+    Raises
+    ------
+    StoreError
+        Where the storage cannot be listed.
+    """
+    place = Folder.at(storage)
+    stores = [Store(folder=place / name) for name in place.folders()]
+    sweeps = [_listed(store) for store in stores if store.exists()]
+    oldest = datetime.fromtimestamp(0, UTC)
+    return sorted(sweeps, key=lambda sweep: sweep.changed or oldest, reverse=True)
+
+
+def _listed(store: Store) -> ListedSweep:
+    usage = store.folder.usage()
+    changed = datetime.fromtimestamp(usage.newest_ns / 1e9, UTC) if usage.newest_ns else None
+    aside = sum((store.folder / name).usage().bytes for name in (ASIDE, TRASH))
+    holder = held_by(store)
+    running = f"{holder.purpose} on {holder.host}" if holder else ""
+    axes: tuple[str, ...] = ()
+    grids, total, done, failed, trouble = 0, None, 0, 0, ""
+    try:
+        kept = [(name, store.roster(name, text, KINDS)) for name, text in store.grids()]
+        grids, axes = len(kept), tuple(launches_of(store).given)
+        rosters = [(name, roster) for name, roster in kept if roster is not None]
+        if len(rosters) == len(kept):
+            present, _ = split_rosters(rosters)
+            counted = status_of([roster["trial_id"].combine_chunks() for roster in present], store)
+            total, done, failed = counted.total, counted.done, counted.failed
+        else:
+            counts = store.committed().counts
+            done, failed = counts["ok"] + counts["diverged"], counts["failed"]
+    except StoreError as error:
+        trouble = str(error)
+    return ListedSweep(
+        name=store.folder.name, axes=axes, grids=grids, total=total, done=done, failed=failed,
+        bytes=usage.bytes, aside=aside, changed=changed, running=running, trouble=trouble,
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""From an installed package to a first sweep: grids, init, quickstart, completion, citation."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from phasediag import cli
+from phasediag.commands import quickstart
+from phasediag.commands.cite import entries
+from phasediag.grids.grid import read_grid
+from phasediag.grids.ready import ready_grids
+from phasediag.registry import built_in
+from phasediag.storage.store import Store
+from phasediag.version import VERSION
+from small_sweeps import grid_text, launched
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ["hysteresis", "own-data", "own-model", "own-observable", "two-axes", "width-scaling"]
+SMALL = ("--set", "replicates=1", "--set", "weight_decay={logspace: [0.1, 1], num: 2}")
+
+
+def phasediag(*arguments: str | Path) -> Result:
+    """`phasediag ARGUMENTS` in this process; what it refuses is raised."""
+    return CliRunner().invoke(cli.commands, [str(each) for each in arguments], catch_exceptions=True)
+
+
+def test_all_grids_of_jobs_are_ready_and_templates_come_first() -> None:
+    grids = ready_grids()
+    assert {grid.path for grid in grids.values()} == set((ROOT / "jobs").rglob("*.yaml"))
+    assert list(grids)[: len(TEMPLATES)] == TEMPLATES
+    for name, grid in grids.items():
+        assert len(grid.about) > 12, f"{name} does not begin with a sentence on what it is"
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, "literature/stochastic-collapse"])
+def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = phasediag("init", template, "--name", "mine")
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.stdout == "mine.yaml\n"
+    grid = read_grid(tmp_path / "mine.yaml")
+    original = read_grid(ready_grids()[template].path)
+    assert grid.name == "mine"
+    assert grid.trials().trial_id.tolist() == original.trials().trial_id.tolist()
+    first = grid.text.partition("\n")[0]
+    schema = json.loads((tmp_path / first.partition("$schema=")[2]).read_text())
+    Draft202012Validator(schema).validate(YAML(typ="safe", pure=True).load(grid.text))
+    assert not re.search(r"\bjobs/(?!five)|sweeps/(?!mine)", grid.text.partition("\nname:")[0])
+
+
+def test_init_replaces_nothing_unless_asked_and_knows_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "two-axes.yaml").write_text("mine\n")
+    refused = phasediag("init", "--folder", tmp_path)
+    assert "is there already" in str(refused.exception)
+    assert (tmp_path / "two-axes.yaml").read_text() == "mine\n"
+    assert phasediag("init", "--folder", tmp_path, "--force").exit_code == 0
+    assert "did you mean 'hysteresis'?" in str(phasediag("init", "histeresis").exception)
+    assert "lower-case" in str(phasediag("init", "--name", "A b", "--folder", tmp_path).exception)
+    listed = phasediag("init", "--list").stdout
+    assert all(name in listed for name in ready_grids())
+
+
+def test_a_template_is_launched_with_settings_and_the_sweep_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert phasediag("init").exit_code == 0
+    settings = (*SMALL, "--set", "learning_time=1")
+    planned = json.loads(phasediag("plan", "two-axes.yaml", *settings, "--json").stdout)
+    outcome = phasediag("launch", "two-axes.yaml", *settings, "--executor", "inline", "--compile", "off")
+    assert outcome.exit_code == 0, outcome.output
+    store = Store.at("sweeps/two-axes")
+    ((_, text),) = store.grids()
+    assert "--set replicates=1 --set" in text
+    assert "replicates: 1\n" in text
+    assert len(store.trials_table()) == planned["trials"] == 10
+    again = json.loads(phasediag("plan", "two-axes.yaml", *settings, "--json").stdout)
+    assert again["missing"] == 0
+
+
+def test_quickstart_shows_each_command_that_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr(quickstart, "_run", ran.append)
+    outcome = phasediag("quickstart", "--storage", tmp_path, "--output", tmp_path / "first.png")
+    assert outcome.exit_code == 0
+    assert [arguments[0] for arguments in ran] == ["launch", "diagram", "scaling"]
+    assert outcome.stderr.count("$ phasediag ") == 3
+    for arguments in ran:  # each is a command line that parses
+        name, *rest = arguments
+        cli.commands.commands[name].make_context(name, list(rest))
+
+
+def completed(line: str, folder: Path) -> list[str]:
+    """What a shell offers at the end of a command line."""
+    words = line.split(" ")
+    environment = {
+        "_PHASEDIAG_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1),
+        "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin",
+    }  # fmt: skip
+    code = "import sys; sys.argv = ['phasediag']; from phasediag.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True,
+        check=True, timeout=60,
+    )  # fmt: skip
+    return [offer.partition(",")[2] for offer in done.stdout.splitlines()]
+
+
+def test_a_shell_completes_commands_sweeps_and_columns(tmp_path: Path) -> None:
+    launched(tmp_path / "sweeps", grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 2}))
+    assert completed("phasediag quick", tmp_path) == ["quickstart"]
+    assert completed("phasediag status ", tmp_path) == ["sweeps/g"]
+    assert completed("phasediag diagram sweeps/g --x weight", tmp_path) == ["weight_decay"]
+    assert "weight_decay=" in completed("phasediag diagram sweeps/g --where ", tmp_path)
+    for shell in ("bash", "zsh", "fish"):
+        assert "_PHASEDIAG_COMPLETE" in phasediag("completion", shell).stdout
+
+
+def test_a_sweep_is_cited_with_its_versions_and_data(tmp_path: Path) -> None:
+    outcome = launched(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 2}))
+    cited = phasediag("cite", outcome.sweep)
+    assert cited.exit_code == 0, cited.output
+    keys = re.findall(r"@\w+\{([\w-]+),", cited.stdout)
+    assert keys == ["phasediag", "parameter-symmetry", "torch", "ray"]
+    assert f"version = {{{VERSION}}}" in cited.stdout
+    assert "VERSION" not in cited.stdout
+    assert cited.stderr.startswith("g: 2 networks, trained with phasediag")
+    public = {"mnist", "fashion_mnist", "cifar10", "svhn", "digits"}
+    assert public <= set(built_in("task"))
+    assert public <= set(entries())
+
+
+def test_versions_are_told() -> None:
+    assert phasediag("--version").stdout == f"phasediag, version {VERSION}\n"
+    told = json.loads(phasediag("--version", "--json").stdout)
+    assert told["phasediag"] == VERSION
+    assert all(told[name] for name in ("python", "torch", "ray", "pyarrow"))
+    citation = YAML(typ="safe", pure=True).load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == VERSION
+
+
+def test_the_help_lists_every_command_and_fits_a_terminal() -> None:
+    told = CliRunner().invoke(cli.commands, ["--help"], terminal_width=80).stdout
+    assert all(re.search(rf"^  {name} ", told, flags=re.MULTILINE) for name in cli.commands.commands)
+    assert "..." not in told.partition("Begin:")[2]
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_the_package_carries_the_ready_grids(tmp_path: Path) -> None:
+    """What `pip wheel` packs is what build_py leaves."""
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build", "--build-base", str(tmp_path)], cwd=ROOT,
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("lib*/phasediag")
+    carried = {path.relative_to(package / "jobs") for path in (package / "jobs").rglob("*.yaml")}
+    assert carried == {path.relative_to(ROOT / "jobs") for path in (ROOT / "jobs").rglob("*.yaml")}
+    assert (package / "commands" / "references.bib").is_file()
+    assert (package / "jobs" / "templates" / "my_data.npz").is_file()
