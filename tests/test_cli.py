@@ -262,6 +262,20 @@ def test_plain_lines_are_no_flood() -> None:
     assert "draining: SIGTERM; again to stop at once" in texts[2]
 
 
+def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many workers report: each drawing goes through all that train."""
+    now, drawn = [0.0], list[float]()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "described", lambda watch: drawn.append(now[0]) or "")
+    with ProgressLine(Console(file=io.StringIO(), force_terminal=True)) as line:
+        line(watch_of(0))
+        for report in range(1000):
+            now[0] = report / 100
+            line(watch_of(1))
+    assert len(drawn) <= 2 + 10 / progress.DRAWN_EVERY_S
+    assert len(drawn) > 20
+
+
 def test_a_slow_rate_is_not_zero() -> None:
     assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
 

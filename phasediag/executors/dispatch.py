@@ -125,8 +125,8 @@ class Dispatch:
             return None
         return self._claim(name)
 
-    def lost(self, name: str, error: str, *, of_node: bool = False) -> None:
-        """Take in that the worker of a place died; another one may come in its stead.
+    def lost(self, name: str, error: str, *, of_node: bool = False, of_device: bool = False) -> None:
+        """Take in that the worker of a place is gone; another one may come in its stead.
 
         Parameters
         ----------
@@ -134,6 +134,8 @@ class Dispatch:
             What ended it, in a line.
         of_node
             Whether its machine is gone.
+        of_device
+            Whether it told that nothing runs in its process any more: its device may be broken.
         """
         place, pack = self._places.pop(name, None), self.ledger.end(name)
         if place is None:
@@ -147,6 +149,8 @@ class Dispatch:
             self.watch.tell(where)
             return
         self.watch.forget(pack.pack_id)
+        if of_device and self.grows:
+            self._suspect(place, pack, error)
         losses = self._losses[pack.pack_id]
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
@@ -154,13 +158,6 @@ class Dispatch:
             self.ledger.offer([pack])
             return
         self._split(pack, where, error)
-
-    def broke(self, name: str, error: str) -> None:
-        """Take in that the process of a place must be replaced: it can train nothing more."""
-        if name in self._places and self.ledger.held(name):
-            self._break(name, Breakdown(error=error, of_machine=True))
-        if self._places.pop(name, None) is not None:
-            self._leave(name)
 
     def _join(self, name: str, place: Place) -> None:
         self._places[name], self._unstarted = place, 0
@@ -170,6 +167,20 @@ class Dispatch:
             refused = Breakdown(error=f"{place.host} cannot train: {place.refusal}", of_machine=True)
             if not self._end_if_all_benched(refused):
                 self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
+
+    def _suspect(self, place: Place, pack: Pack, error: str) -> None:
+        """Count a pack against a device under it, unless it has broken another machine's as well."""
+        others = [
+            packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
+        ]
+        for packs in others:
+            del packs[pack.pack_id]
+        if others:
+            return
+        breakdown = Breakdown(error=error, of_machine=True)
+        self._given_back[place.node][pack.pack_id] = breakdown
+        if self._benched(place) and not self._end_if_all_benched(breakdown):
+            self.watch.tell(f"the machine {place.host} trains nothing more: {error}")
 
     def _leave(self, name: str) -> None:
         self._paces.pop(name, None)
@@ -263,7 +274,8 @@ class Dispatch:
         """End the launch where no machine is left that trains, and none is about to come; whether it does."""
         if self._met < self.expected and self.grows:
             return False
-        ends = all(self._benched(place) for place in self._places.values())
+        places = self._places.values()
+        ends = bool(places) and all(self._benched(place) for place in places)
         if ends:
             self.watch.ending.fail(replace(breakdown, of_tile=False))
         return ends

@@ -208,6 +208,42 @@ def test_lost_machines_and_dead_workers_are_counted_apart(tmp_path: Path) -> Non
         launch.dispatch.lost("a", "killed", of_node=of_node)
 
 
+def test_a_broken_device_is_the_fault_of_its_machine_or_of_the_pack(tmp_path: Path) -> None:
+    """The pack goes elsewhere; where it breaks another one's device as well, neither machine is to blame."""
+    launch = Launch(tmp_path, grid(100), expected=2)
+    first, good = launch.idle("a"), launch.idle("b")
+    assert first is not None
+    assert good is not None
+    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    second = launch.idle("a")
+    assert second is not None
+    assert second.pack is not first.pack
+    again = launch.done("b", good)
+    assert again is not None
+    assert again.pack is first.pack
+    launch.dispatch.lost("b", "CUDA error", of_device=True)
+    assert not any(launch.dispatch._given_back.values())
+    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    assert launch.idle("b") is not None
+    assert launch.idle("a") is not None
+    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    assert launch.idle("a") is None
+    assert "host a trains nothing more: CUDA error" in " ".join(launch.dispatch.watch.sentences)
+
+
+def test_a_broken_device_of_the_only_machine_ends_no_launch(tmp_path: Path) -> None:
+    """Another process may be able to go on."""
+    launch = Launch(tmp_path, grid(10), grows=False, strikes=1)
+    for _ in range(WORKER_DEATHS + 1):
+        claim = launch.idle("a")
+        assert claim is not None
+        launch.dispatch.lost("a", "CUDA error", of_device=True)
+    assert not launch.dispatch.over
+    claim = launch.idle("a")
+    assert claim is not None
+    assert len(claim.pack.trials) == 5
+
+
 def test_workers_that_never_start_end_the_launch(tmp_path: Path) -> None:
     launch = Launch(tmp_path, grid(10))
     for number in range(6):

@@ -58,11 +58,9 @@ class Reporter(tune.Callback):
         """Take in that a worker is gone; Tune starts another one where there is room."""
         error = getattr(trial, "get_error", lambda: None)()  # told by no documented method (Ray 2.59, 2.60)
         place = self.dispatch.places.get(trial.trial_id)
-        if place is None or isinstance(error, RayActorError):
-            gone = place is not None and place.node not in alive()
-            self.dispatch.lost(trial.trial_id, _in_a_line(error), of_node=gone)
-        else:
-            self.dispatch.broke(trial.trial_id, _in_a_line(error))
+        gone = place is not None and place.node not in alive()
+        raised = not gone and not isinstance(error, RayActorError)
+        self.dispatch.lost(trial.trial_id, _in_a_line(error), of_node=gone, of_device=raised)
 
 
 def _in_a_line(error: object) -> str:
