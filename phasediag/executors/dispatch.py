@@ -7,6 +7,7 @@ as it gets further; one that does not is split until the trial that ends its wor
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ WORKER_DEATHS: Final = 2
 """A pack goes to so many more workers after one died under it, if it gets no further; then it is split."""
 NODE_LOSSES: Final = 5
 """The same of machines that were lost."""
+GATHERING_SECONDS: Final = 120.0
+"""Within which the places come that are there as a launch starts; then those that are there are all."""
 STARTS: Final = 6
 """Workers that may fail to start, one after the other, before the launch ends: none of them could."""
 
@@ -74,6 +77,10 @@ class Dispatch:
     """Packs that a machine may give back; then it is benched."""
     _met: int = 0
     """Places that there were at once, at most."""
+    _first: float | None = None
+    """When the first of them had told of itself, in seconds of the clock."""
+    _fault: Breakdown | None = None
+    """The latest of a machine."""
     _places: dict[str, Place] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
     """Of all places."""
@@ -162,6 +169,7 @@ class Dispatch:
     def _join(self, name: str, place: Place) -> None:
         self._places[name], self._unstarted = place, 0
         self._met = max(self._met, len(self._places))
+        self._first = self._first or time.monotonic()
         self._staff()
         if place.refusal:
             refused = Breakdown(error=f"{place.host} cannot train: {place.refusal}", of_machine=True)
@@ -233,9 +241,11 @@ class Dispatch:
     def _claim(self, name: str) -> Claim | None:
         place = self._places[name]
         if self._benched(place):
+            if self._fault is not None:
+                self._end_if_all_benched(self._fault)
             return None
         others = {each.node for each in self._places.values() if not self._benched(each)} - {place.node}
-        alone = not others and (not self.grows or self._met >= self.expected)
+        alone = not others and self._gathered
 
         def may(pack: Pack) -> bool:
             """Whether no other machine should rather have it."""
@@ -272,13 +282,21 @@ class Dispatch:
 
     def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
         """End the launch where no machine is left that trains, and none is about to come; whether it does."""
-        if self._met < self.expected and self.grows:
+        self._fault = breakdown
+        if not self._gathered:
             return False
         places = self._places.values()
         ends = bool(places) and all(self._benched(place) for place in places)
         if ends:
             self.watch.ending.fail(replace(breakdown, of_tile=False))
         return ends
+
+    @property
+    def _gathered(self) -> bool:
+        """Whether the places have come that are there as the launch starts."""
+        if not self.grows or self._met >= self.expected:
+            return True
+        return self._first is not None and time.monotonic() - self._first > GATHERING_SECONDS
 
     def _split(self, pack: Pack, where: str, error: str) -> None:
         """Take a pack apart that ends its workers."""

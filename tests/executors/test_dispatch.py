@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasediag.executors import dispatch as dispatching
 from phasediag.executors.dispatch import NODE_LOSSES, STRIKES, WORKER_DEATHS, Dispatch
 from phasediag.executors.ledger import Ledger
 from phasediag.executors.watch import Watch
@@ -161,6 +162,26 @@ def test_where_no_machine_is_left_the_launch_ends(tmp_path: Path) -> None:
     breakdown = launch.dispatch.watch.ending.breakdown
     assert breakdown is not None
     assert breakdown.error == "No space left on device"
+
+
+def test_those_that_do_not_come_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two has no phasediag, say, and never starts: the other one has the last word after a while."""
+    now = [100.0]
+    monkeypatch.setattr(dispatching.time, "monotonic", lambda: now[0])
+    launch = Launch(tmp_path, grid(10), expected=2)
+    assert launch.idle("a") is not None
+    assert launch.broke("a") is None  # another machine is to try
+    now[0] += dispatching.GATHERING_SECONDS + 1
+    claim = launch.idle("a")
+    assert claim is not None
+    assert claim.final
+    benched = Launch(tmp_path, grid(100), expected=2, strikes=1)
+    benched.idle("a")
+    benched.broke("a", "CUDA error")
+    assert not benched.dispatch.over
+    now[0] += dispatching.GATHERING_SECONDS + 1
+    benched.idle("a")
+    assert benched.dispatch.over
 
 
 def test_a_machine_with_other_software_trains_nothing(tmp_path: Path) -> None:
