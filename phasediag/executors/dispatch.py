@@ -91,7 +91,7 @@ class Dispatch:
     _accepted: set[str] = field(default_factory=set)
     _unstarted: int = 0
 
-    def wanted(self, present: int, asked: int) -> int:
+    def wanted(self, present: int) -> int:
         """How many places are to be asked for.
 
         All that are there, and of those that would have to come as many as would be busy for `PACK_SECONDS`
@@ -101,14 +101,11 @@ class Dispatch:
         ----------
         present
             Those for which there is room on the machines that are there.
-        asked
-            Those that were asked for so far.
         """
         seconds = self._pace.factor * sum(each.seconds for each in self.ledger.waiting())
         coming = self.ledger.claimed + round(seconds / PACK_SECONDS) if self.grows else 0
-        idle = asked - self.ledger.claimed
-        most = asked - idle + self.ledger.places(self.most)
-        return max(1, min(self.most, most, max(present, coming)))
+        busy = self.ledger.claimed + self.ledger.places(self.most)
+        return max(1, min(self.most, busy, max(present, coming)))
 
     def answer(self, name: str, report: Report) -> Claim | None:
         """Take in what a place tells, and give it a pack if it has none.
@@ -254,7 +251,8 @@ class Dispatch:
             tried = all(pack.pack_id in self._given_back[other] for other in others)
             return alone or (bool(others) and tried)
 
-        pack = self.ledger.claim(name, place.machine, self._paces[name].factor, may)
+        pace = self._paces.get(name, self._pace)
+        pack = self.ledger.claim(name, place.machine, pace.factor, may)
         if pack is None:
             return None
         self.watch.begin(pack)

@@ -280,16 +280,16 @@ def test_places_are_asked_for_where_they_would_find_work(tmp_path: Path) -> None
     seconds = sum(each.seconds for each in launch.dispatch.ledger.waiting())
     useful = round(seconds / PACK_SECONDS)
     assert 4 < useful < 100
-    assert launch.dispatch.wanted(0, 0) == useful
+    assert launch.dispatch.wanted(0) == useful
     tiles = launch.dispatch.ledger.places(1000)
-    assert launch.dispatch.wanted(200, 0) == tiles
+    assert launch.dispatch.wanted(200) == tiles
     assert useful < tiles < 200  # none of more places would find a tile
-    assert replace(launch.dispatch, most=3).wanted(200, 0) == 3
-    assert replace(launch.dispatch, grows=False).wanted(2, 0) == 2
+    assert replace(launch.dispatch, most=3).wanted(200) == 3
+    assert replace(launch.dispatch, grows=False).wanted(2) == 2
     few = Launch(tmp_path, grid(30), per_pack=10)
-    assert few.dispatch.wanted(8, 0) == 3
+    assert few.dispatch.wanted(8) == 3
     assert few.idle("a") is not None
-    assert few.dispatch.wanted(8, 3) == 3
+    assert few.dispatch.wanted(8) == 3
 
 
 def test_what_a_watch_holds_does_not_grow_with_the_packs(tmp_path: Path) -> None:

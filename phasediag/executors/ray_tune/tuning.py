@@ -118,7 +118,7 @@ class Places(Searcher):
         """One more place, or none now."""
         now = time.monotonic()
         if now > self._look + WANTED_SECONDS or not self.asked:
-            self._look, self._wanted = now, self.dispatch.wanted(self.present(), self.asked)
+            self._look, self._wanted = now, self.dispatch.wanted(self.present())
         if self.asked >= self._wanted:
             return None
         self.asked += 1
