@@ -31,7 +31,7 @@ class ProgressLine:
         self.console = console
         self._watch: Watch | None = None
         self._said = (False, "", "")
-        self._told = 0
+        self._printed = 0
         self._drawn = -DRAWN_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
@@ -58,9 +58,9 @@ class ProgressLine:
 
     def __call__(self, watch: Watch) -> None:
         """Show how far the launch is, and once what was given up to go on."""
-        for sentence in watch.sentences[self._told :]:
+        for sentence in watch.sentences[self._printed :]:
             self._say(f"note: {sentence}")
-        self._told = len(watch.sentences)
+        self._printed = len(watch.sentences)
         news = (watch.training, watch.ending.reason, watch.waits_for)
         if self._bar and (news != self._said or time.monotonic() > self._drawn + DRAWN_EVERY_S):
             self._drawn = time.monotonic()

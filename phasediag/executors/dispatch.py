@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from phasediag.executors.ledger import MOST_PLACES, Ledger
 from phasediag.executors.watch import Watch
 from phasediag.packing.stock import PACK_SECONDS
-from phasediag.running.job import Breakdown, Claim, Job, Place, Progress, Report
+from phasediag.running.job import Breakdown, Job, PackClaim, Progress, WorkerPlace, WorkerReport
 from phasediag.running.splitting import split
 from phasediag.storage.store import Store
 
@@ -81,7 +81,7 @@ class Dispatch:
     """When the first of them had told of itself, in seconds of the clock."""
     _fault: Breakdown | None = None
     """The latest of a machine."""
-    _places: dict[str, Place] = field(default_factory=dict)
+    _places: dict[str, WorkerPlace] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
     """Of all places."""
     _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
@@ -107,7 +107,7 @@ class Dispatch:
         busy = self.ledger.claimed + self.ledger.places(self.most)
         return max(1, min(self.most, busy, max(present, coming)))
 
-    def answer(self, name: str, report: Report) -> Claim | None:
+    def answer(self, name: str, report: WorkerReport) -> PackClaim | None:
         """Take in what a place tells, and give it a pack if it has none.
 
         Parameters
@@ -163,7 +163,7 @@ class Dispatch:
             return
         self._split(pack, where, error)
 
-    def _join(self, name: str, place: Place) -> None:
+    def _join(self, name: str, place: WorkerPlace) -> None:
         self._places[name], self._unstarted = place, 0
         self._met = max(self._met, len(self._places))
         self._first = self._first or time.monotonic()
@@ -173,7 +173,7 @@ class Dispatch:
             if not self._end_if_all_benched(refused):
                 self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
 
-    def _suspect(self, place: Place, pack: Pack, error: str) -> None:
+    def _suspect(self, place: WorkerPlace, pack: Pack, error: str) -> None:
         """Count a pack against a device under it, unless it has broken another machine's as well."""
         others = [
             packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
@@ -235,7 +235,7 @@ class Dispatch:
                 self._accepted.add(breakdown.error)
                 del packs[pack.pack_id]
 
-    def _claim(self, name: str) -> Claim | None:
+    def _claim(self, name: str) -> PackClaim | None:
         place = self._places[name]
         if self._benched(place):
             if self._fault is not None:
@@ -257,7 +257,7 @@ class Dispatch:
             return None
         self.watch.begin(pack)
         tried = any(pack.pack_id in packs for packs in self._given_back.values())
-        return Claim(pack=pack, final=tried or alone, accepted=frozenset(self._accepted))
+        return PackClaim(pack=pack, final=tried or alone, accepted=frozenset(self._accepted))
 
     def _break(self, name: str, breakdown: Breakdown) -> None:
         """Let a pack go elsewhere, and bench the machine that gives back too many."""
@@ -275,7 +275,7 @@ class Dispatch:
                 f"{place.host}: {breakdown.error}: its pack of {len(pack.trials)} trials goes elsewhere"
             )
 
-    def _benched(self, place: Place) -> bool:
+    def _benched(self, place: WorkerPlace) -> bool:
         return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
 
     def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
@@ -314,6 +314,6 @@ class Dispatch:
         return self.ledger.over or self.watch.ending.due()
 
     @property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> Mapping[str, WorkerPlace]:
         """Those that have told of themselves and live, by name."""
         return self._places

@@ -209,9 +209,9 @@ def _paces(
 def _pieces(parts: Sequence[tuple[float, float]], workers: int) -> list[float]:
     """Work of some seconds, in pieces of some seconds each, as few pieces as tell when workers are done."""
     counts = [max(1, ceil(seconds / each - 1e-9)) if each > 0 else 1 for seconds, each in parts]
-    most, whole = PARTS * workers, sum(seconds for seconds, _ in parts)
+    most, altogether = PARTS * workers, sum(seconds for seconds, _ in parts)
     if sum(counts) > most:
-        return [whole / most] * most
+        return [altogether / most] * most
     return [seconds / count for (seconds, _), count in zip(parts, counts, strict=True) for _ in range(count)]
 
 

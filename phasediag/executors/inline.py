@@ -15,7 +15,7 @@ from phasediag.executors.executor import Staff
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.worker import Worker
 from phasediag.library_messages import quiet
-from phasediag.running.job import Breakdown, Job, Report
+from phasediag.running.job import Breakdown, Job, WorkerReport
 from phasediag.storage.folder import Folder
 
 SLICE_SECONDS: Final = 1.0
@@ -44,7 +44,7 @@ class InlineExecutor:
         try:
             with quiet(self.log):
                 worker = Worker(job, cpus=cpus, gpus=self.gpus, tf32=self.tf32)
-                report: Report | None = worker.step(0)
+                report: WorkerReport | None = worker.step(0)
                 while report is not None and not dispatch.over:
                     report = _next(worker, dispatch, report)
                 worker.set_aside()
@@ -52,7 +52,7 @@ class InlineExecutor:
             torch.set_num_threads(threads)
 
 
-def _next(worker: Worker, dispatch: Dispatch, report: Report) -> Report | None:
+def _next(worker: Worker, dispatch: Dispatch, report: WorkerReport) -> WorkerReport | None:
     """What the worker tells after it was answered; None where it can train nothing more."""
     claim = dispatch.answer(NAME, report)
     if claim is not None and (refused := worker.take(claim)) is not None:

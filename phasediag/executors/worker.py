@@ -12,7 +12,7 @@ import torch
 
 from phasediag.errors import MachineError, PhasediagError, TileRaisedError, in_words
 from phasediag.packing.machine import device_of, machine_here
-from phasediag.running.job import Breakdown, Claim, Job, Place, Report
+from phasediag.running.job import Breakdown, Job, PackClaim, WorkerPlace, WorkerReport
 from phasediag.running.pack_run import PackRun
 from phasediag.running.software import differences
 from phasediag.storage.folder import Folder
@@ -42,7 +42,7 @@ class Worker:
         self.device = device_of(gpus, tf32)
         self.notice = device_notice(gpus, self.device)
         host = socket.gethostname()
-        self.place = Place(
+        self.place = WorkerPlace(
             host=host, node=node or host, machine=machine_here(gpus, self.device), refusal=_refusal(job)
         )
         self.run: PackRun | None = None
@@ -52,7 +52,7 @@ class Worker:
         """Whether it has a pack."""
         return self.run is not None
 
-    def take(self, claim: Claim) -> Report | None:
+    def take(self, claim: PackClaim) -> WorkerReport | None:
         """Begin with a pack, or continue from its checkpoint; a report where that cannot be."""
         try:
             self.run = PackRun(
@@ -60,23 +60,23 @@ class Worker:
                 accepted=claim.accepted,
             )  # fmt: skip
         except (PhasediagError, OSError, torch.AcceleratorError) as error:
-            return Report(place=self.place, breakdown=_breakdown(error))
+            return WorkerReport(place=self.place, breakdown=_breakdown(error))
         return None
 
-    def step(self, seconds: float) -> Report:
+    def step(self, seconds: float) -> WorkerReport:
         """Train for a slice, if there is anything to train."""
         if self.run is None:
-            return Report(place=self.place)
+            return WorkerReport(place=self.place)
         try:
             progress = self.run.advance(seconds)
         except (PhasediagError, OSError) as error:
             with suppress(PhasediagError, OSError):
                 self.run.checkpoint()
             self.run = None
-            return Report(place=self.place, breakdown=_breakdown(error))
+            return WorkerReport(place=self.place, breakdown=_breakdown(error))
         if progress.done:
             self.run = None
-        return Report(place=self.place, progress=progress)
+        return WorkerReport(place=self.place, progress=progress)
 
     def set_aside(self) -> None:
         """Keep what an unfinished pack has reached."""

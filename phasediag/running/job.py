@@ -56,7 +56,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class WorkerPlace:
     """Where one worker trains, as it tells of itself."""
 
     host: str
@@ -70,7 +70,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Claim:
+class PackClaim:
     """A pack that one worker trains and nobody else."""
 
     pack: Pack
@@ -81,10 +81,10 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class WorkerReport:
     """What a worker tells at the end of a slice of time."""
 
-    place: Place
+    place: WorkerPlace
     progress: Progress | None = None
     """Of its pack; None where it has none."""
     breakdown: Breakdown | None = None

@@ -45,7 +45,7 @@ class PackRun:
     notice
         To be told of its device.
     final, accepted
-        As in `Claim`.
+        As in `PackClaim`.
     """
 
     def __init__(

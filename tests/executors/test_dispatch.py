@@ -21,7 +21,7 @@ from phasediag.packing.machine import CPU, GPU, Machine
 from phasediag.packing.pack import Pack
 from phasediag.packing.stock import PACK_SECONDS, Conditions, stocks_of
 from phasediag.running import pack_run
-from phasediag.running.job import Breakdown, Claim, Job, Place, Progress, Report
+from phasediag.running.job import Breakdown, Job, PackClaim, Progress, WorkerPlace, WorkerReport
 from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text
@@ -55,26 +55,26 @@ class Launch:
             ledger=ledger, watch=watch, job=job, store=store, **{"strikes": STRIKES, "grows": True, **options}
         )
 
-    def place(self, name: str, machine: Machine = CPU) -> Place:
-        return Place(host=f"host {name[0]}", node=name[0], machine=machine)
+    def place(self, name: str, machine: Machine = CPU) -> WorkerPlace:
+        return WorkerPlace(host=f"host {name[0]}", node=name[0], machine=machine)
 
-    def idle(self, name: str) -> Claim | None:
-        return self.dispatch.answer(name, Report(place=self.place(name)))
+    def idle(self, name: str) -> PackClaim | None:
+        return self.dispatch.answer(name, WorkerReport(place=self.place(name)))
 
-    def done(self, name: str, claim: Claim, failed: int = 0, error: str = "") -> Claim | None:
+    def done(self, name: str, claim: PackClaim, failed: int = 0, error: str = "") -> PackClaim | None:
         progress = Progress(
             trials_done=len(claim.pack.trials), failed=failed, diverged=0, error=error, done=True,
             spent={"training": claim.pack.projected_seconds},
         )  # fmt: skip
-        return self.dispatch.answer(name, Report(place=self.place(name), progress=progress))
+        return self.dispatch.answer(name, WorkerReport(place=self.place(name), progress=progress))
 
     def resumed(self, name: str, trials: float) -> None:
         progress = Progress(trials_done=trials, resumed=trials, failed=0, diverged=0, error="", done=False)
-        self.dispatch.answer(name, Report(place=self.place(name), progress=progress))
+        self.dispatch.answer(name, WorkerReport(place=self.place(name), progress=progress))
 
-    def broke(self, name: str, error: str = "CUDA error", of_tile: bool = True) -> Claim | None:
+    def broke(self, name: str, error: str = "CUDA error", of_tile: bool = True) -> PackClaim | None:
         breakdown = Breakdown(error=error, of_machine=True, of_tile=of_tile)
-        return self.dispatch.answer(name, Report(place=self.place(name), breakdown=breakdown))
+        return self.dispatch.answer(name, WorkerReport(place=self.place(name), breakdown=breakdown))
 
 
 @given(
@@ -145,7 +145,7 @@ def test_errors_that_come_again_elsewhere_are_the_trials_own(tmp_path: Path) -> 
     claim = launch.idle("a")
     assert claim is not None
     launch.broke("a", "ValueError: no good")
-    other = launch.done("b", Claim(pack=launch.dispatch.ledger.held("b")))  # type: ignore[arg-type]
+    other = launch.done("b", PackClaim(pack=launch.dispatch.ledger.held("b")))  # type: ignore[arg-type]
     assert other is not None
     assert (other.pack, other.final) == (claim.pack, True)
     following = launch.done("b", other, failed=10, error="ValueError: no good")
@@ -188,7 +188,7 @@ def test_a_machine_with_other_software_trains_nothing(tmp_path: Path) -> None:
     launch = Launch(tmp_path, grid(100))
     assert launch.idle("b") is not None
     refused = replace(launch.place("a"), refusal="it has engine 0 instead of 1")
-    assert launch.dispatch.answer("a", Report(place=refused)) is None
+    assert launch.dispatch.answer("a", WorkerReport(place=refused)) is None
     assert "the machine host a trains nothing: it has engine 0 instead of 1" in launch.dispatch.watch.notice
     assert not launch.dispatch.over
 

@@ -26,7 +26,7 @@ with _garbage_kept():
     from ray import tune
 
     from phasediag.executors.worker import Worker
-    from phasediag.running.job import Claim, Job, Report
+    from phasediag.running.job import Job, PackClaim, WorkerReport
 
 FIRST_SECONDS: Final = 1.0
 """Training up to the first result; then twice as long each time."""
@@ -52,9 +52,9 @@ class PlaceTrainable(tune.Trainable):
         node = ray.get_runtime_context().get_node_id()
         self.worker = Worker(job, cpus=cpus, gpus=gpus, tf32=tf32, node=node)
         self.slice_s, self.idle_s = FIRST_SECONDS, 0.0
-        self.refused: Report | None = None
+        self.refused: WorkerReport | None = None
 
-    def take(self, claim: Claim) -> None:
+    def take(self, claim: PackClaim) -> None:
         """Take a pack."""
         self.refused = self.worker.take(claim)  # an error here would be told to nobody
 
@@ -63,7 +63,7 @@ class PlaceTrainable(tune.Trainable):
         report, self.refused = self.refused or self._train(), None
         return {"report": report, "handle": ray.get_runtime_context().current_actor}
 
-    def _train(self) -> Report:
+    def _train(self) -> WorkerReport:
         if self.worker.busy:
             self.idle_s = 0.0
             report = self.worker.step(self.slice_s)

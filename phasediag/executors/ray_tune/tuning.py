@@ -15,7 +15,7 @@ from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.ledger import MOST_PLACES
 from phasediag.executors.ray_tune.trainable import PlaceTrainable
 from phasediag.executors.ray_tune.waiting import alive, missing
-from phasediag.running.job import Job, Report
+from phasediag.running.job import Job, WorkerReport
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks at a cluster on which nothing trains."""
@@ -48,7 +48,7 @@ class Reporter(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Answer a report."""
-        report: Report = result.pop("report")
+        report: WorkerReport = result.pop("report")
         handle = result.pop("handle")
         claim = self.dispatch.answer(trial.trial_id, report)
         if claim is not None:
