@@ -135,7 +135,6 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("projected_bytes", "int64", "Memory that its pack was planned to need."),
     _about("measured_bytes", "int64", "Memory that the process, or on a GPU the tile, held at most."),
     _about("device", "string", "The device in words."),
-    _about("host", "string", "The machine that trained it."),
     _about("phasediag_version", "string", "Of the program that trained it."),
     _about("git_commit", "string", "Of the folder from which it was launched."),
     _about("torch_version", "string", "Of PyTorch."),
@@ -145,6 +144,7 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("schedule_source", "string", "Hash of those behind the schedule; empty for built-in ones."),
     _about("compiled", "bool", "Whether the pack's program was compiled by torch."),
     _about("started_at", "timestamp", "When its tile was started."),
+    _about("host", "string", "The machine that trained it."),
 )  # fmt: skip
 """The columns of `trials` behind the parameters, in their order."""
 
