@@ -125,11 +125,13 @@ class Dispatch:
             self._take(name, report.progress)
         if report.breakdown is not None:
             self._break(name, report.breakdown)
+            if report.breakdown.of_process:
+                return None
         if self.ledger.held(name) or self.watch.ending.due():
             return None
         return self._claim(name)
 
-    def lost(self, name: str, error: str, *, of_node: bool = False, of_device: bool = False) -> None:
+    def lost(self, name: str, error: str, *, of_node: bool = False) -> None:
         """Take in that the worker of a place is gone; another one may come in its stead.
 
         Parameters
@@ -138,8 +140,6 @@ class Dispatch:
             What ended it, in a line.
         of_node
             Whether its machine is gone.
-        of_device
-            Whether it told that nothing runs in its process any more: its device may be broken.
         """
         place, pack = self._places.pop(name, None), self.ledger.end(name)
         if place is None:
@@ -152,9 +152,11 @@ class Dispatch:
         if pack is None:
             self.watch.tell(where)
             return
+        self._count_loss(pack, where, error, of_node=of_node)
+
+    def _count_loss(self, pack: Pack, where: str, error: str, *, of_node: bool = False) -> None:
+        """Let a pack go on from its checkpoint, or split it where it got no further too often."""
         self.watch.forget(pack.pack_id)
-        if of_device and self.grows:
-            self._suspect(place, pack, error)
         losses = self._losses[pack.pack_id]
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
@@ -173,7 +175,7 @@ class Dispatch:
             if not self._end_if_all_benched(refused):
                 self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
 
-    def _suspect(self, place: WorkerPlace, pack: Pack, error: str) -> None:
+    def _suspect(self, place: WorkerPlace, pack: Pack, breakdown: Breakdown) -> None:
         """Count a pack against a device under it, unless it has broken another machine's as well."""
         others = [
             packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
@@ -182,10 +184,9 @@ class Dispatch:
             del packs[pack.pack_id]
         if others:
             return
-        breakdown = Breakdown(error=error, of_machine=True)
         self._given_back[place.node][pack.pack_id] = breakdown
         if self._benched(place) and not self._end_if_all_benched(breakdown):
-            self.watch.tell(f"the machine {place.host} trains nothing more: {error}")
+            self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
 
     def _leave(self, name: str) -> None:
         self._paces.pop(name, None)
@@ -262,6 +263,11 @@ class Dispatch:
     def _break(self, name: str, breakdown: Breakdown) -> None:
         """Let a pack go elsewhere, and bench the machine that gives back too many."""
         place, pack = self._places[name], self.ledger.end(name)
+        if breakdown.of_process and pack is not None:
+            if self.grows:
+                self._suspect(place, pack, breakdown)
+            self._count_loss(pack, f"{place.host}: {breakdown.error}", breakdown.error)
+            return
         if pack is not None:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])

@@ -15,7 +15,7 @@ from phasediag.executors.executor import Staff
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.worker import Worker
 from phasediag.library_messages import quiet
-from phasediag.running.job import Breakdown, Job, WorkerReport
+from phasediag.running.job import Job, WorkerReport
 from phasediag.storage.folder import Folder
 
 SLICE_SECONDS: Final = 1.0
@@ -54,16 +54,13 @@ class InlineExecutor:
 
 def _next(worker: Worker, dispatch: Dispatch, report: WorkerReport) -> WorkerReport | None:
     """What the worker tells after it was answered; None where it can train nothing more."""
+    if report.breakdown is not None and report.breakdown.of_process:
+        dispatch.watch.ending.fail(report.breakdown)
+        return None
     claim = dispatch.answer(NAME, report)
     if claim is not None and (refused := worker.take(claim)) is not None:
         return refused
-    if not worker.busy:
-        return None
-    try:
-        return worker.step(SLICE_SECONDS)
-    except torch.AcceleratorError as error:
-        dispatch.watch.ending.fail(Breakdown(error=str(error), of_machine=True))
-        return None
+    return worker.step(SLICE_SECONDS) if worker.busy else None
 
 
 def local_workers(cpus: float, gpus: float) -> int:

@@ -69,6 +69,9 @@ class Worker:
             return WorkerReport(place=self.place)
         try:
             progress = self.run.advance(seconds)
+        except torch.AcceleratorError as error:  # the tile is lost; the checkpoint that there is holds it
+            self.run = None
+            return WorkerReport(place=self.place, breakdown=_breakdown(error))
         except (PhasediagError, OSError) as error:
             with suppress(PhasediagError, OSError):
                 self.run.checkpoint()
@@ -88,8 +91,13 @@ class Worker:
 def _breakdown(error: Exception) -> Breakdown:
     if isinstance(error, OSError):
         return Breakdown(error=in_words(error), of_machine=True)
-    of_trials = isinstance(error, PhasediagError) and not isinstance(error, MachineError)
-    return Breakdown(error=str(error), of_machine=not of_trials, of_tile=isinstance(error, TileRaisedError))
+    if isinstance(error, torch.AcceleratorError):
+        return Breakdown(error=str(error), of_machine=True, of_process=True)
+    return Breakdown(
+        error=str(error),
+        of_machine=isinstance(error, MachineError),
+        of_tile=isinstance(error, TileRaisedError),
+    )
 
 
 def _refusal(job: Job) -> str:

@@ -53,6 +53,8 @@ class Breakdown:
     """Whether its machine is at fault, instead of what it was asked to do."""
     of_tile: bool = False
     """Whether it is that all trials of a tile raised: another machine tells whose fault that is."""
+    of_process: bool = False
+    """Whether nothing runs in the worker's process any more, as after an error of a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,12 @@ class Launch:
         progress = Progress(trials_done=trials, resumed=trials, failed=0, diverged=0, error="", done=False)
         self.dispatch.answer(name, WorkerReport(place=self.place(name), progress=progress))
 
+    def device_breaks(self, name: str) -> None:
+        """And Tune ends the process."""
+        breakdown = Breakdown(error="CUDA error", of_machine=True, of_process=True)
+        assert self.dispatch.answer(name, WorkerReport(place=self.place(name), breakdown=breakdown)) is None
+        self.dispatch.lost(name, "CUDA error")
+
     def broke(self, name: str, error: str = "CUDA error", of_tile: bool = True) -> PackClaim | None:
         breakdown = Breakdown(error=error, of_machine=True, of_tile=of_tile)
         return self.dispatch.answer(name, WorkerReport(place=self.place(name), breakdown=breakdown))
@@ -235,19 +241,19 @@ def test_a_broken_device_is_the_fault_of_its_machine_or_of_the_pack(tmp_path: Pa
     first, good = launch.idle("a"), launch.idle("b")
     assert first is not None
     assert good is not None
-    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    launch.device_breaks("a")
     second = launch.idle("a")
     assert second is not None
     assert second.pack is not first.pack
     again = launch.done("b", good)
     assert again is not None
     assert again.pack is first.pack
-    launch.dispatch.lost("b", "CUDA error", of_device=True)
+    launch.device_breaks("b")
     assert not any(launch.dispatch._given_back.values())
-    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    launch.device_breaks("a")
     assert launch.idle("b") is not None
     assert launch.idle("a") is not None
-    launch.dispatch.lost("a", "CUDA error", of_device=True)
+    launch.device_breaks("a")
     assert launch.idle("a") is None
     assert "host a trains nothing more: CUDA error" in " ".join(launch.dispatch.watch.sentences)
 
@@ -258,7 +264,7 @@ def test_a_broken_device_of_the_only_machine_ends_no_launch(tmp_path: Path) -> N
     for _ in range(WORKER_DEATHS + 1):
         claim = launch.idle("a")
         assert claim is not None
-        launch.dispatch.lost("a", "CUDA error", of_device=True)
+        launch.device_breaks("a")
     assert not launch.dispatch.over
     claim = launch.idle("a")
     assert claim is not None

@@ -124,7 +124,7 @@ def refusal(address: str, error: Exception, listened: bool) -> str:
     )
 
 
-def knock(address: str) -> bool:
+def knock(address: str, within: float = 10.0) -> bool:
     """Whether something listens at a `host:port`: Ray itself would go on trying for minutes.
 
     False where the address is no `host:port`.
@@ -136,7 +136,7 @@ def knock(address: str) -> bool:
     """
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "//" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=within).close()
         return True
     return False
 

@@ -53,6 +53,7 @@ class PlaceTrainable(tune.Trainable):
         self.worker = Worker(job, cpus=cpus, gpus=gpus, tf32=tf32, node=node)
         self.slice_s, self.idle_s = FIRST_SECONDS, 0.0
         self.refused: WorkerReport | None = None
+        self.broken = ""
 
     def take(self, claim: PackClaim) -> None:
         """Take a pack."""
@@ -60,7 +61,11 @@ class PlaceTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train for a slice, or wait a while for a pack."""
+        if self.broken:
+            raise RuntimeError(self.broken)  # lets Tune start another process
         report, self.refused = self.refused or self._train(), None
+        if report.breakdown is not None and report.breakdown.of_process:
+            self.broken = report.breakdown.error
         return {"report": report, "handle": ray.get_runtime_context().current_actor}
 
     def _train(self) -> WorkerReport:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from ray import tune
-from ray.exceptions import RayActorError
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.ledger import MOST_PLACES
 from phasediag.executors.ray_tune.trainable import PlaceTrainable
-from phasediag.executors.ray_tune.waiting import alive, missing
+from phasediag.executors.ray_tune.waiting import lives, missing
 from phasediag.running.job import Job, WorkerReport
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks at a cluster on which nothing trains."""
+MOST_TOLD: Final = 200
+"""Characters of an error of Ray's."""
 WANTED_SECONDS: Final = 2.0
 """Between two looks at whether more places would find work."""
 
@@ -56,17 +58,18 @@ class Reporter(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Take in that a worker is gone; Tune starts another one where there is room."""
-        error = getattr(trial, "get_error", lambda: None)()  # told by no documented method (Ray 2.59, 2.60)
         place = self.dispatch.places.get(trial.trial_id)
-        gone = place is not None and place.node not in alive()
-        raised = not gone and not isinstance(error, RayActorError)
-        self.dispatch.lost(trial.trial_id, _in_a_line(error), of_node=gone, of_device=raised)
+        gone = place is not None and not lives(place.node)
+        self.dispatch.lost(trial.trial_id, _error_of(trial), of_node=gone)
 
 
-def _in_a_line(error: object) -> str:
-    """The last line of what ended a worker."""
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "lost"
+def _error_of(trial: Any) -> str:
+    """The last line of what ended a Tune trial; which file holds it is not documented (Ray 2.59, 2.60)."""
+    lines: list[str] = []
+    with suppress(OSError, TypeError):
+        text = Path(getattr(trial, "error_file", "")).read_text(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:MOST_TOLD] if lines else "lost"
 
 
 class Over(tune.Stopper):

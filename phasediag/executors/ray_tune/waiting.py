@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import ray
 
 from phasediag.executors.places import workers_on
+from phasediag.executors.ray_tune.connection import knock
 
+KNOCK_SECONDS: Final = 2.0
 Node = Mapping[str, Any]
 
 
@@ -17,9 +20,15 @@ def nodes_alive() -> list[Node]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def alive() -> set[str]:
-    """The ids of the nodes that answer."""
-    return {node["NodeID"] for node in nodes_alive()}
+def lives(node_id: str) -> bool:
+    """Whether a node answers: a cluster learns only after a while that one does not."""
+    node = next((each for each in nodes_alive() if each["NodeID"] == node_id), None)
+    if node is None:
+        return False
+    with suppress(OSError):
+        knock(f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}", within=KNOCK_SECONDS)
+        return True
+    return False
 
 
 def places_on(node: Node, cpus: float, gpus: float) -> int:
