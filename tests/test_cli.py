@@ -262,6 +262,25 @@ def test_plain_lines_are_no_flood() -> None:
     assert "draining: SIGTERM; again to stop at once" in texts[2]
 
 
+def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many workers report, and at once where a launch begins to drain."""
+    now, drawn = [0.0], list[float]()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "described", lambda watch: drawn.append(now[0]) or "")
+    with ProgressLine(Console(file=io.StringIO(), force_terminal=True)) as line:
+        for report in range(1000):
+            now[0] = report / 100
+            line(watch_of(1))
+        assert 20 < len(drawn) <= 1 + 10 / progress.DRAWN_EVERY_S
+        drains = watch_of(1)
+        drains.drain("SIGTERM")
+        before = len(drawn)
+        line(drains)
+        assert len(drawn) == before + 1
+        line(drains)
+    assert len(drawn) == before + 2  # what came last is shown, whenever it came
+
+
 def test_a_slow_rate_is_not_zero() -> None:
     assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
 
@@ -307,7 +326,7 @@ class Gone(io.StringIO):
 def test_progress_goes_on_where_nobody_reads_it() -> None:
     with ProgressLine(Console(file=Gone(), force_terminal=False)) as line:
         line(watch_of(1))
-        line(watch_of(2))
+        line(drains)
 
 
 @pytest.mark.parametrize("storage", ["link", "loop", "file", "file/inside", "link/inside"])

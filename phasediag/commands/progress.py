@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from phasediag.sweeps.sweep import Outcome
 
 PLAIN_EVERY_S: Final = 10.0
+DRAWN_EVERY_S: Final = 0.25
+"""Between two drawings of the bar, however many workers report: each goes through all packs."""
 
 
 class ProgressLine:
@@ -29,6 +32,7 @@ class ProgressLine:
         self._watch: Watch | None = None
         self._said = (False, "")
         self._noticed: set[str] = set()
+        self._drawn = -DRAWN_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
@@ -47,6 +51,8 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._bar:
+            if self._watch is not None:
+                self._draw(self._watch)
             with suppress(OSError):
                 self._bar.stop()
         else:
@@ -57,14 +63,21 @@ class ProgressLine:
         if watch.notice and watch.notice not in self._noticed:
             self._noticed.add(watch.notice)
             self._say(f"note: {watch.notice}")
+        now, ending = time.monotonic(), watch.ending.reason
+        if self._bar and (now >= self._drawn + DRAWN_EVERY_S or ending != self._said[1]):
+            self._drawn, self._said = now, (True, ending)
+            self._draw(watch)
+        if self._bar is None and ((watch.rate is not None, ending) != self._said or self._watch is None):
+            self._said = (watch.rate is not None, ending)
+            self._print(watch)
+        self._watch = watch
+
+    def _draw(self, watch: Watch) -> None:
+        """Let the bar show how far the launch is."""
         if self._bar:
             text = described(watch)
             with suppress(OSError):
                 self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
-        news = (watch.rate is not None, watch.ending.reason)
-        if self._bar is None and (self._watch is None or news != self._said):
-            self._print(watch)
-        self._watch, self._said = watch, news
 
     def _print_until_stopped(self) -> None:
         while not self._stop.wait(PLAIN_EVERY_S):
