@@ -326,7 +326,7 @@ class Gone(io.StringIO):
 def test_progress_goes_on_where_nobody_reads_it() -> None:
     with ProgressLine(Console(file=Gone(), force_terminal=False)) as line:
         line(watch_of(1))
-        line(drains)
+        line(watch_of(2))
 
 
 @pytest.mark.parametrize("storage", ["link", "loop", "file", "file/inside", "link/inside"])
