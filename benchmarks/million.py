@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phasediag.grids.grid import read_grid
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.recording import Block
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import living_scale

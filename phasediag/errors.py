@@ -1,11 +1,12 @@
-"""What can go wrong, told so that the reader knows what to do next."""
+"""What can go wrong, in words that say what to do next."""
 
 from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 BAD_INPUT: Final = 2
@@ -115,7 +116,72 @@ def in_words(error: OSError) -> str:
     return "; ".join(filter(None, [f"{what}:{where}" if where else what, advice]))
 
 
+OTHERS_WORDS: Final = {
+    "learning_rate": ("lr", "eta", "step_size", "rate"),
+    "weight_decay": ("wd", "decay", "l2", "lambda", "gamma", "regularization"),
+    "lr_over_batch": ("temperature", "noise_scale", "lr_batch_ratio"),
+    "batch_size": ("bs", "batch", "minibatch", "batchsize"),
+    "steps": ("epochs", "iterations", "iters", "num_steps", "max_steps", "n_steps", "updates"),
+    "learning_time": ("time", "training_time"),
+    "width": ("hidden", "hidden_size", "hidden_dim", "neurons", "units", "d_model", "n_hidden"),
+    "depth": ("layers", "num_layers", "n_layers", "hidden_layers"),
+    "activation": ("nonlinearity", "act"),
+    "init_scale": ("gain", "init_std", "sigma_w", "initial_scale", "alpha"),
+    "samples": ("train_samples", "n_samples", "num_samples", "dataset_size", "n_train"),
+    "schedule": ("scheduler", "lr_scheduler", "lr_schedule"),
+    "warmup_steps": ("warmup",),
+    "gradient_clip": ("clip", "clip_grad", "grad_clip", "clipping"),
+    "task": ("data", "dataset"),
+    "model": ("net", "network", "architecture"),
+    "optimizer": ("optim", "algorithm"),
+    "replicates": ("seeds", "repeats", "repetitions", "runs", "n_seeds", "num_seeds"),
+    "axes": ("grid", "sweep", "search_space"),
+    "fixed": ("parameters", "params", "config", "constants"),
+    "fashion_mnist": ("fmnist",),
+    "squared": ("mse", "mse_loss", "l2_loss"),
+    "cross_entropy": ("ce", "xent", "crossentropy", "nll"),
+    "swish": ("silu",),
+    "neuron_count": ("neurons", "count"),
+    "degree_normalized": ("degree", "symmetry"),
+    "test_accuracy": ("accuracy", "acc"),
+}
+"""What other tools and papers call what phasediag names otherwise."""
+_LEAST_LIKENESS: Final = 0.7
+_SHORTEST_PART: Final = 3
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint naming the valid name that is closest, or an empty text."""
-    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"did you mean '{match[0]}'?" if match else ""
+    """A hint naming the valid name that was meant; empty where that is not clear.
+
+    It was meant where it differs in case and hyphens alone, where others say it so, where one is a part of
+    the other at its beginning, or where few letters differ.
+    """
+    match = _meant(name, list(names))
+    return f"did you mean '{match}'?" if match else ""
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    plain = _plain(name)
+    by_plain = {_plain(each): each for each in names}
+    if plain in by_plain:
+        return by_plain[plain]
+    for ours, theirs in OTHERS_WORDS.items():
+        if plain in theirs and ours in names:
+            return ours
+    close = difflib.get_close_matches(plain, by_plain, n=1, cutoff=_LEAST_LIKENESS)
+    if close:
+        return by_plain[close[0]]
+    alike = [each for each in by_plain if _begin_alike(plain, each) or sorted(plain) == sorted(each)]
+    return by_plain[alike[0]] if len(alike) == 1 else ""
+
+
+def _begin_alike(one: str, other: str) -> bool:
+    """Whether one begins with the other, or nearly so."""
+    letters = zip(one, other, strict=False)
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], letters))
+    shorter = min(len(one), len(other))
+    return shared == shorter >= _SHORTEST_PART or (shared > _SHORTEST_PART and shared >= shorter * 2 / 3)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")

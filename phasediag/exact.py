@@ -5,7 +5,7 @@ over outputs, so that gamma = weight_decay / 2 (`gamma_of`). c = E[xy] is the si
 s_k are the singular values of E[y x^T], eta the learning rate, B the batch size, T = eta / B.
 
 The names E1 to E15 are those of `docs/physics.md`. E5 to E7 stand in `phasediag.exact_noise`, E15 in
-`phasediag.exact_relu`; both are found here too.
+`phasediag.exact_relu`; both can be imported from here too.
 """
 
 from __future__ import annotations

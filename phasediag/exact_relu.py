@@ -3,7 +3,7 @@
 With one output the loss, mean (f - y)^2 + gamma |theta|^2, is convex in the measure of rays: rescaling turns
 f = sum_j u_j relu(w_j.x) and its penalty into f = sum_j c_j relu(v_j.x) and 2 gamma sum_j |c_j| with
 |v_j| = 1. Its minimum over all measures is reached by a few atoms, and no network of any width is below it.
-They are found by a conditional gradient that is corrected fully: the best new direction is added, the masses
+They come from a conditional gradient that is corrected fully: the best new direction is added, the masses
 are solved for exactly, the directions slide, until no direction has a correlation |mean r relu(v.x)| with the
 residual r = y - f above gamma: the dual certificate, which bounds how far the objective is from the minimum.
 

@@ -1,14 +1,15 @@
-"""What libraries say of themselves goes to a file: of warnings a user sees those of her own code, once."""
+"""What libraries say of themselves goes to a file; what a user's code warns of and prints she sees once."""
 
 from __future__ import annotations
 
+import io
 import logging
 import site
 import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, TextIO
@@ -17,6 +18,28 @@ LIBRARIES: Final = ("torch", "ray")
 """Whose loggers have handlers of their own."""
 INNER: Final = "Triggered internally at"
 """In what torch's C++ warns of, wherever it was called."""
+
+
+class _Printed(io.TextIOBase):
+    """Where a user's code prints: to standard error, each line once, for standard output holds results."""
+
+    def __init__(self) -> None:
+        self.begun = ""
+
+    def write(self, text: str) -> int:
+        """Show the lines that are complete, those that were not shown before."""
+        *lines, self.begun = (self.begun + text).split("\n")
+        for line in lines:
+            if line not in _lines():
+                _lines().add(line)
+                print(line, file=sys.stderr)
+        return len(text)
+
+    def close(self) -> None:
+        """Show the line that has begun."""
+        if self.begun:
+            self.write("\n")
+        super().close()
 
 
 class _LogFile(logging.FileHandler):
@@ -38,7 +61,7 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def quiet(log: Path | None) -> Iterator[None]:
-    """Send what libraries log and warn of within a block to a file.
+    """Send what libraries log and warn of within a block to a file, and what is printed to standard error.
 
     Parameters
     ----------
@@ -71,7 +94,7 @@ def quiet(log: Path | None) -> Iterator[None]:
         root.addHandler(handler)
     _open().append(handler)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), closing(_Printed()) as printed, redirect_stdout(printed):
             warnings.showwarning = show
             with _diverted(handler):
                 yield
@@ -87,6 +110,12 @@ def quiet(log: Path | None) -> Iterator[None]:
 def _open() -> list[logging.Handler]:
     """Where the blocks that this process is in write, the outermost first."""
     return []
+
+
+@cache
+def _lines() -> set[str]:
+    """The lines that were printed."""
+    return set()
 
 
 @cache

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
 
+from phasediag.arrays import IntArray as IntArray  # of the record: public with it
 from phasediag.errors import RefusedError
 
 Item = bool | int | float | str
 """What a list may hold."""
 Value = Item | tuple[Item, ...] | None
-IntArray = npt.NDArray[np.int64]
 TextArray = npt.NDArray[np.object_]
 
 ENGINE: Final = 1
@@ -153,7 +153,7 @@ class Constraint:
     """A rule between parameters, checked on every combination that a grid contains."""
 
     parameters: tuple[str, ...]
-    """The parameters concerned; the first is the one a fault is told about."""
+    """The parameters concerned; a fault is reported at the first."""
     fault: Callable[..., RefusedError | str | None]
     """Takes their values in this order; returns what is wrong (and what to do about it), or None."""
 

@@ -310,7 +310,7 @@ BROKEN: dict[str, tuple[str, int, str, str]] = {
         "points.relaxations",
         "cannot vary",
     ),
-    "no relaxations at all": (small("relaxations: 0"), 4, "fixed.relaxations", "greater than 0"),
+    "no relaxations at all": (small("relaxations: 0"), 4, "fixed.relaxations", "allowed: a number > 0"),
     "too long": (small("learning_time: 1e+300"), 4, "fixed.learning_time", "shorten it"),
     "no such schedule": (small("schedule: cosin"), 4, "fixed.schedule", "did you mean 'cosine'?"),
     "time of a schedule": (

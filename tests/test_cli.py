@@ -263,17 +263,22 @@ def test_plain_lines_are_no_flood() -> None:
 
 
 def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many workers report: each drawing goes through all that train."""
+    """However many workers report, and at once where a launch begins to drain."""
     now, drawn = [0.0], list[float]()
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(progress, "described", lambda watch: drawn.append(now[0]) or "")
     with ProgressLine(Console(file=io.StringIO(), force_terminal=True)) as line:
-        line(watch_of(0))
         for report in range(1000):
             now[0] = report / 100
             line(watch_of(1))
-    assert len(drawn) <= 2 + 10 / progress.DRAWN_EVERY_S
-    assert len(drawn) > 20
+        assert 20 < len(drawn) <= 2 + 10 / progress.DRAWN_EVERY_S
+        drains = watch_of(1)
+        drains.drain("SIGTERM")
+        before = len(drawn)
+        line(drains)
+        assert len(drawn) == before + 1
+        line(drains)
+    assert len(drawn) == before + 2  # what came last is shown, whenever it came
 
 
 def test_a_slow_rate_is_not_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -63,6 +64,45 @@ def test_warnings_of_torch_go_to_the_log_and_the_users_own_are_shown_once(tmp_pa
     ]
     assert "8 of 8 trials done" in lines[-1]
     assert "file us an issue" in (tmp_path / "g" / "phasediag.log").read_text()
+
+
+ANNOUNCED = """
+import warnings
+
+import torch
+
+warnings.warn("when it is imported")
+print("imported")
+
+
+class Net(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int, width: int = 8) -> None:
+        super().__init__()
+        warnings.warn("when it is made")
+        print("made", width)
+        self.register_buffer("scale", torch.tensor(torch.ones(1)))  # of which torch warns
+        self.first, self.second = torch.nn.Linear(inputs, width), torch.nn.Linear(width, outputs)
+
+    def forward(self, x):
+        print("passed")
+        return self.second(torch.tanh(self.first(x)) * self.scale)
+"""
+
+
+def test_what_a_users_code_warns_of_and_prints_is_shown_once_beside_the_results(tmp_path: Path) -> None:
+    """A plan imports and builds from the grid's folder and from copies of it, for several replicates."""
+    write(tmp_path, ANNOUNCED, "my_net.py")
+    fixed = {"model": "my_net.py:Net", "steps": 3, "width": 8}
+    grid = write(tmp_path, grid_text({"weight_decay": "[0, 0.01]"}, fixed, replicates=4))
+    asked = command("plan", grid, "--json")
+    planned = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
+    lines = [line for line in planned.stderr.splitlines() if "UserWarning" in line]
+    assert [line.partition(" UserWarning: ")[0] for line in lines] == [
+        "warning: my_net.py:6:", "warning: my_net.py:13:", "warning: my_net.py:15:"
+    ]  # fmt: skip
+    assert "warnings.warn" not in planned.stderr
+    assert json.loads(planned.stdout)["missing"] == 8
+    assert [planned.stderr.splitlines().count(line) for line in ("imported", "made 8", "passed")] == [1, 1, 1]
 
 
 def test_a_model_that_does_not_run_is_one_error(tmp_path: Path) -> None:

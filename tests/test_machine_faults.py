@@ -29,14 +29,14 @@ SILENT = (
 
 
 def launch(
-    folder: Path, *wrapper: str, text: str = TEXT, **environment: str
+    folder: Path, *wrapper: str, text: str = TEXT, compile: str = "on", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`phasediag launch --compile on`, in one process, with the environment changed."""
+    """`phasediag launch`, in one process, with the environment changed."""
     grid, temporary = write(folder, text), folder / "tmp"
     temporary.mkdir(exist_ok=True)
     temporary.chmod(0o777)
     inherited = {name: value for name, value in os.environ.items() if name not in SILENT}
-    asked = command("launch", grid, "--storage", folder, "--executor", "inline", "--compile", "on")
+    asked = command("launch", grid, "--storage", folder, "--executor", "inline", "--compile", compile)
     told = inherited | {"TMPDIR": str(temporary)} | environment
     return subprocess.run(
         [*wrapper, *asked], env=told, capture_output=True, text=True, timeout=240, check=False
@@ -141,6 +141,16 @@ def test_a_cache_that_is_full_or_not_for_programs_is_left_for_another_one(
     found = launch(tmp_path, *mounted((place, options)), TORCHINDUCTOR_CACHE_DIR=str(place))
     assert_trained(found, tmp_path, notes=1)
     assert "programs are kept in" in found.stderr
+
+
+@pytest.mark.parametrize("compile", ["on", "off"])
+def test_a_cache_that_cannot_be_made_is_left_for_another_one(tmp_path: Path, compile: str) -> None:
+    """torch's first derivative makes it, whoever compiles."""
+    place = folder(tmp_path / "place")
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(place / "mine")}
+    found = launch(tmp_path, *mounted((place, "ro")), compile=compile, **cache)
+    assert_trained(found, tmp_path, notes=int(compile == "on"))
+    assert (f"TORCHINDUCTOR_CACHE_DIR={place / 'mine'} cannot be made" in found.stderr) == (compile == "on")
 
 
 def test_where_no_folder_is_for_programs_steps_are_taken_as_they_are(

@@ -11,7 +11,7 @@ import torch
 from ruamel.yaml import YAML
 
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.recording import Recorder
 from phasediag.registry import component
 from phasediag.training.data import Task

@@ -37,7 +37,7 @@ class Alignment(Result):
     held: tuple[str, ...]
     """The parameters in which they agree, of those that vary."""
     kind: str
-    """Which likeness is told and drawn, a name of `LIKENESSES`."""
+    """Which likeness is stated and drawn, a name of `LIKENESSES`."""
     pairs: pd.DataFrame
     """One row a pair of layers, or of a layer and the inputs: the held parameters, `step` (of the first),
     `first` and `second` (the values of `by`, the lower one first; None without), `first_trial`,
@@ -130,7 +130,7 @@ def alignment(
     by
         A parameter in which the networks of a pair may differ, such as `transform` or `width`.
     kind
-        Which likeness is told and drawn: `cosine`, `correlation` or `cka`.
+        Which likeness is stated and drawn: `cosine`, `correlation` or `cka`.
     over_time
         Compare at every stored step, networks at the same step; else at the last step of each trial.
     different_seeds

@@ -176,6 +176,18 @@ def others(trials: pd.DataFrame, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(axes_of(trials, _named(trials, texts)))
 
 
+def pooled(trials: pd.DataFrame, texts: Sequence[str], consequence: str) -> list[str]:
+    """That a fit takes axes together which none of some columns and expressions names; nothing without any.
+
+    Parameters
+    ----------
+    consequence
+        What that may make of the result, as the end of a sentence.
+    """
+    names = ", ".join(others(trials, texts))
+    return [f"Pooled over {names}: {consequence}."] if names else []
+
+
 def _named(trials: pd.DataFrame, texts: Sequence[str]) -> tuple[str, ...]:
     """The parameters that columns and expressions name."""
     words = set(re.findall(r"[^\W\d]\w*", " ".join(texts)))

@@ -105,6 +105,17 @@ class Sums:
         with np.errstate(invalid="ignore"):
             return np.asarray(self.total.sum(axis=1) / self.number.sum(axis=1))
 
+    @property
+    def agree(self) -> bool:
+        """Whether the replicates of every cell are exactly alike, so that they tell nothing of the error.
+
+        Where cells lack replicates, resampled means differ all the same: by which cells are missing.
+        """
+        with np.errstate(invalid="ignore"):
+            values = self.total / self.number
+        most, least = np.fmax.reduce(values, axis=1), np.fmin.reduce(values, axis=1)
+        return bool((np.nan_to_num(most - least) <= ROUNDING * np.nan_to_num(np.abs(most))).all())
+
     def drawn(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Sum and number of the values of each cell in draws of replicates, shape (cells, draws) each.
 
@@ -170,7 +181,7 @@ def interval(
     levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
     (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
 
-    Draws whose value lies beyond all that was measured are told by infinities: where they are more than
+    Draws whose value lies beyond all that was measured are infinities: where they are more than
     the tail that the interval leaves out, its end is infinite, an open one.
 
     Replicates that agree exactly tell nothing of the error: there is no interval of width zero, it is NaN.

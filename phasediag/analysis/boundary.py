@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, interval
+from phasediag.analysis.level import between, crosses
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 ROUNDING: Final = 1e-9
@@ -118,13 +119,14 @@ def find_boundary(
         Whether to keep the crossings of every draw.
     """
     left = np.flatnonzero(rows.linked)
-    crosses, _ = _crosses(rows.value[left], rows.value[left + 1], level)
-    row, cell, crossings = _entries(rows, left[crosses])
+    crossed, _ = crosses(rows.value[left], rows.value[left + 1], level)
+    row, cell, crossings = _entries(rows, left[crossed])
     there = np.flatnonzero(cell >= 0)
     main = cell[there]
     position, low, high, support = (np.full(len(row), np.nan) for _ in range(4))
     rising = np.zeros(len(row), dtype=bool)
-    position[there] = _crossing(rows, main, rows.value[main], rows.value[main + 1], level)
+    coordinate, value = rows.coordinate, rows.value
+    position[there] = between(coordinate[main], coordinate[main + 1], value[main], value[main + 1], level)
     rising[there] = rows.value[main] < level
     replicates = behind(rows, row, cell)
     draws = Resamples.of(int(samples.replicate.max()) + 1, resamples, seed)
@@ -174,19 +176,8 @@ def _entries(rows: Rows, main: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     return row[order], cell[order], number[row[order]]
 
 
-def _crosses(start: FloatArray, end: FloatArray, level: float) -> tuple[BoolArray, BoolArray]:
-    """Whether the level is crossed from one cell to the next, and upwards; not where a value is NaN."""
-    below = start < level
-    return (below != (end < level)) & ~np.isnan(start) & ~np.isnan(end), below
-
-
 def _width(rows: Rows, left: IntArray) -> FloatArray:
     return rows.coordinate[left + 1] - rows.coordinate[left]
-
-
-def _crossing(rows: Rows, left: IntArray, start: FloatArray, end: FloatArray, level: float) -> FloatArray:
-    width = _width(rows, left.reshape(-1)).reshape(left.shape)
-    return rows.coordinate[left] + width * (level - start) / (end - start)
 
 
 def at_least_the_jump(
@@ -319,16 +310,16 @@ def _matched(
     place[cells] = np.arange(len(cells))
     value = resampled_means(samples, cells, place, draws)
     start, end = value[place[left]], value[place[left + 1]]
-    crosses, rises = _crosses(start, end, level)
+    crossed, rises = crosses(start, end, level)
     with np.errstate(invalid="ignore", divide="ignore"):
-        at = _crossing(rows, np.broadcast_to(left[:, None], start.shape), start, end, level)
+        at = between(rows.coordinate[left, None], rows.coordinate[left + 1, None], start, end, level)
     begin, number = pairs
     entry = np.repeat(np.arange(len(entries)), number)
     heads = np.cumsum(number) - number
     candidate = np.arange(len(entry)) - heads[entry] + begin[entry]
     own = entries[entry]
     at = at[candidate]
-    here = crosses[candidate] & (rises[candidate] == targets.rising[own, None])
+    here = crossed[candidate] & (rises[candidate] == targets.rising[own, None])
     here &= (at >= targets.nearest_from[own, None]) & (at <= targets.nearest_to[own, None])
     away = np.where(here, np.abs(at - targets.position[own, None]), np.inf)
     least = np.minimum.reduceat(away, heads, axis=0)

@@ -101,7 +101,7 @@ def followed(facet: IntArray, boundary: Boundary, rows: Rows) -> IntArray:
     """The branch of each crossing, counted from 1 in each facet; 0 where there is none.
 
     From line to line each branch goes on with the crossing of its direction such that all together move
-    least, on the axis' own scale; one that found none goes on in a later line, with what the others left.
+    least, on the axis' own scale; one without a neighbour goes on in a later line, with what the others left.
     The first branch is that of most lines, of equally many the steepest.
 
     Parameters
@@ -109,7 +109,7 @@ def followed(facet: IntArray, boundary: Boundary, rows: Rows) -> IntArray:
     facet
         Of each entry of the boundary, shape (entries,).
     rows
-        In which it was found.
+        Whose crossings these are.
     """
     left = np.maximum(boundary.cell, 0)
     right = np.minimum(left + 1, len(rows.value) - 1)

@@ -38,7 +38,7 @@ class BreakingTimes(Result):
     """The value of x at which times diverge; None: they are not scaled."""
     starts: str | None
     cells: tuple[str, ...]
-    """The axes of the sweep, by which trials are told apart but for their replicates."""
+    """The axes of the sweep, by which trials differ but for their replicates."""
     times: pd.DataFrame
     """One row a trial and `generator` (1, 2, ...): the axes, `replicate`, `time` of its first passage,
     `early` and `late` (the recorded steps between which it fell, as times), `broken` (False: not until
@@ -139,7 +139,7 @@ def breaking_times(
 
     Near a transition the time is log(size / start) / rate, with a rate that vanishes as |x - critical|^z: the
     exponent of the time itself has a correction of one over that logarithm. Where starts are compared, the
-    rate is told by the delay of a smaller start, and its exponent has none.
+    rate is given by the delay of a smaller start, and its exponent has none.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def boundary_in_words(
     texts = []
     if not crossed.empty:
         rows = f"{_rows(crossed, keys)} of {_rows(boundary, keys)} rows"
-        texts.append(f"The boundary {about} was found in {rows}, at {prose(x)} {_span(crossed)}.")
+        texts.append(f"The boundary {about} crosses {rows}, at {prose(x)} {_span(crossed)}.")
         texts += _branches(crossed, keys, x)
     if across is not None and not across.empty:
         begins = "Between rows it also runs" if texts else f"The boundary {about} runs"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, Sums, conditional, interval, replicate_codes
-from phasediag.analysis.crossings import crossings
+from phasediag.analysis.equal_cumulants import equal_cumulants
 from phasediag.analysis.frame import Groups, converged, has_status, numbers, with_formulas
 from phasediag.analysis.histogram import histograms
 from phasediag.analysis.result import Result, plain
@@ -180,7 +180,7 @@ def distributions(
         x=x, order=order, size=size, moments=made, replicates=powers[0].replicates, left_out=given - len(m),
         unconverged=int((~converged(frame, when_unknown=True)).sum()),
         densities=histograms(cells, groups.cell, replicate, m, bins),
-        crossings=crossings(cells, x, size, *cumulants, draws), condition=conditional(frame),
+        crossings=equal_cumulants(cells, x, size, *cumulants, draws), condition=conditional(frame),
     )  # fmt: skip
 
 

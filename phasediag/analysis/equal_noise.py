@@ -133,6 +133,8 @@ def compare_equal_noise(
     )
     mean, low, high = _mean(differences, folds)
     each = _each(folds)
+    if data.agree:
+        low, high, each = float("nan"), float("nan"), np.full_like(each, np.nan)
     cells = table.loc[small, list(axes)].reset_index(drop=True).assign(
         rate_small=table["learning_rate"].to_numpy()[small],
         rate_large=table["learning_rate"].to_numpy()[large], mean_small=data.means[small],

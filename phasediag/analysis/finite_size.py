@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from phasediag.analysis.axes import pooled
 from phasediag.analysis.bootstrap import CONFIDENCE, Resamples, conditional, interval
 from phasediag.analysis.frame import Groups
 from phasediag.analysis.result import Result, plain
@@ -20,6 +21,8 @@ from phasediag.analysis.size_scan import FEWEST_SIZES, SCANNED, scan
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
+POOLED: Final = "the curves of several axes at once may collapse otherwise than those of each"
+"""What pooling other axes may do."""
 GOOD: Final = 2.0
 """Up to this quality the curves collapse within their errors."""
 
@@ -105,9 +108,9 @@ class SizeCollapse(Result):
     def _stability(self, name: str) -> str:
         rows = self.scan[self.scan["parameter"] == name]
         if not len(rows):
-            return f"{name}: whether it is stable cannot be told, too few sizes or points to leave any out"
+            return f"{name}: whether it is stable is not known, too few sizes or points to leave any out"
         if rows["stable"].isna().any():
-            return f"{name}: whether it is stable cannot be told, too few replicates for an interval"
+            return f"{name}: whether it is stable is not known, too few replicates for an interval"
         moved = rows[~rows["stable"].astype(bool)]
         if not len(moved):
             largest = rows.iloc[int(np.argmax(rows["shift"].abs()))]
@@ -122,7 +125,7 @@ class SizeCollapse(Result):
     def warnings(self) -> tuple[str, ...]:
         """What the intervals do not hold."""
         moved = [str(name) for name, row in self.parameters.iterrows() if row.get("stable") is False]
-        pinned = (self.condition,) if self.condition else ()
+        pinned = (*self.notes, *([self.condition] if self.condition else []))
         if not moved:
             return pinned
         return (
@@ -182,7 +185,7 @@ def fit_collapse(
     trials
         One row a trial. The trials that enter are those of `fit_scaling`, by the same rules: ok and
         converged, from cells of x and size most of which has converged and, with `power`, whose count the
-        size does not limit. Other axes are pooled.
+        size does not limit. Other axes are pooled, which is said.
     x, y
         Columns or expressions; with `power` only positive x and positive means enter.
     size
@@ -219,13 +222,15 @@ def fit_collapse(
     if not np.isfinite(fit.chi2):
         raise AnalysisError(
             f"fewer than half of the points of one {size} lie between those of another, whatever the "
-            f"exponents, so that nothing can be told of a collapse; give all sizes a common range of {x}"
+            f"exponents, so that nothing can be said of a collapse; give all sizes a common range of {x}"
         )
     shift = _shift(fit)
     draws = Resamples.of(curves.replicates, resamples, seed)
     values = curves.drawn(draws.weights)
     drawn = fit.drawn(values)
     low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    if curves.sums.agree:
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     other = scan(fit, (low, high), values, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),
@@ -233,7 +238,8 @@ def fit_collapse(
         shift_quality=float("nan") if shift is None else shift.quality,
         excludes_shift=None if shift is None else _excluded(shift, fit),
         n=len(sample.counts), replicates=curves.replicates, left_out=sample.reasons,
-        condition=conditional(sample.trials), notes=sample.notes,
+        condition=conditional(sample.trials),
+        notes=(*sample.notes, *pooled(sample.trials, (x, y, size), POOLED)),
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ _ARRAYS: Final = frozenset(column.name for column in MEASUREMENTS if column.type
 
 
 class CarriedWarning(UserWarning):
-    """Of trials at another threshold it is told as recorded whether they have converged."""
+    """Whether trials at another threshold have converged is what was recorded."""
 
 
 def load_trials(
@@ -90,7 +90,7 @@ def load_trials(
     Warns
     -----
     CarriedWarning
-        Where whether trials have converged is told as it was recorded, at their own threshold.
+        Where whether trials have converged is what was recorded at their own threshold.
     VersionsWarning
         Where several versions of an observable of yours have measured these trials.
     """
@@ -119,7 +119,7 @@ def _trials(
 
 def _carried(trials: int) -> str:
     return (
-        f"whether {trials:,} trial{'s have' if trials > 1 else ' has'} converged is told as it was recorded, "
+        f"whether {trials:,} trial{'s have' if trials > 1 else ' has'} converged is what was recorded, "
         "at their own threshold, since it was not yet stored how distances move; launch the grid under "
         "another name to know it at this one"
     )

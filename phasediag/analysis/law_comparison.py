@@ -17,7 +17,7 @@ from phasediag.arrays import BoolArray, FloatArray, IntArray
 BLOCKS: Final = 5
 """A block is this part of the values of x, at least one: each is left out in turn."""
 TOLERATED: Final = 0.1
-"""A law foretells a block of x where its error may be below this share, as far as can be told."""
+"""A law foretells a block of x where its error may be below this share, by its interval."""
 NEGATIVE: Final = "foretells negative counts"
 NONE: Final = "foretells none where there are some"
 NO_NUMBER: Final = "foretells what is no number"

@@ -18,7 +18,7 @@ ORIGINAL: Final = 1.0
 
 
 def points_of(trials: pd.DataFrame) -> IntArray:
-    """The point of each trial whatever its length, shape (trials,); replicates are not told apart."""
+    """The point of each trial whatever its length, shape (trials,); replicates share it."""
     aside = {*results_of(trials), *LENGTHS}
     parameters = tuple(str(name) for name in trials.columns if name not in aside)
     return Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell

@@ -103,7 +103,7 @@ class Hysteresis(Result):
         if early:
             warnings.append(
                 f"{early} of {len(self.curves)} points of the curves rest on stages that have not converged: "
-                "ends are told between converged stages; longer stages tell them better"
+                "ends lie between converged stages; longer stages bring those closer"
             )
         if not self.kicked:
             warnings.append(

@@ -62,7 +62,7 @@ def crossed(result: PhaseDiagram, trials: pd.DataFrame) -> PhaseDiagram:
     if result.boundary["position"].notna().any() or result.across is None or result.across.empty:
         return result
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DecoupledDecayWarning)  # told of the diagram itself
+        warnings.simplefilter("ignore", DecoupledDecayWarning)  # the diagram itself says it
         return phase_diagram(
             trials, result.y, result.x, result.order, result.level, facet=list(result.facets),
             method=result.method,
@@ -82,7 +82,7 @@ def positions(
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DecoupledDecayWarning)  # told of the diagram itself
+            warnings.simplefilter("ignore", DecoupledDecayWarning)  # the diagram itself says it
             other = phase_diagram(
                 trials, result.x, result.y or None, result.order,
                 result.level if level is None else level, facet=list(result.facets), resamples=1,

@@ -31,7 +31,7 @@ def with_temperature(trials: pd.DataFrame) -> pd.DataFrame:
 def temperatures(trials: pd.DataFrame) -> FloatArray:
     """learning_rate / ((1 - momentum) batch_size) of each trial, shape (trials,).
 
-    0 where every step sees the whole data set (batch_size 0). A batch as large as the data set is none of
+    0 where every step sees all samples (batch_size 0). A batch as large as the data set is none of
     these: batches are drawn with replacement. NaN where no single number is the temperature: optimizers other
     than sgd, whose steps are no multiple of the gradient; a schedule, rates of layers or a clipped gradient;
     and full batches with fresh label noise, which are noise of the labels alone.

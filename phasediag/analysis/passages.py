@@ -73,7 +73,7 @@ def first_passages(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             )
     columns = ["trial_id", "generator", "time", "early", "late", "broken"]
     if not table:
-        raise AnalysisError(f"no generator of {observable} was whole at the first step: none can break")
+        raise AnalysisError(f"no generator of {observable} was unbroken at the first step: none can break")
     return pd.DataFrame(table, columns=columns), at_once
 
 

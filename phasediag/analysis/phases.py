@@ -40,7 +40,7 @@ from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
 
 Method = Literal["level", "mixture", "slope"]
-"""How phases are told apart."""
+"""By what phases are distinguished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -162,7 +162,7 @@ class PhaseDiagram(Result):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Where the boundary was found, and how sure it is."""
+        """Where the boundary is, and how sure that is."""
         about = f"{prose(self.order, self.about)} = {self.level:g}"
         return (boundary_in_words(self.boundary, self.across, self.keys, self.x, self.y, about),)
 
@@ -260,7 +260,7 @@ def phase_diagram(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Located:
-    """A diagram with what its boundary was found from, in coordinates of its scale of x."""
+    """A diagram with the rows and values behind its boundary, in coordinates of its scale of x."""
 
     diagram: PhaseDiagram
     boundary: Boundary
@@ -279,7 +279,7 @@ def locate(
     direction: Direction | None = None, keep: bool = False,
     settled_only: bool = False,
 ) -> Located:  # fmt: skip
-    """As `phase_diagram`, with what the boundary was found from.
+    """As `phase_diagram`, with the rows and values behind its boundary.
 
     `keep` keeps the crossings of every draw. With `settled_only` trials that have not converged are left out
     of the cells most of which have.

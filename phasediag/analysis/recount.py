@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
+from phasediag.observables.observable import DistanceObservable
 from phasediag.observables.threshold import Threshold, root_mean_square
 from phasediag.storage.choice import kept
 from phasediag.storage.store import Store
@@ -29,6 +30,8 @@ COUNT_COLUMNS: Final = tuple(dict.fromkeys(COUNTS.values()))
 """Those columns, each once."""
 RECOUNTED: Final = (*COUNT_COLUMNS, "degree_normalized", *DERIVED_COLUMNS)
 """The counts that follow the threshold, and what is made of them."""
+NO_DISTANCE: Final = 255
+"""Of `passages`: what stands where a trial has fewer distances than others."""
 FOLLOWING: Final = (*RECOUNTED, "drift", *FLAGS)
 """All columns that follow the threshold."""
 RESTS_ON: Final = (
@@ -59,32 +62,21 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     """
     absolute, relative = (factor * part for part in _thresholds(trials, cut))
     measured, position = _on_measured_layer(store, trials)
-    ok = pc.equal(trials["status"], "ok").to_numpy()
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     counted: dict[str, FloatArray] = {}
-    for observable in sorted(COUNTS, key=_turn):
-        rule = distance_observables()[observable]
-        here = pc.equal(measured["observable"], observable)
-        rows, at = measured.filter(here), position[here.to_numpy()]
-        needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
-        if rule.supersedes:
-            needed &= np.isin(np.arange(len(trials)), at)
-        _need_distances(rows["distances"], needed, at, observable)
+    for rule, lists, needed in _counted(trials, measured, position):
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
-        top[at] = rows["max_degree"].to_numpy()
-        stored = rows["scale"].to_numpy().astype(np.float64)
-        for part, distances in matrices(rows["distances"]):
-            own = at[part]
-            if observable == "sign_flip":
-                scale = np.where(np.isnan(stored[part]), root_mean_square(distances), stored[part])
+        for own, distances, scale, most in lists:
+            top[own] = most
+            if rule.name == "sign_flip":
                 epsilon[own] = np.maximum(absolute[own], relative[own] * scale)
             counts[own] = rule.count(distances, epsilon[own], absolute[own], factor)
-        if observable == "permutation":
+        if rule.name == "permutation":
             np.divide(counts, top, out=normalized, where=needed & (top > 0))
             pairs = np.where(needed, top, np.nan)
         column = top - counts if rule.complement else counts
-        before = counted.get(COUNTS[observable], np.full(len(trials), np.nan))
-        counted[COUNTS[observable]] = np.where(needed, column, before)
+        before = counted.get(rule.column, np.full(len(trials), np.nan))
+        counted[rule.column] = np.where(needed, column, before)
     flags = rejudged(trials, measured, position, (absolute, relative), factor)
     columns = {
         **{name: _integers(values) for name, values in counted.items()},
@@ -94,8 +86,79 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
     return Recounted(columns=columns, carried=flags.carried)
 
 
+def passages(store: Store, trials: pa.Table, factors: Sequence[float]) -> Mapping[str, npt.NDArray[np.uint8]]:
+    """At which factors of the threshold each stored distance is on which side of it.
+
+    Parameters
+    ----------
+    factors
+        Of the threshold, and of the tolerance of the rank; ascending, fewer than 255.
+
+    Returns
+    -------
+    By each of `COUNT_COLUMNS` that is recorded, shape (trials, distances): at how many of the factors, the
+    smallest ones, the distance is the larger; `NO_DISTANCE` where a trial has fewer. At the factor of place p
+    those of at most p are the smaller, and the others the larger.
+
+    Raises
+    ------
+    AnalysisError
+        Where the distances were not stored.
+    """
+    recorded = _thresholds(trials, None)
+    measured, position = _on_measured_layer(store, trials)
+    scales = np.full(len(trials), np.nan)
+    passed: dict[str, npt.NDArray[np.uint8]] = {}
+    for rule, lists, needed in _counted(trials, measured, position):
+        for own, distances, scale, _ in lists:
+            if rule.name == "sign_flip":
+                scales[own] = scale
+            larger = np.zeros(distances.shape, dtype=np.uint8)
+            for factor in factors:
+                absolute, relative = (factor * part[own] for part in recorded)
+                limit = rule.limit(distances, np.maximum(absolute, relative * scales[own]), absolute, factor)
+                larger += rule.chosen(distances, limit) == (rule.counts == "above")
+            rows, kept = own[needed[own]], larger[needed[own]]
+            before = passed.get(rule.column, np.zeros((len(trials), 0), dtype=np.uint8))
+            grown = max(0, kept.shape[1] - before.shape[1])
+            filled = np.pad(before, ((0, 0), (0, grown)), constant_values=NO_DISTANCE)
+            filled[rows] = NO_DISTANCE
+            filled[rows, : kept.shape[1]] = kept
+            passed[rule.column] = filled
+    return passed
+
+
+List = tuple[npt.NDArray[np.int64], npt.NDArray[Any], FloatArray, npt.NDArray[Any]]
+"""Of lists of one length: their trials, the distances, shape (trials, length), the scale of their layer,
+and the largest count."""
+
+
+def _counted(
+    trials: pa.Table, measured: pa.Table, position: npt.NDArray[np.int64]
+) -> Iterator[tuple[DistanceObservable, list[List], npt.NDArray[np.bool_]]]:
+    """Each observable that fills a column, its lists, and which trials have that column from it."""
+    ok = pc.equal(trials["status"], "ok").to_numpy()
+    for observable in sorted(COUNTS, key=_turn):
+        rule = distance_observables()[observable]
+        here = pc.equal(measured["observable"], observable)
+        rows, at = measured.filter(here), position[here.to_numpy()]
+        needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
+        if rule.supersedes:
+            needed &= np.isin(np.arange(len(trials)), at)
+        _need_distances(rows["distances"], needed, at, observable)
+        top = rows["max_degree"].to_numpy()
+        stored = rows["scale"].to_numpy().astype(np.float64)
+        lists = []
+        for part, distances in matrices(rows["distances"]):
+            scale = stored[part]
+            if observable == "sign_flip":
+                scale = np.where(np.isnan(scale), root_mean_square(distances), scale)
+            lists.append((at[part], distances, scale, top[part]))
+        yield rule, lists, needed
+
+
 def _turn(observable: str) -> tuple[bool, str]:
-    """The threshold is found from `sign_flip` first; what supersedes another comes after it."""
+    """The threshold comes from `sign_flip` first; what supersedes another comes after it."""
     return observable != "sign_flip", distance_observables()[observable].supersedes
 
 

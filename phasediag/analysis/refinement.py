@@ -38,7 +38,7 @@ ROUNDING: Final = 1e-6
 
 
 class Side(Enum):
-    """What was found at a point."""
+    """The values of the trials at a point."""
 
     BELOW = "below"
     ABOVE = "above"
@@ -158,7 +158,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lattice:
-    """One slice of a design: its regular grid, and all that was found in it."""
+    """One slice of a design: its regular grid, and the values at all of its points."""
 
     x: Axis
     y: Axis
@@ -341,7 +341,7 @@ def _pairs(values: Sequence[float | None]) -> list[tuple[float, float]]:
 
 
 def places_of(cells: pd.DataFrame, x: str, y: str, order: str, level: float) -> dict[Point, Place]:
-    """What the cells of a phase diagram tell of the boundary, by the rules by which that is found.
+    """What the cells of a phase diagram say of the boundary, by the rules of the diagram.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ AT_ONCE: Final = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rejudged:
-    """What is told of the convergence of some trials."""
+    """The verdicts on the convergence of some trials."""
 
     columns: Mapping[str, Any]
     """`drift` and `FLAGS`, shape (trials,)."""

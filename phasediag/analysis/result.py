@@ -45,16 +45,18 @@ class Result(ABC):
         return "\n".join([*self.findings, *(f"warning: {warning}" for warning in self.warnings)])
 
     @overload
-    def plot(self, ax: Axes) -> Axes: ...
+    def plot(self, ax: Axes, **look: Any) -> Axes: ...
     @overload
-    def plot(self, ax: None = None) -> Axes | Figure: ...
-    def plot(self, ax: Axes | None = None) -> Axes | Figure:
+    def plot(self, ax: None = None, **look: Any) -> Axes | Figure: ...
+    def plot(self, ax: Axes | None = None, **look: Any) -> Axes | Figure:
         """Draw the result.
 
         Parameters
         ----------
         ax
             Where to draw; by default a new figure of one column's width.
+        look
+            Options of the figure; a phase diagram has those of `phasediag.figures.look.Look`.
 
         Returns
         -------
@@ -63,11 +65,11 @@ class Result(ABC):
         Raises
         ------
         AnalysisError
-            Where Axes are given for what takes several panels.
+            Where Axes are given for what takes several panels, or options that the figure does not have.
         """
         from phasediag.figures.drawing import draw
 
-        return draw(self, ax)
+        return draw(self, ax, **look)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows of a result."""

@@ -75,7 +75,7 @@ class Roughness(Result):
 
     @property
     def rough(self) -> bool | None:
-        """Whether it is no smooth line at the distances measured; None where that cannot be told."""
+        """Whether it is no smooth line at the distances measured; None where the intervals leave it open."""
         if not np.isfinite(self.low):
             return None
         if self.low > 1 and min(self.small, self.large) > 1:

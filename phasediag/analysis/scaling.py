@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.axes import others
+from phasediag.analysis.axes import pooled
 from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
+from phasediag.analysis.exponent_moves import exponent_moves, moves_in_words
 from phasediag.analysis.fit_words import (
     about_fit,
     described_models,
@@ -31,11 +32,15 @@ from phasediag.analysis.likelihood import log_linear
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered, reasons_in_words, remedies
 from phasediag.analysis.verdict import AGREEING, Claim, bounded, independent, polynomial
-from phasediag.arrays import FloatArray
+from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
 
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
+MOST_RESAMPLES: Final = 400
+"""Of the shifts of the exponent."""
+POOLED: Final = "an exponent of several laws at once may be that of none"
+"""What pooling other axes may do."""
 PLATEAU: Final = 0.05
 """Neighbouring means that differ from the first or last by less than this share form a plateau."""
 
@@ -68,6 +73,9 @@ class ScalingFit(Result):
     power law `fit` with its 95 % band `low`, `high` (NaN outside)."""
     independence: Independence | None
     """How y goes with the width where x is the same; None with one width."""
+    moves: pd.DataFrame
+    """By how much the exponent moves with the window, the smallest width and the law, as `exponent_moves`
+    has it: the systematic error beside the statistical one."""
     claims: tuple[Claim, ...]
     """What the trials say of the conjecture and, of a count that it bounds, of Theorem 4."""
     room: float = ROOM
@@ -98,6 +106,7 @@ class ScalingFit(Result):
                 for model in self.models
             ]),
             "points": self.points,
+            **({"systematics": self.moves} if len(self.moves) else {}),
             **({} if self.independence is None else {"widths": self.independence.cells}),
         }  # fmt: skip
 
@@ -108,6 +117,7 @@ class ScalingFit(Result):
         return (
             f"{self.y} goes with {self.x} to the power {power}; best at foretelling replicates and values of "
             f"{self.x} that were left out is the {self.models[0]['name']}.",
+            *filter(None, [moves_in_words(self.moves)]),
             *(f"Whether {claim.claim}: {claim.verdict}." for claim in self.claims),
         )
 
@@ -122,6 +132,7 @@ class ScalingFit(Result):
         names = ("x", "y", "exponent", "low", "high", "window", "n", "replicates", "left_out", "models")
         values: dict[str, Any] = {name: plain(getattr(self, name)) for name in names}
         values["independence"] = None if self.independence is None else plain(asdict(self.independence))
+        values["systematics"] = plain(self.moves)
         return {**values, "claims": [plain(asdict(claim)) for claim in self.claims]}
 
     def summary(self) -> str:
@@ -129,6 +140,7 @@ class ScalingFit(Result):
         first, *more = entered(self.n, self.replicates, self.left_out)
         return "\n".join([
             f"{self.y} ~ {self.x}^{self.exponent:.3f}   95 % interval {self._interval()}",
+            *filter(None, [moves_in_words(self.moves)]),
             f"window {self.window[0]:g} <= {self.x} <= {self.window[1]:g}, {first}",
             *more,
             *described_models(self.models),
@@ -214,6 +226,10 @@ def fit_scaling(
     independence = None
     if sample.size is not None:
         independence = _independence(trials, x, y, by, asked)
+    moves = exponent_moves(
+        values, sums, _without_smallest(sample, cell, replicate, sums, by), comparison, (low, high),
+        Resamples.of(sums.replicates, min(resamples, MOST_RESAMPLES), seed),
+    )  # fmt: skip
     claims = (
         polynomial(x, y, comparison, float(np.log10(values[-1] / values[0]))),
         independent(x, y, independence),
@@ -222,20 +238,27 @@ def fit_scaling(
     return ScalingFit(
         x=x, y=y, exponent=power["exponent"], low=low, high=high,
         window=(float(values[0]), float(values[-1])), n=len(sample.at), replicates=sums.replicates,
-        left_out=sample.reasons, models=models, points=points, independence=independence,
+        left_out=sample.reasons, models=models, points=points, independence=independence, moves=moves,
         claims=tuple(claim for claim in claims if claim is not None),
         room=room, condition=conditional(trials),
         notes=(
             *sample.notes, *filter(None, [arbitrary_basis(trials, [y])]),
-            *_pooling(sample.trials, (x, y, by)),
+            *pooled(sample.trials, (x, y, by), POOLED),
         ),
     )  # fmt: skip
 
 
-def _pooling(trials: pd.DataFrame, named: tuple[str, ...]) -> list[str]:
-    """That other axes of the trials are taken together; nothing where there are none."""
-    names = ", ".join(others(trials, named))
-    return [f"Pooled over {names}: an exponent of several laws at once may be that of none."] if names else []
+def _without_smallest(
+    sample: Sample, cell: IntArray, replicate: IntArray, sums: Sums, by: str
+) -> dict[str, Sums]:
+    """The replicate means without the smallest width; nothing with one width."""
+    if sample.size is None or len(np.unique(sample.size)) < 2:
+        return {}
+    smallest = float(sample.size.min())
+    kept = sample.size > smallest
+    fewer = Sums.of(cell[kept], replicate[kept], sample.counts[kept], sums.total.shape)
+    means = np.divide(fewer.total, fewer.number, out=np.zeros(sums.total.shape), where=fewer.number > 0)
+    return {f"without {by} {smallest:g}": Sums(total=means, number=np.minimum(fewer.number, 1.0))}
 
 
 def _independence(
@@ -256,6 +279,9 @@ def _intervals(
 
     NaN where all replicates agree exactly, as counts may: resampling them then tells nothing.
     """
+    if sums.agree:
+        unknown = np.full(len(values), np.nan)
+        return (float("nan"), float("nan")), {"low": unknown, "high": unknown}
     draws = Resamples.of(sums.replicates, resamples, seed)
     u = np.log(values) - np.log(values).mean()
     power = log_linear(u, sums.total.sum(axis=1)[None], sums.numbers[None])[:, 0]

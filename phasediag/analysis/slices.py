@@ -19,7 +19,7 @@ from phasediag.columns import Column
 from phasediag.errors import AnalysisError
 
 MOST_SLICES: Final = 6
-"""More curves than this are not told apart."""
+"""More curves than this cannot be distinguished in one figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,8 +1,8 @@
 """By how much a boundary moves where it is defined or resolved otherwise: what no replicate tells.
 
 An interval over replicates is statistical. Beside it stand the choices: the level, the method, the values of
-x that were run. The threshold below which neurons count as equal is that of `sensitivity`; the number of
-steps can only be tried by training.
+x that were run, and the length of training where `launch --extend` has varied it. The threshold below which
+neurons count as equal is that of `sensitivity`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.cells import DIVERGED
+from phasediag.analysis.lengths import points_of, superseded
 from phasediag.analysis.moves import Moves, crossed, positions
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.sensitivity import MOST_TRIALS
 from phasediag.arrays import FloatArray
+from phasediag.storage.launches import LAUNCHES, LENGTHS, Launches
 
 LEVEL_SHARE: Final = 0.1
 """By what share of the range of the means the level is moved."""
@@ -29,6 +31,7 @@ _CHOICES: Final[Mapping[str, Mapping[str, str]]] = {
     "level": {"level_lower": "a tenth lower", "level_higher": "a tenth higher"},
     "resolution": {"first_half": "without every second value of x", "second_half": "without the others"},
     "method": {"steepest": "where the mean changes fastest"},
+    "steps": {"shorter": "trained as long as first"},
 }
 """What is varied: the columns of the table, and what a sentence calls them."""
 
@@ -42,14 +45,15 @@ class Systematics(Result):
     rows: pd.DataFrame
     """One row a boundary point: facets and y, `branch`, `position`, and where it lies with the level a tenth
     of the range of the means lower and higher (`level_lower`, `level_higher`), with every second value of x
-    left out (`first_half`, `second_half`), and where the mean changes fastest (`steepest`); NaN where it
-    is gone. Only the choices that this diagram has."""
+    left out (`first_half`, `second_half`), where the mean changes fastest (`steepest`), and when trained as
+    long as first, where `launch --extend` has trained for longer (`shorter`); NaN where it is gone. Only the
+    choices that this diagram has."""
     verdicts: Mapping[str, bool]
     """Whether all points stay inside their interval or cell, by what was varied."""
     texts: Mapping[str, str]
     """The same in words."""
     steps: str
-    """What is known of the number of steps, in words."""
+    """What is known of the number of steps where it was not varied, in words; empty where it was."""
 
     @property
     def stable(self) -> bool:
@@ -65,7 +69,7 @@ class Systematics(Result):
     def findings(self) -> tuple[str, ...]:
         """What is stable and what is not, choice by choice."""
         parts = [f"{name}: {text}" for name, text in self.texts.items()]
-        return (f"systematic error of the boundary: {'. '.join([*parts, self.steps])}",)
+        return (f"systematic error of the boundary: {'. '.join(filter(None, [*parts, self.steps]))}",)
 
     def as_dict(self) -> dict[str, Any]:
         """The verdicts, the sentence and the rows in plain types."""
@@ -102,11 +106,31 @@ def boundary_systematics(
         return None
     rows = diagram.boundary[[*diagram.keys, "branch", "position"]]
     verdicts, texts = {}, {}
-    for name, others in _varied(trials, diagram).items():
+    shorter = _first_lengths(trials, diagram)
+    varied = _varied(trials, diagram)
+    if shorter is not None:
+        varied["steps"] = {"shorter": positions(diagram, shorter)}
+    for name, others in varied.items():
         moves = Moves.of(diagram, others, _CHOICES[name])
         rows = rows.assign(**others)
         verdicts[name], texts[name] = moves.stable, moves.text
-    return Systematics(rows=rows, verdicts=verdicts, texts=texts, steps=_steps(diagram))
+    steps = "" if shorter is not None else _steps(diagram)
+    return Systematics(rows=rows, verdicts=verdicts, texts=texts, steps=steps)
+
+
+def _first_lengths(trials: pd.DataFrame, diagram: PhaseDiagram) -> pd.DataFrame | None:
+    """The trials at their first length, where `launch --extend` has trained them again for longer."""
+    known = LAUNCHES in trials.attrs and "steps" in trials and not set(LENGTHS) & set(diagram.keys)
+    factors = Launches.of_plain(trials.attrs[LAUNCHES]).factors if known else ()
+    if not factors:
+        return None
+    longer, _ = superseded(trials, factors)
+    if not longer.any():
+        return None
+    steps = trials["steps"].to_numpy(dtype=np.float64, na_value=np.nan)
+    first = pd.Series(steps).groupby(points_of(trials)).transform("min").to_numpy()
+    rows: pd.DataFrame = trials[steps == first]
+    return rows
 
 
 def _varied(trials: pd.DataFrame, diagram: PhaseDiagram) -> dict[str, dict[str, FloatArray]]:

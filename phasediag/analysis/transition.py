@@ -101,7 +101,7 @@ def transition_order(
     row stays on one side all along tells as much as one whose boundary moves), or the values beside the
     boundary fall into two well separated peaks that are not those of replicates with boundaries of their
     own. Continuous: no hysteresis where starts are compared, one peak, and no jump between neighbouring
-    cells. Else it cannot be told: a jump inside one cell without two peaks may be a steep change that the
+    cells. Else it stays open: a jump inside one cell without two peaks may be a steep change that the
     grid does not resolve.
 
     Only trials that have converged enter. Where most of a cell has not, between two boundaries that
@@ -115,7 +115,7 @@ def transition_order(
     Parameters
     ----------
     trials, x, y, order, level, resamples, seed
-        As in `phase_diagram`, by whose method `level` the boundary is found.
+        As in `phase_diagram`, by whose method `level` the boundary is drawn.
     starts
         The column of the starts, such as `init_scale`, of which at least two values are compared. Of several
         crossings of a row that of branch 1 is.

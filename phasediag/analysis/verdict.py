@@ -65,7 +65,7 @@ def _polynomial(y: str, comparison: LawComparison, decades: float) -> tuple[Answ
     if decades < LEAST_DECADES:
         return (
             "cannot tell",
-            f"{evidence}; a law is told from another over {LEAST_DECADES:g} decade or more",
+            f"{evidence}; a law is distinguished from another over {LEAST_DECADES:g} decade or more",
         )
     winners = [name for name in ahead if all(comparison.lead(name, other).clear for other in behind)]
     if not winners:

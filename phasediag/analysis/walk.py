@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.level import between, crosses
 from phasediag.arrays import BoolArray, FloatArray
 
 
@@ -36,16 +37,16 @@ class Leg:
         """Where the order parameter first crosses a level; None where it stays on the side where it began."""
         known = np.isfinite(self.value)
         count = int(known.argmin()) if not known.all() else len(known)
-        above = self.value[:count] > level
-        changed = np.flatnonzero(above != above[0]) if count else np.array([], dtype=np.int64)
-        if not len(changed):
+        value = self.value[:count]
+        crossed = np.flatnonzero(crosses(value[:-1], value[1:], level)[0])
+        if not len(crossed):
             return None
-        first = int(changed[0])
+        first = int(crossed[0]) + 1
         old = np.flatnonzero(self.settled[:first])
         new = first + np.flatnonzero(self.settled[first:count])
-        share = (level - self.value[first - 1]) / (self.value[first] - self.value[first - 1])
+        x, y = (values[first - 1 : first + 1] for values in (self.x, value))
         return Crossing(
-            position=float(self.x[first - 1] + share * (self.x[first] - self.x[first - 1])),
+            position=float(between(x[:1], x[1:], y[:1], y[1:], level)[0]),
             before=float(self.x[old[-1] if len(old) else 0]),
             after=float(self.x[new[0] if len(new) else count - 1]),
         )

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, ising, noise, permutation, relu
+from phasediag.calibration import control, decay, dynamics, ising, noise, permutation, ramps, relu
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -18,7 +18,7 @@ Experiment = Callable[[Instrument, bool], list[Reading]]
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E1": decay.linear_layers,
     "E2": decay.homogeneous_layers,
-    "E3": decay.chains,
+    "E3": ramps.walked_chains,
     "E4": control.introduced,
     "E5": noise.collapse,
     "E6": noise.stationary_law,

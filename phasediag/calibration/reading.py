@@ -31,7 +31,7 @@ class Reading:
     quantity: str
     exact: float
     measured: float
-    """NaN where it was not found."""
+    """NaN where the trials have none."""
     low: float
     high: float
     """The 95 % interval of `measured`."""

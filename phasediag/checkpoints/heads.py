@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from phasediag.arrays import FloatArray
 from phasediag.checkpoints.layouts import Attention, NeuronBlock
 from phasediag.checkpoints.weights import Weights
 from phasediag.observables.effective_rank import effective_rank_of
@@ -24,7 +24,6 @@ from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.neurons import NeuronGroup
 
 Kind = Literal["attention", "value", "mlp"]
-FloatArray = npt.NDArray[np.float64]
 OF_HEADS: Final = ("double_rotation", "rotation")
 OF_NEURONS: Final = ("permutation", "sign_flip", "classes")
 _FACTORS: Final = NeuronGroup(

@@ -177,7 +177,7 @@ def weights_of(path: Path) -> Weights:
     Raises
     ------
     PhasediagError
-        Where there is no checkpoint, or several; a damaged file is told when it is read.
+        Where there is no checkpoint, or several; a damaged file is refused when it is read.
     """
     if not path.is_dir():
         if not path.exists():

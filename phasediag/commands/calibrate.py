@@ -73,7 +73,7 @@ def calibrate(
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """What was not found is null in JSON."""
+    """In plain types; what has no value is null."""
     return {name: None if isinstance(x, float) and not isfinite(x) else x for name, x in row.items()}
 
 

@@ -67,15 +67,12 @@ def init(template: str, name: str | None, folder: Path, force: bool, listing: bo
 
 def _files(ready: ReadyGrid, name: str) -> dict[str, bytes]:
     """The content of each file that is written, by its name."""
-    from phasediag.grids.grid import parse_grid
     from phasediag.grids.schema import grid_schema
     from phasediag.grids.top_level import NAME_PATTERN
 
     if not re.fullmatch(NAME_PATTERN.strip("^$"), name):
         raise PhasediagError(f"--name {name}: a sweep's name has lower-case letters, digits, - and _")
     text = ready.text(name)
-    grid = parse_grid(text, ready.path)
-    beside = {file: content for file, content in {**grid.code, **grid.data}.items() if ".." not in file}
     text = f"# yaml-language-server: $schema={SCHEMA}\n{text}"
     schema = json.dumps(grid_schema(), indent=1).encode()
-    return {f"{name}.yaml": text.encode(), **beside, SCHEMA: schema}
+    return {f"{name}.yaml": text.encode(), **ready.beside(), SCHEMA: schema}

@@ -266,7 +266,15 @@ def compact(sweep_path: str) -> None:
     from phasediag.sweeps.remove import empty_trash
 
     store = Store.at(sweep_path)
-    say(str(store.compact()))
+    done = store.compact()
+    say(
+        f"{done.merged:,} fragments merged; {done.files:,} files hold the sweep now"
+        + (
+            f"; {done.deleted:,} files that an earlier compaction had replaced are deleted"
+            if done.deleted
+            else ""
+        )
+    )
     freed = empty_trash(store)
     if freed:
         say(f"trials that were removed are gone now: {size(freed)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S: Final = 10.0
 DRAWN_EVERY_S: Final = 0.25
-"""Between two drawings of the bar, however many workers report."""
+"""Between two drawings of the bar, however many workers report: each goes through all that train."""
 
 
 class ProgressLine:
@@ -51,6 +51,8 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._bar:
+            if self._watch is not None:
+                self._draw(self._watch)
             with suppress(OSError):
                 self._bar.stop()
         else:
@@ -61,15 +63,20 @@ class ProgressLine:
         for sentence in watch.sentences[self._printed :]:
             self._say(f"note: {sentence}")
         self._printed = len(watch.sentences)
-        news = (watch.training, watch.ending.reason, watch.waits_for)
-        if self._bar and (news != self._said or time.monotonic() > self._drawn + DRAWN_EVERY_S):
-            self._drawn = time.monotonic()
-            text = described(watch)
-            with suppress(OSError):
-                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
+        now, news = time.monotonic(), (watch.training, watch.ending.reason, watch.waits_for)
+        if self._bar and (news != self._said or now >= self._drawn + DRAWN_EVERY_S):
+            self._drawn = now
+            self._draw(watch)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
         self._watch, self._said = watch, news
+
+    def _draw(self, watch: Watch) -> None:
+        """Let the bar show how far the launch is."""
+        if self._bar:
+            text = described(watch)
+            with suppress(OSError):
+                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
 
     def _print_until_stopped(self) -> None:
         while not self._stop.wait(PLAIN_EVERY_S):
@@ -128,7 +135,7 @@ def described_split(outcome: Outcome) -> str:
     text = f"workers' time, {total:.1f} s in all: {', '.join(parts)}"
     if outcome.foretold is not None:
         expected, took = outcome.foretold
-        text += f"\nleft at a tenth: {expected:.1f} s told, {took:.1f} s taken"
+        text += f"\nleft at a tenth: {expected:.1f} s said, {took:.1f} s taken"
     return text
 
 

@@ -1,4 +1,4 @@
-"""report: what a sweep found, as one file."""
+"""report: the results of a sweep, as one file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ def report(
     sweep_path: str, x: str | None, y: str | None, order: str | None, level: float | None,
     where: Sequence[str], output: Path,
 ) -> None:  # fmt: skip
-    """Write what SWEEP found into one HTML file that needs no network; prints its path."""
+    """Write the results of SWEEP into one HTML file that needs no network; prints its path."""
+    from phasediag.analysis.courses import Courses
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.threshold_range import ThresholdRange
     from phasediag.analysis.versions import newest
+    from phasediag.report.explorer import Record
     from phasediag.report.page import ReportedSweep
     from phasediag.report.page import report as page
     from phasediag.storage.store import Store
@@ -43,6 +46,10 @@ def report(
     sweep = ReportedSweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
         grids=tuple(store.grids()), notices=tuple(notices), recounts=Recounts.of(sweep_path, trials, None),
+        record=Record(
+            uri=sweep_path, thresholds=ThresholdRange.of(sweep_path, trials),
+            courses=Courses.of(sweep_path, trials),
+        ),
         shorter=chosen,
     )  # fmt: skip
     text = page(sweep, x=x, y=y, order=order, level=level)

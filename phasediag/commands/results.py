@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasediag.commands.figure_options import figure_options
 from phasediag.commands.options import COLUMN, JSON, SENSITIVITY, SWEEP, WHERE, say, telling
 from phasediag.commands.where import columns_in, filtered
 from phasediag.errors import AnalysisError, PhasediagError
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 @WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
+@click.option("--raster", type=click.Path(path_type=Path), help="Also write a PNG of one pixel a cell, "
+              "its colours spread evenly.")  # fmt: skip
+@figure_options
 @SENSITIVITY
 @JSON
 def diagram(
@@ -53,6 +57,7 @@ def diagram(
     direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None,
     stability: Symmetry | None, roughness: bool,
     where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
+    raster: Path | None, look: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
     from phasediag.analysis.declared import level_in
@@ -66,6 +71,8 @@ def diagram(
     from phasediag.analysis.transition import transition_order
     from phasediag.analysis.versions import newest
     from phasediag.figures.exact_curve import draw_with_exact
+    from phasediag.figures.look import Look
+    from phasediag.figures.raster import save_raster
     from phasediag.figures.stability import draw_stability
     from phasediag.figures.style import save
 
@@ -89,12 +96,15 @@ def diagram(
     if transition or starts is not None:
         tables |= transition_order(trials, x, y, order, made.level, starts).tables
     rough = boundary_roughness(made) if roughness else None
-    drawing = draw_with_exact(made, trials)
+    drawing = draw_with_exact(made, trials, **look)
     if stability is not None:
         marginal = marginal_states(trials, made, stability)
         tables["stability"] = marginal.boundary
         draw_stability(drawing, made, marginal)
     save(drawing, output)
+    if raster is not None:
+        for file in save_raster(made, raster, Look.of(look)):
+            say(str(file))
     moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     systematics = boundary_systematics(trials, made, sensitivity)
     if as_json:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from phasediag.packing.structure import Structure
 
 TELLING: Final = 0.01
-"""Part of all projected work that must be trained before a pace is told."""
+"""Part of all projected work that must be trained before a pace is stated."""
 DOUBT: Final = 5.0
 """Projected seconds of a program after which its own pace counts as much as that of all programs."""
 PARTS: Final = 8
@@ -44,7 +44,7 @@ class Course:
     resumed: float = 0.0
     """Trials' worth of training that came with a checkpoint."""
     trained: float = 0.0
-    """The same of this launch."""
+    """Trials' worth of training of this launch."""
     compiling: float = 0.0
     """Seconds of compilation."""
 

@@ -39,7 +39,7 @@ class Watch:
     """The latest of every pack in training, by pack_id."""
     forecast: Forecast = field(default_factory=Forecast)
     foretold: tuple[float, float] | None = None
-    """When a tenth of the trials was trained, and the seconds then told to be left; None before."""
+    """When a tenth of the trials was trained, and the seconds then said to be left; None before."""
     workers: int = 1
     """Packs that run at once."""
     ready_s: float | None = None
@@ -164,7 +164,7 @@ class Watch:
 
     @property
     def foretold_and_taken(self) -> tuple[float, float] | None:
-        """Seconds told to be left at a tenth, and seconds from then to the latest report."""
+        """Seconds said to be left at a tenth, and seconds from then to the latest report."""
         if self.foretold is None:
             return None
         at, expected = self.foretold

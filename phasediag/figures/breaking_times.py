@@ -63,11 +63,11 @@ def _draw_shares(ax: Axes, times: BreakingTimes) -> None:
         last = part.loc[~part["broken"], "time"]
         ax.plot(last, np.interp(last, at, left), "|", color=colour, markersize=6)
     ax.set_ylim(-0.02, 1.05)
-    name_axes(ax, f"time ({times.unit})", f"share that is whole, {label(times.observable)}")
+    name_axes(ax, f"time ({times.unit})", f"share not yet broken, {label(times.observable)}")
 
 
 def _survival(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The estimate of Kaplan and Meier: times, and the share that is whole from each on."""
+    """The estimate of Kaplan and Meier: times, and the share not yet broken from each on."""
     ordered = part.sort_values("time")
     broken = ordered["broken"].to_numpy()
     at_risk = np.arange(len(ordered), 0, -1)

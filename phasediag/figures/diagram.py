@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
-from matplotlib.colors import CenteredNorm, ListedColormap, Normalize
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -21,13 +21,15 @@ from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.diagram_words import fronts
-from phasediag.analysis.labels import label, named
+from phasediag.analysis.labels import named
 from phasediag.analysis.phases import PhaseDiagram
-from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
 from phasediag.figures.boundary_lines import BAND, OPEN, draw_boundary
 from phasediag.figures.line import draw_line
-from phasediag.figures.mesh import Panel, crossed, edges, panel_of, roomiest
+from phasediag.figures.look import DEFAULT, Look
+from phasediag.figures.mesh import Panel, edges, panel_of
+from phasediag.figures.phase_names import name_regions
 from phasediag.figures.style import (
     COLUMN_WIDTH,
     FRONT,
@@ -63,22 +65,35 @@ _BAR: Final = 0.9
 """Inches that a colour bar and its label take."""
 
 
-def draw(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes | Figure:
+def draw(diagram: PhaseDiagram, ax: Axes | None = None, **options: Any) -> Axes | Figure:
     """Draw a diagram: in one Axes, as a Figure with a panel a facet, or without y as a curve a facet.
+
+    Parameters
+    ----------
+    ax
+        Where to draw; by default a new figure.
+    options
+        Those of `phasediag.figures.look.Look`.
 
     Raises
     ------
     AnalysisError
         Where Axes are given for a diagram with facets.
     """
+    look = Look.of(options)
+    diagram = look.scaled(look.chosen(diagram))
     if not diagram.y:
-        return draw_line(diagram, ax)
-    if diagram.facets and ax is None:
-        return draw_facets(diagram)
-    return draw_phase_diagram(diagram, ax)
+        drawing: Axes | Figure = draw_line(diagram, ax, look)
+    elif diagram.facets and ax is None:
+        drawing = draw_facets(diagram, look)
+    else:
+        drawing = draw_phase_diagram(diagram, ax, look)
+    if look.size and ax is None:
+        figure_of(drawing).set_size_inches(*look.size)
+    return drawing
 
 
-def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None, look: Look = DEFAULT) -> Axes:
     """Draw a diagram without facets.
 
     Cells lie at their true positions. A position that a refinement did not run shows the nearest cell;
@@ -100,22 +115,25 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     if diagram.facets:
         raise AnalysisError(
             f"a diagram with facets ({', '.join(diagram.facets)}) does not fit into one Axes; call plot() "
-            "without ax, or filter the trials to one value of each"
+            f"without ax, or draw one panel: plot(ax, panel={{{diagram.facets[0]!r}: ...}})"
         )
     panel = panel_of(diagram, pd.Series(dtype=object))
     own = ax is None
     with style():
-        ax = axes_or_new(ax, COLUMN_WIDTH + 0.5, 3.7)
-        mesh = _draw_panel(ax, diagram, panel, _norm(diagram), lone=True)
-        name_axes(ax, label(diagram.x), label(diagram.y))
-        about = wrapped(label(diagram.order, diagram.about), inches(ax)[1])
-        bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=_extend(diagram))
-        bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
+        ax = axes_or_new(ax, *(look.size or (COLUMN_WIDTH + 0.5, 3.7)))
+        mesh = _draw_panel(ax, diagram, panel, look, lone=True)
+        across, up, about = look.labels(diagram)
+        name_axes(ax, across, up)
+        if look.title:
+            ax.set_title(wrapped(look.title, inches(ax)[0]))
+        about = wrapped(about, inches(ax)[1])
+        bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=look.extend(diagram))
+        look.mark(bar, diagram)
         legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram.caveat) if own else "")
     return ax
 
 
-def draw_facets(diagram: PhaseDiagram) -> Figure:
+def draw_facets(diagram: PhaseDiagram, look: Look = DEFAULT) -> Figure:
     """Draw one panel a facet, on equal axes and colours.
 
     The last facet column runs across where there are several; the panels of a single one wrap.
@@ -126,28 +144,28 @@ def draw_facets(diagram: PhaseDiagram) -> Figure:
     down = -(-len(panels) // across)
     with style():
         figure = Figure(
-            figsize=(2.2 * across + 1.1, 2.2 * down + 0.9), layout=ConstrainedLayoutEngine(w_pad=0.08)
+            figsize=look.size or (2.2 * across + 1.1, 2.2 * down + 0.9),
+            layout=ConstrainedLayoutEngine(w_pad=0.08),
         )
         axes = figure.subplots(down, across, squeeze=False)
-        norm = _norm(diagram)
         for place, (ax, (panel, title)) in enumerate(zip(axes.flat, panels, strict=False)):
-            mesh = _draw_panel(ax, diagram, panel, norm, lone=False)
+            mesh = _draw_panel(ax, diagram, panel, look, lone=False)
             ax.set_title("\n".join(wrapped(line, 1.2 * inches(ax)[0]) for line in title), fontsize="small")
             _label_edge(ax, bottom=place >= len(panels) - across, left=place % across == 0)
         for ax in axes.flat[len(panels) :]:
             ax.remove()
         width, height = figure.get_size_inches() - 0.7
-        figure.supxlabel(wrapped(label(diagram.x), width), fontsize="medium")
-        beside = figure.supylabel(wrapped(label(diagram.y), height), fontsize="medium")
+        below, left, about = look.labels(diagram)
+        figure.supxlabel(wrapped(below, width), fontsize="medium")
+        beside = figure.supylabel(wrapped(left, height), fontsize="medium")
         before = figure.get_figheight()
-        about = wrapped(label(diagram.order, diagram.about), height)
+        about = wrapped(about, height)
         shown = list(axes.flat[: len(panels)])
-        bar = figure.colorbar(mesh, ax=shown, label=about, extend=_extend(diagram))
-        bar.ax.axhline(diagram.level, color=INK, linewidth=1.2)
+        bar = figure.colorbar(mesh, ax=shown, label=about, extend=look.extend(diagram))
+        look.mark(bar, diagram)
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        legend(
-            shown[0], True, handles, title=caveat(shown[0], diagram.caveat), columns=max(2 * across - 1, 2)
-        )
+        above = "\n".join(filter(None, [look.title, caveat(shown[0], diagram.caveat)]))
+        legend(shown[0], True, handles, title=above, columns=max(2 * across - 1, 2))
         beside.set_y(0.5 * before / figure.get_figheight())  # a tall legend moves the panels down
     return figure
 
@@ -223,35 +241,18 @@ def _title(key: pd.Series[Any]) -> list[str]:
     return [named(str(name), value) for name, value in key.items()]
 
 
-def _norm(diagram: PhaseDiagram) -> Normalize:
-    values = diagram.cells["mean"].dropna().to_numpy(dtype=np.float64)
-    about = diagram.about
-    if about.centred:
-        away = np.abs(values - diagram.level)
-        return CenteredNorm(diagram.level, float(np.quantile(away, 0.95)) or 1.0 if len(away) else 1.0)
-    if about.colours:
-        return Normalize(*about.colours)
-    if not len(values) or values.min() == values.max():
-        return Normalize(diagram.level - 1, diagram.level + 1)
-    return Normalize(float(values.min()), float(values.max()))
-
-
-def _extend(diagram: PhaseDiagram) -> str:
-    return "both" if diagram.about.centred else "neither"
-
-
-def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, *, lone: bool) -> QuadMesh:
+def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, look: Look, *, lone: bool) -> QuadMesh:
     lines = edges(panel.x, diagram.x_scale), edges(panel.y, diagram.y_scale)
     ax.set_facecolor(MISSING)
-    set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, panel.x, taken=_BAR if lone else 0)
-    set_scale(ax.set_yscale, ax.yaxis, diagram.y_scale, panel.y)
+    set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, look.seen("x", panel.x), taken=_BAR if lone else 0)
+    set_scale(ax.set_yscale, ax.yaxis, diagram.y_scale, look.seen("y", panel.y))
     diverged = panel.phase == "diverged"
     many = panel.value.size > _MOST_VECTOR_CELLS
     mesh = ax.pcolormesh(
         *lines,
         np.ma.masked_where(panel.missing | diverged, panel.value),
-        cmap="viridis",
-        norm=norm,
+        cmap=look.colours,
+        norm=look.norm(diagram),
         rasterized=many,
         **_NO_SEAMS,
     )
@@ -262,12 +263,11 @@ def _draw_panel(ax: Axes, diagram: PhaseDiagram, panel: Panel, norm: Normalize, 
     if not diagram.scattered:
         draw_boundary(ax, diagram, panel, (lines[0][0], lines[0][-1]), (lines[1][0], lines[1][-1]))
     _draw_collapse(ax, diagram, panel)
-    free = ~crossed(panel, diagram)
-    if not lone or inches(ax)[0] >= _WORDED:
-        for name in (*diagram.phases, "diverged"):
-            _name_region(ax, panel, name, free)
     ax.set_xlim(lines[0][0], lines[0][-1])
     ax.set_ylim(lines[1][0], lines[1][-1])
+    look.limit(ax)
+    if not lone or inches(ax)[0] >= _WORDED:
+        name_regions(ax, diagram, panel, as_run=not look.moved)
     return mesh
 
 
@@ -309,23 +309,6 @@ def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
         *(points if diagram.x == "weight_decay" else points[::-1]), **_COLLAPSE, path_effects=halo(),
         label="_collapse",
     )  # fmt: skip
-
-
-def _name_region(ax: Axes, panel: Panel, name: str, free: BoolArray) -> None:
-    """Write the name of a phase where it is farthest from all others; not where it does not fit.
-
-    It keeps off the lines where it can: in cells that are `free` of them.
-    """
-    cells = panel.phase == name
-    place = roomiest(cells & free, len(name)) or roomiest(cells, len(name))
-    if place is None:
-        return
-    row, column, rotation = place
-    text = ax.text(
-        panel.x[column], panel.y[row], name, ha="center", va="center", fontsize="small", color="#202020",
-        rotation=rotation, path_effects=halo(2.2), clip_on=True,
-    )  # fmt: skip
-    text.set_in_layout(False)
 
 
 def _legend_handles(diagram: PhaseDiagram, panels: list[Panel]) -> list[Artist]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +13,7 @@ from phasediag.analysis.phases import PhaseDiagram
 from phasediag.figures.diagram import draw_curve
 
 
-def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figure:
+def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame, **look: Any) -> Axes | Figure:
     """Draw a diagram as `PhaseDiagram.plot` does, and the exact boundary in each panel where it is known.
 
     Parameters
@@ -20,12 +22,14 @@ def draw_with_exact(diagram: PhaseDiagram, trials: pd.DataFrame) -> Axes | Figur
         With or without facets.
     trials
         Those that the diagram was made of; their parameters tell which exact result applies.
+    look
+        Options of the figure: `phasediag.figures.look.Look`.
 
     Returns
     -------
     Axes, or a Figure with one panel a facet.
     """
-    drawing = diagram.plot()
+    drawing: Axes | Figure = diagram.plot(**look)
     if exact_result(diagram) is None:
         return drawing
     facets = list(diagram.facets)

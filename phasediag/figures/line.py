@@ -13,9 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from phasediag.analysis.diagram_words import fronts
-from phasediag.analysis.labels import label, named
+from phasediag.analysis.labels import named
 from phasediag.analysis.phases import PhaseDiagram
+from phasediag.figures.look import DEFAULT, Look
 from phasediag.figures.style import (
+    COLUMN_WIDTH,
     FRONT,
     INK,
     MARKERS,
@@ -30,7 +32,7 @@ from phasediag.figures.style import (
 )
 
 
-def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
+def draw_line(diagram: PhaseDiagram, ax: Axes | None = None, look: Look = DEFAULT) -> Axes:
     """Draw means and standard deviations against x, with each boundary and its 95 % interval.
 
     An interval that is open goes on to the edge of the Axes.
@@ -47,10 +49,17 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None) -> Axes:
     """
     own = ax is None
     with style():
-        ax = axes_or_new(ax, height=3.4)
-        set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, np.unique(diagram.cells[diagram.x]))
+        ax = axes_or_new(ax, *(look.size or (COLUMN_WIDTH, 3.4)))
+        set_scale(
+            ax.set_xscale, ax.xaxis, diagram.x_scale, look.seen("x", np.unique(diagram.cells[diagram.x]))
+        )
+        if look.y_scale:
+            ax.set_yscale(look.y_scale)
         _draw_curves(ax, diagram)
-        name_axes(ax, label(diagram.x), label(diagram.order, diagram.about))
+        below, _, beside = look.labels(diagram)
+        name_axes(ax, below, beside)
+        ax.set_title(look.title)
+        look.limit(ax)
         handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
         legend(ax, own, handles, "x-small", caveat(ax, diagram.caveat) if own else "", columns=3)
     return ax

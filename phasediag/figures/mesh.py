@@ -54,9 +54,7 @@ def panel_of(diagram: PhaseDiagram, key: pd.Series[Any]) -> Panel:
     cells = _facet(diagram.cells, key)
     row = np.searchsorted(y, cells[diagram.y].to_numpy(dtype=np.float64))
     column = np.searchsorted(x, cells[diagram.x].to_numpy(dtype=np.float64))
-    present = np.full((len(y), len(x)), False)
-    present[row, column] = True
-    source = _nearest(present, row, column, diagram, x, y)
+    source = nearest(row, column, (diagram.x_scale, diagram.y_scale), x, y)
     value, phase, unconverged = (
         np.append(cells[name].to_numpy(dtype=kind), filler)[source]
         for name, kind, filler in (
@@ -79,11 +77,26 @@ def _facet(frame: pd.DataFrame, key: pd.Series[Any]) -> pd.DataFrame:
     return frame
 
 
-def _nearest(
-    present: BoolArray, row: IntArray, column: IntArray, diagram: PhaseDiagram,
-    x: FloatArray, y: FloatArray,
-) -> IntArray:  # fmt: skip
-    """Which cell each position of the mesh shows; one past the last where it is missing."""
+def nearest(
+    row: IntArray, column: IntArray, scales: tuple[Scale, Scale], x: FloatArray, y: FloatArray
+) -> IntArray:
+    """Which cell each position of a mesh shows; one past the last where it is missing.
+
+    Parameters
+    ----------
+    row, column
+        Of each cell, shape (cells,).
+    scales
+        Of x and of y.
+    x, y
+        The positions of the mesh, ascending.
+
+    Returns
+    -------
+    Numbers of cells, shape (len(y), len(x)).
+    """
+    present = np.full((len(y), len(x)), False)
+    present[row, column] = True
     source = np.full(present.shape, len(row))
     source[row, column] = np.arange(len(row))
     rows, columns = present.max(axis=1), present.max(axis=0)
@@ -95,7 +108,7 @@ def _nearest(
     if fill.any():
         from scipy.spatial import cKDTree
 
-        u, v = _unit(diagram.x_scale.forward(x)), _unit(diagram.y_scale.forward(y))
+        u, v = _unit(scales[0].forward(x)), _unit(scales[1].forward(y))
         tree = cKDTree(np.column_stack([u[column], v[row]]))
         wanted = np.nonzero(fill)
         source[wanted] = tree.query(np.column_stack([u[wanted[1]], v[wanted[0]]]))[1]

@@ -15,7 +15,7 @@ from phasediag.observables.known import built_in
 
 _MOST_VECTOR_POINTS: Final = 20_000
 _DEPTH: Final = 1e-5
-"""Share of epsilon below which distances are not told apart."""
+"""Share of epsilon below which distances are drawn as one."""
 
 
 def draw(spectra: Spectra, ax: Axes | None = None) -> Axes:

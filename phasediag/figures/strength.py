@@ -12,7 +12,7 @@ from phasediag.figures.style import INK, MARKERS, axes_or_new, legend, name_axes
 
 
 def draw(fit: StrengthFit, ax: Axes | None = None) -> Axes:
-    """Draw the mean count of every cell against its strength, on logarithmic axes, and the fitted power.
+    """Draw the mean count of every cell against its strength, on logarithmic axes, and the monotone curve.
 
     Each label noise has a colour and a marker; means of zero are left out.
     """
@@ -27,9 +27,7 @@ def draw(fit: StrengthFit, ax: Axes | None = None) -> Axes:
             some = points[points["label_noise"] == noise]
             marker, text = MARKERS[number % len(MARKERS)], named("label_noise", float(noise))
             ax.plot(some["strength"], some["mean"], marker, color=colour, markersize=3.5, label=text)
-        exponent = float(fit.parameters["value"].iloc[0])
-        text = f"power {exponent:.2f}".replace("-", "\N{MINUS SIGN}")
-        ax.plot(points["strength"], points["fit"], color=INK, linewidth=1.1, label=text)
+        ax.plot(points["strength"], points["fit"], color=INK, linewidth=1.1, label="monotone curve")
         name_axes(ax, "combined strength γ + T Var", label(fit.y))
         legend(ax, own, ax.get_legend_handles_labels()[0], "x-small")
     return ax

@@ -18,6 +18,7 @@ from matplotlib import RcParams, colormaps, rc_context, rc_params_from_file
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes as Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import (
@@ -132,6 +133,11 @@ def shades(count: int) -> list[Any]:
     """Colours that differ in lightness, dark to light."""
     palette = colormaps["viridis"]
     return [palette(value) for value in np.linspace(*_SHADES, max(count, 2))[:count]]
+
+
+def palette(count: int) -> list[str]:
+    """So many colours of the map of diagrams as a web page writes them, dark to light."""
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0, 1, count))]
 
 
 def legend(

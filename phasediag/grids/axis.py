@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
@@ -9,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.errors import RefusedError
+from phasediag.errors import RefusedError, nearest
 from phasediag.grids.catalogue import validated
-from phasediag.grids.reading import Node, Report
+from phasediag.grids.reading import Node, Report, as_yaml
 from phasediag.trial import Parameter, Value, formatted, rounded
 
 FORMS: Final = (
@@ -25,6 +26,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "arange": ("arange",),
     "product": ("product",),
 }
+_OF_TYPES: Final = "Input should be"
+"""How pydantic tells what `allowed` says in the words of a grid."""
 _TINY: Final = 1e-9
 _LARGEST: Final = 1e300
 
@@ -74,10 +77,18 @@ def read_value(item: object, line: int, key: str, declarations: Sequence[Paramet
     try:
         return validated(item, declarations)
     except ValueError as error:
-        shown = repr(item) if isinstance(item, str) else str(item)
         allowed = " and ".join(dict.fromkeys(d.allowed for d in declarations))
-        report.add(line, key, f"{shown[:80]} is not allowed ({error})", f"allowed: {allowed}")
+        why = "" if str(error).startswith(_OF_TYPES) else f" ({error})"
+        hint = nearest(item, _choices(allowed)) if isinstance(item, str) else ""
+        report.add(
+            line, key, f"{as_yaml(item)[:80]} is not allowed{why}", f"{hint} allowed: {allowed}".strip()
+        )
         return None
+
+
+def _choices(allowed: str) -> list[str]:
+    """The texts that a parameter may have; none where it may have any."""
+    return re.split(r", | or ", allowed.removeprefix("one of ")) if allowed.startswith("one of ") else []
 
 
 def _note_duplicates(values: Sequence[Value], lines: Sequence[int], key: str, report: Report) -> None:

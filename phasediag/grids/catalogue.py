@@ -22,7 +22,7 @@ class Catalogue:
 
     named: Mapping[Kind, Mapping[str, Component]]
     extra: Mapping[str, tuple[Parameter, ...]]
-    """Declarations of all built-in components, where a component of the grid could not be found."""
+    """Declarations of all built-in components, where a component of the grid is unknown."""
     training: tuple[Parameter, ...] = TRAINING
     """Those of every trial of the grid."""
 

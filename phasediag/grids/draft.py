@@ -110,7 +110,7 @@ class Draft:
         return catalogue
 
     def _components(self, kind: Kind) -> dict[str, Component | None]:
-        """Every component that is named; None where it cannot be found."""
+        """Every component that is named; None where it is unknown."""
         components: dict[str, Component | None] = {}
         for name, key, line in self._named(kind):
             if name in components:
@@ -167,7 +167,8 @@ class Draft:
         elif elsewhere := owners(name, self._folder):
             remedy = f"it belongs to {', '.join(elsewhere)}"
         else:
-            remedy = nearest(name, self.catalogue.parameters)
+            remedy = nearest(name, [*self.catalogue.parameters, "replicates"])
+            remedy = remedy.replace("'replicates'?", "'replicates', at the top level of the grid?")
             remedy += f" allowed: {', '.join(sorted(self.catalogue.parameters))}"
         self._report.add(line, key, problem, remedy.strip())
         return ()

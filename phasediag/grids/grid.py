@@ -11,10 +11,11 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, ResolvedPoints
+from phasediag.grids.measure import Measure, ObservableRequest
 from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
-from phasediag.grids.sections import Measure, ObservableRequest, Resources
+from phasediag.grids.sections import Resources
 from phasediag.grids.settings import Setting, with_settings
 from phasediag.identity import Identity
 from phasediag.observables.known import UserObservable

@@ -1,4 +1,4 @@
-"""The user's own observables of a grid: found and checked before anything is trained."""
+"""The user's own observables of a grid: loaded and checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasediag.errors import RefusedError
+from phasediag.grids.measure import Measure
 from phasediag.grids.reading import Node, Report
-from phasediag.grids.sections import Measure
 from phasediag.observables.known import UserObservable, user_observable
 
 

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from phasediag.errors import Fault, GridError, nearest
+from phasediag.grids.ready import ready_names
 
 Scalar = bool | int | float | str | None
 _TAG: Final = "tag:yaml.org,2002:"
@@ -41,12 +42,26 @@ class Node:
     @property
     def shown(self) -> str:
         """The value as it stands in a message, shortened."""
-        text = str(self.plain) if not isinstance(self.content, str) else repr(self.content)
+        text = as_yaml(self.plain)
         return text if len(text) <= 80 else text[:77] + "..."
 
 
+def as_yaml(value: object) -> str:
+    """A plain value as a grid spells it: true and null, lists in brackets; text in quotes."""
+    match value:
+        case True | False | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case list() | tuple():
+            return f"[{', '.join(map(as_yaml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {as_yaml(inside)}' for key, inside in value.items())}}}"
+        case str():
+            return repr(value)
+    return str(value)
+
+
 class Report:
-    """Collects the faults of one file, so that they are told all at once."""
+    """Collects the faults of one file, so that one error names them all."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -68,7 +83,7 @@ class Report:
         self.add(line, key, f"'{name}' is not a key here", f"{hint} allowed: {', '.join(names)}".strip())
 
     def close(self) -> None:
-        """Raise what was found.
+        """Raise the faults that were collected.
 
         Raises
         ------
@@ -92,7 +107,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
-        report.add(1, "file", f"cannot be read: {error.strerror}", "give the path of a grid.yaml")
+        name = path.stem
+        hint = (
+            f"; `phasediag init {name}` writes the ready grid of that name" if name in ready_names() else ""
+        )
+        report.add(1, "file", f"cannot be read: {error.strerror}", f"give the path of a grid.yaml{hint}")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         report.add(line, "file", "is not UTF-8 text", "save it as UTF-8")
@@ -246,7 +265,10 @@ def _note(fault: ErrorDetails, model: type[FileSection], node: Node, key: str, r
         report.add(node.line, path, f"'{last}' is missing", f"its keys are {', '.join(_keys(owner))}")
     else:
         report.add(
-            node.line, path, f"{node.shown} is not allowed", fault["msg"].removeprefix("Value error, ")
+            node.line,
+            path,
+            f"{node.shown} is not allowed",
+            fault["msg"].removeprefix("Value error, ").replace("Input should be", "it must be"),
         )
 
 

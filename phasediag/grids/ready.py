@@ -11,6 +11,7 @@ from phasediag.errors import PhasediagError, nearest
 
 TEMPLATES: Final = "templates"
 """The folder of those that are written to be changed; they are named without it."""
+_FILE: Final = re.compile(r"[\w-]+\.(?:py|npz)\b")
 _NAME: Final = re.compile(r"^name: *(\S+)", flags=re.MULTILINE)
 
 
@@ -43,6 +44,12 @@ class ReadyGrid:
         text = re.sub(rf"\bsweeps/{own[1]}(?![\w-])", f"sweeps/{name}", text)
         return _NAME.sub(f"name: {name}", text, count=1)
 
+    def beside(self) -> dict[str, bytes]:
+        """The content of the files that it names, by their names; found without importing any."""
+        names = dict.fromkeys(_FILE.findall(self.path.read_text(encoding="utf-8")))
+        paths = {name: self.path.parent / name for name in names}
+        return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
 
 def ready_grids() -> dict[str, ReadyGrid]:
     """Every ready grid by name, templates first.
@@ -55,6 +62,14 @@ def ready_grids() -> dict[str, ReadyGrid]:
     folder = _folder()
     grids = [ReadyGrid(name=_named(path, folder), path=path) for path in sorted(folder.rglob("*.yaml"))]
     return {grid.name: grid for grid in sorted(grids, key=lambda grid: not grid.template)}
+
+
+def ready_names() -> frozenset[str]:
+    """The names of the ready grids; none where the package lies without them."""
+    try:
+        return frozenset(ready_grids())
+    except PhasediagError:
+        return frozenset()
 
 
 def ready_grid(name: str) -> ReadyGrid:

@@ -1,7 +1,7 @@
 """The rules of training: which values follow from others, and which do not go together.
 
 A rule that cannot give a value raises a `RefusedError`. While a grid is expanded such a value is None; only
-combinations that no `exclude` removes are told as faults.
+combinations that no `exclude` removes are faults.
 """
 
 from __future__ import annotations

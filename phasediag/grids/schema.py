@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import getdoc
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic.json_schema import models_json_schema
 
@@ -18,7 +19,7 @@ from phasediag.grids.sections import MeasureSection, Resources
 from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
-from phasediag.registry import KINDS, built_in, component
+from phasediag.registry import KINDS, Kind, built_in, component
 from phasediag.trial import REQUIRED, Parameter, Required, Role, formatted, json_schema
 
 Schema = dict[str, Any]
@@ -49,7 +50,8 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
     Parameters
     ----------
     name
-        A parameter, a task, a model, an optimizer; None for everything.
+        A parameter, a task, a model, an optimizer, a schedule; None for everything. Some classes have no
+        parameters.
 
     Raises
     ------
@@ -65,13 +67,33 @@ def parameter_table(name: str | None = None) -> list[ParameterRow]:
     if name is None:
         return rows
     named = [row for row in rows if name == row.name or name in row.belongs.split()[1:]]
-    if not named:
+    if not named and not components_named(name):
         parts = [part for kind in KINDS for part in built_in(kind)]
         hint = nearest(name, [*(row.name for row in rows), *parts]) or "`phasediag parameters` lists all"
         raise PhasediagError(
             f"there is no parameter, {', '.join(KINDS[:-1])} or {KINDS[-1]} '{name}'; {hint}"
         )
     return named
+
+
+def described(belongs: str) -> str:
+    """What a class of phasediag is, as it says itself; empty of what is no class.
+
+    Parameters
+    ----------
+    belongs
+        As of a `ParameterRow`: `task mnist`.
+    """
+    kind, _, name = belongs.partition(" ")
+    if not name:
+        return ""
+    text = getdoc(component(cast(Kind, kind), name, _HERE).cls) or ""
+    return " ".join(text.partition("\nParameters\n---")[0].split())
+
+
+def components_named(name: str) -> list[str]:
+    """The classes of phasediag of this name, each as `described` takes it: `schedule linear`."""
+    return [f"{kind} {name}" for kind in KINDS if name in built_in(kind)]
 
 
 def _row(parameter: Parameter, belongs: str) -> ParameterRow:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from phasediag.grids.catalogue import LARGEST_INT
+from phasediag.grids.measure import Measure
 from phasediag.grids.reading import FileSection, Node, Report, parse_section
-from phasediag.grids.sections import Measure, MeasureSection, Resources
+from phasediag.grids.sections import MeasureSection, Resources
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
 MAX_TRIALS: Final = 10_000_000

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
+from phasediag.arrays import FloatArray
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.parts import Networks
 
-FloatArray = npt.NDArray[np.float64]
 GRADIENT_NUMBERS: Final = 2**22
 """Numbers of per-sample gradients held at once."""
 COLUMNS: Final = (
@@ -48,7 +47,8 @@ def entropic_columns(tile: Networks, layer: str) -> dict[str, FloatArray]:
       factor n / (n - 1) that makes it unbiased.
     - `entropic_term`: (T / 4) Tr Sigma with T = lr_over_batch; 0 where every step sees the same
       batch; NaN for full batches with fresh label noise, which are noise of the labels alone, and where
-      a step is not one learning rate times the gradient (schedule, layer_rates, gradient_clip).
+      a step is not one learning rate times the gradient (schedule, layer_rates, gradient_clip, momentum: a
+      velocity remembers gradients, and this term of the expansion is not that of plain SGD).
     - `gradient_square`: |grad L|^2, of the same sample.
     - `decay_term`: gamma |theta|^2, gamma = weight_decay / 2, theta what is trained.
     - `entropic_permutation`, `entropic_sign_flip`: alignment of the entropic force with the way to
@@ -93,6 +93,8 @@ def _noise_of_batches(tile: Networks, variance: FloatArray) -> dict[str, FloatAr
         share = np.full_like(share, np.nan)
     elif batches.full:
         share = np.full_like(share, np.nan if batches.fresh_noise else 0.0)
+    if "momentum" in tile.trials.columns:
+        share = np.where(tile.trials.values("momentum").astype(np.float64) > 0, np.nan, share)
     return {"gradient_noise": variance, "entropic_term": share}
 
 

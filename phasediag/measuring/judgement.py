@@ -31,7 +31,7 @@ DEGREE = "permutation"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judgement:
-    """What can be told of the convergence of some trials; arrays of shape (trials,)."""
+    """The verdicts on the convergence of some trials; arrays of shape (trials,)."""
 
     drift: FloatArray
     """degree_normalized at the end less that at 0.9 of the run; NaN of one neuron."""

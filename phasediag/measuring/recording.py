@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phasediag.grids.sections import Measure
+from phasediag.arrays import FloatArray
+from phasediag.grids.measure import Measure
 from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
 from phasediag.measuring.moments import Changes, Moments, changes_of
@@ -30,7 +31,6 @@ from phasediag.trial import IntArray
 
 Moment = Literal["half", "late", "last"]
 """Half, 0.9 and the end of a trial's steps."""
-FloatArray = npt.NDArray[np.float64]
 MOMENTS: Final[tuple[Moment, ...]] = ("half", "late", "last")
 NEVER: Final = 2**62
 """Later than the last step of any trial."""

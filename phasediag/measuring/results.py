@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from phasediag.arrays import FloatArray
 from phasediag.measuring.judgement import Judgement, judged
 from phasediag.measuring.measure import least_log_norm
-from phasediag.measuring.recording import FloatArray, MeasuredSoFar, Recorder
+from phasediag.measuring.recording import MeasuredSoFar, Recorder
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.views import width_of

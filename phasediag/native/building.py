@@ -43,7 +43,7 @@ _Made = TypeVar("_Made")
 
 @dataclass(slots=True, kw_only=True)
 class Toolchain:
-    """What this process has found out about its machine."""
+    """What this process knows of its machine."""
 
     folder: Path | None = None
     """Where a program was last built and loaded; None before."""
@@ -77,6 +77,22 @@ def given_up() -> str:
     if known.lost and known.folder is not None:
         return f"programs are kept in {known.folder} ({known.lost[0]})"
     return ""
+
+
+def leave_unusable_cache() -> None:
+    """Go without the cache that the environment names, for the rest of the process, where it cannot be made.
+
+    torch makes the folder when it loads its compiler, which its first derivative does, and fails if it
+    cannot: nothing could be trained, compiled or not.
+    """
+    given = os.environ.get(CACHE)
+    if not given:
+        return
+    try:
+        os.makedirs(given, exist_ok=True)
+    except OSError as error:
+        del os.environ[CACHE]
+        toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
 
 
 def cache_folder() -> Path:

@@ -28,7 +28,7 @@ SMALLEST: Final = 'extern "C" int answer() { return 42; }\n'
 SEAL_BYTES: Final = 16
 """Behind a program: the hash of it. One that was cut off would kill the process that loads it."""
 SAID: Final = 400
-"""Letters of a compiler's message that are told."""
+"""Letters of a compiler's message that are shown."""
 
 
 class ToolchainError(UnsupportedError):
@@ -81,7 +81,7 @@ def build(text: str, built: Path) -> None:
 
 
 def loaded(built: Path) -> ctypes.CDLL | None:
-    """A program that was built before; None where there is none that is whole and loads."""
+    """A program that was built before; None where there is none that is complete and loads."""
     try:
         content = built.read_bytes()
         intact = content[-SEAL_BYTES:] == _seal(content[:-SEAL_BYTES])

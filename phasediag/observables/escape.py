@@ -27,6 +27,7 @@ class Escape(NumberObservable):
 
     name: ClassVar[str] = "escape"
     meaning: ClassVar[str] = "Smallest eigenvalue of the Hessian in the directions that break a symmetry."
+    curved: ClassVar[bool] = True
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="escape_permutation", label="escape from equal neurons λ_min", level=0.0, centred=True,
                below="unstable", above="stable",

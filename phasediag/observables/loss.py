@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Loss(NumberObservable):
     """The training loss at the start, at the end and at its highest between.
 
-    It is the one of `train_loss`, over the whole training set and without penalty. With `measure.every` 1,
+    It is the one of `train_loss`, over all training samples and without penalty. With `measure.every` 1,
     `loss_highest > loss_at_start` tells whether training threw the loss above where it began: a catapult.
     """
 
     name: ClassVar[str] = "loss"
-    meaning: ClassVar[str] = "The training loss, over the whole training set and without penalty."
+    meaning: ClassVar[str] = "The training loss, over all training samples and without penalty."
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="loss_at_end", label="training loss at the end",
                meaning="The training loss at the last step."),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import Column
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from phasediag.observables.specimen import Specimen
     from phasediag.symmetry.geometry import Geometry
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Observable(ABC):
@@ -45,6 +44,9 @@ class Observable(ABC):
     uses_data: ClassVar[bool] = True
     """Whether it may ask for the loss, the features or the probe; without, networks that start alike are
     measured once."""
+
+    curved: ClassVar[bool] = False
+    """Whether it takes second derivatives of the loss, which `plan` then compares with differences."""
 
     @property
     def filled(self) -> tuple[Column, ...]:
@@ -138,7 +140,11 @@ class DistanceObservable(Observable):
         -------
         Int64, shape (trials,).
         """
-        limit = self.limit(distances, epsilon, absolute, factor)[:, None]
-        chosen = distances < limit if self.counts == "below" else distances >= limit
-        counted: npt.NDArray[np.int64] = chosen.sum(axis=1)
+        limit = self.limit(distances, epsilon, absolute, factor)
+        counted: npt.NDArray[np.int64] = self.chosen(distances, limit).sum(axis=1)
         return counted
+
+    def chosen(self, distances: npt.NDArray[np.floating], limit: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which distances count, compared with the `limit` of each trial; shape (trials, length)."""
+        edge = limit[:, None]
+        return distances < edge if self.counts == "below" else distances >= edge

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.observables.observable import DistanceObservable, FloatArray
+from phasediag.arrays import FloatArray
+from phasediag.observables.observable import DistanceObservable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ class Rank(DistanceObservable):
     word: ClassVar[str] = "singular value"
     of_symmetry: ClassVar[bool] = False
     column: ClassVar[str] = "rank"
+    counts: ClassVar[Literal["below", "above"]] = "above"
     uses_data: ClassVar[bool] = False
 
     def of_layer(self, layer: Geometry) -> Tensor:
@@ -44,11 +46,6 @@ class Rank(DistanceObservable):
         limit: FloatArray = np.maximum(absolute, factor * RANK_TOLERANCE * largest).astype(np.float64)
         return limit
 
-    def count(
-        self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
-        factor: float = 1.0,
-    ) -> npt.NDArray[np.int64]:  # fmt: skip
-        """Singular values above the limit."""
-        limit = self.limit(distances, epsilon, absolute, factor)
-        counted: npt.NDArray[np.int64] = (distances > limit[:, None]).sum(axis=1)
-        return counted
+    def chosen(self, distances: npt.NDArray[np.floating], limit: FloatArray) -> npt.NDArray[np.bool_]:
+        """Singular values above the limit; one that is at it does not count."""
+        return distances > limit[:, None]

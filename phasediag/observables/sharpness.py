@@ -24,6 +24,7 @@ class Sharpness(NumberObservable):
 
     name: ClassVar[str] = "sharpness"
     meaning: ClassVar[str] = "The largest eigenvalue of the Hessian of the training loss, of all weights."
+    curved: ClassVar[bool] = True
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="sharpness", label="sharpness λ",
                meaning="Largest eigenvalue of the Hessian of the training loss; null where not to 1 %."),

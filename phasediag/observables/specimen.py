@@ -50,7 +50,7 @@ class Specimen:
     """None where the weights alone are measured."""
 
     def loss(self, weights: Weights | None = None) -> Tensor:
-        """The training loss: over the whole training set, with its label noise and without penalty.
+        """The training loss: over all training samples, with its label noise and without penalty.
 
         Parameters
         ----------

@@ -52,7 +52,7 @@ def buckets(bundles: Sequence[Bundle], seconds: Seconds) -> list[list[int]]:
     """Which bundles to train as one, padded to the largest of them.
 
     From the largest on, each takes those that it holds, the larger ones first, as long as padding
-    wastes less than `WASTE` of the arithmetic, and only as many as make the whole soonest done:
+    wastes less than `WASTE` of the arithmetic, and only as many as finish all of them soonest:
     what padding wastes is set against what a program of its own would cost.
 
     Parameters

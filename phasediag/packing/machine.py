@@ -36,7 +36,7 @@ class Machine:
     compile_seconds: float
     """What the first program of a structure costs."""
     further_seconds: float
-    """The same of a further structure, once the compiler is loaded: what joining two structures saves."""
+    """What a further program costs, once the compiler is loaded: joining two structures saves it."""
     fixed_bytes: float = 0.0
     """What its libraries take, however small the tile."""
 

@@ -28,7 +28,7 @@ from phasediag.trial import IntArray, Parameter, Trials
 PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
 LAST_SECONDS: Final = PACK_SECONDS / 20
-"""The same of the last packs, so that no worker idles for long at the end."""
+"""Aimed at for each of the last packs of a launch, so that no worker idles for long at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.library_messages import quiet
 from phasediag.measuring.recording import Recorder
 from phasediag.observables.known import UserObservable

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.recording import Recorder
 from phasediag.packing.buckets import padded_names
 from phasediag.registry import Component, component
 from phasediag.rehearsal.alone import Alone, blaming, check_unchanged
+from phasediag.rehearsal.dry_curvature import check_curvature
 from phasediag.rehearsal.dry_symmetry import broken_symmetries
 from phasediag.rehearsal.fingerprint import changes, fingerprint
 from phasediag.source_lines import place_of
@@ -87,6 +88,7 @@ def dry_step(trials: Trials, measure: Measure, folder: Path) -> list[str]:
     if model.source:
         _check_padding(program, plain, alone, model)
     _measure(program, plain, measure.built_in_only(), model)
+    check_curvature(plain, measure, model if model.source else task, folder)
     if not model.source:
         return []
     return [*_notes(program.network, model, trials), *_doubts(alone[0], model)]

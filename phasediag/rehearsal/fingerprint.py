@@ -31,7 +31,7 @@ _LARGEST: Final = 100_000
 """Values that are looked at; what lies beyond is not compared."""
 
 Fingerprint = dict[str, object]
-"""A digest or the value itself of everything that was found, by where it was found."""
+"""A digest or the value itself of everything that can be reached, by the path to it."""
 
 
 def fingerprint(module: nn.Module) -> Fingerprint:
@@ -58,7 +58,7 @@ def fingerprint(module: nn.Module) -> Fingerprint:
 
 
 def fingerprint_of(thing: object) -> Fingerprint:
-    """The same of an object of a user's class that is no module: its attributes, its class, its file."""
+    """Of an object of a user's class that is no module: its attributes, its class, its file."""
     noted: Fingerprint = {}
     look = _Look(noted)
     for name, value in getattr(thing, "__dict__", {}).items():

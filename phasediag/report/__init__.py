@@ -1,1 +1,1 @@
-"""One self-contained HTML file that tells what a sweep found, and how far that can be trusted."""
+"""One self-contained HTML file of the results of a sweep, and how far they can be trusted."""

@@ -1,11 +1,13 @@
-"""Facts, figures and warnings as one HTML file that needs no network, no script and no other file."""
+"""Facts, figures and warnings as one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +21,7 @@ from phasediag.analysis.frame import need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
 from phasediag.report.choice import choose
+from phasediag.report.explorer import Record
 from phasediag.report.facts import (
     axes_table,
     completeness,
@@ -35,6 +38,8 @@ from phasediag.version import VERSION
 
 ORDERS: Final = ("degree_normalized", "log_rate")
 """Order parameters; the first that lies on both sides of its level is drawn."""
+SCRIPTS: Final = ("payload", "counting", "axes", "drawing", "explorer")
+"""The files of the page's script, in the order in which they need each other."""
 _MOST_ROWS: Final = 200
 """More rows of a table are in its CSV only."""
 
@@ -68,6 +73,8 @@ class ReportedSweep:
     """The trials at other thresholds."""
     notices: tuple[str, ...] = ()
     """What is to be known of the choice of these trials."""
+    record: Record | None = None
+    """What the sweep holds besides the rows of these trials; None: nothing can be explored."""
     shorter: pd.DataFrame | None = None
     """These trials with those that were trained again for longer; None where there are none."""
 
@@ -76,7 +83,7 @@ def report(
     sweep: ReportedSweep, x: str | None = None, y: str | None = None, order: str | None = None,
     level: float | None = None, made: datetime | None = None,
 ) -> str:  # fmt: skip
-    """Tell what a sweep found, as HTML.
+    """The results of a sweep, as HTML.
 
     Parameters
     ----------
@@ -100,9 +107,10 @@ def report(
     longer = None if sweep.shorter is None else known_extension(sweep.shorter, order, level)
     material = Material(
         trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts,
-        extension=longer,
+        extension=longer, record=sweep.record,
     )  # fmt: skip
     sections = all_sections(material)
+    script = _script() if any(s.explorer and s.explorer.payload for s in sections) else ""
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)
     return _environment().get_template("report.html.j2").render(
@@ -123,7 +131,16 @@ def report(
         machines=_table("versions and devices", machines(trials), f"{sweep.name}-machines.csv"),
         cost=_table("cost", cost(trials), f"{sweep.name}-cost.csv"),
         grids=sweep.grids,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
+
+
+def _script() -> str:
+    """The script of the page, of its files one after the other."""
+    folder = files("phasediag.report") / "script"
+    parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
 def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:

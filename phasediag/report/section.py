@@ -14,6 +14,7 @@ from phasediag.analysis.sensitivity import Recounts, Sensitivity
 from phasediag.analysis.systematics import Systematics
 from phasediag.figures.style import Axes, Figure, figure_of, png, svg
 from phasediag.report.choice import Choice
+from phasediag.report.explorer import Explorer, Record
 
 _MOST_SVG_BYTES: Final = 1_500_000
 _PIXELS_AN_INCH: Final = 96
@@ -43,6 +44,8 @@ class Section:
     tables: Mapping[str, pd.DataFrame]
     warnings: tuple[str, ...]
     findings: tuple[str, ...]
+    explorer: Explorer | None = None
+    """The diagram for the script of the page; None where the section has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class Material:
     """Its value on the boundary."""
     recounts: Recounts
     """The trials at other thresholds."""
+    record: Record | None = None
+    """What the sweep holds besides the rows of its trials; None where that is not looked at."""
     extension: Extension | None = None
     """What moved when trials were trained for longer; None where none were."""
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import safetensors
 import safetensors.numpy
 
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.observables.known import DEFINITIONS
 from phasediag.running.job import TileWork
 from phasediag.storage.store import Store
@@ -159,7 +159,7 @@ def read_header(store: Store, pack_id: str) -> Header | None:
 
 
 def left_aside(count: int) -> str:
-    """What is told before a launch of so many checkpoints of another version."""
+    """The notice before a launch of so many checkpoints of another version."""
     if count == 1:
         return "a checkpoint of another version of phasediag is left aside: its trials begin anew"
     return f"{count} checkpoints of another version of phasediag are left aside: their trials begin anew"

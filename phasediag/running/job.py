@@ -1,4 +1,4 @@
-"""What a worker is told, and what it tells; known without torch."""
+"""What a worker is given, and what it reports; known without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from phasediag.grids.sections import Measure
+from phasediag.grids.measure import Measure
 from phasediag.trial import IntArray, Parameter
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class PackRun:
     device
         `cpu` or `cuda`. Where it has no room for the tiles of the pack, they are cut in equal parts.
     notice
-        To be told of its device.
+        About the worker's device, for the user; empty without one.
     final, accepted
         As in `PackClaim`.
     """

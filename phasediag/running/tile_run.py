@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from phasediag.arrays import FloatArray
 from phasediag.columns import STAGES, Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.judgement import counts_of, words
-from phasediag.measuring.recording import FloatArray, MeasuredSoFar, Recorder
+from phasediag.measuring.recording import MeasuredSoFar, Recorder
 from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
 from phasediag.packing.pack import Pack

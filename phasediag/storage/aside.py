@@ -39,7 +39,7 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
     for kind in KINDS:
         place.write(f"{kind}{SUFFIX}", parquet(rows[kind].filter(of)))
     for pack in packs:
-        for kind in KINDS:  # trials first: readers take the measurements of trials that they have found
+        for kind in KINDS:  # trials first: readers take the measurements of trials that they have read
             left = rows[kind].filter(~of & (pc.field("pack_id") == pack))
             _replace(sweep, view, kind, pack, left)
     return len(pc.unique(held["trial_id"]))

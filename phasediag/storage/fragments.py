@@ -39,7 +39,7 @@ SMALL_NUMBERS: Final = "DELTA_BINARY_PACKED"
 THREADS: Final = 16
 """Files of an object store opened at once: opening one waits for the network."""
 LOCAL_THREADS: Final = min(THREADS, (psutil.cpu_count() or 1) + 1)
-"""The same of local files: more would wait for the interpreter."""
+"""Local files opened at once: more would wait for the interpreter."""
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")

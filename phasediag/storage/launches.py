@@ -1,4 +1,4 @@
-"""What the grids of a sweep say about which of its trials are the present ones; found without torch.
+"""What the grids of a sweep say about which of its trials are the present ones; read without torch.
 
 A file of the user's that was edited between two launches, or another number of steps, leaves trials of
 the same points besides each other. The grids are numbered in the order in which they were launched.
@@ -118,7 +118,7 @@ def launches_of(store: Store) -> Launches:
 
 
 def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[float, ...]]:
-    """What `Launches.planned` holds; nothing where the trials of a grid would have to be found out anew."""
+    """What `Launches.planned` holds; nothing where the trials of a grid would have to be made out anew."""
     refined: set[str] = set()
     for name, text in grids:
         if refines(text):

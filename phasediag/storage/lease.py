@@ -61,7 +61,7 @@ class Holder:
     since: str
     """When the lease was taken, ISO 8601 in UTC."""
     news: Mapping[str, float | None] = field(default_factory=dict)
-    """Numbers that it told with its last heartbeat: how far it is."""
+    """Numbers of its last heartbeat: how far it is."""
 
     @classmethod
     def this_process(cls, purpose: str) -> Holder:

@@ -159,6 +159,12 @@ def check_axes(designs: Sequence[Design], x: str, y: str) -> list[Design]:
 
 def _check(design: Design, x: str, y: str) -> None:
     grid = design.grid
+    ramp = grid.fixed.get("ramp")
+    if ramp is not None:
+        raise PhasediagError(
+            f"{design.name} has a ramp: each of its trials walks through all values of {ramp}, so that no "
+            "point can be added between two of them; give the ramp more stages, or refine a grid without"
+        )
     for name in (x, y):
         if not {grid.parameters[name].kind} <= {int, float}:
             raise PhasediagError(f"'{name}' is not a number, so there is nothing between its values")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
+from phasediag.grids.reading import Report, parse_mapping
 from phasediag.grids.settings import Setting
 from phasediag.storage.folder import Folder
 from phasediag.storage.launches import MARK, added_to, extension_of, launches_of
@@ -177,33 +178,46 @@ def explain_grid(grid: str | Path, storage: str, settings: Sequence[Setting] = (
     return GridStory(
         sweep=store.folder.uri, name=read.name, known=True, kept=kept_count, added=added,
         planned=len(wanted) - kept_count - added, dropped=len(done) - kept_count,
-        changes=tuple(_changes(read, every)),
+        changes=tuple(_changes(read, store, every)),
     )  # fmt: skip
 
 
-def _changes(grid: Grid, every: Sequence[tuple[str, pa.Table]]) -> list[str]:
-    """The parameters that have other values than in the grids launched before."""
+def _changes(grid: Grid, store: Store, every: Sequence[tuple[str, pa.Table]]) -> list[str]:
+    """What a grid gives other values to than the grids of a sweep that add to no other."""
+    texts = {name: text for name, text in store.grids() if not added_to(text)}
+    before = [
+        (parse_mapping(texts[name], Report(name)).plain, roster) for name, roster in every if name in texts
+    ]
+    named = {*grid.fixed, *grid.given}.union(*(_named(content) for content, _ in before))
     trials = grid.trials()
-    names = {name for _, roster in every for name in roster.column_names} | set(trials.columns)
     changes = []
-    for name in sorted(names - {"trial_id"}):
-        before = {
-            _formed(v) for _, r in every if name in r.column_names for v in pc.unique(r[name]).to_pylist()
-        }
+    for name in sorted(named):
+        old = {text for _, roster in before for text in _texts(roster, name)}
         here = (
-            {formatted(value) for value in _distinct(trials.values(name))}
-            if name in trials.columns
-            else set()
+            {formatted(value) for value in trials.values(name).tolist()} if name in trials.columns else set()
         )
-        gone, new = _sorted(before - here - {"null"}), _sorted(here - before - {"null"})
+        gone, new = _sorted(old - here - {"null"}), _sorted(here - old - {"null"})
         if gone or new:
             parts = [f"no longer {_few(gone)}" if gone else "", f"new: {_few(new)}" if new else ""]
             changes.append(f"{name}: {'; '.join(filter(None, parts))}")
     return changes
 
 
-def _distinct(values: np.ndarray[Any, Any]) -> list[Any]:
-    return list(dict.fromkeys(values.tolist()))
+def _named(content: Mapping[str, Any]) -> set[str]:
+    """The parameters that a grid gives values to, as far as they stand in it."""
+    points = content.get("points")
+    listed = points if isinstance(points, list) else []
+    return set(content.get("fixed") or {}).union(content.get("axes") or {}, *listed)
+
+
+def _texts(roster: pa.Table, name: str) -> set[str]:
+    """The values of a parameter in a grid as they stand in an identity; none where it has none."""
+    if name not in roster.column_names:
+        return set()
+    column = roster[name]
+    if not pa.types.is_nested(column.type):
+        column = pc.unique(column)
+    return {_formed(value) for value in column.to_pylist()}
 
 
 def _sorted(texts: set[str]) -> list[str]:
@@ -216,7 +230,15 @@ def _sorted(texts: set[str]) -> list[str]:
 
 def _few(texts: Sequence[str]) -> str:
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return ", ".join(texts[:_SHOWN]) + more
+    return ", ".join(map(_short, texts[:_SHOWN])) + more
+
+
+def _short(text: str) -> str:
+    """A value as it is read: a number of six digits."""
+    try:
+        return f"{float(text):.6g}"
+    except ValueError:
+        return text
 
 
 def _formed(value: Any) -> str:

@@ -39,7 +39,7 @@ class Extended:
 
     sweep: str
     trained: int
-    """Trials that this launch committed or found to fail."""
+    """Trials that this launch committed, failed ones among them."""
     stopped: str
     """Why it ended early; empty where it did not."""
     exit_code: int

@@ -1,4 +1,4 @@
-"""The sweeps of a storage: what, when, how far, how large; told without torch and without expanding grids."""
+"""The sweeps of a storage: what, when, how far, how large."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from phasediag.errors import StoreError
+from phasediag.errors import PhasediagError
 from phasediag.registry import KINDS
 from phasediag.storage.aside import ASIDE
 from phasediag.storage.folder import Folder
@@ -14,7 +14,7 @@ from phasediag.storage.launches import launches_of
 from phasediag.storage.lease import held_by
 from phasediag.storage.store import Store
 from phasediag.sweeps.remove import TRASH
-from phasediag.sweeps.status import split_rosters, status_of
+from phasediag.sweeps.status import rosters, split_rosters, status_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class ListedSweep:
     """What its grids give several values to."""
     grids: int
     total: int | None
-    """Trials that its grids ask for; None where that must be found out anew (`status` does)."""
+    """Trials that its grids ask for; None where it cannot be read."""
     done: int
     failed: int
     bytes: int
@@ -65,17 +65,11 @@ def _listed(store: Store) -> ListedSweep:
     axes: tuple[str, ...] = ()
     grids, total, done, failed, trouble = 0, None, 0, 0, ""
     try:
-        kept = [(name, store.roster(name, text, KINDS)) for name, text in store.grids()]
-        grids, axes = len(kept), tuple(launches_of(store).given)
-        rosters = [(name, roster) for name, roster in kept if roster is not None]
-        if len(rosters) == len(kept):
-            present, _ = split_rosters(rosters)
-            counted = status_of([roster["trial_id"].combine_chunks() for roster in present], store)
-            total, done, failed = counted.total, counted.done, counted.failed
-        else:
-            counts = store.committed().counts
-            done, failed = counts["ok"] + counts["diverged"], counts["failed"]
-    except StoreError as error:
+        grids, axes = len(store.grids()), tuple(launches_of(store).given)
+        present, _ = split_rosters(rosters(store, KINDS))
+        counted = status_of([roster["trial_id"].combine_chunks() for roster in present], store)
+        total, done, failed = counted.total, counted.done, counted.failed
+    except PhasediagError as error:
         trouble = str(error)
     return ListedSweep(
         name=store.folder.name, axes=axes, grids=grids, total=total, done=done, failed=failed,

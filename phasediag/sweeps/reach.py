@@ -1,4 +1,4 @@
-"""Which files a user's classes open: found by building them once, before anything is identified or trained.
+"""Which files a user's classes open: seen by building them once, before anything is identified or trained.
 
 What they open beside the grid is hashed, kept and shipped with their code. Then they are built once more
 from the copies that workers get, so that a file nobody could see being opened is missed here, in one
@@ -17,6 +17,7 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
+from phasediag.library_messages import quiet
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import World, check_data
 from phasediag.running.sources import climbs, source_folder
@@ -96,7 +97,7 @@ def _opened(
     if key not in _seen:
         within = [place for each in components for place in _folders(each, folder)]
         within += [place for each in part.components.values() for place in _folders(each, grid.folder)]
-        with opened_files(folder, grid.folder, *within) as opened:
+        with quiet(None), opened_files(folder, grid.folder, *within) as opened:
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
         _seen[key] = tuple(path for path in opened.files if path not in code), opened.outside

@@ -108,7 +108,7 @@ def refine(
         Wished width of the boundary's 95 % interval, in units of the resolution; None: whatever comes out.
     explore
         Share of each round's points, besides, that cut the largest cells off the boundary: a region that no
-        corner of the lattice shows is found there.
+        corner of the lattice shows is seen there.
     select
         Keeps the trials of the slices to refine.
     train
@@ -157,7 +157,7 @@ def refine(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _View:
-    """A slice, and what was found in it so far."""
+    """A slice, and what its trials say so far."""
 
     slice: Slice
     key: Key

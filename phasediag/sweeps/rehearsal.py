@@ -53,8 +53,9 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
                 notes += _rehearsed(missing, members, grid, users)
         except PhasediagError as error:
             raise type(error)(f"{grid.path}: {error}") from error.__cause__
-    networks = (network_of(structure.record, folder) for structure in distinct)
-    layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
+    with quiet(None):
+        networks = (network_of(structure.record, folder) for structure in distinct)
+        layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
 

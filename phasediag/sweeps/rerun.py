@@ -21,6 +21,7 @@ import torch
 from phasediag.columns import RESULT_COLUMNS
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
+from phasediag.library_messages import quiet
 from phasediag.packing.machine import device_of
 from phasediag.packing.pack import pack_of
 from phasediag.packing.structure import structure_of
@@ -147,7 +148,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
         tile_size=2, compiled=bool(recorded and recorded["compiled"]),
     )  # fmt: skip
     device = device_of(grid.resources.gpus, grid.resources.tf32)
-    with _threads(max(1, int(grid.resources.cpus))):
+    with _threads(max(1, int(grid.resources.cpus))), quiet(None):
         tile = TileRun(pack, job, device, TileWork(rows=np.arange(1), size=2))
         losses = _trained(tile, every)
         trials, history = tile.rows()

@@ -50,7 +50,7 @@ class Round:
     unit_x: str
     unit_y: str
     rows: int
-    """Rows of the diagram in which the boundary was found."""
+    """Rows of the diagram that the boundary crosses."""
     width: float
     """Median width of its 95 % interval, in `unit_x`; NaN with fewer than 3 replicates."""
     coming: int

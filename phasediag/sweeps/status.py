@@ -1,4 +1,4 @@
-"""How far a sweep is, told without torch and without expanding its grids again."""
+"""How far a sweep is, without torch and without expanding its grids again."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Status:
     more_steps: float | None = None
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
-    """The same of the one that needs most."""
+    """How many more steps the one needs that needs most; None where there are none."""
     count_unconverged: int | None = None
     """Trials of which some count may change yet; None where that was not looked at."""
     count_more_steps: float | None = None
     """How many more steps these need, in the median (an estimate); None where there are none."""
     count_more_steps_most: int | None = None
-    """The same of the one that needs most."""
+    """How many more steps the one of these needs that needs most; None where there are none."""
     earlier: int = 0
     """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
 
@@ -99,7 +99,7 @@ def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Tabl
 def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[str, pa.Table]]:
     """The trials of every grid of a sweep, oldest first, by the grid's name.
 
-    Those kept beside the grids are taken where they count, and found out anew, with torch, where not.
+    Those kept beside the grids are taken where they count, and made out anew, with torch, where not.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def rosters(store: Store, columns: Collection[str] | None = ()) -> list[tuple[st
 
 
 def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collection[str] | None) -> pa.Table:
-    """The trials of a grid, found out by reading it."""
+    """The trials of a grid, by reading it."""
     from phasediag.sweeps.recorded import roster_of_grid, stored_grid
 
     grid = stored_grid(store, name, text, folder / name)

@@ -1,4 +1,4 @@
-"""What a grid asks for, compared with what the store holds; found without torch."""
+"""What a grid asks for, compared with what the store holds; read without torch."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Outcome:
 
     status: Status
     trained: int
-    """Trials that this launch committed or found to fail."""
+    """Trials that this launch committed, failed ones among them."""
     seconds: float
     drained: str
     """Why it ended early; empty where it did not."""
@@ -56,7 +56,7 @@ class Outcome:
     split: Mapping[str, float]
     """Seconds of all workers by what they were spent on: start-up, PHASES, idle."""
     foretold: tuple[float, float] | None = None
-    """Seconds that it told to be left at a tenth of its trials, and seconds that they took."""
+    """Seconds that it said to be left at a tenth of its trials, and seconds that they took."""
 
     @property
     def exit_code(self) -> int:
@@ -200,7 +200,7 @@ def launch(
 
 
 def _taken_over(store: Store) -> Breakdown:
-    """What ends a launch that was silent for so long that another one found the sweep free."""
+    """What ends a launch that was silent for so long that another one took the sweep."""
     error = f"another launch has taken over the sweep {store.folder.uri}"
     return Breakdown(error=error, of_machine=True)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 def power_of_two(largest: Tensor) -> Tensor:
     """The largest power of two that is not above each number.
 
-    Dividing and multiplying by it is exact, and it is found by exact arithmetic alone.
+    Dividing and multiplying by it is exact, and the unit itself comes from exact arithmetic alone.
 
     Parameters
     ----------

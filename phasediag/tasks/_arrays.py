@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from phasediag.arrays import FloatArray
 from phasediag.errors import RefusedError
 from phasediag.shared_parameters import INPUT_SCALE
 from phasediag.training.task import Task, tensor
@@ -30,7 +31,6 @@ from phasediag.trial import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = npt.NDArray[np.float64]
 NAMES: Final = ("x", "y", "x_test", "y_test")
 WHAT: Final = (
     "save x (samples, ...) and y, and x_test and y_test where there is a test set: "

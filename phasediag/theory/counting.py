@@ -74,7 +74,7 @@ def neuron_bound(gamma: float, dimension: int, loss: float = 1.0, curvature: flo
     return float(np.exp(scipy.optimize.brentq(excess, 0.0, top, xtol=1e-12)))
 
 
-def bound_exponent(dimension: int, squared: bool = False) -> float:
+def bound_exponent(dimension: float, squared: bool = False) -> float:
     """Exponent e of N <= C gamma^(-e): 3 d / (d + 2); 2 d / (d + 2) where Delta is the square of (3).
 
     Theorem 4; the second where Conjecture 1 is read for the squared distance (`docs/physics.md`).

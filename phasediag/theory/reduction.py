@@ -111,7 +111,7 @@ def reduce(network: Network, labels: Labels) -> Reduction:
     Raises
     ------
     PhasediagError
-        Where the network has a control, or a layer has no labels, or as many as no neuron count.
+        Where the network has a control, or the labels of a layer are missing or not one for each neuron.
     """
     if type(network.control) is not Control:
         raise PhasediagError("a reduced model stands for a plain network; train it with control: none")

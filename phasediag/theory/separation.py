@@ -11,22 +11,19 @@ from scipy.special import stdtrit
 
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
+from phasediag.theory.gaps import GAP, cut_at_gap
 
 Strength = Literal["gamma", "temperature"]
 Verdict = Literal["rejected", "compatible", "cannot tell"]
-GAP: Final = 10.0
-"""Ratio of neighbouring distances above which they are told apart: neurons that differ, and copies."""
 CONFIDENCE: Final = 0.95
 FEWEST_REPLICATES: Final = 3
 COLUMNS: Final = [
     "trial_id", "replicate", "gamma", "temperature", "separation", "merged", "gap", "decided", "neuron_count",
 ]  # fmt: skip
-_ROUNDING: Final = 64
-"""Times the precision of the largest distance: below, a distance is one of rounding."""
 
 
 def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
-    """The smallest distance between distinct neurons of each trial, told by the gap in its distances.
+    """The smallest distance between distinct neurons of each trial, seen by the gap in its distances.
 
     No threshold enters: the insertion distances of a layer, descending, are cut where the ratio of two
     neighbours is largest. What is above the cut are neurons that differ, what is below are copies of them. A
@@ -78,13 +75,8 @@ def _cut(distances: FloatArray) -> tuple[float, float, float, bool, int]:
     """Separation, what is merged, their ratio, whether that decides, and how many are above."""
     if len(distances) < 2:
         return float("nan"), float("nan"), float("nan"), False, len(distances)
-    precise = np.finfo(distances.dtype if distances.dtype == np.float32 else np.float64).eps
-    order = np.sort(distances.astype(np.float64))[::-1]
-    least = max(_ROUNDING * float(precise) * float(order[0]), 1e-300)
-    ratios = np.maximum(order[:-1], least) / np.maximum(order[1:], least)
-    last = int(np.argmax(ratios))
-    gap = float(ratios[last])
-    return float(order[last]), float(order[last + 1]), gap, gap > GAP and last > 0, last + 1
+    cut = cut_at_gap(distances)
+    return cut.least, cut.merged, cut.gap, cut.gap > GAP and cut.above > 1, cut.above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +115,7 @@ class SeparationTest:
 
     def __str__(self) -> str:
         said = {
-            "rejected": "rejected by", "compatible": "compatible with", "cannot tell": "cannot be told from",
+            "rejected": "rejected by", "compatible": "compatible with", "cannot tell": "not apart from",
         }[self.verdict]  # fmt: skip
         bounds = f"[{self.low:.2f}, {self.high:.2f}]" if np.isfinite(self.low) else "without an interval"
         return (

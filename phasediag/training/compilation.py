@@ -59,7 +59,7 @@ class Compiled:
     Raises
     ------
     UntranslatedError
-        From a call that cannot compile it. A fault of the machine is found once for the process.
+        From a call that cannot compile it. A fault of the machine is remembered for the process.
     """
 
     def __init__(self, function: Callable[..., Any], staying: int = 0) -> None:

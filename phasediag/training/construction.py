@@ -120,7 +120,7 @@ class _Unset(TorchFunctionMode):
 
 
 def _holds_unset(tensor: Tensor) -> bool:
-    """Whether a tensor holds what `_Unset` fills with; of truth values that cannot be told."""
+    """Whether a tensor holds what `_Unset` fills with; nothing shows it of truth values."""
     if tensor.dtype == torch.bool:
         return False
     unset = tensor.isnan() if _has_nan(tensor) else tensor == _largest(tensor)

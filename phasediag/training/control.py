@@ -21,13 +21,13 @@ from phasediag.training.optimizers import Rates, Weights
 from phasediag.trial import Streams, Value
 
 FACTOR: Final = "factor/"
-"""Before the name of a parameter: its v of dcs, or the gate of its matrix."""
+"""`factor/NAME`, trained: the v of dcs that stands for the parameter NAME, or the gate of its matrix."""
 PRODUCT: Final = "product/"
-"""Before the name of a parameter: its u of dcs."""
+"""`product/NAME`, trained: the u of dcs that stands for the parameter NAME."""
 OFFSET: Final = "control/offset/"
-"""Before the name of a parameter: its theta_0 of syre, among the constants."""
+"""`control/offset/NAME`, a constant of the trial: the theta_0 of syre of the parameter NAME."""
 STRETCH: Final = "control/stretch/"
-"""Before the name of a parameter: by how much its decay differs from that of the trial, over the latter."""
+"""`control/stretch/NAME`, a constant: the share by which the decay of NAME differs from the trial's."""
 HARMLESS: Final = 0.01
 """syre_scale times the root of the number of weights, where it is not given [2408.15495]."""
 
@@ -74,7 +74,7 @@ class Control:
         return loss
 
     def penalty(self, trained: Weights, rates: Rates) -> Tensor:
-        """The whole penalty that decay stands for, gamma |theta|^2 with gamma = weight_decay / 2."""
+        """What decay stands for, over all weights: gamma |theta|^2 with gamma = weight_decay / 2."""
         square = torch.stack([tensor.square().sum() for tensor in trained.values()]).sum()
         return self.penalized(rates["weight_decay"] / 2 * square, trained, rates)
 

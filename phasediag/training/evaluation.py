@@ -1,4 +1,4 @@
-"""Losses over whole data sets."""
+"""Losses over all samples of a data set."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ else:
 
 
 class Model(Module):
-    """One network, as an ordinary `torch.nn.Module`, and what may be told of it.
+    """One network, as an ordinary `torch.nn.Module`, and what may be stated of it.
 
     `forward` takes samples x, shape (samples, inputs), and gives shape (samples, outputs). The constructor
     takes `inputs`, `outputs` and the values of what the class declares. Everything else below may be left

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from phasediag.constructor import arguments_of
 from phasediag.errors import PhasediagError
+from phasediag.native.building import leave_unusable_cache
 from phasediag.registry import Component, component
 from phasediag.source_lines import explained, place_of
 from phasediag.symmetry.neurons import NeuronGroup
@@ -48,8 +49,8 @@ _SIZES: Final = (
     "two whole numbers >= 1"
 )
 FIXED: Final = "fixed/"
-"""Before the name of a parameter that is not trained, or of a buffer that differs between replicates, among
-the constants of a trial; where they are measured also of a buffer that training changes."""
+"""`fixed/NAME`, a constant of the trial: the parameter NAME, which is not trained, or the buffer NAME, which
+differs between replicates; where a trial is measured also a buffer that training changes."""
 CHANCE: Final = "chance"
 """The key of a trial's random numbers among its constants, where passes in training draw some."""
 
@@ -293,6 +294,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     PhasediagError
         Where the model refuses the values, or cannot be trained.
     """
+    leave_unusable_cache()
     task = component("task", str(values["task"]), folder)
     model = component("model", str(values["model"]), folder)
     inputs, outputs = sizes_of(task, values)

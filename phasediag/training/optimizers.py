@@ -40,7 +40,7 @@ class Optimizer:
     """Rules between parameters, checked where a grid names this optimizer."""
     decoupled: ClassVar[bool | None] = None
     """Whether weight decay shrinks the weights beside the gradient (as in adamw) instead of being added to
-    it; None: not known, and what rests on it is not told."""
+    it; None: not known, and what rests on it is null."""
     moments: tuple[str, ...] = ()
     """Names of what it keeps: each holds a tensor for every weight, of its shape, zero at the start."""
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from phasediag.arrays import FloatArray
 from phasediag.training.descent import FACTOR, FASTEST, LENGTH, WARMUP, Descent
 from phasediag.training.optimizers import Rates
 
-FloatArray = npt.NDArray[np.float64]
 AT_ONCE: Final = 2**22
 """Factors that are computed at once."""
 

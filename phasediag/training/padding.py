@@ -25,9 +25,9 @@ from phasediag.trial import Value, integer
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 
 PADDING: Final = "padding/"
-"""Before the names of all that padding adds to the constants of a trial."""
+"""What the names of all constants of a trial begin with that padding adds."""
 INSIDE: Final = PADDING + "inside/"
-"""Before the name of a parameter: where it is no padding, bool, shaped like the parameter."""
+"""`padding/inside/NAME`: where the parameter NAME is no padding, bool, shaped like it."""
 OWN: Final = PADDING + "own"
 """Which samples of a batch are the trial's own, bool, shape (batch_size,): the others are padding."""
 BATCH: Final = "batch_size"

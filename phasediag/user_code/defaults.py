@@ -1,8 +1,11 @@
-"""What torch takes where nothing is said: one setting for all files that a process imports."""
+"""What a process has once for all its files: torch's defaults and threads, signals, the current folder."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,11 +16,21 @@ if TYPE_CHECKING:
     Defaults = tuple[torch.dtype, torch.device, bool]
 
 
+ENDING = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+"""Signals by which a launch is ended."""
+
+
 @contextmanager
 def kept_defaults() -> Iterator[None]:
-    """Put torch's defaults back that a user's code changes, and refuse the change.
+    """Put back what a user's code changes of the process, and refuse the change of torch's defaults.
 
-    Other networks of the process would be built by them too, in an order that nobody promises.
+    By these other networks of the process would be built too, in an order that nobody promises. The current
+    folder, the number of torch's threads and what signals do are as before without a word: by them a storage
+    that is named from the current folder would lie elsewhere, and a launch could not be ended.
 
     Raises
     ------
@@ -26,12 +39,39 @@ def kept_defaults() -> Iterator[None]:
     """
     before = _defaults() if "torch" in sys.modules else None
     try:
-        yield
+        with _kept_process():
+            yield
     except BaseException:
         _restore(before)
         raise
     if fault := _restore(before):
         raise RuntimeError(fault)
+
+
+@contextmanager
+def _kept_process() -> Iterator[None]:
+    folder = _current()
+    of_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ENDING} if of_main else {}
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    try:
+        yield
+    finally:
+        if folder and _current() != folder:
+            os.chdir(folder)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        if threads is not None and sys.modules["torch"].get_num_threads() != threads:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+def _current() -> str:
+    """The current folder; empty where it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def _restore(before: Defaults | None) -> str:

@@ -1,4 +1,4 @@
-"""Which files beside a user's file it imports: found in its text, wherever the statement stands."""
+"""Which files beside a user's file it imports: read from its text, wherever the statement stands."""
 
 from __future__ import annotations
 

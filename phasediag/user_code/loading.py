@@ -28,6 +28,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
 
+from phasediag.library_messages import quiet
 from phasediag.user_code.defaults import kept_defaults
 from phasediag.user_code.imports import Roots, dynamic_name, module_name, package_root, reached_from
 from phasediag.user_code.opened import opened_files
@@ -139,7 +140,7 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     with _apart(within, path.parent) as plain, opened_files(*within) as opened:
         name = module_name(path)
         try:
-            with kept_defaults():
+            with kept_defaults(), quiet(None):
                 module = _module(package, name, path)
         except BaseException:
             _forget(package)
@@ -202,7 +203,7 @@ def _file(module: object) -> Path | None:
 
 
 def _root_of(name: str, file: Path) -> Path:
-    """The folder in which a module of this name was found."""
+    """The folder that holds the module of this name."""
     depth = name.count(".") + (file.stem == "__init__")
     return file.parents[depth]
 

@@ -1,4 +1,4 @@
-"""Which files a user's code opens for reading: told by Python's own audit events."""
+"""Which files a user's code opens for reading: seen by Python's own audit events."""
 
 from __future__ import annotations
 

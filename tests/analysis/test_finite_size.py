@@ -180,7 +180,7 @@ def test_too_few_sizes_for_another_choice_are_told():
     found = fit_collapse(frame[frame["width"] > 16], resamples=5)
     assert not len(found.scan)
     assert found.parameters["stable"].isna().all()
-    assert "whether it is stable cannot be told" in found.summary()
+    assert "whether it is stable is not known" in found.summary()
     with pytest.raises(AnalysisError, match="need 3 values of 'width'"):
         fit_collapse(frame[frame["width"] > 16], omega=1.0)
 

@@ -219,7 +219,7 @@ def test_columns_are_plain_and_in_order(store: Store) -> None:
         "steps",
         "trial_id",
     ]
-    with pytest.warns(CarriedWarning, match="1 trial has converged is told as it was recorded"):
+    with pytest.warns(CarriedWarning, match="1 trial has converged is what was recorded"):
         narrow = load_trials(store.folder.path, columns=["steps", "drift"], threshold={"absolute": 1.0})
     assert list(narrow.columns) == ["steps", "drift"]
 

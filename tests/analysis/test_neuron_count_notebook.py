@@ -1,51 +1,64 @@
-"""The flagship notebook runs from the Parquet of a thinned sweep to its verdicts."""
+"""The flagship notebook runs from nothing, by way of short sweeps, to its verdicts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
-from small_sweeps import run
+import phasediag
+from executed_notebook import executed
+from phasediag.sweeps.extend import extend
+from phasediag.sweeps.sweep import launch
 
 ROOT = Path(__file__).parents[2]
+SHORT = {
+    "width: [32, 64, 128, 256]": "width: [16, 32]",
+    "init_scale: [0.25, 0.176776695297, 0.125, 0.0883883476483]": "init_scale: [0.35, 0.25]",
+    "replicates: 8": "replicates: 3", "seed: 20261129": "seed: 7",
+    "[1e-3, 1], num: 16": "[6e-2, 0.5], num: 4",
+}  # fmt: skip
+"""Of all grids: narrower layers, fewer and stronger decays, other seeds than those of the runs."""
+OF_ONE = {
+    "relu": {"inputs: [2, 3]": "inputs: [2]", "[3e-3, 1], num: 12": "[6e-2, 0.3], num: 3"},
+    "field": {"inputs: [1, 2, 4, 8]": "inputs: [1, 4]", "relaxations: 30": "relaxations: 15"},
+    "wide-teacher": {"inputs: [1, 2, 4, 8]": "inputs: [1, 4]", "relaxations: 30": "relaxations: 15"},
+    "controls": {"[4, 16, 64]": "[2, 4]", "relaxations: 30": "relaxations: 15"},
+    "noise": {
+        "width: [64, 128]": "width: [16, 32]",
+        "init_scale: [0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",
+        "[1e-2, 0.4], num: 6": "[5e-2, 0.4], num: 4", "[1e-3, 2e-2], num: 5": "[1e-3, 2e-2], num: 3",
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flagship grid with fewer, shorter trials: strong decay, where most of them converge in time."""
-    text = (ROOT / "jobs" / "neuron-count.yaml").read_text()
-    replaced = {
-        "steps: 100000": "steps: 20000", "[1e-3, 1], num: 25": "[1e-1, 3], num: 7",
-        "every: 50000": "every: 10000", "width: [8, 16, 32, 64]": "width: [16, 32]",
-        "replicates: 10": "replicates: 3",
-    }  # fmt: skip
-    for old, new in replaced.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    folder = tmp_path_factory.mktemp("notebook")
-    grid = folder / "grid.yaml"
-    grid.write_text(text)
-    found = run("launch", grid, "--storage", folder, "--executor", "inline", timeout=1000)
-    assert found.returncode == 0, found.stderr
-    return folder / "neuron-count"
+def short_sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The five grids of the design, short, each at 1, 2 and 4 times its steps."""
+    folder = tmp_path_factory.mktemp("neuron-count")
+    for name, own in OF_ONE.items():
+        text = (ROOT / "jobs" / "neuron-count" / f"{name}.yaml").read_text()
+        for old in own:
+            assert old in text, old
+        for old, new in {**SHORT, **own}.items():
+            text = text.replace(old, new)
+        grid = folder / f"{name}.yaml"
+        grid.write_text(text)
+        assert phasediag.launch(grid, storage=str(folder), executor="inline").exit_code == 0
+        for factor in (2, 4):
+            assert extend(folder / f"neuron-count-{name}", factor, train=inline).exit_code == 0
+    return folder
+
+
+def inline(grid: Path, *, sweep: str) -> Any:
+    return launch(grid, sweep=sweep, executor="inline")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_notebook_comes_to_its_verdicts(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHASEDIAG_SWEEP", str(small_sweep))
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own puts figures into the outputs
-    notebook: Any = nbformat.read(ROOT / "analysis" / "neuron-count.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    text = "".join(
-        output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
-    )
-    for claim in ("is polynomial in", "is independent of width", "Theorem 4", "label noise 1: neuron_count"):
+def test_the_notebook_comes_to_its_verdicts(short_sweeps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, text = executed("neuron-count", monkeypatch, timeout=300, PHASEDIAG_SWEEPS=str(short_sweeps))
+    for claim in ("is polynomial in decay", "rises with the dimension", "certified", "undecided"):
         assert claim in text
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert figures == 4

@@ -7,9 +7,9 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import phasediag
+from executed_notebook import executed
 
 ROOT = Path(__file__).parents[2]
 THINNED = {
@@ -67,31 +67,20 @@ def refined_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "quickstart"
 
 
-def executed(name: str, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
-    """How many figures a notebook draws, and all the text that it prints or shows."""
-    monkeypatch.setenv("PHASEDIAG_SWEEP", str(sweep))
-    monkeypatch.setenv("PYTHONWARNINGS", "default")
-    notebook: Any = nbformat.read(ROOT / "analysis" / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT / "analysis")}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
-    return sum("image/png" in output.get("data", {}) for output in outputs), "\n".join(texts)
-
-
 def test_quickstart(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures, printed = executed("quickstart", small_sweep, monkeypatch)
+    figures, printed = executed("quickstart", monkeypatch, PHASEDIAG_SWEEP=str(small_sweep))
     assert figures == 2
     assert "rank ~ weight_decay^" in printed
 
 
 def test_phase_boundary(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures, printed = executed("phase-boundary", small_sweep, monkeypatch)
+    figures, printed = executed("phase-boundary", monkeypatch, PHASEDIAG_SWEEP=str(small_sweep))
     assert figures == 3
     assert "{2: nan, 3: 0." in printed
 
 
 def test_refinement(refined_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures, printed = executed("refinement", refined_sweep, monkeypatch)
+    figures, printed = executed("refinement", monkeypatch, PHASEDIAG_SWEEP=str(refined_sweep))
     assert figures == 1
     assert "90 trials instead of 90: 100%" in printed
 
@@ -99,14 +88,14 @@ def test_refinement(refined_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("polars", "duckdb", "xarray"):
         pytest.importorskip(module)
-    _, printed = executed("from-a-million-rows", small_sweep, monkeypatch)
+    _, printed = executed("from-a-million-rows", monkeypatch, PHASEDIAG_SWEEP=str(small_sweep))
     assert f"{11 * 2 * 2 * 2 * 3} rows" in printed
     assert "Dimensions" in printed
 
 
 def test_notebooks_are_stored_without_output() -> None:
-    paths = sorted((ROOT / "analysis").glob("*.ipynb"))
-    assert len(paths) >= 6
+    paths = sorted((ROOT / "analysis").rglob("*.ipynb"))
+    assert len(paths) >= 11
     for path in paths:
         notebook: Any = nbformat.read(path, as_version=4)
         assert not any(cell.get("outputs") for cell in notebook.cells), path.name
@@ -123,6 +112,6 @@ def test_symmetry_breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     grid = tmp_path / "grid.yaml"
     grid.write_text(text)
     assert phasediag.launch(grid, storage=str(tmp_path), executor="inline", compile="off").exit_code == 0
-    figures, told = executed("symmetry-breaking", tmp_path / "fig2", monkeypatch)
+    figures, told = executed("symmetry-breaking", monkeypatch, PHASEDIAG_SWEEP=str(tmp_path / "fig2"))
     assert figures == 3
     assert "init scale 2: no generator is lost" in told

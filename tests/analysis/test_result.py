@@ -16,12 +16,14 @@ import phasediag.analysis
 from phasediag.analysis.alignment import alignment
 from phasediag.analysis.breaking_times import breaking_times
 from phasediag.analysis.coincidence import coincidence
+from phasediag.analysis.count_exponents import count_exponents
 from phasediag.analysis.depth import depth_profile
 from phasediag.analysis.distributions import distributions
 from phasediag.analysis.equal_noise import compare_equal_noise
 from phasediag.analysis.extension import extension
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
+from phasediag.analysis.likeness import compare_checkpoints
 from phasediag.analysis.loops import hysteresis
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.replication import replicates_needed
@@ -29,12 +31,17 @@ from phasediag.analysis.result import Result, plain
 from phasediag.analysis.roughness import boundary_roughness
 from phasediag.analysis.scaling import fit_scaling
 from phasediag.analysis.sensitivity import Recounts, Sensitivity
+from phasediag.analysis.settled_counts import settled_counts
 from phasediag.analysis.slices import slices
 from phasediag.analysis.spectra import spectra
 from phasediag.analysis.strength import fit_strength
 from phasediag.analysis.systematics import boundary_systematics
 from phasediag.analysis.transition import transition_order
+from phasediag.analysis.trends import rank_trends
+from phasediag.analysis.universality import universality
+from phasediag.analysis.width_saturation import width_saturation
 from phasediag.errors import AnalysisError
+from planted_counts import falling, planted
 
 
 def trials() -> pd.DataFrame:
@@ -143,6 +150,8 @@ def made() -> dict[type[Result], Result]:
     fit = fit_scaling(frame, resamples=20)
     recounts = Recounts(frames={"halved": narrow, "doubled": narrow})
     history = course()
+    numbers = planted(falling(lambda inputs: 0.3), [1, 2], decays=8, replicates=4, widths=(128, 256))
+    counts = settled_counts(*numbers, ["inputs"])
     results: list[Result | None] = [
         diagram, fit, fit_collapse(frame, resamples=5), fit_strength(frame, resamples=3),
         distributions(frame, "weight_decay", size="width"),
@@ -156,7 +165,12 @@ def made() -> dict[type[Result], Result]:
         boundary_systematics(narrow, diagram), replicates_needed(diagram, 0.1),
         boundary_roughness(phase_diagram(image(), "weight_decay", "init_scale", resamples=1)),
         depth_profile(*heads()), hysteresis(walks(), "alive_count"), breaking_times(*passages()),
+        rank_trends(narrow, "neuron_count", {"weight_decay": "falls"}),
+        width_saturation(frame, "neuron_count", ["lr_over_batch"]),
+        compare_checkpoints(heads()[0].assign(effective_rank=2.0), [("w.pt", "w.pt")]),
         extension(lengths(), factors=[2]), alignment(*grams(), by="width"),
+        universality(alignment(*grams(), by="width"), "hidden.1"),
+        counts, count_exponents({"field": counts}, {1: 2, 2: 3}),
     ]  # fmt: skip
     return {type(result): result for result in results if result is not None}
 

@@ -452,3 +452,39 @@ def test_what_is_pooled_is_told():
     assert not any("Pooled" in warning for warning in quiet.warnings)
     fit = fit_scaling(pd.concat([one, two]), window=(0, 1), resamples=2)
     assert any("Pooled over label_noise" in warning for warning in fit.warnings)
+
+
+def test_an_exponent_says_how_it_moves_with_the_window_and_the_law():
+    """A power law is stable in both halves of its window; the slope of an exponential is not one number."""
+    moves = fit_scaling(counts(lambda x: 3 * x**-0.5, spread=0.1), window=(0, 1), resamples=200).moves
+    halves = moves[moves["choice"].str.contains("half")]
+    assert halves["stable"].tolist() == [True, True]
+    fit = fit_scaling(counts(lambda x: 40 * np.exp(-x / 0.1), spread=0.1), window=(0, 1), resamples=200)
+    halves = fit.moves[fit.moves["choice"].str.contains("half")]
+    assert halves["stable"].tolist() == [False, False]
+    assert halves["shift"].iloc[1] < -0.3 < 0.1 < halves["shift"].iloc[0]
+    assert "NOT stable; it moves by" in fit.summary()
+    assert {row["choice"] for row in fit.as_dict()["systematics"]} >= set(halves["choice"])
+
+
+def test_an_exponent_says_how_it_moves_without_the_smallest_width():
+    frame = pd.concat(
+        [counts(lambda x: 3 * x**-0.5, k).assign(width=width) for k, width in enumerate((64, 128))]
+    )
+    full = frame["width"].eq(64) & frame["weight_decay"].lt(1e-2)
+    frame.loc[full, "neuron_count"] = np.minimum(frame.loc[full, "neuron_count"], 25)
+    moves = fit_scaling(frame, window=(0, 1), resamples=200, room=1).moves.set_index("choice")
+    without = moves.loc["without width 64"]
+    assert without["exponent"] == pytest.approx(-0.5, abs=0.02)
+    assert without["stable"] is False
+
+
+def test_replicates_that_agree_give_no_interval_though_some_are_missing():
+    """Which trials are missing moves the resampled exponent; the replicates tell nothing all the same."""
+    frame = counts(power, replicates=4)
+    frame["neuron_count"] = np.rint(8 * frame["weight_decay"] ** -0.3)
+    frame = frame.drop(index=[1, 6, 11, 13])
+    fit = fit_scaling(frame, window=(0, 1), resamples=100)
+    assert np.isnan([fit.low, fit.high]).all()
+    assert fit.points[["low", "high"]].isna().all(axis=None)
+    assert "unknown: all replicates agree exactly" in fit.summary()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.systematics import boundary_systematics
+from phasediag.analysis.versions import VersionsWarning
+from phasediag.storage.launches import LAUNCHES, Launches
 
 X, Y = "weight_decay", "lr_over_batch"
 
@@ -95,3 +98,21 @@ def test_a_boundary_that_runs_along_x_is_looked_at_along_y() -> None:
     assert moves is not None
     assert seen is not None
     pd.testing.assert_frame_equal(moves.rows, seen.rows)
+
+
+@pytest.mark.parametrize("moved", [1.0, 1.5])
+def test_a_boundary_says_where_it_was_before_longer_training(moved: float) -> None:
+    """launch --extend has trained all trials to twice their steps: only then the boundary is at 0.1."""
+    last = trials_of(0.1)
+    first = last.assign(steps=100, weight_decay=last[X])
+    away = np.log(first[X] / (0.1 * moved))
+    first["degree_normalized"] = 1 / (1 + np.exp(-away / 0.1))
+    trials = pd.concat([first, last.assign(steps=200)], ignore_index=True)
+    trials.attrs[LAUNCHES] = Launches(sources={}, lengths=[("steps", 100.0)], factors=[2.0]).plain()
+    with pytest.warns(VersionsWarning, match="trained again for longer"):
+        moves = boundary_systematics(trials, phase_diagram(trials, X, Y))
+    assert moves is not None
+    np.testing.assert_allclose(moves.rows["shorter"] / moves.rows["position"], moved, rtol=0.05)
+    assert moves.verdicts["steps"] is (moved == 1.0)
+    assert "trained as long as first" in moves.findings[0]
+    assert "not varied" not in moves.findings[0]

@@ -25,6 +25,7 @@ from small_sweeps import grid_text, launched
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ["hysteresis", "own-data", "own-model", "own-observable", "two-axes", "width-scaling"]
+LOADING_TORCH = ("own-model", "own-observable")
 SMALL = ("--set", "replicates=1", "--set", "weight_decay={logspace: [0.1, 1], num: 2}")
 
 
@@ -41,7 +42,13 @@ def test_all_grids_of_jobs_are_ready_and_templates_come_first() -> None:
         assert len(grid.about) > 12, f"{name} does not begin with a sentence on what it is"
 
 
-@pytest.mark.parametrize("template", [*TEMPLATES, "literature/stochastic-collapse"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LOADING_TORCH else ())
+        for name in (*TEMPLATES, "literature/sharpness-regimes")
+    ],
+)
 def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
     template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +63,7 @@ def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
     first = grid.text.partition("\n")[0]
     schema = json.loads((tmp_path / first.partition("$schema=")[2]).read_text())
     Draft202012Validator(schema).validate(YAML(typ="safe", pure=True).load(grid.text))
+    assert {*grid.code, *grid.data} == {*original.code, *original.data}
     assert not re.search(r"\bjobs/(?!five)|sweeps/(?!mine)", grid.text.partition("\nname:")[0])
 
 
@@ -67,6 +75,7 @@ def test_init_replaces_nothing_unless_asked_and_knows_the_nearest_name(tmp_path:
     assert phasediag("init", "--folder", tmp_path, "--force").exit_code == 0
     assert "did you mean 'hysteresis'?" in str(phasediag("init", "histeresis").exception)
     assert "lower-case" in str(phasediag("init", "--name", "A b", "--folder", tmp_path).exception)
+    assert "`phasediag init quickstart`" in str(phasediag("plan", "quickstart").exception)
     listed = phasediag("init", "--list").stdout
     assert all(name in listed for name in ready_grids())
 

@@ -85,7 +85,7 @@ def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
     found = told(scaling, *arguments)
     assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(found)
     assert found["collapse"]["parameters"]["y_exponent"]["low"] is not None
-    assert found["strength"]["parameters"]["exponent"]["value"] == pytest.approx(-0.5, abs=0.1)
+    assert {model["name"] for model in found["strength"]["models"]} >= {"one strength", "weight decay alone"}
     assert [claim["verdict"] for claim in found["claims"]][1:] == ["cannot tell", "supported"]
     text = CliRunner().invoke(scaling, ["sweep", *arguments], catch_exceptions=False).stdout
     assert "cannot tell: neuron_count is independent of width" in text

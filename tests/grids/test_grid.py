@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from broken_grids import BROKEN, EXAMPLE, small
 from phasediag.errors import Fault, GridError
 from phasediag.grids.grid import Grid, parse_grid, read_grid
-from phasediag.grids.sections import ObservableRequest
+from phasediag.grids.measure import ObservableRequest
 from properties import examples
 
 PATH = Path("grid.yaml")

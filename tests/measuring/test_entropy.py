@@ -123,6 +123,14 @@ def test_where_batches_do_not_vary_there_is_no_entropic_term() -> None:
     assert np.isnan(entropic_columns(trained(SMALL | {"depth": 1}), "hidden.1")["entropic_sign_flip"]).all()
 
 
+def test_with_momentum_the_entropic_term_is_not_known() -> None:
+    """A velocity remembers gradients: (T / 4) Tr Sigma is the term of plain steps alone."""
+    terms = {kept: entropic_columns(trained(SMALL | {"momentum": kept}), "hidden.1") for kept in (0.0, 0.9)}
+    assert (terms[0.0]["entropic_term"] > 0).all()
+    assert np.isnan(terms[0.9]["entropic_term"]).all()
+    assert (terms[0.9]["gradient_noise"] > 0).all()
+
+
 SIGNAL, RATE, SCALE = 0.5, 0.05, 1e-4
 
 

@@ -1,13 +1,21 @@
 """The report in a real browser: offline, on a phone, with scripts off and on."""
 
 import base64
+import json
 import shutil
 import time
 
+import numpy as np
 import pytest
 
+from phasediag.analysis.frames import load_recounted, load_trials
+from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.slices import slices
+from phasediag.analysis.threshold_range import RANGE, RECORDED
+from phasediag.cli import main
 from phasediag.report.page import report
 
+from .stored_sweep import stored_sweep
 from .test_report import planted, sweep
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -27,6 +35,7 @@ COLOURS = """[...document.querySelectorAll('p,li,td,th,a,summary,pre,h1,h2,capti
     return [getComputedStyle(e).color, below];
 })"""
 """Of every text: its colour, and that of what it stands on."""
+SHADES = ["light", "dark"]
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
 
 
@@ -35,6 +44,15 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(report(sweep(planted())), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A sweep with distances, and its report."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    stored_sweep(folder / "planted")
+    main(["report", str(folder / "planted"), "--output", str(folder / "report.html")])
+    return folder / "planted", folder / "report.html"
 
 
 @pytest.fixture(scope="module", params=["scripts on", "scripts off"])
@@ -121,11 +139,180 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_text_stands_out_from_its_ground(browser, file):
+@pytest.mark.parametrize("shade", SHADES)
+def test_text_stands_out_from_its_ground(browser, stored, shade):
     """At least 4.5 to 1, as WCAG 2.1 AA asks."""
-    opened(browser, file, "desktop")
+    preferred = {"name": "prefers-color-scheme", "value": shade}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preferred]})
+    opened(browser, stored[1], "desktop")
     pairs = measured(browser, COLOURS)
     assert len(pairs) > 50
     for text, ground in {tuple(pair) for pair in pairs}:
         light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
+
+
+@pytest.fixture
+def explored(browser, stored, request):
+    """The browser with the report of the stored sweep, its diagram ready and shown; scripts are on."""
+    if request.node.callspec.params["browser"] == "scripts off":
+        pytest.skip("there is nothing to explore without scripts")
+    opened(browser, stored[1], "desktop")
+    for _ in range(200):
+        if measured(browser, "'ready' in document.querySelector('.explorer').dataset"):
+            break
+        time.sleep(0.05)
+    browser.execute_script("document.querySelector('.explorer canvas').scrollIntoView({block: 'center'})")
+    return browser
+
+
+def asked(browser, expression):
+    """What the page's own objects say; numbers that are not finite come as text."""
+    text = browser.execute_script(
+        "const page = document.querySelector('.explorer').explorer, {diagram} = page;"
+        f"return JSON.stringify({expression}, (_, v) => v?.buffer ? [...v].map(String) : v)"
+    )
+    return json.loads(text)
+
+
+def numbers(texts):
+    return np.array([float(text) for text in texts])
+
+
+@pytest.mark.parametrize("order", ["degree_normalized", "neuron_count", "alive_count", "rank"])
+def test_the_page_counts_as_the_analysis_does_at_every_threshold(explored, stored, order):
+    """Means bit by bit, intervals and crossings to rounding, of all trials of the sweep."""
+    trials = load_trials(stored[0])
+    names = asked(explored, "diagram.head.orders.map(order => order.name)")
+    number = names.index(order)
+    for place in (0, 11, RECORDED, 40, len(RANGE) - 1):
+        again = load_recounted(stored[0], trials, RANGE[place])
+        level = asked(explored, f"diagram.head.orders[{number}].level")
+        made = phase_diagram(again, "weight_decay", "learning_rate", order, 0.5 if level is None else level)
+        stats = asked(explored, f"diagram.statistics({number}, {place})")
+        np.testing.assert_array_equal(numbers(stats["mean"]), made.cells["mean"].to_numpy(float))
+        np.testing.assert_array_equal(numbers(stats["count"]), made.cells["replicates"])
+        late = made.cells["unconverged_share"]
+        if place == RECORDED:
+            np.testing.assert_array_equal(numbers(stats["unsettledShare"]), late)
+            if level is not None:
+                assert stats["phase"] == made.cells["phase"].tolist()
+        if level is None:
+            continue
+        found = asked(explored, f"diagram.crossings({number}, diagram.statistics({number}, {place}))")
+        position = made.boundary["position"].dropna().to_numpy()
+        np.testing.assert_allclose(np.exp([each["position"] for each in found]), position, rtol=1e-12)
+
+
+def test_the_interval_of_a_cell_is_that_of_the_slices(explored, stored):
+    trials = load_trials(stored[0])
+    rate = trials["learning_rate"].min()
+    part = trials[(trials["learning_rate"] == rate) & (trials["width"] == 5)]
+    means = slices(part, "weight_decay").means
+    stats = asked(explored, f"diagram.statistics(0, {RECORDED})")
+    for end in ("low", "high"):
+        np.testing.assert_allclose(numbers(stats[end])[: len(means)], means[end], rtol=1e-12)
+
+
+def over(browser, column, row):
+    """Move the pointer onto a cell of the mesh."""
+    x, y = asked(browser, f"[page.drawing.toX(diagram.arrays.x_at[{column}]), "
+                          f"page.drawing.toY(diagram.arrays.y_at[{row}])]")  # fmt: skip
+    canvas = browser.find_element("css selector", ".explorer canvas")
+    middle = canvas.size["width"] / 2, canvas.size["height"] / 2
+    chain = webdriver.ActionChains(browser)
+    return chain.move_to_element_with_offset(canvas, int(x - middle[0]), int(y - middle[1]))
+
+
+def text(browser, selector):
+    return browser.find_element("css selector", f".explorer {selector}").text
+
+
+def test_a_cell_tells_its_value_its_trials_and_the_command(explored, stored):
+    over(explored, 2, 1).perform()
+    trials = load_trials(stored[0])
+    decays, rates = (np.sort(trials[name].unique()) for name in ("weight_decay", "learning_rate"))
+    own = trials[(trials["weight_decay"] == decays[2]) & (trials["learning_rate"] == rates[1])]
+    own = own[own["width"] == 5].sort_values("replicate")
+    assert text(explored, ".tip").startswith(f"{own['degree_normalized'].mean():.4g} [")
+    ids = [each.text for each in explored.find_elements("css selector", ".explorer .id")]
+    assert ids == own["trial_id"].tolist()
+    assert (
+        text(explored, ".command code") == f"phasediag rerun {stored[0]} {ids[0]} --save rerun-{ids[0][:8]}"
+    )
+    assert "By step, 0: 0, 100: " in text(explored, ".details")
+    webdriver.ActionChains(explored).click().perform()
+    over(explored, 0, 0).perform()
+    assert text(explored, ".command code").split()[3] == ids[0]
+    explored.find_elements("css selector", ".explorer .id")[2].click()
+    assert text(explored, ".command code").split()[3] == ids[2]
+
+
+def test_keys_move_hold_zoom_and_let_go(explored):
+    canvas = explored.find_element("css selector", ".explorer canvas")
+    keys = webdriver.Keys
+    canvas.send_keys(keys.ARROW_LEFT)
+    first = asked(explored, "page.cursor")
+    canvas.send_keys(keys.ARROW_LEFT, keys.ARROW_UP)
+    assert asked(explored, "page.cursor") == [first[0] - 1, first[1] + 1]
+    canvas.send_keys(keys.ENTER)
+    assert asked(explored, "page.pinned") == [first[0] - 1, first[1] + 1]
+    canvas.send_keys("+")
+    assert asked(explored, "page.drawing.zoomed")
+    canvas.send_keys("0", keys.ESCAPE)
+    assert not asked(explored, "page.drawing.zoomed")
+    assert asked(explored, "[page.cursor, page.pinned]") == [None, None]
+
+
+def test_a_rectangle_is_zoomed_to_and_all_is_shown_again(explored):
+    over(explored, 1, 0).click_and_hold().perform()
+    over(explored, 3, 1).release().perform()
+    low, high = asked(explored, "page.drawing.view.x.map(Math.exp)")
+    decays = asked(explored, "[...diagram.arrays.x]")
+    assert decays[0] < low <= decays[2] <= high < decays[4]
+    explored.find_element("css selector", ".explorer button[aria-label='Show all of the diagram']").click()
+    assert not asked(explored, "page.drawing.zoomed")
+
+
+def test_the_slider_counts_again_and_goes_back(explored):
+    before = asked(explored, "page.statistics.mean")
+    slider = explored.find_element("css selector", ".explorer input[type=range]")
+    slider.send_keys(webdriver.Keys.END)
+    assert asked(explored, "page.place") == len(RANGE) - 1
+    assert asked(explored, "page.statistics.mean") != before
+    assert "16 times the recorded one" in text(explored, "output")
+    explored.find_element(
+        "css selector", ".explorer button[aria-label='Back to the recorded threshold']"
+    ).click()
+    assert asked(explored, "page.statistics.mean") == before
+
+
+def test_another_order_parameter_and_width_are_shown(explored):
+    selects = explored.find_elements("css selector", ".explorer select")
+    selects[0].send_keys("distinct")
+    assert asked(explored, "page.order.name") == "neuron_count"
+    panel = asked(explored, "page.panel")
+    selects[1].send_keys("9")
+    assert asked(explored, "page.panel") == panel + 1
+
+
+def test_a_tap_asks_a_cell_on_a_phone(explored, stored):
+    opened(explored, stored[1], "phone")
+    explored.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    explored.execute_script("document.querySelector('.explorer canvas').scrollIntoView({block: 'center'})")
+    time.sleep(0.2)
+    canvas = "document.querySelector('.explorer canvas').getBoundingClientRect()"
+    x, y = measured(explored, f"(b => [b.left + b.width / 2, b.top + b.height / 2])({canvas})")
+    for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+        explored.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    explored.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert asked(explored, "page.pinned") is not None
+    assert text(explored, ".command code").startswith("phasediag rerun")
+    assert measured(explored, "document.documentElement.scrollWidth") <= SIZES["phone"][0]
+
+
+def test_the_page_without_scripts_hides_what_needs_them(browser, stored, request):
+    opened(browser, stored[1], "desktop")
+    if request.node.callspec.params["browser"] == "scripts off":
+        assert not browser.find_element("css selector", ".explorer").is_displayed()
+        assert "phasediag.load_trials" in browser.find_element("css selector", "noscript").text

@@ -210,6 +210,18 @@ def test_a_changed_grid_is_explained(sweep: Path) -> None:
     assert "all 8 trials are new" in elsewhere
 
 
+def test_a_grid_with_lists_is_explained(tmp_path: Path) -> None:
+    text = (
+        "name: g\nfixed: {task: linear_map, inputs: 2, outputs: 2, samples: 16, width: 2, steps: 2}\n"
+        "axes: {singular_values: {values: [[1, 0.5], [1, 0.2]]}}\n"
+    )
+    launched(tmp_path, text)
+    grid = write(tmp_path, text.replace("0.2", "0.3"))
+    told = json.loads(done("explain", grid, "--storage", tmp_path, "--json").stdout)
+    assert (told["kept"], told["added"], told["dropped"]) == (1, 1, 1)
+    assert told["changes"] == ["singular_values: no longer [1,0.2]; new: [1,0.3]"]
+
+
 def test_trials_are_exported(sweep: Path, tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     trials = phasediag.load_trials(sweep)

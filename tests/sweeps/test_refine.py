@@ -328,3 +328,14 @@ def test_what_is_no_interval_and_no_share_is_told(options: dict[str, Any], said:
     launched(tmp_path, grid())
     with pytest.raises(PhasediagError, match=said):
         refined(tmp_path / "chain", **options)
+
+
+def test_a_ramp_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    axes = {"init_scale": "[0.3, 0.5]", "learning_rate": "[0.02, 0.08]"}
+    ramp = "{parameter: weight_decay, from: 0.1, to: 4, stages: 3}"
+    launched(tmp_path, grid(axes, ramp=ramp))
+    for x in ("weight_decay", "init_scale"):
+        with pytest.raises(
+            PhasediagError, match="has a ramp: each of its trials walks through all values of"
+        ):
+            refine(tmp_path / "chain", x, "learning_rate", order="train_loss", level=0.3, train=inline)

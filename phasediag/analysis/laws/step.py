@@ -53,7 +53,7 @@ def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
 def _share_of_floor(step: FloatArray, flat: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
     """The share of all counts that the floor takes, of highest quasi-likelihood, shape (problems, tries).
 
-    The quasi-likelihood is concave in it: where its slope changes sign is found by bisection.
+    The quasi-likelihood is concave in it: bisection leads to where its slope changes sign.
     """
     low, high = np.zeros(step.shape[:2]), np.ones(step.shape[:2])
     difference = flat - step

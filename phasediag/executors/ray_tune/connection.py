@@ -116,7 +116,7 @@ def refusal(address: str, error: Exception, listened: bool) -> str:
         return (
             f"what listens at '{address}' does not let this process in: {_in_a_line(error)}; if that Ray "
             "cluster asks for a token, give it in RAY_AUTH_TOKEN or in ~/.ray/auth_token, with "
-            "RAY_AUTH_MODE=token; the address is the one that `ray start --head` has told"
+            "RAY_AUTH_MODE=token; the address is the one that `ray start --head` has printed"
         )
     return (
         f"no Ray cluster at '{address}': {_in_a_line(error)}; start one with `ray start --head`, "

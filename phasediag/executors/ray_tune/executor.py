@@ -29,7 +29,7 @@ from phasediag.storage.folder import Folder
 TUNING: Final = "phasediag.executors.ray_tune.tuning"
 """What uses Tune and torch: it takes longest to load."""
 TRAINABLE: Final = "phasediag.executors.ray_tune.trainable"
-"""The same of the workers."""
+"""What the workers use of Tune and torch: it takes longest to load there."""
 TRIALS_PER_WORKER: Final = 2
 """With fewer a worker may stay without a pack: a tile holds two at least."""
 

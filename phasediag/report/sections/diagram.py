@@ -9,6 +9,7 @@ from phasediag.analysis.labels import named, prose
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.systematics import boundary_systematics
 from phasediag.figures.exact_curve import draw_with_exact
+from phasediag.report.explorer import explorer
 from phasediag.report.section import Material, Section, by_stability, picture, upper
 
 PLACE: Final = 10
@@ -35,6 +36,9 @@ def sections(material: Material) -> Iterator[Section]:
         pictures=(picture(draw_with_exact(diagram, shown), _described(diagram), caption),),
         tables=diagram.tables, warnings=(*diagram.warnings, *unstable),
         findings=(*diagram.findings, *stable),
+        explorer=None if material.record is None else explorer(
+            diagram, material.trials, choice, material.record
+        ),
     )  # fmt: skip
 
 

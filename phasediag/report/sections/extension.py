@@ -18,7 +18,7 @@ def sections(material: Material) -> Iterator[Section]:
     shown = longer.pairs["count before"].notna().any()
     caption = (
         f"{longer.count} of each trial when trained for longer, against what it was. Full points had "
-        "settled, as far as could be told; on the line nothing moved."
+        "settled by their own motion; on the line nothing moved."
     )
     pictures = (picture(longer.plot(), " ".join(longer.findings), caption),) if shown else ()
     yield Section(

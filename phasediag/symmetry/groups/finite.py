@@ -79,7 +79,7 @@ class FiniteGroup(Symmetry[Tensor]):
         return self.act(parameters, self.matrices.double().mean(dim=0))
 
     def generators(self, parameters: Parameters) -> Sequence[FiniteGroup]:
-        """The cyclic subgroups of a smallest set of elements found greedily to generate the group."""
+        """The cyclic subgroups of a small set of elements, chosen greedily, that generates the group."""
         del parameters
         cyclic_groups: list[FiniteGroup] = []
         spanned = self._closure([])

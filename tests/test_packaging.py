@@ -1,0 +1,61 @@
+"""What is published by several ways is the same: versions and dependencies of wheel, conda and citation."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from phasediag.version import VERSION
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OF_CONDA = {"matplotlib-base": "matplotlib", "pytorch": "torch", "ray-tune": "ray[tune]"}
+"""What conda calls otherwise."""
+
+
+def read(path: str) -> Any:
+    """A YAML file of the repository."""
+    return YAML(typ="safe", pure=True).load((ROOT / path).read_text())
+
+
+def bounds(requirements: list[str]) -> dict[str, str]:
+    """The bounds of each requirement, by its name in small letters."""
+    parts = [re.fullmatch(r"([\w.\[\]-]+) *(.*)", each.partition(";")[0]) for each in requirements]
+    return {part[1].lower(): part[2] for part in parts if part}
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    versions = [
+        PROJECT["version"],
+        read("CITATION.cff")["version"],
+        read("conda/meta.yaml")["package"]["version"],
+    ]
+    assert versions == [VERSION] * 3
+
+
+def test_conda_asks_for_what_pip_asks_for() -> None:
+    recipe = read("conda/meta.yaml")["requirements"]["run"]
+    asked = {OF_CONDA.get(name, name): bound for name, bound in bounds(recipe).items()}
+    python = asked.pop("python")
+    assert python == PROJECT["requires-python"]
+    assert asked == bounds(PROJECT["dependencies"])
+
+
+def test_a_release_needs_no_token_and_tries_the_wheel_outside_the_clone() -> None:
+    jobs = read(".github/workflows/release.yml")["jobs"]
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["needs"] == "build"
+    assert not re.search(r"secrets\.|password", (ROOT / ".github/workflows/release.yml").read_text())
+    commands = "\n".join(step.get("run", "") for step in jobs["build"]["steps"])
+    assert 'phasediag" init two-axes' in commands
+
+
+def test_the_image_copies_what_is_there() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    assert copied
+    assert all((ROOT / name).exists() for name in copied)
