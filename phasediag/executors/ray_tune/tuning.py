@@ -19,7 +19,7 @@ from phasediag.running.job import Job, WorkerReport
 
 LOOK_SECONDS: Final = 5.0
 """Between two looks at a cluster on which nothing trains."""
-MOST_TOLD: Final = 200
+MOST_SHOWN: Final = 200
 """Characters of an error of Ray's."""
 WANTED_SECONDS: Final = 2.0
 """Between two looks at whether more places would find work."""
@@ -69,7 +69,7 @@ def _error_of(trial: Any) -> str:
     with suppress(OSError, TypeError):
         text = Path(getattr(trial, "error_file", "")).read_text(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:MOST_TOLD] if lines else "lost"
+    return lines[-1][:MOST_SHOWN] if lines else "lost"
 
 
 class Over(tune.Stopper):
