@@ -150,7 +150,7 @@ class Dispatch:
             f"the machine {place.host} was lost" if of_node else f"a worker on {place.host} died ({error})"
         )
         if pack is None:
-            self.watch.tell(where)
+            self.watch.tell(where, again=True)
             return
         self._count_loss(pack, where, error, of_node=of_node)
 
@@ -160,7 +160,8 @@ class Dispatch:
         losses = self._losses[pack.pack_id]
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
-            self.watch.tell(f"{where}; its pack of {len(pack.trials)} trials goes on from its checkpoint")
+            sentence = f"{where}; its pack of {len(pack.trials)} trials goes on from its checkpoint"
+            self.watch.tell(sentence, again=True)
             self.ledger.offer([pack])
             return
         self._split(pack, where, error)
@@ -312,7 +313,8 @@ class Dispatch:
         self.ledger.offer(parts.packs)
         if parts.packs:
             sizes = " and ".join(str(len(each.trials)) for each in parts.packs)
-            self.watch.tell(f"{where}; its pack of {len(pack.trials)} trials is split: {sizes} to train")
+            sentence = f"{where}; its pack of {len(pack.trials)} trials is split: {sizes} to train"
+            self.watch.tell(sentence, again=True)
 
     @property
     def over(self) -> bool:

@@ -58,7 +58,7 @@ class Watch:
     first_error: str = ""
     """Of the first trial that failed."""
     sentences: list[str] = field(default_factory=list)
-    """What the user is to know of how it goes, each once: what workers gave up to go on, machines lost."""
+    """What the user is to know of how it goes: what workers gave up to go on, machines lost."""
     waits_for: str = ""
     """What is missing where no worker can begin; empty where nothing is."""
     _spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -108,9 +108,9 @@ class Watch:
         else:
             self.observer(self)
 
-    def tell(self, sentence: str) -> None:
-        """Let the user know something, once."""
-        if sentence not in self.sentences:
+    def tell(self, sentence: str, *, again: bool = False) -> None:
+        """Let the user know something; with `again` also what was said before."""
+        if again or sentence not in self.sentences:
             self.sentences.append(sentence)
         self.observer(self)
 

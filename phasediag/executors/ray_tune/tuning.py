@@ -69,7 +69,7 @@ def _error_of(trial: Any) -> str:
     with suppress(OSError, TypeError):
         text = Path(getattr(trial, "error_file", "")).read_text(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:MOST_SHOWN] if lines else "lost"
+    return lines[-1].partition(". Worker exit type")[0][:MOST_SHOWN] if lines else "lost"
 
 
 class Over(tune.Stopper):
