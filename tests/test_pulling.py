@@ -207,7 +207,7 @@ pack_run.CHECKPOINT_SHARE = 1.0
 def test_a_trial_whose_worker_is_killed_again_and_again_is_trained(nodes: Nodes, tmp_path: Path) -> None:
     """Each time it has got further before."""
     nodes.add(PD_SLEEP="0")
-    grid = grid_of(tmp_path, 1, steps=200_000, before=SAVING)
+    grid = grid_of(tmp_path, 1, steps=150_000, before=SAVING)
     grid.write_text(grid.read_text().replace("{linspace: [0.01, 1], num: 2}", "[0.01]"))
     seen, before = set[int](), Store.at(tmp_path / "g")
 

@@ -160,9 +160,9 @@ class Dispatch:
         losses = self._losses[pack.pack_id]
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
+            self.ledger.offer([pack])
             sentence = f"{where}; its pack of {len(pack.trials)} trials goes on from its checkpoint"
             self.watch.tell(sentence, again=True)
-            self.ledger.offer([pack])
             return
         self._split(pack, where, error)
 
