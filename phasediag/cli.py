@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 import click
 
+from phasediag.commands.cache import cache
 from phasediag.commands.calibrate import calibrate
 from phasediag.commands.cite import cite
 from phasediag.commands.completion import completion
@@ -25,7 +26,7 @@ from phasediag.commands.launching import compact, launch, plan, rerun, status
 from phasediag.commands.listing import list_
 from phasediag.commands.measure import measure
 from phasediag.commands.merge import merge
-from phasediag.commands.options import say
+from phasediag.commands.options import say, telling_of_damage
 from phasediag.commands.quickstart import quickstart
 from phasediag.commands.reference import parameters
 from phasediag.commands.refine import refine
@@ -33,6 +34,7 @@ from phasediag.commands.remove import remove
 from phasediag.commands.report import report
 from phasediag.commands.results import diagram, scaling
 from phasediag.commands.times import times
+from phasediag.commands.verify import verify
 from phasediag.commands.versions import print_version
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
@@ -41,7 +43,7 @@ GROUPS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Begin": (quickstart, init, parameters, completion),
     "Train": (plan, launch, status, refine, rerun),
     "Look": (diagram, scaling, hysteresis, times, distribution, report),
-    "Keep": (list_, explain, remove, merge, export, compact, cite),
+    "Keep": (list_, explain, remove, merge, export, compact, verify, cache, cite),
     "Trust": (calibrate, measure),
 }
 """All commands, as the help lists them."""
@@ -90,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _hardly_collect_garbage()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with handled(_stop, [number for number in STOPPING if number != signal.SIGINT]):
+        with (
+            handled(_stop, [number for number in STOPPING if number != signal.SIGINT]),
+            telling_of_damage(),
+        ):
             commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -76,6 +76,12 @@ class StoreError(PhasediagError):
     """A sweep that cannot be read or written."""
 
 
+class SweepGoneError(StoreError):
+    """A sweep whose folder went away while it was written to."""
+
+    exit_code = MACHINE_FAILED
+
+
 class LeaseHeldError(PhasediagError):
     """Another launch of the same sweep is running."""
 

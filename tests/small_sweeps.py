@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,10 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 import phasediag
+from phasediag.storage.fragments import write_rows
 from phasediag.storage.store import Store
 from phasediag.sweeps.sweep import Outcome
 
@@ -59,6 +61,14 @@ def trials(sweep: str | Path) -> pd.DataFrame:
     """All that must be the same of every trial, in the order of their ids."""
     rows = Store.at(sweep).trials_table().drop_columns(list(MAY_DIFFER)).to_pandas(types_mapper=pd.ArrowDtype)
     return rows.set_index("trial_id").sort_index().sort_index(axis=1)
+
+
+def rewrite(sweep: str | Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Write the rows of trials of a sweep otherwise, as if they had come out so."""
+    store = Store.at(sweep)
+    for path in (Path(sweep) / "trials").glob("*.parquet"):
+        rows = change(pq.read_table(path))
+        write_rows(store.folder, "trials", path.stem, rows, store.identity())
 
 
 def measurements(sweep: str | Path) -> pa.Table:

@@ -34,7 +34,7 @@ def launch(
     """`phasediag launch`, in one process, with the environment changed."""
     grid, temporary = write(folder, text), folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    temporary.chmod(0o777)
+    temporary.chmod(0o1777)
     inherited = {name: value for name, value in os.environ.items() if name not in SILENT}
     asked = command("launch", grid, "--storage", folder, "--executor", "inline", "--compile", compile)
     told = inherited | {"TMPDIR": str(temporary)} | environment

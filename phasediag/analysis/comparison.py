@@ -19,6 +19,8 @@ SURE: Final = 0.98
 """How sure it must be that one description is better than another before a verdict rests on it."""
 MOST_FOLDS: Final = 20
 """Parts into which the replicates are taken, each of which is left out in turn."""
+ROUNDING: Final = 1e-12
+"""Of a score: two descriptions that differ by no more are not told apart."""
 ROUNDED: Final = 1 / 12
 """Variance of a number that is known to whole ones only."""
 _CEILING: Final = 1e6
@@ -147,7 +149,8 @@ def lead(one: Foretold, other: Foretold, data: ReplicateMeans) -> Lead:
     folds share. Whole numbers that agree in all replicates are known to no better than their rounding,
     however many there are.
     """
-    gains = one.scores(data) - other.scores(data)
+    scores = one.scores(data)
+    gains = scores - other.scores(data)
     folds = len(gains)
     if folds < FEWEST_REPLICATES:
         return Lead(gain=float(gains.mean()), error=float("nan"), folds=folds)
@@ -156,6 +159,7 @@ def lead(one: Foretold, other: Foretold, data: ReplicateMeans) -> Lead:
     variance = jackknifed((means * ratio - one.means + other.means).sum(axis=1))
     if data.integers:
         variance += float((ratio.mean(axis=0) ** 2 * np.maximum(ROUNDED - data.variance, 0)).sum())
+    variance += (ROUNDING * float(np.abs(scores).mean())) ** 2
     return Lead(gain=float(gains.mean()), error=float(np.sqrt(variance)), folds=folds)
 
 

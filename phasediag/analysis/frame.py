@@ -186,8 +186,9 @@ def coded(column: pd.Series[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
     The number of each row's value, int64, shape (trials,), and the values, ascending where they are numbers.
     """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        kind = np.float64 if column.hasnans or pd.api.types.is_float_dtype(column) else np.int64
-        array = column.to_numpy(dtype=kind, na_value=np.nan)
+        floats = column.hasnans or pd.api.types.is_float_dtype(column)
+        # pandas 2.2 refuses a null value for integers, of which none is null
+        array = column.to_numpy(np.float64, na_value=np.nan) if floats else column.to_numpy(np.int64)
         if len(array) and (array == array[0]).all():
             return np.zeros(len(array), dtype=np.int64), array[:1]
         codes, values = pd.factorize(array, sort=True, use_na_sentinel=False)

@@ -110,7 +110,7 @@ def _trials(
     trials = _frame(rows)
     if cut is not None:
         again = recounted(store, rows, cut)
-        trials = trials.assign(**again.columns)
+        trials = trials.assign(**again.columns)[~again.lost].reset_index(drop=True)
         if again.carried:
             warnings.warn(_carried(again.carried), CarriedWarning, stacklevel=3)
     trials = with_temperature(_with_readings(_with_definitions(trials)))

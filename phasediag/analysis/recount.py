@@ -48,6 +48,8 @@ class Recounted:
     """The columns of `trials` that follow the threshold, shape (trials,)."""
     carried: int
     """Trials of which it is not stored how their distances moved: their flags are as recorded."""
+    lost: npt.NDArray[np.bool_]
+    """Trials whose measurements cannot be read, of which a `DamageWarning` has told; shape (trials,)."""
 
 
 def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: float = 1.0) -> Recounted:
@@ -83,7 +85,7 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         "max_degree": _integers(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
-    return Recounted(columns=columns, carried=flags.carried)
+    return Recounted(columns=columns, carried=flags.carried, lost=_without_any(trials, measured))
 
 
 def passages(store: Store, trials: pa.Table, factors: Sequence[float]) -> Mapping[str, npt.NDArray[np.uint8]]:
@@ -137,7 +139,7 @@ def _counted(
     trials: pa.Table, measured: pa.Table, position: npt.NDArray[np.int64]
 ) -> Iterator[tuple[DistanceObservable, list[List], npt.NDArray[np.bool_]]]:
     """Each observable that fills a column, its lists, and which trials have that column from it."""
-    ok = pc.equal(trials["status"], "ok").to_numpy()
+    ok = pc.equal(trials["status"], "ok").to_numpy() & ~_without_any(trials, measured)
     for observable in sorted(COUNTS, key=_turn):
         rule = distance_observables()[observable]
         here = pc.equal(measured["observable"], observable)
@@ -189,6 +191,14 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
     here = pc.fill_null(same, False)
     return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _without_any(trials: pa.Table, measured: pa.Table) -> npt.NDArray[np.bool_]:
+    """The trials that were measured, and of which no measurement was read."""
+    was = pc.and_(pc.equal(trials["status"], "ok"), trials["measure_layer"].is_valid())
+    read = pc.is_in(trials["trial_id"], value_set=pc.unique(measured["trial_id"]))
+    lost: npt.NDArray[np.bool_] = pc.and_(was, pc.invert(read)).to_numpy().astype(bool)
+    return lost
 
 
 def _at_steps(trial_id: pa.ChunkedArray, step: pa.ChunkedArray) -> pa.ChunkedArray:

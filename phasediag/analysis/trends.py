@@ -111,10 +111,12 @@ def rank_trends(
         for name, value in held.items():
             own = own if name == x else own[own[name] == value]
         mean = own.groupby(["replicate", x, *within])[y].mean().astype(np.float64).reset_index()
-        if mean[x].nunique() < FEWEST_VALUES:
+        most = mean.groupby("replicate").size().max()
+        if mean.empty or most < FEWEST_VALUES:
+            there = 0 if mean.empty else most
             raise AnalysisError(
-                f"{x} has {mean[x].nunique()} values where the others are as the baseline says; a trend "
-                f"needs {FEWEST_VALUES}"
+                f"{x} has {there} values where the others are as the baseline says; a trend needs "
+                f"{FEWEST_VALUES}"
             )
         rows.append({"x": x, "claim": claim, **_judged(mean, x, y, claim)})
         rows[-1]["unconverged"] = unconverged_share(own)

@@ -43,7 +43,7 @@ def loop(instrument: Instrument) -> list[Reading]:
     readings = []
     for way, state, expected in (("up", "learned", high), ("down", "dead", low)):
         reached = ends.loc[way, ["position", "low", "high"]].to_numpy(dtype=np.float64)
-        at, least, most = (instrument.gamma_of(end) for end in reached.tolist())
+        at, least, most = (instrument.gamma_of(float(end)) for end in reached)
         readings.append(
             Reading(
                 result="E3", quantity=f"gamma where the {state} state of a ramp ends", exact=expected,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from phasediag.commands.offers import sweeps
-from phasediag.commands.options import JSON, SET, STORAGE
+from phasediag.commands.options import JSON, SET, STORAGE, say
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def explain(what: str, trial: str | None, storage: str, settings: Sequence[str],
         from phasediag.grids.settings import parse_setting
 
         grid = explain_grid(what, storage, [parse_setting(each) for each in settings])
-        click.echo(json.dumps(asdict(grid)) if as_json else grid_in_words(what, grid))
+        say(json.dumps(asdict(grid)) if as_json else grid_in_words(what, grid), err=False)
         return
     if settings:
         raise click.UsageError("--set changes a grid: give the file of a grid, or leave it out")
@@ -51,7 +51,7 @@ def explain(what: str, trial: str | None, storage: str, settings: Sequence[str],
     if as_json:
         click.echo(json.dumps({**asdict(story), "redo": story.redo}, default=str))
         return
-    click.echo(trial_in_words(story))
+    say(trial_in_words(story), err=False)
 
 
 def trial_in_words(story: TrialStory) -> str:

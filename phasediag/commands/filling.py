@@ -22,6 +22,7 @@ from phasediag.analysis.measured import nothing_measured
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
+from phasediag.commands.options import shown
 from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError, nearest
 from phasediag.storage.launches import LAUNCHES, launches_of
@@ -33,7 +34,7 @@ EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""
 MOST_FAILED: Final = 5
 """Failed cells that are named."""
-FALLBACK: Final[Mapping[str, str]] = {"●": "#", "○": "o", "×": "x", "·": "."}
+FALLBACK: Final[Mapping[str, str]] = {"●": "#", "○": "o", "×": "x", "·": ".", "│": "|", "─": "-"}
 """Letters of terminals that know only ASCII."""
 MARKS: Final[Mapping[str, tuple[str, str]]] = {
     "above": ("●", "blue"),
@@ -142,7 +143,9 @@ def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
 
 
 def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> RenderableType:
-    """The diagram, what its letters mean, and the cells that failed.
+    """The diagram as large as the terminal, what its letters mean, and the cells that failed.
+
+    Lines part neighbouring cells that are on different sides of the level, where cells have room for them.
 
     Parameters
     ----------
@@ -153,7 +156,7 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
     """
     parts: list[RenderableType] = [Text(_counts(view.status), overflow="fold")]
     if view.nothing:
-        parts.append(Text(f"warning: {view.nothing}", overflow="fold"))
+        parts.append(Text(shown(f"warning: {view.nothing}"), overflow="fold"))
     if view.planned.x:
         failed = _failed(view)
         parts += _mesh(view, width, max(4, height - 9 - len(failed)))
@@ -166,7 +169,8 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
 
 
 def _counts(status: Status) -> str:
-    parts = [f"{status.done:,}/{status.total:,} trials", f"{status.failed:,} failed"]
+    training = f" (and {status.in_training:,.0f} in training)" if round(status.in_training) else ""
+    parts = [f"{status.done:,}/{status.total:,} trials{training}", f"{status.failed:,} failed"]
     if status.diverged:
         parts.append(f"{status.diverged:,} diverged")
     if not status.missing:
@@ -188,14 +192,19 @@ def _mesh(view: View, width: int, height: int) -> list[Text]:
     column, xs, columns = _binned(planned.at_x, width - margin - 1)
     row, ys, rows = _binned(planned.at_y, height)
     marks = _marks(view, row, column)
-    wide = 2 if columns * 2 + margin < width else 1
+    wide, tall = max(1, (width - margin - 1) // columns), max(1, height // rows) if planned.y else 1
     lines = []
     for at in reversed(range(rows)):
-        line = Text(f"{ys[at]:.4g}".rjust(margin - 1) + " " if planned.y else "", no_wrap=True)
-        for each in range(columns):
-            letter, style = MARKS[marks[at, each]] if (at, each) in marks else (" ", "")
-            line.append(letter.ljust(wide), style=style)
-        lines.append(line)
+        for part in range(tall):
+            words = f"{ys[at]:.4g}".rjust(margin - 1) + " " if planned.y and not part else " " * margin
+            line = Text(words, no_wrap=True)
+            for each in range(columns):
+                letter, style = MARKS[marks[at, each]] if (at, each) in marks else (" ", "")
+                under = tall > 1 and part == tall - 1 and _parted(marks, (at, each), (at - 1, each))
+                beside = wide > 1 and _parted(marks, (at, each), (at, each + 1))
+                line.append(("─" if under else letter) * (wide - beside), style="bold" if under else style)
+                line.append("│" * beside, style="bold")
+            lines.append(line)
     start, end = f"{xs[0]:.4g}", f"{planned.at_x[~np.isnan(planned.at_x)].max():.4g}"
     name = label(planned.x)
     space = max(columns * wide - len(start) - len(end), len(name) + 2)
@@ -203,6 +212,11 @@ def _mesh(view: View, width: int, height: int) -> list[Text]:
     head = [Text(f"{label(planned.y)} (upwards)", style="dim")] if planned.y else []
     assert len(trials) == len(row)
     return [*head, *lines, foot]
+
+
+def _parted(marks: Mapping[tuple[int, int], str], one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether the boundary runs between two cells."""
+    return {marks.get(one), marks.get(other)} == {"above", "below"}
 
 
 def _binned(values: FloatArray, most: int) -> tuple[npt.NDArray[np.int64], FloatArray, int]:
@@ -268,7 +282,7 @@ def _failed(view: View) -> list[str]:
     for x, y, count, error in cells.head(MOST_FAILED).itertuples(index=False):
         place = f"{view.planned.x}={x:.4g}" + (f", {view.planned.y}={y:.4g}" if view.planned.y else "")
         reason = str(error).splitlines()[0] if error else "no error was recorded"
-        lines.append(f"! {place}: {count} failed: {reason}")
+        lines.append(shown(f"! {place}: {count} failed: {reason}"))
     more = len(cells) - MOST_FAILED
     return [*lines, f"! and {more} more cells"] if more > 0 else lines
 
@@ -279,12 +293,14 @@ def watch(
 ) -> None:  # fmt: skip
     """Draw a sweep again and again until nothing is missing; elsewhere than on a terminal, line by line.
 
+    A sweep that was not launched yet is waited for.
+
     Raises
     ------
     PhasediagError
         Where there is no such sweep, or no such axis.
     """
-    source = _Source(store=Store.at(sweep).required(), x=x, y=y, order=order, level=level)
+    source = _Source(store=_launched(sweep, console, every_s), x=x, y=y, order=order, level=level)
     ascii_only = not (console.encoding or "").lower().startswith("utf")
     view = source.look()
 
@@ -303,6 +319,16 @@ def watch(
             time.sleep(max(every_s, 5 * source.took_s))
             view = source.look()
             live.update(picture(), refresh=True)
+
+
+def _launched(sweep: str, console: Console, every_s: float) -> Store:
+    """The store of a sweep, as soon as a grid was launched into it."""
+    store = Store.at(sweep)
+    if not store.grids():
+        console.print(f"waiting for {sweep} to be launched; Ctrl-C ends", highlight=False, soft_wrap=True)
+    while not store.grids():
+        time.sleep(every_s)
+    return store.required()
 
 
 def present_rosters(store: Store) -> list[pa.Table]:

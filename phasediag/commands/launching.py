@@ -215,6 +215,8 @@ def status(
     if state.eta_s is not None:
         shown["left"] = duration(state.eta_s)
     shown |= _convergence(state)
+    if state.quarantined:
+        shown["set aside"] = f"{len(state.quarantined)} in quarantine/: {', '.join(state.quarantined)}"
     print_table(sweep_path, shown)
     if words:
         say(words)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from phasediag.commands.options import JSON, say
+from phasediag.commands.options import JSON, say, shown
 
 if TYPE_CHECKING:
     from phasediag.sweeps.listing import ListedSweep
@@ -41,7 +42,7 @@ def list_(storage: str, as_json: bool) -> None:
     ):  # fmt: skip
         table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for sweep in sweeps:
-        table.add_row(*_cells(sweep))
+        table.add_row(*(Text(shown(cell)) for cell in _cells(sweep)))
     Console().print(table)
     for sweep in sweeps:
         if sweep.trouble:

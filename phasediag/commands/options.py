@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from phasediag.commands.offers import ColumnType, ConditionType, sweeps
 from phasediag.errors import PhasediagError
@@ -43,10 +46,20 @@ SENSITIVITY = click.option(
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 
 
+def shown(text: str) -> str:
+    """A text in which what would steer a terminal is written out: it may come from anywhere."""
+    return "".join(char.encode("unicode_escape").decode() if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    """Whether a letter is none: it moves, colours, turns round or hides others."""
+    return char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def say(text: str, err: bool = True) -> None:
     """A message to the user, on stderr; on a terminal that is gone it is lost, and nothing else."""
     try:
-        click.echo(text, err=err)
+        click.echo(shown(text), err=err)
     except OSError:
         stream = sys.stderr if err else sys.stdout
         os.dup2(
@@ -71,11 +84,33 @@ def telling(sentences: list[str] | None = None) -> Iterator[None]:
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
+@contextmanager
+def telling_of_damage() -> Iterator[None]:
+    """Say what is damaged in a sweep as messages, each once."""
+    from phasediag.storage.damage import DamageWarning
+
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamageWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            text = str(message)
+            if not issubclass(category, DamageWarning):
+                usual(message, category, *where, **more)
+            elif text not in said:
+                said.add(text)
+                say(f"warning: {text}")
+
+        warnings.showwarning = show
+        yield
+
+
 def print_table(title: str, rows: dict[str, str]) -> None:
     """Names and values on stdout."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=Text(shown(title)), show_header=False, title_justify="left")
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(Text(shown(name)), Text(shown(value)))
     Console().print(table)
 
 

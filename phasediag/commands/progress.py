@@ -8,7 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from phasediag.commands.options import shown
 
 if TYPE_CHECKING:
     from phasediag.executors.watch import Watch
@@ -74,7 +77,7 @@ class ProgressLine:
     def _draw(self, watch: Watch) -> None:
         """Let the bar show how far the launch is."""
         if self._bar:
-            text = described(watch)
+            text = escape(shown(described(watch)))
             with suppress(OSError):
                 self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
 
@@ -89,7 +92,7 @@ class ProgressLine:
     def _say(self, text: str) -> None:
         """Print a line, if anybody still reads: training goes on when its terminal is gone."""
         with suppress(OSError):
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def described(watch: Watch) -> str:

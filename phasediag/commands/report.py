@@ -20,9 +20,11 @@ from phasediag.errors import PhasediagError
 @click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 @WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option("--paper", type=click.Path(path_type=Path, file_okay=False), help="Write what a paper takes "
+              "into this folder instead: figure, table, methods, archive.")  # fmt: skip
 def report(
     sweep_path: str, x: str | None, y: str | None, order: str | None, level: float | None,
-    where: Sequence[str], output: Path,
+    where: Sequence[str], output: Path, paper: Path | None,
 ) -> None:  # fmt: skip
     """Write the results of SWEEP into one HTML file that needs no network; prints its path."""
     from phasediag.analysis.courses import Courses
@@ -31,8 +33,9 @@ def report(
     from phasediag.analysis.threshold_range import ThresholdRange
     from phasediag.analysis.versions import newest
     from phasediag.report.explorer import Record
-    from phasediag.report.page import ReportedSweep
+    from phasediag.report.page import ReportedSweep, order_of
     from phasediag.report.page import report as page
+    from phasediag.report.paper import Paper
     from phasediag.storage.store import Store
     from phasediag.sweeps.status import status
 
@@ -43,6 +46,12 @@ def report(
         chosen = filtered(everything, where)
         trials = newest(chosen, (x, y, order), pooled=not (x and y))
     planned = status(sweep_path).total - (len(chosen) - len(trials)) if not where else len(trials)
+    if paper is not None:
+        chosen_order, at = order_of(trials, order, level)
+        own = Paper.of(store.folder.name, trials, planned, store.grids(), x, y, chosen_order, at)
+        for file in own.write(paper):
+            click.echo(str(file))
+        return
     sweep = ReportedSweep(
         name=store.folder.name, uri=store.folder.uri, trials=trials, planned=planned,
         grids=tuple(store.grids()), notices=tuple(notices), recounts=Recounts.of(sweep_path, trials, None),

@@ -177,7 +177,7 @@ def scaling(
         answers.append({"of": values, **said} if values else said)
         if not as_json:
             title = [", ".join(f"{name} = {shown(value)}" for name, value in values.items()) + ":"]
-            click.echo("\n".join([*(title if values else []), *lines]))
+            say("\n".join([*(title if values else []), *lines]), err=False)
     if as_json:
         one = answers[0] if len(answers) == 1 else {"facets": answers}
         click.echo(json.dumps({**one, "notices": notices}))

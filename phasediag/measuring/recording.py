@@ -370,7 +370,8 @@ def _always(layer: NeuronGroup) -> list[Request]:
 
 def _distinct(weights: Mapping[str, Tensor]) -> tuple[list[int], list[int]]:
     """The first trial of each kind that differs in no bit, and the kind of each trial."""
-    keys = [row.tobytes() for row in torch.cat([w.flatten(1) for w in weights.values()], dim=1).numpy()]
+    parts = [weight.reshape(len(weight), -1) for weight in weights.values()]
+    keys = [row.tobytes() for row in torch.cat(parts, dim=1).numpy()]
     first: dict[bytes, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)

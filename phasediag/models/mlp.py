@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -16,6 +16,11 @@ from phasediag.trial import Parameter, Role, Value
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+BIAS: Final = Parameter(
+    name="bias", type=bool, default=False, neutral=False, role=Role.STRUCTURAL,
+    meaning="Whether every layer has biases; they start at zero.",
+)  # fmt: skip
 
 
 class MLP(Model):
@@ -40,8 +45,7 @@ class MLP(Model):
                   unit="weight layers", meaning="Weight layers; depth - 1 hidden layers."),
         WIDTH,
         ACTIVATION,
-        Parameter(name="bias", type=bool, default=False, neutral=False, role=Role.STRUCTURAL,
-                  meaning="Whether every layer has biases; they start at zero."),
+        BIAS,
     )  # fmt: skip
     padded: ClassVar[tuple[str, ...]] = ("width", "batch_size")
 

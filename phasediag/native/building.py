@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -35,6 +37,7 @@ CACHE: Final = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch.compile keeps its programs; ours lie beside them."""
 SHARED: Final = Path("/dev/shm")
 """A place in memory that every Linux has."""
+OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 OURS: Final = "phasediag"
 """The folder of our programs, inside of that of torch.compile."""
 
@@ -100,6 +103,11 @@ def cache_folder() -> Path:
     return next(_folders())
 
 
+def kept_folders() -> list[Path]:
+    """The folders of this user with programs, wherever they may be kept."""
+    return [folder for folder in _folders() if folder.is_dir() and _is_ours(folder)]
+
+
 def working_folder() -> Path | None:
     """A folder in which programs can be made and from which they load; None where there is none."""
     try:
@@ -148,7 +156,7 @@ def _search(make: Callable[[Path], _Made]) -> _Made:
 
 
 def _built(text: str, path: Path) -> ctypes.CDLL:
-    _checked_owner(path.parent)
+    _secure(path.parent)
     build(text, path)
     program = loaded(path)
     if program is None:
@@ -158,25 +166,74 @@ def _built(text: str, path: Path) -> ctypes.CDLL:
 
 
 def _checked(folder: Path) -> Path:
-    _checked_owner(folder)
+    _secure(folder)
     if fault := fault_of(folder):
         raise ToolchainError(fault)
     return folder
 
 
-def _checked_owner(folder: Path) -> None:
-    if not _is_ours(folder):
-        raise ToolchainError(f"{folder.parent} belongs to another user")
+def _secure(folder: Path) -> None:
+    """Make a folder for programs which nobody else can write to, where there is none.
+
+    Raises
+    ------
+    ToolchainError
+        Where somebody else could have put a program there, or it cannot be made.
+    """
+    try:
+        _own(folder)[0].parent.mkdir(parents=True, exist_ok=True)
+        for each in _own(folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+            if fault := _open_to_others(each, folder):
+                raise ToolchainError(fault)
+            each.chmod(0o700)
+    except OSError as error:
+        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise ToolchainError(f"in {folder} no program can be written or loaded: {reason}") from error
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is this user's, or one that the user has named: what lies there is run."""
-    if os.environ.get(CACHE) and folder.parent == Path(os.environ[CACHE]):
-        return True
+    """Whether what lies in a folder may be run; also where it is not there."""
     try:
-        return folder.parent.stat().st_uid == os.getuid()
+        return not any(_open_to_others(each, folder) for each in _own(folder))
     except OSError:
-        return True
+        return not folder.exists()
+
+
+def _own(folder: Path) -> tuple[Path, ...]:
+    """The folder of programs, and the one in which it lies where the user has not named that."""
+    given = os.environ.get(CACHE)
+    if given and folder.parent == Path(given):
+        return (folder,)
+    return folder.parent, folder
+
+
+def _open_to_others(place: Path, folder: Path) -> str:
+    """How somebody else could have put something into a place; empty where nobody could.
+
+    Parameters
+    ----------
+    place
+        A folder of programs, or the one in which it lies.
+    folder
+        That folder of programs. Its own files are looked at one by one, before they are loaded.
+    """
+    seen = os.lstat(place)
+    if not stat.S_ISDIR(seen.st_mode):
+        return f"{place} is no folder"
+    if seen.st_uid != os.getuid():
+        return f"{place} belongs to another user"
+    if place == folder:
+        return ""
+    if seen.st_mode & OTHERS_WRITE:
+        return f"others may write to {place}"
+    for above in place.parents:
+        over = os.stat(above)
+        if over.st_uid not in (0, os.getuid()):
+            return f"{above} belongs to another user"
+        if over.st_mode & OTHERS_WRITE and not over.st_mode & stat.S_ISVTX:
+            return f"others may write to {above}"
+    return ""
 
 
 def _folders() -> Iterator[Path]:

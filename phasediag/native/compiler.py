@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,8 +82,11 @@ def build(text: str, built: Path) -> None:
 
 
 def loaded(built: Path) -> ctypes.CDLL | None:
-    """A program that was built before; None where there is none that is complete and loads."""
+    """A program that was built before; None where there is none of this user's that is complete and loads."""
     try:
+        seen = os.lstat(built)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o022:
+            return None
         content = built.read_bytes()
         intact = content[-SEAL_BYTES:] == _seal(content[:-SEAL_BYTES])
         return ctypes.CDLL(str(built)) if intact else None
@@ -123,7 +127,11 @@ def _build(text: str, built: Path, patient: bool = True) -> None:
             message = said.read_text(errors="replace").strip()[-SAID:] or _ended(code)
             raise UnsupportedError(f"{' '.join(compiler())} refuses {source.name}: {message}")
         content = partial.read_bytes()
-        partial.write_bytes(content + _seal(content))
+        with partial.open("wb") as file:
+            file.write(content + _seal(content))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o700)
         partial.replace(built)
     finally:
         for each in (source, partial, said):

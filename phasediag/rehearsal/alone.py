@@ -49,7 +49,8 @@ def advice(error: Exception) -> str:
         ("saved tensor hooks", "; leave torch.utils.checkpoint out: a pack needs no less memory by it"),
         (
             "setup_context",
-            "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class",
+            "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class (a full "
+            "backward hook of a module is such a function too: leave it out)",
         ),
         ("in-place operation", "; write it without changing a tensor in place"),
         (

@@ -103,7 +103,7 @@ def report(
     trials = sweep.trials
     need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
-    order, level = _order(trials, order, level)
+    order, level = order_of(trials, order, level)
     longer = None if sweep.shorter is None else known_extension(sweep.shorter, order, level)
     material = Material(
         trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts,
@@ -143,8 +143,8 @@ def _script() -> str:
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
-def _order(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
-    """The order parameter and its level."""
+def order_of(trials: pd.DataFrame, order: str | None, level: float | None) -> tuple[str, float]:
+    """The order parameter and its level: as given, or the first of `ORDERS` that crosses its own."""
     if order is not None:
         return order, level_in(trials, order, level)
     for name in ORDERS:

@@ -26,7 +26,7 @@ from phasediag.trial import Value
 if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the format, and of what a tile keeps of its training; raised whenever either changes. Those that were
 written before there were versions have 0."""
 

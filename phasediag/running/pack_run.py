@@ -21,6 +21,7 @@ from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
+from phasediag.storage.manifest import expect
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -62,6 +63,7 @@ class PackRun:
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
+        self._sweep_id = store.identity()
         self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
         if not self._resumed_from_checkpoint():
             self.queue.extend(self._tiles())
@@ -98,6 +100,7 @@ class PackRun:
         if self.done:
             return
         started = time.monotonic()
+        expect(self.store.folder, self._sweep_id)
         checkpoint.write(self.store, self.pack.pack_id, self._checkpoint())
         self._saved_at = time.monotonic()
         self._save_again_s = max(CHECKPOINT_SECONDS, (self._saved_at - started) / CHECKPOINT_SHARE)
@@ -232,6 +235,7 @@ class PackRun:
 
     def _commit(self) -> None:
         started = time.monotonic()
+        expect(self.store.folder, self._sweep_id)
         trials, measurements = zip(*self.finished, strict=True)
         self.store.write_fragment(self.pack.pack_id, pa.concat_tables(trials), pa.concat_tables(measurements))
         self.store.drop_checkpoint(self.pack.pack_id)

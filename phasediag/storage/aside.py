@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Final
@@ -9,9 +10,16 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.storage.damage import DamagedError
 from phasediag.storage.folder import Folder
-from phasediag.storage.fragments import KINDS, SUFFIX, Kind, Snapshot, parquet, read, snapshot
+from phasediag.storage.fragments import parquet, read, write_rows
+from phasediag.storage.kept_grids import seal_name
+from phasediag.storage.manifest import KINDS, Kind, identity
+from phasediag.storage.opening import SUFFIX
 from phasediag.storage.roster import roster_name
+from phasediag.storage.schema_arrow import SCHEMA_VERSION
+from phasediag.storage.seal import sealed
+from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 
 ASIDE: Final = "aside"
 """The folder of a sweep that no reader looks into."""
@@ -26,8 +34,15 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
     Returns
     -------
     How many of the trials had rows.
+
+    Raises
+    ------
+    DamagedError
+        Where a file of the sweep cannot be believed; nothing is moved then.
     """
     view = snapshot(sweep)
+    if view.damage:
+        raise DamagedError(sweep.uri, view.damage[0])
     of = pc.field("trial_id").isin(trial_ids)
     if not view.sources("trials"):
         return 0
@@ -36,12 +51,15 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
         return 0
     packs = sorted(pc.unique(held["pack_id"]).to_pylist())
     rows = {kind: _rows(sweep, view, kind, packs) for kind in KINDS}
+    sweep_id = identity(sweep, lambda: stated_id(sweep))
     for kind in KINDS:
-        place.write(f"{kind}{SUFFIX}", parquet(rows[kind].filter(of)))
+        file = f"{kind}{SUFFIX}"
+        content = parquet(rows[kind].filter(of))
+        place.write(file, *sealed(content, sweep=sweep_id, file=file, schema=SCHEMA_VERSION))
     for pack in packs:
+        left = {kind: rows[kind].filter(~of & (pc.field("pack_id") == pack)) for kind in KINDS}
         for kind in KINDS:  # trials first: readers take the measurements of trials that they have read
-            left = rows[kind].filter(~of & (pc.field("pack_id") == pack))
-            _replace(sweep, view, kind, pack, left)
+            _replace(sweep, view, kind, pack, left, sweep_id)
     return len(pc.unique(held["trial_id"]))
 
 
@@ -51,11 +69,12 @@ def set_grid_aside(sweep: Folder, name: str, place: Folder) -> None:
     beside, roster = grids / PurePosixPath(name).stem, roster_name(name)
     for file in beside.files():
         (kept / PurePosixPath(name).stem).write(file, beside.read(file))
-    with suppress(FileNotFoundError):
-        kept.write(roster, grids.read(roster))
+    for file in (roster, seal_name(name)):
+        with suppress(FileNotFoundError):
+            kept.write(file, grids.read(file))
     kept.write(name, grids.read(name))
-    grids.delete(name)
-    grids.delete(roster)
+    for file in (name, seal_name(name), roster):
+        grids.delete(file)
     beside.clear()
 
 
@@ -63,10 +82,12 @@ def _rows(sweep: Folder, view: Snapshot, kind: Kind, packs: list[str]) -> pa.Tab
     return read(sweep, view.sources(kind), None, pc.field("pack_id").isin(packs))
 
 
-def _replace(sweep: Folder, view: Snapshot, kind: Kind, pack: str, left: pa.Table) -> None:
-    """Let a pack have these rows; a file without rows stands for a pack of which merged files hold some."""
-    merged = any(pack in file.packs for file in view.manifest.merged[kind])
-    if len(left) or merged:
-        (sweep / kind).write(f"{pack}{SUFFIX}", parquet(left))
+def _replace(
+    sweep: Folder, view: Snapshot, kind: Kind, pack: str, left: Mapping[Kind, pa.Table], sweep_id: str
+) -> None:
+    """Let a pack have these rows; files without rows stand for a pack of which merged files hold some."""
+    merged = any(pack in file.packs for each in KINDS for file in view.manifest.merged[each])
+    if len(left["trials"]) or merged:
+        write_rows(sweep, kind, pack, left[kind], sweep_id)
     elif pack in view.live[kind]:
         (sweep / kind).delete(f"{pack}{SUFFIX}")

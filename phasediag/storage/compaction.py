@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import TEMPORARY, Folder
-from phasediag.storage.fragments import (
+from phasediag.storage.fragments import condition, in_parallel, threads_on, write_rows
+from phasediag.storage.kept_grids import KeptGrids
+from phasediag.storage.manifest import (
+    COPY,
     KINDS,
-    MANIFEST,
-    MERGED,
-    SUFFIX,
     Kind,
     Manifest,
     Merged,
-    Snapshot,
-    Source,
-    condition,
-    in_parallel,
-    manifest,
-    opened,
-    parquet,
-    snapshot,
-    threads_on,
-)  # fmt: skip
+    read_manifest,
+    write_manifest,
+)
+from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
+from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.schema_arrow import conform, joint_schema
+from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 
 ROWS_PER_FILE: Final = 1_048_576
 BYTES_PER_FILE: Final = 256 * 2**20
@@ -51,39 +49,174 @@ class Compaction:
 
 
 def compact(sweep: Folder, rows_per_file: int = ROWS_PER_FILE) -> Compaction:
-    """Merge all fragments that are there; the caller sees to it that only one compaction runs.
+    """Merge all fragments that can be believed, and seal what was written before there were seals.
 
     Whatever is killed, nothing is lost: merged files count from the moment at which the manifest
     that names them is in place, and what they replace is deleted by the next compaction only.
+    Whoever calls holds `COMPACTION`.
 
     Raises
     ------
     StoreError
         Where a file cannot be read or written.
+
+    Warns
+    -----
+    DamageWarning
+        Of files that are left out, since they are not as they were written.
     """
-    deleted = _delete_replaced(sweep, manifest(sweep))
+    sweep_id = _identified(sweep)
+    KeptGrids(sweep=sweep).seal_all(sweep_id)
     view = snapshot(sweep)
-    fresh = {kind: _ripe(view, kind) for kind in KINDS}
-    if not any(fresh.values()):
+    deleted = _delete_replaced(sweep, view.manifest)
+    work = _Merging(sweep=sweep, view=view, sweep_id=sweep_id, rows_per_file=rows_per_file)
+    sound = work.sound()
+    warn_of(sweep.uri, (*view.damage, *work.damage))
+    if not any(sound.values()) and view.manifest.sealed and not work.damaged_merged:
         return Compaction(merged=0, files=_count(view.manifest), deleted=deleted)
-    generation = view.manifest.generation + 1
-    after = Manifest(
-        generation=generation,
-        merged={kind: _merge(sweep, view, kind, fresh[kind], rows_per_file) for kind in KINDS},
-        absorbed={kind: {pack: view.live[kind][pack].stamp for pack in fresh[kind]} for kind in KINDS},
-    )
-    sweep.write(MANIFEST, after.text())
-    return Compaction(merged=sum(map(len, fresh.values())), files=_count(after), deleted=deleted)
+    after = work.merged(sound)
+    write_manifest(sweep, after)
+    move_to_quarantine(sweep, [path for path in work.lost() if path.partition("/")[2].startswith(MERGED)])
+    return Compaction(merged=sum(map(len, sound.values())), files=_count(after), deleted=deleted)
+
+
+def _identified(sweep: Folder) -> str:
+    """The id of the sweep, once both files of its manifest are the same."""
+    known = read_manifest(sweep, lambda: stated_id(sweep))
+    manifest = known.manifest
+    if not manifest.sweep:
+        manifest = replace(manifest, sweep=stated_id(sweep) or uuid4().hex)
+        write_manifest(sweep, manifest)
+    elif known.damage or known.text is None or sweep.entry(COPY) is None or sweep.read(COPY) != known.text:
+        write_manifest(sweep, manifest)
+    return manifest.sweep
 
 
 def _count(of: Manifest) -> int:
     return sum(map(len, of.merged.values()))
 
 
-def _ripe(view: Snapshot, kind: Kind) -> list[str]:
-    """The packs whose fragments can be merged: those whose trials are committed."""
-    committed = set(view.live["trials"]).union(*(m.packs for m in view.manifest.merged["trials"]))
-    return [pack for pack in view.live[kind] if pack in committed]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merging:
+    """One compaction."""
+
+    sweep: Folder
+    view: Snapshot
+    sweep_id: str
+    rows_per_file: int
+    damage: list[Damage] = field(default_factory=list)
+    """The files that cannot be believed; they are not merged."""
+    schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    """The columns of those that can be, by path."""
+
+    def sound(self) -> dict[Kind, list[str]]:
+        """The packs whose fragments can be merged: those whose trials are committed, and both files whole."""
+        committed = set(self.view.live["trials"])
+        committed = committed.union(*(m.packs for m in self.view.manifest.merged["trials"]))
+        ripe = {kind: [pack for pack in self.view.live[kind] if pack in committed] for kind in KINDS}
+        unsound = {
+            damage.path.partition("/")[2].removesuffix(SUFFIX)
+            for kind in KINDS
+            for damage in self._examined([self._source(kind, pack) for pack in ripe[kind]])
+        }
+        unsound |= self.view.unmeasured()
+        return {kind: [pack for pack in ripe[kind] if pack not in unsound] for kind in KINDS}
+
+    def _source(self, kind: Kind, pack: str) -> Source:
+        return self.view.source(f"{kind}/{self.view.live[kind][pack].name}")
+
+    def _examined(self, sources: Sequence[Source]) -> list[Damage]:
+        """What is wrong with files, all of which are read; of the others the columns are noted."""
+
+        def examined(source: Source) -> pa.Schema | Damage:
+            try:
+                with opened(self.sweep, source, complete=True) as file:
+                    for _ in () if source.must_be_sealed else file.iter_batches():
+                        pass  # what has no checksums is told by what cannot be unpacked
+                    return file.schema_arrow
+            except DamagedError as error:
+                return error.damage
+
+        seen = in_parallel(examined, sources, threads_on(self.sweep))
+        met = [each for each in seen if isinstance(each, Damage)]
+        self.damage.extend(met)
+        self.schemas.update(
+            (source.path, each)
+            for source, each in zip(sources, seen, strict=True)
+            if isinstance(each, pa.Schema)
+        )
+        return met
+
+    @property
+    def damaged_merged(self) -> bool:
+        """Whether a merged file was found to be lost."""
+        return any(path.partition("/")[2].startswith(MERGED) for path in self.lost())
+
+    def lost(self) -> list[str]:
+        """The files that cannot be believed."""
+        return sorted({damage.path for damage in (*self.view.damage, *self.damage)})
+
+    def merged(self, fresh: Mapping[Kind, Sequence[str]]) -> Manifest:
+        """The manifest of what is merged now, once its files are written."""
+        known = self.view.manifest
+        files = {kind: self._merge(kind, fresh[kind]) for kind in KINDS}
+        measured = frozenset[str]().union(*(file.packs for file in files["measurements"]))
+        unmeasured = known.unmeasured | frozenset(fresh["measurements"])
+        if not known.sealed:  # it was not kept which packs left none
+            unmeasured |= frozenset[str]().union(*(m.packs for m in known.merged["trials"]))
+            unmeasured -= self.view.unmeasured(self._lost("measurements"))
+        return Manifest(
+            sweep=self.sweep_id, sealed=True, generation=known.generation + 1, merged=files,
+            absorbed={
+                kind: {pack: self.view.live[kind][pack].stamp for pack in fresh[kind]} for kind in KINDS
+            },
+            unmeasured=unmeasured - measured,
+        )  # fmt: skip
+
+    def _lost(self, kind: Kind) -> set[str]:
+        return {path for path in self.lost() if path.startswith(f"{kind}/")}
+
+    def _merge(self, kind: Kind, fresh: Sequence[str]) -> tuple[Merged, ...]:
+        """Write the merged files of one kind: full ones stay, the rest and the fragments become new ones."""
+        known, live = self.view.manifest, frozenset(fresh)
+        kept: list[Merged] = []
+        again: list[Merged] = []
+        lost = self._lost(kind)
+        for file in known.merged[kind]:
+            if f"{kind}/{file.name}" in lost:
+                continue
+            full = 2 * file.rows >= self.rows_per_file or not fresh
+            stays = full and known.sealed and not file.packs & live
+            (kept if stays else again).append(file)
+        sources = [self.view.source(f"{kind}/{m.name}", m.packs & live) for m in again]
+        unsound = {damage.path for damage in self._examined(sources)}
+        sources = [source for source in sources if source.path not in unsound]
+        sources += [self._source(kind, pack) for pack in fresh]
+        written = []
+        for number, rows in enumerate(self._tables(sources)):
+            name = f"{MERGED}{known.generation + 1:06d}-{number:04d}"
+            size = write_rows(self.sweep, kind, name, rows, self.sweep_id)
+            packs = frozenset(pc.unique(rows["pack_id"]).to_pylist())
+            written.append(Merged(name=f"{name}{SUFFIX}", rows=len(rows), packs=packs, size=size))
+        return (*kept, *written)
+
+    def _tables(self, sources: Sequence[Source]) -> Iterator[pa.Table]:
+        """The rows of all sources in one schema, cut into tables of the size of a file."""
+        schema = joint_schema([self.schemas[source.path] for source in sources])
+        parts: list[pa.Table] = []
+        rows = size = 0
+        for source in sources:
+            wanted = condition(source)
+            with opened(self.sweep, source) as file:
+                for batch in file.iter_batches():
+                    table = pa.Table.from_batches([batch])
+                    parts.append(conform(table if wanted is None else table.filter(wanted), schema))
+                    rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
+                    if rows >= self.rows_per_file or size >= BYTES_PER_FILE:
+                        yield pa.concat_tables(parts)
+                        parts, rows, size = [], 0, 0
+        if rows:
+            yield pa.concat_tables(parts)
 
 
 def _delete_replaced(sweep: Folder, current: Manifest) -> int:
@@ -108,48 +241,3 @@ def _delete_litter(folder: Folder) -> None:
     for entry in folder.entries(hidden=True):
         if entry.name.startswith(".") and entry.name.endswith(TEMPORARY) and 0 < entry.mtime_ns < oldest:
             folder.delete(entry.name)
-
-
-def _merge(
-    sweep: Folder, view: Snapshot, kind: Kind, fresh: list[str], rows_per_file: int
-) -> tuple[Merged, ...]:
-    """Write the merged files of one kind: full ones stay, the rest and the fragments become new ones."""
-    live = frozenset(view.live[kind])
-    kept: list[Merged] = []
-    again: list[Merged] = []
-    for file in view.manifest.merged[kind]:
-        stays = (2 * file.rows >= rows_per_file or not fresh) and not file.packs & live
-        (kept if stays else again).append(file)
-    sources = [Source(path=f"{kind}/{m.name}", without=m.packs & live) for m in again]
-    sources += [Source(path=f"{kind}/{view.live[kind][pack].name}") for pack in fresh]
-    written = []
-    for number, rows in enumerate(_files(sweep, sources, rows_per_file)):
-        name = f"{MERGED}{view.manifest.generation + 1:06d}-{number:04d}{SUFFIX}"
-        (sweep / kind).write(name, parquet(rows))
-        packs = frozenset(pc.unique(rows["pack_id"]).to_pylist())
-        written.append(Merged(name=name, rows=len(rows), packs=packs))
-    return (*kept, *written)
-
-
-def _files(sweep: Folder, sources: list[Source], rows_per_file: int) -> Iterator[pa.Table]:
-    """The rows of all sources in one schema, cut into tables of the size of a file."""
-    schema = joint_schema(in_parallel(lambda source: _schema(sweep, source), sources, threads_on(sweep)))
-    parts: list[pa.Table] = []
-    rows = size = 0
-    for source in sources:
-        wanted = condition(source)
-        with opened(sweep, source) as file:
-            for batch in file.iter_batches():
-                table = pa.Table.from_batches([batch])
-                parts.append(conform(table if wanted is None else table.filter(wanted), schema))
-                rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
-                if rows >= rows_per_file or size >= BYTES_PER_FILE:
-                    yield pa.concat_tables(parts)
-                    parts, rows, size = [], 0, 0
-    if rows:
-        yield pa.concat_tables(parts)
-
-
-def _schema(sweep: Folder, source: Source) -> pa.Schema:
-    with opened(sweep, source) as file:
-        return file.schema_arrow

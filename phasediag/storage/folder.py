@@ -195,6 +195,22 @@ class Folder:
         with suppress(FileNotFoundError), _explaining("delete", f"{self.uri}/{name}"):
             self.filesystem.delete_file(self._inside(name))
 
+    def move(self, name: str, to: Folder, new_name: str) -> None:
+        """Move a file to another folder of the same filesystem; one that is gone already is no error.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be moved.
+        """
+        with suppress(FileNotFoundError), _explaining("move", f"{self.uri}/{name}"):
+            if self.local:
+                Path(to.path).mkdir(parents=True, exist_ok=True)
+                os.replace(self._inside(name), to._inside(new_name))
+                return
+            self.filesystem.copy_file(self._inside(name), to._inside(new_name))
+            self.filesystem.delete_file(self._inside(name))
+
     def clear(self) -> None:
         """Delete this folder and all that is in it; one that is gone already is no error."""
         with suppress(FileNotFoundError), _explaining("delete", self.uri):

@@ -7,25 +7,20 @@ clocks differ agree on it.
 from __future__ import annotations
 
 import errno
-import getpass
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
-from uuid import uuid4
-
-import psutil
 
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage.folder import Folder
+from phasediag.storage.holder import Holder
 
 HEARTBEAT_S: Final = 10.0
 NEWS_S: Final = 1.0
@@ -44,55 +39,12 @@ class HasFolder(Protocol):
         """Where the lease lies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who holds a lease."""
-
-    token: str
-    """Unique to one taking of the lease."""
-    host: str
-    machine: str
-    """This boot of this machine, and the namespace of its process ids."""
-    pid: int
-    started: float
-    """When the process started, seconds since 1970 by its own host's clock."""
-    user: str
-    purpose: str
-    since: str
-    """When the lease was taken, ISO 8601 in UTC."""
-    news: Mapping[str, float | None] = field(default_factory=dict)
-    """Numbers of its last heartbeat: how far it is."""
-
-    @classmethod
-    def this_process(cls, purpose: str) -> Holder:
-        """The process that asks."""
-        return cls(
-            token=uuid4().hex, host=socket.gethostname(), machine=_machine(), pid=os.getpid(),
-            started=psutil.Process().create_time(), user=_user(), purpose=purpose,
-            since=datetime.now(UTC).isoformat(timespec="seconds"),
-        )  # fmt: skip
-
-    @property
-    def dead(self) -> bool:
-        """Whether it was a process of this machine that no longer runs."""
-        if self.machine != _machine():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            reused = abs(process.create_time() - self.started) > 1.0
-            return bool(reused or process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
-
-
 class Lease:
     """A lease that this process holds; its heartbeat runs in a thread until it is released."""
 
     def __init__(
         self, folder: Folder, name: str, holder: Holder, heartbeat_s: float, silence_s: float,
-        on_lost: Callable[[], None],
+        on_lost: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.holder = holder
         self._folder = folder
@@ -140,7 +92,7 @@ class Lease:
         self.release()
 
     def _is_mine(self) -> bool:
-        held = _read(self._folder, self._name)
+        held, _ = _read(self._folder, self._name)
         return held is not None and held.token == self.holder.token
 
     def _with_news(self) -> Holder:
@@ -157,19 +109,33 @@ class Lease:
             if self._stop.is_set():
                 return
             try:
-                if not self._is_mine():
-                    self._lose()
-                    return
-                self._folder.write(self._name, _text(self._with_news()))
+                cause = self._beat()
                 last = time.monotonic()
-            except (StoreError, FileNotFoundError):
-                if time.monotonic() - last > self._silence_s:
-                    self._lose()
-                    return
+            except (StoreError, FileNotFoundError) as error:
+                silent = time.monotonic() - last
+                cause = f"{error} (for {silent:.0f} s now)" if silent > self._silence_s else ""
+            if cause:
+                self._lost.set()
+                self._on_lost(cause)
+                return
 
-    def _lose(self) -> None:
-        self._lost.set()
-        self._on_lost()
+    def _beat(self) -> str:
+        """Renew the lease, and take it again where it was deleted; why it is lost, empty where it is not."""
+        where = self._folder.uri
+        if self._folder.local and not os.path.isdir(self._folder.path):
+            return f"the folder of the sweep {where} is gone: it was moved or removed while the launch ran"
+        if self._folder.entry(self._name) is None:
+            if self._folder.local:
+                _created(Path(self._folder.path) / self._name, _text(self._with_news()))
+            else:
+                self._folder.write(self._name, _text(self._with_news()))
+        elif self._is_mine():
+            self._folder.write(self._name, _text(self._with_news()))
+        if self._is_mine():
+            return ""
+        other, fault = _read(self._folder, self._name)
+        who = f"{other.user} on host {other.host}, process {other.pid}" if other else f"its lease: {fault}"
+        return f"another launch has taken over the sweep {where} ({who})"
 
 
 def take(
@@ -180,7 +146,7 @@ def take(
     heartbeat_s: float = HEARTBEAT_S,
     silence_s: float = SILENCE_S,
     settle_s: float = SETTLE_S,
-    on_lost: Callable[[], None] = lambda: None,
+    on_lost: Callable[[str], None] = lambda cause: None,
 ) -> Lease:
     """Take the lease of a sweep.
 
@@ -190,8 +156,9 @@ def take(
     Parameters
     ----------
     on_lost
-        Called once, in the thread of the heartbeat, where someone else holds the lease or may: within
-        `heartbeat_s` of its being taken over, or after `silence_s` in which it could not be renewed.
+        Called once with the cause, in the thread of the heartbeat, where someone else holds the lease or may:
+        within `heartbeat_s` of its being taken over, or after `silence_s` in which it could not be renewed;
+        and where the folder of the sweep is gone.
 
     Raises
     ------
@@ -201,7 +168,7 @@ def take(
         Where the sweep cannot be written.
     """
     folder = sweep.folder
-    holder = Holder.this_process(purpose)
+    holder = Holder.this_process(purpose, folder.uri)
     taken = _take_local if folder.local else _take_remote
     if not taken(folder, name, holder, silence_s, settle_s):
         raise LeaseHeldError(_held_by(folder, name, silence_s))
@@ -209,13 +176,28 @@ def take(
 
 
 def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S) -> Holder | None:
-    """Who holds the lease of a sweep; None where it is free."""
-    return None if _is_free(sweep.folder, name, silence_s) else _read(sweep.folder, name)
+    """Who holds the lease of a sweep; None where it is free, or its file is none.
+
+    Nothing is written: its silence is taken by the clock of this host.
+    """
+    folder = sweep.folder
+    entry, holder = folder.entry(name), _read(folder, name)[0]
+    if entry is None or holder is None or holder.dead:
+        return None
+    return None if time.time_ns() - entry.mtime_ns > silence_s * 1e9 else holder
+
+
+def fault_of_lease(folder: Folder, name: str) -> str:
+    """Why the file of a lease is none; empty where it is one, or not there."""
+    holder, fault = _read(folder, name)
+    return fault if holder is None and folder.entry(name) is not None else ""
 
 
 def _take_local(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
     """Create the file exclusively, or replace a stale one under a marker that only one taker can create."""
     path = Path(folder.path) / name
+    if _is_folder(folder, name):
+        return False
     if _created(path, _text(holder)):
         return True
     entry = folder.entry(name)
@@ -251,7 +233,7 @@ def _take_remote(folder: Folder, name: str, holder: Holder, silence_s: float, se
         return False
     folder.write(name, _text(holder))
     time.sleep(settle_s)
-    held = _read(folder, name)
+    held, _ = _read(folder, name)
     return held is not None and held.token == holder.token
 
 
@@ -287,7 +269,7 @@ def _made(folder: Path) -> None:
 
 
 def _is_free(folder: Folder, name: str, silence_s: float) -> bool:
-    holder = _read(folder, name)
+    holder, _ = _read(folder, name)
     if holder is not None and holder.dead:
         return True
     silent = _silent_s(folder, name)
@@ -295,22 +277,30 @@ def _is_free(folder: Folder, name: str, silence_s: float) -> bool:
 
 
 def _silent_s(folder: Folder, name: str) -> float | None:
-    """Seconds since the last heartbeat; None where the file is gone."""
+    """Seconds since the last heartbeat, less than 0 where it lies in the future; None without a file."""
     entry = folder.entry(name)
     if entry is None:
         return None
     now = folder.now_ns()
     if now is None:
         return 0.0
-    return max(0.0, (now - entry.mtime_ns) / 1e9)
+    return (now - entry.mtime_ns) / 1e9
 
 
-def _read(folder: Folder, name: str) -> Holder | None:
-    """Who holds the lease; None where nobody does, or where the file is being written."""
+def _read(folder: Folder, name: str) -> tuple[Holder | None, str]:
+    """Who holds the lease, or why nobody is known to."""
+    if _is_folder(folder, name):
+        return None, "it is a folder"
     try:
-        return Holder(**json.loads(folder.read(name)))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+        return Holder.parse(folder.read(name)), ""
+    except FileNotFoundError:
+        return None, "there is none"
+    except ValueError as error:
+        return None, str(error)
+
+
+def _is_folder(folder: Folder, name: str) -> bool:
+    return folder.local and os.path.isdir(os.path.join(folder.path, name))
 
 
 def _text(holder: Holder) -> bytes:
@@ -318,28 +308,27 @@ def _text(holder: Holder) -> bytes:
 
 
 def _held_by(folder: Folder, name: str, silence_s: float) -> str:
-    holder, silent = _read(folder, name), _silent_s(folder, name)
-    who = "another process, which is just taking it"
-    if holder is not None:
-        who = (
-            f"{holder.user} on host {holder.host} (process {holder.pid}), a {holder.purpose} "
-            f"running since {holder.since}, last heartbeat {silent or 0.0:.0f} s ago"
+    """Why a lease could not be taken, and what to do."""
+    holder, fault = _read(folder, name)
+    silent, file = _silent_s(folder, name) or 0.0, f"{folder.uri}/{name}"
+    if _is_folder(folder, name):
+        return f"{file} is a folder, where the lease of the sweep should lie: remove it, and launch again"
+    remedy = "wait until it ends, stop it there, or choose another name"
+    free = f"the lease is free again after {silence_s:.0f} s of silence"
+    if silent < -1.0:
+        free = (
+            f"its heartbeat lies {-silent:.0f} s in the future, as the clock of the storage was set back, or "
+            f"the file is a copy: if nobody trains there, delete {file}"
         )
-    return (
-        f"the sweep {folder.uri} is held by {who}; wait until it ends, stop it there, or choose another "
-        f"name: the lease is free again after {silence_s:.0f} s of silence"
+    if holder is None:
+        who = "another process, which is just taking it"
+        if fault != "there is none":
+            who += f", or by nobody: {file} is no lease ({fault})"
+        return f"the sweep {folder.uri} is held by {who}; {remedy}: {free}"
+    who = (
+        f"{holder.user} on host {holder.host} (process {holder.pid}), a {holder.purpose} "
+        f"running since {holder.since}, last heartbeat {max(0.0, silent):.0f} s ago"
     )
-
-
-def _machine() -> str:
-    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    if boot.exists() and namespace.exists():
-        return f"{boot.read_text().strip()} {os.readlink(namespace)}"
-    return f"{socket.gethostname()} {psutil.boot_time():.0f}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+    if holder.sweep not in ("", folder.uri):
+        who += f" (the lease was taken of the sweep {holder.sweep}: if this one is a copy, delete {file})"
+    return f"the sweep {folder.uri} is held by {who}; {remedy}: {free}"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,20 +21,21 @@ import pyarrow.parquet as pq
 
 from phasediag.registry import KINDS
 from phasediag.storage.folder import Buffer
-from phasediag.storage.schema_arrow import parameter_type
+from phasediag.storage.schema_arrow import SCHEMA_VERSION, parameter_type
+from phasediag.storage.seal import State, UnsoundError, seal_of, sealed
 from phasediag.trial import ENGINE, Parameter, Trials
 from phasediag.version import VERSION
 
+ROSTER: Final = ".ids.parquet"
 ID: Final = "trial_id"
 ID_BYTES: Final = 16
 """An id as bytes; also what a trial takes of the file, its parameters being next to nothing."""
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _CODE: Final = (
     "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py",
     *(f"{kind}s/*.py" for kind in KINDS),
 )  # fmt: skip
 """What decides which trials a grid has, and their ids: defaults, rules, axes."""
-_KEY: Final = b"phasediag_roster"
 _CONSTANT: Final = b"phasediag_constant"
 _GIVEN: Final = b"phasediag_given"
 _SOURCES: Final = b"phasediag_sources"
@@ -42,11 +43,23 @@ _SOURCES: Final = b"phasediag_sources"
 
 def roster_name(grid: str) -> str:
     """The file that holds the roster of a grid: `0001.ids.parquet` of `0001.yaml`."""
-    return f"{PurePosixPath(grid).stem}.ids.parquet"
+    return f"{PurePosixPath(grid).stem}{ROSTER}"
 
 
-def key_of(text: str, sources: Mapping[str, bytes]) -> bytes:
-    """What a roster must have been written from to count: grid, user files, engine and code."""
+def roster_state(content: bytes) -> tuple[Literal["intact", "unsealed"] | State, str]:
+    """The state of a file that holds a roster, and why it is so; one that is unsealed does not count."""
+    try:
+        seal, _ = seal_of(memoryview(content), len(content))
+        if seal is None:
+            return "unsealed", ""
+        seal.check(memoryview(content)[: seal.end])
+    except UnsoundError as error:
+        return ("unsealed", "") if error.state == "foreign" else (error.state, error.why)
+    return "intact", ""
+
+
+def key_of(text: str, sources: Mapping[str, str]) -> bytes:
+    """What a roster must have been written from to count: grid, hashes of user files, engine and code."""
     parts = (_LAYOUT, ENGINE, VERSION, _code(), text, sorted(sources.items()))
     return blake2b(repr(parts).encode(), digest_size=16).hexdigest().encode()
 
@@ -95,16 +108,14 @@ def roster_of(
 
 
 def roster_file(roster: pa.Table, key: bytes) -> Buffer:
-    """A roster as the bytes of a Parquet file, guarded by checksums."""
+    """A roster as the bytes of a sealed Parquet file."""
     sink = pa.BufferOutputStream()
     names = [name for name in roster.column_names if name != ID]
-    metadata = roster.schema.metadata
     pq.write_table(
-        roster.replace_schema_metadata({**metadata, _KEY: _seal(roster.schema, roster[ID], key)}), sink,
-        compression={name: "zstd" if name != ID else "none" for name in roster.column_names},
-        use_dictionary=names, write_statistics=False, write_page_checksum=True,
+        roster, sink, compression={name: "zstd" if name != ID else "none" for name in roster.column_names},
+        use_dictionary=names, write_statistics=False,
     )  # fmt: skip
-    return memoryview(sink.getvalue())
+    return b"".join(sealed(memoryview(sink.getvalue()), sweep="", file=key.decode(), schema=SCHEMA_VERSION))
 
 
 def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = None) -> pa.Table | None:
@@ -118,23 +129,16 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
         As for `unpacked`.
     """
     try:
-        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        seal, _ = seal_of(memoryview(content), len(content))
+        if seal is None or seal.file != key.decode():
+            return None
+        seal.check(memoryview(content)[: seal.end])
+        file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         packed = file.read([n for n in schema.names if n == ID or columns is None or n in columns])
-        intact = (schema.metadata or {})[_KEY] == _seal(schema, packed[ID], key)
-        return unpacked(packed.replace_schema_metadata(schema.metadata), columns) if intact else None
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+        return unpacked(packed.replace_schema_metadata(schema.metadata), columns)
+    except (UnsoundError, OSError, ValueError, KeyError, pa.ArrowException):
         return None
-
-
-def _seal(schema: pa.Schema, ids: pa.ChunkedArray, key: bytes) -> bytes:
-    """A hash of all that the checksums of the pages of the parameters do not guard."""
-    kinds = [str(f.type.value_type if pa.types.is_list(f.type) else f.type) for f in schema]
-    described = tuple(schema.metadata[name] for name in (_CONSTANT, _GIVEN, _SOURCES))
-    parts = (key, schema.names, kinds, *described, len(ids))
-    digest = blake2b(repr(parts).encode(), digest_size=16)
-    digest.update(_bytes(ids.combine_chunks()))
-    return digest.hexdigest().encode()
 
 
 def unpacked(packed: pa.Table, columns: Collection[str] | None = None) -> pa.Table:

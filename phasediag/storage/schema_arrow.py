@@ -26,7 +26,7 @@ from phasediag.columns import (
 from phasediag.errors import StoreError
 from phasediag.trial import Parameter, Role, formatted
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Stands in the metadata of every file as `phasediag_schema`."""
 DECLARED: Final = b"phasediag_column"
 """Under this key a field holds the declaration of its column, as JSON."""
@@ -172,6 +172,8 @@ def promoted(tables: Sequence[pa.Table]) -> pa.Table:
     reconciled becomes text, as its values stand in an identity.
     """
     schema = joint_schema([table.schema for table in tables])
+    if not tables:
+        return schema.empty_table()
     return pa.concat_tables([conform(table, schema) for table in tables])
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,12 +25,16 @@ from phasediag.storage.choice import (
     pairs,
 )
 from phasediag.storage.compaction import Compaction
-from phasediag.storage.folder import Folder, named_path, stored_path
-from phasediag.storage.fragments import KINDS, MANIFEST, SUFFIX, Kind, Snapshot, parquet, read, snapshot
-from phasediag.storage.lease import take
-from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name
+from phasediag.storage.damage import warn_of
+from phasediag.storage.folder import Folder
+from phasediag.storage.fragments import read, write_rows
+from phasediag.storage.kept_grids import KeptGrids
+from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, identity, read_manifest
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
+from phasediag.storage.seal import UnsoundError, bundled, unbundled
+from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 
+CHECKPOINTS: Final = "checkpoints"
 STATE: Final = "state"
 """The one file of a checkpoint."""
 
@@ -120,39 +122,32 @@ class Store:
         StoreError
             Where it cannot be written.
         """
-        sources, known = dict(sources or {}), self.grids()
-        name = self._recorded(text, sources, known)
-        if name is None:
-            number = max((int(PurePosixPath(name).stem) for name, _ in known), default=0) + 1
-            name = f"{number:04d}.yaml"
-            self._beside(name).clear()
-            for file, content in sources.items():
-                self._beside(name).write(stored_path(file), content)
-            self._grids.write(name, text.encode())
-        if roster is not None and self.roster(name, text) is None:
-            self._grids.write(roster_name(name), roster_file(roster, key_of(text, sources)))
-        return name
-
-    def _recorded(
-        self, text: str, sources: Mapping[str, bytes], known: Sequence[tuple[str, str]]
-    ) -> str | None:
-        """The name of a grid that is recorded, unless a later one has other content for a file of it."""
-        for name, recorded in reversed(known):
-            held = self.grid_sources(name)
-            if recorded == text and held == sources:
-                return name
-            if any(held.get(file, content) != content for file, content in sources.items()):
-                return None
-        return None
+        return self._grids.save(text, dict(sources or {}), roster, self.identity())
 
     def grids(self) -> list[tuple[str, str]]:
-        """Every grid launched under this name, as (name, text), oldest first."""
-        names = [e.name for e in self._grids.entries() if e.name.endswith(".yaml") and e.name[:-5].isdigit()]
-        return [(name, self._grids.read(name).decode()) for name in sorted(names, key=lambda n: int(n[:-5]))]
+        """Every grid launched under this name, as (name, text), oldest first.
+
+        Raises
+        ------
+        StoreError
+            Where one cannot be read.
+
+        Warns
+        -----
+        DamageWarning
+            Of grids that are damaged, and of those of other sweeps, which are left out.
+        """
+        return self._grids.texts(self._known_id()) if self._grids.names() else []
 
     def grid_sources(self, name: str) -> dict[str, bytes]:
-        """The user's files recorded with a grid, by their path as the grid names it."""
-        return {named_path(file): self._beside(name).read(file) for file in self._beside(name).files()}
+        """The user's files recorded with a grid, by their path as the grid names it.
+
+        Raises
+        ------
+        StoreError
+            Where one is not as it was recorded.
+        """
+        return self._grids.sources(name)
 
     def roster(self, name: str, text: str, columns: Collection[str] | None = ()) -> pa.Table | None:
         """The trials of a recorded grid, as kept beside it; None where the grid must be expanded for them.
@@ -164,11 +159,20 @@ class Store:
         columns
             The parameters wanted besides `trial_id`; None: all.
         """
-        try:
-            content = self._grids.read(roster_name(name))
-        except FileNotFoundError:
-            return None
-        return read_roster(content, key_of(text, self.grid_sources(name)), columns)
+        return self._grids.roster(name, text, columns)
+
+    def identity(self) -> str:
+        """The id of the sweep, which its files state; given to it where it has none.
+
+        Raises
+        ------
+        StoreError
+            Where it cannot be read or written.
+        """
+        return identity(self.folder, lambda: stated_id(self.folder))
+
+    def _known_id(self) -> str:
+        return read_manifest(self.folder, lambda: stated_id(self.folder)).manifest.sweep
 
     def write_fragment(self, pack_id: str, trials: pa.Table, measurements: pa.Table) -> None:
         """Commit a pack; each file appears whole or not at all, and the trials appear last.
@@ -190,8 +194,9 @@ class Store:
         for rows in (trials, measurements):
             if pc.unique(rows["pack_id"]).to_pylist() not in ([], [pack_id]):
                 raise ValueError(f"a row of fragment {pack_id} carries another pack_id")
-        (self.folder / "measurements").write(f"{pack_id}{SUFFIX}", parquet(measurements))
-        (self.folder / "trials").write(f"{pack_id}{SUFFIX}", parquet(trials))
+        sweep_id = self.identity()
+        write_rows(self.folder, "measurements", pack_id, measurements, sweep_id)
+        write_rows(self.folder, "trials", pack_id, trials, sweep_id)
 
     def committed(self) -> Committed:
         """What is recorded of every trial, read from as few columns as possible."""
@@ -289,7 +294,7 @@ class Store:
 
     def checkpoints(self) -> list[str]:
         """The packs that are unfinished and have a checkpoint."""
-        files = (PurePosixPath(file) for file in (self.folder / "checkpoints").files())
+        files = (PurePosixPath(file) for file in (self.folder / CHECKPOINTS).files())
         return sorted(str(file.parent) for file in files if file.name == STATE)
 
     def write_checkpoint(self, pack_id: str, files: Mapping[str, bytes]) -> None:
@@ -300,21 +305,15 @@ class Store:
         StoreError
             Where it cannot be written; the checkpoint before it stays.
         """
-        sizes = json.dumps({name: len(content) for name, content in files.items()}).encode()
-        self._checkpoint(pack_id).write(STATE, sizes + b"\n", *files.values())
+        self._checkpoint(pack_id).write(STATE, *bundled(files, pack=pack_id, sweep=self.identity()))
 
     def read_checkpoint(self, pack_id: str) -> dict[str, bytes] | None:
-        """The files of a pack's checkpoint; None where there is none, or where it is damaged."""
+        """The files of a pack's checkpoint; None where there is none, or where it is damaged or foreign."""
         try:
             content = self._checkpoint(pack_id).read(STATE)
-            start = content.index(b"\n") + 1
-            sizes = json.loads(content[:start])
-        except (FileNotFoundError, ValueError):
+            return unbundled(content, pack=pack_id, sweep=self._known_id())
+        except (FileNotFoundError, UnsoundError):
             return None
-        if len(content) != start + sum(sizes.values()):
-            return None
-        ends = np.cumsum([start, *sizes.values()]).tolist()
-        return {name: content[ends[i] : ends[i + 1]] for i, name in enumerate(sizes)}
 
     def drop_checkpoint(self, pack_id: str) -> None:
         """Delete the checkpoint of a pack; one that is gone already is no error."""
@@ -330,19 +329,15 @@ class Store:
         StoreError
             Where the sweep does not exist, or a file cannot be read or written.
         """
-        with take(self.required(), name="compact.lease", purpose="compaction"):
+        with compacting(self.required().folder):
             return compaction.compact(self.folder)
 
     @property
-    def _grids(self) -> Folder:
-        return self.folder / "grids"
-
-    def _beside(self, name: str) -> Folder:
-        """The folder of a grid's files."""
-        return self._grids / PurePosixPath(name).stem
+    def _grids(self) -> KeptGrids:
+        return KeptGrids(sweep=self.folder)
 
     def _checkpoint(self, pack_id: str) -> Folder:
-        return self.folder / "checkpoints" / pack_id
+        return self.folder / CHECKPOINTS / pack_id
 
     def _rows(
         self, view: Snapshot, kind: Kind, columns: Sequence[str] | None,
@@ -350,12 +345,12 @@ class Store:
         without: Collection[str] = (),
     ) -> pa.Table:  # fmt: skip
         """All rows of a kind; columns that belong to every sweep are there even if no file has them."""
-        sources = view.sources(kind)
         fixed = trials_schema(()) if kind == "trials" else measurements_schema()
         if columns is not None:
             fixed = trials_schema((), [OBSERVABLE_SOURCE], stages=True) if kind == "trials" else fixed
             fixed = pa.schema([field for field in fixed if field.name in columns])
-        rows = read(self.folder, sources, columns, where, prune, without) if sources else fixed.empty_table()
+        rows = read(self.folder, view.sources(kind), columns, where, prune, without, view.met)
+        rows = rows if len(rows.schema) else fixed.empty_table()
         for name in set(fixed.names) - set(rows.schema.names) - set(without):
             rows = rows.append_column(name, pa.nulls(len(rows), fixed.field(name).type))
         return rows.select(arranged(rows.schema.names, declared_in(rows.schema)))
@@ -370,18 +365,27 @@ class Store:
         return rows.select(list(columns))
 
     def _reading(self, work: Callable[[Snapshot], _Result]) -> _Result:
-        """`work` on the files there are; once more where a compaction deleted one meanwhile."""
-        try:
-            return work(snapshot(self.folder))
-        except FileNotFoundError:
-            pass
-        try:
-            return work(snapshot(self.folder))
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and do not "
-                "delete Parquet files of a sweep by hand"
-            ) from error
+        """`work` on the files there are; once more where a compaction deleted one meanwhile.
+
+        Warns
+        -----
+        DamageWarning
+            Of files that were left out.
+        """
+        for last in (False, True):
+            view = snapshot(self.folder)
+            try:
+                result = work(view)
+            except FileNotFoundError as error:
+                if last:
+                    raise StoreError(
+                        f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and "
+                        "do not delete Parquet files of a sweep by hand"
+                    ) from error
+            else:
+                break
+        warn_of(self.folder.uri, (*view.damage, *view.met))
+        return result
 
 
 def _sweeps(storage: Folder) -> list[str]:

@@ -11,12 +11,11 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from phasediag.errors import PhasediagError
 from phasediag.storage.aside import set_aside
-from phasediag.storage.folder import Folder
 from phasediag.storage.lease import held_by, take
+from phasediag.storage.opening import table_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.rows import MovedRows, add_rows
 
@@ -98,7 +97,7 @@ def bring_back(sweep: str | Path) -> Removal:
                 "bring back"
             )
         place = store.folder / TRASH / removals[-1]
-        rows = MovedRows(trials=_read(place, _TRIALS), measurements=_read(place, _MEASUREMENTS))
+        rows = MovedRows(trials=table_of(place, _TRIALS), measurements=table_of(place, _MEASUREMENTS))
         ids = pc.unique(rows.trials["trial_id"])
         present = store.trials_table(("trial_id",), ordered=False)["trial_id"]
         lost = ids.filter(pc.invert(pc.is_in(ids, value_set=present.combine_chunks())))
@@ -123,7 +122,3 @@ def empty_trash(store: Store) -> int:
     if freed:
         trash.clear()
     return freed
-
-
-def _read(place: Folder, file: str) -> pa.Table:
-    return pq.read_table(pa.BufferReader(place.read(file)))

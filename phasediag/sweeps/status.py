@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.registry import KINDS
-from phasediag.storage.lease import Holder, held_by
+from phasediag.storage.holder import Holder
+from phasediag.storage.lease import held_by
+from phasediag.storage.quarantine import quarantined
 from phasediag.storage.roster import sources_of, unpacked
 from phasediag.storage.store import Store
 from phasediag.trial import TextArray
@@ -51,6 +53,8 @@ class Status:
     """How many more steps these need, in the median (an estimate); None where there are none."""
     count_more_steps_most: int | None = None
     """How many more steps the one of these needs that needs most; None where there are none."""
+    quarantined: tuple[str, ...] = ()
+    """The files that were set aside, since they were damaged or of another sweep."""
     earlier: int = 0
     """Trials of earlier versions of the user's files, which no present grid wants; counted nowhere else."""
 
@@ -67,7 +71,7 @@ def status(sweep: str | Path) -> Status:
     present, earlier = split_rosters(rosters(store, KINDS))
     ids = [roster["trial_id"].combine_chunks() for roster in present]
     counted = status_of(ids, store, convergence=True)
-    return replace(counted, earlier=len(earlier))
+    return replace(counted, earlier=len(earlier), quarantined=tuple(quarantined(store.folder)))
 
 
 def split_rosters(rosters: Sequence[tuple[str, pa.Table]]) -> tuple[list[pa.Table], pa.Array]:
@@ -148,7 +152,8 @@ def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence:
     rate = news.get("rate") or _rate(rows, holder)
     eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], **counts, missing=missing,
+        total=len(wanted), done=counts["ok"] + counts["diverged"], ok=counts["ok"],
+        diverged=counts["diverged"], failed=counts["failed"], missing=missing,
         in_training=in_training, rate=rate, eta_s=eta_s,
         **(_convergence(rows.filter(here)) if convergence else {}),
     )  # fmt: skip

@@ -25,6 +25,7 @@ from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
 from phasediag.storage.lease import Lease, take
 from phasediag.storage.store import Store
+from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.status import Status, status_of
 from phasediag.sweeps.survey import Survey, make_survey
@@ -173,7 +174,9 @@ def launch(
             sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
             software=software(),
         )  # fmt: skip
-        with take(store, on_lost=lambda: drain.fail(_taken_over(store))) as lease:
+        with take(store, on_lost=lambda cause: drain.fail(Breakdown(error=cause, of_machine=True))) as lease:
+            for sentence in mended(store):
+                notify(sentence)
             job = replace(job, token=lease.holder.token)
             survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
             watch = Watch(
@@ -197,12 +200,6 @@ def launch(
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
-
-
-def _taken_over(store: Store) -> Breakdown:
-    """What ends a launch that was silent for so long that another one took the sweep."""
-    error = f"another launch has taken over the sweep {store.folder.uri}"
-    return Breakdown(error=error, of_machine=True)
 
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:

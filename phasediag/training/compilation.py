@@ -23,6 +23,7 @@ from phasediag.native import unpublished
 from phasediag.native.building import CACHE, cache_folder, working_folder
 from phasediag.native.compiler import SAID, compiler
 from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.native.remembered import drop_damaged, libraries, remember
 from phasediag.native.unpublished import compiler_errors
 from phasediag.training.graphs import Replayed, settle, strangers
 
@@ -197,17 +198,21 @@ def _signature(graph: GraphModule, flat: Sequence[Tensor]) -> str:
 
 @contextmanager
 def compiled_once(signature: str) -> Iterator[None]:
-    """Let one process compile a program while the others of this machine wait, then load what it left."""
+    """Let one process compile a program while the others of this machine wait, then load what it left.
+
+    What was damaged since is compiled again.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{signature}.done"
-    if done.exists():
+    if done.exists() and not drop_damaged(done, folder.parent):
         yield
         return
     lock = FileLock(folder / f"{signature}.lock")
     with lock:
         if not done.exists():
+            before = libraries(folder.parent)
             yield
-            done.touch()
+            remember(done, folder.parent, before)
             return
     yield

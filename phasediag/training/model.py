@@ -36,6 +36,10 @@ class Model(Module):
     larger one whose parameters are zero outside of the leading corner of every tensor; with `batch_size`
     among them, what it gives for a sample depends on no other sample. A derived class states it anew."""
 
+    constructed: ClassVar[bool] = False
+    """Whether what the constructor makes counts, as of a user's module it always does: buffers, which passes
+    in training may change, and parameters that are no weights and no biases of layers, such as gains.
+    `init_scale` then leaves those as they are made. Else every parameter starts by its shape alone."""
     batched: ClassVar[tuple[str, ...]] = ()
     """Of a user's class without `declares`: arguments of its constructor, floats, that change numbers alone.
     Trials that differ in them share a program."""

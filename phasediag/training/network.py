@@ -60,8 +60,8 @@ class Network:
     """What all trials of a structure have in common."""
 
     module: nn.Module
-    """One of phasediag's own is on the meta device: only its code and shapes are used. The user's holds the
-    buffers and the attributes that all replicates share."""
+    """On the meta device where only its code and shapes are used; one that is `constructed` holds the buffers
+    and the attributes that all replicates share."""
     task: type[Task]
     dtype: torch.dtype
     descent: Descent
@@ -75,8 +75,8 @@ class Network:
     """Numbers of an input and of a target."""
     construction: Construction
     """How the module is made for a replicate."""
-    users: bool = False
-    """Whether the module is the user's: then what its constructor gives counts."""
+    constructed: bool = False
+    """Whether what its constructor gives counts: of the user's modules, and where `Model.constructed`."""
     drawn: Mapping[str, bool] = field(default_factory=dict)
     """`drawn_weights` of the module."""
     varying: tuple[str, ...] = ()
@@ -174,7 +174,7 @@ class Network:
         none = torch.zeros((), dtype=torch.int64, device=x.device)
         own = self.habits.random and self.batched.attributes
         with (
-            evaluating(self.module) if self.users else nullcontext(),
+            evaluating(self.module) if self.constructed else nullcontext(),
             Chance(torch.stack([none, none]), none) if own else nullcontext(),
         ):
             yield
@@ -241,7 +241,7 @@ class Network:
         seed
             Of the replicate.
         init
-            `kaiming_normal`, `balanced`, or, of a user's module, `own`.
+            `kaiming_normal`, `balanced`, or, of a module of the user's, `own`.
         arguments
             The batched ones.
 
@@ -250,7 +250,7 @@ class Network:
         Parameters, and buffers of its own, by name, at init_scale 1; and what init_scale multiplies.
         """
         generator = Streams(seed).generator("init")
-        if not self.users:
+        if not self.constructed:
             return dict(initial_weights(self.shapes, init, generator)), frozenset(self.shapes)
         module = self.construction.given(arguments or {}).module(seed)
         made = values_of(module)
@@ -303,21 +303,23 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         cls=model.cls, arguments=arguments_of(model.cls, model.parameters, values, inputs, outputs),
         dtype=dtype,
     )  # fmt: skip
-    module = _built(model, construction)
+    constructed = bool(model.source) or bool(stated(model.cls, "constructed"))
+    module = _built(model, construction, constructed)
     groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     control = control_of(values, trained, groups)
     habits, varying, batched = Habits(), tuple[str, ...](), Batched()
-    if model.source:
+    if constructed:
         arguments = [p for p in model.parameters.values() if p.role is Role.BATCHED]
         batched = batched_of(construction, arguments, place_of(model.cls))
-        varying = (*varying_buffers(module, map(construction.module, OTHER_SEEDS)), *batched.buffers)
+        others = OTHER_SEEDS if model.source else ()
+        varying = (*varying_buffers(module, map(construction.module, others)), *batched.buffers)
         habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
         control=control, descent=descent_of(values, folder, tuple(control.shapes)),
         sizes=(inputs, outputs), construction=construction,
-        users=bool(model.source), drawn=drawn_weights(module, groups),
+        constructed=constructed, drawn=drawn_weights(module, groups),
         varying=tuple(name for name in dict.fromkeys(varying) if name not in habits.state), habits=habits,
         batched=batched,
     )  # fmt: skip
@@ -345,9 +347,9 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     return inputs, outputs
 
 
-def _built(model: Component, construction: Construction) -> nn.Module:
+def _built(model: Component, construction: Construction, constructed: bool) -> nn.Module:
     try:
-        if not model.source:
+        if not constructed:
             with torch.device("meta"):
                 module: nn.Module = model.cls(**construction.arguments)
             return module

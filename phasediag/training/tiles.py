@@ -59,7 +59,7 @@ class Program:
     ) -> None:  # fmt: skip
         self.envelope = dict(envelope or {})
         self.network = network_of({**values, **self.envelope}, folder)
-        if self.network.users and device.type != "cpu":
+        if self.network.constructed and device.type != "cpu":
             moved(self.network.module, device)
         self.folder, self.device = folder, device
         self._networks: dict[tuple[Value, ...], Network] = {}

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import phasediag
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.commands.where import filtered
 from phasediag.observables.known import DEFINITIONS
-from small_sweeps import grid_text, launched
+from small_sweeps import grid_text, launched, rewrite
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "sweeps" / "recorded"
 
@@ -55,17 +54,18 @@ def test_older_definitions_can_be_asked_for() -> None:
     assert len(filtered(trials, ["definitions=1"])) == len(trials)
 
 
+def without_definitions(rows: pa.Table) -> pa.Table:
+    at = rows.schema.get_field_index("definitions")
+    return rows.set_column(at, rows.schema.field(at), pa.nulls(len(rows), pa.int64()))
+
+
 def test_remeasuring_counts_by_the_newest_definitions(tmp_path: Path) -> None:
     """Launched again a sweep of older definitions trains nothing, unless it is to be measured anew."""
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20})
     launched(tmp_path, text)
     assert phasediag.load_trials(tmp_path / "g")["definitions"].tolist() == [DEFINITIONS] * 2
     assert launched(tmp_path, text, remeasure=True).trained == 0
-    for file in (tmp_path / "g" / "trials").glob("*.parquet"):
-        rows = pq.read_table(file)
-        at = rows.schema.get_field_index("definitions")
-        older = rows.set_column(at, rows.schema.field(at), pa.nulls(len(rows), pa.int64()))
-        pq.write_table(older, file)
+    rewrite(tmp_path / "g", without_definitions)
     assert phasediag.load_trials(tmp_path / "g")["definitions"].tolist() == [1, 1]
     assert launched(tmp_path, text).trained == 0
     assert launched(tmp_path, text, remeasure=True).trained == 2

@@ -18,7 +18,7 @@ def sweep(mean, noise=0.03, seed=0, replicates=10, xs=None, scatter=0.0):
     xs = np.geomspace(1e-3, 1, 14) if xs is None else xs
     axes = [SIZES, xs, range(replicates)]
     frame = pd.MultiIndex.from_product(axes, names=["width", "weight_decay", "replicate"])
-    frame = frame.to_frame(index=False).assign(status="ok", converged=True)
+    frame = frame.to_frame(index=False).assign(status="ok", converged=True, count_converged=True)
     value = mean(frame["weight_decay"].to_numpy(), frame["width"].to_numpy() / 16)
     chance = rng.normal(0, noise, len(frame))
     own = np.repeat(np.exp(rng.normal(0, scatter, len(frame) // replicates)), replicates)
@@ -194,13 +194,13 @@ def test_two_replicates_give_no_interval():
     ("change", "options", "message"),
     [
         (lambda f: f[f["width"] == 8], {}, "at least 2 values of 'width'"),
-        (lambda f: f.assign(converged=False), {}, "train longer"),
+        (lambda f: f.assign(converged=False, count_converged=False), {}, "train longer"),
         (lambda f: f[(f["width"] > 8) | (f["weight_decay"] > 0.3)], {}, "width=8 has"),
         (lambda f: f, {"form": "exponential"}, "power, critical or shift"),
         (
             lambda f: f.assign(weight_decay=f["weight_decay"] * 1e9 ** f["width"].rank(method="dense")),
             {},
-            "nothing can be told of a collapse",
+            "nothing can be said of a collapse",
         ),
         (lambda f: f, {"omega": -1.0}, "it is positive, or None"),
         (lambda f: f, {"size": "widht"}, "did you mean 'width'"),

@@ -61,4 +61,5 @@ def test_the_notebook_comes_to_its_verdicts(short_sweeps: Path, monkeypatch: pyt
     figures, text = executed("neuron-count", monkeypatch, timeout=300, PHASEDIAG_SWEEPS=str(short_sweeps))
     for claim in ("is polynomial in decay", "rises with the dimension", "certified", "undecided"):
         assert claim in text
+    assert "AIC" not in text
     assert figures == 4

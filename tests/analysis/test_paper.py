@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ import torch
 import phasediag
 from executed_notebook import executed
 from phasediag.checkpoints.record import ReadingPlan, record
+from phasediag.tasks import _archives, _images
+from phasediag.tasks._archives import Archive
+from phasediag.tasks.fashion_mnist import FashionMnist
+from tasks.test_images import official
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "jobs" / "paper"
@@ -94,6 +99,34 @@ def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: p
     figures, told = executed("paper/fig4", monkeypatch, **sweeps)
     assert figures == 1
     assert "20 steps: degree of breaking rises with rank of the incoming weights" in told
+
+
+@pytest.fixture
+def fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 training and 20 test images of noise in the files of Fashion-MNIST, under their own checksums."""
+    files, _ = official("fashion_mnist")
+    folder = tmp_path / "data" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    archives = []
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        archives.append(Archive(name=name, url="", md5=md5(content).hexdigest()))
+    monkeypatch.setattr(FashionMnist, "archives", tuple(archives))
+    monkeypatch.setenv(_archives.FOLDER, str(tmp_path / "data"))
+    for remembered in (_images._images, _images._moments):
+        remembered.cache_clear()
+
+
+@pytest.mark.slow
+def test_alignment_of_layers(fashion: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"samples: 2000": "samples: 40", "test_samples: 500": "test_samples: 20"}
+    lengths = {"steps: 10000": "steps: 10", "steps: 20000": "steps: 10", "steps: 500": "steps: 5"}
+    trained("fig6", tmp_path, sizes | lengths | {"width: 32": "width: 4"})
+    trained("fig15", tmp_path, sizes | {"steps: 10000": "steps: 10", "[24, 48]": "[3, 4]"})
+    figures, told = executed("paper/fig6", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 4
+    for claim in ("adam, full batch, decay 0: first", "tanh, two widths: ", "linear, two transformations: "):
+        assert claim in told
 
 
 def test_trained_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

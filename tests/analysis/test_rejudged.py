@@ -51,7 +51,7 @@ def test_what_a_diagram_says_of_convergence_survives_another_threshold(swept: Pa
 
 def test_a_sweep_recorded_before_keeps_its_flags_and_says_so() -> None:
     sweep = Path(__file__).parents[1] / "recorded" / "sweeps" / "recorded"
-    with pytest.warns(CarriedWarning, match="as it was recorded, at their own threshold"):
+    with pytest.warns(CarriedWarning, match="is what was recorded, at their own threshold"):
         found = phasediag.load_trials(sweep, threshold=CUT)
     recorded = phasediag.load_trials(sweep)
     assert recorded["converged"].notna().any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +64,11 @@ def shown(store: Store, folder: Path, width: int = 80, height: int = 24, ascii_o
     return text
 
 
-def letters(text: str) -> list[str]:
-    """The rows of the mesh without their labels."""
-    lines = [
-        re.match(r"^ *[\d.e+-]+ ((?:[●○×!·#ox.] ?)+)$", line.rstrip() + " ") for line in text.splitlines()
-    ]
-    return [found[1].replace(" ", "") for found in lines if found]
+def letters(text: str, columns: int = DECAYS) -> list[str]:
+    """The rows of the mesh without their labels: the first letter of each cell."""
+    lines = [re.match(r"^ *[\d.e+-]+ ([●○×!·?│─#ox.|-]+)$", line.rstrip()) for line in text.splitlines()]
+    rows = [found[1] for found in lines if found]
+    return [row[:: len(row) // columns][:columns] for row in rows]
 
 
 def test_each_cell_has_its_letter_at_its_place(tmp_path: Path) -> None:
@@ -88,6 +89,52 @@ def test_each_cell_has_its_letter_at_its_place(tmp_path: Path) -> None:
     assert shown(store, tmp_path, ascii_only=True).isascii()
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_the_terminal_is_filled_and_the_boundary_drawn(width: int, height: int, tmp_path: Path) -> None:
+    """The phase changes between the third decay and the fourth, and for the highest rate not at all."""
+    value = np.array([[1.0 if x > 2 or y == 3 else 0.0 for y in range(RATES)] for x in range(DECAYS)])
+    store = planted(tmp_path, status=["ok"] * 20, degree_normalized=value.reshape(-1).tolist())
+    lines = shown(store, tmp_path, width, height).splitlines()
+    assert len(lines) <= height
+    mesh = [line for line in lines if "●" in line and "above" not in line and "symmetric" not in line]
+    assert len(mesh) > (height - 9) * 0.75
+    assert max(map(len, mesh)) > width - DECAYS - 1
+    assert max(map(len, lines)) <= width
+    first = [line for line in mesh if "○" in line]
+    assert len({line.index("│") for line in first}) == 1
+    assert all(line[line.index("│") - 1] == "○" and line[line.index("│") + 1] == "●" for line in first)
+    assert sum("─" in line for line in mesh) == 1
+
+
+def test_a_sweep_that_is_not_launched_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is launched while the watch sleeps for the third time."""
+    said, sleeps = io.StringIO(), []
+
+    def slept(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            planted(tmp_path, status=["ok"] * 20, degree_normalized=[1.0] * 20)
+
+    monkeypatch.setattr(filling.time, "sleep", slept)
+    sweep = str(tmp_path / "g")
+    console = Console(file=said, width=200)
+    filling.watch(sweep, console, x=None, y=None, order="degree_normalized", level=0.5, every_s=0.05)
+    assert sleeps == [0.05] * 3
+    assert said.getvalue().startswith(f"waiting for {sweep} to be launched")
+    assert "20/20 trials, 0 failed, complete" in said.getvalue()
+
+
+def test_what_is_in_training_is_counted(tmp_path: Path) -> None:
+    store = planted(tmp_path, status=["ok"] * 4 + [None] * 16, degree_normalized=[1.0] * 4 + [None] * 16)
+    view = view_of(store, planned_of(planned_grids(store), None, None), "degree_normalized", 0.5)
+    running = replace(view, status=replace(view.status, in_training=7.4, rate=2.0, eta_s=5.0))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(drawn(running, 80, 24))
+    assert "4/20 trials (and 7 in training), 0 failed, 2.0 trials/s, 5 s left" in console.export_text()
+
+
 def test_letters_tell_all_without_colour() -> None:
     assert len({letter for letter, _ in MARKS.values()}) == len(MARKS)
     assert len({filling.FALLBACK.get(letter, letter) for letter, _ in MARKS.values()}) == len(MARKS)
@@ -105,7 +152,9 @@ def test_a_large_sweep_fits_the_terminal_and_hides_no_failure(width: int, tmp_pa
     lines = shown(store, tmp_path, width=width).splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= width
-    assert "".join(letters("\n".join(lines))).count("!") == 1
+    mesh = [line.split()[-1] for line in lines if re.match(r"^ *[\d.]+ [●!]+ *$", line)]
+    assert len(mesh) > 8
+    assert "".join(mesh).count("!") == 1
 
 
 def test_axes_are_chosen_by_their_number_of_values_or_named(tmp_path: Path) -> None:
@@ -125,7 +174,7 @@ def test_one_axis_and_none_are_drawn_too(tmp_path: Path) -> None:
     one = planted(
         tmp_path / "one", {"weight_decay": "[0.1, 1]"}, status=["ok", None], degree_normalized=[1.0, None]
     )
-    assert "● ·" in shown(one, tmp_path)
+    assert "●·" in shown(one, tmp_path)
     none = planted(tmp_path / "none", {"weight_decay": "[0.1]"}, status=[None])
     assert "0/1 trials" in shown(none, tmp_path)
 
@@ -207,7 +256,7 @@ def test_what_measured_nothing_is_not_said_to_be_missing(tmp_path: Path, capsys:
     text = shown(store, tmp_path)
     assert "warning: nothing is measured: the model states no neuron_groups" in text
     assert "? no value" in text
-    mesh = text.split("weight decay")[0]
+    mesh = "".join(letters(text))
     assert mesh.count("?") == 19
     assert mesh.count("·") == 1
     main(["status", str(tmp_path / "g")])

@@ -46,7 +46,7 @@ def test_a_lease_that_is_lost_is_told_of_by_time_alone(tmp_path: Path) -> None:
     """Nothing asks the lease, and nothing reports: its own heartbeat tells."""
     store, drain = Store.at(tmp_path), Drain()
     lost = Breakdown(error="taken over", of_machine=True)
-    with take(store, heartbeat_s=0.05, on_lost=lambda: drain.fail(lost)):
+    with take(store, heartbeat_s=0.05, on_lost=lambda cause: drain.fail(lost)):
         time.sleep(0.3)
         assert not drain.due()
         with take(store, silence_s=0.0):

@@ -14,11 +14,20 @@ import pytest
 import torch
 
 from native_calls import NATIVE
+from phasediag.cli import main
 from phasediag.native import building
 from phasediag.native import compiler as compiling
-from phasediag.native.building import cache_folder, given_up, library, suits, working_folder
+from phasediag.native.building import (
+    cache_folder,
+    given_up,
+    kept_folders,
+    library,
+    suits,
+    working_folder,
+)
 from phasediag.native.compiler import ToolchainError, compiler
 from phasediag.native.lowering import UnsupportedError
+from phasediag.native.remembered import drop_damaged, libraries, remember
 from phasediag.training.steps import Vmapped
 from small_sweeps import ended
 from trained_tiles import grid_of, tile_of
@@ -33,9 +42,11 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setattr(building, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    compiler.cache_clear()
+    for known in (compiler, building._toolchain_of):
+        known.cache_clear()
     yield
-    compiler.cache_clear()
+    for known in (compiler, building._toolchain_of):
+        known.cache_clear()
 
 
 def command(folder: Path, text: str) -> str:
@@ -158,6 +169,86 @@ def test_programs_of_another_user_are_not_loaded(monkeypatch: pytest.MonkeyPatch
     assert library(ANSWER).answer() == 42
     assert not list(planted.iterdir())
     assert "belongs to another user" in given_up()
+
+
+@pytest.mark.parametrize("place", ["torchinductor", "phasediag"])
+@NATIVE
+def test_programs_in_a_folder_that_others_can_write_to_are_not_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    folder = cache_folder()
+    (folder if place == "phasediag" else folder.parent).mkdir(parents=True)
+    open_to_all = folder if place == "phasediag" else folder.parent
+    open_to_all.chmod(0o777)
+    assert library(ANSWER).answer() == 42
+    if place == "torchinductor":
+        assert not list(folder.parent.iterdir())
+        assert f"others may write to {folder.parent}" in given_up()
+    else:
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+@NATIVE
+def test_a_program_that_another_user_has_planted_is_made_anew() -> None:
+    library(ANSWER)
+    (built,) = cache_folder().iterdir()
+    content = built.read_bytes()
+    built.unlink()
+    built.write_bytes(content)
+    os.chown(built, 12345, 12345)
+    assert library(ANSWER).answer() == 42
+    assert built.stat().st_uid == os.getuid()
+
+
+@NATIVE
+def test_a_link_in_place_of_the_folder_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    (tmp_path / "planted").mkdir()
+    cache_folder().parent.mkdir(mode=0o700)
+    cache_folder().symlink_to(tmp_path / "planted")
+    assert library(ANSWER).answer() == 42
+    assert not list((tmp_path / "planted").iterdir())
+    assert "is no folder" in given_up()
+
+
+@NATIVE
+def test_folders_of_programs_are_this_users_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    library(ANSWER)
+    for folder in (cache_folder(), cache_folder().parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert kept_folders() == [cache_folder()]
+
+
+def test_a_library_of_torch_that_was_damaged_is_deleted(tmp_path: Path) -> None:
+    note, folder = tmp_path / "x.done", tmp_path / "cache"
+    (folder / "ab").mkdir(parents=True)
+    (folder / "ab" / "old.so").write_bytes(b"old")
+    before = libraries(folder)
+    (folder / "ab" / "new.so").write_bytes(b"whole")
+    remember(note, folder, before)
+    assert not drop_damaged(note, folder)
+    (folder / "ab" / "new.so").write_bytes(b"who")
+    assert drop_damaged(note, folder)
+    assert [path.name for path in folder.rglob("*.so")] == ["old.so"]
+    assert not note.exists()
+    for text, dropped in (("", False), ("[1]", True), ("{", True)):
+        note.write_text(text)
+        assert drop_damaged(note, folder) is dropped
+
+
+@NATIVE
+def test_programs_are_removed_by_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    library(ANSWER)
+    main(["cache"])
+    assert str(cache_folder()) in capsys.readouterr().out
+    main(["cache", "--remove"])
+    assert not cache_folder().exists()
+    assert library(ANSWER).answer() == 42
 
 
 @NATIVE

@@ -122,7 +122,7 @@ def test_the_boundary_of_the_page_is_that_of_the_analysis(page):
     diagram = phase_diagram(planted(), "weight_decay", "lr_over_batch")
     pd.testing.assert_frame_equal(page.csv("boundary.csv"), diagram.boundary, check_dtype=False)
     assert len(page.csv("cells.csv")) == len(diagram.cells)
-    assert "found in 6 of 6 rows" in page.text
+    assert "crosses 6 of 6 rows" in page.text
     exponents = page.csv("exponents.csv")
     assert exponents["exponent"].between(-0.6, -0.4).all()
 

@@ -18,7 +18,8 @@ from pyarrow import fs
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage import lease as lease_module
 from phasediag.storage.folder import Folder
-from phasediag.storage.lease import Holder, Lease, held_by, take
+from phasediag.storage.holder import Holder
+from phasediag.storage.lease import Lease, held_by, take
 from phasediag.storage.store import Store
 
 
@@ -140,7 +141,9 @@ def test_a_killed_holder_of_this_host_frees_it_at_once(store: Store) -> None:
     ("changes", "dead"),
     [
         ({}, False),
-        ({"started": 1.0}, True),  # its process id was given to another process
+        ({"started": 1.0}, False),  # the clock was set: what counts is when it started since the machine did
+        ({"ticks": 1}, True),  # its process id was given to another process
+        ({"started": 1.0, "ticks": None}, True),  # of a version that knew no ticks
         ({"pid": 2**22 + 1}, True),
         ({"pid": 2**22 + 1, "machine": "another"}, False),
     ],
@@ -230,10 +233,74 @@ def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(
     assert store.folder.read("lease") == other
 
 
-def test_a_deleted_lease_is_lost(store: Store) -> None:
+def test_a_deleted_lease_is_taken_again(store: Store) -> None:
     with take(store, heartbeat_s=0.02) as lease:
         store.folder.delete("lease")
-        wait_until(lambda: lease.lost)
+        wait_until(lambda: store.folder.entry("lease") is not None)
+        assert reader(store).token == lease.holder.token
+        assert not lease.lost
+
+
+def test_a_sweep_that_was_moved_is_told_and_not_made_again(store: Store, tmp_path: Path) -> None:
+    causes: list[str] = []
+    with take(store, heartbeat_s=0.02, on_lost=causes.append):
+        Path(store.folder.path).rename(tmp_path / "elsewhere")
+        wait_until(lambda: bool(causes))
+    assert causes == [
+        f"the folder of the sweep {store.folder.uri} is gone: it was moved or removed while the launch ran"
+    ]
+    assert not Path(store.folder.path).exists()
+
+
+GOOD = asdict(replace(Holder.this_process("launch"), host="node7", machine="another"))
+MALFORMED = [
+    b"", b"{", b"[]", b"\xff\xfe\x00", b"[" * 100_000, b'{"host": "x"}',
+    *(
+        json.dumps({**GOOD, **changes}).encode()
+        for changes in (
+            {"pid": "4"}, {"pid": -4}, {"pid": 4.5}, {"pid": True}, {"started": "now"}, {"started": None},
+            {"since": "garbage"}, {"since": "2026-01-01T00:00:00"}, {"since": None}, {"since": 7},
+            {"user": 3}, {"news": []}, {"news": {"rate": "fast"}}, {"ticks": "x"}, {"sweep": 5},
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_lease_is_told_as_such(store: Store, content: bytes) -> None:
+    plant(store, elsewhere()).write_bytes(content)
+    assert held_by(store) is None
+    with pytest.raises(LeaseHeldError, match=r"or by nobody: .*/lease is no lease \("):
+        take(store)
+
+
+def test_what_a_later_version_adds_to_a_lease_is_passed_over(store: Store) -> None:
+    plant(store, elsewhere()).write_bytes(json.dumps({**GOOD, "colour": "red"}).encode())
+    assert reader(store).host == "node7"
+
+
+def test_a_lease_from_the_future_and_one_of_another_sweep_are_told(store: Store) -> None:
+    plant(store, elsewhere(), silent_s=-7200)
+    with pytest.raises(LeaseHeldError, match=r"72\d\d s in the future.*if nobody trains there, delete"):
+        take(store)
+    plant(store, elsewhere(sweep="/somewhere/else"))
+    with pytest.raises(LeaseHeldError, match="taken of the sweep /somewhere/else"):
+        take(store)
+
+
+def test_a_folder_in_place_of_the_lease_is_told(store: Store) -> None:
+    (Path(store.folder.path) / "lease").mkdir(parents=True)
+    assert held_by(store) is None
+    with pytest.raises(LeaseHeldError, match="is a folder, where the lease of the sweep should lie"):
+        take(store)
+
+
+def test_who_holds_a_lease_is_looked_up_without_writing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(store, elsewhere())
+    monkeypatch.setattr(Folder, "write", None)
+    assert reader(store).host == "node7"
 
 
 def test_a_storage_that_stays_silent_loses_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

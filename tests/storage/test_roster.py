@@ -88,8 +88,13 @@ def test_it_counts_only_for_its_grid_engine_and_files(
     file = tmp_path / "g" / "grids" / "0001.ids.parquet"
     assert store.roster(name, AXES) is not None
     assert store.roster(name, AXES + "# another") is None
+    seal = tmp_path / "g" / "grids" / "0001.seal.json"
+    recorded = seal.read_bytes()
+    seal.unlink()
     (tmp_path / "g" / "grids" / "0001" / "net.py").write_bytes(b"2")
     assert store.roster(name, AXES) is None
+    seal.write_bytes(recorded)
+    assert store.roster(name, AXES) is not None, "the file that was launched is known by its hash"
     (tmp_path / "g" / "grids" / "0001" / "net.py").write_bytes(b"1")
     with monkeypatch.context() as changed:
         changed.setattr(roster, "ENGINE", 1 + roster.ENGINE)

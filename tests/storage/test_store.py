@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from phasediag.columns import RESULT_COLUMNS
-from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.errors import LeaseHeldError, StoreError, SweepGoneError
 from phasediag.parameters import TRAINING
-from phasediag.storage import fragments, schema_arrow
+from phasediag.storage import schema_arrow, snapshots
 from phasediag.storage.compaction import compact
+from phasediag.storage.damage import DamageWarning
 from phasediag.storage.folder import Folder
 from phasediag.storage.lease import take
+from phasediag.storage.manifest import expect, read_manifest
 from phasediag.storage.schema_arrow import measurements_schema, promoted, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.trial import REQUIRED, Parameter, Role
@@ -469,11 +471,11 @@ def test_merged_files_are_bounded_and_full_ones_stay(store: Store) -> None:
     for number in range(4):
         write_pack(store, number, range(4 * number, 4 * number + 4))
     compact(store.folder, rows_per_file=8)
-    first = [(m.name, m.rows) for m in fragments.manifest(store.folder).merged["trials"]]
+    first = [(m.name, m.rows) for m in read_manifest(store.folder).manifest.merged["trials"]]
     assert [count for _, count in first] == [8, 8]
     write_pack(store, 9, [100])
     compact(store.folder, rows_per_file=8)
-    again = [(m.name, m.rows) for m in fragments.manifest(store.folder).merged["trials"]]
+    again = [(m.name, m.rows) for m in read_manifest(store.folder).manifest.merged["trials"]]
     assert again[:2] == first
     assert again[2][1] == 1
 
@@ -575,11 +577,11 @@ def test_readers_go_on_during_a_launch_and_compactions(store: Store) -> None:
 
 def test_a_file_that_disappears_is_read_once_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pack(store, 1, [1])
-    stale = fragments.snapshot(store.folder)
+    stale = snapshots.snapshot(store.folder)
     compact(store.folder)
     compact(store.folder)
     views = [stale]
-    genuine = fragments.snapshot
+    genuine = snapshots.snapshot
     monkeypatch.setattr(
         "phasediag.storage.store.snapshot", lambda folder: views.pop() if views else genuine(folder)
     )
@@ -619,11 +621,16 @@ def test_damage_is_told(store: Store) -> None:
     file = Path(store.folder.path) / "trials" / f"{pack}.parquet"
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
-    with pytest.raises(StoreError, match="if it is damaged, delete it and launch again"):
-        store.committed()
+    with pytest.warns(
+        DamageWarning, match=rf"trials/{pack}.parquet is damaged .*the next launch trains it again"
+    ):
+        assert len(store.committed()) == 0
     file.write_bytes(whole)
     (Path(store.folder.path) / "manifest.json").write_text(json.dumps({"generation": 1}))
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.warns(DamageWarning, match=r"manifest.json is damaged .*its copy is taken"):
+        assert len(store.committed()) == 1
+    (Path(store.folder.path) / "manifest-copy.json").write_text("")
+    with pytest.raises(StoreError, match=r"manifest.json is damaged .*restore it from a backup"):
         store.committed()
 
 
@@ -651,6 +658,27 @@ def test_old_temporary_files_are_cleared(store: Store) -> None:
         os.utime(folder / f".{name}.tmp", (time.time() - age,) * 2)
     compact(store.folder)
     assert sorted(p.name for p in folder.glob(".*")) == [".new.tmp"]
+
+
+def test_a_sweep_that_is_gone_is_not_made_again(store: Store, tmp_path: Path) -> None:
+    sweep_id = store.identity()
+    expect(store.folder, sweep_id)
+    Path(store.folder.path).rename(tmp_path / "elsewhere")
+    with pytest.raises(SweepGoneError, match="was moved, removed or replaced meanwhile") as caught:
+        expect(store.folder, sweep_id)
+    assert caught.value.exit_code == 3
+    assert not Path(store.folder.path).exists()
+
+
+def test_a_sweep_keeps_its_id_through_every_loss(store: Store) -> None:
+    """Of its manifests, and of all but one of its fragments."""
+    sweep_id = store.identity()
+    for number in range(3):
+        write_pack(store, number, [number])
+    for name in ("manifest.json", "manifest-copy.json"):
+        (Path(store.folder.path) / name).unlink()
+        assert store.identity() == sweep_id
+    assert len(store.committed()) == 3
 
 
 # Object storage

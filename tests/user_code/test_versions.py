@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -26,7 +25,7 @@ from phasediag.errors import AnalysisError
 from phasediag.running.tile_run import TileRun
 from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rerun import Rerun, rerun
-from small_sweeps import launched, write
+from small_sweeps import launched, rewrite, write
 
 NET = """
 import torch
@@ -258,11 +257,12 @@ def test_rerun_of_another_outcome_exits_1_and_tells_both(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(edited, copy)
-    fragment = next((copy / "trials").glob("*.parquet"))
-    rows = pd.read_parquet(fragment)
+    rows = pd.read_parquet(next((copy / "trials").glob("*.parquet")))
     outcome = ["status", "steps_done", "train_loss", "test_loss"]
     for changed in ({"train_loss": rows["train_loss"] * 1.001}, {"steps_done": rows["steps_done"] + 1}, {}):
-        rows.assign(**changed).to_parquet(fragment, index=False)
+        rewrite(
+            copy, lambda table, changed=changed: pa.Table.from_pandas(rows.assign(**changed), table.schema)
+        )
         assert command("rerun", copy, rows["trial_id"].iloc[0], "--save", tmp_path / "x") == len(changed)
         err = capsys.readouterr().err
         assert f"the same in {', '.join(name for name in outcome if name not in changed)}\n" in err
@@ -321,16 +321,14 @@ def test_rerun_trains_compiled_and_on_the_threads_of_a_worker(
     assert found.differs == ()
 
 
-def test_a_stored_copy_that_cannot_be_imported_is_one_error(
-    edited: Path, tmp_path: Path, capsys: Captured
-) -> None:
+def test_a_stored_copy_that_was_edited_is_one_error(edited: Path, tmp_path: Path, capsys: Captured) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(edited, copy)
     for kept in (copy / "grids").glob("*/net.py"):
         kept.write_text("import nonesuch\n")
     assert command("rerun", copy, versions(edited)[0]["trial_id"].iloc[0], "--save", tmp_path / "x") == 2
     err = capsys.readouterr().err
-    assert "cannot be imported: ModuleNotFoundError" in err
+    assert "net.py is damaged" in err
     assert "Traceback" not in err
 
 
@@ -375,6 +373,11 @@ def test_refine_grows_the_folder_that_is_given(
     )
 
 
+def without_model_source(rows: pa.Table) -> pa.Table:
+    at = rows.column_names.index("model_source")
+    return rows.set_column(at, "model_source", pa.nulls(len(rows), pa.string()))
+
+
 def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) -> None:
     """They have no `model_source`: plan and launch say that their numbers are of another network."""
     for name, freeze, told in (
@@ -388,10 +391,7 @@ def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) ->
             "net.py",
         )
         launched(folder, grid())
-        for path in (folder / "edited" / "trials").glob("*.parquet"):
-            rows = pq.read_table(path)
-            at = rows.column_names.index("model_source")
-            pq.write_table(rows.set_column(at, "model_source", pa.nulls(len(rows), pa.string())), path)
+        rewrite(folder / "edited", without_model_source)
         said: list[str] = []
         path = folder / "grid.yaml"
         phasediag.launch(path, folder, executor="inline", notify=said.append)

@@ -1,0 +1,126 @@
+"""What a paper takes of a sweep says what the sweep holds."""
+
+import hashlib
+import io
+import re
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from phasediag.analysis.phases import phase_diagram
+from phasediag.cli import main
+from phasediag.errors import AnalysisError, PhasediagError
+from phasediag.report.paper import SUMS, Paper, archived, escaped
+
+from .stored_sweep import stored_sweep
+from .test_report import GRID, planted
+
+
+def paper(trials, **options):
+    given = {"x": None, "y": None, "order": "degree_normalized", "level": 0.5, "planned": len(trials)}
+    return Paper.of("planted", trials, grids=(("0001.yaml", GRID),), **(given | options))
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    trials = planted()
+    trials = trials[trials["width"] == 16].copy()
+    trials.iloc[0, trials.columns.get_loc("status")] = "diverged"
+    trials.iloc[9, trials.columns.get_loc("converged")] = False
+    return trials
+
+
+@pytest.fixture(scope="module")
+def folder(narrow, tmp_path_factory):
+    target = tmp_path_factory.mktemp("papers") / "new" / "paper"
+    files = paper(narrow).write(target)
+    assert [file.name for file in files] == ["figure.pdf", "boundary.tex", "methods.tex", "planted.zip"]
+    return target
+
+
+@pytest.mark.parametrize(("width", "inches"), [(16, 3.5), (None, 7.0)])
+def test_the_figure_is_as_wide_as_a_journal(width, inches):
+    trials = planted(3)
+    figure = paper(trials if width is None else trials[trials["width"] == width]).figure()
+    assert figure.get_figwidth() == inches
+
+
+def test_the_figure_is_a_vector(folder):
+    content = (folder / "figure.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"/Subtype /Image" not in content
+
+
+def test_the_table_is_the_boundary(folder, narrow):
+    text = (folder / "boundary.tex").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("$")]
+    made = phase_diagram(narrow, "weight_decay", "lr_over_batch").main
+    assert len(rows) == len(made)
+    for line, row in zip(rows, made.to_dict("records"), strict=True):
+        told = [float(number) for number in re.findall(r"\$([\d.]+)\$", line)]
+        np.testing.assert_allclose(
+            told, [row[n] for n in ("lr_over_batch", "position", "low", "high")], rtol=1e-3
+        )
+
+
+def test_methods_tell_design_rules_and_what_is_left_out(folder):
+    text = (folder / "methods.tex").read_text()
+    for told in (
+        "120 networks at", "5 replicates each", "weight decay (0.01 to 1, 8 values)", "crosses 0.5",
+        "1 diverged, 0 failed", "1 had not converged", "PyTorch 2.13.0", "logarithm of weight decay",
+    ):  # fmt: skip
+        assert told in text, told
+
+
+def test_adamw_and_open_ends_and_fronts_are_told(narrow):
+    text = paper(narrow.assign(optimizer="adamw")).methods()
+    assert "decoupled" in text
+    made = paper(narrow.assign(converged=False))
+    assert "$^*$" in made.table()
+    assert "front of training time" in made.table()
+
+
+def test_the_archive_holds_what_its_sums_say_and_is_the_same_again(folder, narrow):
+    content = (folder / "planted.zip").read_bytes()
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    sums = dict(reversed(line.split("  ")) for line in archive.read(SUMS).decode().splitlines())
+    assert set(sums) == {*archive.namelist()} - {SUMS}
+    assert all(hashlib.sha256(archive.read(name)).hexdigest() == digest for name, digest in sums.items())
+    assert archive.read("grids/0001.yaml").decode() == GRID
+    back = pd.read_parquet(io.BytesIO(archive.read("trials.parquet")))
+    assert back["trial_id"].tolist() == narrow["trial_id"].tolist()
+    assert archived(paper(narrow).contents()) == content
+
+
+def test_letters_of_latex_are_escaped():
+    assert escaped("50 % of a_b & γ") == r"50 \% of a\_b \& $\gamma$"
+
+
+def test_what_cannot_be_written_is_told(narrow, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(PhasediagError, match="choose another folder"):
+        paper(narrow).write(tmp_path / "taken")
+    line = narrow[narrow["lr_over_batch"] == narrow["lr_over_batch"].min()]
+    with pytest.raises(AnalysisError, match="two parameters that vary"):
+        paper(line)
+
+
+def test_the_command_writes_it_and_prints_the_files(tmp_path, capsys):
+    stored_sweep(tmp_path / "planted")
+    main(["report", str(tmp_path / "planted"), "--paper", str(tmp_path / "paper")])
+    files = capsys.readouterr().out.split()
+    assert [file.rsplit("/", 1)[1] for file in files] == [
+        "figure.pdf", "boundary.tex", "methods.tex", "planted.zip",
+    ]  # fmt: skip
+    assert "144 networks" in (tmp_path / "paper" / "methods.tex").read_text()
+
+
+def test_methods_tell_what_the_grid_fixes(narrow):
+    grid = "name: planted\nfixed:\n  optimizer: sgd\n  batch_size: 32\naxes:\n  width: [16, 32]\n"
+    made = Paper.of(
+        "planted", narrow, len(narrow), [("0001.yaml", grid)], None, None, "degree_normalized", 0.5
+    )
+    assert "Given besides: batch size 32." in made.methods()
+    assert "(optimizer sgd)" in made.methods()
