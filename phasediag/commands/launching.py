@@ -117,7 +117,9 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @STORAGE
 @SET
 @click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
-@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
+@click.option("--executor", type=click.Choice(["ray", "inline", "array"]), default="ray", show_default=True,
+              help="Who trains: Ray; this process; or this process and all that are launched alike, on any "
+              "machines of one storage.")  # fmt: skip
 @click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
 @RETRY
 @click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "

@@ -145,7 +145,7 @@ class Dispatch:
         if place is None:
             self._count_start(error)
             return
-        self._leave(name)
+        self._vacate(name)
         where = (
             f"the machine {place.host} was lost" if of_node else f"a worker on {place.host} died ({error})"
         )
@@ -153,6 +153,18 @@ class Dispatch:
             self.watch.tell(where, again=True)
             return
         self._count_loss(pack, where, error, of_node=of_node)
+
+    def leave(self, name: str) -> None:
+        """Take in that a place goes, and has kept what its pack had reached: nothing is lost."""
+        place, pack = self._places.pop(name, None), self.ledger.end(name)
+        if place is None:
+            return
+        self._vacate(name)
+        if pack is not None:
+            self.watch.forget(pack.pack_id)
+            self.ledger.offer([pack])
+            sentence = f"a place on {place.host} ends early; its pack of {len(pack.trials)} trials goes on"
+            self.watch.tell(f"{sentence} from its checkpoint", again=True)
 
     def _count_loss(self, pack: Pack, where: str, error: str, *, of_node: bool = False) -> None:
         """Let a pack go on from its checkpoint, or split it where it got no further too often."""
@@ -189,7 +201,7 @@ class Dispatch:
         if self._benched(place) and not self._end_if_all_benched(breakdown):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
 
-    def _leave(self, name: str) -> None:
+    def _vacate(self, name: str) -> None:
         self._paces.pop(name, None)
         self._staff()
 

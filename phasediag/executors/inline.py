@@ -39,17 +39,22 @@ class InlineExecutor:
 
     def run(self, dispatch: Dispatch, job: Job) -> None:
         """Train until nothing is left or the launch drains."""
-        threads = torch.get_num_threads()
-        cpus = min(self.cpus, allowed_cores())
-        try:
-            with quiet(self.log):
-                worker = Worker(job, cpus=cpus, gpus=self.gpus, tf32=self.tf32)
-                report: WorkerReport | None = worker.step(0)
-                while report is not None and not dispatch.over:
-                    report = _next(worker, dispatch, report)
-                worker.set_aside()
-        finally:
-            torch.set_num_threads(threads)
+        with working(job, self.cpus, self.gpus, self.tf32, self.log) as worker:
+            report: WorkerReport | None = worker.step(0)
+            while report is not None and not dispatch.over:
+                report = _next(worker, dispatch, report)
+            worker.set_aside()
+
+
+@contextmanager
+def working(job: Job, cpus: float, gpus: float, tf32: bool, log: Path | None) -> Iterator[Worker]:
+    """A worker in this process for the time of a block."""
+    threads = torch.get_num_threads()
+    try:
+        with quiet(log):
+            yield Worker(job, cpus=min(cpus, allowed_cores()), gpus=gpus, tf32=tf32)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _next(worker: Worker, dispatch: Dispatch, report: WorkerReport) -> WorkerReport | None:

@@ -12,6 +12,7 @@ import torch
 
 from phasediag.errors import MachineError, PhasediagError, TileRaisedError, in_words
 from phasediag.packing.machine import device_of, machine_here
+from phasediag.running.canary import sickness
 from phasediag.running.job import Breakdown, Job, PackClaim, WorkerPlace, WorkerReport
 from phasediag.running.pack_run import PackRun
 from phasediag.running.software import differences
@@ -43,7 +44,10 @@ class Worker:
         self.notice = device_notice(gpus, self.device)
         host = socket.gethostname()
         self.place = WorkerPlace(
-            host=host, node=node or host, machine=machine_here(gpus, self.device), refusal=_refusal(job)
+            host=host,
+            node=node or host,
+            machine=machine_here(gpus, self.device),
+            refusal=_refusal(job, self.device),
         )
         self.run: PackRun | None = None
 
@@ -76,10 +80,17 @@ class Worker:
             with suppress(PhasediagError, OSError):
                 self.run.checkpoint()
             self.run = None
-            return WorkerReport(place=self.place, breakdown=_breakdown(error))
+            return WorkerReport(place=self.place, breakdown=self._judged(_breakdown(error)))
         if progress.done:
             self.run = None
         return WorkerReport(place=self.place, progress=progress)
+
+    def _judged(self, breakdown: Breakdown) -> Breakdown:
+        """Whose fault it is that all trials of a tile raised, as far as this machine can tell."""
+        sick = sickness(self.device) if breakdown.of_tile else ""
+        if not sick:
+            return breakdown
+        return Breakdown(error=f"{breakdown.error}; {sick}", of_machine=True)
 
     def set_aside(self) -> None:
         """Keep what an unfinished pack has reached."""
@@ -100,8 +111,10 @@ def _breakdown(error: Exception) -> Breakdown:
     )
 
 
-def _refusal(job: Job) -> str:
+def _refusal(job: Job, device: torch.device) -> str:
     """Why this machine must not train for a job; empty where it may."""
+    if sick := sickness(device):
+        return sick
     other = differences(job.software)
     if other:
         return f"it has {other}; install there what the launch runs with"

@@ -12,16 +12,26 @@ from phasediag.trial import ENGINE
 from phasediag.version import VERSION
 
 
-@cache
-def software() -> Mapping[str, str]:
-    """Versions, and a hash of the code of this package, by what they are of."""
+def software(*, ray: bool = False) -> Mapping[str, str]:
+    """Versions, and a hash of the code of this package, by what they are of.
+
+    Parameters
+    ----------
+    ray
+        Whether that of Ray counts.
+    """
+    known = {"phasediag": VERSION, "engine": str(ENGINE), "code of phasediag": _code()}
+    return known | {name: _version(name) for name in ("torch", *["ray"] * ray)}
+
+
+def _version(name: str) -> str:
     try:
-        torch = version("torch")
+        return version(name)
     except PackageNotFoundError:
-        torch = "none"
-    return {"phasediag": VERSION, "engine": str(ENGINE), "code of phasediag": _code(), "torch": torch}
+        return "none"
 
 
+@cache
 def _code() -> str:
     package, digest = Path(__file__).parents[1], blake2b(digest_size=8)
     for path in sorted(package.rglob("*.py")):
@@ -32,6 +42,6 @@ def _code() -> str:
 
 def differences(other: Mapping[str, str]) -> str:
     """In what this machine differs from another one, in words; empty where it does not."""
-    here = software()
+    here = software(ray="ray" in other)
     pairs = ((name, here.get(name, "none"), value) for name, value in other.items())
     return ", ".join(f"{name} {mine} instead of {value}" for name, mine, value in pairs if mine != value)

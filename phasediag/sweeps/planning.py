@@ -203,12 +203,12 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         if (rows < 0).any() or not free[rows].all():
             continue
         free[rows] = False
-        packs.append(_continued(grid, header, missing.take(rows)))
+        packs.append(pack_of_header(grid, header, missing.take(rows)))
     return packs, missing.take(free), (checkpoint.left_aside(foreign),) if foreign else ()
 
 
-def _continued(grid: Grid, header: Header, trials: Trials) -> Pack:
-    """The pack of a checkpoint."""
+def pack_of_header(grid: Grid, header: Header, trials: Trials) -> Pack:
+    """The pack that a header tells of, which holds the ids of these trials in their order."""
     structure = structure_of(trials.record(0), grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
