@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -107,9 +108,9 @@ class Launch:
 
 
 @contextmanager
-def launching(nodes: Nodes, grid: Path) -> Iterator[Launch]:
+def launching(nodes: Nodes, grid: Path, *options: str) -> Iterator[Launch]:
     address = ("--address", nodes.cluster.address)
-    arguments = command("launch", grid, "--storage", grid.parent, "--compile", "off", *address)
+    arguments = command("launch", grid, "--storage", grid.parent, "--compile", "off", *address, *options)
     with (grid.parent / "stderr").open("wb") as stderr:
         started = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
@@ -171,6 +172,27 @@ def test_a_node_that_is_lost_costs_what_it_had_not_kept(nodes: Nodes, tmp_path: 
     assert launch.statuses() == {"ok": 20}
     assert launch.said.count(" was lost; its pack of 2 trials goes on from its checkpoint") == 1
     assert sum(begun(log).values()) == 11
+
+
+def test_a_node_is_killed_and_another_one_joins(nodes: Nodes, tmp_path: Path) -> None:
+    """Old and new places train to the end, the rows are the same, only what was unfinished is repeated."""
+    log, packs = tmp_path / "log", 40
+    asked = {"PD_LOG": str(log), "PD_SLEEP": "6"}
+    first, _ = (nodes.add(**asked) for _ in range(2))
+    with launching(nodes, grid_of(tmp_path / "cluster", packs), "--profile") as launch:
+        launch.wait_for(lambda: len(fragments(launch.sweep)) >= 2)
+        nodes.add(**asked)
+        launch.wait_for(lambda: len(begun(log)) == 3)
+        nodes.cluster.remove_node(first, allow_graceful=False)
+        launch.end()
+    launched(tmp_path / "inline", grid_of(tmp_path / "inline", packs).read_text())
+    assert_same_rows(tmp_path / "inline" / "g", launch.sweep)
+    assert sum(begun(log).values()) == packs + 1
+    last = [line.split()[0] for line in log.read_text().splitlines()[-4:]]
+    assert len(set(last)) == 2
+    idle = re.search(r"idle .* s \((\d+)%\)", launch.said)
+    assert idle is not None
+    assert int(idle[1]) < 10, launch.said
 
 
 def test_a_launch_waits_for_the_gpus_of_workers_that_come_late(nodes: Nodes, tmp_path: Path) -> None:

@@ -69,12 +69,16 @@ class Dispatch:
     store: Store
     most: int = MOST_PLACES
     """Places at once, at most."""
+    least: int = 1
+    """Places at least for which packs are cut."""
     expected: int = 1
     """Places that are there as the launch starts."""
     grows: bool = False
     """Whether more may come."""
     strikes: int = 1
     """Packs that a machine may give back; then it is benched."""
+    _present: int = 0
+    """Places for which there was room when that was asked last."""
     _met: int = 0
     """Places that there were at once, at most."""
     _first: float | None = None
@@ -102,6 +106,7 @@ class Dispatch:
         present
             Those for which there is room on the machines that are there.
         """
+        self._present = present
         seconds = self._pace.factor * sum(each.seconds for each in self.ledger.waiting())
         coming = self.ledger.claimed + round(seconds / PACK_SECONDS) if self.grows else 0
         busy = self.ledger.claimed + self.ledger.places(self.most)
@@ -266,6 +271,9 @@ class Dispatch:
             return alone or (bool(others) and tried)
 
         pace = self._paces.get(name, self._pace)
+        if self.grows:
+            there = max(self.least, self._present, len(self._places), self.ledger.useful(place.machine))
+            self.ledger.staff(min(self.most, there))
         pack = self.ledger.claim(name, place.machine, pace.factor, may)
         if pack is None:
             return None

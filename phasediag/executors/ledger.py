@@ -120,6 +120,17 @@ class Ledger:
                     each=stock.last_seconds(self.machine), compiled=stock.way(self.machine).compiled,
                 )  # fmt: skip
 
+    def staff(self, workers: int) -> None:
+        """Let packs be cut for so many workers."""
+        for stock in self.stocks:
+            stock.staff(workers)
+
+    def useful(self, machine: Machine) -> int:
+        """How many such machines a launch asks a cluster for: each has `PACK_SECONDS` of what waits."""
+        seconds = sum(stock.seconds(machine) for stock in self.stocks)
+        seconds += sum(pack.projected_seconds for pack in self._ready)
+        return max(1, min(MOST_PLACES, round(seconds / PACK_SECONDS)))
+
     def places(self, workers: int) -> int:
         """How many of so many workers find a pack that waits."""
         parts = len(self._ready)
@@ -128,9 +139,3 @@ class Ledger:
             if parts >= workers:
                 return workers
         return parts
-
-
-def useful_places(stocks: Sequence[Stock], packs: Sequence[Pack], machine: Machine) -> int:
-    """How many places a launch asks a cluster for: each is to have a pack of `PACK_SECONDS` at least."""
-    seconds = sum(stock.seconds(machine) for stock in stocks) + sum(pack.projected_seconds for pack in packs)
-    return max(1, min(MOST_PLACES, round(seconds / PACK_SECONDS)))

@@ -84,7 +84,9 @@ class Stock:
     Parameters
     ----------
     trials
-        All of them, in any order.
+        Of the launch, in any order: they are held once for all of its stocks.
+    rows
+        Of those of this program.
     structure
         Of their program.
     network
@@ -94,26 +96,32 @@ class Stock:
     """
 
     def __init__(
-        self, trials: Trials, structure: Structure, network: Network, cost: Cost, conditions: Conditions
-    ) -> None:
+        self, trials: Trials, rows: IntArray, structure: Structure, network: Network, cost: Cost,
+        conditions: Conditions,
+    ) -> None:  # fmt: skip
         names = world_names(network.task, str(structure.record["task"]), structure.envelope)
-        self.trials, self._world = _in_order(trials, names)
+        own = trials.take(rows)
+        order, self._world = _order(own, names)
+        self.trials, self._rows = trials, rows[order]
         self.structure, self.conditions = structure, conditions
         self._cost, self._at = cost, 0
-        self._steps = np.concatenate([[0.0], np.cumsum(lengths(self.trials).astype(np.float64))])
+        self._steps = np.concatenate([[0.0], np.cumsum(lengths(own)[order].astype(np.float64))])
         self._ways: dict[str, Way] = {}
         self._shares: deque[int] = deque()
         self._shares_of: Way | None = None
 
     def __len__(self) -> int:
         """Trials that are left."""
-        return len(self.trials) - self._at
+        return len(self._rows) - self._at
 
     def staff(self, workers: int) -> None:
-        """Take in how many workers there will be; before any pack is cut."""
+        """Take in how many workers there are, or will be; what has been cut stays, and so do its tiles."""
+        if workers == self.conditions.workers:
+            return
         self.conditions = replace(self.conditions, workers=workers)
-        self._ways.clear()
         self._shares.clear()
+        if not self._at:
+            self._ways.clear()
 
     def way(self, machine: Machine) -> Way:
         """How a machine trains them; the same whenever it is asked for."""
@@ -172,7 +180,7 @@ class Stock:
         lasts = np.minimum(firsts + way.tile, stop) - 1
         self._at = stop
         return Pack(
-            trials=self.trials.take(np.arange(start, stop)), structure=self.structure, cost=way.cost,
+            trials=self.trials.take(self._rows[start:stop]), structure=self.structure, cost=way.cost,
             tile_size=way.tile, compiled=way.compiled,
             shared=way.shared and bool((self._world[firsts] == self._world[lasts]).all()),
         )  # fmt: skip
@@ -181,13 +189,13 @@ class Stock:
         """Where the next pack of a machine ends."""
         way, fixed = self.way(machine), self.conditions.trials_per_pack
         if fixed is not None:
-            return min(len(self.trials), self._at + fixed)
+            return min(len(self._rows), self._at + fixed)
         each = pace * self.seconds(machine) / (len(self) / way.tile)
         if not self._shares or self._shares_of != way:
             self._shares = deque(_shares(each, ceil(len(self) / way.tile), self.conditions.workers))
             self._shares_of = way
         tiles = min(self._shares[0], max(1, round(PACK_SECONDS / each)))
-        return min(len(self.trials), self._at + tiles * way.tile)
+        return min(len(self._rows), self._at + tiles * way.tile)
 
 
 def stocks_of(
@@ -232,7 +240,7 @@ def stocks_of(
     for members, rows in zip(joined, _groups(bucket[group]), strict=True):
         head = members[0]
         structure = distinct[head].padded_to(envelope_of([bundles[i] for i in members]))
-        made.append(Stock(trials.take(rows), structure, networks[head], costs[head], conditions))
+        made.append(Stock(trials, rows, structure, networks[head], costs[head], conditions))
     return made
 
 
@@ -304,14 +312,14 @@ def _shares(each: float, left: int, workers: int) -> list[int]:
     return [(given + i) // packs for i in reversed(range(packs))]
 
 
-def _in_order(trials: Trials, names: Sequence[str]) -> tuple[Trials, IntArray]:
-    """The trials of a program in training order, and the number of the world that each lives in."""
+def _order(trials: Trials, names: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """The rows of a program's trials in training order, and the number of the world that each lives in."""
     _, data = combinations([trials.columns[name] for name in names], len(trials))
     steps = lengths(trials)
     keys = (data, trials.replicate, trials.grid_seed, -steps)
     order = np.lexsort(keys)
     changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
-    return trials.take(order), np.concatenate([[0], np.cumsum(changes)])
+    return order, np.concatenate([[0], np.cumsum(changes)])
 
 
 def _aligned(world: IntArray, tile: int) -> int:

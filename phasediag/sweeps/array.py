@@ -38,7 +38,7 @@ def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Trials]:
                 break
             continue
         from phasediag.executors.array.executor import ArrayExecutor
-        from phasediag.executors.array.leading import lead
+        from phasediag.executors.array.leading import close, lead
         from phasediag.executors.array.letters import Leader
 
         with lease:
@@ -46,7 +46,10 @@ def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Trials]:
             order.notify("this process leads: it trains, and gives work to all that are launched alike")
             lead(order.store, Leader(token=token, grid=grid, software=job.software))
             runner = ArrayExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32, log=log)
-            return led(order, lease, job, runner)
+            try:
+                return led(order, lease, job, runner)
+            finally:
+                close(order.store)
     return followed, trials
 
 

@@ -166,7 +166,7 @@ class _Launch:
         self.watch.expect(books.ledger.waiting)
         dispatch = Dispatch(
             ledger=books.ledger, watch=self.watch, job=self.job, store=self.store,
-            most=books.most or MOST_PLACES, expected=books.expected, grows=staff.grows,
+            most=books.most or MOST_PLACES, least=books.workers, expected=books.expected, grows=staff.grows,
             strikes=STRIKES if staff.grows else 1,
         )  # fmt: skip
         if not dispatch.over:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from phasediag.executors.executor import Staff
-from phasediag.executors.ledger import Ledger, useful_places
+from phasediag.executors.ledger import Ledger
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
@@ -144,6 +144,8 @@ class Books:
     ledger: Ledger
     most: int | None
     """Packs at once, at most; None: as many as there is work for."""
+    workers: int
+    """Places at least for which packs are cut."""
     expected: int
     """Packs at once as the launch starts."""
     notes: tuple[str, ...]
@@ -157,14 +159,11 @@ def open_books(survey: Survey, store: Store, staff: Staff, *, compile_mode: Comp
     machine = machine_of(grid.resources.gpus)
     workers = staff.now if asked == "auto" else asked if staff.grows else min(asked, staff.now)
     conditions = _conditions(grid, workers, compile_mode)
-    stocks = stocks_of(rest, grid.parameters, grid.folder, conditions, machine)
+    ledger = Ledger(stocks_of(rest, grid.parameters, grid.folder, conditions, machine), resumed, machine)
     if staff.grows and asked == "auto":
-        workers = max(workers, useful_places(stocks, resumed, machine))
-        for stock in stocks:
-            stock.staff(workers)
-    ledger = Ledger(stocks, resumed, machine)
+        ledger.staff(max(workers, ledger.useful(machine)))
     most, expected = None if asked == "auto" else asked, ledger.places(min(workers, staff.now))
-    return Books(ledger=ledger, most=most, expected=expected, notes=notes)
+    return Books(ledger=ledger, most=most, workers=workers, expected=expected, notes=notes)
 
 
 def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditions:

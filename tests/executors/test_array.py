@@ -84,8 +84,8 @@ def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
     assert (outcome.exit_code, outcome.trained) == (0, 12)
     launched(tmp_path / "inline", GRID)
     assert_same_rows(tmp_path / "inline" / "g", tmp_path / "array" / "g")
-    assert list((tmp_path / "array" / "g" / "places").iterdir()) == []
     assert launched(tmp_path / "array", GRID, executor="array").trained == 0
+    assert list((tmp_path / "array" / "g" / "places").iterdir()) == []
 
 
 def test_two_that_are_launched_alike_share_the_work(tmp_path: Path) -> None:

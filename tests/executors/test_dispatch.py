@@ -58,8 +58,8 @@ class Launch:
     def place(self, name: str, machine: Machine = CPU) -> WorkerPlace:
         return WorkerPlace(host=f"host {name[0]}", node=name[0], machine=machine)
 
-    def idle(self, name: str) -> PackClaim | None:
-        return self.dispatch.answer(name, WorkerReport(place=self.place(name)))
+    def idle(self, name: str, machine: str = "processor") -> PackClaim | None:
+        return self.dispatch.answer(name, WorkerReport(place=self.place(name, MACHINES[machine])))
 
     def done(self, name: str, claim: PackClaim, failed: int = 0, error: str = "") -> PackClaim | None:
         progress = Progress(
@@ -121,6 +121,22 @@ def test_packs_are_cut_for_the_place_that_trains_them() -> None:
         tile = pace * pack.projected_seconds * pack.tile_size / len(pack.trials)
         assert pace * pack.projected_seconds <= PACK_SECONDS + tile
     assert sizes["slow"] < sizes["as told"] / 4 < sizes["as told"] < sizes["card"]
+
+
+def test_packs_are_cut_for_the_places_that_there_are_when_they_are_claimed(tmp_path: Path) -> None:
+    """A launch that was begun on an empty cluster cuts as one that was begun on the cluster that it gets."""
+    sizes = []
+    for present in (1, 4):
+        launch = Launch(tmp_path, grid(240), per_pack=None, least=1)
+        launch.dispatch.wanted(present)
+        claim = launch.idle("a")
+        assert claim is not None
+        sizes.append(len(claim.pack.trials))
+    assert sizes[1] <= 240 / 4 < sizes[0]
+    late = Launch(tmp_path, grid(20_000), per_pack=None)
+    before = late.dispatch.ledger.useful(CPU)
+    assert late.idle("a", "slow") is not None
+    assert late.dispatch.ledger.stocks[0].conditions.workers > 2 * before
 
 
 def test_a_machine_that_gives_back_two_packs_gets_no_more(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class Correspondence:
             elif seen.letter is not None and seen.letter.holder.dead:
                 self._lose(name, "its process is gone")
             elif time.monotonic() - seen.at > SILENCE_S:
-                self._lose(name, f"silent for {SILENCE_S:.0f} s")
+                self._lose(name, f"silent for {SILENCE_S:.0f} s", of_node=True)
 
     def end(self) -> None:
         """Let all places end with this launch, if it has ended for all of them.
@@ -130,8 +130,7 @@ class Correspondence:
             write_answer(folder, name, Answer(number=seen.answered, leader=self.job.token, ending=told))
         while reports_in(folder) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS / 4)
-        for entry in folder.entries():
-            folder.delete(entry.name)
+        close(self.store, over=True)
 
     def _keep(self) -> None:
         silent = time.monotonic()
@@ -168,12 +167,12 @@ class Correspondence:
         with self._lock:
             self.dispatch.leave(name)
 
-    def _lose(self, name: str, error: str) -> None:
+    def _lose(self, name: str, error: str, *, of_node: bool = False) -> None:
         answered = self._seen.pop(name).answered
         forget(folder_of(self.store), name)
         if answered >= 0:
             with self._lock:
-                self.dispatch.lost(name, error)
+                self.dispatch.lost(name, error, of_node=of_node)
 
 
 def lead(store: Store, leader: Leader) -> None:
@@ -198,3 +197,11 @@ def lead(store: Store, leader: Leader) -> None:
             if letter is not None and letter.leader != leader.token and not letter.holder.dead
         ]
         time.sleep(LOOK_SECONDS * bool(waited))
+
+
+def close(store: Store, *, over: bool = False) -> None:
+    """Remove all letters, if no place is left, or all is over."""
+    folder = folder_of(store)
+    if over or not reports_in(folder):
+        for entry in folder.entries():
+            folder.delete(entry.name)
