@@ -49,7 +49,8 @@ def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Trials]:
             try:
                 return led(order, lease, job, runner)
             finally:
-                close(order.store)
+                if not lease.lost:
+                    close(order.store)
     return followed, trials
 
 
