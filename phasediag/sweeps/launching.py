@@ -76,17 +76,6 @@ class LaunchOrder:
         )  # fmt: skip
 
 
-def carried_out(order: LaunchOrder) -> tuple[Watch, Trials]:
-    """Train what is missing; how that went, and all trials of the grid."""
-    if order.executor == "array":
-        from phasediag.sweeps.array import carried_out_in_array
-
-        return carried_out_in_array(order)
-    job, runner = order.job(), _executor(order)
-    with order.take() as lease:
-        return led(order, lease, job, runner)
-
-
 def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Trials]:
     """Train what is missing, as the one that holds the lease of the sweep."""
     store = order.store
@@ -200,7 +189,8 @@ def _drop_spent(store: Store) -> None:
             store.drop_checkpoint(pack_id)
 
 
-def _executor(order: LaunchOrder) -> Executor:
+def executor_of(order: LaunchOrder) -> Executor:
+    """Who trains: Ray, or this process."""
     resources, store = order.grid.resources, order.store
     if order.executor == "inline":
         from phasediag.executors.inline import InlineExecutor

@@ -17,9 +17,10 @@ from phasediag.grids.settings import parse_setting
 from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown
 from phasediag.storage.store import Store
-from phasediag.sweeps.launching import LOG, ExecutorName, LaunchOrder, carried_out, log_of
+from phasediag.sweeps.launching import LOG, ExecutorName, LaunchOrder, executor_of, led, log_of
 from phasediag.sweeps.status import Status, status_of
 from phasediag.sweeps.survey import make_survey
+from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -162,7 +163,7 @@ def launch(
             max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure, compile_mode=compile,
             observer=observer, notify=notify, keep_ray=keep_ray, started=started,
         )  # fmt: skip
-        watch, trials = carried_out(order)
+        watch, trials = _carried_out(order)
     if drain.breakdown is not None:
         raise _ended_by(drain.breakdown, watch.trained)
     return Outcome(
@@ -171,6 +172,17 @@ def launch(
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+def _carried_out(order: LaunchOrder) -> tuple[Watch, Trials]:
+    """Train what is missing; how that went, and all trials of the grid."""
+    if order.executor == "array":
+        from phasediag.sweeps.array import carried_out_in_array
+
+        return carried_out_in_array(order)
+    job, runner = order.job(), executor_of(order)
+    with order.take() as lease:
+        return led(order, lease, job, runner)
 
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:

@@ -38,6 +38,8 @@ SLICE_SECONDS: Final = 4.0
 FIRST_IDLE: Final = 0.25
 """Seconds that a place without a pack waits before it looks again; then twice as long each time."""
 MOST_IDLE: Final = 2.0
+ANSWERED_SECONDS: Final = 20.0
+"""For the one that leads to take in what came of a pack."""
 LEASE_SECONDS: Final = 5.0
 """Between two looks at who leads."""
 
@@ -60,6 +62,8 @@ class Follower:
     _taken: int = -1
     """The report whose answer brought its latest pack."""
     _pack_id: str = ""
+    _closing: bool = False
+    """Whether the latest report tells what came of a pack."""
     _report: WorkerReport | None = None
     _written: float = 0.0
     _looked: float = field(default_factory=time.monotonic)
@@ -91,7 +95,7 @@ class Follower:
 
     def _trained(self, ending: Drain) -> Ending | None:
         report = self.worker.step(0)
-        while not ending.due():
+        while True:
             self._tell(report)
             self._count(report)
             if report.place.refusal:
@@ -100,13 +104,22 @@ class Follower:
                 raise PhasediagError(f"{report.place.host} cannot train: {report.place.refusal}")
             if report.breakdown is not None and report.breakdown.of_process:
                 raise PhasediagError(f"{report.place.host}: {report.breakdown.error}")
-            answer = read_answer(self._folder, self.name)
+            answer = self._answer()
             if answer is not None and answer.ending is not None:
                 return answer.ending
-            if self._given_up(answer) or self._deserted():
+            if ending.due() or self._given_up(answer) or self._deserted():
                 return None
             report = self._next(answer)
-        return None
+
+    def _answer(self) -> Answer | None:
+        """What it is told; where it has told what came of a pack, once that was taken in."""
+        deadline = time.monotonic() + ANSWERED_SECONDS
+        while True:
+            answer = read_answer(self._folder, self.name)
+            settled = answer is not None and (answer.number == self._number or answer.ending is not None)
+            if settled or not self._closing or time.monotonic() > deadline:
+                return answer
+            time.sleep(FIRST_IDLE)
 
     def _count(self, report: WorkerReport) -> None:
         """Take in what this place itself has trained."""
@@ -153,9 +166,8 @@ class Follower:
 
     def _write(self) -> None:
         assert self._report is not None
-        letter = Letter(
-            number=self._number, leader=self.leader, holder=self._holder, report=self._report
-        )  # fmt: skip
+        letter = Letter(number=self._number, leader=self.leader, holder=self._holder, report=self._report)
+        self._closing = letter.closing
         write_letter(self._folder, self.name, letter)
         self._written = time.monotonic()
 

@@ -122,12 +122,12 @@ class Correspondence:
         holder = held_by(self.store)
         if holder is None or holder.token != self.job.token:
             return
-        told = Ending(
+        last = Ending(
             reason="" if dispatch.ledger.over else ending.reason, breakdown=ending.breakdown is not None
         )
         folder, deadline = folder_of(self.store), time.monotonic() + LEAVING_SECONDS
         for name, seen in self._seen.items():
-            write_answer(folder, name, Answer(number=seen.answered, leader=self.job.token, ending=told))
+            write_answer(folder, name, Answer(number=seen.answered, leader=self.job.token, ending=last))
         while reports_in(folder) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS / 4)
         close(self.store, over=True)
@@ -151,14 +151,13 @@ class Correspondence:
         if letter is None or letter.leader != self.job.token or letter.number <= seen.answered:
             return
         seen.answered = letter.number
-        claim = self.answer(name, letter.report)
-        if claim is None:
-            return
-        header = checkpoint.header_of(claim.pack, self.job.measure)
-        written = WrittenClaim(header=header, final=claim.final, accepted=claim.accepted)
-        write_answer(
-            folder_of(self.store), name, Answer(number=letter.number, leader=letter.leader, claim=written)
-        )
+        claim, written = self.answer(name, letter.report), None
+        if claim is not None:
+            header = checkpoint.header_of(claim.pack, self.job.measure)
+            written = WrittenClaim(header=header, final=claim.final, accepted=claim.accepted)
+        if written is not None or letter.closing:
+            answer = Answer(number=letter.number, leader=letter.leader, claim=written)
+            write_answer(folder_of(self.store), name, answer)
 
     def _part(self, name: str) -> None:
         """Take in that a place has gone by itself, and has kept what it had reached."""

@@ -36,6 +36,12 @@ class Letter:
     """Its process."""
     report: WorkerReport
 
+    @property
+    def closing(self) -> bool:
+        """Whether it tells what came of a pack: it is answered in any case, and stays until then."""
+        progress = self.report.progress
+        return self.report.breakdown is not None or (progress is not None and progress.done)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenClaim:
