@@ -118,7 +118,9 @@ def column_cells(column: Column) -> tuple[str, ...]:
 def of_group(group: click.Group) -> Iterator[str]:
     yield "Results go to stdout, progress and messages to stderr. Exit codes: 0 complete, 1 some trials"
     yield "failed, 2 bad input and nothing was run, 3 the machine or the cluster failed, 130 interrupted."
-    for name, command in sorted(group.commands.items()):
+    for name in sorted(group.list_commands(click.Context(group))):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
         context = click.Context(command, info_name=f"phasediag {name}")
         yield f"\n## {name}\n"
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"

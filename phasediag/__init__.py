@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from phasediag.analysis.phases import PhaseDiagram, phase_diagram
     from phasediag.analysis.scaling import ScalingFit, fit_scaling
     from phasediag.analysis.sensitivity import threshold_sensitivity
+    from phasediag.notebook import LiveDiagram
     from phasediag.sweeps.status import status
     from phasediag.sweeps.sweep import launch, plan
 
@@ -22,13 +23,13 @@ _HOMES = {
     "load_trials": "analysis.frames", "load_measurements": "analysis.frames",
     "phase_diagram": "analysis.phases", "PhaseDiagram": "analysis.phases",
     "fit_scaling": "analysis.scaling", "ScalingFit": "analysis.scaling",
-    "threshold_sensitivity": "analysis.sensitivity",
+    "threshold_sensitivity": "analysis.sensitivity", "LiveDiagram": "notebook",
     "launch": "sweeps.sweep", "plan": "sweeps.sweep", "status": "sweeps.status",
 }  # fmt: skip
 
 __all__ = [
-    "PhaseDiagram", "PhasediagError", "ScalingFit", "fit_scaling", "launch", "load_measurements",
-    "load_trials", "phase_diagram", "plan", "status", "threshold_sensitivity",
+    "LiveDiagram", "PhaseDiagram", "PhasediagError", "ScalingFit", "fit_scaling", "launch",
+    "load_measurements", "load_trials", "phase_diagram", "plan", "status", "threshold_sensitivity",
 ]  # fmt: skip
 
 
@@ -37,3 +38,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'phasediag' has no attribute '{name}'")
     return getattr(import_module(f"phasediag.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names: what TAB offers."""
+    return sorted([*__all__, "__version__"])

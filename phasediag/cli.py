@@ -8,59 +8,63 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Final, NoReturn
 
 import click
 
-from phasediag.commands.cache import cache
-from phasediag.commands.calibrate import calibrate
-from phasediag.commands.cite import cite
-from phasediag.commands.completion import completion
-from phasediag.commands.distribution import distribution
-from phasediag.commands.explain import explain
-from phasediag.commands.export import export
-from phasediag.commands.hysteresis import hysteresis
-from phasediag.commands.init import init
-from phasediag.commands.launching import compact, launch, plan, rerun, status
-from phasediag.commands.listing import list_
-from phasediag.commands.measure import measure
-from phasediag.commands.merge import merge
 from phasediag.commands.options import say, telling_of_damage
-from phasediag.commands.quickstart import quickstart
-from phasediag.commands.reference import parameters
-from phasediag.commands.refine import refine
-from phasediag.commands.remove import remove
-from phasediag.commands.report import report
-from phasediag.commands.results import diagram, scaling
-from phasediag.commands.times import times
-from phasediag.commands.verify import verify
 from phasediag.commands.versions import print_version
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
 
-GROUPS: Final[Mapping[str, Sequence[click.Command]]] = {
-    "Begin": (quickstart, init, parameters, completion),
-    "Train": (plan, launch, status, refine, rerun),
-    "Look": (diagram, scaling, hysteresis, times, distribution, report),
-    "Keep": (list_, explain, remove, merge, export, compact, verify, cache, cite),
-    "Trust": (calibrate, measure),
-}
-"""All commands, as the help lists them."""
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Begin": {
+        "quickstart": "quickstart", "init": "init", "parameters": "reference", "completion": "completion",
+    },
+    "Train": {
+        "plan": "launching", "launch": "launching", "status": "launching", "refine": "refine",
+        "rerun": "launching",
+    },
+    "Look": {
+        "diagram": "results", "scaling": "results", "hysteresis": "hysteresis", "times": "times",
+        "distribution": "distribution", "report": "report",
+    },
+    "Keep": {
+        "list": "listing", "explain": "explain", "remove": "remove", "merge": "merge", "export": "export",
+        "compact": "launching", "verify": "verify", "cache": "cache", "cite": "cite",
+    },
+    "Trust": {"calibrate": "calibrate", "measure": "measure"},
+}  # fmt: skip
+"""All commands, as the help lists them, each with its module of `phasediag.commands`."""
 ALLOCATIONS: Final = 100_000
 """Objects between two collections of garbage."""
 
 
 class GroupedCommands(click.Group):
-    """A group whose help lists its commands by what they are for."""
+    """A group that loads the module of a command when it is asked for; its help lists commands by purpose."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, as the help lists them."""
+        return [name for members in GROUPS.values() for name in members]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None where there is none."""
+        module = next((members[cmd_name] for members in GROUPS.values() if cmd_name in members), None)
+        if module is None:
+            return None
+        everything = vars(import_module(f"phasediag.commands.{module}")).values()
+        return next(each for each in everything if isinstance(each, click.Command) and each.name == cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list for each group of commands."""
-        width = max(map(len, self.commands))
+        width = max(map(len, self.list_commands(ctx)))
         for title, members in GROUPS.items():
             with formatter.section(title):
                 limit = formatter.width - width - 6
-                rows = [(f"{each.name:<{width}}", each.get_short_help_str(limit)) for each in members]
+                loaded = [(name, self.get_command(ctx, name)) for name in members]
+                rows = [(f"{name:<{width}}", each.get_short_help_str(limit)) for name, each in loaded if each]
                 formatter.write_dl(rows)
 
 
@@ -80,10 +84,6 @@ def commands(context: click.Context, version: bool, as_json: bool, debug: bool) 
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         context.exit()
-
-
-for command in (command for named in GROUPS.values() for command in named):
-    commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,4 +25,10 @@ def executed(
     NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
-    return sum("image/png" in output.get("data", {}) for output in outputs), "\n".join(texts)
+    return sum(draws(output) for output in outputs), "\n".join(texts)
+
+
+def draws(output: Any) -> bool:
+    """Whether an output is a figure, alone or over the words of a result."""
+    data = output.get("data", {})
+    return "image/png" in data or "data:image/png" in data.get("text/html", "")

@@ -23,7 +23,7 @@ trial parameters ramp shared_parameters identity
 source_lines constructor user_code registry native symmetry observables training
 models tasks optimizers schedules
 grids packing storage measuring checkpoints running rehearsal executors
-theory analysis figures sweeps report calibration commands cli
+theory analysis figures sweeps notebook report trackers calibration commands cli
 """
 """The folders, and the modules beside them, lowest first: each imports from itself and from below."""
 ORDER = LAYERS.split()

@@ -26,7 +26,7 @@ _SIDES: Final = ("first", "second")
 _KEYS: Final = ("first", "second", "same_network", "first_layer", "second_layer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Alignment(Result):
     """Likenesses of the Gram matrices of layers, pair by pair, and their means."""
 

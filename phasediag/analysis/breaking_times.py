@@ -23,7 +23,7 @@ FEWEST_VALUES: Final = 3
 RESAMPLES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class BreakingTimes(Result):
     """First-passage times of the generators of one symmetry: the k-th to break is number k."""
 

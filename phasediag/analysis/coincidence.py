@@ -15,7 +15,7 @@ from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Coincidence(Result):
     """How much faster the loss drops while symmetries break than it does on average."""
 

@@ -36,7 +36,7 @@ CANNOT_TELL: Final = "cannot tell"
 HALVES: Final = ("lower half", "upper half")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CountExponents(Result):
     """Exponents of the number of neurons, by the dimension of a neuron and the target."""
 

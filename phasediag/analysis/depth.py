@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ SHOWN: Final = ("degree_normalized", "rank_share", "stable_rank")
 """Columns whose means are taken, over the heads of a layer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DepthProfile(Result):
     """Means over the heads of each layer, by checkpoint and part."""
 
@@ -38,6 +38,11 @@ class DepthProfile(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """Means by depth, and the spectra."""
         return {"means": self.means, "spectra": self.spectra}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over checkpoints and depths."""
+        return {"means": ("checkpoint", "depth")}
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -22,7 +22,7 @@ FEWEST: Final = 8
 """Trials of a cell; with fewer it has no distribution."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Distributions(Result):
     """What the values of an order parameter over seeds say of its phase, cell by cell."""
 
@@ -55,6 +55,11 @@ class Distributions(Result):
         """Moments, densities and crossings."""
         made = {"moments": self.moments, "densities": self.densities}
         return made | ({"crossings": self.crossings} if len(self.crossings) else {})
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Moments over sizes and x."""
+        return {"moments": (*([self.size] if self.size else []), self.x)}
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ WAYS: Final = (
 """What differs between trials of one temperature, or follows from what does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class EqualNoise(Result):
     """How much y differs between trials of the same temperature."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 from phasediag.analysis.axes import axes_of
-from phasediag.errors import PhasediagError
-from phasediag.trial import formatted
+from phasediag.analysis.cube import described, needs_xarray, plain_column
+from phasediag.analysis.declared import about, declared_names
 
 if TYPE_CHECKING:
     import xarray
@@ -24,7 +23,7 @@ def to_xarray(trials: pd.DataFrame) -> xarray.Dataset:
     """The trials over their axes and replicates; over one dimension where they are no full product of these.
 
     Lists become text, nulls of numbers NaN, and so that every netCDF file can hold it whole numbers beyond 32
-    bits, such as seeds, text. What does not vary becomes an attribute.
+    bits, such as seeds, text. Every variable says its unit. What does not vary becomes an attribute.
 
     Parameters
     ----------
@@ -36,8 +35,7 @@ def to_xarray(trials: pd.DataFrame) -> xarray.Dataset:
     PhasediagError
         Where xarray is not installed.
     """
-    if find_spec("xarray") is None:
-        raise PhasediagError("this needs xarray: pip install 'phasediag[xarray]'")
+    needs_xarray()
     plain = pd.DataFrame({str(name): _narrow(plain_column(trials[name])) for name in trials.columns})
     names = [name for name in (*axes_of(trials), "replicate", "stage") if name in plain]
     names = [name for name in names if plain[name].nunique() > 1]
@@ -49,20 +47,8 @@ def to_xarray(trials: pd.DataFrame) -> xarray.Dataset:
         data = plain.set_index(names).to_xarray()
     else:
         data = plain.rename_axis(TRIAL).reset_index(drop=True).rename_axis(TRIAL).to_xarray()
-    return data.assign_attrs(attributes)
-
-
-def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column of numbers and text alone: lists as in an identity, times as text, truth values 0 and 1."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return column.astype(str)
-    if pd.api.types.is_bool_dtype(column):
-        return column.astype("Float64").astype(np.float64)
-    if pd.api.types.is_numeric_dtype(column):
-        kind = np.float64 if column.isna().any() or pd.api.types.is_float_dtype(column) else np.int64
-        return pd.Series(column.to_numpy(dtype=kind, na_value=np.nan), index=column.index)
-    texts = [_text(value) for value in column.tolist()]
-    return pd.Series(texts, index=column.index, dtype=object)
+    quantities = {name: about(trials, name) for name in declared_names(trials)}
+    return described(data, quantities).assign_attrs(attributes)
 
 
 def _narrow(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -71,14 +57,6 @@ def _narrow(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
     largest = max(abs(int(column.min())), abs(int(column.max())))
     return column if largest < LARGEST else column.astype(str).astype(object)
-
-
-def _text(value: Any) -> str:
-    if value is None or value is pd.NA or value != value:
-        return ""
-    if isinstance(value, dict):
-        return str(value)
-    return value if isinstance(value, str) else formatted(tuple(np.asarray(value).tolist()))
 
 
 def _attribute(value: Any) -> Any:

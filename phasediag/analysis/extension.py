@@ -23,7 +23,7 @@ from phasediag.storage.launches import LAUNCHES, LENGTHS, Launches
 _MOVED: Final = ("phase moved", "count moved")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Extension(Result):
     """Trials before and after they were trained again for longer."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
@@ -32,7 +32,7 @@ COVERED: Final = (
 """As counted with a fresh seed (docs/finite-size.md)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SizeCollapse(Result):
     """Scaled curves, their exponents and how well they fall together."""
 
@@ -83,6 +83,11 @@ class SizeCollapse(Result):
         """The exponents, the curves as measured and scaled, and what other choices give."""
         made = {"parameters": self.parameters.rename_axis("parameter").reset_index(), "points": self.points}
         return made | ({"scan": self.scan} if len(self.scan) else {})
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """The curves over sizes and x."""
+        return {"points": (self.size, self.x), "parameters": ("parameter",)}
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from phasediag.analysis.result import Result, plain
 from phasediag.errors import AnalysisError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class History(Result):
     """The course of one trial: its degrees of symmetry in every layer, and its losses."""
 

@@ -22,7 +22,7 @@ QUANTITIES: Final = ("degree of symmetry", "rank", "stable rank", "effective ran
 """What is compared, each over the width of its head."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Likeness(Result):
     """Pairs of checkpoints, and by how much their heads differ."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -25,7 +25,7 @@ Verdict = Literal["hysteresis", "no loop within the resolution", "no transition"
 RESAMPLES: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Hysteresis(Result):
     """The loops of ramps, one for each value of the facets."""
 
@@ -65,6 +65,19 @@ class Hysteresis(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The loops, their ends, and the curves."""
         return {"loops": self.loops, "ends": self.ends, "curves": self.curves}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Curves over facets, ways and x; their ends over facets and ways."""
+        return {
+            "curves": (*self.facets, "way", self.x), "ends": (*self.facets, "way"), "loops": self.facets,
+        }  # fmt: skip
+
+    def quantities(self, table: str) -> Mapping[str, Column]:
+        """Means are of the order parameter, positions of x."""
+        if table == "curves":
+            return dict.fromkeys(("mean", "low", "high"), self.about)
+        return dict.fromkeys(("position", "low", "high", "before", "after"), Column(name=self.x, meaning=""))
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ numbers over all cells, so they are resampled jointly: one draw of replicates se
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -24,6 +23,8 @@ from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_bound
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
+from phasediag.analysis.decoupled_decay import DecoupledDecayWarning as DecoupledDecayWarning
+from phasediag.analysis.decoupled_decay import warn_of_adamw
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, scattered, unknown
 from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
 from phasediag.analysis.isolines import across_table
@@ -43,7 +44,7 @@ Method = Literal["level", "mixture", "slope"]
 """By what phases are distinguished."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PhaseDiagram(Result):
     """Cells, their phases and the boundary between them."""
 
@@ -161,6 +162,19 @@ class PhaseDiagram(Result):
         return tables
 
     @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """The cells over facets, y and x; crossings over their rows and branches."""
+        crossed_along_y = (*self.facets, self.x, "branch")
+        return {"cells": (*self.keys, self.x), "boundary": (*self.keys, "branch"), "across": crossed_along_y}
+
+    def quantities(self, table: str) -> Mapping[str, Column]:
+        """Means and spreads are of the order parameter, positions of the axis along which they are."""
+        if table == "cells":
+            return dict.fromkeys(("mean", "std"), self.about)
+        along = Column(name=self.y if table == "across" else self.x, meaning="")
+        return dict.fromkeys(("position", "low", "high"), along)
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """Where the boundary is, and how sure that is."""
         about = f"{prose(self.order, self.about)} = {self.level:g}"
@@ -173,20 +187,6 @@ class PhaseDiagram(Result):
             "method": self.method, "facets": list(self.facets), "phases": list(self.phases),
             "boundary": plain(self.boundary), "across": plain(self.across), "warnings": list(self.warnings),
         }  # fmt: skip
-
-
-class DecoupledDecayWarning(UserWarning):
-    """A diagram over the weight decay of adamw, which has no collapse threshold to compare with."""
-
-
-def _warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:
-    if "weight_decay" in axes and "optimizer" in trials and (trials["optimizer"] == "adamw").any():
-        warnings.warn(
-            "adamw decouples the decay: it bounds every weight by 1 / weight_decay and never collapses a "
-            "network, so a boundary here is not to be compared with a collapse threshold gamma_c; use "
-            "optimizer: adam or sgd for that (exact result E13, phasediag.exact.decoupled_product)",
-            DecoupledDecayWarning, stacklevel=4,
-        )  # fmt: skip
 
 
 def phase_diagram(
@@ -298,7 +298,7 @@ def locate(
     check_axes(trials, axes, facets)
     trials, behind = with_bins(trials, [name for _, name in axes])
     named = tuple(name for _, name in reversed(axes))
-    _warn_of_adamw(trials, named)
+    warn_of_adamw(trials, named)
     facets += unnamed_axes(trials, (*facets, *named, *behind), order)
     group = Groups.of(trials, (*facets, *named))
     values = order_values(trials, order)

@@ -24,7 +24,7 @@ MOST: Final = 1_000_000
 """More replicates than this are none that anyone trains."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Replication(Result):
     """The replicates that make the interval of a boundary as narrow as is wished."""
 

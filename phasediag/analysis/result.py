@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import pandas as pd
 
+from phasediag.analysis.cube import cube
+from phasediag.columns import Column
+from phasediag.errors import AnalysisError, nearest
+
 if TYPE_CHECKING:
+    import xarray
+
     from phasediag.figures.style import Axes, Figure
 
 
@@ -35,6 +44,15 @@ class Result(ABC):
     def warnings(self) -> tuple[str, ...]:
         """What must be known before the findings are trusted, in whole sentences."""
         return ()
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """The columns that tell the rows of a table apart, such as the axes of a diagram's cells."""
+        return {}
+
+    def quantities(self, table: str) -> Mapping[str, Column]:
+        """What columns of a table hold values of where their names do not say it; such as `low`, of x."""
+        return {}
 
     @abstractmethod
     def as_dict(self) -> dict[str, Any]:
@@ -71,11 +89,66 @@ class Result(ABC):
 
         return draw(self, ax, **look)
 
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows of a result."""
+    def to_xarray(self, table: str = "") -> xarray.Dataset:
+        """One of the tables as a data set of xarray, over the axes that it has, with units.
+
+        Parameters
+        ----------
+        table
+            A name in `tables`; of a phase diagram the cells, elsewhere the first, where none is given.
+
+        Returns
+        -------
+        Axes as coordinates, `units` and `long_name` as attributes. What the table lacks is NaN, of text ''. A
+        table without axes has one dimension, `row`. The findings and warnings are attributes.
+
+        Raises
+        ------
+        AnalysisError
+            Where there is no such table.
+        PhasediagError
+            Where xarray is not installed.
+        """
+        tables = self.tables
+        table = table or next(iter(self.over), "") or next(iter(tables), "")
+        if table not in tables:
+            hint = nearest(table, tables) or f"tables: {', '.join(tables) or 'none'}"
+            raise AnalysisError(f"a {type(self).__name__} has no table '{table}'; {hint}")
+        said = {"findings": "\n".join(self.findings), "warnings": "\n".join(self.warnings)}
+        return cube(tables[table], self.over.get(table, ()), self.quantities(table), said)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_") and name != "figure"]
+
+    def _repr_markdown_(self) -> str:
+        """The words of the summary, for notebooks that show no HTML."""
+        warnings = [f"**warning:** {_literal(warning)}" for warning in self.warnings]
+        return "\n\n".join([*map(_literal, self.findings), *warnings])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figure, and the words of the summary under it."""
+        findings = "".join(f"<p>{escape(text)}</p>" for text in self.findings)
+        warnings = "".join(f"<p><strong>warning:</strong> {escape(text)}</p>" for text in self.warnings)
+        return f'<div style="white-space: pre-line">{self._picture()}{findings}{warnings}</div>'
+
+    def _picture(self) -> str:
+        """The figure as an element of HTML; empty where there is nothing to draw."""
         from phasediag.figures.style import png
 
-        return png(self.plot())
+        try:
+            content = b64encode(png(self.plot())).decode("ascii")
+        except AnalysisError:
+            return ""
+        words = escape(" ".join(self.findings), quote=True)
+        return f'<img src="data:image/png;base64,{content}" alt="{words}" style="max-width: 100%">'
+
+
+def _literal(text: str) -> str:
+    """Text in which Markdown finds nothing to set otherwise."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$^])", r"\\\1", text)
 
 
 def plain(value: Any) -> Any:

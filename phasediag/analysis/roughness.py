@@ -39,7 +39,7 @@ FEWEST_BLOCKS: Final = 5
 """Blocks through which the boundary must run for an interval."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Roughness(Result):
     """The box dimension of a boundary in an image of cells, and its spread along x."""
 

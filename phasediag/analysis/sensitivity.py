@@ -31,7 +31,7 @@ MOST_TRIALS: Final = 50_000
 """Trials that are counted again without being asked: with more, it would take longer than the figure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Sensitivity(Result):
     """How a boundary or an exponent goes with the threshold below which neurons count as equal."""
 

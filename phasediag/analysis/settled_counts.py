@@ -63,7 +63,7 @@ def student(values: FloatArray, rounding: float = 1.0) -> tuple[float, float, fl
     return (mean, mean - around, mean + around) if around > 0 else (mean, float("nan"), float("nan"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SettledCounts(Result):
     """Numbers of neurons of all cells, and which of them tell of an infinitely wide, fully trained layer."""
 
@@ -91,6 +91,11 @@ class SettledCounts(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The cells, and the largest width at each x."""
         return {"cells": self.cells, "limits": self.limits}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Cells over `apart`, x and the widths."""
+        return {"cells": (*self.apart, self.x, self.by), "limits": (*self.apart, self.x)}
 
     @property
     def findings(self) -> tuple[str, ...]:

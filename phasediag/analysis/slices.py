@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -22,7 +22,7 @@ MOST_SLICES: Final = 6
 """More curves than this cannot be distinguished in one figure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Slices(Result):
     """Means of a column along one parameter, one curve a value of another."""
 
@@ -48,6 +48,15 @@ class Slices(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The means."""
         return {"slices": self.means}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """The means over `by` and x."""
+        return {"slices": (*([self.by] if self.by else []), self.x)}
+
+    def quantities(self, table: str) -> Mapping[str, Column]:
+        """Means are of the column that was averaged."""
+        return dict.fromkeys(("mean", "low", "high"), self.declared)
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ NEAR: Final = 2.0
 """Distances within this factor of epsilon would be counted otherwise at another plausible threshold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Spectra(Result):
     """The last distances of every trial against a parameter."""
 

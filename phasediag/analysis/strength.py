@@ -32,7 +32,7 @@ POOLED: Final = "what follows one strength in each may not do so in all at once"
 """What pooling other axes may do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class StrengthFit(Result):
     """y as a monotone function of gamma + T (variance + noise label_noise^2), beside what else may be."""
 

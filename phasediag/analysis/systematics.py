@@ -36,7 +36,7 @@ _CHOICES: Final[Mapping[str, Mapping[str, str]]] = {
 """What is varied: the columns of the table, and what a sentence calls them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Systematics(Result):
     """Where the points of a boundary go with its level, its resolution and its method."""
 

@@ -34,7 +34,7 @@ JUMP: Final = 0.5
 FRONT_OF_TIME: Final = "perhaps a front of training time: cells beside the boundary have not converged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Transition(Result):
     """What speaks for a jump and what for a continuous change, row by row."""
 

@@ -28,7 +28,7 @@ FEWEST_VALUES: Final = 3
 """Values of x that a rank correlation needs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Trends(Result):
     """How a column goes with others, each varied alone, and whether that is as it was claimed."""
 
@@ -48,6 +48,11 @@ class Trends(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The correlations, and the means behind them."""
         return {"correlations": self.series, "means": self.means}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over the columns and their values."""
+        return {"correlations": ("x",), "means": ("x", "value")}
 
     @property
     def findings(self) -> tuple[str, ...]:

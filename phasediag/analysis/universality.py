@@ -18,7 +18,7 @@ ALIGNED: Final = 0.9
 """Likeness of the least alike layers from which two networks are called aligned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Universality(Result):
     """The least alike layers of pairs of networks, beside what the layers share with the inputs."""
 

@@ -24,7 +24,7 @@ from phasediag.errors import AnalysisError
 _VERDICTS: Final = ("saturates", "grows", "shrinks", "cannot tell")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class WidthSaturation(Result):
     """How a column goes with the width in the widest layers of each series."""
 
@@ -48,6 +48,11 @@ class WidthSaturation(Result):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The tests, and the means."""
         return {"series": self.series, "means": self.means}
+
+    @property
+    def over(self) -> Mapping[str, Sequence[str]]:
+        """Means over the series and the widths."""
+        return {"means": (*self.groups, self.by), "series": self.groups}
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.measured import nothing_measured
-from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
 from phasediag.commands.options import shown
-from phasediag.commands.progress import duration
 from phasediag.errors import PhasediagError, nearest
-from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.roster import given_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
+from phasediag.sweeps.filling import present_rosters
+from phasediag.sweeps.status import Status, status_of
 
 EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""
@@ -154,7 +150,7 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
     ascii_only
         Whether the terminal knows no other letters.
     """
-    parts: list[RenderableType] = [Text(_counts(view.status), overflow="fold")]
+    parts: list[RenderableType] = [Text(view.status.in_words, overflow="fold")]
     if view.nothing:
         parts.append(Text(shown(f"warning: {view.nothing}"), overflow="fold"))
     if view.planned.x:
@@ -166,22 +162,6 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
             if isinstance(part, Text):
                 part.plain = "".join(FALLBACK.get(letter, letter) for letter in part.plain)
     return Group(*parts)
-
-
-def _counts(status: Status) -> str:
-    training = f" (and {status.in_training:,.0f} in training)" if round(status.in_training) else ""
-    parts = [f"{status.done:,}/{status.total:,} trials{training}", f"{status.failed:,} failed"]
-    if status.diverged:
-        parts.append(f"{status.diverged:,} diverged")
-    if not status.missing:
-        parts.append("complete")
-    elif status.rate is None:
-        parts.append("no launch is running")
-    else:
-        parts.append(f"{status.rate:.1f} trials/s")
-        if status.eta_s is not None:
-            parts.append(f"{duration(status.eta_s)} left")
-    return ", ".join(parts)
 
 
 def _mesh(view: View, width: int, height: int) -> list[Text]:
@@ -309,7 +289,7 @@ def watch(
 
     if not console.is_terminal:
         while view.status.missing:
-            console.print(_counts(view.status), highlight=False)
+            console.print(view.status.in_words, highlight=False)
             time.sleep(max(5 * every_s, 5 * source.took_s))
             view = source.look()
         console.print(picture(), highlight=False)
@@ -329,20 +309,6 @@ def _launched(sweep: str, console: Console, every_s: float) -> Store:
     while not store.grids():
         time.sleep(every_s)
     return store.required()
-
-
-def present_rosters(store: Store) -> list[pa.Table]:
-    """The trials of every grid that a statistic takes: of the newest versions and lengths."""
-    present, _ = split_rosters(rosters(store, None))
-    launches = launches_of(store)
-    if len(launches.lengths) < 2:
-        return present
-    frame = pd.concat([roster.to_pandas() for roster in present]).drop_duplicates("trial_id")
-    frame.attrs[LAUNCHES] = replace(launches, sources={}).plain()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VersionsWarning)
-        kept = pa.array(newest(frame)["trial_id"], pa.string())
-    return [roster.filter(pc.is_in(roster["trial_id"], value_set=kept)) for roster in present]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

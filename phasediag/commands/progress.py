@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from phasediag.commands.options import shown
+from phasediag.sweeps.status import duration as duration
 
 if TYPE_CHECKING:
     from phasediag.executors.watch import Watch
@@ -112,14 +113,6 @@ def described(watch: Watch) -> str:
     if watch.first_error:
         parts.append(f"first error: {watch.first_error.splitlines()[0][:120]}")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `45 s`, `12 min` or `3 h 05 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def size(count: float) -> str:

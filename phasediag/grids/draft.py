@@ -227,7 +227,7 @@ class Draft:
             if name in self._fixed_nodes:
                 first = min(node.line, self._fixed_nodes[name].line)
                 last = max(node.line, self._fixed_nodes[name].line)
-                problem = f"'{name}' stands in fixed and in axes (lines {first} and {last})"
+                problem = f"'{name}' stands in fixed and in axes{self._report.lines(first, last)}"
                 self._report.add(last, key, problem, "remove one of the two")
                 continue
             self._places[name] = (key, node.line)

@@ -11,6 +11,7 @@ import numpy as np
 from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
 from phasediag.grids.expansion import NOT_APPLICABLE, ResolvedPoints
+from phasediag.grids.given import NAME, GridSource, KeyReport, given_text
 from phasediag.grids.measure import Measure, ObservableRequest
 from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
@@ -151,27 +152,31 @@ class Grid:
         return np.array(list(seen.values()), dtype=np.int64)
 
 
-def read_grid(path: str | Path, settings: Sequence[Setting] = ()) -> Grid:
-    """Read and validate a grid file.
+def read_grid(grid: GridSource, settings: Sequence[Setting] = ()) -> Grid:
+    """Read and validate a grid.
 
     Parameters
     ----------
+    grid
+        The path of a file, or a mapping of the keys that a file would have; files of the user's are then
+        looked up in the current folder.
     settings
-        Keys with other values than the file gives; the text of the grid is then the one that has them.
+        Keys with other values than the grid gives; its text is then the one that has them.
 
     Raises
     ------
     GridError
-        With all faults at once, each with file and line, or the setting.
+        With all faults at once, each with its key, and file and line, or the setting.
     PhasediagError
         Where a setting names no key of a grid.
     """
-    path = Path(path)
-    text = read_text(path)
-    if not settings:
-        return parse_grid(text, path)
-    changed = with_settings(text, path, settings)
-    return parse_grid(changed.text, path, report=changed.report)
+    path = Path(NAME) if isinstance(grid, Mapping) else Path(grid)
+    report = KeyReport() if isinstance(grid, Mapping) else Report(str(path))
+    text = given_text(grid, report) if isinstance(grid, Mapping) else read_text(path)
+    if settings:
+        changed = with_settings(text, report, settings)
+        text, report = changed.text, changed.report
+    return parse_grid(text, path, report=report)
 
 
 def parse_grid(text: str, path: Path, folder: Path | None = None, report: Report | None = None) -> Grid:

@@ -72,6 +72,10 @@ class Report:
         """Where a fault stands, as it is told."""
         return f"{self.file}:{line}"
 
+    def lines(self, *lines: int) -> str:
+        """Lines of the file in brackets, to be put behind what stands on all of them."""
+        return f" (lines {' and '.join(map(str, lines))})"
+
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:
         """Note a fault on a line of the file."""
         fault = Fault(where=self.place(line, key), key=key, problem=problem, remedy=remedy)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.draft import TOP_KEYS
+from phasediag.grids.given import as_text
 from phasediag.grids.reading import Node, Report, parse_mapping
 
 _PLACES: Final = ("axes", "fixed")
@@ -78,8 +76,10 @@ def parse_setting(text: str) -> Setting:
 class ChangedReport(Report):
     """Faults of a grid with settings, told where the user has written what is at fault."""
 
-    def __init__(self, file: str, lines: Mapping[str, int], settings: Mapping[str, Setting]) -> None:
-        super().__init__(file)
+    def __init__(self, given: Report, lines: Mapping[str, int], settings: Mapping[str, Setting]) -> None:
+        super().__init__(given.file)
+        self._given = given
+        """Of the grid without the settings."""
         self._lines = lines
         """Of every key of the file, dotted."""
         self._settings = settings
@@ -91,8 +91,12 @@ class ChangedReport(Report):
             if name in self._settings:
                 return self._settings[name].shown
             if name in self._lines:
-                return f"{self.file}:{self._lines[name]}"
-        return f"{self.file}:1"
+                return self._given.place(self._lines[name], name)
+        return self._given.place(1, key)
+
+    def lines(self, *lines: int) -> str:
+        """Nothing: these are lines of a text that the user has not seen."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +107,15 @@ class ChangedGrid:
     report: ChangedReport
 
 
-def with_settings(text: str, path: Path, settings: Sequence[Setting]) -> ChangedGrid:
+def with_settings(text: str, report: Report, settings: Sequence[Setting]) -> ChangedGrid:
     """The text of a grid in which keys are set.
 
     Parameters
     ----------
     text
-        Of the file.
-    path
-        Of the file, for messages.
+        Of the grid.
+    report
+        That tells where its faults are.
     settings
         A later one replaces an earlier one of the same key.
 
@@ -122,7 +126,6 @@ def with_settings(text: str, path: Path, settings: Sequence[Setting]) -> Changed
     PhasediagError
         Where a setting names no key of a grid, or one that is not there is to be taken out.
     """
-    report = Report(str(path))
     root = parse_mapping(text, report)
     report.close()
     content, places = root.plain, {}
@@ -131,12 +134,10 @@ def with_settings(text: str, path: Path, settings: Sequence[Setting]) -> Changed
         _set(content, key, setting)
         places[".".join(key)] = setting
     content = {key: value for key, value in content.items() if key not in _PLACES or value}
-    written = StringIO()
-    YAML(typ="safe", pure=True).dump(content, written)
     head = "".join(takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     said = " ".join(setting.shown for setting in settings).replace("\n", " ")
     lines = dict(_lines(root, ()))
-    return ChangedGrid(f"{head}# {said}\n{written.getvalue()}", ChangedReport(str(path), lines, places))
+    return ChangedGrid(f"{head}# {said}\n{as_text(content)}", ChangedReport(report, lines, places))
 
 
 def _place_of(setting: Setting, content: Mapping[str, Any]) -> tuple[str, ...]:

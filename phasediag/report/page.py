@@ -78,6 +78,18 @@ class ReportedSweep:
     shorter: pd.DataFrame | None = None
     """These trials with those that were trained again for longer; None where there are none."""
 
+    def material(
+        self, x: str | None = None, y: str | None = None, order: str | None = None, level: float | None = None
+    ) -> Material:
+        """What the sections are made from; arguments as of `report`."""
+        need_columns(self.trials, [name for name in (x, y, order) if name])
+        order, level = order_of(self.trials, order, level)
+        longer = None if self.shorter is None else known_extension(self.shorter, order, level)
+        return Material(
+            trials=self.trials, choice=choose(self.trials, x, y), order=order, level=level,
+            recounts=self.recounts, extension=longer, record=self.record,
+        )  # fmt: skip
+
 
 def report(
     sweep: ReportedSweep, x: str | None = None, y: str | None = None, order: str | None = None,
@@ -100,16 +112,13 @@ def report(
     AnalysisError
         Where the sweep has no trials, or a parameter is no column.
     """
+    return rendered(sweep, all_sections(sweep.material(x, y, order, level)), made)
+
+
+def rendered(sweep: ReportedSweep, sections: Sequence[Section], made: datetime | None = None) -> str:
+    """The report of a sweep with these sections, as HTML."""
     trials = sweep.trials
-    need_columns(trials, [name for name in (x, y, order) if name])
     axes = axes_of(trials)
-    order, level = order_of(trials, order, level)
-    longer = None if sweep.shorter is None else known_extension(sweep.shorter, order, level)
-    material = Material(
-        trials=trials, choice=choose(trials, x, y), order=order, level=level, recounts=sweep.recounts,
-        extension=longer, record=sweep.record,
-    )  # fmt: skip
-    sections = all_sections(material)
     script = _script() if any(s.explorer and s.explorer.payload for s in sections) else ""
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)

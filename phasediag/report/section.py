@@ -20,19 +20,28 @@ _MOST_SVG_BYTES: Final = 1_500_000
 _PIXELS_AN_INCH: Final = 96
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """A figure as a web page holds it."""
+    """A figure with the words that stand beside it."""
 
-    source: str
-    """A data URI."""
-    width: int
-    """Pixels at which its letters have their size."""
+    figure: Figure
     alt: str
     """What the figure shows, in words."""
     caption: str
     summary: str = ""
     """What came out, as text to be read in its lines; empty where there is none."""
+
+    @property
+    def width(self) -> int:
+        """Pixels at which its letters have their size on a web page."""
+        return round(self.figure.get_figwidth() * _PIXELS_AN_INCH)
+
+    def source(self) -> str:
+        """The figure as a data URI: SVG, or PNG where that would be large."""
+        content, kind = svg(self.figure), "svg+xml"
+        if len(content) > _MOST_SVG_BYTES:
+            content, kind = png(self.figure), "png"
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +83,8 @@ class Material:
 
 
 def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -> Picture:
-    """A drawing as SVG, or as PNG where that would be large."""
-    figure = figure_of(drawing)
-    content, kind = svg(figure), "svg+xml"
-    if len(content) > _MOST_SVG_BYTES:
-        content, kind = png(figure), "png"
-    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    width = round(figure.get_figwidth() * _PIXELS_AN_INCH)
-    return Picture(source=source, width=width, alt=alt, caption=caption, summary=summary)
+    """A drawing with the words that stand beside it."""
+    return Picture(figure=figure_of(drawing), alt=alt, caption=caption, summary=summary)
 
 
 def by_stability(

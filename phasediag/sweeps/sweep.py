@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.watch import Watch
+from phasediag.grids.given import GridSource
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.grids.settings import parse_setting
 from phasediag.library_messages import quiet
@@ -57,7 +58,7 @@ class Outcome:
 
 
 def plan(
-    grid: str | Path,
+    grid: GridSource,
     storage: str = DEFAULT_STORAGE,
     *,
     compile_mode: CompileMode = "auto",
@@ -96,7 +97,7 @@ def plan(
 
 
 def launch(
-    grid: str | Path,
+    grid: GridSource,
     storage: str = DEFAULT_STORAGE,
     *,
     executor: ExecutorName = "ray",
@@ -117,7 +118,9 @@ def launch(
     Parameters
     ----------
     grid
-        Path of a grid.yaml.
+        Path of a grid.yaml, or a dictionary of the same keys: `{"name": "mine", "fixed": {...},
+        "axes": {"width": [16, 32]}}`. Files of yours are looked up beside the grid.yaml, or in the current
+        folder.
     storage
         Folder or URI under which the sweep lies.
     executor

@@ -84,4 +84,4 @@ def test_it_is_drawn_and_told() -> None:
     found = replicates_needed(pilot(5), 0.05)
     assert found.as_dict()["needed"] == found.needed
     assert "decades of weight decay" in found.summary()
-    assert found._repr_png_().startswith(b"\x89PNG")
+    assert "data:image/png" in found._repr_html_()

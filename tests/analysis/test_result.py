@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from html import unescape
 from importlib import import_module
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.likeness import compare_checkpoints
 from phasediag.analysis.loops import hysteresis
-from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.replication import replicates_needed
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.roughness import boundary_roughness
@@ -40,7 +42,7 @@ from phasediag.analysis.transition import transition_order
 from phasediag.analysis.trends import rank_trends
 from phasediag.analysis.universality import universality
 from phasediag.analysis.width_saturation import width_saturation
-from phasediag.errors import AnalysisError
+from phasediag.errors import AnalysisError, PhasediagError
 from planted_counts import falling, planted
 
 
@@ -215,9 +217,80 @@ def test_every_result_has_its_figure(results: dict[type[Result], Result]) -> Non
                 result.plot(ax)
 
 
+def test_notebooks_say_what_the_summary_says(
+    results: dict[type[Result], Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "data:image/png;base64,iVBORw0KGgo" in results[PhaseDiagram]._repr_html_()
+    monkeypatch.setattr(Result, "plot", lambda self: self)
+    monkeypatch.setattr("phasediag.figures.style.png", lambda drawing: b"drawn")
+    for kind, result in results.items():
+        assert repr(result) == str(result) == result.summary(), kind
+        shown, plain_words = unescape(result._repr_html_()), result._repr_markdown_().replace("\\", "")
+        for text in (*result.findings, *result.warnings):
+            assert text in shown, kind
+            assert text in plain_words, kind
+        assert b64encode(b"drawn").decode() in shown, kind
+
+
+def test_tab_offers_what_is_public(results: dict[type[Result], Result]) -> None:
+    for kind, result in results.items():
+        offered = set(dir(result))
+        assert not any(name.startswith("_") for name in offered), kind
+        assert {"tables", "findings", "warnings", "summary", "plot", "to_xarray", "as_dict"} <= offered, kind
+        assert all(hasattr(result, name) for name in offered), kind
+
+
+def test_every_table_is_a_data_set_with_its_axes(results: dict[type[Result], Result]) -> None:
+    pytest.importorskip("xarray")
+    for kind, result in results.items():
+        for name, table in result.tables.items():
+            data = result.to_xarray(name)
+            assert set(data.variables) - {"row"} == set(map(str, table.columns)), (kind, name)
+            assert data.attrs["findings"] == "\n".join(result.findings)
+            assert all(variable.attrs["long_name"] for variable in data.data_vars.values()), (kind, name)
+        for name, over in result.over.items():
+            if over and name in result.tables:
+                assert set(result.to_xarray(name).sizes) == set(over), (kind, name)
+        with pytest.raises(AnalysisError, match="has no table 'nonesuch'; tables: "):
+            result.to_xarray("nonesuch")
+
+
+def test_a_diagram_is_a_cube_of_its_cells() -> None:
+    xarray = pytest.importorskip("xarray")
+    frame = trials()
+    hole = (frame["weight_decay"] == frame["weight_decay"].max()) & (frame["width"] == 64)
+    diagram = phase_diagram(
+        frame[~hole], "weight_decay", "width", order="neuron_count", level=20, resamples=20
+    )
+    data = diagram.to_xarray()
+    assert dict(data.sizes) == {"lr_over_batch": 2, "width": 3, "weight_decay": 8}
+    for _, cell in diagram.cells.iterrows():
+        at = data.sel({name: cell[name] for name in ("lr_over_batch", "width", "weight_decay")})
+        assert at["mean"] == cell["mean"]
+        assert at["phase"] == cell["phase"]
+    last = data.isel(weight_decay=-1).sel(width=64)
+    assert np.isnan(last["mean"]).all()
+    assert (last["phase"] == "").all()
+    assert (data["mean"].attrs["units"], data["width"].attrs["units"]) == ("neurons", "neurons")
+    assert data["mean"].attrs["long_name"] == "mean of distinct living neurons"
+    crossings = diagram.to_xarray("boundary")
+    assert isinstance(crossings, xarray.Dataset)
+    for _, row in diagram.main.iterrows():
+        at = crossings.sel(lr_over_batch=row["lr_over_batch"], width=row["width"], branch=1)
+        np.testing.assert_equal(float(at["position"]), row["position"])
+
+
+def test_without_xarray_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phasediag.analysis.cube.find_spec", lambda name: None)
+    diagram = phase_diagram(image(), "weight_decay", "init_scale", resamples=1)
+    with pytest.raises(PhasediagError, match=r"pip install 'phasediag\[xarray\]'"):
+        diagram.to_xarray()
+
+
 def test_what_is_not_known_is_not_drawn() -> None:
     unknown = Sensitivity(text="not computed", stable=None)
     assert (unknown.tables, unknown.findings) == ({}, ("not computed",))
+    assert "<img" not in unknown._repr_html_()
     with pytest.raises(AnalysisError, match="not computed; there is nothing to draw"):
         unknown.plot()
     quiet = course().assign(degree=3)

@@ -225,7 +225,7 @@ def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
     profile = depth_profile(trials, measurements)
     assert profile.means["depth"].tolist() == [1, 2, 3] * 2
     assert (profile.means["heads"] == HEADS).all()
-    assert profile._repr_png_().startswith(b"\x89PNG")
+    assert "data:image/png" in profile._repr_html_()
     heads = trials[trials["part"] == "attention"]
     diagram = phasediag.phase_diagram(
         heads, x="depth", y="head", order="stable_rank", level=3, facet="checkpoint"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
@@ -107,7 +108,9 @@ def test_quickstart_shows_each_command_that_it_runs(tmp_path: Path, monkeypatch:
     assert outcome.stderr.count("$ phasediag ") == 3
     for arguments in ran:  # each is a command line that parses
         name, *rest = arguments
-        cli.commands.commands[name].make_context(name, list(rest))
+        command = cli.commands.get_command(click.Context(cli.commands), name)
+        assert command is not None
+        command.make_context(name, list(rest))
 
 
 def completed(line: str, folder: Path) -> list[str]:
@@ -160,9 +163,24 @@ def test_versions_are_told() -> None:
 
 def test_the_help_lists_every_command_and_fits_a_terminal() -> None:
     told = CliRunner().invoke(cli.commands, ["--help"], terminal_width=80).stdout
-    assert all(re.search(rf"^  {name} ", told, flags=re.MULTILINE) for name in cli.commands.commands)
+    names = cli.commands.list_commands(click.Context(cli.commands))
+    assert all(re.search(rf"^  {name} ", told, flags=re.MULTILINE) for name in names)
     assert "..." not in told.partition("Begin:")[2]
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_command_loads_no_other_command(tmp_path: Path) -> None:
+    code = (
+        "import sys; from phasediag.cli import commands; commands(['list', '.'], standalone_mode=False); "
+        "print(*sorted(name for name in sys.modules if name.startswith('phasediag.commands.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    loaded = {name.rpartition(".")[2] for name in done.stdout.split("\n")[-2].split()}
+    assert "listing" in loaded
+    assert not loaded & {"launching", "results", "report", "cite", "quickstart"}
 
 
 def test_the_package_carries_the_ready_grids(tmp_path: Path) -> None:

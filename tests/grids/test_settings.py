@@ -29,7 +29,7 @@ replicates: 2
 
 def content(*settings: str, text: str = TEXT) -> dict[str, Any]:
     """The plain content of a grid with settings."""
-    changed = with_settings(text, Path("grid.yaml"), [parse_setting(each) for each in settings])
+    changed = with_settings(text, Report("grid.yaml"), [parse_setting(each) for each in settings])
     plain: dict[str, Any] = parse_mapping(changed.text, Report("changed")).plain
     return plain
 
