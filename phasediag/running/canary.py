@@ -24,8 +24,8 @@ def sickness(device: torch.device) -> str:
     """
     try:
         errors = {dtype: _error(device, dtype) for dtype in TOLERANCES}
-    except (RuntimeError, OSError, AssertionError) as error:
-        return f"it cannot train: {str(error).splitlines()[0] if str(error) else repr(error)}"
+    except (RuntimeError, OSError, AssertionError) as raised:
+        return f"it cannot train: {str(raised).splitlines()[0] if str(raised) else repr(raised)}"
     for dtype, error in errors.items():
         if not error <= TOLERANCES[dtype]:
             name = str(dtype).removeprefix("torch.")
