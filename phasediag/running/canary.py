@@ -18,9 +18,9 @@ TOLERANCES: Final = {torch.float32: 1e-4, torch.float64: 1e-10}
 def sickness(device: torch.device) -> str:
     """Why a device must not train: what it trains is wrong, or it raises; empty where it is well.
 
-    Some linear networks are trained by gradient descent from zero, as tiles are: one step of one network,
-    made many by `vmap`. The inputs are a Hadamard matrix H / sqrt(SIZE), so that each step brings a weight
-    nearer to its end by the factor 1 - RATE: w(t) = (1 - (1 - RATE)^t) w*.
+    Some linear networks are trained side by side by gradient descent from zero. The inputs are a Hadamard
+    matrix H / sqrt(SIZE), so that each step brings a weight nearer to its end by the factor 1 - RATE:
+    w(t) = (1 - (1 - RATE)^t) w*.
     """
     try:
         errors = {dtype: _error(device, dtype) for dtype in TOLERANCES}
@@ -38,13 +38,12 @@ def _error(device: torch.device, dtype: torch.dtype) -> float:
     inputs = _hadamard().to(device, dtype) / SIZE**0.5
     ends = torch.linspace(0.5, 1.5, NETWORKS * SIZE, device=device, dtype=dtype).reshape(NETWORKS, SIZE)
 
-    def loss(weights: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return (inputs @ weights - targets).square().sum() / 2
-
-    step = torch.func.vmap(torch.func.grad(loss))
     targets, weights = ends @ inputs.T, torch.zeros_like(ends)
     for _ in range(STEPS):
-        weights = weights - RATE * step(weights, targets)
+        weights.requires_grad_()
+        loss = (weights @ inputs.T - targets).square().sum() / 2
+        (gradient,) = torch.autograd.grad(loss, weights)
+        weights = weights.detach() - RATE * gradient
     known = (1 - (1 - RATE) ** STEPS) * ends
     return float((weights - known).abs().max())
 
