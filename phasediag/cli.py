@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 from typing import Final, NoReturn
@@ -24,8 +25,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "quickstart": "quickstart", "init": "init", "parameters": "reference", "completion": "completion",
     },
     "Train": {
-        "plan": "launching", "launch": "launching", "status": "launching", "refine": "refine",
-        "rerun": "launching",
+        "plan": "launching", "launch": "launching", "submit": "submit", "status": "launching",
+        "refine": "refine", "rerun": "launching",
     },
     "Look": {
         "diagram": "results", "scaling": "results", "hysteresis": "hysteresis", "times": "times",
@@ -106,6 +107,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(str(error), error.exit_code, "--debug" in given)
     except OSError as error:  # of a file that a command reads or writes
         _refuse(in_words(error), PhasediagError.exit_code, "--debug" in given)
+    finally:
+        if arguments is None:
+            _leave_output_alone()
+
+
+def _leave_output_alone() -> None:
+    """Let standard output end with the result: what a user's code prints at the end is none of it."""
+    with suppress(AttributeError, OSError, ValueError):  # then Python itself tells, as it ends
+        sys.stdout.flush()
+        sys.stdout = sys.stderr
 
 
 def _refuse(sentence: str, exit_code: int, debug: bool) -> NoReturn:

@@ -65,11 +65,23 @@ class Fault:
 
 
 class GridError(PhasediagError):
-    """A grid that is refused, with all its faults at once."""
+    """A grid that is refused, with all its faults at once.
 
-    def __init__(self, faults: list[Fault]) -> None:
+    Parameters
+    ----------
+    faults
+        Those that are told.
+    further
+        How many there are besides.
+    """
+
+    def __init__(self, faults: list[Fault], further: int = 0) -> None:
         self.faults = faults
-        super().__init__("\n".join(str(fault) for fault in faults))
+        lines = [str(fault) for fault in faults] + [f"and {further:,} faults more"] * bool(further)
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[GridError], tuple[list[Fault]]]:
+        return type(self), (self.faults,)
 
 
 class StoreError(PhasediagError):

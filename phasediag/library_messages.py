@@ -106,6 +106,21 @@ def quiet(log: Path | None) -> Iterator[None]:
             handler.close()
 
 
+Printed = tuple[frozenset[str], frozenset[tuple[str, int]]]
+"""Lines and warnings that were shown."""
+
+
+def printed_before() -> Printed:
+    """What this process has shown by now."""
+    return frozenset(_lines()), frozenset(_shown())
+
+
+def remember_printed(printed: Printed) -> None:
+    """Leave out what another process has shown for this one."""
+    _lines().update(printed[0])
+    _shown().update(printed[1])
+
+
 @cache
 def _open() -> list[logging.Handler]:
     """Where the blocks that this process is in write, the outermost first."""

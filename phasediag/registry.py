@@ -112,7 +112,7 @@ def _data_component(name: str, path: Path, relative: str, stamp: tuple[int, ...]
 
 def _path_of(kind: str, name: str, folder: Path) -> Path:
     path = Path(os.path.normpath(folder.resolve() / name.partition(":")[0]))
-    if not path.is_file():
+    if not os.path.isfile(path):  # that of Path raises where a name is too long
         problem = f"the file {path} of {kind} '{name}' does not exist"
         raise RefusedError(problem, "paths are relative to the grid")
     return path

@@ -23,7 +23,7 @@ trial parameters ramp shared_parameters identity
 source_lines constructor user_code registry native symmetry observables training
 models tasks optimizers schedules
 grids packing storage measuring checkpoints running rehearsal executors
-theory analysis figures sweeps notebook report trackers calibration commands cli
+theory analysis figures sweeps submission notebook report trackers calibration commands cli
 """
 """The folders, and the modules beside them, lowest first: each imports from itself and from below."""
 ORDER = LAYERS.split()
@@ -32,7 +32,7 @@ ON_DEMAND = {("analysis.result", "figures")}
 """`result.plot()` reaches up, but only when called (and for the type checker)."""
 
 OWNERS = {
-    "ray": {"executors.ray_tune.*"},
+    "ray": {"executors.ray_tune.*", "submission.jobs"},
     "matplotlib": {"figures.*"},
     "seaborn": {"figures.scaling"},
     "jinja2": {"report.page"},
@@ -51,6 +51,7 @@ READING = """
 from pathlib import Path
 from phasediag.errors import GridError
 from phasediag.grids.grid import parse_grid, read_grid
+from phasediag.grids.ready import grids_below
 from phasediag.grids.schema import grid_schema, parameter_table
 
 def refused(fixed):
@@ -59,7 +60,9 @@ def refused(fixed):
     except GridError:
         return True
 
-for job in sorted(Path("jobs").glob("*.yaml")):
+for job in grids_below(Path("jobs")):
+    if job.parent != Path("jobs"):
+        continue
     assert len(read_grid(job).trials())
 grid_schema(), parameter_table()
 assert refused("{task: digits, model: mpl}") and refused("{task: digits, heads: 2, widht: 3}")

@@ -112,7 +112,8 @@ def test_two_point_noise_of_collapse(signal: float, share: float, rate: float) -
 def test_noise_is_a_soft_threshold(excess: float, share: float) -> None:
     shape, scale = exact.stationary_law(excess, share * excess)
     assert shape * scale == pytest.approx(excess - share * excess)
-    assert (shape > 1) == (share < 1 / 3)
+    if abs(share - 1 / 3) > 1e-12:  # on the border itself rounding decides
+        assert (shape > 1) == (share < 1 / 3)
 
 
 def test_a_neuron_collapses_where_the_chain_does_in_the_limit() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 
 import phasediag
+from hard_machines import mounted, unprivileged
 from native_calls import NATIVE
 from small_sweeps import assert_same_rows, command, grid_text, launched, trials, write
 
@@ -98,15 +98,6 @@ def test_a_program_that_was_cut_off_does_not_end_the_next_launch(tmp_path: Path)
     assert_same_rows(tmp_path / "first" / "g", tmp_path / "second" / "g")
 
 
-def unprivileged(number: int = 12345) -> list[str]:
-    """What runs a command as a user without a name, who may read everything and write nothing of others."""
-    kept = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    wrapper = ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", *kept]
-    if not shutil.which("setpriv") or subprocess.run([*wrapper, "true"], check=False).returncode:
-        pytest.skip("needs root and setpriv")
-    return wrapper
-
-
 def test_a_user_without_a_name_trains() -> None:
     """As containers have it that run under a number: no name, no home."""
     wrapper = unprivileged()
@@ -115,16 +106,6 @@ def test_a_user_without_a_name_trains() -> None:
         found = launch(Path(place), *wrapper, HOME="/")
         assert_trained(found, Path(place), notes=0)
         assert Path(place, "g").stat().st_uid == 12345
-
-
-def mounted(*mounts: tuple[Path, str]) -> list[str]:
-    """What runs a command with memory mounted at some folders, which only it sees."""
-    script = "".join(f"mount -t tmpfs -o {options} tmpfs {place} && " for place, options in mounts)
-    filled = "".join(f"dd if=/dev/zero of={p}/fill bs=1k 2>/dev/null; " for p, o in mounts if "size" in o)
-    wrapper = ["unshare", "--mount", "sh", "-c", f'{script} {{ {filled} exec "$@"; }}', "sh"]
-    if not shutil.which("unshare") or subprocess.run([*wrapper, "true"], check=False).returncode:
-        pytest.skip("needs root, unshare and mount")
-    return wrapper
 
 
 def folder(path: Path) -> Path:

@@ -167,6 +167,7 @@ def interval(
     *,
     replicates: int | None = None,
     rounding: FloatArray | float = ROUNDING,
+    percentiles: bool = True,
 ) -> tuple[FloatArray, FloatArray]:
     """The 95 % interval of a statistic of replicates, from its values in draws of them.
 
@@ -179,7 +180,8 @@ def interval(
     sqrt(n / (n - 1)), which is exact for a mean. Percentiles cannot reach beyond what so few replicates
     hold: over 3 of them they cover 75 % at most. With 8 and more it is the percentile interval, whose
     levels are moved outwards to make up for the same factor and for normal instead of Student quantiles
-    (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic.
+    (T. Hesterberg, The American Statistician 69, 371, 2015); it follows a skewed statistic. Of R draws the
+    k-th is taken for the quantile k / (R + 1), which it is on average.
 
     Draws whose value lies beyond all that was measured are infinities: where they are more than
     the tail that the interval leaves out, its end is infinite, an open one.
@@ -199,6 +201,8 @@ def interval(
         How many the statistic rests on (n), where they are fewer than were drawn from.
     rounding
         An interval narrower than this is one of rounding; shape (…,) or one for all.
+    percentiles
+        False: Student's with any number of replicates, for what is known to lean in the draws.
 
     Returns
     -------
@@ -211,7 +215,7 @@ def interval(
     student = float(special.stdtrit(number - 1, (1 + CONFIDENCE) / 2))
     correction = np.sqrt(number / (number - 1))
     tail = float(special.ndtr(-student * correction))
-    if number < FEWEST_FOR_PERCENTILES:
+    if number < FEWEST_FOR_PERCENTILES or not percentiles:
         reach = student * correction * _spread(values, draws.times)
         low, high = np.asarray(estimate - reach), np.asarray(estimate + reach)
     else:
@@ -249,7 +253,7 @@ def _quantiles(values: FloatArray, levels: tuple[float, float]) -> tuple[FloatAr
 
 def _at_level(order: FloatArray, last: IntArray, level: float) -> FloatArray:
     """The quantile at a level of values in order, of which the last known ones are at `last`."""
-    place = np.maximum(last, 0) * level
+    place = np.clip((last + 2) * level - 1, 0, np.maximum(last, 0))
     before = np.floor(place).astype(np.int64)
     after = np.minimum(before + 1, np.maximum(last, 0))
     start, end = (np.take_along_axis(order, at, axis=-1) for at in (before, after))

@@ -73,6 +73,8 @@ class Boundary:
     """The crossing in each of the `draws` where they are kept, shape (entries, draws); infinite beyond the
     end of the row, NaN without an interval."""
     draws: Resamples | None = None
+    flat: BoolArray | None = None
+    """Whether one side of a crossing lies at the level; None: not looked at."""
 
     def taken(self, entries: BoolArray) -> Boundary:
         """Some of the entries."""

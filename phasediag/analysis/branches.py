@@ -53,6 +53,7 @@ def boundary_table(
         converged=pd.arrays.BooleanArray(both, ~there),
         branch=pd.arrays.IntegerArray(branch, ~there), direction=way,
         censored=open_ends.astype(object), support=np.where(both, boundary.support, np.nan),
+        plateau=there & (False if boundary.flat is None else boundary.flat),
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def main_of(boundary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     lacking = first & ~np.isin(group, group[main])
     nothing: dict[str, object] = {
         "position": np.nan, "low": np.nan, "high": np.nan, "converged": pd.NA, "branch": pd.NA,
-        "direction": None, "censored": "none", "support": np.nan,
+        "direction": None, "censored": "none", "support": np.nan, "plateau": False,
     }  # fmt: skip
     chosen = boundary[main | lacking].copy()
     for name, value in nothing.items():

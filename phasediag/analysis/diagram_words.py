@@ -78,6 +78,7 @@ def about_boundary(
         As `PhaseDiagram` holds them.
     """
     sentences = [*_crossings(cells, boundary, across, keys, level), *_open_ends(boundary)]
+    sentences += _plateaus(boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:
         beside = front(boundary) or "No boundary point lies beside such a cell."
@@ -164,4 +165,17 @@ def _open_ends(boundary: pd.DataFrame) -> list[str]:
     return [
         f"{count} of {points} boundary points have an interval that is open at the edge of the grid: there "
         "the boundary may lie beyond what was measured. Widen the axis, or add replicates."
+    ]
+
+
+def _plateaus(boundary: pd.DataFrame, level: float) -> list[str]:
+    """That crossings lie at the end of a plateau at the level; none where none does."""
+    count, points = int(boundary["plateau"].sum()), int(boundary["position"].notna().sum())
+    if not count:
+        return []
+    return [
+        f"{count} of {points} boundary points lie beside a stretch in which the order parameter is "
+        f"{level:g} within its errors, which is the level itself: where it meets it there is chance, or the "
+        "grid, and no interval is given. Choose another level; a growth rate (log_rate) is zero once "
+        "networks have settled: start them smaller (init_scale), or train fewer steps."
     ]

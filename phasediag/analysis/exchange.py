@@ -15,6 +15,7 @@ import numpy as np
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.comparison import Foretold, Lead, ReplicateMeans, lead
 from phasediag.analysis.likelihood import deviance
+from phasediag.analysis.noise_power import FEWEST_LEVELS, NoisePower, noise_power
 from phasediag.analysis.single_index import Cells, MonotoneFit, carried, fit_index, fit_shifts, isotonic
 from phasediag.analysis.verdict import AGREEING, Answer, Claim
 from phasediag.arrays import BoolArray, FloatArray, IntArray
@@ -51,6 +52,8 @@ class Exchange:
     Those that could not be tested are left out."""
     leads: Mapping[str, Lead]
     """Of one strength over each other description."""
+    power: NoisePower | None
+    """By which power of itself noise adds to decay; None where it cannot be told."""
     departure: Lead
     """Of the cells' own means over one strength, at left-out replicates."""
     away: float
@@ -64,7 +67,9 @@ class Exchange:
 
         Not supported where another description leads clearly, or the cells' own means do. Supported where one
         strength leads clearly every description that it is no case of, while those that it is a case of (a
-        shift of each noise, in no proportion to T; the own means) gain no more than 5 % of that lead.
+        shift of each noise, in no proportion to T; the own means) gain no more than 5 % of that lead, and
+        where noise adds by its first power: neither the root nor the square, which few decays hardly tell
+        from it. Not supported too where its power is nearer to one of these.
         """
         said, reason = self._answer(y)
         return Claim(claim=f"{y} follows the combined strength gamma + T Var", verdict=said, reason=reason)
@@ -97,9 +102,23 @@ class Exchange:
                 f"{reason} and foretell left-out replicates better, by {_with_error(self.departure)}: {y} at "
                 "the same strength still differs"
             )
-        if proportional and all(each.clear for each in apart.values()):
+        if not (proportional and all(each.clear for each in apart.values())):
+            return "cannot tell", f"{reason}: within errors"
+        return self._by_power(reason)
+
+    def _by_power(self, reason: str) -> tuple[Answer, str]:
+        """Whether noise adds by its first power, where all else is in favour."""
+        if self.power is None:
+            return "cannot tell", (
+                f"{reason}; by which power noise adds to decay cannot be told, {FEWEST_LEVELS} values of "
+                "noise and more cells are needed"
+            )
+        reason = f"{reason}; noise adds to decay by the power {self.power} of it"
+        if self.power.is_another:
+            return "not supported", reason
+        if self.power.is_one:
             return "supported", reason
-        return "cannot tell", f"{reason}: within errors"
+        return "cannot tell", f"{reason}: neither is 1 shown nor are the root and the square excluded"
 
 
 def compare_exchanges(cells: Cells, level: IntArray, data: ReplicateMeans) -> Exchange:
@@ -135,12 +154,13 @@ def compare_exchanges(cells: Cells, level: IntArray, data: ReplicateMeans) -> Ex
         if curve.size and np.isfinite(curve).all():
             curves[name] = curve
     own = np.array([fit_index(cells, *each, rising).curve for each in zip(means, folds, strict=True)])
-    return _compared(fit, rising, curves, inside, own, data)
+    power = noise_power(cells, data, fit.coefficients)
+    return _compared(fit, rising, curves, inside, own, data, power)
 
 
 def _compared(
     fit: MonotoneFit, rising: bool, curves: Mapping[str, FloatArray], inside: BoolArray, own: FloatArray,
-    data: ReplicateMeans,
+    data: ReplicateMeans, power: NoisePower | None,
 ) -> Exchange:  # fmt: skip
     among = ReplicateMeans(values=data.values[inside], integers=data.integers)
     foretold = {name: Foretold.of(curve, among) for name, curve in curves.items()}
@@ -161,7 +181,7 @@ def _compared(
     others = [name for name in order if name != STRENGTH] if best is not None else []
     return Exchange(
         fit=fit, rising=rising, models=tuple(models),
-        leads={name: lead(foretold[STRENGTH], foretold[name], among) for name in others},
+        power=power, leads={name: lead(foretold[STRENGTH], foretold[name], among) for name in others},
         departure=lead(Foretold.of(data.without_folds[0], data), Foretold.of(own, data), data),
         away=float(away.mean()) * 100,
         agree=data.agree, replicates=data.values.shape[1],

@@ -185,10 +185,12 @@ def fit_collapse(
     criterion asks for; with `omega` the curves may differ by corrections to scaling, F(z) + g L^-omega, and
     with `critical` by the analytic ones that vanish at x_c (K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82,
     382, 1999). The parameters are those of least chi squared, from the best points of a lattice of exponents
-    from -2 to 2. The intervals are bootstraps over replicates, resampled jointly over all sizes and x
-    (`phasediag.analysis.bootstrap.interval`); where the curves differ by more than their errors they are
-    wider by the square root of the quality. Each choice that could have been another one (the window, the
-    smallest size, the corrections) is tried too, and the result tells whether the parameters move with it.
+    from -2 to 2. The intervals are Student's, of the bootstrap's standard error over replicates, resampled
+    jointly over all sizes and x (`phasediag.analysis.bootstrap.interval`): percentiles of few draws are too
+    near, and the draws lean away from the estimate's errors. Where the curves differ by more than their
+    errors they are wider by the square root of the quality. Each choice that could have been another one
+    (the window, the smallest size, the corrections) is tried too, and the result tells whether the
+    parameters move with it.
 
     Parameters
     ----------
@@ -236,12 +238,12 @@ def fit_collapse(
         )
     shift = _shift(fit)
     draws = Resamples.of(curves.replicates, resamples, seed)
-    values = curves.drawn(draws.weights)
-    drawn = fit.drawn(values)
-    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named))
+    means = curves.drawn(draws.weights)
+    drawn = fit.drawn(means)
+    low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named, percentiles=False))
     if curves.sums.agree:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
-    other = scan(fit, (low, high), values, drawn, draws, size)
+    other = scan(fit, (low, high), means, drawn, draws, size)
     return SizeCollapse(
         x=x, y=y, size=size, form=form, omega=omega, parameters=_parameters(fit, low, high, other),
         quality=fit.quality, unscaled_quality=neutral(fit), scan=other, points=_points(fit),
@@ -268,7 +270,7 @@ def _shift(fit: SizeFit) -> SizeFit | None:
     Raises
     ------
     AnalysisError
-        Where the critical point lies outside the data.
+        Where the critical point lies outside the data, or only a far one could fit as well as a shift does.
     """
     curves, used = fit.function.curves, fit.function.used
     if curves.form != "critical":
@@ -276,8 +278,15 @@ def _shift(fit: SizeFit) -> SizeFit | None:
     shift = fit_curves(replace(curves, form="shift"), used, fit.function.omega, pieces=fit.pieces)
     _, along, critical = fit.named
     low, high = curves.x.min(), curves.x.max()
-    if low <= critical <= high:
+    if low <= critical <= high and fit.chi2 <= shift.chi2:
         return shift
+    if low <= critical <= high:
+        raise AnalysisError(
+            f"there is no critical point in the data: the best one there, at {critical:.3g}, fits worse "
+            f"(quality {fit.quality:.2f}) than curves that only shift with the logarithm of the size, the "
+            f"limit of one far outside the measured {low:g} to {high:g}, which fit no worse than any "
+            f"(quality {shift.quality:.2f}; form='shift'). Scan farther if you expect one there"
+        )
     same = "no worse" if not _excluded(shift, fit) else "worse"
     raise AnalysisError(
         f"there is no critical point in the data: the curves lie closest on each other with one at "
@@ -301,10 +310,7 @@ def _open(fit: SizeFit, drawn: FloatArray) -> FloatArray:
 
 
 def _wider(fit: SizeFit, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The interval about the estimate, as long as that of the draws, which lean away from its errors.
-
-    Where the curves differ by more than chance it is wider, as the Particle Data Group does.
-    """
+    """Wider intervals where the curves differ by more than chance, as the Particle Data Group has them."""
     reach = np.sqrt(max(1.0, fit.quality)) * (high - low) / 2
     return fit.named - reach, fit.named + reach
 

@@ -28,7 +28,7 @@ from phasediag.columns import (
     RESULT_COLUMNS,
     STAGES,
 )
-from phasediag.errors import AnalysisError
+from phasediag.errors import AnalysisError, nearest
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
 from phasediag.storage.launches import LAUNCHES, launches_of
@@ -218,7 +218,8 @@ def load_measurements(
     StoreError
         Where there is no such sweep.
     AnalysisError
-        Where the threshold is not allowed, or the distances of a row were not stored.
+        Where the threshold is not allowed, the distances of a row were not stored, or nothing was measured on
+        the layer, and on others something was.
 
     Warns
     -----
@@ -227,12 +228,23 @@ def load_measurements(
     """
     store = Store.at(sweep).required()
     rows = store.measurements_table(observable, layer, last)
+    if layer is not None and not len(rows):
+        _check_layer(store, layer)
     if any(":" in name for name in pc.unique(rows["observable"]).to_pylist()):
         tell_of_observables(_measured_trials(store, rows))
     if threshold is not None:
         norms = store.measurements_table("sign_flip", layer, last)
         rows = _recounted_rows(rows, norms, _checked(threshold), store)
     return _frame(rows).assign(**_breaking(rows))
+
+
+def _check_layer(store: Store, layer: str) -> None:
+    """Refuse a layer on which a sweep that has measured something has measured nothing at all."""
+    rows = store.measurements_table(last=True, columns=("layer",), ordered=False)
+    layers = sorted(pc.unique(rows["layer"]).to_pylist())
+    if layers and layer not in layers:
+        hint = nearest(layer, layers) or f"there are {', '.join(layers[:8])}"
+        raise AnalysisError(f"{store.folder.uri}: nothing was measured on a layer '{layer}'; {hint}")
 
 
 def _measured_trials(store: Store, rows: pa.Table) -> pd.DataFrame:

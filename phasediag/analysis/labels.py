@@ -12,7 +12,7 @@ from phasediag.columns import Column, column_of
 LABELS: Final[Mapping[str, str]] = {
     "weight_decay": "weight decay",
     "lr_over_batch": "learning rate / batch size",
-    "label_noise": "label noise σ",
+    "label_noise": "label noise",
     "init_scale": "initial scale",
     "width": "width (neurons)",
     "batch_size": "batch size (samples)",

@@ -32,6 +32,7 @@ from phasediag.analysis.labels import prose
 from phasediag.analysis.layout import Layout
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
+from phasediag.analysis.plateaus import without_plateaus
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
@@ -66,8 +67,8 @@ class PhaseDiagram(Result):
     boundary, null. Where they have not, it may be a front of training time, and has no interval: `low`,
     `high` are NaN), `branch` (crossings of the same number belong together from row to row; 1 is the branch
     of most rows, of equally many the steepest), `direction` (`rising` or `falling` along x), `censored`
-    (which ends of the interval are open: `low`, `high`, `both` or `none`) and `support` (the share of the
-    draws of replicates that have this crossing)."""
+    (which ends of the interval are open: `low`, `high`, `both` or `none`), `support` (the share of the draws
+    of replicates that have this crossing) and `plateau` (whether one side lies at the level: no interval)."""
     collapse: pd.DataFrame | None
     """The data's own collapse threshold where weight decay is an axis: the facet columns, the other axis
     and the mean `collapse_weight_decay`."""
@@ -334,8 +335,9 @@ def locate(
         at = 0.5 if method == "mixture" else level
         across = across_table(group, (layout, rows, boundary), samples, y_scale, settled, at, resamples, seed)
     cells["phase"] = _phases(cells, levels, declared, method)
+    tabled = without_plateaus(shown, rows, cells, level) if method == "level" else shown
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, layout, rows, shown, settled, x_scale, lined=y is not None),
+        cells=cells, boundary=_table(group, layout, rows, tabled, settled, x_scale, lined=y is not None),
         across=across,
         collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
         x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,

@@ -54,17 +54,21 @@ class ScalingFunction:
         """How many F and g have together."""
         return len(self.inner) + DEGREE + 1 + (0 if self.omega is None else 1)
 
-    def residuals(self, values: FloatArray) -> Callable[[FloatArray, IntArray], FloatArray]:
+    def residuals(
+        self, values: FloatArray, errors: FloatArray
+    ) -> Callable[[FloatArray, IntArray], FloatArray]:
         """The residuals as `least_squares` takes them, for draws of the means.
 
         Parameters
         ----------
         values
             The mean of each cell, NaN where there is none; shape (draws, cells).
+        errors
+            The error of each, same shape.
         """
 
         def of(parameters: FloatArray, draws: IntArray) -> FloatArray:
-            design, target = self._weighted(parameters, values[draws])
+            design, target = self._weighted(parameters, values[draws], errors[draws])
             ridge = np.tile(_RIDGE * np.eye(self.coefficients), (len(design), 1, 1))
             joined = np.nan_to_num(np.concatenate([design, ridge], axis=1), nan=0.0)
             basis = np.linalg.qr(joined)[0][:, : design.shape[1]]
@@ -118,7 +122,7 @@ class ScalingFunction:
         if self.omega is None:
             return np.zeros(len(self.curves.x))
         one = parameters[None]
-        design, target = self._weighted(one, self.curves.mean[None])
+        design, target = self._weighted(one, self.curves.mean[None], self.curves.error[None])
         solution = np.linalg.lstsq(design[0], target[0], rcond=None)[0]
         columns = self._columns(one)[0]
         first = len(self.inner) + DEGREE + 1
@@ -132,14 +136,16 @@ class ScalingFunction:
             parts.append(np.broadcast_to(self.curves.size**-self.omega, share.shape)[..., None])
         return np.concatenate(parts, axis=-1)
 
-    def _weighted(self, parameters: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _weighted(
+        self, parameters: FloatArray, values: FloatArray, errors: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Basis and values in units of the errors, zero for what is unknown: (k, cells, p) and (k, cells)."""
         with np.errstate(all="ignore"):
             columns, growth = self._columns(parameters), self.log_growth(parameters)
             if self.curves.form == "power":
-                target, error = np.log(values) - growth, self.curves.error / self.curves.mean
+                target, error = np.log(values) - growth, errors / self.curves.mean
             else:
-                target, error = values, self.curves.error
+                target, error = values, errors
                 columns = columns * np.exp(growth)[..., None]
             known = np.isfinite(target) & np.isfinite(growth) & self.used
             weight = np.where(known, 1 / error, 0)

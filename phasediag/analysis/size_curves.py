@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.polynomial.chebyshev import chebvander
 
 from phasediag.analysis.bootstrap import Sums, replicate_codes
 from phasediag.analysis.frame import Groups
@@ -21,6 +22,19 @@ _LEAST_ERROR: Final = 1e-3
 are no proof of an exact mean."""
 FEWEST_POINTS: Final = 4
 """Of a size."""
+_TREND: Final = 3
+"""Degree in x of the trend of log variances; in the logarithm of the size it is 1."""
+_CELLS: Final = 4
+"""For each coefficient of the trend; with fewer its degree is lower."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawn:
+    """The means of all cells in draws of replicates; both of shape (draws, cells)."""
+
+    values: FloatArray
+    """NaN where no replicate of a cell was drawn."""
+    errors: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,30 +110,48 @@ class SizeCurves:
 
     @cached_property
     def error(self) -> FloatArray:
-        """The standard error of the mean of each cell, shape (cells,).
+        """The standard error of the mean of each cell, shape (cells,)."""
+        return np.asarray(self._errors(self.mean[None], self.squares.means[None], self.sums.numbers[None])[0])
 
-        The variance over replicates, with the form `power` that of the relative deviation, is moderated.
+    def _errors(self, mean: FloatArray, square: FloatArray, number: FloatArray) -> FloatArray:
+        """The standard error of each cell from its mean, mean square and number; (draws, cells) each.
+
+        The variance over replicates, with the form `power` that of the relative deviation, is moderated along
+        its trend in x and the size: at a transition it changes by orders of magnitude, but smoothly. A cell
+        without values has the error of a single one.
         """
-        number = self.sums.numbers
-        variance = (self.squares.means - self.mean**2) * number / np.maximum(number - 1, 1)
         unit = self.mean**2 if self.form == "power" else np.ones_like(self.mean)
-        relative = moderated((np.maximum(variance, 0) / unit)[None], (number - 1)[None])[0]
+        raw = np.maximum(square - mean**2, 0) * number / np.maximum(number - 1, 1) / unit
+        relative = moderated(raw, np.maximum(number - 1, 0), self._trend)
         scale = self.mean if self.form == "power" else np.ptp(self.mean)
-        return np.asarray(np.sqrt(relative * unit / number + (_LEAST_ERROR * scale) ** 2))
+        return np.asarray(np.sqrt(relative * unit / np.maximum(number, 1) + (_LEAST_ERROR * scale) ** 2))
 
-    def drawn(self, weights: FloatArray) -> FloatArray:
-        """The means of all cells in draws of replicates, NaN where no replicate of a cell was drawn.
+    @property
+    def _trend(self) -> FloatArray | None:
+        """Polynomials of x and the logarithm of the size, shape (cells, k); None: too few cells for any."""
+        for degree in range(_TREND, 0, -1):
+            if len(self.x) >= _CELLS * 2 * (degree + 1):
+                along = chebvander(_centred(self.positions), degree)
+                across = chebvander(_centred(np.log(self.size)), 1)
+                return np.asarray((along[:, :, None] * across[:, None]).reshape(len(self.x), -1))
+        return None
+
+    def drawn(self, weights: FloatArray) -> Drawn:
+        """The means of all cells in draws of replicates, with the errors that each draw would have.
+
+        Cells whose values agree by chance weigh more than they should: draws fitted with the weights of all
+        replicates would know nothing of it, and scatter less than the estimate does.
 
         Parameters
         ----------
         weights
             How often each replicate was drawn, shape (draws, replicates).
-
-        Returns
-        -------
-        Shape (draws, cells).
         """
-        return self.sums.drawn_means(weights).T
+        total, number = self.sums.drawn(weights)
+        squares, _ = self.squares.drawn(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (total / number).T
+            return Drawn(values=means, errors=self._errors(means, (squares / number).T, number.T))
 
     @cached_property
     def positions(self) -> FloatArray:
@@ -142,3 +174,9 @@ class SizeCurves:
         if self.form == "critical":
             return np.asarray((self.x - parameters[:, 2:3]) * self.size**along)
         return np.asarray(self.positions + along * np.log(self.size))
+
+
+def _centred(values: FloatArray) -> FloatArray:
+    """The values on the range from -1 to 1."""
+    low, high = values.min(), values.max()
+    return np.asarray(2 * (values - low) / max(high - low, np.finfo(np.float64).tiny) - 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from phasediag.analysis.least_squares import jacobian, least_squares, one_step, squares
 from phasediag.analysis.scaling_function import ScalingFunction
-from phasediag.analysis.size_curves import SizeCurves
+from phasediag.analysis.size_curves import Drawn, SizeCurves
 from phasediag.arrays import BoolArray, FloatArray
 
 _EXPONENTS: Final = np.linspace(-2, 2, 17)
@@ -53,25 +53,21 @@ class SizeFit:
         """The parameters that `SizeCurves.names` names."""
         return self.parameters[: len(self.function.curves.names)]
 
-    def drawn(self, values: FloatArray) -> FloatArray:
-        """The best named parameters for draws of the means, shape (draws, p).
-
-        Parameters
-        ----------
-        values
-            As `SizeCurves.drawn` gives them, shape (draws, cells).
-        """
-        starts = np.tile(self.parameters, (len(values), 1))
-        residuals = self.function.residuals(values)
+    def drawn(self, draws: Drawn) -> FloatArray:
+        """The best named parameters for draws of the means, shape (draws, p)."""
+        starts = np.tile(self.parameters, (len(draws.values), 1))
+        residuals = self.function.residuals(draws.values, draws.errors)
         return least_squares(residuals, starts, _steps(self.function), tolerance=1e-4)[:, : len(self.named)]
 
-    def nearly_drawn(self, values: FloatArray) -> FloatArray:
+    def nearly_drawn(self, draws: Drawn) -> FloatArray:
         """The same to first order in the deviation of the means, which is far cheaper."""
-        starts = np.tile(self.parameters, (len(values), 1))
-        own = self.function.residuals(self.function.curves.mean[None])
+        starts = np.tile(self.parameters, (len(draws.values), 1))
+        curves = self.function.curves
+        own = self.function.residuals(curves.mean[None], curves.error[None])
         first = np.zeros(1, dtype=np.int64)
         slopes = jacobian(own, self.parameters[None], first, _steps(self.function))[0]
-        return one_step(self.function.residuals(values), starts, slopes)[:, : len(self.named)]
+        residuals = self.function.residuals(draws.values, draws.errors)
+        return one_step(residuals, starts, slopes)[:, : len(self.named)]
 
 
 def fit_curves(
@@ -113,12 +109,18 @@ def _fit(function: ScalingFunction, starts: FloatArray) -> SizeFit:
 
     Those of analytic corrections may be missing there: they start at zero.
     """
-    residuals = function.residuals(np.broadcast_to(function.curves.mean, (len(starts), len(function.used))))
+    residuals = function.residuals(*_all_replicates(function, len(starts)))
     missing = np.zeros((len(starts), function.parameters - starts.shape[1]))
     at = least_squares(residuals, np.hstack([starts, missing]), _steps(function))
     chi2 = squares(residuals(at, np.arange(len(at))))
     best = int(np.argmin(chi2))
     return SizeFit(function=function, parameters=at[best], chi2=float(chi2[best]))
+
+
+def _all_replicates(function: ScalingFunction, times: int) -> tuple[FloatArray, FloatArray]:
+    """Means and errors of all replicates, as if they had been drawn so many times."""
+    shape = (times, len(function.used))
+    return np.broadcast_to(function.curves.mean, shape), np.broadcast_to(function.curves.error, shape)
 
 
 def _all_parameters(fit: SizeFit) -> int:
@@ -155,7 +157,7 @@ def _lattice(function: ScalingFunction) -> FloatArray:
     if curves.form == "critical":
         axes.append(np.quantile(curves.x[function.used], np.linspace(0, 1, _PLACES + 2)[1:-1]))
     lattice = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, len(axes))
-    residuals = function.residuals(np.broadcast_to(curves.mean, (len(lattice), len(curves.mean))))
+    residuals = function.residuals(*_all_replicates(function, len(lattice)))
     cost = squares(residuals(lattice, np.arange(len(lattice))))
     return lattice[np.argsort(cost, kind="stable")[:_STARTS]]
 
@@ -165,5 +167,6 @@ def neutral(fit: SizeFit) -> float:
     at = np.zeros((1, len(fit.parameters)))
     at[:, 2:] = fit.parameters[2:]
     function = _in_pieces(fit.function, at[0], fit.pieces)
-    chi2 = squares(function.residuals(function.curves.mean[None])(at, np.zeros(1, dtype=np.int64)))[0]
+    residuals = function.residuals(*_all_replicates(function, 1))
+    chi2 = squares(residuals(at, np.zeros(1, dtype=np.int64)))[0]
     return float(chi2) / fit.freedom

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import Resamples, interval
-from phasediag.analysis.size_curves import FEWEST_POINTS
+from phasediag.analysis.size_curves import FEWEST_POINTS, Drawn
 from phasediag.analysis.size_fit import SizeFit, fit_curves
 from phasediag.arrays import BoolArray, FloatArray
 
@@ -30,7 +30,7 @@ Choice = tuple[str, BoolArray, float | None]
 
 
 def scan(
-    fit: SizeFit, ends: tuple[FloatArray, FloatArray], values: FloatArray, drawn: FloatArray,
+    fit: SizeFit, ends: tuple[FloatArray, FloatArray], means: Drawn, drawn: FloatArray,
     draws: Resamples, size: str,
 ) -> pd.DataFrame:  # fmt: skip
     """Fit again with each other choice, and tell by how much each parameter moves.
@@ -45,7 +45,7 @@ def scan(
         Of the choice that is reported.
     ends
         Of the intervals of its named parameters, shape (p,) each.
-    values, drawn
+    means, drawn
         The means in each draw of replicates, and the parameters fitted to them.
     size
         The name of the sizes.
@@ -62,7 +62,7 @@ def scan(
         if not np.isfinite(other.chi2):
             continue
         shift = other.named - fit.named
-        least, most = interval((other.nearly_drawn(values) - drawn).T, draws, shift)
+        least, most = interval((other.nearly_drawn(means) - drawn).T, draws, shift)
         inside = (other.named >= low) & (other.named <= high)
         reach = _LOOKED_AT * np.where(shift > 0, shift - least, most - shift)
         stable = inside | (np.abs(shift) <= reach)

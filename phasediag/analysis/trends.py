@@ -37,10 +37,11 @@ class Trends(Result):
     y: str
     """The column."""
     series: pd.DataFrame
-    """One row an x: `x`, `claim` (`rises` or `falls`), `values` (of x), `replicates`, `correlation`
-    (mean over replicates of Spearman's, 0 where y is constant in a replicate), `low`, `high` (Student's 95 %
-    interval of that mean, within -1 to 1; NaN with fewer than 3 replicates), `unconverged` (share of the
-    trials) and `verdict` (`as claimed`, `against the claim` or `not shown`)."""
+    """One row an x: `x`, `claim` (`rises` or `falls`), `values` (of x), `replicates`, `constant` (those in
+    which x or y does not vary: they count as 0), `correlation` (mean over replicates of Spearman's), `low`,
+    `high` (Student's 95 % interval of that mean, within -1 to 1; NaN with fewer than 3 replicates, or where
+    all are constant), `unconverged` (share of the trials) and `verdict` (`as claimed`, `against the claim` or
+    `not shown`)."""
     means: pd.DataFrame
     """One row an x and value: `x`, `value`, `mean` over `replicates`, `low`, `high` (Student's 95 %)."""
 
@@ -58,20 +59,27 @@ class Trends(Result):
     def findings(self) -> tuple[str, ...]:
         """One sentence an x: the claim, the correlation and the verdict."""
         return tuple(
-            f"{prose(self.y)} {row.claim} with {prose(str(row.x))}: {row.verdict} (rank correlation "
-            f"{row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}], {row.values} values, "
-            f"{row.replicates} replicates)."
+            f"{prose(self.y)} {row.claim} with {prose(str(row.x))}: {row.verdict} ({_in_words(row)}, "
+            f"{row.values} values, {row.replicates} replicates)."
             for row in self.series.itertuples()
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Which trends rest on trials that have not converged."""
+        """Which trends rest on replicates without variation, and which on trials that have not converged."""
+        still = self.series[self.series["constant"].between(1, self.series["replicates"] - 1)]
+        warnings = [
+            f"Along {prose(str(row.x))} {row.constant} of {row.replicates} replicates do not vary: their "
+            "correlation counts as 0."
+            for row in still.itertuples()
+        ]
         moving = self.series[self.series["unconverged"] > 0]
-        if moving.empty:
-            return ()
         shares = ", ".join(f"{row.unconverged:.0%} along {prose(str(row.x))}" for row in moving.itertuples())
-        return (f"Of the trials {shares} had not converged: they tell of this length of training.",)
+        if shares:
+            warnings.append(
+                f"Of the trials {shares} had not converged: they tell of this length of training."
+            )
+        return tuple(warnings)
 
     def as_dict(self) -> dict[str, Any]:
         """Correlations and means in plain types."""
@@ -137,28 +145,52 @@ def rank_correlation(x: FloatArray, y: FloatArray) -> float:
     return float(stats.spearmanr(x, y).statistic)
 
 
-def mean_with_interval(values: FloatArray) -> tuple[float, float, float]:
-    """A mean over replicates with Student's 95 % interval, NaN with fewer than 3."""
+def mean_with_interval(values: FloatArray, grain: float = 0.0) -> tuple[float, float, float]:
+    """A mean over replicates with Student's 95 % interval, NaN with fewer than 3.
+
+    Parameters
+    ----------
+    grain
+        The step in which the values come. Values that agree are uncertain by it all the same: their standard
+        deviation is at least that of a uniform distribution over one step.
+    """
     mean, number = float(values.mean()), len(values)
     if number < FEWEST_REPLICATES:
         return mean, float("nan"), float("nan")
-    around = float(reach(number, CONFIDENCE) * values.std(ddof=1) / np.sqrt(number))
+    scatter = max(float(values.std(ddof=1)), grain / np.sqrt(12))
+    around = float(reach(number, CONFIDENCE) * scatter / np.sqrt(number))
     return mean, mean - around, mean + around
 
 
 def _judged(frame: pd.DataFrame, x: str, y: str, claim: Direction) -> dict[str, Any]:
     """The correlations inside replicates, and what they say of the claim."""
-    each = np.array([
-        rank_correlation(part[x].to_numpy(np.float64), part[y].to_numpy(np.float64))
-        for _, part in frame.groupby("replicate")
-    ])  # fmt: skip
-    mean, low, high = mean_with_interval(each)
+    parts = [
+        (part[x].to_numpy(np.float64), part[y].to_numpy(np.float64)) for _, part in frame.groupby("replicate")
+    ]
+    each = np.array([rank_correlation(*part) for part in parts])
+    constant = sum(bool(np.ptp(own) == 0 or np.ptp(other) == 0) for own, other in parts)
+    mean, low, high = mean_with_interval(each, _step(min(len(own) for own, _ in parts)))
+    if constant == len(parts):
+        low = high = float("nan")
     sign = 1 if claim == "rises" else -1
     verdict = "not shown"
     if low > 0 or high < 0:
         verdict = "as claimed" if sign * mean > 0 else "against the claim"
-    return {"values": frame[x].nunique(), "replicates": len(each), "correlation": mean,
-            "low": max(low, -1.0), "high": min(high, 1.0), "verdict": verdict}  # fmt: skip
+    ends = {"low": max(low, -1.0), "high": min(high, 1.0)} if low == low else {"low": low, "high": high}
+    return {"values": frame[x].nunique(), "replicates": len(each), "constant": constant,
+            "correlation": mean, **ends, "verdict": verdict}  # fmt: skip
+
+
+def _step(cells: int) -> float:
+    """The smallest difference of two rank correlations over so many cells without ties."""
+    return 12 / (cells**3 - cells) if cells > 1 else 2.0
+
+
+def _in_words(row: Any) -> str:
+    """A correlation with its interval, or why there is none."""
+    if row.constant == row.replicates:
+        return "no rank correlation: x or y does not vary in any replicate"
+    return f"rank correlation {row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
 def _means(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:

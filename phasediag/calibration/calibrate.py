@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, ising, noise, permutation, ramps, relu
+from phasediag.calibration import control, decay, dynamics, ising, noise, ramps, relu
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -16,7 +16,7 @@ from phasediag.errors import PhasediagError, nearest
 Experiment = Callable[[Instrument, bool], list[Reading]]
 
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
-    "E1": decay.linear_layers,
+    "E1": ramps.walked_layers,
     "E2": decay.homogeneous_layers,
     "E3": ramps.walked_chains,
     "E4": control.introduced,
@@ -24,7 +24,7 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E6": noise.stationary_law,
     "E7": noise.neuron,
     "E8": dynamics.balance,
-    "E9": permutation.equal_neurons,
+    "E9": ramps.walked_neurons,
     "E10": dynamics.times,
     "E11": dynamics.stability,
     "E12": control.removed,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -17,18 +19,26 @@ from phasediag.commands.options import (
     COLUMN,
     COMPILE,
     JSON,
+    MAX_FAILURES,
+    REMEASURE,
     RETRY,
     SET,
     STORAGE,
     SWEEP,
+    TIME_LIMIT,
     print_table,
     say,
     seconds,
 )
+from phasediag.errors import LeaseHeldError
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
     from phasediag.sweeps.status import Status
+    from phasediag.sweeps.sweep import Outcome
+
+ATTEMPT_SECONDS: Final = 2.0
+"""Between two attempts to take a sweep that is held."""
 
 
 @click.command()
@@ -120,11 +130,11 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @click.option("--executor", type=click.Choice(["ray", "inline", "array"]), default="ray", show_default=True,
               help="Who trains: Ray; this process; or this process and all that are launched alike, on any "
               "machines of one storage.")  # fmt: skip
-@click.option("--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials.")
+@MAX_FAILURES
 @RETRY
-@click.option("--remeasure", is_flag=True, help="Train again what lacks an observable of "
-              "this grid, or was counted by older definitions.")  # fmt: skip
-@click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
+@REMEASURE
+@TIME_LIMIT
+@click.option("--wait", metavar="TIME", help="Wait so long (3m) for another launch of the sweep to end.")
 @COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
 @click.option("--extend", type=float, metavar="FACTOR",
@@ -134,8 +144,8 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 def launch(
     grid: str, storage: str, settings: Sequence[str], address: str | None, executor: Any,
     max_failures: int | None, retry_failed: bool,
-    remeasure: bool, time_limit: str | None, compile_mode: Any, profile: bool, extend: float | None,
-    undo: bool,
+    remeasure: bool, time_limit: str | None, wait: str | None, compile_mode: Any, profile: bool,
+    extend: float | None, undo: bool,
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
@@ -158,18 +168,40 @@ def launch(
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
-    limit = None if time_limit is None else seconds(time_limit)
-    with ProgressLine(Console(stderr=True)) as line:
-        outcome = sweep.launch(
-            grid, storage, executor=executor, address=address, max_failures=max_failures,
-            retry_failed=retry_failed, remeasure=remeasure, time_limit_s=limit, compile=compile_mode,
-            observer=line, notify=lambda sentence: say(f"note: {sentence}"), settings=settings,
-        )  # fmt: skip
+    limit = inf if time_limit is None else seconds(time_limit)
+    started = time.monotonic()
+
+    def attempt() -> Outcome:
+        left = limit - (time.monotonic() - started)
+        with ProgressLine(Console(stderr=True)) as line:
+            return sweep.launch(
+                grid, storage, executor=executor, address=address, max_failures=max_failures,
+                retry_failed=retry_failed, remeasure=remeasure, compile=compile_mode, observer=line,
+                time_limit_s=None if left == inf else left, settings=settings,
+                notify=lambda sentence: say(f"note: {sentence}"),
+            )  # fmt: skip
+
+    outcome = attempt() if wait is None else _once_free(attempt, seconds(wait, "--wait"))
     say(described_outcome(outcome))
     if profile:
         say(described_split(outcome))
     say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
+
+
+def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:
+    """Launch as soon as no other launch holds the sweep, within some seconds."""
+    until, waiting = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return attempt()
+        except LeaseHeldError as error:
+            if time.monotonic() >= until:
+                raise
+            if not waiting:
+                say(f"note: waiting for {wait_s:.0f} s: {error}")
+            waiting = True
+            time.sleep(ATTEMPT_SECONDS)
 
 
 @click.command()

@@ -31,8 +31,11 @@ SET = click.option(
     "nothing behind = takes it out. The sweep keeps the grid as it ran.",
 )  # fmt: skip
 STORAGE = click.option(
-    "--storage", default="./sweeps", show_default=True, help="Folder or URI that holds the sweeps."
-)
+    "--storage", default="./sweeps", show_default=True,
+    help="Folder or URI that holds the sweeps. Of a bucket: s3://bucket/prefix, where need be with "
+    "?endpoint_override=HOST:PORT&scheme=http&region=REGION behind it, or AWS_ENDPOINT_URL and AWS_REGION; "
+    "keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
+)  # fmt: skip
 COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="torch.compile: auto where it pays.",
@@ -43,6 +46,14 @@ SENSITIVITY = click.option(
     help="By how much the result moves at half and twice the threshold, and a boundary with its level, "
     "resolution and method; default: up to 50,000 trials.",
 )  # fmt: skip
+MAX_FAILURES = click.option(
+    "--max-failures", type=click.IntRange(min=1), help="Drain after so many failed trials."
+)
+REMEASURE = click.option(
+    "--remeasure", is_flag=True, help="Train again what lacks an observable of this grid, or was counted by "
+    "older definitions.",
+)  # fmt: skip
+TIME_LIMIT = click.option("--time-limit", help="Be over after this time (3h50m, 45m, 90s); drains before.")
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 
 
@@ -117,8 +128,8 @@ def print_table(title: str, rows: dict[str, str]) -> None:
 _TIME = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
-def seconds(text: str) -> float:
-    """The seconds of `3h50m`, `45m` or `90s`.
+def seconds(text: str, option: str = "--time-limit") -> float:
+    """The seconds of `3h50m`, `45m` or `90s`, which an option was given.
 
     Raises
     ------
@@ -127,6 +138,6 @@ def seconds(text: str) -> float:
     """
     time = _TIME.fullmatch(text.strip())
     if not text.strip() or time is None:
-        raise PhasediagError(f"--time-limit: '{text}' is no time; write 3h50m, 45m or 90s")
+        raise PhasediagError(f"{option}: '{text}' is no time; write 3h50m, 45m or 90s")
     parts = [int(part or 0) for part in time.groups()]
     return float(sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=True)))

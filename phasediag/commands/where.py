@@ -53,7 +53,7 @@ def columns_in(where: Sequence[str]) -> list[str]:
             continue
         try:
             names += [node.id for node in ast.walk(ast.parse(condition)) if isinstance(node, ast.Name)]
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
             names.append(condition)
     return names
 
@@ -74,7 +74,7 @@ def _equal(trials: pd.DataFrame, condition: str, name: str, text: str) -> npt.ND
     column = trials[name]
     wanted = _wanted(column, text)
     if not wanted.any():
-        distinct = sorted({str(value) for value in column.unique()})
+        distinct = sorted(set(column.map(str)))  # a value may be a list
         values = ", ".join(distinct[:_SHOWN]) + (" ..." if len(distinct) > _SHOWN else "")
         raise PhasediagError(f"--where {condition}: no trial has it; {name} is one of {values}")
     if name.endswith("_id") and column[wanted].nunique() > 1:

@@ -37,10 +37,13 @@ class Catalogue:
 
     def declarations(self, name: str) -> tuple[Parameter, ...]:
         """Every declaration of a parameter that the grid may mean; empty where there is none."""
+        return self.declared(name) or self.extra.get(name, ())
+
+    def declared(self, name: str) -> tuple[Parameter, ...]:
+        """Those of training and of the components that are known."""
         training = [p for p in TRAINING if p.name == name]
-        declared = [part.parameters[name] for part in self.components if name in part.parameters]
-        distinct = {id(parameter): parameter for parameter in [*training, *declared]}
-        return tuple(distinct.values()) or self.extra.get(name, ())
+        parts = [part.parameters[name] for part in self.components if name in part.parameters]
+        return tuple({id(parameter): parameter for parameter in [*training, *parts]}.values())
 
     def clashes(self) -> Iterator[tuple[Kind, str, str, str]]:
         """Names that a user's class shares with another kind of class of the grid, by another parameter.

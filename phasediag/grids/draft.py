@@ -158,11 +158,15 @@ class Draft:
     def _declarations(self, name: str, key: str, line: int) -> tuple[Parameter, ...]:
         """The declarations of a parameter; a fault and nothing where the grid has no such parameter."""
         declared = self.catalogue.declarations(name)
+        if self._unjudged and name in self.catalogue.extra and not self.catalogue.declared(name):
+            return ()  # by whichever class is in the file that is missing
         if declared or self._unjudged:
             return declared
         parts = [f"{part.kind} '{part.name}'" for part in self.catalogue.components]
         problem = f"'{name}' is not a parameter of training, {' and '.join(parts) or 'any task or model'}"
-        if name in TOP_KEYS:
+        if self._report.full:  # a remedy takes time, and nobody will read it
+            remedy = ""
+        elif name in TOP_KEYS:
             remedy = f"'{name}' stands at the top level of the grid"
         elif elsewhere := owners(name, self._folder):
             remedy = f"it belongs to {', '.join(elsewhere)}"

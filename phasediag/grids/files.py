@@ -45,12 +45,12 @@ def _files_of(name: object, folder: Path) -> tuple[str, list[Path]]:
     """What is wrong with an item, and the files that it means."""
     if not isinstance(name, str) or not name.strip():
         return "is no path", []
-    if Path(name).expanduser().is_absolute():
+    if os.path.isabs(os.path.expanduser(name)):
         return "is an absolute path, and other machines have no such file", []
     path = Path(os.path.normpath(folder / name))
-    if path.is_file():
+    if os.path.isfile(path):  # that of Path raises where a name is too long
         return "", [path]
-    if path.is_dir():
+    if os.path.isdir(path):
         files = _inside(path)
         return ("" if files else "is a folder without files"), files
     if glob.has_magic(name):

@@ -22,6 +22,12 @@ _TEXT_TAGS: Final = {f"{_TAG}{name}" for name in ("str", "timestamp", "merge", "
 _BASES: Final = {"0x": 16, "0o": 8, "0b": 2}
 
 
+MOST_FAULTS: Final = 100
+"""Faults that are told one by one: whoever has more has given the wrong file."""
+MOST_ALIASED: Final = 100_000
+"""Values that aliases may stand for, all in all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A value of the file."""
@@ -66,7 +72,14 @@ class Report:
     def __init__(self, file: str) -> None:
         self.file = file
         self.faults: dict[Fault, int] = {}
-        """Each with its line."""
+        """Each with its line; no more than `MOST_FAULTS`."""
+        self.further = 0
+        """Faults besides."""
+
+    @property
+    def full(self) -> bool:
+        """Whether a fault is only counted by now."""
+        return len(self.faults) >= MOST_FAULTS
 
     def place(self, line: int, key: str) -> str:
         """Where a fault stands, as it is told."""
@@ -78,11 +91,17 @@ class Report:
 
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:
         """Note a fault on a line of the file."""
+        if self.full:
+            self.further += 1
+            return
         fault = Fault(where=self.place(line, key), key=key, problem=problem, remedy=remedy)
         self.faults.setdefault(fault, line)
 
     def unknown(self, line: int, key: str, name: str, names: list[str]) -> None:
         """Note a key that does not exist."""
+        if self.full:
+            self.further += 1
+            return
         hint = nearest(name, names)
         self.add(line, key, f"'{name}' is not a key here", f"{hint} allowed: {', '.join(names)}".strip())
 
@@ -95,7 +114,7 @@ class Report:
             Where there is any fault; they are sorted by line.
         """
         if self.faults:
-            raise GridError(sorted(self.faults, key=lambda fault: self.faults[fault]))
+            raise GridError(sorted(self.faults, key=lambda fault: self.faults[fault]), self.further)
 
 
 def read_text(path: Path) -> str:
@@ -165,16 +184,35 @@ class _Converter:
         self.report = report
         self.done: dict[int, Any] = {}
         self.open: set[int] = set()
+        self.values = 0
+        """Values until now, those under aliases as often as they are meant."""
+        self.inside: dict[int, int] = {}
+        """How many a value holds, by the same names as in `done`."""
+        self.aliased = 0
 
     def node(self, source: Any, line: int, key: str) -> Node:
         if id(source) in self.open:
             self.report.add(line, key, "contains itself", "remove the alias")
             self.report.close()
-        if id(source) not in self.done:
+        if id(source) in self.done:
+            self._repeat(self.inside[id(source)], line, key)
+        else:
+            before = self.values
             self.open.add(id(source))
             self.done[id(source)] = self._content(source, line, key)
             self.open.remove(id(source))
+            self.values += 1
+            self.inside[id(source)] = self.values - before
         return Node(line=line, content=self.done[id(source)])
+
+    def _repeat(self, count: int, line: int, key: str) -> None:
+        """Note an alias of so many values; a few lines of them could stand for more than there is memory."""
+        self.values += count
+        self.aliased += count
+        if self.aliased > MOST_ALIASED:
+            problem = f"aliases stand for more than {MOST_ALIASED:,} values"
+            self.report.add(line, key or "file", problem, "write out what is meant")
+            self.report.close()
 
     def _content(self, source: Any, line: int, key: str) -> Any:
         if isinstance(source, MappingNode):
@@ -184,10 +222,13 @@ class _Converter:
             pairs = enumerate(zip(source.value, lines, strict=True))
             return tuple(self.node(item, at, f"{key}[{index}]") for index, (item, at) in pairs)
         try:
+            source.value.encode()
             return _scalar(source.tag, source.value)
+        except UnicodeEncodeError:  # of two halves of a letter, as JSON writes it, YAML makes two
+            self.report.add(line, key, f"{source.value!r} is no text", "write its letters as they are")
         except ValueError:
             self.report.add(line, key, f"'{source.value}' is no {source.tag}", "write a plain value")
-            return None
+        return None
 
     def _mapping(self, source: MappingNode, key: str) -> dict[str, Node]:
         entries: dict[str, Node] = {}

@@ -60,8 +60,14 @@ def ready_grids() -> dict[str, ReadyGrid]:
         Where the package lies without them.
     """
     folder = _folder()
-    grids = [ReadyGrid(name=_named(path, folder), path=path) for path in sorted(folder.rglob("*.yaml"))]
+    grids = [ReadyGrid(name=_named(path, folder), path=path) for path in grids_below(folder)]
     return {grid.name: grid for grid in sorted(grids, key=lambda grid: not grid.template)}
+
+
+def grids_below(folder: Path) -> list[Path]:
+    """The grids in a folder and below; what has no name at its top level, as a manifest, is none."""
+    paths = sorted(folder.rglob("*.yaml"))
+    return [path for path in paths if re.search(r"^name:", path.read_text(), flags=re.MULTILINE)]
 
 
 def ready_names() -> frozenset[str]:

@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from typing import Final
 
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS, Column
-from phasediag.errors import RefusedError, nearest
+from phasediag.errors import INTERRUPTED, RefusedError, nearest
 from phasediag.observables.observable import DistanceObservable, Observable
 from phasediag.registry import UserClass, source_hash, user_class
 from phasediag.source_lines import place_of
@@ -110,7 +110,9 @@ def _made(own: UserClass) -> Observable:
         raise RefusedError(f"{place}: {cls.__name__} lacks {missing}", "write that method")
     try:
         made = cls()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if getattr(error, "code", None) == INTERRUPTED:
+            raise
         raise ValueError(f"{place}: {cls.__name__}() raises {type(error).__name__}: {error}") from error
     _check_columns(made, place)
     return made

@@ -20,6 +20,7 @@ from phasediag.training.network import CHANCE
 from phasediag.training.optimizers import Rates
 from phasediag.training.passes import evaluating
 from phasediag.training.tiles import Tile
+from phasediag.user_code.work import at_work
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
 """Of the largest change of a weight, between a step alone and in company."""
@@ -30,7 +31,8 @@ _SAME: Final = "a network must be the same before and after a pass, since many s
 def blaming(owner: Component, doing: str) -> Iterator[None]:
     """Turn what is raised into one sentence with the line of the user's file."""
     try:
-        yield
+        with at_work(owner.cls, owner.name, doing):
+            yield
     except PhasediagError:
         raise
     except Exception as error:

@@ -18,6 +18,7 @@ from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
 from phasediag.training.visible import DATA_SEED, Visible, hidden_names
 from phasediag.trial import Streams, Value
+from phasediag.user_code.work import at_work
 
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
@@ -73,21 +74,28 @@ def made_by(cls: type[Task], name: str, world: World) -> Made:
     assert data_seed is None or isinstance(data_seed, int)
     seen, streams = Visible(record, hidden_names(record, world.folder)), Streams(world.seed, data_seed)
     try:
-        made = cls(seen, streams)
-        sets = {"test_set()": made.test_set()}
-        if made.fresh:
-            sets["draw(generator, count)"] = _drawn(made, f"{place_of(cls)}: {name}")
-        else:
-            sets["train_set()"] = made.train_set()
-            if made.augments and _is_pair(sets["train_set()"]):
-                sets[AUGMENTED] = _augmented(made, sets["train_set()"])
-        read = frozenset(seen.read)
-        noise = made.unit_noise(streams.generator("noise"), DRAWN)
+        with at_work(cls, name, "its data"):
+            made = cls(seen, streams)
+            sets = _sets(made, f"{place_of(cls)}: {name}")
+            read = frozenset(seen.read)
+            noise = made.unit_noise(streams.generator("noise"), DRAWN)
     except PhasediagError:
         raise
     except Exception as error:
         raise PhasediagError(f"{explained(error, cls)} [{name}: its data]") from error
     return Made(task=made, sets=sets, noise=noise, read=read)
+
+
+def _sets(made: Task, where: str) -> dict[str, Any]:
+    """Its inputs and targets, by the method that gives them."""
+    sets = {"test_set()": made.test_set()}
+    if made.fresh:
+        sets["draw(generator, count)"] = _drawn(made, where)
+    else:
+        sets["train_set()"] = made.train_set()
+        if made.augments and _is_pair(sets["train_set()"]):
+            sets[AUGMENTED] = _augmented(made, sets["train_set()"])
+    return sets
 
 
 def check_data(task: Component, world: World) -> Made:

@@ -25,6 +25,7 @@ from phasediag.rehearsal.alone import advice
 from phasediag.source_lines import explained, place_of
 from phasediag.training.tiles import Program
 from phasediag.trial import Trials
+from phasediag.user_code.work import at_work
 
 Lists = Mapping[str, npt.NDArray[np.float64]]
 
@@ -97,10 +98,13 @@ def _check_length(own: UserObservable, lists: npt.NDArray[np.float64]) -> None:
 @contextmanager
 def _blaming(own: UserObservable, doing: str) -> Iterator[None]:
     """Turn what is raised into one sentence with the line of the user's file."""
+    cls = type(own.observable)
     try:
-        yield
+        with at_work(cls, own.name, doing):
+            yield
+    except PhasediagError:
+        raise
     except Exception as error:
-        cls = type(own.observable)
         raise PhasediagError(f"{explained(error, cls)} [{own.name}: {doing}]{advice(error)}") from error
 
 

@@ -17,6 +17,14 @@ from phasediag.errors import StoreError, in_words
 
 TEMPORARY: Final = ".tmp"
 """Ending of a file that is being written; its name starts with a dot, so that readers pass it over."""
+REACHING: Final = (
+    "; where it lies is said by ?endpoint_override=HOST:PORT&scheme=http&region=REGION behind the URI, or by "
+    "AWS_ENDPOINT_URL and AWS_REGION, who you are by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
+    "AWS_PROFILE (docs/storage.md)"
+)
+"""What is said where a bucket cannot be reached."""
+SCHEMES: Final = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "hf")
+"""With which the URI of a storage begins."""
 _PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
 _HIDDEN: Final = "__dot__"
 """Stands for the dot with which the name of a hidden file begins: readers pass such names over."""
@@ -72,6 +80,7 @@ class Folder:
         """
         text = os.fspath(place)
         if "://" not in text:
+            _refuse_half_a_uri(text)
             path = os.path.abspath(os.path.expanduser(text))
             for part in (*reversed(PurePosixPath(path).parents), path):
                 _refuse(str(part), path)
@@ -84,10 +93,17 @@ class Folder:
             filesystem, path = fs.FileSystem.from_uri(address)
         except (ValueError, OSError, ImportError) as error:
             raise StoreError(
-                f"the storage '{text}' cannot be opened: {error}; give a local path, s3://bucket/prefix, "
-                "gs://bucket/prefix or another URI of pyarrow.fs, with valid credentials"
+                f"the storage '{text}' cannot be opened: {_line(error)}; give a local path, "
+                f"s3://bucket/prefix, gs://bucket/prefix or another URI of pyarrow.fs{REACHING}"
             ) from error
-        return cls(filesystem=filesystem, path=path.rstrip("/") or "/", uri=text)
+        folder = cls(filesystem=filesystem, path=path.rstrip("/") or "/", uri=text)
+        if not folder.local and not path.strip("/"):
+            raise StoreError(
+                f"the storage '{text}' names no bucket: give {base.partition('://')[0]}://bucket/prefix"
+            )
+        if text.startswith("s3://") and "allow_bucket_creation" not in query:
+            folder._require_bucket()
+        return folder
 
     @property
     def local(self) -> bool:
@@ -96,12 +112,14 @@ class Folder:
 
     def __truediv__(self, name: str) -> Folder:
         """The folder `name` inside this one."""
-        base, query = self._address()
         if self.local:
             _refuse(self._inside(name), self.path)
-        return Folder(
-            filesystem=self.filesystem, path=self._inside(name), uri=f"{base.rstrip('/')}/{name}{query}"
-        )
+        return Folder(filesystem=self.filesystem, path=self._inside(name), uri=self.address(name))
+
+    def address(self, name: str) -> str:
+        """The path or URI of a file in it, as a user would write it."""
+        base, query = self._address()
+        return f"{base.rstrip('/')}/{name}{query}"
 
     @property
     def name(self) -> str:
@@ -148,7 +166,7 @@ class Folder:
 
     def entry(self, name: str) -> Entry | None:
         """One file, or None where there is none."""
-        with _explaining("read", f"{self.uri}/{name}"):
+        with _explaining("read", self.address(name)):
             info = self.filesystem.get_file_info(self._inside(name))
         if info.type != fs.FileType.File:
             return None
@@ -165,7 +183,7 @@ class Folder:
             Where it cannot be read.
         """
         with (
-            _explaining("read", f"{self.uri}/{name}"),
+            _explaining("read", self.address(name)),
             self.filesystem.open_input_stream(self._inside(name), compression=None) as stream,
         ):
             return bytes(stream.read())
@@ -188,11 +206,11 @@ class Folder:
             with self.filesystem.open_output_stream(self._inside(name), compression=None) as stream:
                 stream.write(b"".join(parts))
         except OSError as error:
-            raise _unwritable(f"{self.uri}/{name}", error) from error
+            raise _unwritable(self.address(name), error) from error
 
     def delete(self, name: str) -> None:
         """Delete a file; one that is gone already is no error."""
-        with suppress(FileNotFoundError), _explaining("delete", f"{self.uri}/{name}"):
+        with suppress(FileNotFoundError), _explaining("delete", self.address(name)):
             self.filesystem.delete_file(self._inside(name))
 
     def move(self, name: str, to: Folder, new_name: str) -> None:
@@ -203,7 +221,7 @@ class Folder:
         StoreError
             Where it cannot be moved.
         """
-        with suppress(FileNotFoundError), _explaining("move", f"{self.uri}/{name}"):
+        with suppress(FileNotFoundError), _explaining("move", self.address(name)):
             if self.local:
                 Path(to.path).mkdir(parents=True, exist_ok=True)
                 os.replace(self._inside(name), to._inside(new_name))
@@ -227,6 +245,22 @@ class Folder:
         self.delete(probe)
         return (written.mtime_ns or None) if written is not None else None
 
+    def _require_bucket(self) -> None:
+        bucket = self.path.strip("/").partition("/")[0]
+        try:
+            there = self.filesystem.get_file_info(bucket).type
+        except OSError as error:  # it may be that it is not ours to list: what is read or written will tell
+            if "ACCESS_DENIED" in str(error):
+                return
+            raise StoreError(
+                f"the storage '{self.uri}' cannot be reached: {_line(error)}{REACHING}"
+            ) from error
+        if there == fs.FileType.NotFound:
+            raise StoreError(
+                f"the storage '{self.uri}': there is no bucket '{bucket}'; create it, or check its name"
+                f"{REACHING}"
+            )
+
     def _address(self) -> tuple[str, str]:
         """The URI without its query, and the query with its question mark."""
         base, mark, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
@@ -239,6 +273,28 @@ class Folder:
         selector = fs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
         with _explaining("list", self.uri):
             return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
+
+
+def _refuse_half_a_uri(text: str) -> None:
+    """Refuse `s3:/bucket`, by which nobody means a folder.
+
+    Raises
+    ------
+    StoreError
+        With the URI that was meant.
+    """
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.lower() in SCHEMES:
+        path = rest.lstrip("/")
+        raise StoreError(
+            f"the storage '{text}' is no URI: did you mean {scheme.lower()}://{path or 'bucket/prefix'}? "
+            f"(a folder of that name is ./{text})"
+        )
+
+
+def _line(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _refuse(path: str, storage: str) -> None:
@@ -295,6 +351,11 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
+def gone(error: OSError) -> bool:
+    """Whether a bucket has no such file: of one deleted while it is opened or read pyarrow says it so."""
+    return any(code in str(error) for code in ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND"))
+
+
 @contextmanager
 def _explaining(action: str, where: str) -> Iterator[None]:
     try:
@@ -302,15 +363,17 @@ def _explaining(action: str, where: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(
-            f"cannot {action} {where}: {error}; check the path, your permissions and credentials"
-        ) from error
+        if gone(error):
+            raise FileNotFoundError(where) from error
+        advice = f"your permissions and credentials{REACHING}" if "://" in where else "your permissions"
+        raise StoreError(f"cannot {action} {where}: {_line(error)}; check the path, {advice}") from error
 
 
 def _unwritable(where: str, error: OSError) -> StoreError:
+    advice = f"finished work is kept{REACHING if '://' in where else ''}"
     return StoreError(
-        f"cannot write {where}: {error}; check that the storage exists, that you may write there "
-        "and that it is not full, then launch again: finished work is kept"
+        f"cannot write {where}: {_line(error)}; check that the storage exists, that you may write there "
+        f"and that it is not full, then launch again: {advice}"
     )
 
 

@@ -8,7 +8,7 @@ import math
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -39,6 +39,15 @@ class Holder:
     """When the process started by the clock of its machine that nobody sets; None where there is none."""
     news: Mapping[str, float | None] = field(default_factory=dict)
     """Numbers of its last heartbeat: how far it is."""
+    beats: int = 0
+    """Heartbeats until now: no two contents of a lease are the same."""
+    released: bool = False
+    """Whether it was given back; where nothing is deleted on a condition, the file stays."""
+
+    @property
+    def text(self) -> bytes:
+        """As JSON, which `parse` reads."""
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def this_process(cls, purpose: str, sweep: str = "") -> Self:
@@ -77,6 +86,8 @@ class Holder:
                 raise ValueError("its since has no time zone")
         except ValueError:
             raise ValueError("its since is no time in UTC") from None
+        if not _is_count(known.get("beats", 0)) or not isinstance(known.get("released", False), bool):
+            raise ValueError("its beats are no count, or it is neither released nor held")
         news = known.get("news", {})
         if not isinstance(news, dict) or not all(v is None or _is_number(v) for v in news.values()):
             raise ValueError("its news are no numbers")

@@ -1,34 +1,35 @@
 """One launch at a time: a file that says who is at work on a sweep, with a heartbeat.
 
 The heartbeat is the modification time of the file, by the clock of its filesystem: hosts whose
-clocks differ agree on it.
+clocks differ agree on it. How the file is taken, so that there are never two holders, depends on what its
+filesystem can do: `lease_on_disk`, `lease_on_condition`, `lease_by_claims`.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from phasediag.errors import LeaseHeldError, StoreError
+from phasediag.storage.conditional import conditional_folder
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
+from phasediag.storage.lease_by_claims import LeaseByClaims
+from phasediag.storage.lease_file import LeaseFile, LeaseState, is_folder, silent_seconds
+from phasediag.storage.lease_on_condition import LeaseOnCondition
+from phasediag.storage.lease_on_disk import LeaseOnDisk
 
 HEARTBEAT_S: Final = 10.0
 NEWS_S: Final = 1.0
 """Between two heartbeats at least, however much news there is."""
 SILENCE_S: Final = 120.0
 """A lease is free again after this long without a heartbeat."""
-SETTLE_S: Final = 2.0
-"""On an object store: how long to wait for another taker before reading back who won."""
 
 
 class HasFolder(Protocol):
@@ -43,15 +44,17 @@ class Lease:
     """A lease that this process holds; its heartbeat runs in a thread until it is released."""
 
     def __init__(
-        self, folder: Folder, name: str, holder: Holder, heartbeat_s: float, silence_s: float,
-        on_lost: Callable[[str], None],
+        self, folder: Folder, name: str, file: LeaseFile, holder: Holder, heartbeat_s: float,
+        silence_s: float, on_lost: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.holder = holder
         self._folder = folder
         self._name = name
+        self._file = file
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
         self._news: Callable[[], Mapping[str, float | None]] = dict
+        self._beats = 0
         self._on_lost = on_lost
         self._lost = threading.Event()
         self._stop = threading.Event()
@@ -80,8 +83,7 @@ class Lease:
         self._early.set()
         self._thread.join()
         with suppress(StoreError, FileNotFoundError):
-            if self._is_mine():
-                self._folder.delete(self._name)
+            self._file.release()
 
     def __enter__(self) -> Self:
         return self
@@ -91,15 +93,12 @@ class Lease:
     ) -> None:
         self.release()
 
-    def _is_mine(self) -> bool:
-        held, _ = _read(self._folder, self._name)
-        return held is not None and held.token == self.holder.token
-
     def _with_news(self) -> Holder:
+        self._beats += 1
         try:
-            return replace(self.holder, news=dict(self._news()))
+            return replace(self.holder, beats=self._beats, news=dict(self._news()))
         except RuntimeError:  # what it is made of changed meanwhile: the next heartbeat will tell
-            return self.holder
+            return replace(self.holder, beats=self._beats)
 
     def _beat_until_stopped(self) -> None:
         last = time.monotonic()
@@ -108,9 +107,10 @@ class Lease:
             self._early.clear()
             if self._stop.is_set():
                 return
+            begun = time.monotonic()
             try:
                 cause = self._beat()
-                last = time.monotonic()
+                last = begun
             except (StoreError, FileNotFoundError) as error:
                 silent = time.monotonic() - last
                 cause = f"{error} (for {silent:.0f} s now)" if silent > self._silence_s else ""
@@ -124,17 +124,15 @@ class Lease:
         where = self._folder.uri
         if self._folder.local and not os.path.isdir(self._folder.path):
             return f"the folder of the sweep {where} is gone: it was moved or removed while the launch ran"
-        if self._folder.entry(self._name) is None:
-            if self._folder.local:
-                _created(Path(self._folder.path) / self._name, _text(self._with_news()))
-            else:
-                self._folder.write(self._name, _text(self._with_news()))
-        elif self._is_mine():
-            self._folder.write(self._name, _text(self._with_news()))
-        if self._is_mine():
+        if self._file.renew(self._with_news()):
             return ""
-        other, fault = _read(self._folder, self._name)
-        who = f"{other.user} on host {other.host}, process {other.pid}" if other else f"its lease: {fault}"
+        state = LeaseState.of(self._folder, self._name)
+        other = state.holder
+        who = (
+            f"{other.user} on host {other.host}, process {other.pid}"
+            if other
+            else f"its lease: {state.fault}"
+        )
         return f"another launch has taken over the sweep {where} ({who})"
 
 
@@ -145,13 +143,12 @@ def take(
     purpose: str = "launch",
     heartbeat_s: float = HEARTBEAT_S,
     silence_s: float = SILENCE_S,
-    settle_s: float = SETTLE_S,
     on_lost: Callable[[str], None] = lambda cause: None,
 ) -> Lease:
     """Take the lease of a sweep.
 
     It is free where nobody holds it, where the holder was a process of this machine that no longer
-    runs, and where it has been silent for `silence_s`.
+    runs, and where it has been silent for `silence_s`. Of several that take it at once, one does.
 
     Parameters
     ----------
@@ -165,14 +162,14 @@ def take(
     LeaseHeldError
         Where another process holds it; says who, since when, and when it is free again.
     StoreError
-        Where the sweep cannot be written.
+        Where the sweep cannot be written, or what its bucket takes is not installed.
     """
     folder = sweep.folder
     holder = Holder.this_process(purpose, folder.uri)
-    taken = _take_local if folder.local else _take_remote
-    if not taken(folder, name, holder, silence_s, settle_s):
+    file = _lease_file(folder, name, silence_s)
+    if not file.take(holder):
         raise LeaseHeldError(_held_by(folder, name, silence_s))
-    return Lease(folder, name, holder, heartbeat_s, silence_s, on_lost)
+    return Lease(folder, name, file, holder, heartbeat_s, silence_s, on_lost)
 
 
 def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S) -> Holder | None:
@@ -181,137 +178,34 @@ def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S)
     Nothing is written: its silence is taken by the clock of this host.
     """
     folder = sweep.folder
-    entry, holder = folder.entry(name), _read(folder, name)[0]
-    if entry is None or holder is None or holder.dead:
+    entry, holder = folder.entry(name), LeaseState.of(folder, name).holder
+    if entry is None or holder is None or holder.released or holder.dead:
         return None
     return None if time.time_ns() - entry.mtime_ns > silence_s * 1e9 else holder
 
 
 def fault_of_lease(folder: Folder, name: str) -> str:
     """Why the file of a lease is none; empty where it is one, or not there."""
-    holder, fault = _read(folder, name)
-    return fault if holder is None and folder.entry(name) is not None else ""
+    state = LeaseState.of(folder, name)
+    return state.fault if state.holder is None and folder.entry(name) is not None else ""
 
 
-def _take_local(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
-    """Create the file exclusively, or replace a stale one under a marker that only one taker can create."""
-    path = Path(folder.path) / name
-    if _is_folder(folder, name):
-        return False
-    if _created(path, _text(holder)):
-        return True
-    entry = folder.entry(name)
-    if entry is not None and not _is_free(folder, name, silence_s):
-        return False
-    marker = path.with_name(f"{name}.takeover")
-    if not _marked(folder, marker, _text(holder), silence_s):
-        return False
-    try:
-        if _created(path, _text(holder)):
-            return True
-        if not _is_free(folder, name, silence_s):
-            return False
-        folder.write(name, _text(holder))
-        return True
-    finally:
-        marker.unlink(missing_ok=True)
-
-
-def _marked(folder: Folder, marker: Path, text: bytes, silence_s: float) -> bool:
-    """Create the marker, over one that a taker left when it was killed."""
-    if _created(marker, text):
-        return True
-    if not _is_free(folder, marker.name, silence_s):
-        return False
-    marker.unlink(missing_ok=True)
-    return _created(marker, text)
-
-
-def _take_remote(folder: Folder, name: str, holder: Holder, silence_s: float, settle_s: float) -> bool:
-    """Write a token, wait for other takers, and read back whose stayed."""
-    if folder.entry(name) is not None and not _is_free(folder, name, silence_s):
-        return False
-    folder.write(name, _text(holder))
-    time.sleep(settle_s)
-    held, _ = _read(folder, name)
-    return held is not None and held.token == holder.token
-
-
-def _created(path: Path, text: bytes) -> bool:
-    """Create a file that does not exist yet; False where it does."""
-    try:
-        _made(path.parent)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            return False
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(handle)
-        except OSError:
-            path.unlink()
-            raise
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}; choose a --storage in which you may write and which is "
-            "not full"
-        ) from error
-    return True
-
-
-def _made(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
-
-
-def _is_free(folder: Folder, name: str, silence_s: float) -> bool:
-    holder, _ = _read(folder, name)
-    if holder is not None and holder.dead:
-        return True
-    silent = _silent_s(folder, name)
-    return silent is None or silent > silence_s
-
-
-def _silent_s(folder: Folder, name: str) -> float | None:
-    """Seconds since the last heartbeat, less than 0 where it lies in the future; None without a file."""
-    entry = folder.entry(name)
-    if entry is None:
-        return None
-    now = folder.now_ns()
-    if now is None:
-        return 0.0
-    return (now - entry.mtime_ns) / 1e9
-
-
-def _read(folder: Folder, name: str) -> tuple[Holder | None, str]:
-    """Who holds the lease, or why nobody is known to."""
-    if _is_folder(folder, name):
-        return None, "it is a folder"
-    try:
-        return Holder.parse(folder.read(name)), ""
-    except FileNotFoundError:
-        return None, "there is none"
-    except ValueError as error:
-        return None, str(error)
-
-
-def _is_folder(folder: Folder, name: str) -> bool:
-    return folder.local and os.path.isdir(os.path.join(folder.path, name))
-
-
-def _text(holder: Holder) -> bytes:
-    return json.dumps(asdict(holder)).encode()
+def _lease_file(folder: Folder, name: str, silence_s: float) -> LeaseFile:
+    """The way of taking a lease that its filesystem has."""
+    if folder.local:
+        return LeaseOnDisk(folder=folder, name=name, silence_s=silence_s)
+    conditional = conditional_folder(folder)
+    if conditional is None:
+        return LeaseByClaims(folder=folder, name=name, silence_s=silence_s)
+    return LeaseOnCondition(folder=folder, conditional=conditional, name=name, silence_s=silence_s)
 
 
 def _held_by(folder: Folder, name: str, silence_s: float) -> str:
     """Why a lease could not be taken, and what to do."""
-    holder, fault = _read(folder, name)
-    silent, file = _silent_s(folder, name) or 0.0, f"{folder.uri}/{name}"
-    if _is_folder(folder, name):
+    state = LeaseState.of(folder, name)
+    holder, fault = state.holder, state.fault
+    silent, file = silent_seconds(folder, name) or 0.0, folder.address(name)
+    if is_folder(folder, name):
         return f"{file} is a folder, where the lease of the sweep should lie: remove it, and launch again"
     remedy = "wait until it ends, stop it there, or choose another name"
     free = f"the lease is free again after {silence_s:.0f} s of silence"
@@ -320,9 +214,9 @@ def _held_by(folder: Folder, name: str, silence_s: float) -> str:
             f"its heartbeat lies {-silent:.0f} s in the future, as the clock of the storage was set back, or "
             f"the file is a copy: if nobody trains there, delete {file}"
         )
-    if holder is None:
+    if holder is None or holder.released:
         who = "another process, which is just taking it"
-        if fault != "there is none":
+        if fault not in ("", "there is none"):
             who += f", or by nobody: {file} is no lease ({fault})"
         return f"the sweep {folder.uri} is held by {who}; {remedy}: {free}"
     who = (

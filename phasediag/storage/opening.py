@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from phasediag.errors import StoreError
 from phasediag.storage.damage import DamagedError, damage_of
-from phasediag.storage.folder import Folder
+from phasediag.storage.folder import Folder, gone
 from phasediag.storage.footer import constants
 from phasediag.storage.manifest import KINDS, Kind
 from phasediag.storage.schema_arrow import SCHEMA_VERSION
@@ -60,7 +60,7 @@ def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq
     StoreError
         Where the storage does not give it; in the block, too.
     """
-    where = f"{sweep.uri}/{source.path}"
+    where = sweep.address(source.path)
     with _storage_file(sweep, source.path) as raw:
         try:
             content, seal = _checked(raw, source, complete, where)
@@ -70,6 +70,8 @@ def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq
                 yield parquet
         except UnsoundError as error:
             raise DamagedError(sweep.uri, damage_of(source.path, error)) from error
+        except FileNotFoundError:  # deleted since it was opened, in a bucket
+            raise
         except (OSError, pa.ArrowException) as error:  # what was checked is no Parquet file
             said = " ".join(str(error).split())
             if content is raw and (not sweep.local or getattr(error, "errno", None) is not None):
@@ -85,7 +87,9 @@ def _storage_file(sweep: Folder, path: str) -> Iterator[pa.NativeFile]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(f"{sweep.uri}/{path} cannot be read: {error}; check your permissions") from error
+        if gone(error):
+            raise FileNotFoundError(sweep.address(path)) from error
+        raise StoreError(f"{sweep.address(path)} cannot be read: {error}; check your permissions") from error
     with raw:
         yield raw
 
@@ -124,6 +128,8 @@ def bytes_of(raw: pa.NativeFile, start: int, end: int, where: str) -> bytes:
     try:
         content: bytes = raw.read_at(end - start, start)
     except OSError as error:
+        if gone(error):
+            raise FileNotFoundError(where) from error
         raise StoreError(f"{where} cannot be read: {error}; check the disk or the connection") from error
     return content
 
@@ -143,7 +149,7 @@ def stated_seal(sweep: Folder, path: str) -> Seal | None:
     """The seal of a file; None where it has none, or none that can be believed."""
     try:
         with _storage_file(sweep, path) as raw:
-            return _sealed_tail(raw, f"{sweep.uri}/{path}")[0]
+            return _sealed_tail(raw, sweep.address(path))[0]
     except (FileNotFoundError, UnsoundError):
         return None
 

@@ -318,18 +318,18 @@ def unbundled(content: bytes, **stated: str) -> dict[str, bytes]:
     start = content.find(b"\n") + 1
     line, is_sealed = unsealed_text(content[: start - 1] if start else content)
     if not is_sealed:  # of the time before there were seals
-        if not all(isinstance(size, int) for size in line.values()):
-            raise UnsoundError("damaged", "it is not as phasediag writes it")
         sizes = line
     elif not {"files", "digest"} <= line.keys():
         raise UnsoundError("foreign", "it is another file of a sweep")
     else:
-        sizes = dict(line["files"])
+        sizes = line["files"]
         if line["digest"] != _digest(memoryview(content)[start:]).hex():
             raise UnsoundError("damaged", "its checksum is wrong")
         for name, value in stated.items():
             if value and line.get(name) != value:
                 raise UnsoundError("foreign", f"it was written for another {name}")
+    if not isinstance(sizes, dict) or not all(type(size) is int and size >= 0 for size in sizes.values()):
+        raise UnsoundError("damaged", "it is not as phasediag writes it")
     if len(content) != start + sum(sizes.values()):
         raise UnsoundError("damaged", "it is cut off")
     files = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,16 @@ from phasediag.grids.columns import combinations
 from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
 from phasediag.library_messages import quiet
-from phasediag.registry import Component, component
+from phasediag.registry import Component, component, source_hash
 from phasediag.rehearsal.dry_data import World, check_data
 from phasediag.running.sources import climbs, source_folder
 from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
+from phasediag.user_code.apart import apart
 from phasediag.user_code.imports import package_root
 from phasediag.user_code.opened import opened_files
+from phasediag.user_code.work import at_work
 
 MOST_BUILT: Final = 64
 """Combinations of structural parameters of a user's classes that are built, at most."""
@@ -33,9 +36,13 @@ _NAME_THEM: Final = (
     "open it by Path(__file__).parent / 'NAME', and name it under files: [...] at the top level of the grid"
 )
 
-_seen: dict[tuple[Any, ...], tuple[tuple[Path, ...], tuple[Path, ...]]] = {}
-"""The files beside the user's, and those elsewhere, that were opened where classes of some modules were
-built for some values."""
+Opened = tuple[tuple[Path, ...], tuple[Path, ...]]
+"""Files beside the user's that were opened, and those elsewhere."""
+
+_seen: dict[tuple[Any, ...], Opened] = {}
+"""What was opened where classes of some modules were built for some values."""
+_reached: dict[tuple[Any, ...], Opened] = {}
+"""What the classes of a grid open, by all that they are built of."""
 
 
 def completed(grid: Grid) -> Grid:
@@ -47,11 +54,25 @@ def completed(grid: Grid) -> Grid:
         Where a class of the user's raises while it is built or makes its data, there or from the copies,
         or opens a file by a path that leads nowhere on other machines.
     """
-    if not grid.sources:
+    sources, loaded = user_sources(grid), [part.loaded for part in grid.components if part.loaded]
+    if not loaded:
         return grid
-    complete = grid.with_data({**grid.data, **contents(opened_by(grid, grid.folder), grid)})
-    _check_copies(complete)
-    return replace(complete, outside=_each(_opened_of(grid, grid.folder), 1))
+    records = [repr(sorted(record.items())) for part in grid.parts for record in _records(part)]
+    key = (tuple(each.module.__name__ for each in loaded), source_hash(sources), *records)
+    if key not in _reached:
+        _reached[key] = apart(partial(_reach, grid))
+    beside, outside = _reached[key]
+    for each in loaded:
+        each.observe(beside)
+    return replace(grid.with_data({**grid.data, **contents(beside, grid)}), outside=outside)
+
+
+def _reach(grid: Grid) -> Opened:
+    """What the classes of a grid open, there and from copies of all that."""
+    opened = _opened_of(grid, grid.folder)
+    beside = _each(opened, 0)
+    _check_copies(grid.with_data({**grid.data, **contents(beside, grid)}))
+    return beside, _each(opened, 1)
 
 
 def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
@@ -65,11 +86,11 @@ def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
     return _each(_opened_of(grid, folder), 0)
 
 
-def _each(opened: Iterable[tuple[tuple[Path, ...], tuple[Path, ...]]], which: int) -> tuple[Path, ...]:
+def _each(opened: Iterable[Opened], which: int) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for files in opened for path in files[which]))
 
 
-def _opened_of(grid: Grid, folder: Path) -> list[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+def _opened_of(grid: Grid, folder: Path) -> list[Opened]:
     """What `_seen` holds for every combination of values of the grid."""
     return [_opened(record, part, grid, folder) for part in grid.parts for record in _records(part)]
 
@@ -88,9 +109,7 @@ def _records(part: ResolvedPoints) -> Iterator[dict[str, Value]]:
             yield {name: column[row] for name, column in part.columns.items()}
 
 
-def _opened(
-    record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path
-) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def _opened(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> Opened:
     components = [component(kind, each.name, folder) for kind, each in part.components.items()]
     loaded = [each.loaded for each in components if each.loaded is not None]
     key = (tuple(each.module.__name__ for each in loaded), repr(sorted(record.items())))
@@ -101,8 +120,6 @@ def _opened(
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
         _seen[key] = tuple(path for path in opened.files if path not in code), opened.outside
-        for each in loaded:
-            each.observe(_seen[key][0])
     return _seen[key]
 
 
@@ -116,7 +133,9 @@ def _folders(part: Component, folder: Path) -> list[Path]:
 
 def _build(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> None:
     """Build the network, and the data of one replicate where the task is the user's."""
-    network_of(record, folder)
+    own = [each for each in part.components.values() if each.loaded]
+    with at_work(own[0].cls, own[0].name, "how it is made"):
+        network_of(record, folder)
     if part.task.loaded:
         task = component("task", part.task.name, folder)
         check_data(task, World(record=record, seed=replicate_seed(grid.seed, 0), folder=folder))

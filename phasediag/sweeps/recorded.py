@@ -64,7 +64,7 @@ def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:
         Where the copies cannot be read as they were.
     """
     kept = store.grid_sources(name)
-    grid = parse_grid(text, Path(f"{store.folder.uri}/grids/{name}"), place_sources(kept, folder))
+    grid = parse_grid(text, Path((store.folder / "grids").address(name)), place_sources(kept, folder))
     code = {*grid.code, grid.points_file}
     data = {file: held for file, held in kept.items() if file not in code}
     return grid.with_data(data)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.survey import Survey
 from phasediag.trial import IntArray, Role, Trials, Value
+from phasediag.user_code.apart import apart
+from phasediag.user_code.work import at_work
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -27,7 +31,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     Raises
     ------
     PhasediagError
-        Where a trial could not be trained, recorded or measured.
+        Where a trial could not be trained, recorded or measured, or where the user's code ends the process.
     """
     grid, missing = survey.grid, survey.missing
     if not len(missing):
@@ -35,12 +39,22 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     for part in grid.components:
         if hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
             part.cls.prepare()
+    _check_names(grid)
+    look = partial(_looked_at, grid, missing)
+    if not grid.observables and not any(part.loaded for part in grid.components):
+        return look()
+    import torch
 
+    torch.compiler.disable(look)  # type: ignore[no-untyped-call]  # loads what a derivative needs, once
+    return apart(look)
+
+
+def _looked_at(grid: Grid, missing: Trials) -> tuple[str, ...]:
+    """What the user should know of trials that are to be trained."""
     from phasediag.packing.structure import structures
     from phasediag.training.network import network_of
 
     folder = grid.folder
-    _check_names(grid)
     distinct, group = structures(missing, grid.parameters)
     notes: list[str] = []
     for number, structure in enumerate(distinct):
@@ -48,9 +62,10 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
         if not users and not grid.observables:
             continue
         members = np.flatnonzero(group == number)
+        first = next(iter(users.values()), None)
         try:
-            with quiet(None):
-                notes += _rehearsed(missing, members, grid, users)
+            with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():
+                notes += _rehearsed(missing, members, grid, set(users))
         except PhasediagError as error:
             raise type(error)(f"{grid.path}: {error}") from error.__cause__
     with quiet(None):
@@ -59,7 +74,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
 
-def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: frozenset[str]) -> list[str]:
+def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: set[str]) -> list[str]:
     """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
     from phasediag.rehearsal.dry_descent import check_descent
     from phasediag.rehearsal.dry_measurement import dry_measurement
@@ -96,9 +111,10 @@ def _check_names(grid: Grid) -> None:
     trials_schema(grid.parameters.values(), grid.measure.columns)
 
 
-def _of_the_user(record: Mapping[str, Value], folder: Path) -> frozenset[str]:
-    """The kinds of which a record names a class of the user's."""
-    return frozenset(kind for kind in KINDS if component(kind, str(record[kind]), folder).loaded)
+def _of_the_user(record: Mapping[str, Value], folder: Path) -> dict[str, Component]:
+    """The classes of the user's that a record names, by their kind."""
+    named = {kind: component(kind, str(record[kind]), folder) for kind in KINDS}
+    return {kind: part for kind, part in named.items() if part.loaded}
 
 
 def _samples(trials: Trials, rows: IntArray, model: Component) -> IntArray:

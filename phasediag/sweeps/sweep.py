@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,7 +162,7 @@ def launch(
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     drain = Drain(deadline=deadline)
-    with draining_on_signals(drain), quiet(log_of(store, LOG)):
+    with draining_on_signals(drain), _leaving_no_shell(store), quiet(log_of(store, LOG)):
         order = LaunchOrder(
             grid=read, store=store, drain=drain, executor=executor, address=address,
             max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure, compile_mode=compile,
@@ -186,6 +188,20 @@ def _carried_out(order: LaunchOrder) -> tuple[Watch, Trials]:
     job, runner = order.job(), executor_of(order)
     with order.take() as lease:
         return led(order, lease, job, runner)
+
+
+@contextmanager
+def _leaving_no_shell(store: Store) -> Iterator[None]:
+    """Take the folders away again that a launch made and that hold nothing, where it is refused."""
+    places = [Path(store.folder.path), *Path(store.folder.path).parents] if store.folder.local else []
+    made = list(takewhile(lambda place: not place.exists(), places))
+    try:
+        yield
+    except PhasediagError:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
 
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:

@@ -22,6 +22,7 @@ from phasediag.errors import PhasediagError
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.trial import Streams
 from phasediag.user_code.defaults import kept_defaults
+from phasediag.user_code.work import at_work
 
 OWN_POSITION: Final = 2**32
 """Position of the stream `init` that seeds constructors; initial weights are drawn from position 0."""
@@ -65,7 +66,11 @@ class Construction:
 
     def made(self, seed: int) -> nn.Module:
         """The same, in the precision that the constructor gives it."""
-        with seeded(Streams(seed).generator("init", OWN_POSITION)), kept_defaults():
+        with (
+            seeded(Streams(seed).generator("init", OWN_POSITION)),
+            kept_defaults(),
+            at_work(self.cls, self.cls.__name__, "its constructor"),
+        ):
             module: nn.Module = self.cls(**self.arguments)
         return module
 

@@ -22,6 +22,7 @@ from phasediag.source_lines import explained, place_of
 from phasediag.training.optimizers import GradientOf, Moments, Optimizer, Rates, Weights
 from phasediag.training.schedules import Schedule
 from phasediag.trial import Role, Value
+from phasediag.user_code.work import at_work
 
 LENGTH: Final = "schedule/steps"
 """Steps of a trial or of a stage of its ramp, among its constants where its rate changes, float64."""
@@ -248,11 +249,13 @@ def descent_of(values: Mapping[str, Value], folder: Path, trained: Sequence[str]
     optimizer, schedule = (
         chosen(component(kind, str(values[kind]), folder), values) for kind in ("optimizer", "schedule")
     )
-    return Descent(
-        optimizer, schedule, warming=bool(values["warmup_steps"]),
-        clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
-        staged=ramp_of(values) is not None,
-    )  # fmt: skip
+    owner = (optimizer if optimizer.component.loaded else schedule).component
+    with at_work(owner.cls, owner.name, "its constructor"):
+        return Descent(
+            optimizer, schedule, warming=bool(values["warmup_steps"]),
+            clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
+            staged=ramp_of(values) is not None,
+        )  # fmt: skip
 
 
 def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[str]]:

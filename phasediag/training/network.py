@@ -42,6 +42,7 @@ from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
 from phasediag.trial import Role, Streams, Value
+from phasediag.user_code.work import at_work
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
 _SIZES: Final = (
@@ -314,7 +315,8 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         batched = batched_of(construction, arguments, place_of(model.cls))
         others = OTHER_SEEDS if model.source else ()
         varying = (*varying_buffers(module, map(construction.module, others)), *batched.buffers)
-        habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
+        with at_work(model.cls, model.name, "a first pass"):
+            habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
         control=control, descent=descent_of(values, folder, tuple(control.shapes)),
@@ -336,7 +338,8 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     if not hasattr(task.cls, "sizes"):
         raise PhasediagError(f"{place_of(task.cls)}: {task.name} has no method 'sizes'; {_SIZES}")
     try:
-        sizes = task.cls.sizes(values)
+        with at_work(task.cls, task.name, "its sizes"):
+            sizes = task.cls.sizes(values)
         inputs, outputs = sizes
     except PhasediagError:
         raise

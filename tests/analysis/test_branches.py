@@ -183,6 +183,7 @@ def test_one_row_of_a_boundary_without_branches_is_kept() -> None:
         "y": [1.0, 2.0, 2.0], "position": [np.nan, 1.0, 2.0], "low": np.nan, "high": np.nan,
         "converged": pd.array([None, True, True], dtype="boolean"), "direction": [None, "rising", "falling"],
         "branch": pd.array([None, 2, 1], dtype="Int64"), "censored": "none", "support": np.nan,
+        "plateau": False,
     })  # fmt: skip
     main = main_of(boundary, ["y"])
     assert main["y"].tolist() == [1.0, 2.0]

@@ -36,6 +36,16 @@ def trained(name: str, folder: Path, replaced: dict[str, str]) -> None:
     assert phasediag.launch(grid, storage=str(folder), executor="inline", compile="off").exit_code == 0
 
 
+def noise_for_cifar10(folder: Path) -> None:
+    """Write noise where the grids look for the images of CIFAR-10."""
+    rng = np.random.default_rng(0)
+    images = {f"{part}_images": rng.integers(0, 256, (60, 3, 32, 32), np.uint8) for part in ("train", "test")}
+    labels = {f"{part}_labels": np.arange(60) % 10 for part in ("train", "test")}
+    np.savez(folder / "raw.npz", **images, **labels)
+    convert = runpy.run_path(str(PAPER / "cifar10_subset.py"))["main"]
+    convert(folder / "raw.npz", folder / "cifar10-subset.npz")
+
+
 @pytest.mark.slow
 def test_adaptive_capacity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = {"replicates: 10": "replicates: 3", "steps: 30000": "steps: 60", "[16, 32, 64, 128]": "[4, 8]"}
@@ -85,20 +95,25 @@ def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: p
     if name == "fig4-fashion":
         short |= {"fashion_mnist": "digits", "samples: 2000\n  test_samples: 1000": "samples: 200"}
     else:
-        rng = np.random.default_rng(0)
-        images = {
-            f"{part}_images": rng.integers(0, 256, (60, 3, 32, 32), np.uint8) for part in ("train", "test")
-        }
-        labels = {f"{part}_labels": np.arange(60) % 10 for part in ("train", "test")}
-        np.savez(tmp_path / "raw.npz", **images, **labels)
-        convert = runpy.run_path(str(PAPER / "cifar10_subset.py"))["main"]
-        convert(tmp_path / "raw.npz", tmp_path / "cifar10-subset.npz")
+        noise_for_cifar10(tmp_path)
         short |= {"samples: 2000": "samples: 50"}
     trained(name, tmp_path, short)
     sweeps = {"PHASEDIAG_SWEEPS": str(tmp_path), "PHASEDIAG_SWEEP_NAME": name}
     figures, told = executed("paper/fig4", monkeypatch, **sweeps)
     assert figures == 1
     assert "20 steps: degree of breaking rises with rank of the incoming weights" in told
+
+
+@pytest.mark.slow
+def test_variation_inside_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise_for_cifar10(tmp_path)
+    short = {"samples: 300": "samples: 50", "channels: 4": "channels: 1", "steps: 900": "steps: 4",
+             "replicates: 5": "replicates: 3", "every: 300": "every: 2"}  # fmt: skip
+    trained("fig5", tmp_path, short)
+    figures, told = executed("paper/fig5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    assert figures == 1
+    assert "within_class_share: syre " in told
+    assert "class_gap: syre " in told
 
 
 @pytest.fixture
@@ -123,9 +138,16 @@ def test_alignment_of_layers(fashion: None, tmp_path: Path, monkeypatch: pytest.
     lengths = {"steps: 10000": "steps: 10", "steps: 20000": "steps: 10", "steps: 500": "steps: 5"}
     trained("fig6", tmp_path, sizes | lengths | {"width: 32": "width: 4"})
     trained("fig15", tmp_path, sizes | {"steps: 10000": "steps: 10", "[24, 48]": "[3, 4]"})
+    longer = {"steps: 40000": "steps: 10", "steps: 160000": "steps: 20", "width: 32": "width: 4"}
+    trained("fig6-long", tmp_path, sizes | longer)
     figures, told = executed("paper/fig6", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
-    assert figures == 4
-    for claim in ("adam, full batch, decay 0: first", "tanh, two widths: ", "linear, two transformations: "):
+    assert figures == 5
+    for claim in (
+        "adam, full batch, decay 0: first",
+        "sgd, 20 steps: ",
+        "tanh, two widths: ",
+        "linear, two transformations: ",
+    ):
         assert claim in told
 
 

@@ -132,7 +132,7 @@ def test_without_y_a_diagram_is_a_row_of_the_diagram():
     assert one.y == ""
     columns = [
         "position", "low", "high", "crossings", "replicates", "converged", "branch", "direction", "censored",
-        "support",
+        "support", "plateau",
     ]  # fmt: skip
     assert list(one.boundary.columns) == columns
     pd.testing.assert_frame_equal(one.boundary, both.boundary.loc[[0], columns])

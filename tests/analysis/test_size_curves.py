@@ -61,14 +61,18 @@ def test_chi_squared_is_that_of_the_definition(form: Form, omega: float | None) 
     made = curves(form)
     rng = np.random.default_rng(1)
     share = np.full(REPLICATES, 1 / REPLICATES)
-    means = made.drawn(rng.multinomial(REPLICATES, share, size=30).astype(float))
+    means = made.drawn(rng.multinomial(REPLICATES, share, size=30).astype(float)).values
     assert np.isnan(means).any(), "some cells are not drawn"
     used = np.full(len(made.x), True)
     function = ScalingFunction(curves=made, inner=np.array([0.3, 0.6]), omega=omega, used=used)
     parameters = rng.normal(0.3, 0.1, (30, function.parameters))
     parameters[0, :2] = 0
     parameters[1, 1:3] = (9, -9)[: function.parameters - 1]
-    found = squares(function.residuals(means)(parameters, np.arange(30)))
+    found = squares(
+        function.residuals(means, np.broadcast_to(function.curves.error, means.shape))(
+            parameters, np.arange(30)
+        )
+    )
     assert found[1] == np.inf, "scaled so far apart that no curves overlap"
     others = np.arange(30) != 1
     pairs = zip(parameters[others], means[others], strict=True)
@@ -82,7 +86,10 @@ def test_cells_that_do_not_enter_do_not_matter() -> None:
     at, one = np.array([[0.3, 0.1]]), np.zeros(1, dtype=np.int64)
     means = made.mean[None]
     other = np.where(used, means, 100 * means)
-    np.testing.assert_array_equal(function.residuals(means)(at, one), function.residuals(other)(at, one))
+    errors = np.broadcast_to(function.curves.error, means.shape)
+    np.testing.assert_array_equal(
+        function.residuals(means, errors)(at, one), function.residuals(other, errors)(at, one)
+    )
 
 
 def test_errors_over_replicates_are_pooled_as_far_as_the_cells_are_alike() -> None:

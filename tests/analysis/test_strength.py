@@ -92,6 +92,39 @@ def test_neither_another_power_of_noise_nor_none_is_taken_for_the_exchange(mean)
     assert fit_strength(frame, resamples=3).claim.verdict != "supported"
 
 
+NEAREST = {
+    "the square of T": lambda g, t, s: 3 * (g + 200 * t**2) ** -0.5 + 0 * s,
+    "the root of T": lambda g, t, s: 3 * (g + 0.1 * t**0.5) ** -0.5 + 0 * s,
+}
+
+
+def verdicts(mean, seeds, decays=6):
+    """Of sweeps with 8 replicates and without label noise."""
+    sweeps = (sweep(mean, seed, 8, noises=(0.0,), decays=decays) for seed in seeds)
+    return [fit_strength(each, resamples=2).claim for each in sweeps]
+
+
+@pytest.mark.parametrize("mean", NEAREST.values(), ids=NEAREST)
+def test_six_decays_do_not_support_the_nearest_strengths_that_are_none(mean):
+    """Of 20 sweeps of the square, 4 were "supported" before the power of noise was asked for."""
+    assert "supported" not in {claim.verdict for claim in verdicts(mean, (2001, 2002))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mean", NEAREST.values(), ids=NEAREST)
+def test_six_decays_support_them_in_no_draw_of_forty(mean):
+    """Seeds 3000 to 3039."""
+    assert "supported" not in {claim.verdict for claim in verdicts(mean, range(3000, 3040))}
+
+
+def test_two_values_of_noise_tell_nothing_of_its_power():
+    """Any power of it moves the one level against the other as any other does."""
+    frame = sweep(planted, 0, noises=(0.0,), decays=14)
+    two = frame[frame["lr_over_batch"].isin(sorted(frame["lr_over_batch"].unique())[::4])]
+    claim = fit_strength(two, resamples=2).claim
+    assert claim.verdict != "supported"
+
+
 def test_without_label_noise_its_coefficient_is_zero():
     frame = sweep(planted, noises=(0.0,)).drop(columns="label_noise")
     found = fit_strength(frame, resamples=10)

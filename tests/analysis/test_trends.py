@@ -52,7 +52,29 @@ def test_only_rows_at_the_baseline_count() -> None:
 
 def test_what_is_constant_has_no_trend() -> None:
     assert rank_correlation(np.arange(4.0), np.ones(4)) == 0
-    assert rank_trends(planted(1.0, 0).assign(y=3.0), "y", {"x": "rises"}).series["verdict"][0] == "not shown"
+    trend = rank_trends(planted(1.0, 0).assign(y=3.0), "y", {"x": "rises"})
+    (row,) = trend.series.to_dict("records")
+    assert row["verdict"] == "not shown"
+    assert row["constant"] == row["replicates"] == 5
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert "does not vary in any replicate" in trend.summary()
+
+
+def test_replicates_that_agree_have_an_interval_all_the_same() -> None:
+    """Ranks come in steps: five equal correlations of 0.9 are known no better than to a step of 0.1."""
+    y = np.array([0.0, 1.0, 2.0, 4.0, 3.0])
+    frame = planted(0.0, 0)
+    (row,) = rank_trends(frame.assign(y=y[frame["x"]]), "y", {"x": "rises"}).series.to_dict("records")
+    assert row["correlation"] == pytest.approx(0.9)
+    assert 0.85 < row["low"] < 0.9 < row["high"] < 0.95
+    assert row["verdict"] == "as claimed"
+
+
+def test_some_replicates_without_variation_are_told() -> None:
+    frame = planted(1.0, 0)
+    trend = rank_trends(frame.assign(y=frame["y"].where(frame["replicate"] > 0, 1.0)), "y", {"x": "rises"})
+    assert trend.series["constant"][0] == 1
+    assert "1 of 5 replicates do not vary" in trend.summary()
 
 
 def test_an_x_that_was_measured_is_compared_inside_each_replicate() -> None:
@@ -64,7 +86,8 @@ def test_an_x_that_was_measured_is_compared_inside_each_replicate() -> None:
     frame["y"] = frame["rank"] + 100 * frame["replicate"] + rng.uniform(0, 0.5, len(frame))
     (row,) = rank_trends(frame, "y", {"rank": "rises"}, within=["layer"]).series.to_dict("records")
     assert row["verdict"] == "as claimed"
-    assert [row["low"], row["high"]] == pytest.approx([0.948683] * 2)  # ranks 4, 2.5, 2.5, 1 and 4, 3, 2, 1
+    assert row["correlation"] == pytest.approx(0.948683)  # ranks 4, 2.5, 2.5, 1 and 4, 3, 2, 1
+    assert 0.85 < row["low"] < 0.948683 < row["high"] <= 1
 
 
 def test_unconverged_trials_are_told() -> None:

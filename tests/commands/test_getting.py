@@ -37,7 +37,8 @@ def phasediag(*arguments: str | Path) -> Result:
 
 def test_all_grids_of_jobs_are_ready_and_templates_come_first() -> None:
     grids = ready_grids()
-    assert {grid.path for grid in grids.values()} == set((ROOT / "jobs").rglob("*.yaml"))
+    files = set((ROOT / "jobs").rglob("*.yaml")) - {ROOT / "jobs" / "kuberay.yaml"}
+    assert {grid.path for grid in grids.values()} == files
     assert list(grids)[: len(TEMPLATES)] == TEMPLATES
     for name, grid in grids.items():
         assert len(grid.about) > 12, f"{name} does not begin with a sentence on what it is"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from hard_machines import mounted
 from phasediag.executors.ray_tune import folders
 from phasediag.executors.ray_tune.folders import own_folder, scratch_folder
 from phasediag.executors.ray_tune.local import way_out
-from small_sweeps import grid_text, run, write
+from small_sweeps import command, grid_text, run, write
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,30 @@ def test_what_is_named_for_ray_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_each_cause_has_its_advice(error: Exception, advice: str) -> None:
     assert advice in way_out(error)
+
+
+def test_a_place_in_which_nothing_can_be_written_is_the_cause(tmp_path: Path) -> None:
+    late = Exception("The current node timed out during startup.")
+    assert folders.blocked(tmp_path) == {}
+    blocked = folders.blocked(tmp_path / "gone")
+    assert way_out(late, blocked) == (
+        f"it needs to write in {tmp_path / 'gone'} (No such file or directory): make that possible, and "
+        "launch again"
+    )
+
+
+@pytest.mark.slow
+def test_a_machine_on_which_nothing_can_be_written_is_not_called_busy(tmp_path: Path) -> None:
+    wrapper = mounted(*((Path(place), "ro") for place in ("/tmp", "/dev/shm")))
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
+    found = subprocess.run(
+        [*wrapper, *command("launch", grid, "--storage", tmp_path, "--compile", "off")],
+        env=os.environ | {"HOME": "/proc", "RAY_ADDRESS": ""}, capture_output=True, text=True, timeout=240,
+        check=False,
+    )  # fmt: skip
+    assert found.returncode == 2, found.stderr
+    assert "/dev/shm (Read-only file system)" in found.stderr
+    assert "busy" not in found.stderr
 
 
 def test_a_cause_that_is_not_known_is_not_called_a_busy_machine() -> None:

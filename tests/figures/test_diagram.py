@@ -175,9 +175,9 @@ def test_facets_share_axes_and_colours():
     figure = draw(frame)
     panels = [ax for ax in figure.axes if meshes(ax) and ax.get_title()]
     assert [ax.get_title() for ax in panels] == [
-        "label noise σ = 0",
-        "label noise σ = 0.5",
-        "label noise σ = 1",
+        "label noise = 0",
+        "label noise = 0.5",
+        "label noise = 1",
     ]
     assert len({ax.get_xlim() + ax.get_ylim() for ax in panels}) == 1
     assert len({meshes(ax)[0].get_clim() for ax in panels}) == 1

@@ -1,14 +1,17 @@
 """Whatever happens to a file of a sweep: no wrong number, no traceback, and the next launch makes it whole.
 
-The long form judges 10,000 sweeps: `pytest tests/storage/test_damaged_stores.py -m slow`.
+The long form judges 10,000 sweeps, in 40 chunks: `pytest tests/storage/test_damaged_stores.py -m slow`.
+PHASEDIAG_DAMAGED=10:20 takes the chunks from 10 to 19 only.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -29,11 +32,16 @@ def templates(place: Path) -> Templates:
     return Templates.made(place / "templates")
 
 
-@pytest.mark.parametrize(
-    "count", [200, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
-)
-def test_no_damage_gives_a_wrong_number_or_a_traceback(templates: Templates, place: Path, count: int) -> None:
-    faults, fates = judged_many(templates, count, seed=19, folder=place)
+CHUNK: Final = 250
+CHUNKS: Final = range(*map(int, os.environ.get("PHASEDIAG_DAMAGED", "0:40").split(":")))
+SLOWLY: Final = [pytest.param(CHUNK, number, marks=pytest.mark.slow) for number in CHUNKS]
+
+
+@pytest.mark.parametrize(("count", "seed"), [pytest.param(200, 1000, id="some"), *SLOWLY])
+def test_no_damage_gives_a_wrong_number_or_a_traceback(
+    templates: Templates, place: Path, count: int, seed: int
+) -> None:
+    faults, fates = judged_many(templates, count, seed=19_000 + seed, folder=place)
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:40]])
     assert sum(fates.values()) == count
     assert fates["told"] > count / 4, fates

@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.storage import lease as lease_module
+from phasediag.storage import lease_on_disk
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
 from phasediag.storage.lease import Lease, held_by, take
@@ -181,7 +182,7 @@ def test_a_taker_that_comes_late_leaves_a_fresh_lease_alone(
 ) -> None:
     """Between finding the lease stale and taking it over, another taker takes it over."""
     plant(store, elsewhere(), silent_s=500)
-    marked, first = lease_module._marked, []
+    marked, first = lease_on_disk.LeaseOnDisk._marked, []
 
     def late(*args: object) -> bool:
         if not first:
@@ -189,7 +190,7 @@ def test_a_taker_that_comes_late_leaves_a_fresh_lease_alone(
             first[0] = take(store)
         return marked(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(lease_module, "_marked", late)
+    monkeypatch.setattr(lease_on_disk.LeaseOnDisk, "_marked", late)
     with pytest.raises(LeaseHeldError):
         take(store)
     assert json.loads(store.folder.read("lease"))["token"] == first[0].holder.token
@@ -226,7 +227,7 @@ def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     store: Store = request.getfixturevalue(kind)
-    with take(store, heartbeat_s=0.02, settle_s=0.0) as lease:
+    with take(store, heartbeat_s=0.02) as lease:
         other = json.dumps(asdict(elsewhere())).encode()
         store.folder.write("lease", other)
         wait_until(lambda: lease.lost)
@@ -317,17 +318,17 @@ def test_a_storage_that_stays_silent_loses_it(store: Store, monkeypatch: pytest.
         monkeypatch.undo()
 
 
-def test_without_moves_and_links_the_last_token_wins(remote: Store) -> None:
-    with take(remote, settle_s=0.0), pytest.raises(LeaseHeldError):
-        take(remote, settle_s=0.0)
-    take(remote, settle_s=0.0).release()
+def test_in_a_bucket_one_of_many_takers_wins(remote: Store) -> None:
+    with take(remote), pytest.raises(LeaseHeldError):
+        take(remote)
+    take(remote).release()
     won: list[Lease] = []
     barrier = threading.Barrier(4)
 
     def race() -> None:
         barrier.wait()
         try:
-            won.append(take(remote, settle_s=0.3))
+            won.append(take(remote))
         except LeaseHeldError:
             return
 
@@ -338,6 +339,7 @@ def test_without_moves_and_links_the_last_token_wins(remote: Store) -> None:
         thread.join()
     assert len(won) == 1
     won[0].release()
+    assert remote.folder.files() == []
 
 
 def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,8 +348,8 @@ def test_an_unwritable_place_is_told(store: Store, monkeypatch: pytest.MonkeyPat
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(lease_module.os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device; choose a --storage"):
+    monkeypatch.setattr(lease_on_disk.os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device; see to it that you may write"):
         take(store)
     assert store.folder.entry("lease") is None
 

@@ -184,10 +184,12 @@ def test_any_local_name_works(tmp_path: Path, place: str, monkeypatch: pytest.Mo
 
 
 def test_uris_keep_their_query_and_split_at_the_sweep() -> None:
-    address = "s3://bucket/pre?endpoint_override=localhost:1&scheme=http&region=x"
+    query = "?endpoint_override=localhost:1&scheme=http&region=x&allow_bucket_creation=true"
+    address = f"s3://bucket/pre{query}"
     folder = Store.open(address, "sweep").folder
     assert folder.path == "bucket/pre/sweep"
-    assert folder.uri == "s3://bucket/pre/sweep?endpoint_override=localhost:1&scheme=http&region=x"
+    assert folder.uri == f"s3://bucket/pre/sweep{query}"
+    assert folder.address("lease") == f"s3://bucket/pre/sweep/lease{query}"
     assert Store.at(folder.uri).folder.path == folder.path
     assert (folder.parent.path, folder.parent.uri, folder.name) == ("bucket/pre", address, "sweep")
 
@@ -724,5 +726,5 @@ def test_a_sweep_lives_on_s3(s3: str) -> None:
     assert Store.at(store.folder.uri).read_checkpoint("a") == {"x": b"1"}
     store.drop_checkpoint("a")
     assert store.checkpoints() == []
-    with take(store, settle_s=0.1), pytest.raises(LeaseHeldError):
-        take(store, settle_s=0.1)
+    with take(store), pytest.raises(LeaseHeldError):
+        take(store)

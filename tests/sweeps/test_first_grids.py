@@ -16,11 +16,12 @@ from phasediag.commands.launching import plan
 from phasediag.commands.results import diagram
 from phasediag.grids.expression import parse_formula
 from phasediag.grids.grid import read_grid
+from phasediag.grids.ready import grids_below
 from phasediag.storage.schema_arrow import trials_schema
 
 ROOT = Path(__file__).parents[2]
 README_GRID = re.search(r"```yaml\n(name: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-GRIDS = sorted((ROOT / "jobs").rglob("*.yaml"))
+GRIDS = grids_below(ROOT / "jobs")
 LARGE = ("trainability", "five-axes")
 """A million and 115,200 trials: to expand them takes a while."""
 PUBLIC = ("mnist", "fashion_mnist", "cifar10", "svhn")

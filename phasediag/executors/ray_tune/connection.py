@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors.drain import sigterm_interrupts
 from phasediag.executors.ray_tune import local
-from phasediag.executors.ray_tune.folders import own_folder
+from phasediag.executors.ray_tune.folders import blocked, own_folder
 from phasediag.storage.folder import Folder
 
 READ_SECONDS: Final = 120
@@ -78,7 +78,8 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
         ray.shutdown()
         if address is None:
             raise ClusterError(
-                f"Ray did not start on this machine: {_in_a_line(error)}; {local.way_out(error)}, or with "
+                f"Ray did not start on this machine: {_in_a_line(error)}; "
+                f"{local.way_out(error, blocked(folder))}, or with "
                 "--executor inline, which trains in one process without Ray"
             ) from error
         raise ClusterError(refusal(address, error, listened)) from error

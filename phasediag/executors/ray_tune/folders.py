@@ -15,7 +15,9 @@ INSIDE: Final = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_
 """The longest path of a socket below the folder that Ray is given by its environment."""
 ROOM_BYTES: Final = 32 * 2**20
 """What logs and the state of a run may take."""
-PLACES: Final = ("/tmp", "/dev/shm", "/var/tmp")
+SHARED: Final = "/dev/shm"
+"""Where Ray keeps what its processes share."""
+PLACES: Final = ("/tmp", SHARED, "/var/tmp")
 
 
 def own_folder() -> Path | None:
@@ -47,6 +49,29 @@ def is_roomy(place: str) -> bool:
         return os.access(place, os.W_OK | os.X_OK) and shutil.disk_usage(place).free >= ROOM_BYTES
     except OSError:
         return False
+
+
+def blocked(folder: Path | None) -> dict[str, str]:
+    """The places that a local Ray needs and in which nothing can be written, each with the reason.
+
+    Parameters
+    ----------
+    folder
+        That it was given for its files; None: the usual one.
+    """
+    usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or PLACES[0]
+    reasons = {place: _refusal(place) for place in (str(folder or usual), SHARED)}
+    return {place: reason for place, reason in reasons.items() if reason}
+
+
+def _refusal(place: str) -> str:
+    """Why nothing can be written in a folder; empty where it can."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"written")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _is_short(place: str) -> bool:

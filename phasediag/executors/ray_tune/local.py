@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -103,8 +104,17 @@ def _own_process_groups() -> Iterator[None]:
         popen.__init__ = common
 
 
-def way_out(error: Exception) -> str:
-    """What to do where a local Ray did not start."""
+def way_out(error: Exception, blocked: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What to do where a local Ray did not start.
+
+    Parameters
+    ----------
+    blocked
+        Places that it needs and in which nothing can be written, with the reasons.
+    """
+    if blocked:
+        places = ", ".join(f"{place} ({reason})" for place, reason in blocked.items())
+        return f"it needs to write in {places}: make that possible, and launch again"
     message = str(error)
     numbers = {name: getattr(errno, code) for name, code in SAID.items() if name in message}
     number = error.errno if isinstance(error, OSError) else next(iter(numbers.values()), None)

@@ -1,0 +1,99 @@
+"""Which class of the user's is at work: told to whoever looks, so that an end of the process has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.source_lines import explained, place_of
+
+RAISE_INSTEAD: Final = "let it raise an error instead of ending the process"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Code of the user's that runs now."""
+
+    cls: type[Any]
+    name: str
+    """What the grid calls the class."""
+    doing: str
+    """What it is asked for, such as `its data`."""
+
+    @property
+    def place(self) -> str:
+        """File and line of the class."""
+        return place_of(self.cls)
+
+    def __str__(self) -> str:
+        return f"[{self.name}: {self.doing}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onlooker:
+    """Somebody who wants to know what code of the user's is at work."""
+
+    tell: Callable[[Work | None], None] = lambda work: None
+    """Called whenever other code begins to run; with None where none does any more."""
+    apart: bool = False
+    """Whether the process is there for this look alone: nobody but the user's code interrupts it."""
+    works: list[Work] = field(default_factory=list)
+    """What is at work, the innermost last."""
+
+    def refused(self, ended: BaseException) -> PhasediagError | None:
+        """The error that an end of the process is, where the user's code asked for it."""
+        by_signal = isinstance(ended, KeyboardInterrupt) or getattr(ended, "code", None) == INTERRUPTED
+        if by_signal and not self.apart:
+            return None
+        work = self.works[-1]
+        return PhasediagError(f"{explained(ended, work.cls)} {work}; {RAISE_INSTEAD}")
+
+
+_looks: list[Onlooker] = []
+
+
+@contextmanager
+def looking(look: Onlooker) -> Iterator[None]:
+    """Tell `look` of all that runs within the block."""
+    _looks.append(look)
+    try:
+        yield
+    finally:
+        _looks.remove(look)
+
+
+@contextmanager
+def at_work(cls: type[Any], name: str, doing: str) -> Iterator[None]:
+    """Tell whoever looks that a class of the user's runs within the block.
+
+    Parameters
+    ----------
+    name
+        What the grid calls it.
+    doing
+        What it is asked for.
+
+    Raises
+    ------
+    PhasediagError
+        Within a look, where the code asks for the end of the process (`sys.exit`); says at which line.
+    """
+    if not _looks:
+        yield
+        return
+    look = _looks[-1]
+    look.works.append(Work(cls, name, doing))
+    look.tell(look.works[-1])
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as ended:
+        error = look.refused(ended)
+        if error is None:
+            raise
+        raise error from ended
+    finally:
+        look.works.pop()
+        look.tell(look.works[-1] if look.works else None)

@@ -1,0 +1,142 @@
+"""The scripts of Slurm in jobs/: what they start, when they end, and when they queue themselves again.
+
+Slurm and Ray are stand-ins here; tests/test_slurm.py runs the scripts on a real Slurm.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
+
+FAKE = {
+    "scontrol": 'echo "scontrol $*" >>"$CALLS"; [ "$2" = hostnames ] && printf "n1\\nn2\\n"; exit 0',
+    "srun": 'while [[ $1 == --* ]]; do shift; done; "$@"',
+    "getent": "echo 127.0.0.1 STREAM n1",
+    "squeue": '[[ $* == *--steps* ]] && printf "7.0\\n7.batch\\n" || cat "$STATE"',
+    "scancel": 'echo "scancel $*" >>"$CALLS"',
+    "python3": 'if [ "$1" = - ]; then cat "$NEWEST"; elif [ "$4" = start ]; then shift 2; exec "$@"; fi',
+    "ray": """echo "ray $*" >>"$CALLS"
+case "$*" in *--head*)
+    exec "$PYTHON" -c 'import socket, time
+server = socket.create_server(("127.0.0.1", 20007)); time.sleep(20)' ;;
+esac""",
+}
+"""Slurm and Ray, as far as the script sees them."""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the script finds a scheduler; what it asked for is in $CALLS."""
+    for name, body in FAKE.items():
+        write_command(tmp_path, name, body)
+    (tmp_path / "newest").write_text("1\n")
+    (tmp_path / "state").write_text("RUNNING\n")
+    return {
+        "PATH": f"{tmp_path}:{os.defpath}",
+        "CALLS": str(tmp_path / "calls"),
+        "NEWEST": str(tmp_path / "newest"),
+        "STATE": str(tmp_path / "state"),
+        "PYTHON": sys.executable,
+        "SLURM_JOB_ID": "7",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_CPUS_ON_NODE": "8",
+        "SLURM_GPUS_ON_NODE": "1",
+    }
+
+
+def write_command(folder: Path, name: str, body: str) -> None:
+    (folder / name).write_text(f"#!{shutil.which('bash')}\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
+@contextmanager
+def submitted(slurm: dict[str, str], script: Path, phasediag: str) -> Iterator[subprocess.Popen[str]]:
+    """A script of Slurm's, whose launch runs this."""
+    write_command(Path(slurm["CALLS"]).parent, "phasediag", f'echo "phasediag $*" >>"$CALLS"\n{phasediag}')
+    command = ["bash", script, "g.yaml", "/shared", "--compile", "off"]
+    with subprocess.Popen(command, env=slurm, start_new_session=True) as job:  # type: ignore[call-overload]
+        try:
+            yield job
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
+
+
+def calls(slurm: dict[str, str]) -> list[str]:
+    return Path(slurm["CALLS"]).read_text().splitlines()
+
+
+FURTHER = 'echo 2 >"$NEWEST"; '
+BOTH = pytest.mark.parametrize("script", [SCRIPT], ids=["ray"])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("body", "code", "requeued"),
+    [
+        ("exit 0", 0, False),
+        (f"{FURTHER}exit 1", 1, False),
+        (f"{FURTHER}exit 130", 130, True),
+        (f"{FURTHER}exit 3", 3, True),
+        ("exit 130", 130, False),
+        (f'{FURTHER}echo COMPLETING >"$STATE"; exit 130', 130, False),
+    ],
+)
+def test_slurm_queues_again_only_what_was_interrupted_and_went_further(
+    slurm: dict[str, str], script: Path, body: str, code: int, requeued: bool
+) -> None:
+    with submitted(slurm, script, body) as job:
+        assert job.wait(timeout=20) == code
+    assert ("scontrol requeue 7" in calls(slurm)) is requeued
+
+
+def test_slurm_starts_one_head_and_joins_the_other_nodes(slurm: dict[str, str]) -> None:
+    with submitted(slurm, SCRIPT, "exit 0") as job:
+        assert job.wait(timeout=20) == 0
+    starts = sorted((c for c in calls(slurm) if c.startswith("ray start")), key=len)
+    assert [("--head" in c, "--address=127.0.0.1:20007" in c) for c in starts] == [
+        (False, True),
+        (True, False),
+    ]
+    assert all("--num-cpus=8 --num-gpus=1" in c for c in starts)
+    options = "--address 127.0.0.1:20007 --wait 3m --compile off"
+    assert f"phasediag launch g.yaml --storage /shared {options}" in calls(slurm)
+    assert "scancel --signal=KILL 7.0" in calls(slurm)
+
+
+def test_slurm_ends_where_the_head_does_not_start(slurm: dict[str, str], tmp_path: Path) -> None:
+    write_command(tmp_path, "ray", '[ "$1" != start ]')
+    with submitted(slurm, SCRIPT, "exit 0") as job:
+        assert job.wait(timeout=20) == 3
+    assert not any(c.startswith("phasediag") for c in calls(slurm))
+
+
+@BOTH
+def test_slurm_hands_the_warning_on_and_waits_for_the_drain(
+    slurm: dict[str, str], script: Path, tmp_path: Path
+) -> None:
+    drained, ready = tmp_path / "drained", tmp_path / "ready"
+    drain = f"trap '{FURTHER}sleep 0.5; touch {drained}; exit 130' TERM"
+    body = f"{drain}\ntouch {ready}\nwhile :; do sleep 0.05; done"
+    with submitted(slurm, script, body) as job:
+        while not ready.exists():
+            assert job.poll() is None, "the script ended before its launch"
+            time.sleep(0.02)
+        job.terminate()
+        assert job.wait(timeout=20) == 130
+    assert drained.exists()
+    assert "scontrol requeue 7" in calls(slurm)

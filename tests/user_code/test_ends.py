@@ -1,0 +1,204 @@
+"""A user's class that ends the process where it is looked at: one error, nothing recorded, exit 2."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from phasediag.errors import PhasediagError
+from phasediag.user_code.apart import EndedError, apart
+from phasediag.user_code.work import at_work
+from small_sweeps import grid_text, write
+
+PART: Final = """
+import ctypes
+import os
+import sys
+
+import torch
+from phasediag.columns import Column
+from phasediag.observables.observable import NumberObservable
+from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.tasks.linear_map import LinearMap
+
+
+def fall(depth):
+    return fall(depth + 1)
+
+
+class Net(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int, width: int = 16):
+        super().__init__()
+        {constructor}
+        self.first, self.second = torch.nn.Linear(inputs, width), torch.nn.Linear(width, outputs)
+
+    def forward(self, x):
+        {forward}
+        return self.second(torch.tanh(self.first(x)))
+
+    @property
+    def neuron_groups(self):
+        return (NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",)),)
+
+
+class Task(LinearMap):
+    def train_set(self):
+        {data}
+        return super().train_set()
+
+
+class Sgd:
+    def update(self, weights, gradient, moments, rates, step):
+        {update}
+        return {{n: w - rates["learning_rate"] * gradient[n] for n, w in weights.items()}}, moments
+
+
+class Falling:
+    def factor(self, step, steps):
+        {factor}
+        return 1 - 0.5 * step / steps
+
+
+class Largest(NumberObservable):
+    columns = (Column(name="largest", meaning="The largest weight."),)
+
+    def measure(self, specimen):
+        {measure}
+        return specimen.weights["first.weight"].abs().max().reshape(1)
+"""
+PLACES: Final = {
+    "constructor": ("Net", "its constructor"),
+    "forward": ("Net", "a first pass"),
+    "data": ("Task", "its data"),
+    "update": ("Sgd", "its update"),
+    "factor": ("Falling", "its factor"),
+    "measure": ("Largest", "measuring"),
+}
+"""Where a class may end the process: the class, and what it is asked for then."""
+ENDS: Final = {
+    "os._exit(7)": "the process ended with exit code 7",
+    "os._exit(0)": "the process ended with exit code 0",
+    "sys.exit(3)": "SystemExit: 3",
+    "raise SystemExit": "SystemExit:",
+    "raise KeyboardInterrupt": "KeyboardInterrupt:",
+    "ctypes.string_at(0)": "the process was ended by signal 11 (SIGSEGV)",
+    "os.abort()": "the process was ended by signal 6 (SIGABRT)",
+    "os.kill(os.getpid(), 9)": "the process was ended by signal 9 (SIGKILL)",
+    "fall(0)": "RecursionError:",
+}
+"""How it may end it, and what is said of it."""
+ASKED: Final = """
+import sys
+from pathlib import Path
+from phasediag.errors import PhasediagError
+from phasediag.sweeps.sweep import launch, plan
+
+for grid in map(Path, sys.argv[1:]):
+    for ask, options in ((plan, {}), (launch, {"executor": "inline", "compile": "off"})):
+        try:
+            ask(grid, str(grid.parent), **options)
+            print("nothing")
+        except PhasediagError as error:
+            print(f"{error.exit_code} {error}")
+"""
+"""What plan and launch say of each grid, a line each."""
+
+
+def _written(folder: Path, place: str, end: str) -> Path:
+    """A grid of one trial whose class ends the process."""
+    parts = {name: end if name == place else "pass" for name in PLACES}
+    write(folder, PART.format(**parts), "my.py")
+    named = {
+        "task": "my.py:Task", "model": "my.py:Net", "optimizer": "my.py:Sgd", "schedule": "my.py:Falling",
+        "singular_values": "[1, 0.5]", "steps": 8,
+    }  # fmt: skip
+    text = grid_text({"weight_decay": "[0.1]"}, named, measure='{observables: ["my.py:Largest"]}')
+    return write(folder, text.replace("  teacher_width: 4\n", ""))
+
+
+def _said(folder: Path, cases: list[tuple[str, str]]) -> None:
+    """Let plan and launch look at all cases, in one other process, and check what they say."""
+    grids = [_written(folder / str(n), place, end) for n, (place, end) in enumerate(cases)]
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKED, *map(str, grids)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr[-2000:]
+    lines = asked.stdout.splitlines()
+    assert len(lines) == 2 * len(cases), asked.stdout
+    for (place, end), grid, planned, launched in zip(cases, grids, lines[::2], lines[1::2], strict=True):
+        cls, doing = PLACES[place]
+        text = (grid.parent / "my.py").read_text().splitlines()
+        at = next(n for n, line in enumerate(text, 1) if line.strip() == end)
+        if end == "fall(0)":
+            at = next(n for n, line in enumerate(text, 1) if "return fall" in line)
+        for line in (planned, launched):
+            assert line.startswith("2 "), line
+            assert f"my.py:{at}: {ENDS[end]}" in line, (place, end, line)
+            assert re.search(rf"\[(my\.py:)?{cls}: {doing}", line), (place, end, line)
+        assert not (grid.parent / "g").exists(), "a launch that is refused leaves nothing"
+
+
+def test_whatever_ends_the_process_is_one_error(tmp_path: Path) -> None:
+    """Each place and each end once."""
+    ends = list(ENDS)
+    places = list(PLACES)
+    _said(tmp_path, [(places[n % len(places)], end) for n, end in enumerate(ends)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_every_end_in_every_place(place: str, tmp_path: Path) -> None:
+    _said(tmp_path, [(place, end) for end in ENDS])
+
+
+def test_what_is_no_fault_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """The result, what was printed, and an error with all that it says."""
+
+    def look() -> dict[str, int]:
+        print("printed")
+        return {"pid": os.getpid()}
+
+    assert apart(look)["pid"] != os.getpid()
+    assert "printed\n" in capsys.readouterr().err
+
+    def refuses() -> None:
+        raise PhasediagError("so it is")
+
+    with pytest.raises(PhasediagError, match=r"^so it is$"):
+        apart(refuses)
+
+
+def test_what_no_child_can_do_the_process_does_itself() -> None:
+    """As where a model computes on a GPU that this process has used."""
+    parent = os.getpid()
+
+    def look() -> int:
+        if os.getpid() != parent:
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use CUDA with ...")
+        return os.getpid()
+
+    assert apart(look) == parent
+
+
+def test_a_child_that_leaves_a_process_behind_ends_the_look(tmp_path: Path) -> None:
+    """Its pipe stays open in a process that it forked; the end is seen all the same."""
+
+    def look() -> None:
+        with at_work(Path, "my.py:Net", "its step"):
+            if os.fork():
+                os._exit(5)
+            time.sleep(3)
+
+    with pytest.raises(EndedError, match=r"exit code 5 \[my.py:Net: its step\]"):
+        apart(look)
