@@ -104,12 +104,12 @@ SECTIONS: Final[dict[str, st.SearchStrategy[Any]]] = {
 @st.composite
 def grids(draw: st.DrawFn) -> str:
     """The text of a grid."""
-    kind = draw(st.integers(0, 19))
-    if kind == 0:
+    kind = draw(st.integers(0, 199))
+    if kind < 8:
         return draw(st.text(max_size=200))
-    if kind == 1:
+    if kind < 20:
         return draw(_cut_up())
-    if kind == 2:
+    if kind == 20:
         return draw(_crowded())
     fixed: dict[str, Any] = {"task": draw(st.sampled_from(TASKS)), "model": draw(st.sampled_from(MODELS))}
     if draw(st.booleans()):
@@ -171,7 +171,7 @@ def _cut_up(draw: st.DrawFn) -> str:
 @st.composite
 def _crowded(draw: st.DrawFn) -> str:
     """Tens of thousands of keys, values, points or brackets."""
-    count = draw(st.sampled_from([10, 1000, 20_000, 50_000]))
+    count = draw(st.sampled_from([10, 1000, 20_000]))
     rows = range(count)
     what = draw(st.integers(0, 5))
     head = "name: g\nfixed: {task: teacher_student"

@@ -33,8 +33,8 @@ OUTSIDE: Final = "outside the window"
 COUNTED: Final = frozenset((*COUNT_COLUMNS, "degree_of_breaking"))
 """The columns that are counts."""
 _LONGER: Final = (
-    "train longer: raise steps, learning_time or relaxations in the grid and launch again; "
-    "`phasediag status SWEEP` tells how many more steps they need"
+    "train longer: `phasediag launch SWEEP --until-converged` (--order for a count), or raise steps, "
+    "learning_time or relaxations in the grid; `phasediag status SWEEP` tells how many more steps they need"
 )
 _REMEDIES: Final[Mapping[str, str]] = {
     "failed": "`phasediag launch GRID --retry-failed` trains them again",

@@ -140,31 +140,43 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: 
 @click.option("--extend", type=float, metavar="FACTOR",
               help="Train the trials of GRID, or of the sweep that is named instead, to so many times their "
               "steps besides, and tell what moved.")  # fmt: skip
-@click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back.")
+@click.option("--until-converged", is_flag=True,
+              help="Double the steps of those points of GRID, or of a sweep, that are not settled, round "
+              "after round, and tell what moved.")  # fmt: skip
+@click.option("--most", type=float, default=16.0, show_default=True,
+              help="Times their first steps that --until-converged trains points at most.")  # fmt: skip
+@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+              help="Column that is to be settled, with --until-converged: of a count its own flag is "
+              "asked, else that of the phase.")  # fmt: skip
+@click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back; with "
+              "--until-converged all rounds of it.")  # fmt: skip
 def launch(
     grid: str, storage: str, settings: Sequence[str], address: str | None, executor: Any,
     max_failures: int | None, retry_failed: bool,
     remeasure: bool, time_limit: str | None, wait: str | None, compile_mode: Any, profile: bool,
-    extend: float | None, undo: bool,
+    extend: float | None, until_converged: bool, most: float, order: str, undo: bool,
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
-    With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep.
+    With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep. With
+    --until-converged as well: then only the points that are not settled are, each with all its replicates.
     """
-    if extend is not None:
+    if extend is not None or until_converged:
         from phasediag.commands import extending
 
-        if settings:
-            raise click.UsageError("--extend trains what was launched for longer: leave --set out")
+        _check_longer(settings, extend, until_converged)
         if undo:
-            extending.taken_back(grid)
+            extending.taken_back(grid, until_converged=until_converged)
             return
-        extending.extended(
-            grid, extend, storage, time_limit, executor=executor, address=address, compile=compile_mode,
-            max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure,
-        )  # fmt: skip
+        options = {
+            "executor": executor, "address": address, "compile": compile_mode, "max_failures": max_failures,
+            "retry_failed": retry_failed, "remeasure": remeasure,
+        }  # fmt: skip
+        if extend is not None:
+            extending.extended(grid, extend, storage, time_limit, **options)
+        extending.trained_on(grid, most, order, storage, time_limit, **options)
     if undo:
-        raise click.UsageError("--undo takes an extension back: give --extend too")
+        raise click.UsageError("--undo takes an extension back: give --extend or --until-converged too")
     from phasediag.commands.progress import ProgressLine, described_outcome, described_split
     from phasediag.sweeps import sweep
 
@@ -187,6 +199,15 @@ def launch(
         say(described_split(outcome))
     say(outcome.sweep, err=False)
     sys.exit(outcome.exit_code)
+
+
+def _check_longer(settings: Sequence[str], extend: float | None, until_converged: bool) -> None:
+    """Refuse options that do not go with training for longer."""
+    if extend is not None and until_converged:
+        raise click.UsageError("--extend trains all points for longer, --until-converged some: give one")
+    if settings:
+        option = "--until-converged" if until_converged else "--extend"
+        raise click.UsageError(f"{option} trains what was launched for longer: leave --set out")
 
 
 def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:

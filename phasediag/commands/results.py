@@ -42,6 +42,8 @@ if TYPE_CHECKING:
               )  # fmt: skip
 @click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also draw where the "
               "symmetric state becomes unstable, by the observable escape.")  # fmt: skip
+@click.option("--against", type=click.Choice(["steps"]), help="Draw the boundary against the length of "
+              "training instead, and where it goes when that has no end.")  # fmt: skip
 @click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
               "grid of at least 64 x 64 points.")  # fmt: skip
 @WHERE
@@ -55,11 +57,21 @@ if TYPE_CHECKING:
 def diagram(
     sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
     direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None,
-    stability: Symmetry | None, roughness: bool,
+    stability: Symmetry | None, against: str | None, roughness: bool,
     where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
     raster: Path | None, look: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
+    if against is not None:
+        from phasediag.commands.against import against_steps
+
+        if transition or starts or stability or roughness or raster or look or method != "level":
+            raise click.UsageError(
+                "--against draws boundaries of several lengths of training: leave --transition, --starts, "
+                "--stability, --roughness, --raster, --method and the options of the figure out"
+            )
+        against_steps(sweep_path, x, y, order, level, facet, direction, where, output, as_json)
+        return
     from phasediag.analysis.declared import level_in
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram

@@ -94,21 +94,26 @@ class Holder:
         return cls(**known)
 
     @property
-    def dead(self) -> bool:
-        """Whether it was a process of this machine that no longer runs."""
+    def running(self) -> bool | None:
+        """Whether its process runs; None where that cannot be known from this machine."""
         if self.machine != _machine():
-            return False
+            return None
         try:
             process, ticks = psutil.Process(self.pid), _ticks(self.pid)
             if self.ticks is not None and ticks is not None:
                 reused = ticks != self.ticks
             else:
                 reused = abs(process.create_time() - self.started) > 1.0
-            return bool(reused or process.status() == psutil.STATUS_ZOMBIE)
+            return not (reused or process.status() == psutil.STATUS_ZOMBIE)
         except (psutil.NoSuchProcess, OverflowError):
-            return True
-        except psutil.Error:
             return False
+        except psutil.Error:
+            return None
+
+    @property
+    def dead(self) -> bool:
+        """Whether it was a process of this machine that no longer runs."""
+        return self.running is False
 
 
 def _is_count(value: object) -> bool:

@@ -28,6 +28,8 @@ MARK: Final = "# phasediag refine"
 """How the grid of a refinement begins."""
 LONGER: Final = "# phasediag extend "
 """How the grid of an extension begins, before the factor and the grid that it extends."""
+UNTIL: Final = ": until converged, at most "
+"""What follows in the grid of a round of training until all points are settled, before the largest factor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,12 @@ def extension_of(text: str) -> tuple[str, float] | None:
     if not first.startswith(LONGER):
         return None
     factor, _, name = first.removeprefix(LONGER).partition(" of ")
-    return name, float(factor)
+    return name.partition(UNTIL)[0], float(factor)
+
+
+def trains_until_converged(text: str) -> bool:
+    """Whether a grid is a round of training until all points are settled, and extends some of another."""
+    return extension_of(text) is not None and UNTIL in text.partition("\n")[0]
 
 
 def added_to(text: str) -> str:
@@ -121,7 +128,7 @@ def _planned(store: Store, grids: Sequence[tuple[str, str]]) -> dict[str, tuple[
     """What `Launches.planned` holds; nothing where the trials of a grid would have to be made out anew."""
     refined: set[str] = set()
     for name, text in grids:
-        if refines(text):
+        if refines(text) and not trains_until_converged(text):
             refined |= set().union(*parse_mapping(text, Report(name)).plain["points"])
     values: dict[str, set[float]] = {name: set() for name in refined}
     for name, text in grids if refined else ():

@@ -148,7 +148,8 @@ def take(
     """Take the lease of a sweep.
 
     It is free where nobody holds it, where the holder was a process of this machine that no longer
-    runs, and where it has been silent for `silence_s`. Of several that take it at once, one does.
+    runs, and where one of another machine has been silent for `silence_s`. Of several that take it at
+    once, one does.
 
     Parameters
     ----------
@@ -178,10 +179,9 @@ def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S)
     Nothing is written: its silence is taken by the clock of this host.
     """
     folder = sweep.folder
-    entry, holder = folder.entry(name), LeaseState.of(folder, name).holder
-    if entry is None or holder is None or holder.released or holder.dead:
-        return None
-    return None if time.time_ns() - entry.mtime_ns > silence_s * 1e9 else holder
+    entry, state = folder.entry(name), LeaseState.of(folder, name)
+    silent_s = 0.0 if entry is None else (time.time_ns() - entry.mtime_ns) / 1e9
+    return None if state.free(silent_s, silence_s) else state.holder
 
 
 def fault_of_lease(folder: Folder, name: str) -> str:
@@ -209,7 +209,9 @@ def _held_by(folder: Folder, name: str, silence_s: float) -> str:
         return f"{file} is a folder, where the lease of the sweep should lie: remove it, and launch again"
     remedy = "wait until it ends, stop it there, or choose another name"
     free = f"the lease is free again after {silence_s:.0f} s of silence"
-    if silent < -1.0:
+    if holder is not None and holder.running:
+        free = "the lease is free as soon as that process has ended"
+    elif silent < -1.0:
         free = (
             f"its heartbeat lies {-silent:.0f} s in the future, as the clock of the storage was set back, or "
             f"the file is a copy: if nobody trains there, delete {file}"

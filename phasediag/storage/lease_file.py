@@ -50,9 +50,16 @@ class LeaseState:
             return cls(holder=None, fault="there is none")
 
     def free(self, silent_s: float | None, limit_s: float) -> bool:
-        """Whether anybody may take it after so many seconds of silence, None where there is no file."""
-        if self.holder is not None and (self.holder.released or self.holder.dead):
-            return True
+        """Whether anybody may take it after so many seconds of silence, None where there is no file.
+
+        Silence is told by clocks, which may be set: a process that is seen to run holds it all the same.
+        """
+        if self.holder is not None:
+            if self.holder.released:
+                return True
+            running = self.holder.running
+            if running is not None:
+                return not running
         return silent_s is None or silent_s > limit_s
 
     def of_token(self, token: str) -> bool:
@@ -72,9 +79,7 @@ def silent_seconds(folder: Folder, name: str) -> float | None:
 def is_free(folder: Folder, name: str, limit_s: float) -> bool:
     """Whether anybody may take a lease."""
     state = LeaseState.of(folder, name)
-    if state.holder is not None and (state.holder.released or state.holder.dead):
-        return True
-    return state.free(silent_seconds(folder, name), limit_s)
+    return state.free(0.0, limit_s) or state.free(silent_seconds(folder, name), limit_s)
 
 
 def is_folder(folder: Folder, name: str) -> bool:

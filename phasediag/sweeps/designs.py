@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.grid import Grid
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.running.sources import place_sources
-from phasediag.storage.launches import MARK, extension_of, refines
+from phasediag.storage.launches import MARK, extension_of, refines, trains_until_converged
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid
 from phasediag.trial import Trials, formatted
@@ -51,9 +52,14 @@ class Design:
         """The grid that it extends and by what factor; None where it extends none."""
         return extension_of(self.grid.text)
 
-    def written(self, folder: Path, text: str) -> Path:
-        """A grid file with this text, beside the user's files of this design."""
-        path = place_sources(self.sources, folder / Path(self.name).stem) / "grid.yaml"
+    @property
+    def of_some_points(self) -> bool:
+        """Whether it extends only those points of a grid that were not settled."""
+        return trains_until_converged(self.grid.text)
+
+    def written(self, folder: Path, text: str, files: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+        """A grid file with this text, beside the user's files of this design and other files."""
+        path = place_sources({**self.sources, **files}, folder / Path(self.name).stem) / "grid.yaml"
         path.write_text(text)
         return path
 
@@ -111,9 +117,11 @@ def present_designs(designs: Sequence[Design]) -> list[Design]:
 
 
 def longest_designs(designs: Sequence[Design]) -> list[Design]:
-    """The designs, each replaced by the longest of its extensions."""
+    """The designs, each replaced by the longest of its extensions that has all of its points."""
     longest: dict[str, tuple[float, Design]] = {}
     for design in designs:
+        if design.of_some_points:
+            continue
         name, factor = design.extends or (design.name, 1.0)
         if name not in longest or factor > longest[name][0]:
             longest[name] = factor, design
@@ -201,7 +209,7 @@ def slices_of(design: Design, x: str, y: str, facets: Sequence[str]) -> dict[Key
         parameters = design.grid.parameters
         slices[key] = Slice(
             design=design,
-            values={n: _plain(columns[n][rows[0]]) for n in facets if n in design.grid.given},
+            values={n: plain_value(columns[n][rows[0]]) for n in facets if n in design.grid.given},
             x=Axis.of(x, across, integers=parameters[x].kind is int),
             y=Axis.of(y, up, integers=parameters[y].kind is int),
             columns=tuple(across.tolist()), rows=tuple(up.tolist()),
@@ -210,7 +218,7 @@ def slices_of(design: Design, x: str, y: str, facets: Sequence[str]) -> dict[Key
     return slices
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value of a column as YAML writes it."""
     if isinstance(value, tuple):
         return list(value)

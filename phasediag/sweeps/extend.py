@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -84,11 +84,11 @@ def extend(
         designs = present_designs(read_designs(store, Path(folder)))
         chosen = _to_extend(designs, factor, text, str(sweep_or_grid))
         texts = [extended_text(design, by) for design, by in chosen]
-        notes = tuple(_notes([design for design, _ in chosen]))
+        notes = tuple(notes_on([design for design, _ in chosen]))
         for note in notes:
             notify(note)
-        for (design, _), longer in zip(chosen, texts, strict=True):
-            outcome = train(design.written(Path(folder), longer), sweep=store.folder.uri)
+        for (design, _), text_of_longer in zip(chosen, texts, strict=True):
+            outcome = train(design.written(Path(folder), text_of_longer), sweep=store.folder.uri)
             trained += outcome.trained
             code = max(code, outcome.exit_code)
             if outcome.drained:
@@ -144,26 +144,40 @@ def extended_text(design: Design, factor: float) -> str:
     content = {key: value for key, value in design.content.items() if value is not None}
     fixed, axes = dict(content.get("fixed") or {}), dict(content.get("axes") or {})
     _check_lengths(design, axes)
-    for name in _LENGTHS:
-        if name in fixed:
-            fixed[name] = _longer(name, fixed[name], factor)
-        if name in axes:
-            axes[name] = _longer_axis(name, axes[name], factor)
     points = content.get("points")
     listed = points if isinstance(points, list) else []
-    if not any(name in fixed or name in axes or any(name in p for p in listed) for name in _LENGTHS):
-        default = next(parameter.default for parameter in TRAINING if parameter.name == "steps")
-        fixed["steps"] = _longer("steps", default, factor)
+    fixed = longer_fixed(fixed, frozenset(axes).union(*listed), factor)
+    for name in axes.keys() & _LENGTHS:
+        axes[name] = _longer_axis(name, axes[name], factor)
     changed: dict[str, Any] = {"fixed": fixed, "axes": axes}
     if listed:
         changed["points"] = [
-            {name: _longer(name, value, factor) if name in _LENGTHS else value for name, value in p.items()}
+            {name: longer(name, value, factor) if name in _LENGTHS else value for name, value in p.items()}
             for p in listed
         ]
     text = StringIO()
     YAML(typ="safe", pure=True).dump({**content, **{key: v for key, v in changed.items() if v}}, text)
-    mark = f"{design.grid.text.partition(chr(10))[0]}\n" if design.refines else ""
-    return f"{LONGER}{factor:.12g} of {design.name}\n{mark}{text.getvalue()}"
+    return f"{LONGER}{factor:.12g} of {design.name}\n{mark_of(design)}{text.getvalue()}"
+
+
+def mark_of(design: Design) -> str:
+    """The line by which a grid that extends a design says that it is of a refinement; empty where not."""
+    return f"{design.grid.text.partition(chr(10))[0]}\n" if design.refines else ""
+
+
+def longer_fixed(fixed: Mapping[str, Any], given: Collection[str], factor: float) -> dict[str, Any]:
+    """The fixed values of a grid with its length, and with the default one where it gives none, longer.
+
+    Parameters
+    ----------
+    given
+        The parameters that its axes and points give values to.
+    """
+    changed = {n: longer(n, v, factor) if n in _LENGTHS else v for n, v in fixed.items()}
+    if not any(name in fixed or name in given for name in _LENGTHS):
+        default = next(parameter.default for parameter in TRAINING if parameter.name == "steps")
+        changed["steps"] = longer("steps", default, factor)
+    return changed
 
 
 def _check_lengths(design: Design, axes: Mapping[str, Any]) -> None:
@@ -181,22 +195,22 @@ def _check_lengths(design: Design, axes: Mapping[str, Any]) -> None:
         )
 
 
-def _longer(name: str, value: Any, factor: float) -> Any:
+def longer(name: str, value: Any, factor: float) -> Any:
     """A length times a factor; steps are whole."""
-    longer = round(value * factor, 9)
-    return math.ceil(longer) if name == "steps" else longer
+    multiple = round(value * factor, 9)
+    return math.ceil(multiple) if name == "steps" else multiple
 
 
 def _longer_axis(name: str, axis: Any, factor: float) -> Any:
     """All values of an axis times a factor."""
     if isinstance(axis, list):
-        return [_longer(name, value, factor) for value in axis]
+        return [longer(name, value, factor) for value in axis]
     kinds = ("values", "linspace", "logspace", "arange")
-    return {key: [_longer(name, v, factor) for v in given] if key in kinds else given
+    return {key: [longer(name, v, factor) for v in given] if key in kinds else given
             for key, given in axis.items()}  # fmt: skip
 
 
-def _notes(designs: Sequence[Design]) -> list[str]:
+def notes_on(designs: Sequence[Design]) -> list[str]:
     """That some trials are no continuation of the shorter ones."""
     other: dict[str, None] = {}
     for design in designs:

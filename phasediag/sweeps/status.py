@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from phasediag.registry import KINDS
 from phasediag.storage.holder import Holder
+from phasediag.storage.launches import extension_of
 from phasediag.storage.lease import held_by
 from phasediag.storage.quarantine import quarantined
 from phasediag.storage.roster import sources_of, unpacked
@@ -42,7 +44,8 @@ class Status:
     """Trials a second of the launch that is running, as it says itself; None where none is."""
     eta_s: float | None = None
     unconverged: int | None = None
-    """Trials that should have trained for longer; None where that was not looked at."""
+    """Trials that should have trained for longer, of those that were the longest of their point; None where
+    that was not looked at."""
     more_steps: float | None = None
     """How many more steps they need, in the median (an estimate); None where there are none."""
     more_steps_most: int | None = None
@@ -96,6 +99,8 @@ def status(sweep: str | Path) -> Status:
     present, earlier = split_rosters(rosters(store, KINDS))
     ids = [roster["trial_id"].combine_chunks() for roster in present]
     counted = status_of(ids, store, convergence=True)
+    if any(extension_of(text) for _, text in store.grids()):
+        counted = replace(counted, **_convergence_of_the_longest(store))
     return replace(counted, earlier=len(earlier), quarantined=tuple(quarantined(store.folder)))
 
 
@@ -198,6 +203,20 @@ def _convergence(rows: pa.Table) -> dict[str, Any]:
                 f"{of}more_steps": float(np.median(needed)), f"{of}more_steps_most": int(needed.max()),
             }  # fmt: skip
     return needs
+
+
+def _convergence_of_the_longest(store: Store) -> dict[str, Any]:
+    """What `_convergence` tells, of the trials that statistics take where some were trained for longer."""
+    from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.versions import VersionsWarning, newest
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionsWarning)
+        taken = newest(load_trials(store.folder.uri), pooled=True)["trial_id"]
+    rows = store.trials_table(("trial_id", *CONVERGENCE), ordered=False)
+    fields = ("more_steps", "more_steps_most", "count_more_steps", "count_more_steps_most")
+    longest = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(taken, pa.string())))
+    return dict.fromkeys(fields) | _convergence(longest)
 
 
 def _rate(rows: pa.Table, holder: Holder | None) -> float | None:

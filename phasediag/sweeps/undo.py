@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from typing import Final
 from uuid import uuid4
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from phasediag.errors import PhasediagError
 from phasediag.running import checkpoint
 from phasediag.storage.aside import ASIDE, set_aside, set_grid_aside
-from phasediag.storage.launches import MARK, added_to, extension_of
+from phasediag.storage.launches import MARK, UNTIL, added_to, extension_of, trains_until_converged
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import rosters
@@ -29,7 +30,7 @@ class Undone:
     grids: tuple[str, ...]
     """The grids that it added, oldest first, as they were named in the sweep."""
     what: str
-    """`refinement` or `extension`."""
+    """`refinement`, `extension`, or `extension of what had not converged`."""
     asked: str
     """What it was asked for: axes, order parameter, level, resolution; or how many times the steps."""
     trials: int
@@ -44,7 +45,7 @@ class Undone:
         done = "taken back" if self.place else "would be taken back"
         where = f"are kept in {self.place}" if self.place else "leave the sweep"
         parts = [
-            f"{done}: the {self.what} {'to' if self.what == 'extension' else 'of'} {self.asked} ({named})",
+            f"{done}: the {self.what} {'of' if self.what == 'refinement' else 'to'} {self.asked} ({named})",
             f"{self.trials:,} trials of its own {where}",
         ]
         if self.kept:
@@ -73,7 +74,7 @@ def undo_refinement(sweep: str | Path, *, dry_run: bool = False) -> Undone:
     StoreError
         Where there is no such sweep, or it cannot be written.
     """
-    return _undo(sweep, "refinement", last_refinement, dry_run)
+    return _undo(sweep, REFINEMENT, dry_run)
 
 
 def undo_extension(sweep: str | Path, *, dry_run: bool = False) -> Undone:
@@ -91,19 +92,47 @@ def undo_extension(sweep: str | Path, *, dry_run: bool = False) -> Undone:
     LeaseHeldError, StoreError
         As for `undo_refinement`.
     """
-    return _undo(sweep, "extension", last_extension, dry_run)
+    return _undo(sweep, EXTENSION, dry_run)
+
+
+def undo_until_converged(sweep: str | Path, *, dry_run: bool = False) -> Undone:
+    """Take the training until all points were settled back: all rounds of it, however often it went on.
+
+    Parameters
+    ----------
+    dry_run
+        Only tell what would be taken back.
+
+    Raises
+    ------
+    PhasediagError
+        Where no point of the sweep was trained so.
+    LeaseHeldError, StoreError
+        As for `undo_refinement`.
+    """
+    return _undo(sweep, UNTIL_CONVERGED, dry_run)
 
 
 Last = Callable[[Sequence[tuple[str, str]]], list[str]]
 """The grids that were added last in one way, from the names and texts of all, oldest first."""
 
 
-def _undo(sweep: str | Path, what: str, last: Last, dry_run: bool) -> Undone:
-    store = Store.at(sweep).required()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Addition:
+    """A way in which grids are added to a sweep."""
+
+    what: str
+    did: str
+    """The sweep was so, where there are such grids."""
+    last: Last
+
+
+def _undo(sweep: str | Path, kind: _Addition, dry_run: bool) -> Undone:
+    store, what = Store.at(sweep).required(), kind.what
     if dry_run:
-        return _undone(store, what, *_own_trials(store, what, last), place="")
-    with take(store, purpose=f"undo of {'an' if what == 'extension' else 'a'} {what}"):
-        names, own, kept = _own_trials(store, what, last)
+        return _undone(store, what, *_own_trials(store, kind), place="")
+    with take(store, purpose=f"undo of {'a' if what == 'refinement' else 'an'} {what}"):
+        names, own, kept = _own_trials(store, kind)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         place = store.folder / ASIDE / f"{PurePosixPath(names[0]).stem}-{stamp}-{uuid4().hex[:4]}"
         undone = _undone(store, what, names, own, kept, place=place.uri)
@@ -129,30 +158,45 @@ def last_refinement(grids: Sequence[tuple[str, str]]) -> list[str]:
 
 def last_extension(grids: Sequence[tuple[str, str]]) -> list[str]:
     """The grids of the last extension: of all that lengthen by the same factor, one after the other."""
-    extensions = [(name, extended[1]) for name, text in reversed(grids) if (extended := extension_of(text))]
+    extensions = [
+        (name, extended[1]) for name, text in reversed(grids)
+        if (extended := extension_of(text)) and not trains_until_converged(text)
+    ]  # fmt: skip
     last = takewhile(lambda each: each[1] == extensions[0][1], extensions)
     return [name for name, _ in last][::-1]
+
+
+def rounds_until_converged(grids: Sequence[tuple[str, str]]) -> list[str]:
+    """The grids of all rounds of training until all points are settled."""
+    return [name for name, text in grids if trains_until_converged(text)]
+
+
+REFINEMENT: Final = _Addition(what="refinement", did="refined", last=last_refinement)
+EXTENSION: Final = _Addition(what="extension", did="extended", last=last_extension)
+UNTIL_CONVERGED: Final = _Addition(
+    what="extension of what had not converged", did="trained until converged", last=rounds_until_converged
+)
 
 
 def _asked(text: str) -> str:
     """What a grid that was added tells it was asked for, whichever design it adds to."""
     longer = extension_of(text)
     if longer is not None:
-        return f"{longer[1]:g} times the steps"
+        most = text.partition("\n")[0].partition(UNTIL)[2]
+        return f"{'at most ' if most else ''}{most or f'{longer[1]:g} times'} the steps"
     return text.partition("\n")[0].removeprefix(MARK).partition(": ")[2]
 
 
-def _own_trials(store: Store, what: str, last: Last) -> tuple[list[str], pa.Array, int]:
+def _own_trials(store: Store, kind: _Addition) -> tuple[list[str], pa.Array, int]:
     """The grids that were added last, the trials that they alone ask for, and the number of the others."""
     grids = store.grids()
-    names = last(grids)
+    names = kind.last(grids)
     if not names:
-        did = "extended" if what == "extension" else "refined"
         raise PhasediagError(
-            f"the sweep {store.folder.uri} was not {did}, so there is nothing to take back; a grid that "
-            f"was launched by itself is no {what}"
+            f"the sweep {store.folder.uri} was not {kind.did}, so there is nothing to take back; a grid that "
+            f"was launched by itself is no {kind.what}"
         )
-    _check_unused(store, what, names, grids)
+    _check_unused(store, kind.what, names, grids)
     ids = {name: roster["trial_id"] for name, roster in rosters(store)}
     theirs = _all([ids[name] for name in names])
     others = _all([column for name, column in ids.items() if name not in names])
@@ -165,9 +209,10 @@ def _check_unused(store: Store, what: str, names: Sequence[str], grids: Sequence
     for name, text in grids:
         rests_on = added_to(text)
         if name not in names and rests_on in names:
-            later = f"phasediag launch {store.folder.uri} --extend 2 --undo" if extension_of(text) else (
-                f"phasediag refine {store.folder.uri} --undo"
-            )  # fmt: skip
+            later = f"phasediag refine {store.folder.uri} --undo"
+            if extension_of(text):
+                how = "--until-converged" if trains_until_converged(text) else "--extend 2"
+                later = f"phasediag launch {store.folder.uri} {how} --undo"
             raise PhasediagError(
                 f"{name} adds to {rests_on}, which this {what} added; take that back first: `{later}`"
             )

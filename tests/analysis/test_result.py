@@ -26,6 +26,7 @@ from phasediag.analysis.extension import extension
 from phasediag.analysis.finite_size import fit_collapse
 from phasediag.analysis.history import trial_history
 from phasediag.analysis.likeness import compare_checkpoints
+from phasediag.analysis.limit import boundary_limit
 from phasediag.analysis.loops import hysteresis
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.analysis.replication import replicates_needed
@@ -132,6 +133,17 @@ def lengths() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def fronts() -> pd.DataFrame:
+    """Trials of four lengths, whose boundary moves as the inverse of the length, in two rows."""
+    axes = [np.linspace(0, 2, 21), [16, 32], range(4), [1, 2, 4, 8]]
+    names = ["weight_decay", "width", "replicate", "steps"]
+    frame = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
+    at = 1 + 0.4 / frame["steps"] + 0.02 * (frame["replicate"] - 1.5)
+    return frame.assign(
+        status="ok", converged=False, degree_normalized=1 / (1 + np.exp(5 * (frame["weight_decay"] - at)))
+    )
+
+
 def grams() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Gram matrices of two layers of networks of two widths."""
     rng = np.random.default_rng(0)
@@ -170,7 +182,8 @@ def made() -> dict[type[Result], Result]:
         rank_trends(narrow, "neuron_count", {"weight_decay": "falls"}),
         width_saturation(frame, "neuron_count", ["lr_over_batch"]),
         compare_checkpoints(heads()[0].assign(effective_rank=2.0), [("w.pt", "w.pt")]),
-        extension(lengths(), factors=[2]), alignment(*grams(), by="width"),
+        extension(lengths(), factors=[2]), boundary_limit(fronts(), "weight_decay", "width", resamples=20),
+        alignment(*grams(), by="width"),
         universality(alignment(*grams(), by="width"), "hidden.1"),
         counts, count_exponents({"field": counts}, {1: 2, 2: 3}),
     ]  # fmt: skip

@@ -85,3 +85,33 @@ def test_a_refusal_reads_as_one_sentence() -> None:
     assert str(RefusedError("too wide; by far", "take 3")) == "too wide; by far; take 3"
     assert str(RefusedError("too wide")) == "too wide"
     assert RefusedError.of(ValueError("a; b")).problem == "a; b"
+
+
+def test_aliases_that_stand_for_more_than_anybody_means_are_refused() -> None:
+    """Nine lines of nine aliases each are two billion values."""
+    rungs = [f"x{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else '1, 2'}]" for i in range(10)]
+    with pytest.raises(GridError) as caught:
+        parse_grid("name: g\n" + "\n".join(rungs) + "\n", Path("grid.yaml"))
+    [fault] = caught.value.faults
+    assert (fault.where, fault.problem) == ("grid.yaml:6", "aliases stand for more than 100,000 values")
+    assert parse_grid(small("depth: &two 2", "width: [*two, 3]"), Path("grid.yaml")).trial_count == 2
+
+
+def test_of_faults_without_end_some_are_told_and_the_rest_is_counted() -> None:
+    with pytest.raises(GridError) as caught:
+        parse_grid("name: g\n" + "".join(f"k{i}: 1\n" for i in range(5000)), Path("grid.yaml"))
+    assert len(caught.value.faults) == 100
+    assert str(caught.value).splitlines()[-1].endswith("faults more")
+
+
+def test_text_that_is_none_is_refused() -> None:
+    with pytest.raises(GridError, match=r"points: '\\ud800\\udc00' is no text"):
+        parse_grid(small(rest='points: "\\ud800\\udc00"\n'), Path("grid.yaml"))
+
+
+def test_names_of_files_that_no_file_can_have_are_refused() -> None:
+    for line in (f"files: ['{'x' * 300}']", "files: ['~x']", 'files: ["a\\0b"]'):
+        with pytest.raises(GridError, match="does not exist"):
+            parse_grid(small(rest=f"{line}\n"), Path("grid.yaml"))
+    with pytest.raises(GridError, match="does not exist"):
+        parse_grid(f"name: g\nfixed: {{task: {'x' * 300}.py:T}}\n", Path("grid.yaml"))

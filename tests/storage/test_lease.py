@@ -380,3 +380,12 @@ def reader(store: Store) -> Holder:
     found = held_by(store)
     assert found is not None
     return found
+
+
+def test_a_clock_that_is_set_does_not_free_the_lease_of_a_process_that_runs(store: Store) -> None:
+    """By three hours: its last heartbeat then seems to be as old."""
+    with take(store, heartbeat_s=3600) as lease:
+        os.utime(Path(store.folder.path) / "lease", (time.time() - 10_800,) * 2)
+        with pytest.raises(LeaseHeldError, match=f"process {os.getpid()}"):
+            take(store)
+        assert reader(store).token == lease.holder.token

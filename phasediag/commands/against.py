@@ -1,0 +1,39 @@
+"""diagram --against steps: the boundary at each length of training, and where it goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from phasediag.commands.options import say, telling
+from phasediag.commands.where import filtered
+
+if TYPE_CHECKING:
+    from phasediag.analysis.branches import Direction
+
+
+def against_steps(
+    sweep_path: str, x: str, y: str | None, order: str, level: float | None, facet: Sequence[str],
+    direction: Direction | None, where: Sequence[str], output: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Draw the boundary against the length of training, with its limit, and print the path of the figure."""
+    from phasediag.analysis.frames import load_trials
+    from phasediag.analysis.limit import boundary_limit
+    from phasediag.figures.style import save
+
+    notices: list[str] = []
+    with telling(notices):
+        trials = filtered(load_trials(sweep_path), where)
+        limit = boundary_limit(trials, x, y, order, level, list(facet), direction=direction)
+    save(limit.plot(), output)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), **limit.as_dict(), "notices": notices}))
+        return
+    shown = [*limit.keys, "limit", "low", "high", "exponent_low", "exponent_high", "last", "verdict"]
+    say(limit.limits[shown].to_string(index=False))
+    say(limit.summary())
+    click.echo(str(output))
