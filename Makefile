@@ -6,6 +6,7 @@ SEED ?= 1
 
 .PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-slurm check-image \
 	check-versions bench docs
+.PHONY: gallery notebooks
 .DELETE_ON_ERROR:
 
 quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit its scaling
@@ -17,7 +18,7 @@ test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-check-long: .venv/installed-test .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results
+check-long: .venv/installed-test .venv/installed-docs .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600
 
 check-properties: .venv/installed-test  ## ten times the examples of every property, drawn by SEED
@@ -45,8 +46,16 @@ check-storage: .venv/installed-test .venv-servers/installed  ## sweeps and lease
 check-versions:  ## the oldest and the newest versions that pyproject.toml admits; TESTS="tests/native ..." for some
 	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) -- $(TESTS)
 
-docs: .venv/installed  ## write docs/reference from the declarations
+docs: .venv/installed-docs  ## write docs/reference and docs/gallery.md anew, build the site into build/site
 	$(BIN)/python docs/write_reference.py
+	$(BIN)/python docs/make_gallery.py --page
+	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going docs build/site
+
+notebooks: .venv/installed-test  ## train what the notebooks of analysis/ read, run them with their outputs
+	$(BIN)/python docs/run_notebooks.py
+
+gallery: .venv/installed  ## train the grids of the gallery, draw its figures; some minutes
+	$(BIN)/python docs/make_gallery.py
 
 bench: .venv/installed  ## phasediag against best-practice Ray Tune, on this machine
 	$(BIN)/python benchmarks/launch_vs_ray_tune.py
@@ -70,6 +79,10 @@ $(BIN)/python:
 
 .venv/installed-test: .venv/installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 # Ray's dashboard and its client for jobs; `test` goes without them, as a plain install does.

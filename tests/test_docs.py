@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if DOCS / "notebooks" not in path.parents]
 SOURCES = sorted((ROOT / "phasediag").rglob("*.py"))
+
+
+def module(name: str) -> ModuleType:
+    """A script of docs/."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 @pytest.fixture(scope="module")
 def writer() -> ModuleType:
     """docs/write_reference.py."""
-    spec = importlib.util.spec_from_file_location("write_reference", ROOT / "docs" / "write_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("write_reference")
 
 
 def test_the_reference_is_that_of_the_declarations(writer: ModuleType) -> None:
@@ -56,7 +65,72 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     assert not gone, f"{page.name} names {gone}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.name.startswith("own-")], ids=lambda page: page.name)
+def test_the_gallery_is_that_of_its_record_and_its_pictures_are_there() -> None:
+    gallery = module("make_gallery")
+    written = (DOCS / "gallery.md").read_text()
+    assert written == gallery.page(json.loads(gallery.RECORD.read_text())), (
+        "python docs/make_gallery.py --page"
+    )
+    drawn = {path.stem for path in (DOCS / "gallery").glob("*.png")}
+    assert drawn == {picture.name for picture in gallery.PICTURES}
+
+
+def test_every_page_stands_in_the_contents_of_the_site() -> None:
+    trees = [
+        tree
+        for page in PAGES
+        for tree in re.findall(r"^```{toctree}\n(.*?)```", page.read_text(), re.M | re.S)
+    ]
+    listed = {line for tree in trees for line in tree.split() if not line.startswith(":")}
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"}
+    assert pages - listed == set(), "a page that no list of docs/index.md names: add it to one"
+    notebooks = {f"notebooks/{path.stem}" for path in (ROOT / "analysis").glob("*.ipynb")}
+    assert {name for name in listed if name.startswith("notebooks/") and "*" not in name} == notebooks
+
+
+def anchors(page: Path) -> set[str]:
+    """The places of a page that a link may name: its headings, as GitHub and the site call them."""
+    headings = re.findall(
+        r"^#+ +(.+?) *$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    """What a page links to and shows, outside of its code."""
+    text = re.sub(r"^```.*?^```|`[^`\n]+`", "", page.read_text(), flags=re.M | re.S)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        if re.match(r"https?://|mailto:", link):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if DOCS / "notebooks" in target.parents:
+            target = ROOT / "analysis" / target.relative_to(DOCS / "notebooks")
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_what_programs_read_of_the_site_is_there() -> None:
+    text = (DOCS / "llms.txt").read_text()
+    assert text.startswith("# phasediag\n\n> ")
+    pages = re.findall(r"\]\((?:_sources/)?([\w/-]+)\.(?:md\.txt|html)\)", text)
+    assert len(pages) == text.count("](")
+    assert [name for name in pages if not (DOCS / f"{name}.md").is_file()] == []
+
+
+FOR_USERS = [
+    page for page in PAGES if page.name.startswith("own-") or page.name in ("tutorial.md", "notebook.md")
+]
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.name)
 def test_the_examples_of_a_page_for_users_are_run(page: Path) -> None:
     """By a test that reads them from the page: it names the page, and there is one for each."""
     tests = [path for path in (ROOT / "tests").rglob("test_*.py") if f'"{page.name}"' in path.read_text()]

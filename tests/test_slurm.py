@@ -26,9 +26,9 @@ SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
 ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 SHORT = grid_text(AXES, {"steps": 500}, replicates=2, resources="{trials_per_pack: 2}")
-STEPS = 2000
+STEPS = 6000
 LONG = grid_text(AXES, {"steps": STEPS}, replicates=2, resources="{trials_per_pack: 2}")
-"""6 packs of some seconds each."""
+"""6 packs, each of more seconds than a slice between two results: a drain finds packs in training."""
 WINDOWS_SECONDS = 200
 """Of training by one worker: more than fits into two times of a minute, which begin with the start of Ray."""
 COMPILE = ("--compile", "off")

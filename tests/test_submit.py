@@ -35,7 +35,7 @@ class Net(torch.nn.Module):
         return self.last(squash(self.first(x)))
 """
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
-LONG = grid_text(AXES, {"steps": 2000}, replicates=2, resources="{trials_per_pack: 2}")
+LONG = grid_text(AXES, {"steps": 6000}, replicates=2, resources="{trials_per_pack: 2}")
 """6 packs, each of more seconds than a slice between two results."""
 OPTIONS = ("--compile", "off")
 

@@ -110,7 +110,7 @@ def extrapolated(times: FloatArray, positions: FloatArray, errors: FloatArray) -
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class BoundaryLimit(Result):
     """The boundary at each length of training, and where it goes."""
 

@@ -97,16 +97,10 @@ def plan(
             "store": size(planned.store_bytes),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
-    for text in survey.notices:
+    for text in planned.warnings:
         say(f"warning: {text}")
     for note in planned.notes:
         say(f"note: {note}")
-    if planned.unrelaxed:
-        say(
-            f"warning: {planned.unrelaxed:,} of {len(survey.trials):,} trials train for fewer than 10 "
-            "relaxation times (learning_rate * weight_decay * steps < 10): a boundary among them is a front "
-            "of training time, not of phases; raise steps, or give relaxations: 20 under fixed instead"
-        )
     if needed is not None:
         say(needed.summary())
         grid_has = survey.grid.replicates
@@ -177,7 +171,7 @@ def launch(
         extending.trained_on(grid, most, order, storage, time_limit, **options)
     if undo:
         raise click.UsageError("--undo takes an extension back: give --extend or --until-converged too")
-    from phasediag.commands.progress import ProgressLine, described_outcome, described_split
+    from phasediag.commands.progress import ProgressLine, described_split
     from phasediag.sweeps import sweep
 
     limit = inf if time_limit is None else seconds(time_limit)
@@ -194,7 +188,7 @@ def launch(
             )  # fmt: skip
 
     outcome = attempt() if wait is None else _once_free(attempt, seconds(wait, "--wait"))
-    say(described_outcome(outcome))
+    say(str(outcome))
     if profile:
         say(described_split(outcome))
     say(outcome.sweep, err=False)

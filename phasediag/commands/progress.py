@@ -133,19 +133,3 @@ def described_split(outcome: Outcome) -> str:
         expected, took = outcome.foretold
         text += f"\nleft at a tenth: {expected:.1f} s said, {took:.1f} s taken"
     return text
-
-
-def described_outcome(outcome: Outcome) -> str:
-    """One line on how a launch ended."""
-    status = outcome.status
-    parts = [
-        f"{status.done:,} of {status.total:,} trials done ({status.diverged:,} diverged), "
-        f"{status.failed:,} failed, {status.missing:,} missing; "
-        f"{outcome.trained:,} trained in {duration(outcome.seconds)}"
-    ]
-    if outcome.drained:
-        parts.append(f"drained: {outcome.drained}; launch the same grid again to go on")
-    if status.failed:
-        error = outcome.first_error.splitlines()[0] if outcome.first_error else "see the column error"
-        parts.append(f"first error: {error}; --retry-failed trains them again")
-    return "\n".join(parts)

@@ -23,6 +23,7 @@ from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
+from phasediag.sweeps.status import duration
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
 from phasediag.training.pace import mean_rates
@@ -40,7 +41,7 @@ SAMPLED_STEPS: Final = 1024
 """Steps of a trial whose learning rates are averaged before it is trained."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Plan:
     """What a launch would do."""
 
@@ -103,6 +104,30 @@ class Plan:
         if any(columns[name].pool != (value,) for name, value in plain.items()):
             rate = _mean_rates(trials, grid)
         return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be known before a launch, in whole sentences."""
+        if not self.unrelaxed:
+            return self.survey.notices
+        return (
+            *self.survey.notices,
+            f"{self.unrelaxed:,} of {len(self.survey.trials):,} trials train for fewer than 10 relaxation "
+            "times (learning_rate * weight_decay * steps < 10): a boundary among them is a front of training "
+            "time, not of phases; raise steps, or give relaxations: 20 under fixed instead",
+        )
+
+    def __repr__(self) -> str:
+        """What a launch would do, in words."""
+        survey = self.survey
+        counts = (
+            f"{survey.grid.name}: {len(survey.trials):,} trials at {self.points:,} points; "
+            f"{survey.done:,} done, {survey.failed:,} failed, {len(survey.missing):,} missing"
+        )
+        if self.packs:
+            counts += f"; about {duration(self.seconds)} on {self.workers} workers of this machine"
+        warnings = (f"warning: {text}" for text in self.warnings)
+        return "\n".join([counts, *warnings, *(f"note: {text}" for text in self.notes)])
 
 
 def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown
 from phasediag.storage.store import Store
 from phasediag.sweeps.launching import LOG, ExecutorName, LaunchOrder, executor_of, led, log_of
-from phasediag.sweeps.status import Status, status_of
+from phasediag.sweeps.status import Status, duration, status_of
 from phasediag.sweeps.survey import make_survey
 from phasediag.trial import Trials
 
@@ -33,7 +33,7 @@ DEFAULT_STORAGE = "./sweeps"
 KEPT = "all that was recorded is kept: launch the same grid again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Outcome:
     """How a launch ended."""
 
@@ -57,6 +57,21 @@ class Outcome:
         if self.drained and not self.too_many_failures and self.status.missing:
             return INTERRUPTED
         return 1 if self.status.failed or self.status.missing else 0
+
+    def __repr__(self) -> str:
+        """How it ended, in words."""
+        status = self.status
+        parts = [
+            f"{status.done:,} of {status.total:,} trials done ({status.diverged:,} diverged), "
+            f"{status.failed:,} failed, {status.missing:,} missing; "
+            f"{self.trained:,} trained in {duration(self.seconds)}"
+        ]
+        if self.drained:
+            parts.append(f"drained: {self.drained}; launch the same grid again to go on")
+        if status.failed:
+            error = self.first_error.splitlines()[0] if self.first_error else "see the column error"
+            parts.append(f"first error: {error}; --retry-failed trains them again")
+        return "\n".join(parts)
 
 
 def plan(

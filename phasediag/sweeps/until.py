@@ -110,7 +110,7 @@ def train_until_converged(
     train
         Launches a grid into the sweep.
     notify
-        Called with each of the notes before anything is trained for longer.
+        Called with what is completed first, and with each of the notes before anything is trained for longer.
     on_round
         Called before each round, and after it, then with what moved.
 
@@ -158,7 +158,7 @@ class _Training:
     def result(self, store: Store, notify: Callable[[str], None]) -> TrainedOn:
         """Train round after round."""
         designs = self._designs(store)
-        self._complete(store, designs)
+        self._complete(store, designs, notify)
         if not len(store.committed()):
             return self._ended(store, None, ())
         standing = self._standing(store, designs)
@@ -191,12 +191,14 @@ class _Training:
         bases = {d.name for d in designs if not d.extends and self.text in (None, d.grid.text)}
         return [d for d in designs if (d.extends[0] if d.extends else d.name) in bases]
 
-    def _complete(self, store: Store, designs: Sequence[Design]) -> None:
+    def _complete(self, store: Store, designs: Sequence[Design], notify: Callable[[str], None]) -> None:
         """Train what grids that were launched before have left."""
         for design in designs:
             statuses = store.committed().status_of(design.trials.trial_id)
-            if self.stopped or np.isin(statuses, ("ok", "diverged")).all():
+            left = int((~np.isin(statuses, ("ok", "diverged"))).sum())
+            if self.stopped or not left:
                 continue
+            notify(f"{left:,} trials of {design.name} are not done: they come first")
             points = design.grid.points_file
             held = {points: store.grid_sources(design.name)[points]} if points else {}
             path = design.written(self.folder / "missing", design.grid.text, held)

@@ -111,6 +111,13 @@ def test_a_store_without_scales_is_counted_from_its_norms(store: Store, tmp_path
     assert load_trials(store.folder.path)["degree_of_breaking"].isna().all()
 
 
+def test_a_layer_that_was_not_measured_is_named(store: Store) -> None:
+    write_measured_pack(store, 1, {0: planted(np.random.default_rng(0), 4)}, Threshold())
+    with pytest.raises(AnalysisError, match=r"on a layer 'hiden.1'; did you mean 'hidden.1'\?"):
+        load_measurements(store.folder.path, layer="hiden.1")
+    assert len(load_measurements(store.folder.path, observable="gram", layer="hidden.1")) == 0
+
+
 def test_eq_14_in_both_readings(store: Store) -> None:
     """Of degree, max_degree = d - 1 (permutation) and the d neurons; null where large distances count."""
     write_measured_pack(

@@ -94,14 +94,15 @@ def test_a_place_in_which_nothing_can_be_written_is_the_cause(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_machine_on_which_nothing_can_be_written_is_not_called_busy(tmp_path: Path) -> None:
+def test_a_machine_on_which_nothing_can_be_written_is_not_called_busy() -> None:
     wrapper = mounted(*((Path(place), "ro") for place in ("/tmp", "/dev/shm")))
-    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
-    found = subprocess.run(
-        [*wrapper, *command("launch", grid, "--storage", tmp_path, "--compile", "off")],
-        env=os.environ | {"HOME": "/proc", "RAY_ADDRESS": ""}, capture_output=True, text=True, timeout=240,
-        check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        grid = write(Path(place), grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
+        found = subprocess.run(
+            [*wrapper, *command("launch", grid, "--storage", place, "--compile", "off")],
+            env=os.environ | {"HOME": "/proc", "RAY_ADDRESS": ""}, capture_output=True, text=True,
+            timeout=240, check=False,
+        )  # fmt: skip
     assert found.returncode == 2, found.stderr
     assert "/dev/shm (Read-only file system)" in found.stderr
     assert "busy" not in found.stderr

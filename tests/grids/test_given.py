@@ -100,8 +100,13 @@ def test_a_fault_of_a_setting_of_a_dictionary_names_the_setting_or_the_key() -> 
 
 def test_it_is_planned_launched_and_kept(tmp_path: Path) -> None:
     storage = str(tmp_path)
-    assert len(phasediag.plan(mapping(), storage).survey.missing) == 8
+    planned = phasediag.plan(mapping(), storage)
+    assert len(planned.survey.missing) == 8
+    counts, warning = repr(planned).splitlines()
+    assert counts.startswith("g: 8 trials at 4 points; 0 done, 0 failed, 8 missing; about ")
+    assert warning.startswith("warning: 8 of 8 trials train for fewer than 10 relaxation times")
     outcome = phasediag.launch(mapping(), storage, executor="inline", compile="off")
+    assert repr(outcome).startswith("8 of 8 trials done (0 diverged), 0 failed, 0 missing; 8 trained in ")
     assert (outcome.trained, outcome.exit_code) == (8, 0)
     again = phasediag.launch(mapping(), storage, executor="inline", compile="off")
     assert again.trained == 0

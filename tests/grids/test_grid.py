@@ -462,3 +462,11 @@ def test_relaxations_may_exclude() -> None:
     kept = parse(text + 'exclude: ["relaxations < 10"]\n').trials()
     assert kept.values("weight_decay").tolist() == [0.1, 0.2]
     assert "relaxations" not in kept.columns
+
+
+def test_what_a_missing_file_may_declare_is_not_judged_by_others() -> None:
+    """A number of samples that no built-in task takes; the steps are every trial's, and are judged."""
+    text = "name: g\nfixed:\n  task: nowhere.py:Task\n  samples: some\n  steps: 0\n"
+    with pytest.raises(GridError) as refused:
+        parse_grid(text, Path("grid.yaml"))
+    assert [fault.key for fault in refused.value.faults] == ["fixed.task", "fixed.steps"]

@@ -156,7 +156,9 @@ def test_what_was_interrupted_goes_on_and_leaves_the_same_rows(
 
     stopped = trained_on(other, most=8, train=cut_off)
     assert stopped.stopped.startswith("drained: test; run the same command again")
-    done = trained_on(other, most=8)
+    said: list[str] = []
+    done = trained_on(other, most=8, notify=said.append)
+    assert any("are not done: they come first" in sentence for sentence in said)
     assert stopped.trained + done.trained == 16
     assert_same_rows(whole, other)
     names = [sorted(path.name for path in (s / "grids").glob("*.yaml")) for s in (whole, other)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from phasediag.errors import PhasediagError
 from phasediag.user_code.apart import EndedError, apart
 from phasediag.user_code.work import at_work
-from small_sweeps import grid_text, write
+from small_sweeps import grid_text, run, write
 
 PART: Final = """
 import ctypes
@@ -202,3 +203,30 @@ def test_a_child_that_leaves_a_process_behind_ends_the_look(tmp_path: Path) -> N
 
     with pytest.raises(EndedError, match=r"exit code 5 \[my.py:Net: its step\]"):
         apart(look)
+
+
+def _own_model(folder: Path, outputs: str = "outputs", more: str = "") -> Path:
+    """A grid of one trial of a model whose output has a width of its own."""
+    lines = (
+        "import torch\n", more, "class Net(torch.nn.Module):",
+        "    def __init__(self, inputs: int, outputs: int):",
+        "        super().__init__()", f"        self.only = torch.nn.Linear(inputs, {outputs})",
+        "    def forward(self, x):", "        return self.only(x)",
+    )  # fmt: skip
+    write(folder, "\n".join(lines), "net.py")
+    text = 'name: g\nfixed: {task: teacher_student, model: "net.py:Net", steps: 8}\n'
+    return write(folder, text)
+
+
+def test_a_refused_launch_takes_its_folders_away(tmp_path: Path) -> None:
+    grid = _own_model(tmp_path, outputs="outputs + 1")
+    refused = run("launch", grid, "--storage", tmp_path / "a" / "b")
+    assert (refused.returncode, "one number an output" in refused.stderr) == (2, True)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_printed_at_the_end_is_no_part_of_the_result(tmp_path: Path) -> None:
+    more = 'import atexit\natexit.register(print, "the end")\n'
+    planned = run("plan", _own_model(tmp_path, more=more), "--json")
+    assert json.loads(planned.stdout)["trials"] == 1
+    assert "the end" in planned.stderr

@@ -212,10 +212,10 @@ def test_a_longer_launch_takes_the_place_of_the_shorter(tmp_path: Path, lengths:
 
 def test_lengths_given_as_relaxations_are_told_apart_too(tmp_path: Path) -> None:
     write(tmp_path, NET.format(act="tanh"), "net.py")
-    for relaxations in (0.2, 0.3):
+    for relaxations in (0.05, 0.1):
         launched(tmp_path, grid(f"relaxations: {relaxations}"))
     trials = phasediag.load_trials(tmp_path / "edited")
-    words = "newest, relaxations 0.3 .18 trials., left out are 18 of relaxations 0.2; launch them"
+    words = "newest, relaxations 0.1 .18 trials., left out are 18 of relaxations 0.05; launch them"
     with pytest.warns(VersionsWarning, match=words):
         found = DRAW(trials)
     assert (found.facets, len(found.cells)) == ((), 6)
