@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from phasediag.analysis.labels import label, shown
 from phasediag.analysis.limit import EXTRAPOLATED, BoundaryLimit, courses
-from phasediag.figures.style import MARKERS, axes_or_new, legend, name_axes, shades, style
+from phasediag.analysis.scale import Scale
+from phasediag.figures.style import MARKERS, axes_or_new, legend, name_axes, set_scale, shades, style
 
 MOST_ROWS: Final = 6
 """More rows than this are told apart by nobody; some, evenly chosen, are drawn."""
@@ -49,7 +50,7 @@ def draw(limit: BoundaryLimit, ax: Axes | None = None) -> Axes:
                 ax.fill_between(beyond, row["low"], row["high"], color=colour, alpha=0.25, linewidth=0)
                 ax.plot(beyond, [row["limit"]] * 2, "--", color=colour, linewidth=0.7)
             handles.append(Line2D([], [], color=colour, marker=marker, markersize=3.5, label=name))
-        ax.set_xscale("log")
+        set_scale(ax.set_xscale, ax.xaxis, Scale(kind="log"), np.array([*lengths, end]))
         ax.set_xlim(lengths[0] / 1.3, end)
         name_axes(ax, limit.time.replace("_", " "), f"boundary in {label(limit.x)}")
         legend(ax, own, handles if limit.keys else [], "x-small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def _from_nodes(
 
 
 def _from_parquet(node: Node, path: Path, report: Report) -> list[PointSet]:
+    if os.path.exists(path) and not os.path.isfile(path):  # Arrow would read all that lies in a folder
+        report.add(node.line, "points", f"{path} is no file", "give a Parquet file")
+        return []
     try:
         stored = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

@@ -115,3 +115,10 @@ def test_names_of_files_that_no_file_can_have_are_refused() -> None:
             parse_grid(small(rest=f"{line}\n"), Path("grid.yaml"))
     with pytest.raises(GridError, match="does not exist"):
         parse_grid(f"name: g\nfixed: {{task: {'x' * 300}.py:T}}\n", Path("grid.yaml"))
+
+
+@pytest.mark.parametrize("place", ["/", ".", "/dev/zero"])
+def test_points_in_what_is_no_file_are_refused(place: str) -> None:
+    """Arrow takes a folder for a data set, and reads all files in it."""
+    with pytest.raises(GridError, match=r"points: .* is no file; give a Parquet file"):
+        parse_grid(small(rest=f"points: {place}\n"), Path("grid.yaml"))
