@@ -28,7 +28,7 @@ reads and writes, measured in the same run, divided by this traffic.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -185,27 +185,51 @@ class Plain:
         return take
 
 
-def check_same_work(width: int, device: torch.device) -> float:
-    """How far the plain loop ends from the engine, relative to the largest weight.
+def tile_of(width: int, count: int, device: torch.device) -> Tile:
+    """So many networks of the job at their start, uncompiled."""
+    trials = trials_of(width, count)
+    return Program(trials.record(0), Path(), device, False).tile(trials)
 
-    Raises
-    ------
-    ClickException
-        Where they do not do the same work.
-    """
-    trials = trials_of(width, 2)
-    tile = Program(trials.record(0), Path(), device, False).tile(trials)
+
+def check_same_work(width: int, device: torch.device) -> float:
+    """How far the plain loop ends from the engine; as `apart` tells it."""
+    tile = tile_of(width, 2, device)
     plain = Plain(tile, 1)
     for _ in range(COMPARED_STEPS):
         plain.take()
     tile.advance(COMPARED_STEPS)
-    apart = max(
-        float((own.detach() - weight[1]).abs().max() / weight[1].abs().max())
-        for own, weight in zip(plain.module.parameters(), tile.weights.values(), strict=True)
-    )
-    if not apart < TOLERANCE:
-        raise click.ClickException(f"not the same work: the weights end {apart:.1e} apart")
-    return apart
+    return apart(PLAIN, [own.detach().cpu()[None] for own in plain.module.parameters()], tile, slice(1, 2))
+
+
+def apart(name: str, ends: Iterable[Any], tile: Tile, rows: slice) -> float:
+    """How far networks that were trained in another way end from those of a tile.
+
+    Parameters
+    ----------
+    name
+        Of the other way.
+    ends
+        Its weights in the order of the tile's, each of shape (networks, ...): what NumPy takes for arrays.
+    rows
+        The same networks in the tile.
+
+    Returns
+    -------
+    The largest difference of any weight, relative to the largest weight of its parameter.
+
+    Raises
+    ------
+    ClickException
+        Where they have not done the same work.
+    """
+    differences = []
+    for other, weight in zip(ends, tile.weights.values(), strict=True):
+        own = weight[rows].cpu().numpy()
+        differences.append(float(np.abs(np.asarray(other) - own).max() / np.abs(own).max()))
+    largest = max(differences)
+    if not largest < TOLERANCE:
+        raise click.ClickException(f"{name}: not the same work, the weights end {largest:.1e} apart")
+    return largest
 
 
 def jax_of(tile: Tile, count: int) -> Any:
@@ -229,17 +253,13 @@ def by_jax(width: int, size: int, device: torch.device, seconds: float) -> Rate:
     """
     import gpu_jax
 
-    trials = trials_of(width, 2)
-    tile = Program(trials.record(0), Path(), device, False).tile(trials)
+    tile = tile_of(width, 2, device)
     networks = jax_of(tile, 2)
     networks.take(COMPARED_STEPS)
     tile.advance(COMPARED_STEPS)
-    for own, weight in zip(networks.weights, tile.weights.values(), strict=True):
-        if not np.abs(own - weight.cpu().numpy()).max() < TOLERANCE * float(weight.abs().max()):
-            raise click.ClickException("JAX does not do the same work")
+    apart("JAX", networks.weights, tile, slice(2))
     while True:
-        trials = trials_of(width, size)
-        tile = Program(trials.record(0), Path(), device, False).tile(trials)
+        tile = tile_of(width, size, device)
         networks = jax_of(tile, size)
         del tile
         if device.type == "cuda":
@@ -257,8 +277,7 @@ def by_jax(width: int, size: int, device: torch.device, seconds: float) -> Rate:
 
 def alone(width: int, device: torch.device, seconds: float) -> dict[str, Rate]:
     """One network a process: the plain loop, and on a GPU the same as a CUDA graph."""
-    trials = trials_of(width, 2)
-    tile = Program(trials.record(0), Path(), device, False).tile(trials)
+    tile = tile_of(width, 2, device)
     ways = {PLAIN: Plain(tile, 1).take}
     if device.type == "cuda":
         ways["the same, as a CUDA graph"] = Plain(tile, 1, capturable=True).graphed()
@@ -341,9 +360,9 @@ def main(device: str, width: int, tile: int | None, seconds: float, copied: int)
     found = device_of(1.0) if device == "cuda" else torch.device("cpu")
     if found.type != device:
         raise click.ClickException("torch sees no CUDA device; --device cpu tries the benchmark out")
-    apart = check_same_work(width, found)
+    difference = check_same_work(width, found)
     copied_s = bandwidth(found, copied)
-    title = f"{device_name(found)}, width {width}; same work: weights {apart:.0e} apart"
+    title = f"{device_name(found)}, width {width}; same work: weights {difference:.0e} apart"
     Console().print(report(rates(width, tile, found, seconds), traffic(width), copied_s, title))
 
 

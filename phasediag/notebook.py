@@ -36,7 +36,7 @@ class _Shown:
     """What was shown last, and when."""
 
     handle: Any = None
-    """Of IPython's display; None before anything was shown."""
+    """The handle of IPython's display; None before anything was shown."""
     at: float = -float("inf")
     took_s: float = 0.0
 

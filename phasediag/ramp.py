@@ -52,7 +52,7 @@ class Ramp:
 
     parameter: str
     values: tuple[float, ...]
-    """Of the parameter, stage after stage."""
+    """The values of the parameter, stage after stage."""
 
     def way(self, stage: int) -> Way:
         """In which direction the walk went to a stage; to the first one, in which it goes on."""

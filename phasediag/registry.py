@@ -36,11 +36,11 @@ class Component:
     parameters: Mapping[str, Parameter]
     constraints: tuple[Constraint, ...]
     always_fresh: bool
-    """Of a task: whether every step draws new samples."""
+    """Whether, of a task, every step draws new samples."""
     population: bool
-    """Of a task: whether `batch_size: 0` is the exact population loss."""
+    """Whether, of a task, `batch_size: 0` is the exact population loss."""
     classes: int
-    """Of a task: number of classes; 0 where the targets are no classes."""
+    """The number of classes of a task; 0 where the targets are no classes."""
     source: str = ""
     """Hash of the files of the user's that it rests on, part of the identity; empty for phasediag's own."""
     code: Mapping[str, bytes] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -34,7 +35,7 @@ ON_DEMAND = {("analysis.result", "figures")}
 OWNERS = {
     "ray": {"executors.ray_tune.*", "submission.jobs"},
     "matplotlib": {"figures.*"},
-    "seaborn": {"figures.scaling"},
+    "seaborn": {"figures.alignment", "figures.scaling"},
     "jinja2": {"report.page"},
 }
 """The only importers of a library; `figures.*` is any module of the room."""
@@ -71,6 +72,18 @@ assert refused("{task: scalar_linear, batch_size: 0}") and refused("{task: in_co
 """Grids of built-in tasks and models, some of them faulty, and the reference of parameters."""
 
 
+MOST_LINES: Final = 60
+"""Of a function, its docstring left out."""
+MOST_ARGUMENTS: Final = 8
+"""Of a function by position: what takes more lacks a word for what some of them are together."""
+MANY_ARGUMENTS: Final = {
+    "analysis.phases.phase_diagram", "analysis.finite_size.fit_collapse",
+    "analysis.distributions.distributions",  # asked by name, in notebooks
+    "models.transformer.__init__",  # parameters of the grid
+    "training.chance._attention",  # the signature of torch's
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
     """One import statement's target."""
@@ -92,9 +105,15 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def tree(name: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(modules()[name].read_text())
+
+
+@cache
 def imports(name: str) -> tuple[Import, ...]:
     """All import statements of a module, wherever they stand."""
-    return tuple(_imports(ast.parse(modules()[name].read_text()), name, at_import=True))
+    return tuple(_imports(tree(name), name, at_import=True))
 
 
 def _imports(node: ast.AST, name: str, at_import: bool) -> Iterator[Import]:
@@ -202,6 +221,37 @@ def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)
 
 
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """All functions and methods of the package, by module and name."""
+    for name in modules():
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.FunctionDef):
+                yield f"{name}.{node.name}", node
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """From `def` to the end, without the docstring."""
+    first = function.body[0]
+    documented = ast.get_docstring(function, clean=False) is not None
+    docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - docstring
+
+
+def test_functions_are_short() -> None:
+    lengths = {name: lines_of(function) for name, function in functions()}
+    assert len(lengths) > 1000
+    assert not {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
+
+
+def test_functions_take_few_arguments_by_position() -> None:
+    many = set()
+    for name, function in functions():
+        arguments = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+        if len(set(arguments) - {"self", "cls"}) > MOST_ARGUMENTS:
+            many.add(name)
+    assert many == MANY_ARGUMENTS
+
+
 @pytest.mark.parametrize("name", modules())
 def test_modules_are_short_and_named_for_what_they_do(name: str) -> None:
     assert len(modules()[name].read_text().splitlines()) <= 400
@@ -209,8 +259,7 @@ def test_modules_are_short_and_named_for_what_they_do(name: str) -> None:
 
 
 def test_the_package_re_exports_at_most_a_dozen_names() -> None:
-    tree = ast.parse(modules()[""].read_text())
-    values = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign | ast.AnnAssign) and _is_all(n)]
+    values = [n.value for n in ast.walk(tree("")) if isinstance(n, ast.Assign | ast.AnnAssign) and _is_all(n)]
     assert len(values) == 1, "phasediag/__init__.py states __all__ once"
     assert values[0] is not None
     assert 1 <= len(ast.literal_eval(values[0])) <= 12

@@ -64,9 +64,9 @@ class Sums:
     """Sum and number of the values of each cell and replicate: all that resampled means need."""
 
     total: FloatArray
-    """Shape (cells, replicates)."""
+    """The sum of the values, shape (cells, replicates)."""
     number: FloatArray
-    """Shape (cells, replicates)."""
+    """How many values there are, shape (cells, replicates)."""
 
     @classmethod
     def of(

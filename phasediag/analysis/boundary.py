@@ -27,7 +27,7 @@ class Rows:
     row: IntArray
     """The row of each cell, counted from 0 without gaps, shape (cells,)."""
     coordinate: FloatArray
-    """On the scale on which to interpolate, shape (cells,)."""
+    """The place of each cell, on the scale on which to interpolate, shape (cells,)."""
     value: FloatArray
     """The mean of each cell, NaN where it has none, shape (cells,)."""
     replicates: IntArray
@@ -41,9 +41,9 @@ class SingleValues:
     """The single values behind the means."""
 
     cell: IntArray
-    """Shape (trials,)."""
+    """The cell of each trial, shape (trials,)."""
     replicate: IntArray
-    """Shape (trials,)."""
+    """The replicate of each trial, shape (trials,)."""
     value: FloatArray
     """NaN where a trial has none, shape (trials,)."""
 

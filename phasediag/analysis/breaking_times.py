@@ -32,7 +32,7 @@ class BreakingTimes(Result):
     observable: str
     layer: str
     unit: str
-    """Of times: `learning time` (steps times learning rate), or `steps` where the rate changes."""
+    """The unit of times: `learning time` (steps times learning rate), or `steps` where the rate changes."""
     x: str | None
     critical: float | None
     """The value of x at which times diverge; None: they are not scaled."""
@@ -233,7 +233,7 @@ def _median_interval(survival: Any, trials: int) -> tuple[float, float]:
 
 
 def _growth(times: pd.DataFrame, cells: Sequence[str], starts: str | None, seed: int) -> pd.DataFrame:
-    """Of each cell, generator and replicate: the delay for each e-fold of a smaller start."""
+    """The delay for each e-fold of a smaller start, of each cell, generator and replicate."""
     if starts is None:
         return pd.DataFrame()
     if not (times[starts] > 0).all():

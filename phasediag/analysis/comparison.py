@@ -20,7 +20,7 @@ SURE: Final = 0.98
 MOST_FOLDS: Final = 20
 """Parts into which the replicates are taken, each of which is left out in turn."""
 ROUNDING: Final = 1e-12
-"""Of a score: two descriptions that differ by no more are not told apart."""
+"""A relative difference of scores: two descriptions that differ by no more are not told apart."""
 ROUNDED: Final = 1 / 12
 """Variance of a number that is known to whole ones only."""
 _CEILING: Final = 1e6
@@ -130,7 +130,7 @@ class Lead:
     """By how much one description foretells left-out replicates better than another."""
 
     gain: float
-    """Of the log score of a replicate."""
+    """By how much the log score of a replicate is larger."""
     error: float
     """Its standard error; NaN where there are too few replicates."""
     folds: int

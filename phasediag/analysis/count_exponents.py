@@ -52,7 +52,7 @@ class CountExponents(Result):
     """One row a target, dimension and law, best first: `law`, `behind` the best by how much of the log score
     of a left-out replicate, with its standard `error`, `prediction` (error of what is foretold, per cent)."""
     claims: tuple[Claim, ...]
-    """Of each dimension whether the number is polynomial in x, and whether exponents rise with it."""
+    """Whether, of each dimension, the number is polynomial in x, and whether exponents rise with it."""
     trend: tuple[float, float, float]
     """The rank correlation of exponent and dimension, mean over replicates, with its 95 % interval."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
 
 MOST_MEASUREMENTS: Final = 4_000_000
-"""Of all trials and observables together; beyond them the courses are not read."""
+"""Measurements of all trials and observables together; beyond them the courses are not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -70,7 +70,7 @@ def cube(
 
 
 def described(data: xarray.Dataset, quantities: Mapping[str, Column]) -> xarray.Dataset:
-    """The same data set, whose variables say what they are and in which unit."""
+    """A data set whose variables say what they are and in which unit."""
     for name, variable in data.variables.items():
         own = str(name)
         column = quantities.get(own) or column_of(own)

@@ -27,7 +27,7 @@ from phasediag.storage.schema_arrow import declared_in
 from phasediag.storage.store import Store
 
 _ATTRIBUTE: Final = "phasediag_columns"
-"""Of a frame: the declarations that its files hold, by name, as plain values."""
+"""The attribute of a frame with the declarations that its files hold, by name, as plain values."""
 
 
 def with_declarations(trials: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:

@@ -34,7 +34,7 @@ _FORMULAS: Final[Mapping[str, str]] = {
 NEGLIGIBLE: Final = 0.05
 """What a description gains that leads by less than this share of another lead is nothing."""
 _TURNS: Final = 60
-"""Of the fit of the factors, each of which takes the other for given."""
+"""Rounds of fitting the factors, each of which takes the other for given."""
 _TINY: Final = 1e-300
 
 
@@ -43,7 +43,7 @@ class Exchange:
     """One strength of decay and noise, beside other descriptions."""
 
     fit: MonotoneFit
-    """Of all replicates."""
+    """The fit of all replicates."""
     rising: bool
     """Whether the counts rise with the strength."""
     models: tuple[Mapping[str, Any], ...]
@@ -51,11 +51,11 @@ class Exchange:
     cells, falls behind that of the best, `behind_error`, and `prediction`, the mean error there in per cent.
     Those that could not be tested are left out."""
     leads: Mapping[str, Lead]
-    """Of one strength over each other description."""
+    """The lead of one strength over each other description."""
     power: NoisePower | None
     """By which power of itself noise adds to decay; None where it cannot be told."""
     departure: Lead
-    """Of the cells' own means over one strength, at left-out replicates."""
+    """The lead of the cells' own means over one strength, at left-out replicates."""
     away: float
     """Mean difference of the cells' own means from the curve, in per cent."""
     agree: bool

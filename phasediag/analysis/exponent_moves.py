@@ -16,7 +16,7 @@ from phasediag.arrays import BoolArray, FloatArray
 
 COLUMNS: Final = ("choice", "exponent", "shift", "low", "high", "stable")
 FEWEST_POINTS: Final = 3
-"""Of a part of the window that has an exponent of its own."""
+"""Values of x in a part of the window that has an exponent of its own."""
 
 
 def exponent_moves(
@@ -65,7 +65,7 @@ def exponent_moves(
 
 
 def moves_in_words(moves: pd.DataFrame) -> str:
-    """Whether an exponent is stable, and by how much it moves; empty where nothing was tried."""
+    """Say whether an exponent is stable, and by how much it moves; empty where nothing was tried."""
     if not len(moves):
         return ""
     unsure = [value is None for value in moves["stable"]]

@@ -153,7 +153,8 @@ class Groups:
     levels: tuple[npt.NDArray[Any], ...]
     """The distinct values of each column; ascending where they are numbers."""
     code: IntArray
-    """Of each combination, mixed radix over the positions in `levels`, ascending, shape (cells,)."""
+    """The number of each combination, mixed radix over the positions in `levels`, ascending, shape
+    (cells,)."""
     cell: IntArray
     """The combination of each trial, shape (trials,)."""
 

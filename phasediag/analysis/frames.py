@@ -126,14 +126,14 @@ def _carried(trials: int) -> str:
 
 
 def load_recounted(sweep: str | os.PathLike[str], trials: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """The same trials counted below so many times the threshold at which each was recorded.
+    """Count trials again, below so many times the threshold at which each was recorded.
 
     Parameters
     ----------
     trials
         Some trials of the sweep, with `trial_id`.
     factor
-        Of the threshold, absolute and relative alike, and of the tolerance of the rank.
+        Multiplies the threshold, absolute and relative alike, and the tolerance of the rank.
 
     Returns
     -------

@@ -36,7 +36,7 @@ class Independence:
     values: tuple[float, ...]
     """The widths."""
     exponent: float
-    """Of y ~ by^exponent over the widths that are compared at each x, over all x."""
+    """The exponent of y ~ by^exponent over the widths that are compared at each x, over all x."""
     low: float
     high: float
     """Its 95 % interval; NaN with fewer than 3 replicates."""

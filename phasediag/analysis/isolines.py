@@ -9,15 +9,15 @@ import pandas as pd
 
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import boundary_table, followed
-from phasediag.analysis.frame import Groups
 from phasediag.analysis.layout import Layout
-from phasediag.analysis.scale import Scale
+from phasediag.analysis.level import crosses
+from phasediag.analysis.plane import Plane
 from phasediag.arrays import BoolArray, IntArray
 
 
 def across_table(
-    group: Groups, along: tuple[Layout, Rows, Boundary], samples: SingleValues, scale: Scale,
-    settled: BoolArray, level: float, resamples: int, seed: int,
+    plane: Plane, rows: Rows, boundary: Boundary, samples: SingleValues, settled: BoolArray, level: float,
+    resamples: int, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Find where the level is crossed along y and no line between the crossings of two rows passes.
 
@@ -27,14 +27,12 @@ def across_table(
 
     Parameters
     ----------
-    group
-        The cells by facets, y and x.
-    found
+    plane
+        With an axis y.
+    rows, boundary
         The cells in rows along x, and all their crossings.
     samples
         By the cells of the diagram.
-    scale
-        Of y.
     settled
         Whether most trials of a cell have converged, shape (cells,).
     level, resamples, seed
@@ -44,13 +42,12 @@ def across_table(
     -------
     As `PhaseDiagram.across` describes it.
     """
-    rows = along[1]
-    columns = Layout.along_y(group, scale)
+    group, scale = plane.group, plane.y_scale
+    columns = plane.columns
     along_y = columns.rows(rows.value, rows.replicates)
     one = np.flatnonzero(along_y.linked)
-    below, known = along_y.value < level, ~np.isnan(along_y.value)
-    one = one[(below[one] != below[one + 1]) & known[one] & known[one + 1]]
-    fresh = one[~_passed((columns.order[one], columns.order[one + 1]), *along)]
+    one = one[crosses(along_y.value[one], along_y.value[one + 1], level)[0]]
+    fresh = one[~_passed((columns.order[one], columns.order[one + 1]), plane.rows, rows, boundary)]
     cells = np.flatnonzero(np.isin(along_y.row, along_y.row[fresh]))
     codes, line = np.unique(columns.line[cells], return_inverse=True)
     width = len(group.levels[-1])

@@ -19,7 +19,8 @@ class Law:
     formula: str
     parameters: tuple[str, ...]
     mean: Callable[[FloatArray, FloatArray], FloatArray]
-    """Of x, shape (points,), and the parameters, shape (parameters,); `curve` where numbers may be large."""
+    """The mean at x, shape (points,), by parameters, shape (parameters,); `curve` where numbers may be
+    large."""
     fit: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
     """The parameters of highest quasi-likelihood of several problems at once, shape (problems, parameters):
     from x, shape (points,), and the means and weights of each problem, shape (problems, points). A weight of

@@ -20,11 +20,11 @@ class Layout:
     """The number of each cell in the diagram."""
     facet: IntArray
     line: IntArray
-    """Of the facet and the value of the other axis, ascending."""
+    """The number of the line: of the facet and the value of the other axis, ascending."""
     place: IntArray
     """The position of the value of its own axis among all values of it."""
     coordinate: FloatArray
-    """Of that value, on the scale on which to interpolate."""
+    """The value of its own axis, on the scale on which to interpolate."""
 
     @classmethod
     def along_x(cls, group: Groups, scale: Scale, *, lines: bool) -> Layout:

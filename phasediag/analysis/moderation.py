@@ -12,9 +12,10 @@ from phasediag.arrays import BoolArray, FloatArray
 _ALIKE: Final = 1e-8
 """A spread of log variances beyond chance up to this says that all are the same."""
 _SMALLEST: Final = 1e-5
-"""Of the median; smaller variances count as this large in the fit of what they have in common."""
+"""As a share of the median variance; smaller variances count as this large in the fit of what they have in
+common."""
 _RIDGE: Final = 1e-13
-"""Of the trace: keeps what is not determined at zero."""
+"""A share of the trace: keeps what is not determined at zero."""
 
 
 def moderated(variances: FloatArray, freedom: FloatArray, trend: FloatArray | None = None) -> FloatArray:

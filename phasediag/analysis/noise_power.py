@@ -19,7 +19,7 @@ from phasediag.analysis.single_index import Cells
 from phasediag.arrays import FloatArray, IntArray
 
 FEWEST_LEVELS: Final = 3
-"""Of noise: between two any power is as good as any."""
+"""Levels of noise that it takes: between two any power is as good as any."""
 WITHIN: Final = (0.5, 2.0)
 """The nearest powers that are to be told from 1."""
 NEARLY: Final = (0.9, 1.1)
@@ -27,14 +27,14 @@ NEARLY: Final = (0.9, 1.1)
 BESIDE: Final = (2**-0.5, 2**0.5)
 """Nearer to another power than to 1 is what lies beyond."""
 _PIECES: Final = (1, 2, 3, 5, 8, 12, 18, 27)
-"""Of the spline, as many as may be chosen."""
+"""How many pieces the spline may have, as many as may be chosen."""
 _DEGREE: Final = 3
 _STARTS: Final = (0.5, 1.0, 2.0)
 _LIMITS: Final = (0.05, 8.0)
 _FACTORS: Final = (0.37, 1.0, 2.7)
 """Times the fitted coefficients, from which the search starts too."""
 _PLAUSIBLE: Final = 10.0
-"""Of Akaike's criterion above the best: what other numbers of pieces say is not excluded."""
+"""Akaike's criterion above the best: what other numbers of pieces say is not excluded."""
 _DIFFERENCE: Final = 1e-4
 _SPARE: Final = 6
 """Cells more than there are parameters."""

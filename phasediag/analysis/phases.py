@@ -15,28 +15,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.axes import COLLAPSE, check_axes, unnamed_axes
+from phasediag.analysis.axes import COLLAPSE
 from phasediag.analysis.basis import arbitrary_basis
-from phasediag.analysis.binning import with_bins
 from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
-from phasediag.analysis.cells import DIVERGED, cell_statistics, decided_means, of_settled, order_values
+from phasediag.analysis.cells import cell_statistics, decided_means, of_settled, order_values
 from phasediag.analysis.declared import about
 from phasediag.analysis.decoupled_decay import DecoupledDecayWarning as DecoupledDecayWarning
 from phasediag.analysis.decoupled_decay import warn_of_adamw
 from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, scattered, unknown
-from phasediag.analysis.frame import Groups, has_status, need_columns, numbers, with_formulas
+from phasediag.analysis.frame import Groups, has_status, numbers
 from phasediag.analysis.isolines import across_table
 from phasediag.analysis.labels import prose
-from phasediag.analysis.layout import Layout
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.mixture import two_phases
+from phasediag.analysis.plane import Plane
 from phasediag.analysis.plateaus import without_plateaus
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.slope import find_steepest
-from phasediag.analysis.versions import newest
 from phasediag.arrays import BoolArray, FloatArray
 from phasediag.columns import Column, column_of
 from phasediag.errors import AnalysisError
@@ -77,7 +75,7 @@ class PhaseDiagram(Result):
     """Empty for a diagram along x alone."""
     order: str
     level: float
-    """Of the order parameter at the boundary: as given, equally likely in both components of the
+    """The value of the order parameter at the boundary: as given, equally likely in both components of the
     mixture, or the median over the rows where it is steepest."""
     facets: tuple[str, ...]
     x_scale: Scale
@@ -254,7 +252,7 @@ def phase_diagram(
         Where an axis is the weight decay and a trial was trained with adamw.
     """
     return locate(
-        trials, x, y, order, level, facet=facet, resamples=resamples, seed=seed, method=method,
+        Plane.of(trials, x, y, order, facet), order, level, resamples=resamples, seed=seed, method=method,
         direction=direction,
     ).diagram  # fmt: skip
 
@@ -275,10 +273,8 @@ class Located:
 
 
 def locate(
-    trials: pd.DataFrame, x: str, y: str | None, order: str, level: float, *,
-    facet: str | Sequence[str] | None, resamples: int, seed: int, method: Method = "level",
-    direction: Direction | None = None, keep: bool = False,
-    settled_only: bool = False,
+    plane: Plane, order: str, level: float, *, resamples: int, seed: int, method: Method = "level",
+    direction: Direction | None = None, keep: bool = False, settled_only: bool = False,
 ) -> Located:  # fmt: skip
     """As `phase_diagram`, with the rows and values behind its boundary.
 
@@ -288,80 +284,53 @@ def locate(
     for name, value, kinds in (("method", method, Method), ("direction", direction or "rising", Direction)):
         if value not in get_args(kinds):
             raise AnalysisError(f"{name}='{value}' is unknown; it is one of {', '.join(get_args(kinds))}")
-    facets = (facet,) if isinstance(facet, str) else tuple(facet or ())
-    axes = [("x", x)] if y is None else [("x", x), ("y", y)]
-    trials = newest(trials, [x, y, order, *facets])
-    special = order == DIVERGED and order not in trials
-    trials = with_formulas(trials, [name for _, name in axes] + ([] if special else [order]))
-    need_columns(trials, facets)
-    if not special:
-        numbers(trials, order)
-    check_axes(trials, axes, facets)
-    trials, behind = with_bins(trials, [name for _, name in axes])
-    named = tuple(name for _, name in reversed(axes))
-    warn_of_adamw(trials, named)
-    facets += unnamed_axes(trials, (*facets, *named, *behind), order)
-    group = Groups.of(trials, (*facets, *named))
+    trials = plane.trials
+    warn_of_adamw(trials, (plane.x, plane.y or ""))
     values = order_values(trials, order)
-    cells = cell_statistics(trials, group, values)
+    cells = cell_statistics(trials, plane.group, values)
     if settled_only:
-        values, cells = of_settled(trials, group, values, cells)
-    decided = values
+        values, cells = of_settled(trials, plane.group, values, cells)
+    decided, at, column = values, level, "mean"
     if method == "mixture":
         mixture = two_phases(values, order)
-        level, decided = mixture.level, mixture.upper(values)
-        cells["upper_share"] = cell_statistics(trials, group, decided)["mean"]
-    x_scale = Scale.of(group.levels[-1].astype(np.float64))
-    y_scale = Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64))
-    means = decided_means(cells, order, "upper_share" if method == "mixture" else "mean")
+        decided, at, level, column = mixture.upper(values), 0.5, mixture.level, "upper_share"
+        cells[column] = cell_statistics(trials, plane.group, decided)["mean"]
     counts = cells["replicates"].to_numpy(dtype=np.int64)
-    layout = Layout.along_x(group, x_scale, lines=y is not None)
-    rows = layout.rows(means, counts)
-    samples = SingleValues(cell=group.cell, replicate=replicate_codes(trials, group.cell), value=decided)
+    rows = plane.rows.rows(decided_means(cells, order, column), counts)
+    replicate = replicate_codes(trials, plane.group.cell)
+    samples = SingleValues(cell=plane.group.cell, replicate=replicate, value=decided)
     if method == "slope":
         boundary = find_steepest(rows, samples, resamples, seed)
         between = _between(rows, boundary)
         level = float(np.nanmedian(between)) if len(between) else float("nan")
         levels = np.where(boundary.cell >= 0, between, level)[rows.row]
     else:
-        at = 0.5 if method == "mixture" else level
         boundary = find_boundary(rows, samples, at, resamples, seed, keep=keep)
         levels = np.full(len(cells), level)
     declared = about(trials, order)
     settled = (cells["unconverged_share"].to_numpy() <= 0.5) | declared.of_training
     shown = boundary if direction is None else boundary.facing(rising=direction == "rising")
     across = None
-    if y is not None and method != "slope":
-        at = 0.5 if method == "mixture" else level
-        across = across_table(group, (layout, rows, boundary), samples, y_scale, settled, at, resamples, seed)
+    if plane.y is not None and method != "slope":
+        across = across_table(plane, rows, boundary, samples, settled, at, resamples, seed)
     cells["phase"] = _phases(cells, levels, declared, method)
     tabled = without_plateaus(shown, rows, cells, level) if method == "level" else shown
     diagram = PhaseDiagram(
-        cells=cells, boundary=_table(group, layout, rows, tabled, settled, x_scale, lined=y is not None),
-        across=across,
-        collapse=_collapse(trials, x, y, facets), x=x, y=y or "", order=order, level=level, facets=facets,
-        x_scale=x_scale, y_scale=y_scale, method=method, declared=declared,
-        without_value=valueless(trials, order, values),
-        convergence_unknown=_unknown(trials, order), condition=conditional(trials),
-        basis=arbitrary_basis(trials, [order]),
+        cells=cells, boundary=_table(plane, rows, tabled, settled), across=across, collapse=_collapse(plane),
+        x=plane.x, y=plane.y or "", order=order, level=level, facets=plane.facets, x_scale=plane.x_scale,
+        y_scale=plane.y_scale, method=method, declared=declared,
+        without_value=valueless(trials, order, values), convergence_unknown=_unknown(trials, order),
+        condition=conditional(trials), basis=arbitrary_basis(trials, [order]),
     )  # fmt: skip
     return Located(diagram=diagram, boundary=shown, rows=rows, samples=samples, level=level, settled=settled)
 
 
-def _table(
-    group: Groups,
-    layout: Layout,
-    rows: Rows,
-    boundary: Boundary,
-    settled: BoolArray,
-    scale: Scale,
-    *,
-    lined: bool,
-) -> pd.DataFrame:
+def _table(plane: Plane, rows: Rows, boundary: Boundary, settled: BoolArray) -> pd.DataFrame:
+    layout = plane.rows
     line, first = np.unique(layout.line, return_index=True)
-    lines = group.decoded(line, len(group.names) - 1)
-    facet = layout.facet[first] if lined else np.arange(len(line))
-    return boundary_table(lines, facet, boundary, rows, settled, scale)
+    lines = plane.group.decoded(line, len(plane.group.names) - 1)
+    facet = layout.facet[first] if plane.y is not None else np.arange(len(line))
+    return boundary_table(lines, facet, boundary, rows, settled, plane.x_scale)
 
 
 def _unknown(trials: pd.DataFrame, order: str) -> int:
@@ -390,11 +359,12 @@ def _between(rows: Rows, boundary: Boundary) -> FloatArray:
     return np.where(boundary.cell >= 0, between, np.nan)
 
 
-def _collapse(trials: pd.DataFrame, x: str, y: str | None, facets: tuple[str, ...]) -> pd.DataFrame | None:
-    if "weight_decay" not in (x, y) or COLLAPSE not in trials:
+def _collapse(plane: Plane) -> pd.DataFrame | None:
+    trials, axes = plane.trials, (plane.x, plane.y)
+    if "weight_decay" not in axes or COLLAPSE not in trials:
         return None
-    other = y if x == "weight_decay" else x
-    group = Groups.of(trials, facets if other is None else (*facets, other))
+    other = plane.y if plane.x == "weight_decay" else plane.x
+    group = Groups.of(trials, plane.facets if other is None else (*plane.facets, other))
     mean = pd.Series(numbers(trials, COLLAPSE)).groupby(group.cell).mean()
     frame = group.decoded(group.code, len(group.names)).assign(**{COLLAPSE: mean.to_numpy()})
     return frame.dropna(subset=COLLAPSE)

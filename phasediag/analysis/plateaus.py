@@ -18,13 +18,13 @@ CLEAR: Final = 5.0
 FARTHER: Final = 2.0
 """Times as far from the crossing as the nearest clear cell of one side those of the other are looked at."""
 _LOOKED_AT: Final = 3
-"""Of them, the nearest."""
+"""How many of the nearest cells are looked at."""
 _FEWEST: Final = 2
-"""Of these at the level make a plateau."""
+"""How many of these at the level make a plateau."""
 
 
 def without_plateaus(boundary: Boundary, rows: Rows, cells: pd.DataFrame, level: float) -> Boundary:
-    """The same, without the intervals of crossings at the end of a plateau at the level, which are `flat`.
+    """The boundary without the intervals of crossings at the end of a plateau at the level, which are `flat`.
 
     A curve that passes a level is clear of it on both sides, about equally far away. Where it is so on one
     alone, as a growth rate that is zero once a network has settled, the cell beside the crossing may be half

@@ -27,11 +27,11 @@ COUNTS: Final[Mapping[str, str]] = {
 }
 """The column of `trials` that each observable fills on `measure.layer`."""
 COUNT_COLUMNS: Final = tuple(dict.fromkeys(COUNTS.values()))
-"""Those columns, each once."""
+"""The columns of `trials` that hold counts, each once."""
 RECOUNTED: Final = (*COUNT_COLUMNS, "degree_normalized", *DERIVED_COLUMNS)
 """The counts that follow the threshold, and what is made of them."""
 NO_DISTANCE: Final = 255
-"""Of `passages`: what stands where a trial has fewer distances than others."""
+"""In what `passages` gives: what stands where a trial has fewer distances than others."""
 FOLLOWING: Final = (*RECOUNTED, "drift", *FLAGS)
 """All columns that follow the threshold."""
 RESTS_ON: Final = (
@@ -131,7 +131,7 @@ def passages(store: Store, trials: pa.Table, factors: Sequence[float]) -> Mappin
 
 
 List = tuple[npt.NDArray[np.int64], npt.NDArray[Any], FloatArray, npt.NDArray[Any]]
-"""Of lists of one length: their trials, the distances, shape (trials, length), the scale of their layer,
+"""Lists of one length: their trials, the distances, shape (trials, length), the scale of their layer,
 and the largest count."""
 
 

@@ -153,7 +153,7 @@ class Proposal:
     """Points that need more replicates, each with how many: as many as the others beside its crossing, or
     twice as many where all have the same."""
     explored: tuple[Point, ...] = ()
-    """Those of `points` that look for what no corner shows."""
+    """The points among `points` that look for what no corner shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -231,7 +231,7 @@ class Lattice:
                 points[point] = max(count, points.get(point, 0))
 
     def _width(self, crossing: RowCrossing) -> float:
-        """Of an interval; infinite with too few replicates for one, 0 where there is none otherwise."""
+        """Width of an interval; infinite with too few replicates for one, 0 where there is none otherwise."""
         if crossing.replicates < FEWEST_REPLICATES:
             return float("inf")
         if isnan(crossing.low) or isnan(crossing.high):

@@ -32,7 +32,8 @@ class Rejudged:
     columns: Mapping[str, Any]
     """`drift` and `FLAGS`, shape (trials,)."""
     carried: int
-    """Those that are ok, of which it is not stored how their distances moved; their flags are as recorded."""
+    """Trials that are ok, of which it is not stored how their distances moved; their flags are as
+    recorded."""
 
 
 def rejudged(
@@ -79,7 +80,7 @@ def _judgement(
     trials: pa.Table, lists: Mapping[str, _Lists], rows: IntArray,
     threshold: tuple[FloatArray, FloatArray], factor: float,
 ) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
-    """Of trials whose layers are of one size."""
+    """Judge trials whose layers are of one size."""
     moments = {name: each.moments(rows) for name, each in lists.items() if each.lengths[rows[0]] >= 0}
     absolute, relative = (part[rows] for part in threshold)
     asked, done, relaxations = (
@@ -100,13 +101,13 @@ class _Lists:
     row: IntArray
     """The measurement of each trial."""
     values: tuple[npt.NDArray[Any], ...]
-    """Of all measurements, one after the other: distances, and `CHANGES`."""
+    """The values of all measurements, one after the other: distances, and `CHANGES`."""
     first: tuple[IntArray, ...]
     """Where those of each measurement begin."""
 
     @classmethod
     def of(cls, measured: pa.Table, observable: str, position: IntArray, trials: int) -> _Lists:
-        """Of one observable among measurements."""
+        """The lists of one observable among measurements."""
         row, lengths = np.zeros(trials, dtype=np.int64), np.full(trials, -1, dtype=np.int64)
         here = pc.equal(measured["observable"], observable)
         rows, at = measured.filter(here), position[here.to_numpy()]
@@ -119,7 +120,7 @@ class _Lists:
         return cls(lengths=lengths, row=row, values=values, first=first)
 
     def moments(self, trials: IntArray) -> Moments:
-        """Those of some trials, whose distances are as many."""
+        """The moments of some trials, which have equally many distances."""
         rows, length = self.row[trials], self.lengths[trials[0]]
         last, half, late = (
             values[first[rows][:, None] + np.arange(length)]

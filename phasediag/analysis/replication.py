@@ -38,7 +38,7 @@ class Replication(Result):
     needed: int
     """For the median row: the fewest replicates whose Student's interval is expected to be that narrow."""
     fewest: int
-    """The same where the pilot's spread happened to be large: a 90 % interval of what it tells."""
+    """How many it takes where the pilot's spread happened to be large: a 90 % interval of what it tells."""
     most: int
     rows: pd.DataFrame
     """One row a boundary point of the diagram: its facets and y, `branch`, `replicates` and `width` of the

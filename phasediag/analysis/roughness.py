@@ -28,7 +28,7 @@ from phasediag.arrays import BoolArray, FloatArray
 from phasediag.errors import AnalysisError
 
 FEWEST_CELLS: Final = 64
-"""Of each axis: fewer leave no three distances."""
+"""Cells along each axis: fewer leave no three distances."""
 BLOCKS: Final = 4
 """Parts of each axis: the image is cut into so many times so many blocks, left out one at a time."""
 UNEVEN: Final = 1e-6

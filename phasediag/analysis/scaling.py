@@ -38,7 +38,7 @@ from phasediag.errors import AnalysisError
 FEWEST_POINTS: Final = 3
 """Distinct values of x that a fit needs."""
 MOST_RESAMPLES: Final = 400
-"""Of the shifts of the exponent."""
+"""Draws for the shifts of the exponent, at most."""
 POOLED: Final = "an exponent of several laws at once may be that of none"
 """What pooling other axes may do."""
 PLATEAU: Final = 0.05
@@ -54,7 +54,7 @@ class ScalingFit(Result):
     x: str
     y: str
     exponent: float
-    """Of the power law y ~ x^exponent."""
+    """The exponent of the power law y ~ x^exponent."""
     low: float
     high: float
     """The 95 % interval of the exponent; NaN with fewer than 3 replicates."""

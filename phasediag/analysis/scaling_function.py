@@ -14,7 +14,7 @@ from phasediag.analysis.size_curves import SizeCurves
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 DEGREE: Final = 3
-"""Of the pieces of F."""
+"""The degree of the polynomials of which F is made."""
 OVERLAP: Final = 0.5
 """Share of the points that must lie between those of another size: curves side by side prove nothing."""
 _RIDGE: Final = 1e-7

@@ -42,7 +42,7 @@ class Sensitivity(Result):
     stable: bool | None
     """Whether it stays inside its interval or cell; None where that is not known."""
     rows: pd.DataFrame | None = None
-    """Of a boundary: one row a facet, value of y and crossing, `branch`, `position`, and
+    """For a boundary one row a facet, value of y and crossing, `branch`, `position`, and
     `halved`, `doubled` (where it lies at half and at twice the threshold), `stable`. Of a fit: one row with
     `exponent`, `halved`, `doubled`, `stable`. None where it is not known."""
 

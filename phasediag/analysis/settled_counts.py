@@ -270,7 +270,7 @@ def _cells(replicates: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _limits(replicates: pd.DataFrame, cells: pd.DataFrame, apart: list[str], x: str, by: str) -> pd.DataFrame:
-    """Of each question and x the largest width, beside half of it."""
+    """The largest width of each question and x, beside half of it."""
     rows = []
     for key, part in cells.groupby([*apart, x]):
         named = dict(zip([*apart, x], key, strict=True))

@@ -36,9 +36,9 @@ class Cells:
     """What an index is made of, in each cell."""
 
     gamma: FloatArray
-    """Shape (cells,)."""
+    """The number that counts as it is, shape (cells,)."""
     noises: FloatArray
-    """Shape (coefficients, cells); none is zero everywhere."""
+    """What each coefficient multiplies, shape (coefficients, cells); none is zero everywhere."""
 
     def index(self, coefficients: FloatArray) -> FloatArray:
         """Gamma + sum c n of each cell, shape (cells,)."""
@@ -67,7 +67,7 @@ class MonotoneFit:
     high: FloatArray
     """Between these values of each coefficient, some order of the cells is as good; as `coefficients`."""
     index: FloatArray
-    """Of each cell, shape (cells,)."""
+    """The index of each cell, shape (cells,)."""
     curve: FloatArray
     """The mean of each cell, of those without counts too; shape (cells,)."""
     inside: BoolArray

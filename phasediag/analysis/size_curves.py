@@ -18,10 +18,10 @@ from phasediag.errors import AnalysisError
 
 Form = Literal["power", "critical", "shift"]
 _LEAST_ERROR: Final = 1e-3
-"""Of a mean, as a share of the range, with the form `power` of the mean itself: replicates that agree exactly
-are no proof of an exact mean."""
+"""The least error of a mean, as a share of the range, with the form `power` of the mean itself: replicates
+that agree exactly are no proof of an exact mean."""
 FEWEST_POINTS: Final = 4
-"""Of a size."""
+"""Points that a curve of one size needs."""
 _TREND: Final = 3
 """Degree in x of the trend of log variances; in the logarithm of the size it is 1."""
 _CELLS: Final = 4
@@ -50,7 +50,7 @@ class SizeCurves:
     """The number of each cell's size, ascending."""
     sums: Sums
     squares: Sums
-    """Of the squares of the values."""
+    """The sums of the squares of the values."""
 
     @classmethod
     def of(cls, trials: pd.DataFrame, values: FloatArray, x: str, size: str, form: Form) -> SizeCurves:
@@ -99,13 +99,13 @@ class SizeCurves:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters, in the order in which `scaled_x` takes them."""
+        """The names of the parameters, in the order in which `scaled_x` takes them."""
         along = "x_shift" if self.form == "shift" else "x_exponent"
         return ("y_exponent", along, *(("critical",) if self.form == "critical" else ()))
 
     @cached_property
     def mean(self) -> FloatArray:
-        """Of each cell, shape (cells,)."""
+        """The mean of each cell, shape (cells,)."""
         return self.sums.means
 
     @cached_property

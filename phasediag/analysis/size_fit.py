@@ -19,7 +19,7 @@ _PLACES: Final = 9
 """Values of x, within all that were measured, that are tried as the critical one."""
 _STARTS: Final = 6
 _PIECES: Final = (1, 2, 3, 4, 6, 8, 11, 15)
-"""Of the spline, as many as may be chosen."""
+"""How many pieces the spline may have."""
 _DIFFERENCE: Final = 1e-4
 
 
@@ -35,7 +35,7 @@ class SizeFit:
 
     @property
     def pieces(self) -> int:
-        """Of the spline."""
+        """How many pieces the spline has."""
         return len(self.function.inner) + 1
 
     @property
@@ -60,7 +60,7 @@ class SizeFit:
         return least_squares(residuals, starts, _steps(self.function), tolerance=1e-4)[:, : len(self.named)]
 
     def nearly_drawn(self, draws: Drawn) -> FloatArray:
-        """The same to first order in the deviation of the means, which is far cheaper."""
+        """As `drawn`, to first order in the deviation of the means, which is far cheaper."""
         starts = np.tile(self.parameters, (len(draws.values), 1))
         curves = self.function.curves
         own = self.function.residuals(curves.mean[None], curves.error[None])
@@ -134,7 +134,7 @@ def _information(fit: SizeFit) -> float:
 
 
 def _in_pieces(function: ScalingFunction, parameters: FloatArray, pieces: int) -> ScalingFunction:
-    """The same with F in so many pieces, each with as many points at these parameters."""
+    """A scaling function with F in so many pieces, each with as many points at these parameters."""
     padded = np.concatenate([parameters, np.zeros(function.parameters - len(parameters))])
     shares = function.shares(padded[None])[0, function.used]
     inner = np.unique(np.quantile(shares, np.linspace(0, 1, pieces + 1)[1:-1]))
@@ -142,7 +142,7 @@ def _in_pieces(function: ScalingFunction, parameters: FloatArray, pieces: int) -
 
 
 def _steps(function: ScalingFunction) -> FloatArray:
-    """Of the differences by which the parameters are varied."""
+    """The differences by which the parameters are varied."""
     reach = float(np.ptp(function.curves.positions))
     by_form = {"power": (1.0, 1.0), "shift": (1.0, reach), "critical": (1.0, 1.0, reach)}
     analytic = (1 / reach, 1 / reach) if function.analytic else ()

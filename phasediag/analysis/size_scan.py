@@ -16,9 +16,9 @@ from phasediag.arrays import BoolArray, FloatArray
 USUAL: Final = 1.0
 """The exponent of the corrections that are tried where none was given."""
 FEWEST_SIZES: Final = 3
-"""Of a fit with corrections: two curves are made one by any of them."""
+"""Sizes that a fit with corrections needs: two curves are made one by any of them."""
 _INNER: Final = 2 / 3
-"""Of the distance from the critical x to the farthest point."""
+"""The inner share of the distance from the critical x to the farthest point."""
 _LOOKED_AT: Final = 1.5
 """Half-widths of its interval by which a shift must differ from zero: three standard errors."""
 _CUT: Final = 0.25

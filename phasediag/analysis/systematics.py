@@ -51,7 +51,7 @@ class Systematics(Result):
     verdicts: Mapping[str, bool]
     """Whether all points stay inside their interval or cell, by what was varied."""
     texts: Mapping[str, str]
-    """The same in words."""
+    """By the same names, what moves in words."""
     steps: str
     """What is known of the number of steps where it was not varied, in words; empty where it was."""
 

@@ -1,4 +1,4 @@
-"""Of which order a transition is: two peaks within cells, jumps, and hysteresis between starts."""
+"""The order of a transition: two peaks within cells, jumps, and hysteresis between starts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from phasediag.analysis.boundary import ROUNDING
 from phasediag.analysis.frame import coded, with_formulas
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import Located, PhaseDiagram, locate
+from phasediag.analysis.plane import Plane
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.starts import NOT_COMPARED, Shift, shift_between
 from phasediag.analysis.versions import newest
@@ -134,8 +135,8 @@ def transition_order(
                 f"starts='{starts}' needs at least two values and to be neither x nor y; it has {len(values)}"
             )
     located = locate(
-        trials, x, y, order, level, facet=starts, resamples=resamples, seed=seed, keep=starts is not None,
-        settled_only=True,
+        Plane.of(trials, x, y, order, starts), order, level, resamples=resamples, seed=seed,
+        keep=starts is not None, settled_only=True,
     )  # fmt: skip
     pinned = "data_seed" in trials and bool(trials["data_seed"].notna().all())
     diagram = located.diagram

@@ -111,7 +111,7 @@ def _verdict(least: pd.Series[Any], kind: str) -> str:
 def _with_inputs(
     rows: pd.DataFrame, named: Mapping[str, Any], alignment: Alignment, layer: str
 ) -> dict[str, float]:
-    """Of the layer with the inputs of its own network, the larger of both networks."""
+    """The alignment of the layer with the inputs of its own network, the larger of both networks."""
     own = rows[rows["same_network"] & (rows["first_layer"] == INPUT) & (rows["second_layer"] == layer)]
     own = own[own["first"].isin([named["first"], named["second"]])]
     for name in alignment.held:

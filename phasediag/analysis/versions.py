@@ -174,7 +174,7 @@ def tell_of_observables(trials: pd.DataFrame) -> None:
 
 
 def _measured_by(trials: pd.DataFrame) -> dict[str, npt.NDArray[np.object_]]:
-    """Of each of the user's observables the version that has measured each trial; empty where none has."""
+    """For each of the user's observables the version that has measured each trial; empty where none has."""
     if OBSERVABLE_SOURCE.name not in trials:
         return {}
     texts = _hashes(trials[OBSERVABLE_SOURCE.name], ())
@@ -242,7 +242,7 @@ def _tell_of_sources(name: str, column: str, order: Sequence[str], counts: dict[
 
 
 def _longest(trials: pd.DataFrame, factors: Sequence[float]) -> pd.DataFrame:
-    """Of trials that an extension trained again the longest, of points whose extension is complete."""
+    """Keep the longest of trials that an extension trained again, at points whose extension is complete."""
     shorter, partial = superseded(trials, factors)
     if not (shorter | partial).any():
         return trials
@@ -265,7 +265,7 @@ def _longest(trials: pd.DataFrame, factors: Sequence[float]) -> pd.DataFrame:
 def _newest_length(
     trials: pd.DataFrame, lengths: Sequence[tuple[str, float]], factors: Sequence[float] = ()
 ) -> pd.DataFrame:
-    """Of each point the trials of the length that was launched last; other lengths stay."""
+    """Keep of each point the trials of the length that was launched last; other lengths stay."""
     if not set(LENGTHS) <= set(trials.columns) or trials["steps"].nunique() < 2:
         return trials
     rank = np.full(len(trials), -1, dtype=np.int64)

@@ -58,7 +58,7 @@ class Leg:
 
 
 def legs_of(stages: pd.DataFrame, x: str) -> dict[str, list[Leg]]:
-    """Of each replicate the way up and the way down; the turning point belongs to both.
+    """The way up and the way down of each replicate; the turning point belongs to both.
 
     Parameters
     ----------

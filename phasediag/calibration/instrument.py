@@ -118,5 +118,5 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def with_fault(instrument: Instrument, fault: str) -> Instrument:
-    """The same instrument with one of `FAULTS`."""
+    """An instrument with one of `FAULTS` planted in it."""
     return replace(instrument, **FAULTS[fault])

@@ -27,7 +27,7 @@ from phasediag.native.lowering import UnsupportedError
 CRITICAL: Final = float(np.log1p(np.sqrt(2)) / 2)
 EXPONENTS: Final = {"x_exponent": 1.0, "magnetization": -1 / 8, "susceptibility": 7 / 4}
 OMEGA: Final = 7 / 4
-"""Of the corrections: beside the singular part of the susceptibility there is a constant."""
+"""The exponent of the corrections: beside the singular part of the susceptibility there is a constant."""
 LENGTHS: Final = (16, 24, 32, 48, 64)
 COUPLINGS: Final = tuple(np.linspace(0.414, 0.472, 9).tolist())
 CLOSE: Final = tuple(np.linspace(0.430, 0.453, 9).tolist())

@@ -16,7 +16,7 @@ from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Streams
 
 ONE_WORLD: Final = Streams(seed=0, data_seed=0)
-"""Of trials with `data_seed: 0`."""
+"""The random streams of trials with `data_seed: 0`."""
 
 
 def collapse(instrument: Instrument, quick: bool) -> list[Reading]:

@@ -22,9 +22,10 @@ EXACT = 0.02
 CLOSED = 0.04
 """Tolerance of the ratio of two ends, each of which lies between two stages that have converged."""
 LEVEL = 0.4
-"""Of the loss, between that of the learned state (below 0.2 where it ends) and of the dead one (0.64)."""
+"""The level of the loss, between that of the learned state (below 0.2 where it ends) and of the dead one
+(0.64)."""
 TEACHER: Final = (1.0, 0.2)
-"""Of the neurons of E9."""
+"""The teacher of the neurons of E9."""
 
 
 def walked_layers(instrument: Instrument, quick: bool) -> list[Reading]:

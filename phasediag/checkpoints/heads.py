@@ -38,7 +38,7 @@ class Measured:
 
     kind: Kind
     depth: int
-    """Of its layer, from 1 on."""
+    """The number of its layer, from 1 on."""
     head: int
     """From 1 on; 0 of a block."""
     width: int

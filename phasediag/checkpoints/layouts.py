@@ -59,11 +59,11 @@ class NeuronBlock:
 
     depth: int
     incoming: tuple[Matrix, ...]
-    """Of shape (neurons, inputs): one, or a gate besides."""
+    """The incoming weights, each of shape (neurons, inputs): one, or a gate besides."""
     bias: str
     """Name of the biases; empty where there are none."""
     outgoing: Matrix
-    """Of shape (outputs, neurons)."""
+    """The outgoing weights, shape (outputs, neurons)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from phasediag.commands.options import say, telling
 from phasediag.commands.where import filtered
 
-if TYPE_CHECKING:
-    from phasediag.analysis.branches import Direction
-
 
 def against_steps(
-    sweep_path: str, x: str, y: str | None, order: str, level: float | None, facet: Sequence[str],
-    direction: Direction | None, where: Sequence[str], output: Path, as_json: bool,
-) -> None:  # fmt: skip
-    """Draw the boundary against the length of training, with its limit, and print the path of the figure."""
+    sweep_path: str, asked: Mapping[str, Any], where: Sequence[str], output: Path, *, as_json: bool
+) -> None:
+    """Draw the boundary against the length of training, with its limit, and print the path of the figure.
+
+    Parameters
+    ----------
+    asked
+        The arguments of `boundary_limit`: x, y, order, level, facet, direction.
+    """
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.limit import boundary_limit
     from phasediag.figures.style import save
@@ -28,7 +30,7 @@ def against_steps(
     notices: list[str] = []
     with telling(notices):
         trials = filtered(load_trials(sweep_path), where)
-        limit = boundary_limit(trials, x, y, order, level, list(facet), direction=direction)
+        limit = boundary_limit(trials, **{**asked, "facet": list(asked["facet"])})
     save(limit.plot(), output)
     if as_json:
         click.echo(json.dumps({"output": str(output), **limit.as_dict(), "notices": notices}))

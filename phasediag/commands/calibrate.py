@@ -6,21 +6,31 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from phasediag.commands.options import COMPILE, JSON, say
+from phasediag.commands.options import COMPILE, JSON, say, together
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
     from phasediag.calibration.reading import Reading
+
+
+_RUNNING: Final = together("running", {
+    "workers": click.option("--workers", type=click.IntRange(min=1),
+                            help="Experiments at once; default: one a core."),
+    "executor": click.option("--executor", type=click.Choice(["inline", "ray"]), default="inline",
+                             show_default=True),
+    "compile_mode": COMPILE,
+})  # fmt: skip
+"""How the experiments are run."""
 
 
 @click.command(short_help="Train against exact results, and compare.")
@@ -29,15 +39,13 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path), help="Draw measured over exact: PNG, SVG or PDF.")
 @click.option("--storage", type=click.Path(path_type=Path, file_okay=False),
               help="Keep the sweeps there; default: a temporary folder.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Experiments at once; default: one a core.")
-@click.option("--executor", type=click.Choice(["inline", "ray"]), default="inline", show_default=True)
+@_RUNNING
 @click.option("--fault", type=click.Choice(["gamma", "optimizer", "threshold"]),
               help="Plant a mistake, which must make the calibration fail.")  # fmt: skip
-@COMPILE
 @JSON
 def calibrate(
-    quick: bool, only: Sequence[str], output: Path | None, storage: Path | None, workers: int | None,
-    executor: Any, fault: str | None, compile_mode: Any, as_json: bool,
+    quick: bool, only: Sequence[str], output: Path | None, storage: Path | None, running: Mapping[str, Any],
+    fault: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Train against exact results and tell measured from exact; exit 1 where one fails."""
     from phasediag.calibration.calibrate import EXPERIMENTS, calibrate, impossible
@@ -51,10 +59,13 @@ def calibrate(
     started = time.monotonic()
     measured: dict[str, list[Reading]] = {}
     with tempfile.TemporaryDirectory(prefix="phasediag-calibrate-") as scratch:
-        instrument = Instrument(folder=storage or Path(scratch), executor=executor, compile=compile_mode)
+        executor = running["executor"]
+        instrument = Instrument(
+            folder=storage or Path(scratch), executor=executor, compile=running["compile_mode"]
+        )
         if fault is not None:
             instrument = with_fault(instrument, fault)
-        at_once = workers or (local_workers(1, 0) if executor == "inline" else 1)
+        at_once = running["workers"] or (local_workers(1, 0) if executor == "inline" else 1)
         for name, readings in calibrate(instrument, quick=quick, only=only, workers=at_once):
             measured[name] = readings
             failed = sum(bool(reading.fault) for reading in readings)

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import sys
-import time
-from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasediag.commands.options import say, seconds, telling
-from phasediag.commands.refine import launched
+from phasediag.commands.options import say, telling
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
+    from phasediag.commands.launch_options import Launching
     from phasediag.sweeps.until import LongerRound, TrainedOn
 
 
-def extended(sweep_or_grid: str, factor: float, storage: str, time_limit: str | None, **options: Any) -> None:
+def extended(sweep_or_grid: str, factor: float, storage: str, launching: Launching) -> None:
     """Train the trials of a sweep or grid for longer, say what moved, and end with the code of a launch."""
     from phasediag.analysis.extension import extension
     from phasediag.analysis.frames import load_trials
     from phasediag.errors import AnalysisError
     from phasediag.sweeps.extend import extend
 
-    deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
-    train = partial(launched, deadline=deadline, **options)
     done = extend(
-        sweep_or_grid, factor, storage, train=train, notify=lambda sentence: say(f"note: {sentence}")
+        sweep_or_grid,
+        factor,
+        storage,
+        train=launching.train,
+        notify=lambda sentence: say(f"note: {sentence}"),
     )
     if done.stopped:
         say(done.stopped)
@@ -40,15 +40,12 @@ def extended(sweep_or_grid: str, factor: float, storage: str, time_limit: str | 
     sys.exit(done.exit_code)
 
 
-def trained_on(
-    sweep_or_grid: str, most: float, order: str, storage: str, time_limit: str | None, **options: Any
-) -> None:
+def trained_on(sweep_or_grid: str, most: float, order: str, storage: str, launching: Launching) -> None:
     """Train what is not settled for longer, say what moved, how it stands, and end with a launch's code."""
     from phasediag.sweeps.until import train_until_converged
 
-    deadline = None if time_limit is None else time.monotonic() + seconds(time_limit)
     done = train_until_converged(
-        sweep_or_grid, most, storage, order=order, train=partial(launched, deadline=deadline, **options),
+        sweep_or_grid, most, storage, order=order, train=launching.train,
         notify=lambda sentence: say(f"note: {sentence}"),
         on_round=lambda coming: say(described_longer_round(coming)),
     )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+
+from phasediag.commands.options import together
 
 _LIMITS: Final[dict[str, Any]] = {"nargs": 2, "type": float, "metavar": "LOW HIGH"}
 _SCALE: Final = click.Choice(["linear", "log"])
@@ -27,14 +28,10 @@ _OPTIONS: Final = {
 }  # fmt: skip
 
 
-def figure_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a figure, which it takes as one mapping, `look`."""
+LOOK: Final = together("look", _OPTIONS)
+"""The options of a figure, which a command takes as one mapping, `look`."""
 
-    @wraps(command)
-    def with_look(**given: Any) -> Any:
-        look = {name: given.pop(name) for name in _OPTIONS}
-        return command(look={name: value for name, value in look.items() if value is not None}, **given)
 
-    for option in reversed(_OPTIONS.values()):
-        with_look = option(with_look)
-    return with_look
+def given(look: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as `plot` and `Look.of` take them."""
+    return {name: value for name, value in look.items() if value is not None}

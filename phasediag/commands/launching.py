@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,20 +14,21 @@ import click
 from rich.console import Console
 
 from phasediag.columns import level_of
+from phasediag.commands.launch_options import LAUNCHING, Launching
 from phasediag.commands.options import (
     COLUMN,
     COMPILE,
     JSON,
-    MAX_FAILURES,
+    LEVEL,
     REMEASURE,
     RETRY,
     SET,
     STORAGE,
     SWEEP,
-    TIME_LIMIT,
     print_table,
     say,
     seconds,
+    together,
 )
 from phasediag.errors import LeaseHeldError
 
@@ -41,32 +41,39 @@ ATTEMPT_SECONDS: Final = 2.0
 """Between two attempts to take a sweep that is held."""
 
 
+_PILOT: Final = together("replication", {
+    "pilot": click.option("--pilot", metavar="SWEEP",
+                          help="Tell from this sweep how many replicates an interval takes."),
+    "x": click.option("--x", type=COLUMN,
+                      help="Axis along which the boundary's interval is meant, with --pilot."),
+    "y": click.option("--y", type=COLUMN,
+                      help="Axis that numbers the rows, with --pilot; without it the diagram is a line."),
+    "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+                          help="Column that tells the phases apart, with --pilot."),
+    "level": LEVEL,
+    "width": click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a "
+                          "logarithmic x, else in its units, with --pilot."),
+})  # fmt: skip
+
+
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
 @SET
 @COMPILE
 @RETRY
-@click.option("--pilot", metavar="SWEEP", help="Tell from this sweep how many replicates an interval takes.")
-@click.option("--x", type=COLUMN, help="Axis along which the boundary's interval is meant, with --pilot.")
-@click.option("--y", type=COLUMN,
-              help="Axis that numbers the rows, with --pilot; without it the diagram is a line.")  # fmt: skip
-@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
-              help="Column that tells the phases apart, with --pilot.")  # fmt: skip
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
-@click.option("--width", type=float, help="Wished width of the 95 % interval, in decades of a logarithmic x, "
-              "else in its units, with --pilot.")  # fmt: skip
+@_PILOT
 @JSON
 def plan(
     grid: str, storage: str, settings: Sequence[str], compile_mode: Any, retry_failed: bool,
-    pilot: str | None, x: str | None, y: str | None, order: str, level: float | None, width: float | None,
-    as_json: bool,
+    replication: Mapping[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Validate GRID and tell what a launch would do. Trains nothing.
 
     With --pilot, --x and --width also how many replicates an interval of that width takes.
     """
-    if (pilot is None, x is None, width is None).count(True) not in (0, 3) or (y and not pilot):
+    asked = [replication[name] is not None for name in ("pilot", "x", "width")]
+    if any(asked) != all(asked) or (replication["y"] and not any(asked)):
         raise click.UsageError("--pilot, --x and --width go together; give all three, or none")
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
@@ -75,9 +82,7 @@ def plan(
         grid, storage, compile_mode=compile_mode, retry_failed=retry_failed, settings=settings
     )
     survey = planned.survey
-    needed = None
-    if pilot is not None and x is not None and width is not None:
-        needed = _needed(pilot, x, y, order, level_of(order, level), width)
+    needed = _needed(**replication) if all(asked) else None
     values: dict[str, Any] = {
         "trials": len(survey.trials), "points": planned.points, "packs": len(planned.packs),
         "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
@@ -108,83 +113,66 @@ def plan(
             say(f"{survey.grid.name} has {grid_has}: {needed.needed / grid_has:.2g} times as many trials")
 
 
-def _needed(pilot: str, x: str, y: str | None, order: str, level: float, width: float) -> Replication:
+def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, width: float) -> Replication:
+    """How many replicates an interval of this width takes, by the diagram of a pilot sweep."""
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.phases import phase_diagram
     from phasediag.analysis.replication import replicates_needed
 
-    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=level), width)
+    at = level_of(order, level)
+    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=at), width)
+
+
+_LONGER: Final = together("longer", {
+    "extend": click.option("--extend", type=float, metavar="FACTOR", help="Train the trials of GRID, or of "
+                           "the sweep that is named instead, to so many times their steps besides, and tell "
+                           "what moved."),
+    "until_converged": click.option("--until-converged", is_flag=True, help="Double the steps of those "
+                                    "points of GRID, or of a sweep, that are not settled, round after "
+                                    "round, and tell what moved."),
+    "most": click.option("--most", type=float, default=16.0, show_default=True, help="Times their first "
+                         "steps that --until-converged trains points at most."),
+    "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+                          help="Column that is to be settled, with --until-converged: of a count its own "
+                          "flag is asked, else that of the phase."),
+    "undo": click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep "
+                         "back; with --until-converged all rounds of it."),
+})  # fmt: skip
+"""Training of what was launched for longer."""
 
 
 @click.command()
 @click.argument("grid", type=click.Path())
 @STORAGE
 @SET
-@click.option("--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own.")
-@click.option("--executor", type=click.Choice(["ray", "inline", "array"]), default="ray", show_default=True,
-              help="Who trains: Ray; this process; or this process and all that are launched alike, on any "
-              "machines of one storage.")  # fmt: skip
-@MAX_FAILURES
-@RETRY
+@LAUNCHING
 @REMEASURE
-@TIME_LIMIT
 @click.option("--wait", metavar="TIME", help="Wait so long (3m) for another launch of the sweep to end.")
-@COMPILE
 @click.option("--profile", is_flag=True, help="Tell at the end what the workers' time was spent on.")
-@click.option("--extend", type=float, metavar="FACTOR",
-              help="Train the trials of GRID, or of the sweep that is named instead, to so many times their "
-              "steps besides, and tell what moved.")  # fmt: skip
-@click.option("--until-converged", is_flag=True,
-              help="Double the steps of those points of GRID, or of a sweep, that are not settled, round "
-              "after round, and tell what moved.")  # fmt: skip
-@click.option("--most", type=float, default=16.0, show_default=True,
-              help="Times their first steps that --until-converged trains points at most.")  # fmt: skip
-@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
-              help="Column that is to be settled, with --until-converged: of a count its own flag is "
-              "asked, else that of the phase.")  # fmt: skip
-@click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep back; with "
-              "--until-converged all rounds of it.")  # fmt: skip
+@_LONGER
 def launch(
-    grid: str, storage: str, settings: Sequence[str], address: str | None, executor: Any,
-    max_failures: int | None, retry_failed: bool,
-    remeasure: bool, time_limit: str | None, wait: str | None, compile_mode: Any, profile: bool,
-    extend: float | None, until_converged: bool, most: float, order: str, undo: bool,
+    grid: str, storage: str, settings: Sequence[str], launching: Mapping[str, Any], remeasure: bool,
+    wait: str | None, profile: bool, longer: Mapping[str, Any],
 ) -> None:  # fmt: skip
     """Train whatever of GRID the store does not hold. Ctrl-C drains, a second one stops at once.
 
     With --extend, GRID may be a sweep: its trials are trained again for longer, into the same sweep. With
     --until-converged as well: then only the points that are not settled are, each with all its replicates.
     """
-    if extend is not None or until_converged:
-        from phasediag.commands import extending
-
-        _check_longer(settings, extend, until_converged)
-        if undo:
-            extending.taken_back(grid, until_converged=until_converged)
-            return
-        options = {
-            "executor": executor, "address": address, "compile": compile_mode, "max_failures": max_failures,
-            "retry_failed": retry_failed, "remeasure": remeasure,
-        }  # fmt: skip
-        if extend is not None:
-            extending.extended(grid, extend, storage, time_limit, **options)
-        extending.trained_on(grid, most, order, storage, time_limit, **options)
-    if undo:
+    how = Launching.of(launching, remeasure=remeasure)
+    if longer["extend"] is not None or longer["until_converged"]:
+        _train_longer(grid, storage, settings, how, **longer)
+        return
+    if longer["undo"]:
         raise click.UsageError("--undo takes an extension back: give --extend or --until-converged too")
     from phasediag.commands.progress import ProgressLine, described_split
     from phasediag.sweeps import sweep
 
-    limit = inf if time_limit is None else seconds(time_limit)
-    started = time.monotonic()
-
     def attempt() -> Outcome:
-        left = limit - (time.monotonic() - started)
         with ProgressLine(Console(stderr=True)) as line:
             return sweep.launch(
-                grid, storage, executor=executor, address=address, max_failures=max_failures,
-                retry_failed=retry_failed, remeasure=remeasure, compile=compile_mode, observer=line,
-                time_limit_s=None if left == inf else left, settings=settings,
-                notify=lambda sentence: say(f"note: {sentence}"),
+                grid, storage, observer=line, notify=lambda sentence: say(f"note: {sentence}"),
+                settings=settings, **how.keywords,
             )  # fmt: skip
 
     outcome = attempt() if wait is None else _once_free(attempt, seconds(wait, "--wait"))
@@ -195,13 +183,24 @@ def launch(
     sys.exit(outcome.exit_code)
 
 
-def _check_longer(settings: Sequence[str], extend: float | None, until_converged: bool) -> None:
-    """Refuse options that do not go with training for longer."""
+def _train_longer(
+    grid: str, storage: str, settings: Sequence[str], how: Launching, *, extend: float | None,
+    until_converged: bool, most: float, order: str, undo: bool,
+) -> None:  # fmt: skip
+    """Train what was launched for longer, or take that back."""
+    from phasediag.commands import extending
+
     if extend is not None and until_converged:
         raise click.UsageError("--extend trains all points for longer, --until-converged some: give one")
     if settings:
         option = "--until-converged" if until_converged else "--extend"
         raise click.UsageError(f"{option} trains what was launched for longer: leave --set out")
+    if undo:
+        extending.taken_back(grid, until_converged=until_converged)
+    elif extend is not None:
+        extending.extended(grid, extend, storage, how)
+    else:
+        extending.trained_on(grid, most, order, storage, how)
 
 
 def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:
@@ -226,7 +225,7 @@ def _once_free(attempt: Callable[[], Outcome], wait_s: float) -> Outcome:
 @click.option("--y", type=COLUMN, help="Axis upwards, with --watch.")
 @click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column that tells the phases apart, with --watch.")  # fmt: skip
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@LEVEL
 @JSON
 def status(
     sweep_path: str, watch: bool, x: str | None, y: str | None, order: str, level: float | None, as_json: bool

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from phasediag.commands.options import JSON, say
+from phasediag.commands.options import JSON, say, together
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
     from phasediag.checkpoints.layouts import Naming
 
 
+_TEMPLATES: Final = together("templates", {
+    "query": click.option("--query", metavar="TEMPLATE", help="Name of the query matrices, with {layer} for "
+                          "the number; default: known layouts (BERT, ViT, DINOv2, GPT-2, Llama, timm, "
+                          "torchvision)."),
+    "key": click.option("--key", metavar="TEMPLATE", help="The same of the key matrices."),
+    "value": click.option("--value", metavar="TEMPLATE", default="", help="The same of the value matrices."),
+    "output_matrix": click.option("--output-matrix", metavar="TEMPLATE", default="",
+                                  help="The same of the output matrices."),
+})  # fmt: skip
+"""Names of the matrices of heads."""
+
+
 @click.command(short_help="Symmetries and ranks of a trained checkpoint.")
 @click.argument("weights", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WEIGHTS...")
 @click.option("--heads", type=click.IntRange(min=1),
               help="Attention heads a layer; default: what config.json beside the weights says.")  # fmt: skip
-@click.option("--query", metavar="TEMPLATE", help="Name of the query matrices, with {layer} for the number; "
-              "default: known layouts (BERT, ViT, DINOv2, GPT-2, Llama, timm, torchvision).")  # fmt: skip
-@click.option("--key", metavar="TEMPLATE", help="The same of the key matrices.")
-@click.option("--value", metavar="TEMPLATE", default="", help="The same of the value matrices.")
-@click.option("--output-matrix", metavar="TEMPLATE", default="", help="The same of the output matrices.")
+@_TEMPLATES
 @click.option("--part", "parts", multiple=True, type=click.Choice(["attention", "value", "mlp"]),
               help="Only these; default: all.")  # fmt: skip
 @click.option("--relative", type=click.FloatRange(min=0), default=0.05, show_default=True,
@@ -35,9 +44,8 @@ if TYPE_CHECKING:
 )
 @JSON
 def measure(
-    weights: tuple[Path, ...], heads: int | None, query: str | None, key: str | None, value: str,
-    output_matrix: str, parts: tuple[Any, ...], relative: float, sweep: Path, figure: Path | None,
-    as_json: bool,
+    weights: tuple[Path, ...], heads: int | None, templates: Mapping[str, Any], parts: tuple[Any, ...],
+    relative: float, sweep: Path, figure: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure rank and degree of symmetry of every layer and head of trained WEIGHTS.
 
@@ -50,8 +58,7 @@ def measure(
     from phasediag.observables.threshold import Threshold
 
     reading = ReadingPlan(
-        heads=heads, layout=_layout(query, key, value, output_matrix), parts=parts or PARTS,
-        threshold=Threshold(relative=relative),
+        heads=heads, layout=_layout(**templates), parts=parts or PARTS, threshold=Threshold(relative=relative)
     )  # fmt: skip
     record(weights, sweep, reading)
     names = [str(path) for path in weights]
@@ -72,15 +79,15 @@ def measure(
     click.echo(str(sweep))
 
 
-def _layout(query: str | None, key: str | None, value: str, output: str) -> Naming | None:
+def _layout(query: str | None, key: str | None, value: str, output_matrix: str) -> Naming | None:
     """The layout that the templates state; None where none is given."""
     if query is None and key is None:
-        if value or output:
+        if value or output_matrix:
             raise PhasediagError("--value and --output-matrix go with --query and --key; give these too")
         return None
     if query is None or key is None:
         raise PhasediagError("--query and --key go together; give both")
-    given = {"--query": query, "--key": key, "--value": value, "--output-matrix": output}
+    given = {"--query": query, "--key": key, "--value": value, "--output-matrix": output_matrix}
     for option, template in given.items():
         if template and template.count("{layer}") != 1:
             raise PhasediagError(
@@ -88,4 +95,4 @@ def _layout(query: str | None, key: str | None, value: str, output: str) -> Nami
             )
     from phasediag.checkpoints.layouts import Naming
 
-    return Naming(family="as given", query=query, key=key, value=value, output=output)
+    return Naming(family="as given", query=query, key=key, value=value, output=output_matrix)

@@ -7,8 +7,9 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -19,8 +20,11 @@ from rich.text import Text
 from phasediag.commands.offers import ColumnType, ConditionType, sweeps
 from phasediag.errors import PhasediagError
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
 COLUMN = ColumnType()
+LEVEL = click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),
     help="Only these trials: NAME=VALUE, or a condition as in exclude, 'width < 64 and rank > 1'.",
@@ -57,6 +61,30 @@ TIME_LIMIT = click.option("--time-limit", help="Be over after this time (3h50m, 
 RETRY = click.option("--retry-failed", is_flag=True, help="Train trials that failed before once more.")
 
 
+def together(argument: str, options: Mapping[str, Decorator]) -> Decorator:
+    """Give a command options that it takes as one argument, a mapping.
+
+    Parameters
+    ----------
+    argument
+        The name of that argument.
+    options
+        Of click, by the names of the values, in the order in which the help lists them.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def taking(**given: Any) -> Any:
+            return command(**{argument: {name: given.pop(name) for name in options}}, **given)
+
+        decorated: Callable[..., Any] = taking
+        for option in reversed(list(options.values())):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
 def shown(text: str) -> str:
     """A text in which what would steer a terminal is written out: it may come from anywhere."""
     return "".join(char.encode("unicode_escape").decode() if _steers(char) else char for char in text)
@@ -80,7 +108,7 @@ def say(text: str, err: bool = True) -> None:
 
 @contextmanager
 def telling(sentences: list[str] | None = None) -> Iterator[None]:
-    """Say the warnings of a statistic as messages, each once; with `told`, note them there too."""
+    """Say the warnings of a statistic as messages, each once; with `sentences`, note them there too."""
     from phasediag.analysis.versions import VersionsWarning
 
     with warnings.catch_warnings(record=True) as caught:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasediag.commands.options import COLUMN, SWEEP, WHERE, telling
+from phasediag.commands.options import COLUMN, LEVEL, SWEEP, WHERE, telling
 from phasediag.commands.where import filtered
 from phasediag.errors import PhasediagError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--x", type=COLUMN, help="Parameter across; default: of the two with most values.")
 @click.option("--y", type=COLUMN, help="Parameter upwards.")
 @click.option("--order", type=COLUMN, help="Column that tells phases; default: the degree of symmetry.")
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+@LEVEL
 @WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--paper", type=click.Path(path_type=Path, file_okay=False), help="Write what a paper takes "

@@ -4,172 +4,227 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from phasediag.commands.figure_options import figure_options
-from phasediag.commands.options import COLUMN, JSON, SENSITIVITY, SWEEP, WHERE, say, telling
+from phasediag.commands.figure_options import LOOK, given
+from phasediag.commands.options import COLUMN, JSON, LEVEL, SENSITIVITY, SWEEP, WHERE, say, telling, together
 from phasediag.commands.where import columns_in, filtered
 from phasediag.errors import AnalysisError, PhasediagError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from phasediag.analysis.branches import Direction
-    from phasediag.analysis.phases import Method
-    from phasediag.analysis.stability import Symmetry
+    from phasediag.analysis.phases import PhaseDiagram
+    from phasediag.analysis.result import Result
+
+
+_ASKED: Final = together("asked", {
+    "x": click.option("--x", type=COLUMN, required=True, help="Parameter across, or an expression."),
+    "y": click.option("--y", type=COLUMN,
+                      help="Parameter upwards; without it the diagram is a line along x."),
+    "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
+                          help="Column or expression, such as 'neuron_count / width', that tells phases."),
+    "level": LEVEL,
+    "method": click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
+                           show_default=True, help="Boundary: where the average crosses the level, where two "
+                           "fitted components are equally likely, or where the average changes fastest."),
+    "direction": click.option("--direction", type=click.Choice(["rising", "falling"]), help="Only crossings "
+                              "at which the order parameter does so along x; default: all."),
+    "facet": click.option("--facet", type=COLUMN, multiple=True,
+                          help="Parameter with a panel for each value."),
+})  # fmt: skip
+"""What `phasediag.phase_diagram` is asked for."""
+
+_BESIDES: Final = together("besides", {
+    "transition": click.option("--transition", is_flag=True,
+                               help="Also say whether the transition jumps or is continuous."),
+    "starts": click.option("--starts", type=COLUMN, metavar="COLUMN", help="With --transition: compare its "
+                           "values, for hysteresis, such as of init_scale."),
+    "stability": click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also "
+                              "draw where the symmetric state becomes unstable, by the observable escape."),
+    "against": click.option("--against", type=click.Choice(["steps"]), help="Draw the boundary against the "
+                            "length of training instead, and where it goes when that has no end."),
+    "roughness": click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of "
+                              "a grid of at least 64 x 64 points."),
+    "sensitivity": SENSITIVITY,
+})  # fmt: skip
+"""What is asked of a diagram once it is made."""
 
 
 @click.command(short_help="Draw the phase diagram of SWEEP with its boundary.")
 @SWEEP
-@click.option("--x", type=COLUMN, required=True, help="Parameter across, or an expression.")
-@click.option("--y", type=COLUMN, help="Parameter upwards; without it the diagram is a line along x.")
-@click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
-              help="Column or expression, such as 'neuron_count / width', that tells phases.")  # fmt: skip
-@click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
-@click.option("--method", type=click.Choice(["level", "mixture", "slope"]), default="level",
-              show_default=True, help="Boundary: where the average crosses the level, where two fitted "
-              "components are equally likely, or where the average changes fastest.")  # fmt: skip
-@click.option("--direction", type=click.Choice(["rising", "falling"]),
-              help="Only crossings at which the order parameter does so along x; default: all.")  # fmt: skip
-@click.option("--facet", type=COLUMN, multiple=True, help="Parameter with a panel for each value.")
-@click.option("--transition", is_flag=True, help="Also say whether the transition jumps or is continuous.")
-@click.option("--starts", type=COLUMN, metavar="COLUMN",
-              help="With --transition: compare its values, for hysteresis, such as of init_scale."
-              )  # fmt: skip
-@click.option("--stability", type=click.Choice(["permutation", "sign_flip"]), help="Also draw where the "
-              "symmetric state becomes unstable, by the observable escape.")  # fmt: skip
-@click.option("--against", type=click.Choice(["steps"]), help="Draw the boundary against the length of "
-              "training instead, and where it goes when that has no end.")  # fmt: skip
-@click.option("--roughness", is_flag=True, help="Also tell the dimension of the boundary, of a "
-              "grid of at least 64 x 64 points.")  # fmt: skip
+@_ASKED
+@_BESIDES
 @WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("diagram.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip
 @click.option("--raster", type=click.Path(path_type=Path), help="Also write a PNG of one pixel a cell, "
               "its colours spread evenly.")  # fmt: skip
-@figure_options
-@SENSITIVITY
+@LOOK
 @JSON
 def diagram(
-    sweep_path: str, x: str, y: str | None, order: str, level: float | None, method: Method,
-    direction: Direction | None, facet: Sequence[str], transition: bool, starts: str | None,
-    stability: Symmetry | None, against: str | None, roughness: bool,
-    where: Sequence[str], output: Path, sensitivity: bool | None, as_json: bool,
-    raster: Path | None, look: Mapping[str, Any],
+    sweep_path: str, asked: Mapping[str, Any], besides: Mapping[str, Any], where: Sequence[str], output: Path,
+    raster: Path | None, look: Mapping[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Draw the phase diagram of SWEEP, with its boundary; prints the path of the figure."""
-    if against is not None:
+    if besides["against"] is not None:
         from phasediag.commands.against import against_steps
 
-        if transition or starts or stability or roughness or raster or look or method != "level":
+        others = [value for name, value in besides.items() if name not in ("against", "sensitivity")]
+        if any(others) or raster or given(look) or asked["method"] != "level":
             raise click.UsageError(
                 "--against draws boundaries of several lengths of training: leave --transition, --starts, "
                 "--stability, --roughness, --raster, --method and the options of the figure out"
             )
-        against_steps(sweep_path, x, y, order, level, facet, direction, where, output, as_json)
+        wanted = {name: value for name, value in asked.items() if name != "method"}
+        against_steps(sweep_path, wanted, where, output, as_json=as_json)
         return
-    from phasediag.analysis.declared import level_in
-    from phasediag.analysis.frames import load_for
-    from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
-    from phasediag.analysis.result import Result, plain
-    from phasediag.analysis.roughness import boundary_roughness
-    from phasediag.analysis.sensitivity import Recounts
-    from phasediag.analysis.stability import stability as marginal_states
-    from phasediag.analysis.systematics import boundary_systematics
-    from phasediag.analysis.transition import transition_order
-    from phasediag.analysis.versions import newest
     from phasediag.figures.exact_curve import draw_with_exact
     from phasediag.figures.look import Look
     from phasediag.figures.raster import save_raster
     from phasediag.figures.stability import draw_stability
     from phasediag.figures.style import save
 
-    escape = None if stability is None else f"weight_decay + escape_{stability}"
-    needed = [text for text in (x, y, order, starts, escape, *facet) if text is not None]
+    answer = _answered(sweep_path, asked, besides, where)
+    drawing = draw_with_exact(answer.diagram, answer.trials, **given(look))
+    if answer.marginal is not None:
+        draw_stability(drawing, answer.diagram, answer.marginal)
+    save(drawing, output)
+    if raster is not None:
+        for file in save_raster(answer.diagram, raster, Look.of(given(look))):
+            say(str(file))
+    if as_json:
+        click.echo(json.dumps({"output": str(output), **answer.as_dict()}))
+        return
+    for line in answer.lines():
+        say(line)
+    click.echo(str(output))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answer:
+    """A diagram, and what was asked besides."""
+
+    trials: pd.DataFrame
+    diagram: PhaseDiagram
+    notices: list[str]
+    """What was said of the versions of the trials."""
+    cautions: list[str]
+    """What must be known before the diagram is trusted."""
+    tables: dict[str, pd.DataFrame]
+    marginal: PhaseDiagram | None
+    """Where the symmetric state becomes unstable; None: not asked for."""
+    results: dict[str, Result | None]
+    """By their names in JSON; None: asked for, and there is nothing to say."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        from phasediag.analysis.result import plain
+
+        results = {name: None if one is None else one.as_dict() for name, one in self.results.items()}
+        return {**plain(self.tables), "notices": self.notices, "warnings": self.cautions, **results}
+
+    def lines(self) -> Iterator[str]:
+        """All of it in words, but for the notices, which are said as they come."""
+        if not self.diagram.without_value:
+            yield from (table.to_string(index=False) for table in self.tables.values())
+        yield from (f"warning: {caution}" for caution in self.cautions)
+        yield from (one.summary() for one in self.results.values() if one is not None)
+
+
+def _answered(
+    sweep_path: str, asked: Mapping[str, Any], besides: Mapping[str, Any], where: Sequence[str]
+) -> _Answer:
+    """The diagram that is asked for, and what is asked of it besides."""
+    from phasediag.analysis.frames import load_for
+    from phasediag.analysis.roughness import boundary_roughness
+    from phasediag.analysis.sensitivity import Recounts
+    from phasediag.analysis.stability import stability
+    from phasediag.analysis.systematics import boundary_systematics
+    from phasediag.analysis.transition import transition_order
+    from phasediag.analysis.versions import newest
+
+    x, y, order, starts, symmetry = (
+        asked["x"], asked["y"], asked["order"], besides["starts"], besides["stability"],
+    )  # fmt: skip
+    escape = None if symmetry is None else f"weight_decay + escape_{symmetry}"
+    needed = [text for text in (x, y, order, starts, escape, *asked["facet"]) if text is not None]
     trials = filtered(load_for(sweep_path, [*needed, *columns_in(where)]), where)
     notices: list[str] = []
     with telling(notices):
         trials = newest(trials, needed)
+    made, cautions = _made(trials, asked)
+    tables = {name: table for name, table in made.tables.items() if name in ("boundary", "across")}
+    if besides["transition"] or starts is not None:
+        tables |= transition_order(trials, x, y, order, made.level, starts).tables
+    marginal = None if symmetry is None else stability(trials, made, symmetry)
+    if marginal is not None:
+        tables["stability"] = marginal.boundary
+    results: dict[str, Result | None] = {}
+    if besides["roughness"]:
+        results["roughness"] = boundary_roughness(made)
+    sensitivity = besides["sensitivity"]
+    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
+    results["threshold_sensitivity"] = moves
+    results["systematics"] = boundary_systematics(trials, made, sensitivity)
+    return _Answer(
+        trials=trials, diagram=made, notices=notices, cautions=cautions, tables=tables, marginal=marginal,
+        results=results,
+    )  # fmt: skip
+
+
+def _made(trials: pd.DataFrame, asked: Mapping[str, Any]) -> tuple[PhaseDiagram, list[str]]:
+    """The diagram, and what must be known before it is trusted."""
+    from phasediag.analysis.declared import level_in
+    from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
+
+    level, method = asked["level"], asked["method"]
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
-    at = level_in(trials, order, level)
+    at = level_in(trials, asked["order"], level)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
-        made = phase_diagram(
-            trials, x=x, y=y, order=order, level=at, facet=list(facet) or None, method=method,
-            direction=direction,
-        )  # fmt: skip
-    cautions = [*(str(warning.message) for warning in caught), *made.warnings]
-    tables = {name: table for name, table in made.tables.items() if name in ("boundary", "across")}
-    if transition or starts is not None:
-        tables |= transition_order(trials, x, y, order, made.level, starts).tables
-    rough = boundary_roughness(made) if roughness else None
-    drawing = draw_with_exact(made, trials, **look)
-    if stability is not None:
-        marginal = marginal_states(trials, made, stability)
-        tables["stability"] = marginal.boundary
-        draw_stability(drawing, made, marginal)
-    save(drawing, output)
-    if raster is not None:
-        for file in save_raster(made, raster, Look.of(look)):
-            say(str(file))
-    moves: Result | None = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
-    systematics = boundary_systematics(trials, made, sensitivity)
-    if as_json:
-        threshold = None if moves is None else moves.as_dict()
-        more = {"notices": notices, "warnings": cautions, "threshold_sensitivity": threshold}
-        more["systematics"] = None if systematics is None else systematics.as_dict()
-        more |= {} if rough is None else {"roughness": rough.as_dict()}
-        click.echo(json.dumps({"output": str(output), **plain(tables), **more}))
-        return
-    for table in tables.values() if not made.without_value else ():
-        say(table.to_string(index=False))
-    if rough is not None:
-        say(rough.summary())
-    for caution in cautions:
-        say(f"warning: {caution}")
-    if moves is not None:
-        say(moves.summary())
-    if systematics is not None:
-        say(systematics.summary())
-    click.echo(str(output))
+        made = phase_diagram(trials, **{**asked, "level": at, "facet": list(asked["facet"]) or None})
+    return made, [*(str(warning.message) for warning in caught), *made.warnings]
+
+
+_FIT: Final = together("asked", {
+    "x": click.option("--x", type=COLUMN, required=True,
+                      help="What the count scales with, or an expression."),
+    "y": click.option("--y", type=COLUMN, default="neuron_count", show_default=True,
+                      help="Column that is fitted, or an expression."),
+    "window": click.option("--window", nargs=2, type=float, help="Fit between these values of x."),
+    "room": click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+                         help="Leave out cells whose mean count is above this share of the width."),
+})  # fmt: skip
+"""What `phasediag.fit_scaling` is asked for."""
+
+_FITS_BESIDES: Final = together("besides", {
+    "collapse": click.option("--collapse", is_flag=True, help="Also scale the curves of all widths onto one, "
+                             "with the trials of the fit."),
+    "strength": click.option("--strength", is_flag=True, help="Also fit weight decay and gradient noise as "
+                             "one strength, with the trials of the fit."),
+    "temperature": click.option("--temperature", is_flag=True, help="Also ask whether y depends on learning "
+                                "rate and batch size through their temperature alone."),
+    "sensitivity": SENSITIVITY,
+})  # fmt: skip
 
 
 @click.command(short_help="Fit a count of SWEEP against a parameter.")
 @SWEEP
-@click.option("--x", type=COLUMN, required=True, help="What the count scales with, or an expression.")
-@click.option("--y", type=COLUMN, default="neuron_count", show_default=True,
-              help="Column that is fitted, or an expression.")  # fmt: skip
-@click.option("--window", nargs=2, type=float, help="Fit between these values of x.")
+@_FIT
+@_FITS_BESIDES
 @WHERE
-@click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-              help="Leave out cells whose mean count is above this share of the width.")  # fmt: skip
-@click.option(
-    "--collapse",
-    is_flag=True,
-    help="Also scale the curves of all widths onto one, with the trials of the fit.",
-)
-@click.option(
-    "--strength",
-    is_flag=True,
-    help="Also fit weight decay and gradient noise as one strength, with the trials of the fit.",
-)
-@click.option(
-    "--temperature",
-    is_flag=True,
-    help="Also ask whether y depends on learning rate and batch size through their temperature alone.",
-)
 @click.option("--output", type=click.Path(path_type=Path), help="Draw the fit: PNG, SVG or PDF.")
-@SENSITIVITY
 @JSON
 def scaling(
-    sweep_path: str, x: str, y: str, window: tuple[float, float] | None, where: Sequence[str], room: float,
-    collapse: bool, strength: bool, temperature: bool, output: Path | None, sensitivity: bool | None,
-    as_json: bool,
+    sweep_path: str, asked: Mapping[str, Any], besides: Mapping[str, Any], where: Sequence[str],
+    output: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
     from phasediag.analysis.axes import parts
@@ -180,12 +235,11 @@ def scaling(
 
     notices: list[str] = []
     with telling(notices):
-        trials = newest(filtered(load_trials(sweep_path), where), (x, y), pooled=True)
-    own = ("weight_decay", "label_noise", *WAYS) if strength or temperature else ()
+        trials = newest(filtered(load_trials(sweep_path), where), (asked["x"], asked["y"]), pooled=True)
+    own = ("weight_decay", "label_noise", *WAYS) if besides["strength"] or besides["temperature"] else ()
     answers = []
-    for values, part in parts(trials, (x, y, "width", *own)):
-        said, lines = _scaled(sweep_path, part, x, y, window, room, collapse, strength, temperature,
-                              sensitivity, _beside(output, values))  # fmt: skip
+    for values, part in parts(trials, (asked["x"], asked["y"], "width", *own)):
+        said, lines = _scaled(sweep_path, part, asked, besides, _beside(output, values))
         answers.append({"of": values, **said} if values else said)
         if not as_json:
             title = [", ".join(f"{name} = {shown(value)}" for name, value in values.items()) + ":"]
@@ -196,38 +250,37 @@ def scaling(
 
 
 def _scaled(
-    sweep_path: str, trials: pd.DataFrame, x: str, y: str, window: tuple[float, float] | None, room: float,
-    collapse: bool, strength: bool, temperature: bool, sensitivity: bool | None, output: Path | None,
+    sweep_path: str, trials: pd.DataFrame, asked: Mapping[str, Any], besides: Mapping[str, Any],
+    output: Path | None,
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """What is asked of the trials of one facet, in plain types and in words."""
     from phasediag.analysis.equal_noise import compare_equal_noise
     from phasediag.analysis.finite_size import fit_collapse
-    from phasediag.analysis.result import Result
     from phasediag.analysis.scaling import fit_scaling
     from phasediag.analysis.sensitivity import Recounts
     from phasediag.analysis.strength import fit_strength
     from phasediag.figures.style import save
 
     more: dict[str, Result] = {}
-    if temperature:
-        more["temperature"] = compare_equal_noise(trials, y=y, x=x, window=window)
+    if besides["temperature"]:
+        more["temperature"] = compare_equal_noise(trials, y=asked["y"], x=asked["x"], window=asked["window"])
     try:
-        fit = fit_scaling(trials, x=x, y=y, window=window, room=room)
+        fit = fit_scaling(trials, **asked)
     except AnalysisError as error:
         if not more:
             raise
         said: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
         lines = [*(result.summary() for result in more.values()), f"no law is fitted: {error}"]
         return {**said, "no_fit": str(error)}, lines
-    same: dict[str, Any] = {"x": x, "y": y, "window": fit.window, "room": room}
-    if collapse:
+    same = {**asked, "window": fit.window}
+    if besides["collapse"]:
         more["collapse"] = fit_collapse(trials, **same)
-    if strength:
+    if besides["strength"]:
         more["strength"] = fit_strength(trials, **same)
     if output is not None:
         save(fit.plot(), output)
         say(str(output))
-    moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(fit, trials)
+    moves = Recounts.of(sweep_path, trials, besides["sensitivity"]).sensitivity(fit, trials)
     said = {**fit.as_dict(), "threshold_sensitivity": None if moves is None else moves.as_dict()}
     said |= {name: result.as_dict() for name, result in more.items()}
     results: list[Result] = [fit, *([] if moves is None else [moves]), *more.values()]

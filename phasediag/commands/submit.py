@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import click
 
@@ -17,8 +17,18 @@ from phasediag.commands.options import (
     TIME_LIMIT,
     say,
     seconds,
+    together,
 )
 from phasediag.errors import INTERRUPTED
+
+_PASSED: Final = together("passed", {
+    "max_failures": MAX_FAILURES,
+    "retry_failed": RETRY,
+    "remeasure": REMEASURE,
+    "time_limit": TIME_LIMIT,
+    "compile_mode": COMPILE,
+})  # fmt: skip
+"""Options of the launch on the cluster."""
 
 
 @click.command(short_help="Send a launch to a Ray cluster, as a job that outlives this machine.")
@@ -28,16 +38,12 @@ from phasediag.errors import INTERRUPTED
 @click.option("--storage", metavar="URI", required=True,
               help="Where the sweeps lie, as the cluster reaches it: a URI or an absolute path.")  # fmt: skip
 @SET
-@MAX_FAILURES
-@RETRY
-@REMEASURE
-@TIME_LIMIT
-@COMPILE
+@_PASSED
 @click.option("--no-wait", is_flag=True, help="Print the id of the job, and leave it.")
 @click.option("--stop", is_flag=True, help="Let the launch of GRID that runs there drain.")
 def submit(
-    grid: str, address: str, storage: str, settings: Sequence[str], max_failures: int | None,
-    retry_failed: bool, remeasure: bool, time_limit: str | None, compile_mode: Any, no_wait: bool, stop: bool,
+    grid: str, address: str, storage: str, settings: Sequence[str], passed: Mapping[str, Any], no_wait: bool,
+    stop: bool,
 ) -> None:  # fmt: skip
     """Send a launch of GRID to a Ray cluster, and follow its log; it goes on without this command.
 
@@ -54,17 +60,16 @@ def submit(
 
     if stop and no_wait:
         raise click.UsageError("--stop waits for the drain: leave --no-wait out")
-    if time_limit is not None:
-        seconds(time_limit)
+    if passed["time_limit"] is not None:
+        seconds(passed["time_limit"])
     read = read_grid(grid, list(map(parse_setting, settings)))
     if stop:
         sending.stop(sending.sweep_in(check_storage(storage), read.name), JobServer.at(address), say)
         return
     read = completed(read)
-    options = launch_options(
-        max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure, time_limit=time_limit,
-        compile=None if compile_mode == "auto" else compile_mode,
-    )  # fmt: skip
+    given = dict(passed)
+    compiled = given.pop("compile_mode")
+    options = launch_options(**given, compile=None if compiled == "auto" else compiled)
     launch = sending.Sending(parcel=Parcel.of(read), storage=check_storage(storage), options=options)
     server = JobServer.at(address)
     for path in read.outside:

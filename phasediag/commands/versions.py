@@ -15,7 +15,7 @@ LIBRARIES: Final = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow", "matp
 
 
 def versions() -> dict[str, str | None]:
-    """Of phasediag, Python, the system and the libraries; None of one that is not installed."""
+    """The versions of phasediag, Python, the system and the libraries; None of one that is not installed."""
     known: dict[str, str | None] = {"phasediag": VERSION, "python": platform.python_version()}
     known["system"] = platform.platform()
     return known | {name: _installed(name) for name in LIBRARIES}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHORTEST_HASH: Final = 6
 """Digits of a hash that stand for it."""
 SHORTEST_ID: Final = 4
-"""The same of an id, where no other one begins so."""
+"""Digits that stand for an id, where no other one begins so."""
 _EQUATION: Final = re.compile(r"\s*([^\W\d]\w*)\s*=(?!=)\s*(.*?)\s*")
 _SHOWN: Final = 12
 

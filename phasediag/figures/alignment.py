@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
@@ -21,6 +22,8 @@ _MOST: Final = 9
 """Panels; kinds of pairs beyond are left out, which the title says."""
 _SIZE: Final = 2.4
 """Inches of a panel."""
+_MOST_NUMBERED: Final = 8
+"""Layers along a side up to which the numbers stand in the cells."""
 
 
 def draw(alignment: Alignment, ax: Axes | None = None) -> Figure:
@@ -69,14 +72,15 @@ def _panel(panel: Axes, part: pd.DataFrame, kind: str) -> Any:
         matrix[rows.index(one), columns.index(other)] = value
         if mirrored and other in rows and one in columns:
             matrix[rows.index(other), columns.index(one)] = value
-    image = panel.imshow(matrix, vmin=min(0.0, np.nanmin(matrix, initial=0.0)), vmax=1.0, cmap="viridis")
-    panel.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
-    panel.set_yticks(range(len(rows)), rows, fontsize="x-small")
-    if max(len(rows), len(columns)) <= 8:
-        for i, j in zip(*np.nonzero(np.isfinite(matrix)), strict=True):
-            ink = "white" if matrix[i, j] < 0.6 else "black"
-            panel.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", fontsize=5, color=ink)
-    return image
+    few = max(len(rows), len(columns)) <= _MOST_NUMBERED
+    sns.heatmap(
+        pd.DataFrame(matrix, index=rows, columns=columns), ax=panel, cmap="viridis", cbar=False, square=True,
+        vmin=min(0.0, np.nanmin(matrix, initial=0.0)), vmax=1.0, annot=few, fmt=".2f",
+        annot_kws={"fontsize": 5}, xticklabels=True, yticklabels=True,
+    )  # fmt: skip
+    panel.tick_params(axis="x", rotation=90, labelsize="x-small")
+    panel.tick_params(axis="y", rotation=0, labelsize="x-small")
+    return panel.collections[0]
 
 
 def _title(key: Mapping[str, Any], alignment: Alignment) -> str:

@@ -29,14 +29,14 @@ class Look:
     """The options of `PhaseDiagram.plot`; each left out is chosen by phasediag."""
 
     panel: Mapping[str, Any] | None = None
-    """Of a diagram with facets: the values of those that are drawn, such as `{"width": 16}`."""
+    """The panel of a diagram with facets: the values of those that are drawn, such as `{"width": 16}`."""
     size: Pair | None = None
     """Width and height of the figure in inches; of a new figure only."""
     title: str = ""
     x_label: str = ""
     y_label: str = ""
     order_label: str = ""
-    """Of the colour bar, or of the axis that the order parameter has without y."""
+    """The label of the colour bar, or of the axis that the order parameter has without y."""
     colours: str = "viridis"
     """A colour map of matplotlib."""
     colour_limits: Pair | None = None

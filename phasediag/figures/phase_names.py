@@ -16,9 +16,9 @@ from phasediag.figures.mesh import Panel, crossed, edges, roomiest
 from phasediag.figures.style import halo
 
 _PLACES: Final = 60
-"""Of a panel that is seen in other proportions than it was run in, along each axis."""
+"""Places of a panel that is seen in other proportions than it was run in, along each axis."""
 _LETTER: Final = 2
-"""Of these places, half of the height of a letter."""
+"""Half of the height of a letter, in these places."""
 
 
 def name_regions(ax: Axes, diagram: PhaseDiagram, panel: Panel, *, as_run: bool) -> None:

@@ -18,7 +18,7 @@ from phasediag.figures.style import DASHES, INK, axes_or_new, legend, name_axes,
 
 _MEAN: Final = "#404040"
 _COLOURS: Final = (0, 3, 2, 4, 1, 9, 5, 8)
-"""Of the colour-blind-safe palette, in an order whose greys differ; dashes tell them apart too."""
+"""Colours of the colour-blind-safe palette, in an order whose greys differ; dashes tell them apart too."""
 
 
 def draw(fit: ScalingFit, ax: Axes | None = None) -> Axes:

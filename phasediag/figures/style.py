@@ -42,9 +42,9 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 UNCONVERGED: Final[dict[str, Any]] = {
     "marker": "o", "markerfacecolor": "white", "linestyle": "", "markersize": 3.5,
 }  # fmt: skip
-"""Of curves: points whose inside is white."""
+"""How unconverged cells look on curves: points whose inside is white."""
 FRONT: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (2.5, 1.5))}
-"""Of boundaries beside unconverged cells."""
+"""How boundaries beside unconverged cells look."""
 DASHES: Final[tuple[Any, ...]] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 _SHEET: Final = Path(__file__).with_name("phasediag.mplstyle")
 _LETTER: Final = 0.078

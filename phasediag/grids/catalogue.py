@@ -24,7 +24,7 @@ class Catalogue:
     extra: Mapping[str, tuple[Parameter, ...]]
     """Declarations of all built-in components, where a component of the grid is unknown."""
     training: tuple[Parameter, ...] = TRAINING
-    """Those of every trial of the grid."""
+    """The parameters that every trial of the grid has."""
 
     @property
     def components(self) -> tuple[Component, ...]:

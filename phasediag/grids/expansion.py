@@ -51,9 +51,9 @@ class GivenPoints:
     given: Mapping[str, Encoded]
     """The columns that the grid gives, those of `fixed` included."""
     varied: frozenset[str]
-    """Those of them that stand in axes or points."""
+    """The parameters that stand in axes or points."""
     position: IntArray
-    """Of each point among all points of the grid, shape (points,)."""
+    """The number of each point among all points of the grid, shape (points,)."""
     places: Mapping[str, tuple[str, int]]
     """Path and line of each key."""
     lines: IntArray | None = None
@@ -75,10 +75,10 @@ class ResolvedPoints:
 
     components: Mapping[Kind, Component]
     parameters: Mapping[str, Parameter]
-    """Those that apply, in the order of the columns."""
+    """The parameters that apply, in the order of the columns."""
     columns: Mapping[str, Encoded]
     position: IntArray
-    """Of each point among all points of the grid, shape (points,)."""
+    """The number of each point among all points of the grid, shape (points,)."""
 
     @property
     def task(self) -> Component:

@@ -88,7 +88,7 @@ class Grid:
         return {component.name: component.source for component in self.components if component.source}
 
     def with_data(self, data: Mapping[str, bytes]) -> Grid:
-        """The same grid where these are all files of the user's that are no code."""
+        """The grid where these are all files of the user's that are no code."""
         changed = {
             (c.kind, c.name): replace(c, source=source_hash({**data, **c.code})) if c.loaded else c
             for c in self.components

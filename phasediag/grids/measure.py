@@ -30,7 +30,7 @@ class Measure:
     every: int | None
     """Steps between measurements; None: at step 0 and at the last one only."""
     distances: Distances
-    """Of which measurements the distances are stored."""
+    """Which measurements' distances are stored."""
     threshold: Threshold
     layer: str
     """The layer of the observables that stand in the trial's own row."""
@@ -44,12 +44,12 @@ class Measure:
     """What stands for the files of the user's observables, the identity of what they measure."""
 
     def built_in_only(self) -> Measure:
-        """The same without the user's observables."""
+        """What is measured, without the user's observables."""
         own = tuple(each for each in self.observables if ":" not in each.observable)
         return replace(self, observables=own, columns=(), sources="")
 
     def with_columns(self, own: Mapping[str, UserObservable]) -> Measure:
-        """The same where these are the user's observables, by name."""
+        """What is measured, where these are the user's observables, by name."""
         users = {name: each.observable for name, each in own.items()}
         known = {**built_in(), **users}
         on_layer = dict.fromkeys(each.observable for each in self.observables if each.layer == self.layer)

@@ -38,11 +38,11 @@ class PointSet:
 
     columns: Mapping[str, RawColumn]
     position: IntArray
-    """Of each point among all points, shape (points,)."""
+    """The number of each point among all points, shape (points,)."""
     lines: IntArray
     """The line that tells where each point stands, shape (points,)."""
     index: frozenset[str] = frozenset()
-    """Those of the columns that were the index of a pandas frame."""
+    """The columns that were the index of a pandas frame."""
 
     def __len__(self) -> int:
         return len(self.position)

@@ -26,7 +26,7 @@ _LENGTHS: Final = {
 """What stands instead of steps, and the parameters on which the steps then depend."""
 
 Declarations = Callable[[str, str, int], tuple[Parameter, ...]]
-"""Of a name, at a key and a line: its declarations, or none and a fault."""
+"""What declares a name, which stands at a key and a line: its declarations, or none and a fault."""
 
 
 class RampSection(FileSection):
@@ -55,7 +55,7 @@ class GridRamp:
 
     parameter: str
     values: tuple[float, ...]
-    """Of the parameter, stage after stage."""
+    """The values of the parameter, stage after stage."""
     kick: float
     line: int
 

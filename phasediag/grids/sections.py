@@ -52,7 +52,7 @@ class MeasureSection(FileSection):
     every: PositiveInt | None = None
     """Steps between measurements; null: at step 0 and at the last one only."""
     distances: Distances = "last"
-    """Of which measurements the distances are stored."""
+    """Which measurements' distances are stored."""
     threshold: Threshold = Threshold()
     """Below which distance two neurons count as equal."""
     layer: LayerName = "hidden.1"

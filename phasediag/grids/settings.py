@@ -79,9 +79,9 @@ class ChangedReport(Report):
     def __init__(self, given: Report, lines: Mapping[str, int], settings: Mapping[str, Setting]) -> None:
         super().__init__(given.file)
         self._given = given
-        """Of the grid without the settings."""
+        """Faults of the grid without the settings."""
         self._lines = lines
-        """Of every key of the file, dotted."""
+        """The line of every key of the file, by its dotted name."""
         self._settings = settings
         """By the dotted key at which each stands in the changed grid."""
 

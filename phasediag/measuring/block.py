@@ -33,7 +33,7 @@ class Block:
     scale: FloatArray
     """S of the threshold, `living_scale` of the neuron norms, shape (measured,)."""
     distances: npt.NDArray[Any] | None
-    """Shape (measured, length), of the trials' dtype; None where they are left out."""
+    """What was measured, shape (measured, length), of the trials' dtype; None where it is left out."""
     train_loss: FloatArray | None = None
     """Shape (measured,); None where only the last step's is asked for."""
     test_loss: FloatArray | None = None
@@ -41,4 +41,4 @@ class Block:
     """How the distances moved from half of the run to its end, as `Changes` has it, shape (measured, length);
     None of all but the last of the measured layer."""
     log_change_late: npt.NDArray[np.int16] | None = None
-    """The same from 0.9 of the run."""
+    """How the distances moved from 0.9 of the run to its end; as `log_change_half`."""

@@ -43,7 +43,7 @@ def _added(tile: Networks) -> Tensor:
 
 
 def _redrawn(tile: Networks) -> Tensor:
-    """The same where label noise is the share of labels that are drawn anew; of fresh noise, on average."""
+    """mean(y x^T) of each trial where a share of labels is drawn anew; of fresh noise, on average."""
     data, worlds = tile.batches.training_set(), tile.world.cpu().tolist()
     correlations: dict[tuple[int, float], Tensor] = {}
     kinds = list(zip(worlds, tile.rates["label_noise"].double().tolist(), strict=True))

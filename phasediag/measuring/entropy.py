@@ -151,7 +151,7 @@ def _sample_loss(network: Network, rates: Rates, x: Tensor, y: Tensor, e: Tensor
 def _sums(
     network: Network, trained: Weights, rates: Rates, x: Tensor, y: Tensor, e: Tensor
 ) -> tuple[Tensor, Weights, Weights]:
-    """Of one network over samples: the sums of |g_i|^2, of g_i, and of H_i g_i."""
+    """Sums over samples, of one network: of |g_i|^2, of g_i, and of H_i g_i."""
 
     def one(x: Tensor, y: Tensor, e: Tensor) -> tuple[Tensor, Weights, Weights]:
         loss = _sample_loss(network, rates, x, y, e)
@@ -167,7 +167,7 @@ def _sums(
 def _curved(
     network: Network, trained: Weights, rates: Rates, x: Tensor, y: Tensor, e: Tensor, direction: Weights
 ) -> Weights:
-    """Of one network over samples: the sum of H_i times one direction."""
+    """The sum over samples, of one network, of H_i times one direction."""
 
     def one(x: Tensor, y: Tensor, e: Tensor) -> Weights:
         return _hessian_times(_sample_loss(network, rates, x, y, e), trained, direction)

@@ -45,7 +45,7 @@ class Judgement:
 
     @classmethod
     def none(cls, trials: int) -> Judgement:
-        """Of trials in which there is nothing to measure."""
+        """The judgement of trials in which there is nothing to measure."""
         unknown = np.full(trials, np.nan)
         return cls(drift=unknown, more_steps=unknown, count_more_steps=unknown, unsettled=unknown)
 

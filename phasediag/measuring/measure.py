@@ -48,7 +48,7 @@ class Distances:
     distances: Tensor
     """What the observable measures, shape (trials, length); of distances the length is the largest count."""
     norms: Tensor
-    """Of the layer's neuron vectors in the gauge, ascending, shape (trials, width)."""
+    """The norms of the layer's neuron vectors in the gauge, ascending, shape (trials, width)."""
 
 
 def neurons(parameters: Mapping[str, Tensor], group: NeuronGroup, groups: Sequence[NeuronGroup]) -> Neurons:
@@ -131,7 +131,7 @@ class _Tile:
     parameters: Mapping[str, Tensor]
     """As the networks have them."""
     named: Mapping[str, Tensor]
-    """The same, with a view for each group that is part of its parameters."""
+    """The parameters, with a view for each group that is part of one."""
     groups: Sequence[NeuronGroup]
     plain: Sequence[NeuronGroup]
     """The groups, in the same order, by the views."""

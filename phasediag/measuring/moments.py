@@ -26,7 +26,7 @@ class Changes:
     """`UNIT` log(distance at the end / at half of the run), of the distances in ascending order, shape
     (trials, length)."""
     late: npt.NDArray[np.int16]
-    """The same from 0.9 of the run."""
+    """`UNIT` log(distance at the end / at 0.9 of the run); as `half`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class Moments:
         return int(self.last.shape[1])
 
     def take(self, rows: IntArray) -> Moments:
-        """Those of some of the trials."""
+        """The moments of some of the trials."""
         return Moments(half=self.half[rows], late=self.late[rows], last=self.last[rows])
 
 

@@ -46,7 +46,7 @@ class MeasuredSoFar:
     half: FloatArray
     """log of the layer's norm at half of each trial's steps, NaN before."""
     end: FloatArray
-    """The same at the last step."""
+    """log of the layer's norm at the last step, NaN before."""
     moments: dict[tuple[Moment, str], npt.NDArray[Any]] = field(default_factory=dict)
     """The layer's distances at three moments of each trial's steps, as measured, by moment and observable,
     shape (trials, length), NaN before."""
@@ -110,7 +110,7 @@ class MeasuredLists:
     distances: npt.NDArray[Any]
     """Shape (measured, length), of the trials' dtype."""
     scale: FloatArray
-    """As in `Block`, and so is the threshold."""
+    """The scale of the layer, as in `Block`, and so is the threshold."""
     epsilon: FloatArray
 
 
@@ -215,7 +215,7 @@ class Recorder:
         return moments
 
     def _changes(self, observable: str, rows: IntArray) -> Changes | None:
-        """Of one of phasediag's own observables that are counted on the measured layer; else None."""
+        """How distances moved, of a built-in observable that is counted on the measured layer; else None."""
         if ("last", observable) not in self.recording.moments or observable not in distance_observables():
             return None
         half, late, last = (self.recording.moments[at, observable][rows] for at in MOMENTS)
@@ -314,7 +314,7 @@ class Recorder:
         return _finite(measured.distances) if counted else measured.distances
 
     def _measured(self, rows: IntArray, requests: Sequence[Request]) -> list[Distances]:
-        """Of weights alone, trials that are still as they were drawn, alike, are measured once.
+        """Measure trials; those that are as they were drawn, alike, once, where weights alone are measured.
 
         On a GPU to look costs more.
         """

@@ -35,7 +35,7 @@ class Surroundings:
     label_noise: Tensor
 
     def take(self, rows: slice | Tensor) -> Surroundings:
-        """Those of some of the networks."""
+        """The surroundings of some of the networks."""
         return Surroundings(
             network=self.network, batches=self.batches, world=self.world[rows],
             label_noise=self.label_noise[rows],

@@ -52,7 +52,7 @@ class Hermite(Model):
         self.weight = nn.Parameter(torch.empty(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (samples, 1) to (samples, 1)."""
+        """Predictions (samples, 1) for inputs (samples, 1)."""
         first = self.weight.sum()
         second = self.weight.square().sum()
         return first * x + second * (x * x - 1) / sqrt(2)

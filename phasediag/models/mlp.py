@@ -61,7 +61,7 @@ class MLP(Model):
         self.bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (samples, inputs) to (samples, outputs)."""
+        """Predictions (samples, outputs) for inputs (samples, inputs)."""
         for layer in self.layers[:-1]:
             x = self.activation.apply(layer(x))
         prediction: Tensor = self.layers[-1](x)

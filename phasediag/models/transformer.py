@@ -121,7 +121,7 @@ class Transformer(Model):
         return attended
 
     def _by_head(self, numbers: Tensor) -> Tensor:
-        """Shape (samples, tokens, heads * head_width) to (samples, heads, tokens, head_width)."""
+        """Set heads apart: (samples, tokens, heads * head_width) to (samples, heads, tokens, head_width)."""
         return numbers.reshape(*numbers.shape[:2], self.heads, self.head_width).transpose(1, 2)
 
     @property

@@ -57,7 +57,7 @@ class Toolchain:
 
 
 def toolchain() -> Toolchain:
-    """Of this process, with the compiler and the folder that its environment names."""
+    """The tools of this process, with the compiler and the folder that its environment names."""
     return _toolchain_of(os.environ.get("CXX"), os.environ.get(CACHE))
 
 

@@ -24,7 +24,7 @@ LOGICAL: Final = {
     "bitwise_or": "{0} || {1}", "logical_or": "{0} || {1}", "bitwise_xor": "{0} != {1}",
     "logical_xor": "{0} != {1}",
 }  # fmt: skip
-"""Of truth values alone."""
+"""Operators of truth values alone."""
 VECTORED: Final = {name: f"own::{name}({{0}})" for name in ("exp", "expm1", "sigmoid", "tanh", "sin", "cos")}
 """Functions of `elementary.h`; computed in the type of their result."""
 CALLED: Final = {

@@ -42,7 +42,7 @@ LARGEST_FACTOR: Final = 2**18
 CALL_FLOPS: Final = 400
 """A call of a function of the C library takes the time of so many operations of products."""
 CALLED_PART: Final = 0.25
-"""Of the time of products that such calls may take."""
+"""The share of the time of products that such calls may take."""
 
 
 class UnsupportedError(Exception):
@@ -74,7 +74,7 @@ def lowered(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor
 
 
 class Lowering:
-    """What is known of the tensors of a function."""
+    """Turns recorded operators into routines: what is known so far of the tensors of one function."""
 
     def __init__(self, examples: Sequence[Tensor], operations: Sequence[Operation]) -> None:
         self.arguments = [_like(each) for each in examples]

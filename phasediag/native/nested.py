@@ -22,7 +22,7 @@ def _collect(nested: Any, into: list[Any]) -> None:
 
 
 def skeleton(nested: Any) -> Any:
-    """The same dicts, tuples and lists, which hold None."""
+    """A copy of nested dicts, tuples and lists in which None stands for every leaf."""
     return _filled(nested, iter([None] * len(leaves(nested))))
 
 

@@ -43,7 +43,7 @@ class TensorView:
 
     @property
     def shape(self) -> Shape:
-        """Of the tensor."""
+        """The shape of the tensor."""
         return tuple(self.geometry.shape)
 
     @property
@@ -150,6 +150,6 @@ class Routine:
 
     @property
     def flops(self) -> int:
-        """Of its products, a multiplication and an addition counted as two."""
+        """The operations of its products, a multiplication and an addition counted as two."""
         products = [kernel for kernel in self.kernels if isinstance(kernel, Product)]
         return sum(2 * each.result.shape_numel * each.left.shape[-1] for each in products)

@@ -19,7 +19,7 @@ def training_features(network: Specimen) -> Tensor:
 
 
 def covariance_eigenvalues(features: Tensor) -> Tensor:
-    """Of the covariance of some samples, (samples, width): descending, min(samples, width) of them."""
+    """Eigenvalues of the covariance of samples (samples, width): min(samples, width) of them, descending."""
     import torch
 
     deviations = features - features.mean(dim=0)

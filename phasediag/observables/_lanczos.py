@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS: Final = 48
-"""Of the recursion, each one product with the operator; all eigenvalues of so many dimensions are exact."""
+"""Steps of the recursion, each one product with the operator; all eigenvalues of so many dimensions are
+exact."""
 TOLERANCE: Final = 1e-2
 """An eigenvalue is known where the residual of its vector is below this share of the largest one's size.
 

@@ -41,7 +41,7 @@ class ClassCorrelation(SpectrumObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (n (n + 1) / 2,), n = 10 classes; NaN of samples that a class has not, or without classes."""
+        """Cosines, (n (n + 1) / 2,), n = 10 classes; NaN for samples that a class lacks, or no classes."""
         import torch
 
         x, targets = network.training_set

@@ -34,7 +34,7 @@ class ClassGap(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (1,)."""
+        """The ratio of the two eigenvalues, shape (1,)."""
         import torch
 
         x, classes = network.training_set[0], network.classes

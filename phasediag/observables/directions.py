@@ -32,7 +32,7 @@ class Directions(DistanceObservable):
     uses_data: ClassVar[bool] = False
 
     def of_layer(self, layer: Geometry) -> Tensor:
-        """Shape (networks, width)."""
+        """Distances of the mergers and of the last cluster from zero, shape (networks, width)."""
         from phasediag.symmetry.distances import farthest_first
 
         if layer.homogeneity == 1:

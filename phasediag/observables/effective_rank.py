@@ -32,7 +32,7 @@ class EffectiveRank(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (2,)."""
+        """The effective ranks of the weights and of the features, shape (2,)."""
         import torch
 
         weights = effective_rank(network.raw.incoming)
@@ -42,7 +42,7 @@ class EffectiveRank(NumberObservable):
 
 
 def effective_rank(matrix: Tensor) -> Tensor:
-    """Of one matrix, a scalar in its dtype; 0 of a matrix of zeros."""
+    """The effective rank of one matrix, a scalar in its dtype; 0 of a matrix of zeros."""
     import torch
 
     from phasediag.symmetry.order import padded

@@ -38,7 +38,7 @@ class Escape(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (2,)."""
+        """The smallest eigenvalues for permutation and sign flip, shape (2,)."""
         import torch
 
         from phasediag.symmetry.groups.permutation import Permutation

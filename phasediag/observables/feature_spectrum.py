@@ -28,7 +28,7 @@ class FeatureSpectrum(SpectrumObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (min(samples, width),); NaN where the layer's features are not known."""
+        """Eigenvalues, shape (min(samples, width),); NaN where the layer's features are not known."""
         import torch
 
         x = network.training_set[0]

@@ -23,7 +23,7 @@ class InputGram(SpectrumObservable):
     word: ClassVar[str] = "inner product"
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (probes (probes + 1) / 2,), row by row."""
+        """Inner products of the inputs, shape (probes (probes + 1) / 2,), row by row."""
         return inner_products(network.probe[:PROBES])
 
     def numbers(self, measured: object) -> tuple[float, ...]:

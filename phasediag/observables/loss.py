@@ -36,5 +36,5 @@ class Loss(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (1,)."""
+        """The training loss, shape (1,)."""
         return network.loss()[None]

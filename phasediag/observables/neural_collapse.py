@@ -33,7 +33,7 @@ class NeuralCollapse(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (2,)."""
+        """NC1 and the share of the variance within classes, shape (2,)."""
         import torch
 
         x, targets = network.training_set

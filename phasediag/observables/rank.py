@@ -31,7 +31,7 @@ class Rank(DistanceObservable):
     uses_data: ClassVar[bool] = False
 
     def of_layer(self, layer: Geometry) -> Tensor:
-        """Shape (networks, min(width, incoming weights)); under vmap LAPACK rounds otherwise."""
+        """Singular values, (networks, min(width, incoming weights)); under vmap LAPACK rounds otherwise."""
         from phasediag.symmetry.spectra import singular_values
 
         return singular_values(layer.raw.incoming)

@@ -39,7 +39,7 @@ class Sharpness(NumberObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Shape (1,)."""
+        """The largest eigenvalue, shape (1,); NaN where it is not known to 1 %."""
         product = hessian_product(network, network.weights, network.trained)
         start = start_vector(join(network.weights, network.trained))
         _, largest = extreme_eigenvalues(product, start)

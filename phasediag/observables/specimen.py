@@ -45,7 +45,7 @@ class Specimen:
     """The neuron vectors of the layer in the balanced gauge: `incoming`, `bias`, `outgoing`, each of shape
     (width, numbers), and `vectors`, all of them side by side."""
     raw: Neurons
-    """The same as the weights are."""
+    """The neuron vectors as the weights are, without a gauge."""
     data: Data | None
     """None where the weights alone are measured."""
 
@@ -119,7 +119,7 @@ class Specimen:
         return given.reshape(len(x), -1, given.shape[-1])
 
     def _of_layer(self, x: Tensor) -> Tensor:
-        """Shape (samples, ..., width)."""
+        """What the layer gives for inputs, shape (samples, ..., width)."""
         features = self._given.layer_features
         if features is None:
             raise ValueError(

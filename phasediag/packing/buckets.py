@@ -22,7 +22,7 @@ PROMISED: Final = 16
 the tile (law 1)."""
 
 Seconds = Callable[[int, int, float], float]
-"""Of so many trials with so many steps together, trained as one bundle, by its position."""
+"""How long so many trials with so many steps together take as one bundle, by its position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Bundle:
     """Their values."""
     shapes: Shapes
     flops: float
-    """Of one step of one trial."""
+    """The arithmetic of one step of one trial."""
     trials: int
     steps: float
-    """Of all trials together."""
+    """The steps of all trials together."""
 
     def holds(self, other: Bundle) -> bool:
         """Whether the other's trials can be trained as padded ones of this bundle."""

@@ -13,7 +13,7 @@ import torch
 from phasediag.errors import in_words
 
 FILLED: Final = 0.9
-"""Of the memory of a device that a tile may take; the rest is for what comes and goes."""
+"""The share of a device's memory that a tile may take; the rest is for what comes and goes."""
 
 OF_NAMES: Final = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """Errors of a file's name, which may be a trial's own; all others of files are the machine's."""
@@ -28,7 +28,7 @@ class Machine:
     largest_tile: int
     """Trials."""
     seconds_per_flop: float
-    """Of a product in float32."""
+    """How long an operation of a product takes in float32."""
     seconds_per_number: Mapping[bool, float]
     """Time of one elementwise number in float32 a step: eager (False), compiled (True)."""
     seconds_per_call: Mapping[bool, float]

@@ -24,7 +24,7 @@ class Cost:
     """What one trial of a structure costs."""
 
     flops: float
-    """Of one step: forward and backward products, those in float64 counted twice."""
+    """The operations of one step: forward and backward products, those in float64 counted twice."""
     numbers: float
     """Elementwise results of one step, counted likewise."""
     bytes: float
@@ -72,9 +72,10 @@ class Pack:
     trials: Trials
     """In the order in which they are trained."""
     structure: Structure
-    """Of their program. Networks and batches that are smaller than those of its envelope are padded."""
+    """The structure of their program. Networks and batches that are smaller than those of its envelope are
+    padded."""
     cost: Cost
-    """Of a trial of the program."""
+    """The cost of a trial of the program."""
     tile_size: int
     """No larger than the trials need."""
     compiled: bool

@@ -25,7 +25,7 @@ class Structure:
     """All values of some trial of the structure, those of the envelope instead of its own: the program is
     built from it. Only its `values` matter to the program."""
     parameters: tuple[Parameter, ...] = field(compare=False)
-    """Those that decide on the program, in the order of the record."""
+    """The parameters that decide on the program, in the order of the record."""
     envelope: Mapping[str, Value] = field(compare=False, default_factory=dict)
     """The program's values of the parameters in which its trials may differ, by padding: the largest. None:
     they differ in none."""

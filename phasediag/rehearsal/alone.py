@@ -23,7 +23,7 @@ from phasediag.training.tiles import Tile
 from phasediag.user_code.work import at_work
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
-"""Of the largest change of a weight, between a step alone and in company."""
+"""The difference, over the largest change of a weight, between a step alone and in company."""
 _SAME: Final = "a network must be the same before and after a pass, since many share one module"
 
 

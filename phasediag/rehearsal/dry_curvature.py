@@ -27,7 +27,7 @@ from phasediag.training.tiles import Program
 from phasediag.trial import Encoded, Trials
 
 STEPS: Final = {"float64": 1e-5, "float32": 1e-2}
-"""Of the differences, over the root mean square of the weights."""
+"""The steps of the differences, over the root mean square of the weights."""
 TOLERANCES: Final = {"float64": 1e-3, "float32": 0.2}
 """Largest relative difference; a kink, as of a relu, that a step passes makes one of its own."""
 DIRECTIONS: Final = 3
@@ -88,7 +88,7 @@ def _apart(trials: Trials, dtype: str, folder: Path) -> float:
 
 
 def _differences(loss: Callable[[Tensor], Tensor], at: Tensor, step: float) -> list[float]:
-    """Of the product with the Hessian and the difference quotient of the gradient, in each direction."""
+    """How far the Hessian's product is from the gradient's difference quotient, in each direction."""
     gradient, generator = grad(loss), torch.Generator().manual_seed(0)
     size = step * at.square().mean().sqrt()
     smallest = 1e-6 * float(gradient(at).norm())

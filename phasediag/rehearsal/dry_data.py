@@ -34,9 +34,9 @@ class World:
     """What data are made for."""
 
     record: Mapping[str, Value]
-    """Of one of its trials."""
+    """The record of one of its trials."""
     seed: int
-    """Of its replicate."""
+    """The seed of its replicate."""
     folder: Path
     """Where user files are."""
 
@@ -49,7 +49,7 @@ class Made:
     sets: Mapping[str, Any]
     """Pairs of inputs and targets, by the method that gives them."""
     noise: Any
-    """Of a few samples."""
+    """The noise of a few samples."""
     read: frozenset[str]
     """The values of the trial that were looked at."""
 

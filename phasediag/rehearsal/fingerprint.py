@@ -58,7 +58,7 @@ def fingerprint(module: nn.Module) -> Fingerprint:
 
 
 def fingerprint_of(thing: object) -> Fingerprint:
-    """Of an object of a user's class that is no module: its attributes, its class, its file."""
+    """Tell an object of a user's class that is no module: by its attributes, its class, its file."""
     noted: Fingerprint = {}
     look = _Look(noted)
     for name, value in getattr(thing, "__dict__", {}).items():

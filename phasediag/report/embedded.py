@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 TYPES: Final = ("uint8", "uint16", "uint32", "float64")
-"""Of arrays, by the names that the script knows."""
+"""Types of arrays, by the names that the script knows."""
 _ALIGNED: Final = 8
 
 

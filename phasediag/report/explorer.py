@@ -32,7 +32,7 @@ from phasediag.report.embedded import embedded, smallest
 MOST_TRIALS: Final = 50_000
 """More are not put into a page."""
 MOST_PLACES: Final = 1_000_000
-"""Of the meshes of all panels."""
+"""The places of the meshes of all panels together, at most."""
 MOST_ORDERS: Final = 12
 """Order parameters of which one can be chosen."""
 ORDERS: Final = (
@@ -220,7 +220,7 @@ def _sources(places: Mapping[str, npt.NDArray[Any]], scales: Sequence[Scale]) ->
 
 
 def _fates(trials: pd.DataFrame, cell: IntArray) -> dict[str, npt.NDArray[Any]]:
-    """Of each trial: its id, replicate, status and whether it has converged."""
+    """What became of each trial: its id, replicate, status and whether it has converged."""
     status = np.full(len(trials), len(_STATES))
     for number, name in enumerate(_STATES):
         status[has_status(trials, name)] = number

@@ -29,7 +29,7 @@ PAGE_WIDTH: Final = 7.0
 """Inches: both columns of a journal."""
 SUMS: Final = "SHA256SUMS"
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
-"""Of files in the archive, so that the same sweep gives the same bytes."""
+"""The date of files in the archive, so that the same sweep gives the same bytes."""
 _DIGITS: Final = 4
 _PARTS: Final = ("task", "model", "activation", "optimizer")
 """What is told first of the networks, by column."""

@@ -90,7 +90,7 @@ def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -
 def by_stability(
     sensitivities: Sequence[Sensitivity | Systematics | None], names: Sequence[str] = ("",)
 ) -> tuple[list[str], list[str]]:
-    """What is said of choices: of results that are stable under them, and of the others.
+    """Sentences on how choices move results: of those that are stable under them, and of the others.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
 VERSION: Final = 3
-"""Of the format, and of what a tile keeps of its training; raised whenever either changes. Those that were
-written before there were versions have 0."""
+"""The version of the format, and of what a tile keeps of its training; raised whenever either changes. Those
+that were written before there were versions have 0."""
 
 _PLAIN, _TILE = "pack.json", "tile.safetensors"
 _ROWS, _MEASURED = ".trials.arrow", ".measurements.arrow"
@@ -41,7 +41,7 @@ class Header:
     """Which trials a checkpoint holds, and how they are trained and measured."""
 
     version: int = VERSION
-    """Of another one than `VERSION`, only the trials are known."""
+    """Its version; of another one than `VERSION`, only the trials are known."""
     trial_ids: tuple[str, ...]
     """In the order in which they are trained."""
     tile_size: int = 0
@@ -76,7 +76,7 @@ class SavedTile:
     """Seconds that it took so far."""
     started_at: datetime
     blocks: Sequence[Any]
-    """Of each of its parts: what was measured so far, but for the arrays; it fits JSON."""
+    """For each of its parts: what was measured so far, but for the arrays; it fits JSON."""
     arrays: Mapping[str, np.ndarray]
     """The state of its training under `state/NAME`, the arrays of what was measured under `PART/NAME`."""
 
@@ -87,13 +87,13 @@ class Checkpoint:
 
     header: Header
     error: str
-    """Of the first trial that failed; empty where none did."""
+    """The error of the first trial that failed; empty where none did."""
     queue: tuple[TileWork, ...]
     """Tiles that are not begun."""
     current: SavedTile | None
     """The tile in training; None between two tiles."""
     finished: tuple[Rows, ...]
-    """Of each finished tile."""
+    """The rows of each finished tile."""
 
 
 def header_of(pack: Pack, measure: Measure) -> Header:

@@ -104,7 +104,7 @@ class Progress:
     failed: int
     diverged: int
     error: str
-    """Of the first failed trial; empty where none failed."""
+    """The error of the first failed trial; empty where none failed."""
     done: bool
     spent: Mapping[str, float] = field(default_factory=dict)
     """Seconds of this worker, by `PHASES`."""

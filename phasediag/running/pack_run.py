@@ -27,7 +27,7 @@ from phasediag.storage.store import Store
 CHECKPOINT_SECONDS: Final = 30.0
 """Between two checkpoints of a pack in training, at least."""
 CHECKPOINT_SHARE: Final = 0.05
-"""Of the time that checkpoints may take: those of a tile that fills a GPU are gigabytes."""
+"""The share of the time that checkpoints may take: those of a tile that fills a GPU are gigabytes."""
 
 
 class PackRun:
@@ -250,5 +250,5 @@ def _halved(work: TileWork, size: int) -> list[TileWork]:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of the GPU, of Python, or of torch's allocator on the CPU, which says so only in words."""
+    """Whether memory is out: of the GPU, of Python, or of torch's allocator on the CPU (by its words)."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -18,7 +18,7 @@ from phasediag.trial import IntArray, Trials
 
 BoolArray = npt.NDArray[np.bool_]
 _TEXTS: Final = "texts/"
-"""Before the name of a column of texts."""
+"""What stands before the name of a column of texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXTRA: Final = "s3"
 """What of phasediag brings the library of these requests."""
 _TIMEOUT: Final = timedelta(seconds=10)
-"""Of one request; a few of them must fit between a heartbeat and the end of a lease."""
+"""The time of one request; a few of them must fit between a heartbeat and the end of a lease."""
 _RETRYING: Final = timedelta(seconds=20)
 _NOT_IMPLEMENTED: Final = "NotImplemented"
 """What S3 says of a header that it does not know."""
@@ -128,7 +128,7 @@ class BucketFolder:
 
 
 def conditional_folder(folder: Folder) -> ConditionalFolder | None:
-    """The same folder with conditions; None where its store knows none.
+    """The folder with conditions; None where its store knows none.
 
     Whether it does, is the store's answer alone: all that use one store get the same.
 
@@ -191,7 +191,7 @@ def _store(folder: Folder, bucket: str) -> S3Store:
 
 
 def _credentials(user: str | None, password: str | None) -> S3Config:
-    """Those of the URI, of the environment or of the profile; else obstore asks the node for its own."""
+    """Credentials of the URI, the environment or the profile; else obstore asks the node for its own."""
     if user and password:
         return {"access_key_id": unquote(user), "secret_access_key": unquote(password)}
     if _environment("AWS_ACCESS_KEY_ID"):

@@ -17,7 +17,7 @@ NAMED_AT_MOST: Final = 5
 
 
 class DamageWarning(UserWarning):
-    """Of files of a sweep that are left out, since they are not as they were written."""
+    """Some files of a sweep are left out, since they are not as they were written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -139,7 +139,7 @@ class Read:
 
     manifest: Manifest
     text: bytes | None
-    """Of the first of its two files; None where there is none."""
+    """The text of the first of its two files; None where there is none."""
     damage: tuple[Damage, ...] = ()
     """What is wrong with one of them."""
 

@@ -196,7 +196,7 @@ def _joint_field(one: pa.Field, other: pa.Field) -> pa.Field:
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The same rows with the columns and types of a schema that can hold them."""
+    """The rows with the columns and types of a schema that can hold them."""
     if rows.schema.equals(schema):
         return rows.replace_schema_metadata(schema.metadata)
     held = set(rows.schema.names)

@@ -23,7 +23,7 @@ State = Literal["damaged", "foreign", "missing", "newer"]
 BLOCK: Final = 65_536
 """Bytes under one checksum."""
 DIGEST_BYTES: Final = 16
-"""Of the hash of a text."""
+"""The length of the hash of a text."""
 TAIL: Final = 262_144
 """Bytes read at once from the end of a file; hardly any footer is longer."""
 _MAGIC: Final = b"phseal01"
@@ -65,7 +65,7 @@ class Seal:
     schema: int
     """The version of its schema."""
     checksums: tuple[int, ...]
-    """Of each block before the seal."""
+    """The checksum of each block before the seal."""
     end: int
     """How many bytes stand before the seal."""
 

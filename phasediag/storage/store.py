@@ -80,7 +80,7 @@ class Store:
         )
 
     def required(self) -> Store:
-        """The same store, once it is sure that the sweep exists.
+        """Give this store, once it is sure that the sweep exists.
 
         Raises
         ------

@@ -75,7 +75,7 @@ class SentLaunch:
     launch: str
     """What stands for its grid and options."""
     exit_code: int | None
-    """Of the command; None while it runs, and where Ray knows none."""
+    """The exit code of the command; None while it runs, and where Ray knows none."""
     message: str
     """What Ray says of it."""
 

@@ -15,7 +15,7 @@ from phasediag.running.sources import place_sources
 from phasediag.sweeps.recorded import recorded_files
 
 SCHEMES: Final = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
-"""Of storages that pyarrow opens on the cluster."""
+"""The schemes of storages that pyarrow opens on the cluster."""
 DIGEST_BYTES: Final = 16
 
 
@@ -24,9 +24,9 @@ class Parcel:
     """A grid with all that its launch reads on another machine, and nothing else."""
 
     name: str
-    """Of the sweep."""
+    """The name of the sweep."""
     file: str
-    """Of the grid, without a folder."""
+    """The file of the grid, without a folder."""
     files: Mapping[str, bytes]
     """Content of the grid and of the user's files, by name from the grid's folder."""
 

@@ -57,7 +57,7 @@ class Sending:
     parcel: Parcel
     storage: str
     options: tuple[str, ...] = ()
-    """Of `phasediag launch`, besides the grid and the storage."""
+    """Options of `phasediag launch`, besides the grid and the storage."""
 
     @property
     def sweep(self) -> str:

@@ -111,7 +111,7 @@ def read_designs(store: Store, folder: Path) -> list[Design]:
 
 
 def present_designs(designs: Sequence[Design]) -> list[Design]:
-    """Those whose files of the user's are the newest; earlier versions are refined no further."""
+    """The designs whose files of the user's are the newest; earlier versions are refined no further."""
     newest = {name: digest for design in designs for name, digest in design.grid.sources.items()}
     return [d for d in designs if all(newest[n] == digest for n, digest in d.grid.sources.items())]
 

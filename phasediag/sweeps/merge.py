@@ -37,7 +37,7 @@ class Merger:
     shared: int
     """Trials that both hold: those of the sweep stay."""
     different: int
-    """Those of them that came out otherwise."""
+    """Trials that both hold and that came out otherwise."""
     done: bool
 
     def __str__(self) -> str:

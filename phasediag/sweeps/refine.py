@@ -7,6 +7,7 @@ store holds is not trained again, and a killed refinement goes on where it was.
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -55,25 +56,13 @@ class Train(Protocol):
         """Launch a grid; `sweep` is the folder or URI of the sweep."""
 
 
-EXPLORE: Final = 0.1
-"""Share of a round's points that look for islands, besides, where nobody says another."""
 UNSEEN: Final = Place(side=Side.UNKNOWN)
 
 
 def refine(
     sweep: str | Path,
-    x: str,
-    y: str,
+    goal: Goal,
     *,
-    order: str = "degree_normalized",
-    level: float = 0.5,
-    resolution: float = 0.02,
-    budget: int | None = None,
-    diverged: bool = False,
-    beyond: bool = False,
-    dry_run: bool = False,
-    interval: float | None = None,
-    explore: float = EXPLORE,
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda trials: trials,
     train: Train = launch,
     on_round: Callable[[Round], None] = lambda done: None,
@@ -89,26 +78,9 @@ def refine(
     Parameters
     ----------
     sweep
-        Folder or URI of a sweep whose grids form lattices in x and y.
-    x, y
-        Two of its axes. Whole-numbered parameters (width) stay whole.
-    order, level
-        The boundary is where the mean of this column crosses this value.
-    resolution
-        Largest cell on the boundary: decades on logarithmic axes, share of the range on linear ones.
-    budget
-        Most trials of all refinements of this sweep together; a round that does not fit is not begun.
-    diverged
-        Refine the border of the diverged trials too.
-    beyond
-        Go on where a round takes more trials than a regular grid with cells half as large.
-    dry_run
-        Only tell what the first round would take.
-    interval
-        Wished width of the boundary's 95 % interval, in units of the resolution; None: whatever comes out.
-    explore
-        Share of each round's points, besides, that cut the largest cells off the boundary: a region that no
-        corner of the lattice shows is seen there.
+        Folder or URI of a sweep whose grids form lattices in the axes of the goal.
+    goal
+        Which boundary, how finely, and with how many trials.
     select
         Keeps the trials of the slices to refine.
     train
@@ -121,37 +93,25 @@ def refine(
     PhasediagError
         Where there is no such sweep, no such axes, or no lattice; or as `launch` does.
     """
-    if not 0 < resolution < np.inf:
-        raise PhasediagError(f"--resolution {resolution:g} is not allowed; give a positive number")
-    if interval is not None and not 0 < interval < np.inf:
-        raise PhasediagError(f"--interval {interval:g} is not allowed; give a positive number")
-    if not 0 <= explore <= 1:
-        raise PhasediagError(f"--explore {explore:g} is not allowed; give a share, 0 to 1")
-    goal = Goal(
-        x=x, y=y, order=order, level=level, resolution=resolution, budget=budget, diverged=diverged,
-        beyond=beyond, dry_run=dry_run, interval=interval, explore=explore,
-    )  # fmt: skip
     store = Store.at(sweep).required()
     with tempfile.TemporaryDirectory(prefix="phasediag-refine-") as folder:
         designs = longest_designs(present_designs(read_designs(store, Path(folder))))
-        base = check_axes([design for design in designs if not design.refines], x, y)
+        base = check_axes([design for design in designs if not design.refines], goal.x, goal.y)
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}
         work = _Work(
             store=store, folder=Path(folder), base=base, goal=goal, select=select, train=train,
-            facets=facets_of(base, x, y), spent=len({t for d in begun for t in d.trials.trial_id} - own),
+            facets=facets_of(base, goal.x, goal.y),
+            spent=len({t for d in begun for t in d.trials.trial_id} - own),
         )  # fmt: skip
-        if not dry_run:
+        if not goal.dry_run:
             work.finish(begun)
         work.run(on_round)
     if not work.rounds:
         work.boundary = work.diagram().boundary
-    code = INTERRUPTED if work.drained else int(work.failed)
-    if work.refused and not work.launched:
-        code = BAD_INPUT
     return Refinement(
-        sweep=store.folder.uri, rounds=tuple(work.rounds), boundary=work.boundary, stopped=work.stopped,
-        exit_code=code,
+        sweep=store.folder.uri, rounds=tuple(work.rounds), boundary=work.boundary,
+        stopped=work.ending.reason, exit_code=work.ending.exit_code,
     )  # fmt: skip
 
 
@@ -206,42 +166,83 @@ class _View:
         return prod(max(half, len(values)) for half, (_, values) in zip(halves, axes, strict=True))
 
 
+@dataclass(slots=True, kw_only=True)
+class _Ending:
+    """What a refinement did that its end tells of, and why it ended."""
+
+    reason: str = ""
+    """Why it ends before the resolution is reached; empty as long as it goes on."""
+    launched: bool = False
+    drained: bool = False
+    failed: bool = False
+    """Whether some trial did."""
+    refused: bool = False
+    """Whether a regular grid takes fewer trials."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 resolution or budget reached, 1 some trials failed, 2 refused at once, 130 interrupted."""
+        if self.refused and not self.launched:
+            return BAD_INPUT
+        return INTERRUPTED if self.drained else int(self.failed)
+
+    def after(self, outcome: Outcome) -> None:
+        """Take note of how a launch ended."""
+        self.launched = True
+        self.failed |= outcome.status.failed > 0
+        self.drained = outcome.exit_code == INTERRUPTED
+        if outcome.drained:
+            self.reason = f"drained: {outcome.drained}; run the same command again to go on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earlier:
+    """What earlier rounds asked for in one slice of a design."""
+
+    points: set[Point] = field(default_factory=set)
+    """New points: those that `exclude` removes are not asked for again."""
+    replicates: dict[Point, int] = field(default_factory=dict)
+    """How many replicates points that were there were to have."""
+
+    def note(self, view: _View) -> None:
+        """Keep what the next round asks for."""
+        self.points.update(view.proposal.points)
+        self.replicates.update(view.repeats)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Work:
     """A refinement that runs."""
 
     store: Store
     folder: Path
+    """For the grids of its rounds."""
     base: Sequence[Design]
+    """The grids that it refines, without those of refinements."""
     goal: Goal
     select: Callable[[pd.DataFrame], pd.DataFrame]
     train: Train
     facets: tuple[str, ...]
     spent: int
-    repeated: dict[tuple[str, Key], dict[Point, int]] = field(default_factory=dict)
-    """Replicates that points were asked to have in earlier rounds, by design and slice."""
-    tried: dict[tuple[str, Key], set[Point]] = field(default_factory=dict)
-    """Points of earlier rounds, by design and slice: those that `exclude` removes are not asked again."""
+    """Trials of all refinements of the sweep."""
+    earlier: defaultdict[tuple[str, Key], _Earlier] = field(default_factory=lambda: defaultdict(_Earlier))
+    """By the name of a design and the key of a slice."""
     rounds: list[Round] = field(default_factory=list)
     boundary: pd.DataFrame = field(default_factory=pd.DataFrame)
-    stopped: str = ""
-    drained: bool = False
-    failed: bool = False
-    refused: bool = False
-    launched: bool = False
+    ending: _Ending = field(default_factory=_Ending)
     seconds: float = float("nan")
-    """Of one worker a trial, in the mean."""
+    """The time that a trial takes one worker, in the mean."""
 
     def finish(self, begun: Sequence[Design]) -> None:
         """Train what earlier refinements planned and did not come to."""
         for design in begun:
-            if not self.stopped and len(make_survey(design.grid, self.store).missing):
+            if not self.ending.reason and len(make_survey(design.grid, self.store).missing):
                 self._launch(design, design.grid.text)
 
     def run(self, on_round: Callable[[Round], None]) -> None:
         """Round after round, until the resolution or the budget is reached or a launch drains."""
         added = 0
-        while not self.stopped:
+        while not self.ending.reason:
             diagram = self.diagram()
             views = self._views(diagram)
             self.boundary = diagram.boundary
@@ -250,8 +251,8 @@ class _Work:
             on_round(done)
             if not done.coming:
                 return
-            self.stopped = self._hindrance(done)
-            if self.stopped:
+            self.ending.reason = self._hindrance(done)
+            if self.ending.reason:
                 return
             added = done.coming
             self.spent += added
@@ -267,7 +268,7 @@ class _Work:
                 f"{self.goal.budget:,} are spent; raise --budget to go on"
             )
         if not self.goal.beyond and done.trials + done.coming - done.repeats > done.finer:
-            self.refused = True
+            self.ending.refused = True
             goal = self.goal
             return (
                 f"the next round takes {done.coming:,} trials, {done.trials + done.coming:,} in all, where a "
@@ -313,7 +314,8 @@ class _Work:
     def _view(
         self, each: Slice, key: Key, seen: dict[Point, Place], crossings: Sequence[RowCrossing]
     ) -> _View:
-        planned = each.points | self.tried.get((each.design.name, key), set())
+        earlier = self.earlier[each.design.name, key]
+        planned = each.points | earlier.points
         places = {**dict.fromkeys(planned, UNSEEN), **seen}
         lattice = Lattice(x=each.x, y=each.y, columns=each.columns, rows=each.rows, places=places)
         goal = self.goal
@@ -321,8 +323,12 @@ class _Work:
             goal.resolution, diverged=goal.diverged, crossings=crossings, interval=goal.interval,
             explore=goal.explore,
         )  # fmt: skip
-        own, asked = each.design.grid.replicates, self.repeated.get((each.design.name, key), {})
-        repeats = {p: n for p, n in proposal.repeated.items() if n > max(asked.get(p, 0), own)}
+        own = each.design.grid.replicates
+        repeats = {
+            point: count
+            for point, count in proposal.repeated.items()
+            if count > max(earlier.replicates.get(point, 0), own)
+        }
         return _View(
             slice=each, key=key, points=len(places), proposal=proposal, repeats=repeats,
             besides=sum(max(0, place.replicates - own) for place in places.values()),
@@ -356,21 +362,15 @@ class _Work:
             grids: dict[int, list[dict[str, Any]]] = {}
             for view in views:
                 if view.slice.design is design:
-                    self.tried.setdefault((design.name, view.key), set()).update(view.proposal.points)
-                    self.repeated.setdefault((design.name, view.key), {}).update(view.repeats)
+                    self.earlier[design.name, view.key].note(view)
                     for point, count in (*view.fresh.items(), *view.repeats.items()):
                         grids.setdefault(count, []).append(view.slice.point(*point))
             for count, points in sorted(grids.items()):
-                if not self.stopped:
+                if not self.ending.reason:
                     self._launch(design, design.extended(points, f"of {design.name}: {self.goal}", count))
 
     def _launch(self, design: Design, text: str) -> None:
-        self.launched = True
-        outcome = self.train(design.written(self.folder, text), sweep=self.store.folder.uri)
-        self.failed |= outcome.status.failed > 0
-        self.drained = outcome.exit_code == INTERRUPTED
-        if outcome.drained:
-            self.stopped = f"drained: {outcome.drained}; run the same command again to go on"
+        self.ending.after(self.train(design.written(self.folder, text), sweep=self.store.folder.uri))
 
 
 def _text(value: Any) -> str:

@@ -54,20 +54,20 @@ class Rerun:
     row: Mapping[str, Any]
     """The new row."""
     recorded: Mapping[str, Any] | None
-    """Of the row that the sweep holds: outcome, counts, numbers of observables, device and versions; None
-    where it holds none."""
+    """What the row that the sweep holds says: outcome, counts, numbers of observables, device and versions;
+    None where it holds none."""
     observables: tuple[str, ...] = ()
     """The columns of observables that the grid asks for."""
 
     @property
     def train_loss(self) -> float | None:
-        """Of the new row."""
+        """The training loss of the new row."""
         loss: float | None = self.row["train_loss"]
         return loss
 
     @property
     def recorded_train_loss(self) -> float | None:
-        """Of the row that the sweep holds."""
+        """The training loss of the row that the sweep holds."""
         return None if self.recorded is None else self.recorded["train_loss"]
 
     @property
@@ -85,7 +85,7 @@ class Rerun:
 
     @property
     def differs(self) -> tuple[str, ...]:
-        """Those of them in which both rows differ: losses by more than kernels do, counts at all."""
+        """Columns in which both rows differ: losses by more than kernels do, counts at all."""
         recorded = self.recorded or {}
         return tuple(n for n in self.compared if not _alike(self.row[n], recorded[n], self._tolerance(n)))
 

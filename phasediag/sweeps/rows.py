@@ -34,7 +34,7 @@ class MovedRows:
         )
 
     def only(self, trial_ids: pa.Array) -> MovedRows:
-        """Those of some trials."""
+        """The rows of some trials."""
         return MovedRows(
             trials=self.trials.filter(pc.is_in(self.trials["trial_id"], value_set=trial_ids)),
             measurements=self.measurements.filter(
@@ -49,7 +49,7 @@ class MovedRows:
             yield name, MovedRows(trials=self.trials.filter(of), measurements=self.measurements.filter(of))
 
     def in_pack(self, name: str) -> MovedRows:
-        """The same rows as those of another pack."""
+        """The rows, as those of another pack."""
         return MovedRows(trials=_packed(self.trials, name), measurements=_packed(self.measurements, name))
 
 

@@ -68,7 +68,7 @@ class Geometry:
 
     @cached_property
     def unit(self) -> Tensor:
-        """Of each network, shape (networks, 1)."""
+        """The unit of length of each network, shape (networks, 1)."""
         return power_of_two(self._joined.abs().flatten(1).amax(dim=1))[:, None]
 
     @cached_property

@@ -30,13 +30,13 @@ class NeuronGroup:
     """Parameters whose axis 1 counts the neurons (the next layer's weights, shape (fan_out, width)),
     or `outgoing_axis`."""
     parity: Parity | None = None
-    """Of the activation: odd lets a neuron flip in and out together, even its input alone."""
+    """The parity of the activation: odd lets a neuron flip in and out together, even its input alone."""
     homogeneity: int | None = None
     """k of an activation with f(a x) = a^k f(x), a > 0; None where there is none."""
     span: Span | None = None
     """Which neurons of the parameters are of this group; None: all."""
     outgoing_span: Span | None = None
-    """The same for the outgoing parameters, where it differs from `span`."""
+    """The span of the outgoing parameters, where it differs from `span`."""
     outgoing_axis: Literal[0, 1] = 1
     """The axis of the outgoing parameters that counts the neurons: 1, or 0 as in a key matrix."""
 

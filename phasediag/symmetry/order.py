@@ -23,7 +23,7 @@ class Part:
     """Numbers of each neuron that flip together, or not at all."""
 
     vectors: Tensor
-    """Shape (trials, width, numbers)."""
+    """The numbers of each neuron, shape (trials, width, numbers)."""
     flips: bool
 
 

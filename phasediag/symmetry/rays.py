@@ -107,7 +107,7 @@ def _turned(vectors: Tensor, sign: Tensor, turned: int) -> Tensor:
 
 
 def _squares(units: Tensor, masses: Tensor, one: Tensor, turned: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of cluster `one` and every other: squared distance from one ray, smaller mass, sign of the flip."""
+    """Cluster `one` against every other: squared distance from one ray, smaller mass, sign of the flip."""
     network = torch.arange(len(units), device=units.device)
     own, mass = units[network, one][:, None], masses[network, one][:, None]
     same = (own - units)[..., :turned].square().sum(dim=2)

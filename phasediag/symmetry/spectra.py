@@ -22,13 +22,13 @@ def triangle(matrices: Tensor) -> Tensor:
 
 
 def neuron_unit(neurons: Neurons) -> Tensor:
-    """Of each network, shape (networks, 1, 1): products of numbers over it neither overflow nor vanish."""
+    """Units of length, shape (networks, 1, 1): products of numbers over them neither overflow nor vanish."""
     largest = neurons.vectors.double().abs().flatten(1).amax(dim=1)
     return power_of_two(largest)[:, None, None]
 
 
 def singular_values(matrices: Tensor) -> Tensor:
-    """Of each matrix, descending: shape (networks, rows, columns) to (networks, min(rows, columns))."""
+    """Singular values, descending: (networks, rows, columns) to (networks, min(rows, columns))."""
     values: Tensor = torch.linalg.svdvals(padded(matrices.contiguous()))
     return values[:, : min(matrices.shape[1:])]
 

@@ -24,7 +24,8 @@ class Archive:
     url: str
     md5: str
     unpacked_md5: str = ""
-    """Of what a `.gz` holds: a file without that suffix in the cache serves as well; empty: none does."""
+    """The MD5 of what a `.gz` holds: a file without that suffix in the cache serves as well; empty: none
+    does."""
 
 
 def data_folder() -> Path:

@@ -143,7 +143,7 @@ def _both(transform: str, augment: str) -> RefusedError | None:
 
 
 NOT_BOTH: Final = Constraint(parameters=("transform", "augment"), fault=_both)
-"""Of every task of images."""
+"""What every task of images refuses: `transform` beside `augment`."""
 
 
 @cache

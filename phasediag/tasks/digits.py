@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IMAGES: Final = 1797
 """Images of scikit-learn."""
 HELD_OUT: Final = 297
-"""Those of them that are always left for the test set."""
+"""The images that are always left for the test set."""
 
 
 class Digits(Task):

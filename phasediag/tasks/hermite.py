@@ -59,7 +59,7 @@ class HermiteTask(GeneratedTask):
         return tensor(generator.standard_normal((count, 1)))
 
     def target(self, x: Tensor) -> Tensor:
-        """Shape (count, 1)."""
+        """What the teacher gives, shape (count, 1)."""
         weights = np.array(numbers(self.values["teacher_weights"]))
         return float(weights.sum()) * x + float((weights**2).sum()) * (x * x - 1) / sqrt(2)
 

@@ -43,7 +43,7 @@ class ScalarLinear(GeneratedTask):
         return _draw(generator, str(self.values["input_distribution"]), count)
 
     def target(self, x: Tensor) -> Tensor:
-        """Shape (count, 1)."""
+        """The signal times the input, shape (count, 1)."""
         return number(self.values["signal"]) * x
 
     def unit_noise(self, generator: np.random.Generator, count: int) -> Tensor:

@@ -40,7 +40,7 @@ class KernelModel(nn.Module):
         self.code, self.start, self.projection = (module,), dict(start), projection
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (samples, inputs) to (samples, outputs)."""
+        """Predictions (samples, outputs) for inputs (samples, inputs)."""
         weights = dict(self.inner.named_parameters())
         moved = self.projection({name: weights[name] - start for name, start in self.start.items()})
 

@@ -21,7 +21,7 @@ from phasediag.training.step import State, trial_step
 DEAD = -1
 """Label of a neuron whose weights are all zero."""
 Labels = Mapping[str, Sequence[int]]
-"""Of each hidden layer, by name, the class of each neuron: 0, 1, ..., or `DEAD`."""
+"""By the name of a hidden layer, the class of each neuron: 0, 1, ..., or `DEAD`."""
 
 
 def neuron_classes(weights: Weights, groups: Sequence[NeuronGroup]) -> dict[str, list[int]]:
@@ -78,7 +78,7 @@ class Reduction:
     network: Network
     """The smaller network: it trains the coordinates theta' of the subspace."""
     bases: Mapping[str, Mapping[int, Tensor]]
-    """Of each parameter and each axis that counts neurons, an orthonormal basis, shape (width, classes)."""
+    """For each parameter and each axis that counts neurons, an orthonormal basis, shape (width, classes)."""
 
     @property
     def dimension(self) -> int:
@@ -86,7 +86,7 @@ class Reduction:
         return sum(int(np.prod(shape)) for shape in self.network.control.shapes.values())
 
     def coordinates(self, weights: Weights) -> Weights:
-        """Theta' of the projection of the weights on the subspace."""
+        """The coordinates theta' on the subspace of the weights' projection on it."""
         return {name: _applied(w, self.bases[name], transpose=True) for name, w in weights.items()}
 
     def lifted(self, coordinates: Weights) -> Weights:

@@ -93,7 +93,7 @@ class SeparationTest:
     constant_at: float
     """Its kappa."""
     exponent: float
-    """Of the typical smallest separation as a power of kappa."""
+    """The exponent of the typical smallest separation as a power of kappa."""
     low: float
     high: float
     """95 % interval of the exponent over replicates; NaN with fewer than 3 of them."""

@@ -13,7 +13,7 @@ from phasediag.report.summary import SweepSummary
 
 REQUIRED: Final = ("tensorboardX",)
 _MOST_ROWS: Final = 200
-"""Of a table, which TensorBoard shows as text."""
+"""Rows of a table, which TensorBoard shows as text."""
 
 
 def write(summary: SweepSummary, folder: Path) -> str:

@@ -27,9 +27,10 @@ from phasediag.user_code.work import at_work
 OWN_POSITION: Final = 2**32
 """Position of the stream `init` that seeds constructors; initial weights are drawn from position 0."""
 CANONICAL_SEED: Final = 0
-"""Of the module whose code, shapes and flags stand for all replicates."""
+"""The seed of the module whose code, shapes and flags stand for all replicates."""
 OTHER_SEEDS: Final = range(1, 8)
-"""Of the modules that it is compared with: what has few values may be the same in two of them by chance."""
+"""The seeds of the modules that it is compared with: what has few values may be the same in two of them by
+chance."""
 _LAYERS: Final = (
     nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
     nn.ConvTranspose3d, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention,
@@ -65,7 +66,7 @@ class Construction:
         return in_precision(self.made(seed), self.dtype)
 
     def made(self, seed: int) -> nn.Module:
-        """The same, in the precision that the constructor gives it."""
+        """The module, in the precision that the constructor gives it."""
         with (
             seeded(Streams(seed).generator("init", OWN_POSITION)),
             kept_defaults(),
@@ -195,7 +196,7 @@ def plain_attributes(module: nn.Module) -> dict[str, object]:
 
 
 def drawn_weights(module: nn.Module, groups: Sequence[NeuronGroup]) -> dict[str, bool]:
-    """Of every parameter that `init` and `init_scale` act on: whether it is a weight matrix, else a bias.
+    """By name, whether what `init` and `init_scale` act on is a weight matrix; if not, it is a bias.
 
     A weight matrix is a parameter of two axes or more that a layer of torch calls its weight, or that a
     neuron group names as incoming or outgoing; a bias is the bias of such a layer, or one that a neuron

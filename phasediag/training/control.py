@@ -260,7 +260,7 @@ def control_of(values: Mapping[str, Value], shapes: Shapes, groups: Sequence[Neu
 
 
 def _neuron_axes(shapes: Shapes, groups: Sequence[NeuronGroup]) -> dict[str, tuple[int, ...]]:
-    """Of each parameter, the axes that count the neurons of a hidden layer."""
+    """For each parameter, the axes that count the neurons of a hidden layer."""
     axes: dict[str, set[int]] = {name: set() for name in shapes}
     for group in groups:
         for name in (*group.incoming, *group.bias):

@@ -27,7 +27,7 @@ from phasediag.user_code.work import at_work
 LENGTH: Final = "schedule/steps"
 """Steps of a trial or of a stage of its ramp, among its constants where its rate changes, float64."""
 WARMUP: Final = "schedule/warmup"
-"""Those of its warm-up, where there is one, float64."""
+"""Steps of the warm-up, where there is one, float64."""
 CLIP: Final = "gradient_clip"
 FACTOR: Final = "layer_rates/"
 """Before the position of a layer: its rate over that of the fastest one."""
@@ -128,7 +128,7 @@ class Descent:
         return bool(self.optimizer.component.source)
 
     def through(self, optimizer: Optimizer) -> Descent:
-        """The same by this object in place of those that are made for the trials."""
+        """A descent by this optimizer in place of those that are made for the trials."""
         changed = copy(self)
         changed._settled = optimizer
         return changed
@@ -214,7 +214,7 @@ class Descent:
         return moved, kept
 
     def moving(self, rates: Rates) -> Weights:
-        """Of what is trained in layers with rates of their own: 1 where the rate is positive, else 0.
+        """For what is trained in layers with rates of their own: 1 where the rate is positive, else 0.
 
         Each float64 of the shape of a rate, by name; none where all layers share a rate.
         """

@@ -41,7 +41,7 @@ class Model(Module):
     in training may change, and parameters that are no weights and no biases of layers, such as gains.
     `init_scale` then leaves those as they are made. Else every parameter starts by its shape alone."""
     batched: ClassVar[tuple[str, ...]] = ()
-    """Of a user's class without `declares`: arguments of its constructor, floats, that change numbers alone.
+    """For a user's class without `declares`: arguments of its constructor, floats, that change numbers alone.
     Trials that differ in them share a program."""
 
     @property

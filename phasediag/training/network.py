@@ -68,7 +68,7 @@ class Network:
     descent: Descent
     """By what it is trained."""
     loss: Loss
-    """Of predictions and targets."""
+    """The loss of predictions and targets."""
     groups: tuple[NeuronGroup, ...]
     control: Control
     """Makes the weights of the network from the numbers that are trained."""

@@ -35,7 +35,7 @@ class Networks(Protocol):
 
     @property
     def steps(self) -> Sequence[int]:
-        """Of each trial."""
+        """The steps of each trial."""
 
     @property
     def step(self) -> int:
@@ -55,7 +55,7 @@ class Networks(Protocol):
 
     @property
     def batches(self) -> Batches:
-        """Of all worlds."""
+        """The batches of all worlds."""
 
     @property
     def trained(self) -> Weights:
@@ -94,7 +94,7 @@ class TilePart:
 
     @property
     def constants(self) -> Mapping[str, Tensor]:
-        """Those of the trials: networks with a state besides are not padded."""
+        """The constants of the trials: networks with a state besides are not padded."""
         return self.rates
 
     @property

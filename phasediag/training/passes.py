@@ -14,7 +14,7 @@ from phasediag.training.arguments import attributes_in, holding
 from phasediag.training.chance import Chance
 
 SAMPLES: Final = 8
-"""Of a pass that is watched."""
+"""Samples of a pass that is watched."""
 PASSES: Final = 3
 
 

@@ -9,12 +9,12 @@ from phasediag.training.optimizers import Weights
 
 
 def other_weights(weights: Weights) -> Weights:
-    """Of one network, none of whose numbers is that of a trial.
+    """Weights of one network, none of whose numbers is that of a trial.
 
     Parameters
     ----------
     weights
-        Of all trials, each of shape (trials, *shape of the parameter).
+        The weights of all trials, each of shape (trials, *shape of the parameter).
     """
     generator = torch.Generator().manual_seed(0)
     last = {
@@ -36,7 +36,7 @@ def other_weights(weights: Weights) -> Weights:
 
 
 def other_samples(batches: Samples) -> Samples:
-    """Of one batch, shapes (samples, ...): the first half of the last world's, each sample twice.
+    """Samples of one batch, shapes (samples, ...): the first half of the last world's, each sample twice.
 
     Parameters
     ----------

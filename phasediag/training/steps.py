@@ -131,7 +131,7 @@ class Vmapped:
 
 
 def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:
-    """Of one step: the batch of the only world, or that of each trial's world."""
+    """What one step sees: the batch of the only world, or that of each trial's world."""
     parts = (batches.x[step], batches.y[step], batches.noise[step])
     return tuple(part[0] if shared else part.index_select(0, world) for part in parts)
 
@@ -144,19 +144,9 @@ def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
     are (samples, ...) where all trials share it, or else (trials, samples, ...).
     """
 
-    def one(
-        weights: Weights,
-        moments: Moments,
-        buffers: Weights,
-        done: Tensor,
-        alive: Tensor,
-        rates: Rates,
-        x: Tensor,
-        y: Tensor,
-        e: Tensor,
-    ) -> Parts:
-        state = _state_of((weights, moments, buffers, done, alive))
-        return _parts_of(trial_step(network, state, rates, Samples(x=x, y=y, noise=e)))
+    def one(parts: Parts, rates: Rates, batch: tuple[Tensor, Tensor, Tensor]) -> Parts:
+        x, y, noise = batch
+        return _parts_of(trial_step(network, _state_of(parts), rates, Samples(x=x, y=y, noise=noise)))
 
     def many(
         state: Parts,
@@ -165,10 +155,9 @@ def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
         until: Tensor,
     ) -> Parts:
         bounded = {**rates, "steps": torch.minimum(rates["steps"], until)}
-        own = None if shared else 0
-        step = vmap(one, in_dims=(0, 0, 0, 0, 0, 0, own, own, own))
+        step = vmap(one, in_dims=(0, 0, None if shared else 0))
         for batch in batches:
-            state = step(*state, bounded, *batch)
+            state = step(state, bounded, batch)
         return state
 
     return many

@@ -81,7 +81,7 @@ class Program:
     def advance(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
-        """The state of a tile a step for each batch later; the given state may become it (see `Steps`)."""
+        """Take a step for each batch, and give the state then; the given one may become it (see `Steps`)."""
         if self.steps is None:
             self.steps = self._chosen(state, rates, batches)
         return self.steps.take(state, rates, batches, world, shared, until)
@@ -215,11 +215,11 @@ class Tile:
         return (self.stage + 1) * max(self.steps)
 
     def in_stage(self, stage: int) -> Tile:
-        """The same trials in another stage of their ramps, at step 0: to be restored."""
+        """The trials of this tile in another stage of their ramps, at step 0: to be restored."""
         return Tile(self.program, self._given, shared=self._sharing, stage=stage)
 
     def next_stage(self) -> Tile:
-        """The same networks in the next stage of their ramps: as they are, but for their kicks."""
+        """The networks of this tile in the next stage of their ramps: as they are, but for their kicks."""
         tile = self.in_stage(self.stage + 1)
         tile.state, tile.step = replace(self.state, weights=tile._kicked(self.state.weights)), self.step
         return tile

@@ -24,7 +24,7 @@ class ModulePlace:
 
     file: Path | None
     folder: Path | None
-    """Of a package."""
+    """The folder of a package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Roots:
 
     @classmethod
     def of(cls, path: Path, grid_folder: Path, more: Sequence[Path] = ()) -> Roots:
-        """Those of a file: its own folder, the folder that holds its package, and that of the grid."""
+        """The roots of a file: its own folder, the folder that holds its package, and that of the grid."""
         return cls(tuple(dict.fromkeys((path.parent, package_root(path), grid_folder, *more))))
 
     def local(self, name: str) -> bool:

@@ -49,7 +49,7 @@ class Loaded:
     opened: tuple[Path, ...]
     """Files that were opened for reading meanwhile and are no code."""
     stamps: dict[Path, tuple[int, ...]]
-    """Of the files opened then and since: what changes when one is written again."""
+    """What changes when a file is written again, of each that was opened then and since."""
 
     def fresh(self) -> bool:
         """Whether nothing that it read has changed since."""

@@ -33,7 +33,7 @@ class OpenedFiles:
 
     @property
     def outside(self) -> tuple[Path, ...]:
-        """Those elsewhere that were opened, but for code, and for what belongs to the system or to Python."""
+        """The files elsewhere that were opened, but for code and what belongs to the system or Python."""
         return tuple(path for path in self._seen if path.is_file() and self._is_outside(path))
 
     def _is_outside(self, path: Path) -> bool:

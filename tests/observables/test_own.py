@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import phasediag
@@ -21,6 +24,7 @@ from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
 FILE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BUILT_IN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[-1]
 GRID = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 assert FILE is not None
 assert GRID is not None
@@ -63,6 +67,29 @@ def test_the_page_is_true(tmp_path: Path) -> None:
     assert again(remeasure=True) == 27
     twice = phasediag.load_trials(sweep).set_index("trial_id")["curvature"]
     np.testing.assert_allclose(twice[trials["trial_id"]], 2 * trials["curvature"], rtol=1e-3)
+
+
+def test_the_page_s_built_in_one_counts_directions(tmp_path: Path) -> None:
+    """Against the eigenvalues of the covariance, of a saved network; and null where there are no features."""
+    write(tmp_path, BUILT_IN, "participation.py")
+    asked = {"observables": ["participation.py:Participation"]}
+    launched(tmp_path, grid_text({"init_scale": [0.1, 1.0]}, {**SHORT, "dtype": "float64"}, measure=asked))
+    recorded = phasediag.load_trials(tmp_path / "g").set_index("trial_id")["participation"]
+    for trial, ratio in recorded.items():
+        again = rerun(tmp_path / "g", str(trial), tmp_path / str(trial))
+        assert again.row["participation"] == ratio
+    values: dict[str, Any] = {}
+    exec(BUILT_IN, values)
+    features = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)).double() @ torch.diag(
+        torch.tensor([3.0, 2.0, 1.0, 0.1, 0.0, 0.0], dtype=torch.float64)
+    )
+    given = SimpleNamespace(has_features=True, features=lambda: features, probe=features)
+    eigenvalues = np.linalg.eigvalsh(np.cov(features.numpy().T))
+    expected = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    measure = values["Participation"]().measure
+    assert measure(given).tolist() == pytest.approx([expected])
+    given.has_features = False
+    assert measure(given).isnan().all()
 
 
 def test_a_number_of_one_network_is_that_of_plain_pytorch(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from phasediag.analysis.versions import VersionsWarning
 from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import refine
-from phasediag.sweeps.rounds import Refinement
+from phasediag.sweeps.rounds import Goal, Refinement
 from phasediag.sweeps.sweep import Outcome
 from phasediag.sweeps.undo import undo_refinement
 from small_sweeps import assert_same_rows, command, ended, fragments, launched, pack_workers, run
@@ -48,8 +48,10 @@ def grid(axes: dict[str, str] = AXES, **top: Any) -> str:
 
 
 def refined(sweep: Path, **options: Any) -> Refinement:
-    options = {"order": "train_loss", "level": LEVEL, "resolution": 0.26, "train": inline, **options}
-    return refine(sweep, "weight_decay", options.pop("y", "learning_rate"), **options)
+    """A refinement by the fields of its goal; `train`, `select` and `on_round` are those of `refine`."""
+    how = {name: options.pop(name) for name in ("train", "select", "on_round") if name in options}
+    wish = {"y": "learning_rate", "order": "train_loss", "level": LEVEL, "resolution": 0.26, **options}
+    return refine(sweep, Goal(x="weight_decay", **wish), **{"train": inline, **how})
 
 
 def test_the_boundary_is_found_where_it_is_and_a_second_refinement_adds_nothing(tmp_path: Path) -> None:
@@ -335,7 +337,8 @@ def test_a_ramp_is_refused_in_one_sentence(tmp_path: Path) -> None:
     ramp = "{parameter: weight_decay, from: 0.1, to: 4, stages: 3}"
     launched(tmp_path, grid(axes, ramp=ramp))
     for x in ("weight_decay", "init_scale"):
+        goal = Goal(x=x, y="learning_rate", order="train_loss", level=0.3)
         with pytest.raises(
             PhasediagError, match="has a ramp: each of its trials walks through all values of"
         ):
-            refine(tmp_path / "chain", x, "learning_rate", order="train_loss", level=0.3, train=inline)
+            refine(tmp_path / "chain", goal, train=inline)

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 import phasediag
 from phasediag.sweeps.refine import refine
+from phasediag.sweeps.rounds import Goal
 
 pytestmark = [pytest.mark.physics, pytest.mark.timeout(3600)]
 Axes = dict[str, Any]
@@ -49,7 +50,8 @@ def compared(
     x, y, order, level = question
     every = swept(folder, "dense", {**grid, "axes": dense, "replicates": replicates})
     few = swept(folder, "few", {**grid, "axes": start, "replicates": replicates})
-    done = refine(few, x, y, order=order, level=level, resolution=resolution, train=inline)
+    goal = Goal(x=x, y=y, order=order, level=level, resolution=resolution)
+    done = refine(few, goal, train=inline)
     assert (done.exit_code, done.stopped) == (0, "")
     counts = [phasediag.status(sweep).total for sweep in (few, every)]
     errors = [error(sweep, x, y, order, level, exact, at) for sweep in (every, few)]

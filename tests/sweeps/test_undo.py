@@ -20,6 +20,7 @@ from phasediag.storage.launches import MARK
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.refine import Refinement, refine
+from phasediag.sweeps.rounds import Goal
 from phasediag.sweeps.undo import Undone, last_refinement, undo_refinement
 from small_sweeps import assert_same_rows, launched, trials
 
@@ -41,8 +42,8 @@ def grid(axes: dict[str, str] = AXES) -> str:
 
 
 def refined(sweep: Path, **options: Any) -> Refinement:
-    given = {"order": "train_loss", "level": 0.25, "resolution": 0.2, "train": inline, **options}
-    return refine(sweep, "weight_decay", "learning_rate", **given)
+    wish = {"order": "train_loss", "level": 0.25, "resolution": 0.2, **options}
+    return refine(sweep, Goal(x="weight_decay", y="learning_rate", **wish), train=inline)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from phasediag.errors import AnalysisError
 from phasediag.running.tile_run import TileRun
 from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rerun import Rerun, rerun
+from phasediag.sweeps.rounds import Goal
 from small_sweeps import launched, rewrite, write
 
 NET = """
@@ -356,10 +357,11 @@ def test_refine_grows_the_folder_that_is_given(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionsWarning)
-        found = refine(
-            given, "weight_decay", "learning_rate", order="train_loss", level=level, resolution=0.6,
-            budget=60, beyond=True, train=inline,
+        goal = Goal(
+            x="weight_decay", y="learning_rate", order="train_loss", level=level, resolution=0.6, budget=60,
+            beyond=True,
         )  # fmt: skip
+        found = refine(given, goal, train=inline)
     after = phasediag.status(folder)
     assert after.total - before.total == sum(done.added for done in found.rounds) > 0
     assert after.missing == 0

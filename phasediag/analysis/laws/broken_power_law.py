@@ -20,7 +20,7 @@ def _fit(x: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
     u = np.log(x)
 
     def coefficients(breaks: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Of shape (problems, tries, 3), and the means, of shape (problems, tries, points)."""
+        """Best coefficients (problems, tries, 3), and the means that they give, (problems, tries, points)."""
         tries = breaks.shape[1]
         design = _design(u, breaks.ravel())
         repeated = (np.repeat(each, tries, axis=0) for each in (means, weights))

@@ -13,7 +13,7 @@ BEYOND = np.log(10.0)
 
 
 def plateau_and_scale(u: FloatArray, means: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of plateau / (1 + exp(u - scale)), both of highest quasi-likelihood, shape (problems,) each.
+    """Plateau and scale of highest quasi-likelihood of plateau / (1 + exp(u - scale)), shape (problems,).
 
     Parameters
     ----------

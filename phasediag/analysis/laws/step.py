@@ -13,7 +13,8 @@ from phasediag.arrays import FloatArray
 STEEPNESS: Final = (2.0, 20.0)
 """Between these it is searched. A slower fall than the first would be a power law under another name."""
 _PLACES: Final = 7
-"""Of the lattice; it is refined to one and a half of its steps around the best, as the two are correlated."""
+"""Points a side of the lattice of tries; it is refined to one and a half of its steps around the best, as the
+two are correlated."""
 _STEEPS: Final = 7
 _ROUNDS: Final = 7
 _HALVINGS: Final = 16

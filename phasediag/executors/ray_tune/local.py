@@ -22,7 +22,7 @@ from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
 
 OBJECTS_BYTES: Final = 256 * 2**20
-"""Of memory for what workers share: a launch shares its packs alone, and Ray would take a third of all."""
+"""Memory for what workers share: a launch shares its packs alone, and Ray would take a third of all."""
 SAID: Final = {
     "No space left": "ENOSPC", "quota exceeded": "EDQUOT", "Read-only file system": "EROFS",
     "Permission denied": "EACCES", "Too many open files": "EMFILE",

@@ -13,13 +13,13 @@ from phasediag.symmetry.neurons import NeuronGroup
 
 
 def declared(groups: Iterable[NeuronGroup]) -> list[NeuronSymmetry]:
-    """Those that follow from what the layers state, layer by layer; see `NeuronSymmetry.follows_from`."""
+    """The symmetries that follow from what the layers state (`NeuronSymmetry.follows_from`)."""
     return [cls(group) for group in groups for cls in neuron_symmetries() if cls.follows_from(group)]
 
 
 @cache
 def neuron_symmetries() -> tuple[type[NeuronSymmetry], ...]:
-    """Those of neurons that the modules of this folder define, by the names of the modules."""
+    """The symmetries of neurons that the modules of this folder define, by the names of the modules."""
     package = "phasediag.symmetry.groups"
     names = [f"{package}.{module.name}" for module in iter_modules(import_module(package).__path__)]
     classes = [(name, each) for name in names for each in vars(import_module(name)).values()]

@@ -37,7 +37,7 @@ class NeuronSymmetry(Symmetry[Mixing]):
     """
 
     neurons: Sequence[int] | None = None
-    """Those that it acts on; None: all."""
+    """The neurons that it acts on; None: all."""
 
     def __init__(self, group: NeuronGroup) -> None:
         self.group = group

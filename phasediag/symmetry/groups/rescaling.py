@@ -45,7 +45,7 @@ class Rescaling(NeuronSymmetry):
 
     @classmethod
     def follows_from(cls, group: NeuronGroup) -> bool:
-        """Of a homogeneous activation, with outgoing weights."""
+        """Whether the layer has a homogeneous activation and outgoing weights."""
         return group.homogeneity is not None and bool(group.outgoing)
 
     @classmethod

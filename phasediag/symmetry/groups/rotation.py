@@ -56,7 +56,7 @@ class Rotation(NeuronSymmetry):
 
     @classmethod
     def follows_from(cls, group: NeuronGroup) -> bool:
-        """Of a linear layer, as heads are."""
+        """Whether the layer is linear, as heads are."""
         return is_linear(group)
 
     @classmethod

@@ -45,7 +45,7 @@ class SignFlip(NeuronSymmetry):
 
     @classmethod
     def follows_from(cls, group: NeuronGroup) -> bool:
-        """Of an odd or an even activation, with outgoing weights."""
+        """Whether the layer has an odd or an even activation and outgoing weights."""
         return group.parity is not None and bool(group.outgoing)
 
     @classmethod

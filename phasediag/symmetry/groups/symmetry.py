@@ -12,7 +12,8 @@ from torch import Tensor
 from phasediag.errors import PhasediagError, nearest
 
 Parameters = Mapping[str, Tensor]
-"""Of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole tiles."""
+"""The parameters of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole
+tiles."""
 Element = TypeVar("Element")
 
 
@@ -24,7 +25,7 @@ class Symmetry(ABC, Generic[Element]):
     """
 
     name: ClassVar[str]
-    """As in Table 1."""
+    """The name, as in Table 1 of the paper."""
     symmetric_state: ClassVar[str | None]
     """What P_G theta = theta means for the layer; None where G has no symmetric state."""
 
@@ -77,7 +78,7 @@ class Symmetry(ABC, Generic[Element]):
         return self.generator_distances(parameters)
 
     def generator_distances(self, parameters: Parameters) -> Tensor:
-        """The same by its definition: of each generator from its projection, one by one."""
+        """The distances by their definition: of each generator from its projection, one by one."""
         state = self.representative(parameters)
         distances = [generator.distance(state) for generator in self.generators(state)]
         return torch.stack(distances) if distances else torch.zeros(0)
