@@ -22,8 +22,8 @@ LAUNCHING: Final = together("launching", {
         "--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own."),
     "executor": click.option(
         "--executor", type=click.Choice(["ray", "inline", "array"]), default="ray", show_default=True,
-        help="Who trains: Ray; this process; or this process and all that are launched alike, on any machines "
-        "of one storage."),
+        help="Who trains: Ray; this process; or this process and all that are launched alike, on any "
+        "machines of one storage."),
     "max_failures": MAX_FAILURES,
     "retry_failed": RETRY,
     "time_limit": TIME_LIMIT,
