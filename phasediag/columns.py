@@ -144,6 +144,7 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("schedule_source", "string", "Hash of those behind the schedule; empty for built-in ones."),
     _about("compiled", "bool", "Whether the pack's program was compiled by torch."),
     _about("started_at", "timestamp", "When its tile was started."),
+    _about("host", "string", "The machine that trained it."),
 )  # fmt: skip
 """The columns of `trials` behind the parameters, in their order."""
 

@@ -112,6 +112,10 @@ class MachineError(PhasediagError):
     exit_code = MACHINE_FAILED
 
 
+class TileRaisedError(MachineError):
+    """Every trial of a tile raised: the machine may be at fault, and another one is to try."""
+
+
 WAYS_OUT: Final = {
     (errno.ENOSPC, errno.EDQUOT): "free some space there, or choose another place",
     (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that you may read and write",

@@ -22,8 +22,8 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.sweep import Outcome
 
 MAY_DIFFER: Final = (
-    "pack_id", "wall_s", "projected_bytes", "measured_bytes", "device", "started_at", "phasediag_version",
-    "torch_version", "git_commit", "compiled",
+    "pack_id", "wall_s", "projected_bytes", "measured_bytes", "device", "host", "started_at",
+    "phasediag_version", "torch_version", "git_commit", "compiled",
 )  # fmt: skip
 """Columns in which two runs of a trial may differ (law 2)."""
 SIXTEENS: Final = {
@@ -113,7 +113,7 @@ def pack_workers(driver: int) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::PackTrainable"):
+            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::PlaceTrainable"):
                 found.append(process)
         except psutil.Error:
             continue

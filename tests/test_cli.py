@@ -262,6 +262,25 @@ def test_plain_lines_are_no_flood() -> None:
     assert "draining: SIGTERM; again to stop at once" in texts[2]
 
 
+def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many workers report, and at once where a launch begins to drain."""
+    now, drawn = [0.0], list[float]()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "described", lambda watch: drawn.append(now[0]) or "")
+    with ProgressLine(Console(file=io.StringIO(), force_terminal=True)) as line:
+        for report in range(1000):
+            now[0] = report / 100
+            line(watch_of(1))
+        assert 20 < len(drawn) <= 2 + 10 / progress.DRAWN_EVERY_S
+        drains = watch_of(1)
+        drains.drain("SIGTERM")
+        before = len(drawn)
+        line(drains)
+        assert len(drawn) == before + 1
+        line(drains)
+    assert len(drawn) == before + 2  # what came last is shown, whenever it came
+
+
 def test_a_slow_rate_is_not_zero() -> None:
     assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
 
@@ -276,9 +295,8 @@ def test_trials_from_a_checkpoint_are_no_speed() -> None:
 
 def test_error_text_is_no_markup() -> None:
     watch = watch_of(1)
-    watch.reports["p"] = Progress(
-        trials_done=1, failed=1, diverged=0, error="[/red] KeyError: [bold]", done=True
-    )
+    error = "[/red] KeyError: [bold]"
+    watch.report("p", Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
     lines = Lines()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch)
@@ -290,7 +308,7 @@ def test_what_was_given_up_is_told_once() -> None:
     told = Progress(trials_done=1, failed=0, diverged=0, error="", done=False, notice="no compiler")
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         for pack in ("p", "q", "r"):
-            watch.reports[pack] = told
+            watch.report(pack, told)
             line(watch)
     assert [text for _, text in lines.found if "no compiler" in text] == ["note: no compiler\n"]
 

@@ -27,7 +27,7 @@ relaxations converged more_steps count_converged count_more_steps
 unsettled collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
 entropic_permutation entropic_sign_flip threshold_absolute threshold_relative measure_layer definitions wall_s
 projected_bytes measured_bytes device phasediag_version git_commit torch_version model_source task_source
-optimizer_source schedule_source compiled started_at
+optimizer_source schedule_source compiled started_at host
 """
 MEASURED = """
 trial_id pack_id step layer observable max_degree degree normalized epsilon scale train_loss test_loss

@@ -23,6 +23,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
+ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
 SHORT = grid_text(AXES, {"steps": 500}, replicates=2, resources="{trials_per_pack: 2}")
 STEPS = 6000
@@ -147,3 +148,27 @@ def test_a_job_that_gets_nowhere_is_not_queued_again(slurm: SlurmHere, tmp_path:
     assert slurm.value(job, "ExitCode") == "130:0"
     assert int(slurm.value(job, "Restarts")) == 0
     assert "it is not queued again" in slurm.log(job)
+
+
+def test_the_tasks_of_an_array_share_one_sweep(
+    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    grid = write(tmp_path, LONG)
+    job = slurm.submit("--array=1-3", ARRAY, grid, tmp_path, *COMPILE)
+    for task in (1, 2, 3):
+        assert slurm.ended(f"{job}_{task}", within=300) == "COMPLETED", slurm.log(job)
+    rows = phasediag.load_trials(str(tmp_path / "g"))
+    assert len(rows) == 12
+    assert_same_rows(tmp_path / "g", undisturbed(LONG))
+
+
+def test_an_array_goes_on_without_a_task_that_is_killed(
+    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    grid, sweep = write(tmp_path, LONG), tmp_path / "g"
+    job = slurm.submit("--array=1-3", ARRAY, grid, tmp_path, *COMPILE)
+    wait_for(lambda: fragments(sweep))
+    slurm.run("scancel", "--signal=KILL", "--full", f"{job}_2")
+    for task in (1, 3):
+        assert slurm.ended(f"{job}_{task}", within=400) == "COMPLETED", slurm.log(job)
+    assert_same_rows(sweep, undisturbed(LONG))

@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
+ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
 
 FAKE = {
     "scontrol": 'echo "scontrol $*" >>"$CALLS"; [ "$2" = hostnames ] && printf "n1\\nn2\\n"; exit 0',
@@ -81,7 +82,9 @@ def calls(slurm: dict[str, str]) -> list[str]:
 
 
 FURTHER = 'echo 2 >"$NEWEST"; '
-BOTH = pytest.mark.parametrize("script", [SCRIPT], ids=["ray"])
+ITSELF = {SCRIPT: "7", ARRAY: "7_3"}
+"""What a job, and a task of an array, queue again: the number of an array's first task is that of all."""
+BOTH = pytest.mark.parametrize("script", [SCRIPT, ARRAY], ids=["ray", "array"])
 
 
 @BOTH
@@ -101,7 +104,7 @@ def test_slurm_queues_again_only_what_was_interrupted_and_went_further(
 ) -> None:
     with submitted(slurm, script, body) as job:
         assert job.wait(timeout=20) == code
-    assert ("scontrol requeue 7" in calls(slurm)) is requeued
+    assert (f"scontrol requeue {ITSELF[script]}" in calls(slurm)) is requeued
 
 
 def test_slurm_starts_one_head_and_joins_the_other_nodes(slurm: dict[str, str]) -> None:
@@ -139,4 +142,4 @@ def test_slurm_hands_the_warning_on_and_waits_for_the_drain(
         job.terminate()
         assert job.wait(timeout=20) == 130
     assert drained.exists()
-    assert "scontrol requeue 7" in calls(slurm)
+    assert f"scontrol requeue {ITSELF[script]}" in calls(slurm)

@@ -17,7 +17,8 @@ from phasediag.arrays import FloatArray
 from phasediag.errors import PhasediagError
 from phasediag.observables.threshold import Threshold
 from phasediag.packing.pack import CompileMode
-from phasediag.sweeps.sweep import ExecutorName, launch
+from phasediag.sweeps.launching import ExecutorName
+from phasediag.sweeps.sweep import launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

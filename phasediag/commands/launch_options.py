@@ -21,7 +21,9 @@ LAUNCHING: Final = together("launching", {
     "address": click.option(
         "--address", help="A Ray cluster, or auto; default: RAY_ADDRESS, or a local Ray of its own."),
     "executor": click.option(
-        "--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True),
+        "--executor", type=click.Choice(["ray", "inline", "array"]), default="ray", show_default=True,
+        help="Who trains: Ray; this process; or this process and all that are launched alike, on any "
+        "machines of one storage."),
     "max_failures": MAX_FAILURES,
     "retry_failed": RETRY,
     "time_limit": TIME_LIMIT,
@@ -35,7 +37,7 @@ class Launching:
     """How one command launches, as often as it does."""
 
     executor: str
-    """A name of `phasediag.sweeps.sweep.ExecutorName`."""
+    """A name of `phasediag.sweeps.launching.ExecutorName`."""
     address: str | None
     max_failures: int | None
     """Failed trials of one launch after which it drains."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from phasediag.sweeps.sweep import Outcome
 
 PLAIN_EVERY_S: Final = 10.0
+DRAWN_EVERY_S: Final = 0.25
+"""Between two drawings of the bar, however many workers report: each goes through all that train."""
 
 
 class ProgressLine:
@@ -31,8 +34,9 @@ class ProgressLine:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._watch: Watch | None = None
-        self._said = (False, "")
-        self._noticed: set[str] = set()
+        self._said = (False, "", "")
+        self._printed = 0
+        self._drawn = -DRAWN_EVERY_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._print_until_stopped, name="progress", daemon=True)
         self._bar: Progress | None = None
@@ -51,6 +55,8 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         if self._bar:
+            if self._watch is not None:
+                self._draw(self._watch)
             with suppress(OSError):
                 self._bar.stop()
         else:
@@ -58,22 +64,23 @@ class ProgressLine:
 
     def __call__(self, watch: Watch) -> None:
         """Show how far the launch is, and once what was given up to go on."""
-        if watch.notice and watch.notice not in self._noticed:
-            self._noticed.add(watch.notice)
-            self._say(f"note: {watch.notice}")
-        if self._bar:
-            text = escape(shown(described(watch)))
-            with suppress(OSError):
-                self._bar.update(
-                    self._task,
-                    total=watch.total,
-                    completed=watch.trials_done,
-                    description=text,
-                )
-        news = (watch.rate is not None, watch.ending.reason)
+        for sentence in watch.sentences[self._printed :]:
+            self._say(f"note: {sentence}")
+        self._printed = len(watch.sentences)
+        now, news = time.monotonic(), (watch.training, watch.ending.reason, watch.waits_for)
+        if self._bar and (news != self._said or now >= self._drawn + DRAWN_EVERY_S):
+            self._drawn = now
+            self._draw(watch)
         if self._bar is None and (self._watch is None or news != self._said):
             self._print(watch)
         self._watch, self._said = watch, news
+
+    def _draw(self, watch: Watch) -> None:
+        """Let the bar show how far the launch is."""
+        if self._bar:
+            text = escape(shown(described(watch)))
+            with suppress(OSError):
+                self._bar.update(self._task, total=watch.total, completed=watch.trials_done, description=text)
 
     def _print_until_stopped(self) -> None:
         while not self._stop.wait(PLAIN_EVERY_S):
@@ -97,6 +104,8 @@ def described(watch: Watch) -> str:
     parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
         parts.append(f"{watch.diverged} diverged")
+    if watch.waits_for:
+        parts.append(watch.waits_for)
     if watch.ending.reason:
         parts.append(f"draining: {watch.ending.reason}")
     elif watch.eta_s is not None:

@@ -1,16 +1,21 @@
-"""How long a launch will still take: projected time, corrected by what training took so far."""
+"""How long a launch will still take: projected time, corrected by what training took so far.
+
+Only packs in training are held one by one; of those that are done sums are left, program by program.
+"""
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from phasediag.running.job import Progress
 
 if TYPE_CHECKING:
+    from phasediag.executors.ledger import Waiting
     from phasediag.packing.pack import Pack
     from phasediag.packing.structure import Structure
 
@@ -18,125 +23,196 @@ TELLING: Final = 0.01
 """Part of all projected work that must be trained before a pace is stated."""
 DOUBT: Final = 5.0
 """Projected seconds of a program after which its own pace counts as much as that of all programs."""
+PARTS: Final = 8
+"""Parts a worker in which work that waits is spread over workers, at most."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Course:
     """One pack over time, as its worker's reports tell."""
 
-    began: float
+    structure: Structure | None = None
+    """Of its program; None where nobody has told."""
+    projected: float = 0.0
+    """Seconds of all of it, and of one trial's worth of it."""
+    each: float = 0.0
+    compiled: bool = False
+    began: float | None = None
     """When its training began in this launch, in seconds of the clock; compilation moves it on."""
-    seen: float
+    seen: float = 0.0
     """When it last reported."""
-    resumed: float
+    resumed: float = 0.0
     """Trials' worth of training that came with a checkpoint."""
-    trained: float
+    trained: float = 0.0
     """Trials' worth of training of this launch."""
-    compiling: float
+    compiling: float = 0.0
     """Seconds of compilation."""
-    done: bool
 
     def take(self, progress: Progress, now: float) -> None:
         """Take in a report."""
         compiling = progress.spent.get("compilation", 0.0)
-        self.began += compiling - self.compiling
-        self.compiling, self.seen, self.done = compiling, now, progress.done
+        if self.began is None:
+            self.began = now - sum(progress.spent.values()) + compiling
+        else:
+            self.began += compiling - self.compiling
+        self.compiling, self.seen = compiling, now
         self.resumed, self.trained = progress.resumed, progress.trials_done - progress.resumed
 
+    @property
+    def work(self) -> float:
+        """Projected seconds of what this launch has trained of it."""
+        return self.each * self.trained
 
-def course_of(progress: Progress, now: float) -> Course:
-    """The course of a pack that reports for the first time."""
-    compiling = progress.spent.get("compilation", 0.0)
-    return Course(
-        began=now - sum(progress.spent.values()) + compiling, seen=now, resumed=progress.resumed,
-        trained=progress.trials_done - progress.resumed, compiling=compiling, done=progress.done,
-    )  # fmt: skip
+    @property
+    def took(self) -> float:
+        """Seconds since its training began."""
+        return 0.0 if self.began is None else self.seen - self.began
+
+
+@dataclass(slots=True)
+class Past:
+    """What is left of the packs of a program that are done."""
+
+    work: float = 0.0
+    """Projected seconds of what was trained."""
+    took: float = 0.0
+    compiling: float = 0.0
+    """Longest time that one of them took to compile."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Forecast:
-    """Seconds still to go, from the packs of a launch and their courses.
+    """Seconds still to go, from what waits and from the courses of packs in training.
 
-    Reports may come in while another thread asks: dicts are copied before they are gone through.
+    Reports may come in while another thread asks: what changes is copied before it is gone through.
     """
 
-    packs: dict[str, Pack] = field(default_factory=dict)
-    """All packs, by pack_id, in the order in which they are taken."""
+    outlook: Callable[[], Iterable[Waiting]] = lambda: ()
+    """Tells what nobody has begun."""
     courses: dict[str, Course] = field(default_factory=dict)
+    """Of the packs in training, by pack_id."""
+    past: dict[Structure | None, Past] = field(default_factory=dict)
+    projected: float = 0.0
+    """Seconds of all packs that are done."""
+    trained: float = 0.0
+    """Trials' worth of training of packs that are done, but for what came with checkpoints."""
+    began: float | None = None
+    """When the first of them had begun."""
+    seen: float = 0.0
+    """When the latest report came."""
 
-    def expect(self, packs: Sequence[Pack]) -> None:
-        """Take in packs that are to run after those that are known, in this order."""
-        self.packs |= {pack.pack_id: pack for pack in packs}
+    def expect(self, outlook: Callable[[], Iterable[Waiting]]) -> None:
+        """Take in who tells what nobody has begun."""
+        self.outlook = outlook
 
-    def forget(self, pack_id: str) -> None:
-        """Expect a pack no more."""
-        self.packs.pop(pack_id, None)
-        self.courses.pop(pack_id, None)
+    def begin(self, pack: Pack) -> None:
+        """Take in that a pack is in training now."""
+        self.courses[pack.pack_id] = Course(
+            structure=pack.structure, projected=pack.projected_seconds, compiled=pack.compiled,
+            each=pack.projected_seconds / len(pack.trials),
+        )  # fmt: skip
 
     def take(self, pack_id: str, progress: Progress, now: float) -> None:
         """Take in a report at a time of the clock, in seconds."""
-        if pack_id in self.courses:
-            self.courses[pack_id].take(progress, now)
-        else:
-            self.courses[pack_id] = course_of(progress, now)
+        course = self.courses.setdefault(pack_id, Course())
+        course.take(progress, now)
+        self.seen = now
+        if progress.done:
+            self.end(pack_id, course.projected)
+
+    def end(self, pack_id: str, projected: float = 0.0) -> None:
+        """Take in that a pack is in training no more; what it took counts.
+
+        Parameters
+        ----------
+        projected
+            Seconds of what is done by that.
+        """
+        course = self.courses.pop(pack_id, None)
+        if course is None or course.began is None:
+            return
+        past = self.past.setdefault(course.structure, Past())
+        past.work, past.took = past.work + course.work, past.took + course.took
+        past.compiling = max(past.compiling, course.compiling)
+        self.projected += projected
+        self.trained += course.trained
+        self.began = course.began if self.began is None else min(self.began, course.began)
+
+    def rate(self, now: float) -> float | None:
+        """Trials a second since training began; None before any was trained."""
+        courses = [course for course in list(self.courses.values()) if course.began is not None]
+        trained = self.trained + sum(course.trained for course in courses)
+        if trained <= 0:
+            return None
+        begins = [began for began in (self.began, *(c.began for c in courses)) if began is not None]
+        return trained / max(now - min(begins), 1e-9)
 
     def left(self, workers: int, now: float) -> float | None:
         """Seconds until the last worker is done; None before `TELLING` of the work tells.
 
         Every program has a pace of its own, measured seconds over projected ones, which starts from
-        that of all programs. Packs are taken in order by whichever worker is free; a program that was
-        never met is compiled first, for as long as those that were met.
+        that of all programs. A program that was never met is compiled first, for as long as those that were
+        met.
         """
-        share = sum(self._work(name) for name in list(self.courses))
-        if share <= 0 or share < TELLING * sum(pack.projected_seconds for pack in list(self.packs.values())):
+        courses, waiting = list(self.courses.values()), list(self.outlook())
+        work, took = self._measured(courses)
+        expected = self.projected + sum(c.projected for c in courses) + sum(w.seconds for w in waiting)
+        if sum(work.values()) <= 0 or sum(work.values()) < TELLING * expected:
             return None
-        paces, compiling = self._paces(), self._compiling()
-        running, waiting, met = [], [], {self._program(name) for name in list(self.courses)}
-        for name, pack in list(self.packs.items()):
-            program, course = self._program(name), self.courses.get(name)
-            rest = pack.projected_seconds - self._work(name)
-            if course is None:
-                first = compiling if pack.compiled and program not in met else 0.0
-                met.add(program)
-                waiting.append(first + rest * paces[program])
-            elif not course.done:
-                rest -= pack.projected_seconds * course.resumed / len(pack.trials)
-                running.append(max(0.0, rest * paces[program] - (now - course.seen)))
-        return makespan(running, waiting, workers)
+        paces, compiling = _paces(work, took), self._compiling(courses)
+        met = {*self.past, *(course.structure for course in courses)}
+        running = [
+            max(0.0, (c.projected - c.each * (c.resumed + c.trained)) * paces[c.structure] - (now - c.seen))
+            if c.began is not None else c.projected * paces[c.structure]
+            for c in courses
+        ]  # fmt: skip
+        parts = []
+        for each in waiting:
+            first = compiling if each.compiled and each.structure not in met else 0.0
+            met.add(each.structure)
+            parts.append((first + each.seconds * paces[each.structure], each.each * paces[each.structure]))
+        return makespan(running, _pieces(parts, workers), workers)
 
-    def _program(self, pack_id: str) -> Structure | None:
-        """What packs share whose projections err alike; None of a pack that is not expected (any more)."""
-        pack = self.packs.get(pack_id)
-        return None if pack is None else pack.structure
-
-    def _work(self, pack_id: str) -> float:
-        """Projected seconds of what this launch has trained of a pack."""
-        course, pack = self.courses.get(pack_id), self.packs.get(pack_id)
-        if course is None or pack is None:
-            return 0.0
-        return pack.projected_seconds * course.trained / len(pack.trials)
-
-    def _paces(self) -> Mapping[Structure | None, float]:
-        """Measured seconds of a projected one, by program."""
+    def _measured(
+        self, courses: Sequence[Course]
+    ) -> tuple[Mapping[Structure | None, float], Mapping[Structure | None, float]]:
+        """Projected seconds of what was trained, and the seconds that it took, by program."""
         work: defaultdict[Structure | None, float] = defaultdict(float)
         took: defaultdict[Structure | None, float] = defaultdict(float)
-        for name, course in list(self.courses.items()):
-            if course.trained > 0 and name in self.packs:
-                work[self._program(name)] += self._work(name)
-                took[self._program(name)] += course.seen - course.began
-        overall = sum(took.values()) / sum(work.values())
-        paces: defaultdict[Structure | None, float] = defaultdict(lambda: overall)
-        paces.update({name: (took[name] + DOUBT * overall) / (work[name] + DOUBT) for name in work})
-        return paces
+        for name, past in list(self.past.items()):
+            work[name], took[name] = past.work, past.took
+        for course in courses:
+            if course.trained > 0:
+                work[course.structure] += course.work
+                took[course.structure] += course.took
+        return work, took
 
-    def _compiling(self) -> float:
+    def _compiling(self, courses: Sequence[Course]) -> float:
         """Seconds that a program took to compile, on average over those that did."""
-        longest: dict[Structure | None, float] = {}
-        for name, course in list(self.courses.items()):
-            program = self._program(name)
-            longest[program] = max(longest.get(program, 0.0), course.compiling)
+        longest = {name: past.compiling for name, past in list(self.past.items())}
+        for course in courses:
+            longest[course.structure] = max(longest.get(course.structure, 0.0), course.compiling)
         met = [seconds for seconds in longest.values() if seconds > 0]
         return sum(met) / len(met) if met else 0.0
+
+
+def _paces(
+    work: Mapping[Structure | None, float], took: Mapping[Structure | None, float]
+) -> Mapping[Structure | None, float]:
+    """Measured seconds of a projected one, by program."""
+    overall = sum(took.values()) / sum(work.values())
+    paces: defaultdict[Structure | None, float] = defaultdict(lambda: overall)
+    paces.update({name: (took[name] + DOUBT * overall) / (work[name] + DOUBT) for name in work})
+    return paces
+
+
+def _pieces(parts: Sequence[tuple[float, float]], workers: int) -> list[float]:
+    """Work of some seconds, in pieces of some seconds each, as few pieces as tell when workers are done."""
+    counts = [max(1, ceil(seconds / each - 1e-9)) if each > 0 else 1 for seconds, each in parts]
+    most, altogether = PARTS * workers, sum(seconds for seconds, _ in parts)
+    if sum(counts) > most:
+        return [altogether / most] * most
+    return [seconds / count for (seconds, _), count in zip(parts, counts, strict=True) for _ in range(count)]
 
 
 def makespan(running: Sequence[float], waiting: Iterable[float], workers: int) -> float:

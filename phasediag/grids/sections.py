@@ -86,6 +86,9 @@ class Resources(FileSection):
     gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Devices; a share of one lets packs live side by side on it."""
     trials_per_pack: Literal["auto"] | PositiveInt = "auto"
-    """Networks a pack trains; auto: as many as train in 30 to 120 s."""
+    """Networks a pack trains; auto: as many as train in about a minute where they are trained."""
+    workers: Literal["auto"] | PositiveInt = "auto"
+    """Packs that are trained at once, at most; auto: all for which a machine has room, and of a cluster that
+    grows as many as there is work for."""
     tf32: bool = False
     """Whether a device may round the factors of float32 products to TF32; recorded in `device`."""

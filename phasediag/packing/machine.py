@@ -69,6 +69,15 @@ def machine_of(gpus: float) -> Machine:
     )  # fmt: skip
 
 
+def machine_here(gpus: float, device: torch.device) -> Machine:
+    """What a worker with so many GPUs trains on, here: a GPU may have less memory than planned."""
+    if device.type != "cuda":
+        return CPU
+    machine, share = machine_of(gpus), torch.cuda.get_per_process_memory_fraction()
+    total = share * torch.cuda.get_device_properties(device).total_memory
+    return replace(machine, tile_bytes=min(machine.tile_bytes, FILLED / 2 * total))
+
+
 def device_of(gpus: float, tf32: bool = False) -> torch.device:
     """The GPU where one is asked for and there is one, else the CPU.
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from phasediag.grids.measure import Measure
 from phasediag.trial import IntArray, Parameter
+
+if TYPE_CHECKING:
+    from phasediag.packing.machine import Machine
+    from phasediag.packing.pack import Pack
 
 PHASES: Final = ("compilation", "training", "measurement", "writing")
 """What a worker spends its time on."""
@@ -26,6 +30,10 @@ class Job:
     hashes: Mapping[str, str] = field(default_factory=dict)
     """What stands for the files of each task and model that is the user's, by the value that names it."""
     git_commit: str = ""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """What a machine that trains must have in common with the launch (`running.software`)."""
+    token: str = ""
+    """What the lease of the sweep holds: a machine that reads it shares the storage. Empty: not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,11 +46,51 @@ class TileWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """Why a worker cannot go on with any pack."""
+    """Why a worker cannot go on with its pack, or with any."""
 
     error: str
     of_machine: bool
     """Whether its machine is at fault, instead of what it was asked to do."""
+    of_tile: bool = False
+    """Whether it is that all trials of a tile raised: another machine tells whose fault that is."""
+    of_process: bool = False
+    """Whether nothing runs in the worker's process any more, as after an error of a GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlace:
+    """Where one worker trains, as it tells of itself."""
+
+    host: str
+    """The name of its machine."""
+    node: str
+    """What stands for the machine: workers of one node fail together."""
+    machine: Machine
+    """What it has, as projections see it."""
+    refusal: str = ""
+    """Why it must not train: it has other software than the launch, or another storage; empty: it may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackClaim:
+    """A pack that one worker trains and nobody else."""
+
+    pack: Pack
+    final: bool = True
+    """Whether trials that raise have failed by that, even if all of a tile do."""
+    accepted: frozenset[str] = frozenset()
+    """Errors that are known to be the trials' own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """What a worker tells at the end of a slice of time."""
+
+    place: WorkerPlace
+    progress: Progress | None = None
+    """Of its pack; None where it has none."""
+    breakdown: Breakdown | None = None
+    """Why it gives its pack back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from phasediag.errors import MachineError
+from phasediag.errors import MachineError, PhasediagError, TileRaisedError
 from phasediag.packing.machine import fault_of, room
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
@@ -45,20 +45,27 @@ class PackRun:
         `cpu` or `cuda`. Where it has no room for the tiles of the pack, they are cut in equal parts.
     notice
         About the worker's device, for the user; empty without one.
+    final, accepted
+        As in `PackClaim`.
     """
 
-    def __init__(self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "") -> None:
+    def __init__(
+        self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "", *,
+        final: bool = True, accepted: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self.pack, self.job, self.store, self.device = pack, job, store, device
+        self._final, self._accepted = final, accepted
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
         self.finished: list[tuple[pa.Table, pa.Table]] = []
         self.current: TileRun | None = None
+        self._failed: dict[int, int] = {}
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
         self._sweep_id = store.identity()
         self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
-        if not self._resume():
+        if not self._resumed_from_checkpoint():
             self.queue.extend(self._tiles())
         self._resumed = self._trials_done
 
@@ -69,6 +76,8 @@ class PackRun:
         ------
         MachineError
             Where the machine is at fault; the trials are still to train.
+        TileRaisedError
+            Where all trials of a tile raised and the claim is not final: another machine is to try them.
         """
         deadline = time.monotonic() + seconds
         while not self.done and time.monotonic() < deadline:
@@ -130,6 +139,20 @@ class PackRun:
             for first in range(start, stop, smaller):
                 yield TileWork(rows=np.arange(first, min(first + smaller, stop)), size=smaller)
 
+    def _resumed_from_checkpoint(self) -> bool:
+        """Continue, if that can be; what a tile raises as it is built anew is for its training to tell."""
+        try:
+            return self._resume()
+        except (PhasediagError, OSError, torch.AcceleratorError):
+            raise
+        except Exception as error:
+            if fault := fault_of(error):
+                raise MachineError(fault) from error
+            self.queue.clear()
+            self.finished, self.current, self.error = [], None, ""
+            self._failed = {}
+            return False
+
     def _resume(self) -> bool:
         """Continue from the checkpoint, if there is one of these trials, padded and measured alike."""
         kept = checkpoint.read(self.store, self.pack.pack_id)
@@ -138,6 +161,7 @@ class PackRun:
         self.error = kept.error
         self.queue.extend(kept.queue)
         self.finished.extend(kept.finished)
+        self._failed = self._failed_before()
         if kept.current is not None:
             self.current = TileRun(self.pack, self.job, self.device, kept.current.work)
             self.current.restore(kept.current)
@@ -172,8 +196,7 @@ class PackRun:
         """Try both halves of a tile that raised; a trial that raises alone has failed."""
         text = f"{type(error).__name__}: {error}"
         if len(work.rows) == 1:
-            self.error = self.error or text
-            self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
+            self._fail(work, text)
             return
         size = work.size
         if _out_of_memory(error) and size > 2:
@@ -181,6 +204,34 @@ class PackRun:
             self.notice = f"out of memory with tiles of {work.size} trials: going on with {size}"
             self.queue = deque(half for waiting in self.queue for half in _halved(waiting, size))
         self.queue.extendleft(reversed(_halved(work, size)))
+
+    def _fail(self, work: TileWork, text: str) -> None:
+        """Record a trial as failed, unless all of its tile did and another machine is to try them."""
+        row, size, count = int(work.rows[0]), self.pack.tile_size, len(self.pack.trials)
+        first = row - row % size
+        mates = np.arange(first, min(first + size, count))
+        before = [self._failed.get(mate) for mate in mates.tolist() if mate != row]
+        if self._final or text in self._accepted or None in before:
+            self.error = self.error or text
+            self._failed[row] = len(self.finished)
+            self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
+            return
+        self.finished = [rows for number, rows in enumerate(self.finished) if number not in before]
+        self._failed = self._failed_before()
+        self.error = self.error if self._failed else ""
+        parts = [mates[start : start + work.size] for start in range(0, len(mates), work.size)]
+        self.queue.extendleft(TileWork(rows=part, size=work.size) for part in reversed(parts))
+        raise TileRaisedError(text)
+
+    def _failed_before(self) -> dict[int, int]:
+        """The trials among the finished that have failed alone, and where their rows are."""
+        alone = {
+            rows["trial_id"][0].as_py(): number
+            for number, (rows, _) in enumerate(self.finished)
+            if len(rows) == 1 and rows["status"][0].as_py() == "failed"
+        }
+        ids = enumerate(self.pack.trials.trial_id.tolist()) if alone else ()
+        return {row: alone[trial_id] for row, trial_id in ids if trial_id in alone}
 
     def _commit(self) -> None:
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) 
         "threshold_relative": job.measure.threshold.relative, "measure_layer": job.measure.layer,
         "definitions": DEFINITIONS,
         "phasediag_version": VERSION, "git_commit": job.git_commit, "torch_version": torch.__version__,
-        "compiled": pack.compiled,
+        "compiled": pack.compiled, "host": socket.gethostname(),
     }  # fmt: skip
     columns = {
         "trial_id": trials.trial_id, "point_id": trials.point_id, "replicate": trials.replicate,

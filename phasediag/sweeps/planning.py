@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from phasediag.executors.executor import Staff
+from phasediag.executors.ledger import Ledger
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Pack, pack_of, pack_trials
+from phasediag.packing.pack import CompileMode, Pack, pack_of
+from phasediag.packing.stock import Conditions, pack_trials, stocks_of
 from phasediag.packing.structure import structure_of, structures
 from phasediag.ramp import slowest
 from phasediag.running import checkpoint
@@ -142,7 +145,7 @@ def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:
 
 
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:
-    """The packs of what is missing: first those with a checkpoint, then the rest.
+    """The packs of what is missing: first those with a checkpoint, then those that equal workers would take.
 
     Parameters
     ----------
@@ -150,18 +153,52 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         Processes that will train at once.
     """
     grid = survey.grid
-    resumed, rest, foreign = _unfinished(grid, store, survey.missing)
-    per_pack = None if grid.resources.trials_per_pack == "auto" else grid.resources.trials_per_pack
+    resumed, rest, notes = _unfinished(grid, store, survey.missing)
+    conditions = _conditions(grid, workers, compile_mode)
     packs = pack_trials(
-        rest, grid.parameters, grid.folder,
-        workers=workers, compile_mode=compile_mode, trials_per_pack=per_pack,
-        machine=machine_of(grid.resources.gpus),
+        rest, grid.parameters, grid.folder, workers=workers, compile_mode=compile_mode,
+        trials_per_pack=conditions.trials_per_pack, machine=machine_of(grid.resources.gpus),
     )  # fmt: skip
-    notes = (checkpoint.left_aside(foreign),) if foreign else ()
     return Plan(survey=survey, packs=(*resumed, *packs), workers=workers, notes=notes)
 
 
-def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials, int]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Books:
+    """What a launch begins with."""
+
+    ledger: Ledger
+    most: int | None
+    """Packs at once, at most; None: as many as there is work for."""
+    workers: int
+    """Places at least for which packs are cut."""
+    expected: int
+    """Packs at once as the launch starts."""
+    notes: tuple[str, ...]
+    """What the user should know beforehand, in sentences."""
+
+
+def open_books(survey: Survey, store: Store, staff: Staff, *, compile_mode: CompileMode = "auto") -> Books:
+    """The ledger of what is missing; packs are cut when they are claimed."""
+    grid, asked = survey.grid, survey.grid.resources.workers
+    resumed, rest, notes = _unfinished(grid, store, survey.missing)
+    machine = machine_of(grid.resources.gpus)
+    workers = staff.now if asked == "auto" else asked if staff.grows else min(asked, staff.now)
+    conditions = _conditions(grid, workers, compile_mode)
+    ledger = Ledger(stocks_of(rest, grid.parameters, grid.folder, conditions, machine), resumed, machine)
+    if staff.grows and asked == "auto":
+        ledger.staff(max(workers, ledger.useful(machine)))
+    most, expected = None if asked == "auto" else asked, ledger.places(min(workers, staff.now))
+    return Books(ledger=ledger, most=most, workers=workers, expected=expected, notes=notes)
+
+
+def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditions:
+    per_pack = grid.resources.trials_per_pack
+    return Conditions(
+        workers=workers, compile_mode=compile_mode, trials_per_pack=None if per_pack == "auto" else per_pack
+    )
+
+
+def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials, tuple[str, ...]]:
     """What can be continued.
 
     Returns
@@ -170,12 +207,12 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         Those with a checkpoint whose trials are all missing.
     rest
         The missing trials of no such pack.
-    foreign
-        How many checkpoints of missing trials are of another version, and are left aside.
+    notes
+        What is left aside, in sentences.
     """
     unfinished = store.checkpoints()
     if not unfinished:
-        return [], missing, 0
+        return [], missing, ()
     position = {trial_id: row for row, trial_id in enumerate(missing.trial_id.tolist())}
     free = np.ones(len(missing), dtype=bool)
     packs, foreign = [], 0
@@ -190,12 +227,12 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
         if (rows < 0).any() or not free[rows].all():
             continue
         free[rows] = False
-        packs.append(_continued(grid, header, missing.take(rows)))
-    return packs, missing.take(free), foreign
+        packs.append(pack_of_header(grid, header, missing.take(rows)))
+    return packs, missing.take(free), (checkpoint.left_aside(foreign),) if foreign else ()
 
 
-def _continued(grid: Grid, header: Header, trials: Trials) -> Pack:
-    """The pack of a checkpoint."""
+def pack_of_header(grid: Grid, header: Header, trials: Trials) -> Pack:
+    """The pack that a header tells of, which holds the ids of these trials in their order."""
     structure = structure_of(trials.record(0), grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,34 +9,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from phasediag.errors import INTERRUPTED, MachineError, PhasediagError
 from phasediag.executors.drain import Drain, draining_on_signals
-from phasediag.executors.watch import Executor, Watch
+from phasediag.executors.watch import Watch
 from phasediag.grids.given import GridSource
 from phasediag.grids.grid import Grid, read_grid
 from phasediag.grids.settings import parse_setting
 from phasediag.library_messages import quiet
-from phasediag.running import checkpoint
-from phasediag.running.job import Breakdown, Job
-from phasediag.storage.lease import Lease, take
+from phasediag.running.job import Breakdown
 from phasediag.storage.store import Store
-from phasediag.sweeps.mending import mended
-from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
+from phasediag.sweeps.launching import LOG, ExecutorName, LaunchOrder, executor_of, led, log_of
 from phasediag.sweeps.status import Status, duration, status_of
-from phasediag.sweeps.survey import Survey, make_survey
+from phasediag.sweeps.survey import make_survey
+from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
     from phasediag.sweeps.planning import Plan
 
-ExecutorName = Literal["ray", "inline"]
 DEFAULT_STORAGE = "./sweeps"
-LOG = "phasediag.log"
-"""In the folder of a sweep: what libraries say of themselves."""
 KEPT = "all that was recorded is kept: launch the same grid again"
 
 
@@ -150,7 +141,8 @@ def launch(
     storage
         Folder or URI under which the sweep lies.
     executor
-        `ray`, or `inline` for this process.
+        `ray`; `inline` for this process; `array` for this process and all others, on whatever machines, that
+        are given the same launch: they meet in the storage.
     address
         Of a Ray cluster; None: the environment's RAY_ADDRESS, or else a local Ray of its own.
     max_failures
@@ -185,37 +177,32 @@ def launch(
     store = Store.open(storage, read.name) if sweep is None else Store.at(sweep)
     deadline = None if time_limit_s is None else started + time_limit_s - _margin(time_limit_s)
     drain = Drain(deadline=deadline)
-    with draining_on_signals(drain), _leaving_no_shell(store), quiet(_log(store, LOG)):
-        runner = _executor(executor, address, read, store, keep_ray)
-        job = Job(
-            sweep=store.folder.uri, measure=read.measure, parameters=read.parameters,
-            sources=user_sources(read), hashes=read.sources, git_commit=git_commit(),
+    with draining_on_signals(drain), _leaving_no_shell(store), quiet(log_of(store, LOG)):
+        order = LaunchOrder(
+            grid=read, store=store, drain=drain, executor=executor, address=address,
+            max_failures=max_failures, retry_failed=retry_failed, remeasure=remeasure, compile_mode=compile,
+            observer=observer, notify=notify, keep_ray=keep_ray, started=started,
         )  # fmt: skip
-        with take(store, on_lost=lambda cause: drain.fail(Breakdown(error=cause, of_machine=True))) as lease:
-            for sentence in mended(store):
-                notify(sentence)
-            survey = make_survey(read, store, retry_failed=retry_failed, remeasure=remeasure)
-            watch = Watch(
-                total=len(survey.missing), ending=drain, max_failures=max_failures, started=started,
-                observer=_refreshing(lease, observer),
-            )  # fmt: skip
-            lease.tell(watch.news)
-            watch.observer(watch)
-            for sentence in survey.notices:
-                notify(sentence)
-            _drop_spent(store)
-            _Launch(
-                survey=survey, store=store, job=job, runner=runner, watch=watch, compile_mode=compile,
-                notify=notify,
-            ).run()  # fmt: skip
+        watch, trials = _carried_out(order)
     if drain.breakdown is not None:
         raise _ended_by(drain.breakdown, watch.trained)
     return Outcome(
-        status=status_of([survey.trials.trial_id], store), trained=watch.trained,
+        status=status_of([trials.trial_id], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=drain.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
+
+
+def _carried_out(order: LaunchOrder) -> tuple[Watch, Trials]:
+    """Train what is missing; how that went, and all trials of the grid."""
+    if order.executor == "array":
+        from phasediag.sweeps.array import carried_out_in_array
+
+        return carried_out_in_array(order)
+    job, runner = order.job(), executor_of(order)
+    with order.take() as lease:
+        return led(order, lease, job, runner)
 
 
 @contextmanager
@@ -238,20 +225,6 @@ def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:
     return MachineError(f"{breakdown.error}; {KEPT}") if under_way else PhasediagError(breakdown.error)
 
 
-def _refreshing(lease: Lease, observer: Callable[[Watch], None]) -> Callable[[Watch], None]:
-    """The observer, before which the lease tells at once of a pack that was committed."""
-    committed = 0
-
-    def observe(watch: Watch) -> None:
-        nonlocal committed
-        if watch.trained != committed:
-            committed = watch.trained
-            lease.refresh()
-        observer(watch)
-
-    return observe
-
-
 def completed(grid: Grid) -> Grid:
     """The grid with every file that the user's classes open; torch loads only where there are any."""
     if not grid.sources:
@@ -261,106 +234,6 @@ def completed(grid: Grid) -> Grid:
     return reach.completed(grid)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Launch:
-    """What a launch trains, and with what."""
-
-    survey: Survey
-    store: Store
-    job: Job
-    runner: Executor
-    watch: Watch
-    compile_mode: CompileMode
-    notify: Callable[[str], None]
-
-    def run(self) -> None:
-        """Train what is missing; what needs torch loads while the executor gets ready.
-
-        Code of the user's has loaded it already, and is rehearsed before anything is started.
-        """
-        if not len(self.survey.missing):
-            self._record()
-            return
-        if self.watch.ending.due():
-            return
-        rehearsed = bool(self.job.sources)
-        if rehearsed:
-            self._rehearse()
-        with self.runner.ready(self.store.folder, len(self.survey.missing)) as workers:
-            if not rehearsed:
-                self._rehearse()
-            self._record()
-            self._train(workers)
-
-    def _train(self, workers: int) -> None:
-        from phasediag.sweeps.planning import make_plan
-        from phasediag.sweeps.running import run_packs
-
-        self.watch.staffed(workers)
-        planned = make_plan(self.survey, self.store, workers=workers, compile_mode=self.compile_mode)
-        for sentence in planned.notes:
-            self.notify(sentence)
-        run_packs(self.runner, planned.packs, self.job, self.watch, self.store)
-
-    def _rehearse(self) -> None:
-        from phasediag.sweeps.rehearsal import rehearse
-
-        for sentence in rehearse(self.survey):
-            self.notify(sentence)
-
-    def _record(self) -> None:
-        """Keep the grid with what is needed to read it again, and its trials with it."""
-        grid = self.survey.grid
-        self.store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, self.survey.trials))
-
-
-def _drop_spent(store: Store) -> None:
-    """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
-    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in store.checkpoints()}
-    if not unfinished:
-        return
-    committed = store.committed()
-    for pack_id, header in unfinished.items():
-        if (
-            header is None
-            or np.isin(
-                committed.status_of(np.array(header.trial_ids, dtype=object)), ("ok", "diverged")
-            ).all()
-        ):
-            store.drop_checkpoint(pack_id)
-
-
-def _executor(name: ExecutorName, address: str | None, grid: Grid, store: Store, keep: bool) -> Executor:
-    resources = grid.resources
-    if name == "inline":
-        from phasediag.executors.inline import InlineExecutor
-
-        log = _log(store, LOG)
-        return InlineExecutor(cpus=resources.cpus, gpus=resources.gpus, tf32=resources.tf32, log=log)
-    from phasediag.executors.ray_tune.executor import RayExecutor
-
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
-    return RayExecutor(
-        address=None if where == "local" else where, cpus=resources.cpus, gpus=resources.gpus,
-        tf32=resources.tf32, log=_log(store, "ray.log"), keep=keep,
-    )  # fmt: skip
-
-
-def _log(store: Store, name: str) -> Path | None:
-    """A file of what libraries say; none on an object store."""
-    return Path(store.folder.path) / name if store.folder.local else None
-
-
 def _margin(time_limit_s: float) -> float:
     """Time kept for draining."""
     return min(60.0, 0.1 * time_limit_s)
-
-
-def git_commit() -> str:
-    """The commit of the working directory, with `-dirty` where it was changed; empty outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""

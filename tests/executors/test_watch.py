@@ -6,6 +6,7 @@ import ast
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from phasediag.executors import drain as draining
 from phasediag.executors import watch as watching
 from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.forecast import makespan
+from phasediag.executors.ledger import Waiting
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.running.job import Progress
 from trained_tiles import grid_of
 
@@ -45,10 +48,30 @@ def packs(widths: Sequence[int] = (4, 128)) -> list[Pack]:
     return pack_trials(asked.trials(), asked.parameters, Path(), workers=1, compile_mode="off")
 
 
-def watch_of(pack: Pack) -> Watch:
-    watch = Watch(total=len(pack.trials), started=0.0)
-    watch.expect([pack])
-    return watch
+def waiting(pack: Pack) -> Waiting:
+    seconds = pack.projected_seconds
+    return Waiting(structure=pack.structure, seconds=seconds, each=seconds, compiled=pack.compiled)
+
+
+class Expecting:
+    """A watch of packs that begin with their first report."""
+
+    def __init__(self, packs: Sequence[Pack], total: int, **options: Any) -> None:
+        self.watch = Watch(total=total, started=0.0, **options)
+        self.left = {pack.pack_id: pack for pack in packs}
+        self.watch.expect(lambda: map(waiting, self.left.values()))
+
+    def report(self, pack_id: str, progress: Progress) -> None:
+        if pack_id in self.left:
+            self.watch.begin(self.left.pop(pack_id))
+        self.watch.report(pack_id, progress)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.watch, name)
+
+
+def watch_of(pack: Pack) -> Expecting:
+    return Expecting([pack], len(pack.trials))
 
 
 def wrong(pack: Pack, seed: int) -> float:
@@ -59,7 +82,7 @@ def wrong(pack: Pack, seed: int) -> float:
 
 
 def simulated(
-    watch: Watch, queue: Sequence[Pack], pace: dict[str, float], workers: int, clock: list[float],
+    watch: Expecting, queue: Sequence[Pack], pace: dict[str, float], workers: int, clock: list[float],
     rng: np.random.Generator,
 ) -> tuple[list[tuple[float, float]], float, float]:  # fmt: skip
     """Workers that train packs in order, with 5 % of noise on every slice, and report to the watch.
@@ -109,8 +132,8 @@ def progress(pack: Pack, share: float, spent: float = 0.0, resumed: float = 0.0)
 def test_the_eta_is_right_after_a_tenth_whatever_start_up_and_machine(
     slower: float, startup: float, clock: list[float]
 ) -> None:
-    watch, all_packs = Watch(total=800, started=0.0), packs()
-    watch.expect(all_packs)
+    all_packs = packs()
+    watch = Expecting(all_packs, 800)
     whole = sum(pack.projected_seconds for pack in all_packs)
     clock[0], worked = startup, 0.0
     watch.report(all_packs[0].pack_id, progress(all_packs[0], 1e-9))
@@ -135,8 +158,7 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
     asked = grid(WIDTHS, steps=4_000)
     all_packs = pack_trials(asked.trials(), asked.parameters, Path(), workers=workers, compile_mode="off")
     pace = {pack.pack_id: 3.0 * wrong(pack, seed) for pack in all_packs}
-    watch = Watch(total=sum(len(pack.trials) for pack in all_packs), started=0.0, workers=workers)
-    watch.expect(all_packs)
+    watch = Expecting(all_packs, sum(len(pack.trials) for pack in all_packs), workers=workers)
     told, end, busy = simulated(watch, all_packs, pace, workers, clock, rng)
     assert watch.eta_s == 0
     late = [(at, left) for at, left in told if at > 20 + 0.1 * (end - 20)]
@@ -148,8 +170,7 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
 def test_a_program_that_is_slower_than_projected_is_not_taken_for_all(clock: list[float]) -> None:
     """Half of each program is done; the wide one took three times its projection, the narrow one once."""
     wide, narrow = (next(p for p in packs() if p.structure.values["width"] == width) for width in (128, 4))
-    watch = Watch(total=800, started=0.0, workers=2)
-    watch.expect([wide, narrow])
+    watch = Expecting([wide, narrow], 800, workers=2)
     seconds = {wide.pack_id: 3 * wide.projected_seconds, narrow.pack_id: narrow.projected_seconds}
     clock[0] = 1000.0
     for pack in (wide, narrow):
@@ -213,8 +234,7 @@ def test_what_was_told_at_a_tenth_is_kept(clock: list[float]) -> None:
 
 def test_a_lost_pack_is_not_waited_for(clock: list[float]) -> None:
     one, two, *_ = packs()
-    watch = Watch(total=800, started=0.0)
-    watch.expect([one, two])
+    watch = Expecting([one, two], 800)
     for pack in (one, two):
         clock[0] += 10
         watch.report(pack.pack_id, progress(pack, 0.5, spent=10.0))

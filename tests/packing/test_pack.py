@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid
 from phasediag.packing.machine import CPU, GPU, machine_of
-from phasediag.packing.pack import LAST_SECONDS, PACK_SECONDS, Cost, Pack, cost_of, pack_trials
+from phasediag.packing.pack import Cost, Pack, cost_of
+from phasediag.packing.stock import LAST_SECONDS, PACK_SECONDS, pack_trials
 from phasediag.training.network import network_of
 from properties import examples
 from trained_tiles import grid_of

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from phasediag.executors.forecast import Forecast
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.running.tile_run import program_for
 from phasediag.trial import REQUIRED, Parameter, Role, Trials, Value
@@ -91,8 +92,10 @@ def test_a_program_is_made_once_for_each_structure_and_the_forecast_sees_the_sam
         id(program_for(pickle.loads(pickle.dumps(pack)).structure, Path(), torch.device("cpu"), False))
         for pack in packs
     }
-    forecast = Forecast(packs={pack.pack_id: pack for pack in packs})
-    told = {forecast._program(pack.pack_id) for pack in packs}
+    forecast = Forecast()
+    for pack in packs:
+        forecast.begin(pack)
+    told = {course.structure for course in forecast.courses.values()}
     assert len(programs) == len(told) == len({str(program(pack, grid)) for pack in packs}) < len(packs)
 
 

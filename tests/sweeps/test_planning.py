@@ -20,7 +20,8 @@ from phasediag.errors import PhasediagError
 from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.sweeps.planning import BESIDES, START_SECONDS
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Role

@@ -12,7 +12,8 @@ import torch
 import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.packing.pack import pack_trials, structures
+from phasediag.packing.stock import pack_trials
+from phasediag.packing.structure import structures
 from phasediag.training.tiles import Program
 from phasediag.trial import Role
 from small_sweeps import grid_text, write

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import (
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import pack_trials
+from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import structures
 from phasediag.training.data import Batches
 from phasediag.training.network import network_of

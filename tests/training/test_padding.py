@@ -14,7 +14,8 @@ import torch
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.packing import pack
-from phasediag.packing.pack import Pack, pack_trials
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import pack_trials
 from phasediag.running import pack_run
 from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun

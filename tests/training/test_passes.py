@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from phasediag.grids.grid import Grid
-from phasediag.packing.pack import pack_trials
+from phasediag.packing.stock import pack_trials
 from phasediag.training.chance import Chance, keys_of, threefry2x32
 from phasediag.training.tiles import Program, Tile
 from trained_tiles import CPU, grid_of

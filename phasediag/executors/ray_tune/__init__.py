@@ -1,4 +1,4 @@
-"""Packs on the workers of Ray Tune: one Tune trial a pack, actors reused. The only importer of ray.
+"""Places of workers as trials of Ray Tune, which claim packs one after the other. The only importer of ray.
 
 What Ray does not publish is used in `quick_start` alone, where nothing depends on it.
 """

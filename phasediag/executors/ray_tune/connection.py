@@ -72,7 +72,7 @@ def _connect(address: str | None, preloaded: str, folder: Path | None) -> None:
         if address is None:
             local.start(folder, quiet, preloaded)
         else:
-            listened = _knock(address)
+            listened = knock(address)
             ray.init(address=address, **quiet)
     except Exception as error:  # that Ray's processes did not come up in time is an Exception, no kind of it
         ray.shutdown()
@@ -125,7 +125,7 @@ def refusal(address: str, error: Exception, listened: bool) -> str:
     )
 
 
-def _knock(address: str) -> bool:
+def knock(address: str, within: float = 10.0) -> bool:
     """Whether something listens at a `host:port`: Ray itself would go on trying for minutes.
 
     False where the address is no `host:port`.
@@ -137,7 +137,7 @@ def _knock(address: str) -> bool:
     """
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "//" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=within).close()
         return True
     return False
 

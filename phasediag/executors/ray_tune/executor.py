@@ -1,30 +1,30 @@
-"""The executor that gives packs to Ray Tune."""
+"""The executor whose places are trials of Ray Tune."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import ray
 from ray.exceptions import RayError
 
 from phasediag.errors import ClusterError
-from phasediag.executors.places import allowed_cores, workers_on
+from phasediag.executors.dispatch import Dispatch
+from phasediag.executors.executor import Staff
+from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
 from phasediag.executors.ray_tune.connection import check_shared, connected
 from phasediag.executors.ray_tune.folders import scratch_folder
-from phasediag.executors.watch import LostPack, Watch
+from phasediag.executors.ray_tune.gone import ending_with_the_cluster
+from phasediag.executors.ray_tune.waiting import described, nodes_alive, places_on
 from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown, Job
 from phasediag.storage.folder import Folder
-
-if TYPE_CHECKING:
-    from phasediag.packing.pack import Pack
 
 TUNING: Final = "phasediag.executors.ray_tune.tuning"
 """What uses Tune and torch: it takes longest to load."""
@@ -49,7 +49,7 @@ class RayExecutor:
     """Leave a local Ray running for the next launch of this process; it ends with the process."""
 
     @contextmanager
-    def ready(self, folder: Folder, trials: int) -> Iterator[int]:
+    def ready(self, folder: Folder, trials: int) -> Iterator[Staff]:
         """A connection to Ray for the time of a block, given the number of workers it can run at once.
 
         A local Ray is ended with the block unless it is kept, a cluster is left alone. While torch loads
@@ -66,29 +66,26 @@ class RayExecutor:
             import_module(TUNING)
             if preloaded:
                 quick_start.await_workers()
-            yield self._check(folder)
+            yield Staff(now=self._check(folder), grows=self.address is not None)
 
-    def run(self, packs: Sequence[Pack], job: Job, watch: Watch) -> list[LostPack]:
-        """Train the packs until they are done or the launch drains; give back those that were lost."""
+    def run(self, dispatch: Dispatch, job: Job) -> None:
+        """Train until nothing is left or the launch drains."""
         from ray.tune import TuneError
 
-        from phasediag.executors.ray_tune.tuning import Reporter, tuner
+        from phasediag.executors.ray_tune.tuning import tuner
 
-        by_id = {pack.pack_id: pack for pack in packs}
-        reporter = Reporter(watch, by_id)
         scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
-        workers = quick_start.of_tune() if self.address is None else nullcontext()
+        kind = quick_start.of_tune() if self.address is None else ending_with_the_cluster(scratch)
         try:
-            with workers, quiet(self.log):
-                tuner(by_id, job, watch, reporter, scratch, resources, self.tf32).fit()
+            with kind, quiet(self.log):
+                tuner(dispatch, job, self._places, scratch, resources, self.tf32).fit()
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]
             error_text = f"Ray failed under the launch: {last.strip()}"
-            watch.ending.fail(Breakdown(error=error_text, of_machine=True))
+            dispatch.watch.ending.fail(Breakdown(error=error_text, of_machine=True))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return reporter.lost
 
     def _all_work(self, trials: int) -> bool:
         """Whether there is work for as many workers as a local Ray starts: one for every core."""
@@ -96,25 +93,16 @@ class RayExecutor:
         return self.address is None and self.cpus == 1 and not self.gpus and enough
 
     def _check(self, folder: Folder) -> int:
-        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        places = sum(self._places(node["Resources"]) for node in nodes)
+        nodes, places = nodes_alive(), self._places()
         if not places and self.address is None:
             raise ClusterError(
                 f"resources: cpus: {self.cpus:g}, gpus: {self.gpus:g} cannot be had on this machine "
-                f"({_described(nodes)}); lower them in the grid, or launch on a cluster with --address"
+                f"({described(nodes)}); lower them in the grid, or launch on a cluster with --address"
             )
         if self.address is not None:
             check_shared(folder, nodes)
         return max(1, places)
 
-    def _places(self, resources: Mapping[str, float]) -> int:
-        """Packs that a node can train at once."""
-        by_cpu = int(resources.get("CPU", 0) / self.cpus)
-        return min(by_cpu, workers_on(resources.get("GPU", 0), self.gpus)) if self.gpus else by_cpu
-
-
-def _described(nodes: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(
-        f"{node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs"
-        for node in nodes
-    )
+    def _places(self) -> int:
+        """Packs that can be trained at once on what is there now."""
+        return sum(places_on(node, self.cpus, self.gpus) for node in nodes_alive())

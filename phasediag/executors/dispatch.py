@@ -1,0 +1,347 @@
+"""Who trains what next: the ledger's claims, and what becomes of them where a worker or a machine fails.
+
+A machine's fault is no trial's result. A pack that is given back goes to another machine; a machine that has
+given back two is benched. Where a worker dies, its pack goes on from its checkpoint elsewhere, as often
+as it gets further; one that does not is split until the trial that ends its workers is alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from phasediag.executors.ledger import MOST_PLACES, Ledger
+from phasediag.executors.watch import Watch
+from phasediag.packing.stock import PACK_SECONDS
+from phasediag.running.job import Breakdown, Job, PackClaim, Progress, WorkerPlace, WorkerReport
+from phasediag.running.splitting import split
+from phasediag.storage.store import Store
+
+if TYPE_CHECKING:
+    from phasediag.packing.pack import Pack
+
+STRIKES: Final = 2
+"""Packs that a machine may give back; then it is benched."""
+WORKER_DEATHS: Final = 2
+"""A pack goes to so many more workers after one died under it, if it gets no further; then it is split."""
+NODE_LOSSES: Final = 5
+"""The same of machines that were lost."""
+GATHERING_SECONDS: Final = 120.0
+"""Within which the places come that are there as a launch starts; then those that are there are all."""
+STARTS: Final = 6
+"""Workers that may fail to start, one after the other, before the launch ends: none of them could."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """What a pack has lost since it last got further."""
+
+    workers: int = 0
+    nodes: int = 0
+    reached: float = 0.0
+    """Trials' worth of training in the latest checkpoint that was continued."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How fast a place is."""
+
+    projected: float = 0.0
+    """Seconds of what it has trained."""
+    took: float = 0.0
+
+    @property
+    def factor(self) -> float:
+        """Seconds for a projected one; 1 before it has trained anything."""
+        return self.took / self.projected if self.projected and self.took else 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatch:
+    """Answers the reports of places, and gives up what is lost."""
+
+    ledger: Ledger
+    watch: Watch
+    job: Job
+    store: Store
+    most: int = MOST_PLACES
+    """Places at once, at most."""
+    least: int = 1
+    """Places at least for which packs are cut."""
+    expected: int = 1
+    """Places that are there as the launch starts."""
+    grows: bool = False
+    """Whether more may come."""
+    strikes: int = 1
+    """Packs that a machine may give back; then it is benched."""
+    _present: int = 0
+    """Places for which there was room when that was asked last."""
+    _met: int = 0
+    """Places that there were at once, at most."""
+    _first: float | None = None
+    """When the first of them had told of itself, in seconds of the clock."""
+    _fault: Breakdown | None = None
+    """The latest of a machine."""
+    _places: dict[str, WorkerPlace] = field(default_factory=dict)
+    _pace: Pace = field(default_factory=Pace)
+    """Of all places."""
+    _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
+    _losses: defaultdict[str, Losses] = field(default_factory=lambda: defaultdict(Losses))
+    _given_back: defaultdict[str, dict[str, Breakdown]] = field(default_factory=lambda: defaultdict(dict))
+    """By node: the packs that it has given back, and why."""
+    _accepted: set[str] = field(default_factory=set)
+    _unstarted: int = 0
+
+    def wanted(self, present: int) -> int:
+        """How many places are to be asked for.
+
+        All that are there, and of those that would have to come as many as would be busy for `PACK_SECONDS`
+        each, at the pace that was measured; none that would find no pack.
+
+        Parameters
+        ----------
+        present
+            Those for which there is room on the machines that are there.
+        """
+        self._present = present
+        seconds = self._pace.factor * sum(each.seconds for each in self.ledger.waiting())
+        coming = self.ledger.claimed + round(seconds / PACK_SECONDS) if self.grows else 0
+        busy = self.ledger.claimed + self.ledger.places(self.most)
+        return max(1, min(self.most, busy, max(present, coming)))
+
+    def answer(self, name: str, report: WorkerReport) -> PackClaim | None:
+        """Take in what a place tells, and give it a pack if it has none.
+
+        Parameters
+        ----------
+        name
+            Of the place.
+
+        Returns
+        -------
+        None where it has one, where there is none for it, and where the launch drains.
+        """
+        if name not in self._places:
+            self._join(name, report.place)
+        if report.progress is not None:
+            self._take(name, report.progress)
+        if report.breakdown is not None:
+            self._break(name, report.breakdown)
+            if report.breakdown.of_process:
+                return None
+        if self.ledger.held(name) or self.watch.ending.due():
+            return None
+        return self._claim(name)
+
+    def lost(self, name: str, error: str, *, of_node: bool = False) -> None:
+        """Take in that the worker of a place is gone; another one may come in its stead.
+
+        Parameters
+        ----------
+        error
+            What ended it, in a line.
+        of_node
+            Whether its machine is gone.
+        """
+        place, pack = self._places.pop(name, None), self.ledger.end(name)
+        if place is None:
+            self._count_start(error)
+            return
+        self._vacate(name)
+        where = (
+            f"the machine {place.host} was lost" if of_node else f"a worker on {place.host} died ({error})"
+        )
+        if pack is None:
+            self.watch.tell(where, again=True)
+            return
+        self._count_loss(pack, where, error, of_node=of_node)
+
+    def leave(self, name: str) -> None:
+        """Take in that a place goes, and has kept what its pack had reached: nothing is lost."""
+        place, pack = self._places.pop(name, None), self.ledger.end(name)
+        if place is None:
+            return
+        self._vacate(name)
+        if pack is not None:
+            self.watch.forget(pack.pack_id)
+            self.ledger.offer([pack])
+            sentence = f"a place on {place.host} ends early; its pack of {len(pack.trials)} trials goes on"
+            self.watch.tell(f"{sentence} from its checkpoint", again=True)
+
+    def _count_loss(self, pack: Pack, where: str, error: str, *, of_node: bool = False) -> None:
+        """Let a pack go on from its checkpoint, or split it where it got no further too often."""
+        self.watch.forget(pack.pack_id)
+        losses = self._losses[pack.pack_id]
+        losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
+        if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
+            self.ledger.offer([pack])
+            sentence = f"{where}; its pack of {len(pack.trials)} trials goes on from its checkpoint"
+            self.watch.tell(sentence, again=True)
+            return
+        self._split(pack, where, error)
+
+    def _join(self, name: str, place: WorkerPlace) -> None:
+        self._places[name], self._unstarted = place, 0
+        self._met = max(self._met, len(self._places))
+        self._first = self._first or time.monotonic()
+        self._staff()
+        if place.refusal:
+            refused = Breakdown(error=f"{place.host} cannot train: {place.refusal}", of_machine=True)
+            if not self._end_if_all_benched(refused):
+                self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
+
+    def _suspect(self, place: WorkerPlace, pack: Pack, breakdown: Breakdown) -> None:
+        """Count a pack against a device under it, unless it has broken another machine's as well."""
+        others = [
+            packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
+        ]
+        for packs in others:
+            del packs[pack.pack_id]
+        if others:
+            return
+        self._given_back[place.node][pack.pack_id] = breakdown
+        if self._benched(place) and not self._end_if_all_benched(breakdown):
+            self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
+
+    def _vacate(self, name: str) -> None:
+        self._paces.pop(name, None)
+        self._staff()
+
+    def _staff(self) -> None:
+        """Tell how many train: those that are there, once all are that there were as the launch started."""
+        there = len(self._places)
+        self.watch.staffed(there if self._met >= self.expected else max(there, self.expected))
+
+    def _count_start(self, error: str) -> None:
+        """Count a worker that failed before it could tell of itself."""
+        self._unstarted += 1
+        if self._unstarted < STARTS:
+            self.watch.tell(f"a worker could not start: {error}")
+        elif not self._places:
+            self.watch.ending.fail(Breakdown(error=f"no worker could start: {error}", of_machine=True))
+
+    def _take(self, name: str, progress: Progress) -> None:
+        """Take in how far the pack of a place is."""
+        pack = self.ledger.held(name)
+        if pack is None:
+            return
+        losses = self._losses.get(pack.pack_id)
+        if losses is not None and progress.resumed > losses.reached:
+            self._losses[pack.pack_id] = Losses(reached=progress.resumed)
+        self.watch.report(pack.pack_id, progress)
+        if progress.done:
+            self.ledger.finish(name)
+            self._losses.pop(pack.pack_id, None)
+            self._measure(name, pack, progress)
+            self._judge(pack, progress)
+
+    def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
+        """Take in how fast a place was."""
+        share = 1 - progress.resumed / len(pack.trials)
+        took = sum(progress.spent.values()) - progress.spent.get("compilation", 0.0)
+        for pace in (self._pace, self._paces[name]):
+            pace.projected += share * pack.projected_seconds
+            pace.took += took
+
+    def _judge(self, pack: Pack, progress: Progress) -> None:
+        """Where a pack was given back and is done now: its errors were its own if they came again."""
+        for packs in self._given_back.values():
+            breakdown = packs.get(pack.pack_id)
+            if breakdown is not None and breakdown.of_tile and progress.failed:
+                self._accepted.add(breakdown.error)
+                del packs[pack.pack_id]
+
+    def _claim(self, name: str) -> PackClaim | None:
+        place = self._places[name]
+        if self._benched(place):
+            if self._fault is not None:
+                self._end_if_all_benched(self._fault)
+            return None
+        others = {each.node for each in self._places.values() if not self._benched(each)} - {place.node}
+        alone = not others and self._gathered
+
+        def may(pack: Pack) -> bool:
+            """Whether no other machine should rather have it."""
+            if pack.pack_id not in self._given_back[place.node]:
+                return True
+            tried = all(pack.pack_id in self._given_back[other] for other in others)
+            return alone or (bool(others) and tried)
+
+        pace = self._paces.get(name, self._pace)
+        if self.grows:
+            there = max(self.least, self._present, len(self._places), self.ledger.useful(place.machine))
+            self.ledger.staff(min(self.most, there))
+        pack = self.ledger.claim(name, place.machine, pace.factor, may)
+        if pack is None:
+            return None
+        self.watch.begin(pack)
+        tried = any(pack.pack_id in packs for packs in self._given_back.values())
+        return PackClaim(pack=pack, final=tried or alone, accepted=frozenset(self._accepted))
+
+    def _break(self, name: str, breakdown: Breakdown) -> None:
+        """Let a pack go elsewhere, and bench the machine that gives back too many."""
+        place, pack = self._places[name], self.ledger.end(name)
+        if breakdown.of_process and pack is not None:
+            if self.grows:
+                self._suspect(place, pack, breakdown)
+            self._count_loss(pack, f"{place.host}: {breakdown.error}", breakdown.error)
+            return
+        if pack is not None:
+            self.watch.forget(pack.pack_id)
+            self.ledger.offer([pack])
+            self._given_back[place.node][pack.pack_id] = breakdown
+        if self._end_if_all_benched(breakdown):
+            return
+        if self._benched(place):
+            self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
+        elif pack is not None:
+            self.watch.tell(
+                f"{place.host}: {breakdown.error}: its pack of {len(pack.trials)} trials goes elsewhere"
+            )
+
+    def _benched(self, place: WorkerPlace) -> bool:
+        return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
+
+    def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
+        """End the launch where no machine is left that trains, and none is about to come; whether it does."""
+        self._fault = breakdown
+        if not self._gathered:
+            return False
+        places = self._places.values()
+        ends = bool(places) and all(self._benched(place) for place in places)
+        if ends:
+            self.watch.ending.fail(replace(breakdown, of_tile=False))
+        return ends
+
+    @property
+    def _gathered(self) -> bool:
+        """Whether the places have come that are there as the launch starts."""
+        if not self.grows or self._met >= self.expected:
+            return True
+        return self._first is not None and time.monotonic() - self._first > GATHERING_SECONDS
+
+    def _split(self, pack: Pack, where: str, error: str) -> None:
+        """Take a pack apart that ends its workers."""
+        del self._losses[pack.pack_id]
+        parts = split(pack, self.job, self.store, error)
+        for own, progress in parts.committed:
+            self.watch.begin(own)
+            self.watch.report(own.pack_id, progress)
+        self.ledger.offer(parts.packs)
+        if parts.packs:
+            sizes = " and ".join(str(len(each.trials)) for each in parts.packs)
+            sentence = f"{where}; its pack of {len(pack.trials)} trials is split: {sizes} to train"
+            self.watch.tell(sentence, again=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to train, or the launch drains."""
+        return self.ledger.over or self.watch.ending.due()
+
+    @property
+    def places(self) -> Mapping[str, WorkerPlace]:
+        """Those that have told of themselves and live, by name."""
+        return self._places

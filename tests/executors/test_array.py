@@ -1,0 +1,283 @@
+"""Places that meet in the store alone: letters, and launches of several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from phasediag.errors import LeaseHeldError, PhasediagError
+from phasediag.executors.array import letters
+from phasediag.executors.array.letters import Answer, Ending, Leader, Letter, WrittenClaim
+from phasediag.packing.machine import CPU, GPU
+from phasediag.running.checkpoint import Header
+from phasediag.running.job import Breakdown, Progress, WorkerPlace, WorkerReport
+from phasediag.storage.folder import Folder
+from phasediag.storage.holder import Holder
+from phasediag.storage.lease import take
+from phasediag.storage.store import Store
+from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, trials, write
+
+PLACE = WorkerPlace(host="host", node="node", machine=replace(GPU, tile_bytes=1.5e9))
+REPORTS = (
+    WorkerReport(place=PLACE),
+    WorkerReport(place=replace(PLACE, machine=CPU, refusal="it is another one")),
+    WorkerReport(
+        place=PLACE,
+        progress=Progress(
+            trials_done=2.5, resumed=1.0, failed=1, diverged=2, error="no", done=False, notice="smaller",
+            spent={"training": 1.5},
+        ),
+    ),
+    WorkerReport(place=PLACE, breakdown=Breakdown(error="no", of_machine=True, of_tile=True)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_letter_says_what_was_written(tmp_path: Path, report: WorkerReport) -> None:
+    folder, holder = Folder.at(tmp_path / "places"), Holder.this_process("place", str(tmp_path))
+    letter = Letter(number=3, leader="token", holder=holder, report=report)
+    letters.write_letter(folder, "a", letter)
+    assert letters.read_letter(folder, "a") == letter
+    assert [entry.name for entry in letters.reports_in(folder)] == ["a.report"]
+
+
+def test_an_answer_says_what_was_written(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path / "places")
+    header = Header(trial_ids=("one", "two"), tile_size=2, compiled=True, envelope={"width": 8}, measure="m")
+    claim = WrittenClaim(header=header, final=False, accepted=frozenset({"ValueError: no"}))
+    for answer in (
+        Answer(number=1, leader="token", claim=claim),
+        Answer(number=2, leader="token", ending=Ending(reason="full", breakdown=True)),
+    ):
+        letters.write_answer(folder, "a", answer)
+        assert letters.read_answer(folder, "a") == answer
+    leader = Leader(token="token", grid="hash", software={"torch": "2"})
+    letters.write_leader(folder, leader)
+    assert letters.read_leader(folder) == leader
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{}", b'{"place": 1}', b"[" * 100_000])
+def test_what_is_no_letter_is_none(tmp_path: Path, content: bytes) -> None:
+    folder = Folder.at(tmp_path / "places")
+    for name in ("a.report", "a.claim", "leader"):
+        folder.write(name, content)
+    assert letters.read_letter(folder, "a") is None
+    assert letters.read_answer(folder, "a") is None
+    assert letters.read_leader(folder) is None
+
+
+GRID = grid_text({"weight_decay": "{linspace: [0.01, 1], num: 12}"}, {"steps": 20})
+
+
+def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
+    outcome = launched(tmp_path / "array", GRID, executor="array")
+    assert (outcome.exit_code, outcome.trained) == (0, 12)
+    launched(tmp_path / "inline", GRID)
+    assert_same_rows(tmp_path / "inline" / "g", tmp_path / "array" / "g")
+    assert launched(tmp_path / "array", GRID, executor="array").trained == 0
+    assert list((tmp_path / "array" / "g" / "places").iterdir()) == []
+
+
+def test_two_that_are_launched_alike_share_the_work(tmp_path: Path) -> None:
+    """In threads of this process; each trial is trained once."""
+    text = GRID + "resources: {trials_per_pack: 2}\n"
+    trained = list[int]()
+
+    def launch() -> None:
+        trained.append(launched(tmp_path / "array", text, executor="array").trained)
+
+    other = threading.Thread(target=launch)
+    other.start()
+    launch()
+    other.join()
+    launched(tmp_path / "inline", text)
+    assert_same_rows(tmp_path / "inline" / "g", tmp_path / "array" / "g")
+    assert max(trained) >= 12  # the one that leads counts all
+    assert len(fragments(tmp_path / "array" / "g")) == 6
+
+
+def test_other_launches_are_refused_while_an_array_trains(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "g")
+    with take(store), pytest.raises(LeaseHeldError, match="a launch running since"):
+        launched(tmp_path, GRID, executor="array")
+    held = take(store, purpose="launch by an array")
+    with held, pytest.raises(LeaseHeldError, match="a launch by an array running since"):
+        launched(tmp_path, GRID)
+
+
+def test_another_grid_is_refused(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path), "g")
+    with take(store, purpose="launch by an array") as lease:
+        leader = Leader(token=lease.holder.token, grid="another", software={})
+        letters.write_leader(letters.folder_of(store), leader)
+        with pytest.raises(PhasediagError, match="give all places the same grid"):
+            launched(tmp_path, GRID, executor="array")
+
+
+def test_another_version_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from phasediag.sweeps import array
+
+    store = Store.open(str(tmp_path), "g")
+    monkeypatch.setattr(array, "_hash", lambda trials, job: "same")
+    with take(store, purpose="launch by an array") as lease:
+        leader = Leader(token=lease.holder.token, grid="same", software={"engine": "0"})
+        letters.write_leader(letters.folder_of(store), leader)
+        with pytest.raises(PhasediagError, match="cannot train: it has engine 1 instead of 0"):
+            launched(tmp_path, GRID, executor="array")
+    assert letters.reports_in(letters.folder_of(store)) == []
+
+
+TASK = """
+import inspect
+import os
+import time
+
+from phasediag.tasks.linear_map import LinearMap
+
+
+class Task(LinearMap):
+    def train_set(self):
+        if not any("rehearsal" in frame.filename for frame in inspect.stack()):
+            with open(os.environ["PD_LOG"], "a") as log:
+                log.write(f"{os.getpid()}\\n")
+            time.sleep(float(os.environ["PD_SLEEP"]))
+        return super().train_set()
+"""
+"""Takes time without taking a core, and tells where."""
+
+
+class Array:
+    """Processes that are launched alike."""
+
+    def __init__(self, folder: Path, packs: int, sleep: float) -> None:
+        self.folder, self.log = folder, folder / "log"
+        write(folder, TASK, "my_task.py")
+        fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": 20}
+        axes = {"weight_decay": f"{{linspace: [0.01, 1], num: {2 * packs}}}"}
+        text = grid_text(axes, fixed, resources="{cpus: 1, trials_per_pack: 2}")
+        self.grid = write(folder, text.replace("  teacher_width: 4\n", ""))
+        self.environment = {**os.environ, "PD_LOG": str(self.log), "PD_SLEEP": str(sleep)}
+        self.processes = list[subprocess.Popen[str]]()
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        arguments = command("launch", self.grid, "--storage", self.folder, "--compile", "off")
+        process = subprocess.Popen(
+            [*arguments, "--executor", "array", *options], env=self.environment, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    @property
+    def sweep(self) -> Path:
+        return self.folder / "g"
+
+    @property
+    def begun(self) -> Counter[int]:
+        """How many packs each process has begun."""
+        return Counter(map(int, self.log.read_text().split())) if self.log.exists() else Counter()
+
+    def wait_for(self, packs: int, places: int) -> None:
+        deadline = time.monotonic() + 120
+        while sum(self.begun.values()) < packs or len(self.begun) < places:
+            assert time.monotonic() < deadline, self.begun
+            time.sleep(0.05)
+
+    @property
+    def leader(self) -> subprocess.Popen[str]:
+        pid = Holder.parse((self.sweep / "lease").read_bytes()).pid
+        return next(process for process in self.processes if process.pid == pid)
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        said = process.communicate(timeout=200)[1]
+        return process.returncode, said
+
+
+@contextmanager
+def array(folder: Path, packs: int, *, sleep: float = 1.0, processes: int = 3) -> Iterator[Array]:
+    made = Array(folder, packs, sleep)
+    try:
+        for _ in range(processes):
+            made.start()
+        yield made
+    finally:
+        for process in made.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def assert_complete(made: Array) -> None:
+    assert dict(Counter(trials(made.sweep)["status"])) == {"ok": len(trials(made.sweep))}
+    assert list((made.sweep / "places").iterdir()) == []
+    assert Store.at(made.sweep).checkpoints() == []
+    assert not (made.sweep / "lease").exists()
+
+
+@pytest.mark.slow
+def test_three_processes_train_each_trial_once(tmp_path: Path) -> None:
+    with array(tmp_path, 18) as made:
+        codes = [made.end(process)[0] for process in made.processes]
+    assert codes == [0, 0, 0]
+    assert sum(made.begun.values()) == 18
+    assert len(made.begun) == 3
+    assert_complete(made)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["leader", "follower"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_whoever_ends_the_others_go_on(tmp_path: Path, who: str, number: signal.Signals) -> None:
+    with array(tmp_path, 18) as made:
+        made.wait_for(6, 3)
+        leader = made.leader
+        others = [process for process in made.processes if process is not leader]
+        ended = leader if who == "leader" else others[0]
+        ended.send_signal(number)
+        said = {process: made.end(process) for process in made.processes}
+    assert said[ended][0] == (130 if number == signal.SIGTERM else -number)
+    assert all(said[process][0] == 0 for process in made.processes if process is not ended), said
+    assert len(trials(made.sweep)) == 36
+    assert sum(made.begun.values()) <= 18 + (3 if who == "leader" else 1)
+    assert_complete(made)
+    if who == "follower":
+        what = "died (its process is gone)" if number == signal.SIGKILL else "ends early"
+        assert what in said[leader][1]
+
+
+@pytest.mark.slow
+def test_one_that_comes_late_joins_and_failures_end_all(tmp_path: Path) -> None:
+    with array(tmp_path, 12, processes=1) as made:
+        made.wait_for(2, 1)
+        late = made.start()
+        assert made.end(late)[0] == 0
+        assert made.begun[late.pid] >= 2
+        assert made.end(made.processes[0])[0] == 0
+    assert_complete(made)
+    write(tmp_path, TASK.replace("time.sleep(", "1 / 0 if self else time.sleep("), "my_task.py")
+    with array_again(made, "--max-failures", "2") as processes:
+        said = [made.end(process) for process in processes]
+    assert [code for code, _ in said] == [1, 1]
+
+
+@contextmanager
+def array_again(made: Array, *options: str) -> Iterator[list[subprocess.Popen[str]]]:
+    made.processes = []
+    processes = [made.start(*options) for _ in range(2)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
