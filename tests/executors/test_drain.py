@@ -42,13 +42,16 @@ def test_the_first_reason_and_the_first_breakdown_stay() -> None:
     assert (drain.reason, drain.breakdown) == ("SIGTERM", first)
 
 
-def test_a_lease_that_is_lost_is_told_of_by_time_alone(tmp_path: Path) -> None:
+def test_a_lease_that_is_lost_is_told_of_by_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing asks the lease, and nothing reports: its own heartbeat tells."""
     store, drain = Store.at(tmp_path), Drain()
     lost = Breakdown(error="taken over", of_machine=True)
     with take(store, heartbeat_s=0.05, on_lost=lambda cause: drain.fail(lost)):
         time.sleep(0.3)
         assert not drain.due()
+        monkeypatch.setattr("phasediag.storage.holder._machine", lambda: "another")
         with take(store, silence_s=0.0):
             deadline = time.monotonic() + 10
             while not drain.due():
@@ -59,8 +62,10 @@ def test_a_lease_that_is_lost_is_told_of_by_time_alone(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys, time
+from phasediag.storage import holder
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
+holder._machine = lambda: "another"  # from where nobody sees whether the other process runs
 with take(Store.at(sys.argv[1]), silence_s=0.0):  # as if the other one had been silent for long
     time.sleep(600)
 """
