@@ -13,7 +13,6 @@ import torch
 
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.packing import pack
 from phasediag.packing.pack import Pack
 from phasediag.packing.stock import pack_trials
 from phasediag.running import pack_run
@@ -276,7 +275,7 @@ def test_a_launch_leaves_the_rows_that_it_leaves_without_padding(
     packs = phasediag.load_trials(str(tmp_path / "padded" / "g")).groupby("pack_id")
     assert all(packs["width"].nunique() == 3)
     assert all(packs["batch_size"].nunique() == 2)
-    monkeypatch.setattr(pack, "buckets", apart)
+    monkeypatch.setattr("phasediag.packing.stock.buckets", apart)
     launched(tmp_path / "apart", text())
     packs = phasediag.load_trials(str(tmp_path / "apart" / "g")).groupby("pack_id")
     assert all(packs["width"].nunique() == 1)
