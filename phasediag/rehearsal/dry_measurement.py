@@ -99,13 +99,11 @@ def _check_length(own: UserObservable, lists: npt.NDArray[np.float64]) -> None:
 def _blaming(own: UserObservable, doing: str) -> Iterator[None]:
     """Turn what is raised into one sentence with the line of the user's file."""
     cls = type(own.observable)
-    try:
-        with at_work(cls, own.name, doing):
+    with at_work(cls, own.name, doing):
+        try:
             yield
-    except PhasediagError:
-        raise
-    except Exception as error:
-        raise PhasediagError(f"{explained(error, cls)} [{own.name}: {doing}]{advice(error)}") from error
+        except Exception as error:
+            raise PhasediagError(f"{explained(error, cls)} [{own.name}: {doing}]{advice(error)}") from error
 
 
 def _place(own: UserObservable) -> str:
