@@ -163,7 +163,7 @@ def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
 
 
 def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20_000}, resources="{trials_per_pack: 2}")
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 6_000}, resources="{trials_per_pack: 2}")
     stopped = launched(
         tmp_path, text, executor=executor, observer=lambda w: w.drain("told to") if w.trials_done else None
     )
