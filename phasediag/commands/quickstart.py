@@ -39,9 +39,10 @@ def quickstart(storage: str, output: Path, executor: str) -> None:
 
 def _run(arguments: list[str]) -> None:
     """Run a command of the same group; what ends otherwise than well ends this command too."""
-    group = click.get_current_context().find_root().command
-    assert isinstance(group, click.Group)
-    command = group.commands[arguments[0]]
+    root = click.get_current_context().find_root()
+    assert isinstance(root.command, click.Group)
+    command = root.command.get_command(root, arguments[0])
+    assert command is not None
     try:
         command.main(arguments[1:], prog_name=f"phasediag {arguments[0]}", standalone_mode=False)
     except SystemExit as ended:

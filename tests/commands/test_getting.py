@@ -114,6 +114,12 @@ def test_quickstart_shows_each_command_that_it_runs(tmp_path: Path, monkeypatch:
         command.make_context(name, list(rest))
 
 
+def test_quickstart_runs_the_commands_of_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    with click.Context(cli.commands):
+        quickstart._run(["parameters", "--json"])
+    assert json.loads(capsys.readouterr().out)
+
+
 def completed(line: str, folder: Path) -> list[str]:
     """What a shell offers at the end of a command line."""
     words = line.split(" ")
