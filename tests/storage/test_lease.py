@@ -237,7 +237,7 @@ def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(
 def test_a_deleted_lease_is_taken_again(store: Store) -> None:
     with take(store, heartbeat_s=0.02) as lease:
         store.folder.delete("lease")
-        wait_until(lambda: store.folder.entry("lease") is not None)
+        wait_until(lambda: held_by(store) is not None)  # the file is made before it is written
         assert reader(store).token == lease.holder.token
         assert not lease.lost
 
