@@ -65,6 +65,28 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """What a pack is projected to take."""
+
+    tile_size: int
+    """No larger than the trials need."""
+    bytes: int
+    """Upper bound on device memory."""
+    seconds: float
+    """On what a worker has, compilation left out."""
+
+
+def projected(steps: IntArray, tile_size: int, cost: Cost, compiled: bool) -> Projection:
+    """What trials with so many steps each take, trained tile after tile in this order."""
+    size = min(tile_size, max(2, len(steps)))
+    longest = np.maximum.reduceat(steps, np.arange(0, len(steps), size)).astype(np.float64)
+    return Projection(
+        tile_size=size, bytes=int(2 * size * cost.bytes + cost.machine.fixed_bytes),
+        seconds=float(sum(longest)) * cost.step_seconds(size, compiled),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pack:
     """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment."""
@@ -82,22 +104,26 @@ class Pack:
     shared: bool = False
     """Whether each tile's trials live in one world: they see the same batches."""
     pack_id: str = field(init=False)
-    projected_bytes: int = field(init=False)
-    """Upper bound on device memory, in bytes."""
-    projected_seconds: float = field(init=False)
-    """On what a worker has, compilation left out."""
+    projection: Projection = field(init=False)
 
     def __post_init__(self) -> None:
-        tile_size = min(self.tile_size, max(2, len(self.trials)))
-        steps = lengths(self.trials).astype(np.float64)
-        longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
+        projection = projected(lengths(self.trials), self.tile_size, self.cost, self.compiled)
         fixed = {
-            "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
-            "projected_bytes": int(2 * tile_size * self.cost.bytes + self.cost.machine.fixed_bytes),
-            "projected_seconds": float(sum(longest)) * self.cost.step_seconds(tile_size, self.compiled),
+            "tile_size": projection.tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
+            "projection": projection,
         }  # fmt: skip
         for name, value in fixed.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def projected_bytes(self) -> int:
+        """Upper bound on device memory, in bytes."""
+        return self.projection.bytes
+
+    @property
+    def projected_seconds(self) -> float:
+        """On what a worker has, compilation left out."""
+        return self.projection.seconds
 
     def tiles(self) -> Iterator[Trials]:
         """The trials of each tile; the last one may be short."""

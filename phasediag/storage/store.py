@@ -30,6 +30,7 @@ from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import read, write_rows
 from phasediag.storage.kept_grids import KeptGrids
 from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, identity, read_manifest
+from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.storage.seal import UnsoundError, bundled, unbundled
 from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
@@ -98,7 +99,7 @@ class Store:
         )
 
     def save_grid(
-        self, text: str, sources: Mapping[str, bytes] | None = None, roster: pa.Table | None = None
+        self, text: str, sources: Mapping[str, bytes] | None = None, roster: Roster | None = None
     ) -> str:
         """Record a grid and the user's files that it names; one that is recorded already adds nothing.
 

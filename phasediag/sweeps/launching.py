@@ -15,6 +15,7 @@ from phasediag.executors.drain import Drain
 from phasediag.executors.executor import Executor, Staff
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
+from phasediag.grids.lot import Lot
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
@@ -23,7 +24,6 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.survey import Survey, make_survey
-from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -76,7 +76,7 @@ class LaunchOrder:
         )  # fmt: skip
 
 
-def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Trials]:
+def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Lot]:
     """Train what is missing, as the one that holds the lease of the sweep."""
     store = order.store
     for sentence in mended(store):
