@@ -204,12 +204,23 @@ def at_least_the_jump(
 
 
 def jumps_inside(rows: Rows, crossed: IntArray, main: IntArray) -> BoolArray:
-    """Whether the order parameter jumps between a cell and the next, as `at_least_the_jump` says.
+    """Whether the order parameter jumps between a cell and the next one of its row.
+
+    It does where it passes at least half of the row's range there, or nearly all of what it changes over
+    this cell and its neighbours (`STEP`).
 
     Parameters
     ----------
-    crossed, main
-        The row and the cell of each crossing, shape (crossed,).
+    rows
+        The cells of all rows, with their mean order parameters.
+    crossed
+        The row of each crossing, shape (crossed,).
+    main
+        The cell that each crossing follows, shape (crossed,).
+
+    Returns
+    -------
+    Shape (crossed,).
     """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)

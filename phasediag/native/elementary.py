@@ -86,7 +86,10 @@ def gelu(x: Tensor, *, approximate: str = "none") -> Any:
 
 
 def gelu_backward(gradient: Tensor, x: Tensor, *, approximate: str = "none") -> Any:
-    """The gradient times the derivative of `gelu`."""
+    """The gradient times the derivative of `gelu` at `x`, element by element; of the shape and dtype of `x`.
+
+    `NotImplemented` for the approximation by tanh.
+    """
     if approximate != "none":
         return NotImplemented
     density = torch.exp(-0.5 * x * x) * (SQRT_HALF / sqrt(pi))

@@ -114,6 +114,10 @@ def train_until_converged(
     on_round
         Called before each round, and after it, then with what moved.
 
+    Returns
+    -------
+    The rounds that were trained, what is settled now, and the exit code of a command.
+
     Raises
     ------
     PhasediagError
