@@ -152,7 +152,10 @@ def find_boundary(
 
 
 def behind(rows: Rows, row: IntArray, cell: IntArray) -> IntArray:
-    """The replicates of entries: the fewer of the two cells beside a crossing, or of the row without one."""
+    """The replicates of entries: the fewer of the two cells beside a crossing, or of the row without one.
+
+    `row` and `cell` of each entry, `cell` negative where its row has no crossing; all of shape (entries,).
+    """
     fewest = np.full(int(rows.row[-1]) + 1, np.iinfo(np.int64).max)
     np.minimum.at(fewest, rows.row, rows.replicates)
     beside = np.minimum(rows.replicates[cell], rows.replicates[np.minimum(cell + 1, len(rows.row) - 1)])
@@ -160,7 +163,11 @@ def behind(rows: Rows, row: IntArray, cell: IntArray) -> IntArray:
 
 
 def opened(rows: Rows, row: IntArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Intervals of entries, their ends infinite where they lie beyond the row: nothing was measured there."""
+    """Intervals of entries, their ends infinite where they lie beyond the row: nothing was measured there.
+
+    `row`, `low` and `high` of each entry, and both results, have shape (entries,); in units of the
+    coordinate.
+    """
     first = rows.coordinate[np.searchsorted(rows.row, row, side="left")]
     last = rows.coordinate[np.searchsorted(rows.row, row, side="right") - 1]
     rounding = ROUNDING * (last - first)

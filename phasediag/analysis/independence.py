@@ -50,13 +50,16 @@ class Independence:
 
     @property
     def changes(self) -> BoolArray:
-        """At which x the count changes with the width beyond doubt, and by more than is negligible."""
+        """At which x the count changes with the width beyond doubt, and by more than is negligible.
+
+        Shape (x values,), in the order of `cells`.
+        """
         low, high = (self.cells[end].to_numpy(dtype=np.float64) for end in ("low", "high"))
         return np.asarray((low > NEGLIGIBLE) | (high < -NEGLIGIBLE))
 
     @property
     def roomy(self) -> BoolArray:
-        """At which x the widest layer has room for the count."""
+        """At which x the widest layer has room for the count. Shape (x values,)."""
         return self.cells["room"].to_numpy(dtype=np.bool_)
 
 

@@ -139,7 +139,7 @@ class BoundaryLimit(Result):
 
     @property
     def lengths(self) -> FloatArray:
-        """All lengths, ascending."""
+        """The lengths of training that were compared, ascending, shape (lengths,), in units of `time`."""
         return np.unique(self.boundaries["length"].to_numpy(dtype=np.float64))
 
     @property

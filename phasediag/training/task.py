@@ -154,7 +154,10 @@ class DrawnTask(Task):
         return self.fresh_set("test", integer(self.values["test_samples"]))
 
     def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
-        """`count` samples from the start of a stream, and their noise-free targets."""
+        """`count` samples from the start of a stream, and their noise-free targets.
+
+        Shapes (count, inputs) and (count, outputs).
+        """
         return self.draw(self.streams.generator(stream), count)
 
 

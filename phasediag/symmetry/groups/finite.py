@@ -57,7 +57,7 @@ class FiniteGroup(Symmetry["Tensor"]):
             )
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """The matrix times the joined parameters."""
+        """The matrix, shape (n, n), times the named parameters, joined; others as they are. All by name."""
         import torch
 
         self.required(parameters, self.names)
@@ -82,7 +82,10 @@ class FiniteGroup(Symmetry["Tensor"]):
         return self.matrices[int(torch.randint(0, len(self.matrices), (1,), generator=generator))]
 
     def projected(self, parameters: Parameters) -> dict[str, Tensor]:
-        """The Reynolds average, the mean of g theta over the group (Definition 2)."""
+        """The Reynolds average, the mean of g theta over the group (Definition 2).
+
+        All parameters by name, in their shapes.
+        """
         return self.act(parameters, self.matrices.double().mean(dim=0))
 
     def generators(self, parameters: Parameters) -> Sequence[FiniteGroup]:

@@ -109,12 +109,12 @@ class NeuronSymmetry(Symmetry[Mixing]):
         return moved
 
     def projected(self, parameters: Parameters) -> dict[str, Tensor]:
-        """P_G theta; see `Symmetry.projected`."""
+        """P_G theta: all parameters by name, `projection` applied to those of the group (Definition 2)."""
         return self.act(parameters, self.projection(parameters))
 
     @abstractmethod
     def projection(self, parameters: Parameters) -> Mixing:
-        """P_G as a mixing."""
+        """P_G (Definition 2) as a mixing of the neurons: two matrices of shape (width, width)."""
 
     def vectors(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """V_in (width, incoming weights and biases) and V_out (width, outgoing weights)."""

@@ -100,7 +100,10 @@ class Rescaling(NeuronSymmetry):
         return [Rescaling(self.group, (i,)) for i in chosen]
 
     def representative(self, parameters: Parameters) -> dict[str, Tensor]:
-        """The smallest rescaled state: ||w||^2 = k ||u||^2 for every neuron; u = w = 0 where one is zero."""
+        """The smallest rescaled state: ||w||^2 = k ||u||^2 for every neuron; u = w = 0 where one is zero.
+
+        All parameters by name, in their shapes.
+        """
         import torch
 
         into, out = (vectors.double().square().sum(dim=1) for vectors in self.vectors(parameters))

@@ -30,7 +30,7 @@ class Scaling(Symmetry["Tensor"]):
         self.names = tuple(names)
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """A theta for the named parameters."""
+        """The named parameters times the element, a positive scalar; others as they are. All by name."""
         self.required(parameters, self.names)
         moved = dict(parameters)
         for name in self.names:

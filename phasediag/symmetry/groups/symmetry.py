@@ -32,7 +32,7 @@ class Symmetry(ABC, Generic[Element]):
 
     @abstractmethod
     def act(self, parameters: Parameters, element: Element) -> dict[str, Tensor]:
-        """G theta: all parameters, those that G does not move as they are."""
+        """G theta: all parameters by name, in their shapes; those that G does not move as they are."""
 
     @abstractmethod
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Element:

@@ -31,7 +31,7 @@ class Translation(Symmetry["Tensor"]):
         self.direction = dict(direction)
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """Theta + t v."""
+        """Theta + t v, t the element, a scalar: all parameters by name, in their shapes."""
         self.required(parameters, tuple(self.direction))
         moved = dict(parameters)
         for name, direction in self.direction.items():
