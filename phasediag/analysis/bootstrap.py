@@ -55,7 +55,7 @@ class Resamples:
 
     @property
     def replicates(self) -> int:
-        """How many are drawn from."""
+        """How many replicates are drawn from."""
         return int(self.weights.shape[1])
 
 

@@ -49,7 +49,7 @@ CANNOT_TELL: Final = "cannot tell"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extrapolation:
-    """b of b + c * t**-p, fitted to boundaries of several lengths t."""
+    """The limit b of boundaries at b + c * t**-p after several lengths t of training, as fitted."""
 
     limit: float
     """At the p that is taken: 1 where that is allowed, else the best."""

@@ -31,5 +31,5 @@ class Step(Schedule):
         self.every, self.by = step_every, step_factor
 
     def factor(self, step: Tensor, steps: Tensor) -> Tensor:
-        """`step_factor` to the power of how often `step_every` steps have passed; float64, of the shape of `step` (see `Schedule`)."""
+        """`step_factor` once for every `step_every` steps; float64, of the shape of `step`."""
         return self.by ** (step / self.every).floor()
