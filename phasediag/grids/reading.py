@@ -86,7 +86,7 @@ class Report:
         return f"{self.file}:{line}"
 
     def lines(self, *lines: int) -> str:
-        """Lines of the file as words in brackets, ` (lines 3 and 7)`, to end a message on what stands there."""
+        """Lines of the file as words in brackets, ` (lines 3 and 7)`, for the end of a message."""
         return f" (lines {' and '.join(map(str, lines))})"
 
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:
