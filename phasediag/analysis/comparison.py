@@ -132,7 +132,7 @@ class Lead:
     gain: float
     """By how much the log score of a replicate is larger."""
     error: float
-    """Its standard error; NaN where there are too few replicates."""
+    """The standard error of `gain`; NaN where there are too few replicates."""
     folds: int
 
     @property

@@ -39,7 +39,7 @@ class Independence:
     """The exponent of y ~ by^exponent over the widths that are compared at each x, over all x."""
     low: float
     high: float
-    """Its 95 % interval; NaN with fewer than 3 replicates."""
+    """The 95 % interval of `exponent`; NaN with fewer than 3 replicates."""
     cells: pd.DataFrame
     """One row an x: `x`, the smallest and largest width compared, `narrow` and `wide`, the counts
     `mean_narrow` and `mean_wide`, the `exponent` of the width with its interval `low`, `high` (95 % for all x

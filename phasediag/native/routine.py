@@ -20,7 +20,7 @@ class Buffer:
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """The size of the buffer in bytes."""
         return self.shape_numel * self.dtype.itemsize
 
     @property

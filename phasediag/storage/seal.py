@@ -61,7 +61,7 @@ class Seal:
     sweep: str
     """The id of its sweep."""
     file: str
-    """Its path in there."""
+    """The path of the file in the sweep."""
     schema: int
     """The version of its schema."""
     checksums: tuple[int, ...]

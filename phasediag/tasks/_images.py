@@ -36,7 +36,7 @@ class Images:
     x: Bytes
     """Training images, shape (images, channels, height, width)."""
     y: Bytes
-    """Their classes, from 0, shape (images,)."""
+    """The classes of the training images, from 0, shape (images,)."""
     x_test: Bytes
     y_test: Bytes
 

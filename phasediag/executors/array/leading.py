@@ -44,7 +44,7 @@ class PlaceSeen:
     """What is known of a place."""
 
     stamp: tuple[int, int]
-    """Of its latest letter."""
+    """The stamp (`Entry.stamp`) of the file of its latest letter."""
     at: float
     """When that was seen first, in seconds of this process's clock."""
     letter: Letter | None = None
