@@ -125,7 +125,17 @@ def codes_at(codes: npt.NDArray[_Kind], places: Sequence[IntArray]) -> npt.NDArr
 
 
 def derived(function: Callable[..., Value], columns: Sequence[Encoded], shape: Shape) -> Encoded:
-    """A column computed from others, once for each distinct combination."""
+    """A column computed from others, once for each distinct combination of their values.
+
+    Parameters
+    ----------
+    function
+        Takes one value of each column, in their order.
+    columns
+        Those that it is computed from.
+    shape
+        Of the design.
+    """
     first, index = combinations(columns, shape)
     inputs = [values_at(column, first, shape) for column in columns]
     made = [function(*values) for values in zip(*inputs, strict=True)] if inputs else [function()]

@@ -24,7 +24,7 @@ from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
 FILE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-BUILT_IN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[-1]
+_, BUILT_IN, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 GRID = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 assert FILE is not None
 assert GRID is not None
@@ -38,11 +38,11 @@ SHORT = {"steps": 6, "test_samples": 16}
 
 
 def test_the_page_is_true(tmp_path: Path) -> None:
-    """On local Ray: recorded, drawn by its name, launched again, edited."""
+    """Recorded, drawn by its name, launched again, edited."""
     assert len(FILE[1].splitlines()) <= 30
     write(tmp_path, FILE[1], "curvature.py")
     grid = write(tmp_path, GRID[1])
-    outcome = phasediag.launch(grid, str(tmp_path / "sweeps"), executor="ray")
+    outcome = phasediag.launch(grid, str(tmp_path / "sweeps"), executor="inline")
     assert (outcome.status.ok, outcome.first_error) == (27, "")
     sweep = tmp_path / "sweeps" / "curved"
     trials = phasediag.load_trials(sweep)
