@@ -133,6 +133,7 @@ class Stubs:
                 cost.first_s, cost.peak_first_mb = time.monotonic() - self.started, peak_mb()
             began = time.perf_counter()
             pack = pickle.loads(sent).pack
+            pack = pack.made_by(job.expansion) if hasattr(job, "expansion") else pack
             assert len(pack.trials.trial_id) == len(pack.trials.point_id) == len(pack.trials)
             cost.place_s += time.perf_counter() - began
             cost.packs, cost.trained = cost.packs + 1, cost.trained + len(pack.trials)

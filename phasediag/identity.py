@@ -23,6 +23,7 @@ from phasediag.trial import (
     TextArray,
     Value,
     formatted,
+    narrow,
     objects,
 )  # fmt: skip
 
@@ -157,9 +158,11 @@ class Ids:
     def __init__(self, digests: Digests) -> None:
         self._digests = np.ascontiguousarray(digests)
         first = self._halves(self._digests)[:, 0]
-        self._order = np.argsort(first, kind="stable")
+        self._order = narrow(np.argsort(first, kind="stable"), len(first))
         self._sorted = first[self._order]
-        self._alike = int(np.unique(self._sorted, return_counts=True)[1].max(initial=1))
+        self._alike = 1
+        while (self._sorted[self._alike :] == self._sorted[: -self._alike]).any():
+            self._alike += 1
 
     @staticmethod
     def _halves(digests: Digests) -> npt.NDArray[np.uint64]:
@@ -179,7 +182,7 @@ class Ids:
         at = np.searchsorted(self._sorted, sought[:, 0])
         found = np.full(len(sought), -1, dtype=np.int64)
         for step in range(self._alike if len(held) else 0):
-            row = self._order[np.minimum(at + step, len(held) - 1)]
+            row = self._order[np.minimum(at + step, len(held) - 1)].astype(np.int64)
             alike = (held[row] == sought).all(axis=1) & (found < 0)
             found[alike] = row[alike]
         return found

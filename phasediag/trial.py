@@ -285,9 +285,26 @@ class Trials(Records):
             trial_id=self.trial_id[rows], point_id=self.point_id[rows],
         )  # fmt: skip
 
+    def of(self, rows: npt.NDArray[Any]) -> Trials:
+        """As `take`: what packs are cut from need not be made yet, and these are."""
+        return self.take(rows)
+
+    def trials(self) -> Trials:
+        """All of them."""
+        return self
+
+    def everything(self) -> Records:
+        """All of them."""
+        return self
+
     def blocks(self) -> Iterator[Records]:
-        """All of them, in one block: what is sorted into stocks comes in blocks, and these are there."""
+        """All of them, in one block."""
         yield self
+
+    def ids(self) -> list[str]:
+        """Their ids."""
+        texts: list[str] = self.trial_id.tolist()
+        return texts
 
 
 def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:

@@ -59,8 +59,9 @@ class Worker:
     def take(self, claim: PackClaim) -> WorkerReport | None:
         """Begin with a pack, or continue from its checkpoint; a report where that cannot be."""
         try:
+            pack = claim.pack.made_by(self.job.expansion)
             self.run = PackRun(
-                claim.pack, self.job, self.store, self.device, self.notice, final=claim.final,
+                pack, self.job, self.store, self.device, self.notice, final=claim.final,
                 accepted=claim.accepted,
             )  # fmt: skip
         except (PhasediagError, OSError, torch.AcceleratorError) as error:

@@ -49,6 +49,7 @@ from phasediag.grids.rules import (
     derivations,
     unvaried,
 )
+from phasediag.identity import Identity
 from phasediag.registry import KINDS, Component, Kind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
@@ -87,12 +88,9 @@ class GivenPoints:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResolvedPoints:
-    """Resolved points of one task, one model, one optimizer."""
+class Points:
+    """Points of a grid whose parameters have values."""
 
-    components: Mapping[Kind, Component]
-    parameters: Mapping[str, Parameter]
-    """The parameters that apply, in the order of the columns."""
     columns: Mapping[str, Encoded]
     """Of the points, which have a shape."""
     shape: Shape
@@ -100,11 +98,6 @@ class ResolvedPoints:
     kept: BoolArray | None
     """The points that no exclusion removes; broadcasts to `shape`. None: all."""
     numbering: Numbering
-
-    @property
-    def task(self) -> Component:
-        """The task of these points."""
-        return self.components["task"]
 
     @property
     def count(self) -> int:
@@ -124,6 +117,35 @@ class ResolvedPoints:
         """A parameter of the points at some places, shape (places,); None where they lack it."""
         column = self.columns.get(name, NOT_APPLICABLE)
         return column if column.codes is None else column.recoded(codes_at(column.codes, places))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResolvedPoints(Points):
+    """Resolved points of one task, one model, one optimizer."""
+
+    components: Mapping[Kind, Component]
+    parameters: Mapping[str, Parameter]
+    """The parameters that apply, in the order of the columns."""
+
+    @property
+    def task(self) -> Component:
+        """Their task."""
+        return self.components["task"]
+
+    def identity(self, sources: Mapping[str, str]) -> Identity:
+        """How their columns become ids.
+
+        Parameters
+        ----------
+        sources
+            As in `Identity`.
+        """
+        redrawn = {"label_noise": "redrawn"} if self.task.classes else {}
+        return Identity(parameters=self.parameters, sources=sources, marks=redrawn)
+
+    def bare(self) -> Points:
+        """The points without their classes: what can be sent to other processes."""
+        return Points(columns=self.columns, shape=self.shape, kept=self.kept, numbering=self.numbering)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,18 +102,22 @@ class Grid:
         """Points times replicates, before trials that would be the same are dropped."""
         return self.replicates * sum(part.count for part in self.parts)
 
+    @property
+    def expansion(self) -> Expansion:
+        """What makes its trials from their numbers."""
+        return Expansion(
+            parts=tuple(part.bare() for part in self.parts),
+            identities=tuple(part.identity(self.sources) for part in self.parts),
+            names=tuple(self.parameters), replicates=self.replicates, seed=self.seed,
+        )  # fmt: skip
+
     def lot(self) -> Lot:
         """Every trial once, by number: points in the order of the file, the replicate running fastest.
 
         Points that would train the same (a listed point that the axes hold too, two learning
         times that round to the same steps) are trained once.
         """
-        return Lot.whole(
-            Expansion(
-                parts=self.parts, names=tuple(self.parameters), replicates=self.replicates, seed=self.seed,
-                sources=self.sources,
-            )
-        )  # fmt: skip
+        return Lot.whole(self.expansion)
 
     def trials(self) -> Trials:
         """All trials of `lot` at once."""

@@ -7,16 +7,16 @@ times the replicates, plus its replicate. From a number follows all else: nobody
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from phasediag.grids.columns import Shape, combinations, stacked
-from phasediag.grids.expansion import NOT_APPLICABLE, ResolvedPoints
+from phasediag.grids.expansion import NOT_APPLICABLE, Points
 from phasediag.identity import ID_BYTES, Digests, Identity, Ids
 from phasediag.trial import Codes, Encoded, IntArray, Records, Trials, Value
 
@@ -49,7 +49,7 @@ class MadeColumns(Mapping[str, Encoded]):
 class _Members:
     """Those of some trials that are of one part."""
 
-    part: ResolvedPoints
+    identity: Identity
     rows: IntArray
     """Which of the trials."""
     columns: MadeColumns
@@ -59,15 +59,15 @@ class _Members:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Expansion:
-    """Makes the trials of a grid from their numbers."""
+    """Makes the trials of a grid from their numbers; in other processes, too, for it can be sent there."""
 
-    parts: tuple[ResolvedPoints, ...]
+    parts: tuple[Points, ...]
+    identities: tuple[Identity, ...]
+    """How the columns of each part become ids."""
     names: tuple[str, ...]
     """The parameters, in the order of the columns."""
     replicates: int
     seed: int
-    sources: Mapping[str, str]
-    """As in `Identity`."""
 
     @property
     def end(self) -> int:
@@ -105,7 +105,7 @@ class Expansion:
         records = self._records(members, len(numbers))
         trial_id, point_id = np.empty(len(numbers), dtype=object), np.empty(len(numbers), dtype=object)
         for each in members:
-            ids = self._identity(each.part).ids(each.columns, each.replicate, self._seeds(len(each.rows)))
+            ids = each.identity.ids(each.columns, each.replicate, self._seeds(len(each.rows)))
             trial_id[each.rows], point_id[each.rows] = ids
         return Trials(
             columns=dict(records.columns), replicate=records.replicate, grid_seed=records.grid_seed,
@@ -116,8 +116,7 @@ class Expansion:
         """The ids of the trials of some numbers."""
         made = np.empty((len(numbers), ID_BYTES), dtype=np.uint8)
         for each in self._members(numbers):
-            identity, seeds = self._identity(each.part), self._seeds(len(each.rows))
-            content = identity.digests(each.columns, each.replicate, seeds)
+            content = each.identity.digests(each.columns, each.replicate, self._seeds(len(each.rows)))
             made[each.rows] = np.frombuffer(content, dtype=np.uint8).reshape(-1, ID_BYTES)
         return made
 
@@ -130,40 +129,21 @@ class Expansion:
         """
         designs = {part.numbering.first for part in self.parts if part.numbering.listed is None}
         lists = sum(part.numbering.listed is not None for part in self.parts)
-        return len(designs) + lists > 1 or not all(self._told_apart(part) for part in self.parts)
-
-    def _told_apart(self, part: ResolvedPoints) -> bool:
-        """Whether no two points of a part have one id.
-
-        Points that differ along an axis on which a column depends alone, and takes as many values as the axis
-        has places, do; so do those along the rest if the columns there have as many combinations as points.
-        """
-        identity = self._identity(part)
-        telling = [
-            column for name in identity.names(part.columns)
-            if (column := part.columns[name]).codes is not None
-            and len(set(identity.lines(name, column))) == len(column.pool)
-        ]  # fmt: skip
-        axes = {axis for axis, length in enumerate(part.shape) if length > 1}
-        left = {axis for axis in axes if not _tell(telling, part.shape, {axis})}
-        among = left.union(*(reach for reach in map(_axes_of, telling) if reach & left))
-        return not left or _tell(telling, part.shape, among)
-
-    def _identity(self, part: ResolvedPoints) -> Identity:
-        redrawn = {"label_noise": "redrawn"} if part.task.classes else {}
-        return Identity(parameters=part.parameters, sources=self.sources, marks=redrawn)
+        return len(designs) + lists > 1 or not all(map(_told_apart, self.parts, self.identities))
 
     def _members(self, numbers: Codes) -> list[_Members]:
         """The trials of some numbers, part by part."""
         points, replicate = np.divmod(numbers.astype(np.int64), self.replicates)
         members, count = [], 0
-        for part in self.parts:
+        for part, identity in zip(self.parts, self.identities, strict=True):
             places, there = part.find(points)
             rows = np.flatnonzero(there)
             if len(rows):
                 some = places if len(rows) == len(numbers) else tuple(each[rows] for each in places)
                 columns = MadeColumns(tuple(part.columns), partial(part.column, some))
-                members.append(_Members(part=part, rows=rows, columns=columns, replicate=replicate[rows]))
+                members.append(
+                    _Members(identity=identity, rows=rows, columns=columns, replicate=replicate[rows])
+                )
                 count += len(rows)
         assert count == len(numbers), "a number of no trial"
         return members
@@ -189,15 +169,43 @@ class Expansion:
         return np.full(count, self.seed, dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lot:
-    """Some trials of a grid, by their numbers."""
+    """Some trials of a grid, by their numbers.
 
-    expansion: Expansion
-    numbers: Codes
-    """Ascending, in the narrowest type that holds those of the grid, shape (trials,)."""
-    _digests: list[Digests] = field(default_factory=list)
-    """Their ids, once they were asked for."""
+    Sent to another process, it is the numbers alone: `over` makes it whole there.
+
+    Parameters
+    ----------
+    expansion
+        Of the grid.
+    numbers
+        In any order.
+    digests
+        Their ids, if they are known.
+    """
+
+    def __init__(self, expansion: Expansion, numbers: Codes, digests: Digests | None = None) -> None:
+        self._expansion: Expansion | None = expansion
+        self.numbers, self._digests = numbers, digests
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The numbers."""
+        return {"_expansion": None, "numbers": self.numbers, "_digests": None}
+
+    def over(self, expansion: Expansion) -> Lot:
+        """The lot of the same numbers."""
+        return Lot(expansion, self.numbers)
+
+    @property
+    def whole_here(self) -> bool:
+        """Whether it knows its grid."""
+        return self._expansion is not None
+
+    @property
+    def expansion(self) -> Expansion:
+        """Of the grid."""
+        assert self._expansion is not None, "these are numbers alone"
+        return self._expansion
 
     @classmethod
     def whole(cls, expansion: Expansion) -> Lot:
@@ -208,7 +216,7 @@ class Lot:
         ends = range(0, expansion.end, BLOCK)
         kind = np.min_scalar_type(max(0, expansion.end - 1))
         blocks = [expansion.numbers(at, min(at + BLOCK, expansion.end)).astype(kind) for at in ends]
-        lot = cls(expansion=expansion, numbers=np.concatenate([np.zeros(0, dtype=kind), *blocks]))
+        lot = cls(expansion, np.concatenate([np.zeros(0, dtype=kind), *blocks]))
         if not expansion.repeats:
             return lot
         digests = lot.digests()
@@ -217,22 +225,20 @@ class Lot:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def of(self, rows: npt.NDArray[np.bool_] | IntArray) -> Lot:
-        """The lot of the chosen trials: ascending positions or a boolean mask, shape (trials,)."""
+    def of(self, rows: npt.NDArray[Any]) -> Lot:
+        """The lot of the chosen trials: positions in any order or a boolean mask, shape (trials,)."""
         if rows.dtype == bool and rows.all():
             return self
-        return Lot(
-            expansion=self.expansion, numbers=self.numbers[rows],
-            _digests=[digests[rows] for digests in self._digests],
-        )  # fmt: skip
-
-    def take(self, rows: IntArray) -> Trials:
-        """The chosen trials, in the order of the positions."""
-        return self.expansion.trials(self.numbers[rows])
+        digests = None if self._digests is None else self._digests[rows]
+        return Lot(self.expansion, self.numbers[rows], digests)
 
     def trials(self) -> Trials:
-        """All of them."""
+        """All of them, made."""
         return self.expansion.trials(self.numbers)
+
+    def everything(self) -> Records:
+        """All of them without their ids; columns are made when they are asked for."""
+        return self.expansion.records(self.numbers)
 
     def blocks(self) -> Iterator[Records]:
         """All of them without their ids, so many at a time."""
@@ -240,14 +246,36 @@ class Lot:
             yield self.expansion.records(self.numbers[start : start + BLOCK])
 
     def digests(self) -> Digests:
-        """Their ids; hashed once."""
-        if not self._digests:
+        """Their ids as bytes; hashed once."""
+        if self._digests is None:
             made = np.empty((len(self), ID_BYTES), dtype=np.uint8)
             for start in range(0, len(self), BLOCK):
                 stop = min(start + BLOCK, len(self))
                 made[start:stop] = self.expansion.digests(self.numbers[start:stop])
-            self._digests.append(made)
-        return self._digests[0]
+            self._digests = made
+        return self._digests
+
+    def ids(self) -> list[str]:
+        """Their ids as text."""
+        text = self.digests().tobytes().hex()
+        return [text[at : at + 2 * ID_BYTES] for at in range(0, len(text), 2 * ID_BYTES)]
+
+
+def _told_apart(part: Points, identity: Identity) -> bool:
+    """Whether no two points of a part have one id.
+
+    Points that differ along an axis on which a column depends alone, and takes as many values as the axis
+    has places, do; so do those along the rest if the columns there have as many combinations as points.
+    """
+    telling = [
+        column for name in identity.names(part.columns)
+        if (column := part.columns[name]).codes is not None
+        and len(set(identity.lines(name, column))) == len(column.pool)
+    ]  # fmt: skip
+    axes = {axis for axis, length in enumerate(part.shape) if length > 1}
+    left = {axis for axis in axes if not _tell(telling, part.shape, {axis})}
+    among = left.union(*(reach for reach in map(_axes_of, telling) if reach & left))
+    return not left or _tell(telling, part.shape, among)
 
 
 def _axes_of(column: Encoded) -> set[int]:

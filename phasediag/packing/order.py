@@ -5,30 +5,17 @@ They are gone through block by block: what is kept of each is its place in the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from phasediag.arrays import FloatArray
 from phasediag.grids.columns import combinations, values_at
+from phasediag.packing.source import Source
 from phasediag.packing.structure import Structure, structures
 from phasediag.ramp import lengths
-from phasediag.trial import Codes, Encoded, IntArray, Parameter, Records, Trials, formatted, narrow
-
-
-class Source(Protocol):
-    """Trials from which packs are cut: those of a grid by their numbers, or some that are there."""
-
-    def __len__(self) -> int:
-        """How many they are."""
-
-    def blocks(self) -> Iterator[Records]:
-        """All of them in their order, so many at a time."""
-
-    def take(self, rows: IntArray) -> Trials:
-        """Those at some positions."""
+from phasediag.trial import Codes, Encoded, IntArray, Parameter, Records, formatted, narrow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,8 +17,9 @@ import numpy as np
 
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
-from phasediag.packing.order import Order, Source, orders_of, programs_of
+from phasediag.packing.order import Order, orders_of, programs_of
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, cost_of, projected
+from phasediag.packing.source import Source
 from phasediag.packing.structure import Structure
 from phasediag.training.network import network_of
 from phasediag.training.padding import world_names
@@ -240,7 +241,7 @@ class Cut:
     def pack(self) -> Pack:
         """The pack."""
         return Pack(
-            trials=self.trials.take(self.rows.astype(np.int64)), structure=self.structure, cost=self.way.cost,
+            source=self.trials.of(self.rows), structure=self.structure, cost=self.way.cost,
             tile_size=self.way.tile, compiled=self.way.compiled, shared=self.shared,
         )  # fmt: skip
 

@@ -178,7 +178,7 @@ class KeptGrids:
             self.beside(name).clear()
         self._make_good(name, GridSeal(sweep=sweep_id, text=text, files=digests), files)
         if roster is not None and self.roster(name, text) is None:
-            self.folder.write(roster_name(name), roster_file(roster, key_of(text, digests)))
+            self.folder.write(roster_name(name), *roster_file(roster, key_of(text, digests)))
         return name
 
     def seal_all(self, sweep_id: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -118,9 +119,9 @@ class Roster:
             yield pa.table(arrays, schema=schema)
 
 
-def roster_file(roster: Roster, key: bytes) -> Buffer:
-    """A roster as the bytes of a sealed Parquet file."""
-    sink, schema = pa.BufferOutputStream(), roster.schema
+def roster_file(roster: Roster, key: bytes) -> tuple[Buffer, ...]:
+    """A roster as the parts of a sealed Parquet file."""
+    sink, schema = BytesIO(), roster.schema
     names = [name for name in schema.names if name != ID]
     with pq.ParquetWriter(
         sink, schema, compression={name: "zstd" if name != ID else "none" for name in schema.names},
@@ -128,7 +129,7 @@ def roster_file(roster: Roster, key: bytes) -> Buffer:
     ) as writer:  # fmt: skip
         for table in roster.tables():
             writer.write_table(table, row_group_size=len(table))
-    return b"".join(sealed(memoryview(sink.getvalue()), sweep="", file=key.decode(), schema=SCHEMA_VERSION))
+    return sealed(sink.getbuffer(), sweep="", file=key.decode(), schema=SCHEMA_VERSION)
 
 
 def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = None) -> pa.Table | None:

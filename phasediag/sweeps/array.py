@@ -84,7 +84,7 @@ def _follow(order: LaunchOrder, job: Job, trials: Lot, watch: Watch) -> Ending |
 
     def packs(header: Header) -> Pack:
         rows = known.find(digests_of(header.trial_ids))
-        return pack_of_header(order.grid, header, trials.take(rows))
+        return pack_of_header(order.grid, header, trials.of(rows))
 
     order.notify("this process follows another one, which gives it work: `phasediag status` tells of all")
     asked = replace(job, token=leader.token, software=leader.software)

@@ -18,6 +18,7 @@ from phasediag.identity import ID_BYTES, Ids
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of
+from phasediag.packing.source import Source
 from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.ramp import slowest
@@ -29,7 +30,7 @@ from phasediag.sweeps.status import duration
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
 from phasediag.training.pace import mean_rates
-from phasediag.trial import Records, Trials
+from phasediag.trial import Records
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
@@ -248,13 +249,14 @@ def _unfinished(survey: Survey, store: Store) -> tuple[list[Pack], Lot, tuple[st
         if (rows < 0).any() or not free[rows].all():
             continue
         free[rows] = False
-        packs.append(pack_of_header(grid, header, missing.take(rows)))
+        packs.append(pack_of_header(grid, header, missing.of(rows)))
     return packs, missing.of(free), (checkpoint.left_aside(foreign),) if foreign else ()
 
 
-def pack_of_header(grid: Grid, header: Header, trials: Trials) -> Pack:
+def pack_of_header(grid: Grid, header: Header, trials: Source) -> Pack:
     """The pack that a header tells of, which holds the ids of these trials in their order."""
-    structure = structure_of(trials.record(0), grid.parameters, header.envelope)
+    record = trials.of(np.arange(1)).trials().record(0)
+    structure = structure_of(record, grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
         shared=header.shared, machine=machine_of(grid.resources.gpus),

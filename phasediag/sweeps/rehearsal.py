@@ -61,7 +61,7 @@ def _looked_at(grid: Grid, missing: Lot) -> tuple[str, ...]:
         users = _of_the_user(structure.record, folder)
         if not users and not grid.observables:
             continue
-        members = missing.take(np.flatnonzero(programs.group == number))
+        members = missing.of(np.flatnonzero(programs.group == number)).trials()
         first = next(iter(users.values()), None)
         try:
             with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():

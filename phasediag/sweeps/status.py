@@ -168,7 +168,7 @@ def status_of(ids: Sequence[Digests], store: Store, *, convergence: bool = False
     convergence
         Whether to tell how many of them are unconverged.
     """
-    wanted = Ids(np.concatenate([np.zeros((0, ID_BYTES), dtype=np.uint8), *ids]))
+    wanted = Ids(ids[0] if len(ids) == 1 else np.concatenate([np.zeros((0, ID_BYTES), dtype=np.uint8), *ids]))
     total = len(wanted) if len(ids) == 1 else wanted.distinct
     columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
     rows = store.trials_table(columns, ordered=False)
