@@ -180,12 +180,12 @@ class Ids:
         """Where each of some ids stands, int64, shape (trials,); -1: nowhere."""
         sought, held = self._halves(np.ascontiguousarray(digests)), self._halves(self._digests)
         at = np.searchsorted(self._sorted, sought[:, 0])
-        found = np.full(len(sought), -1, dtype=np.int64)
+        places = np.full(len(sought), -1, dtype=np.int64)
         for step in range(self._alike if len(held) else 0):
             row = self._order[np.minimum(at + step, len(held) - 1)].astype(np.int64)
-            alike = (held[row] == sought).all(axis=1) & (found < 0)
-            found[alike] = row[alike]
-        return found
+            alike = (held[row] == sought).all(axis=1) & (places < 0)
+            places[alike] = row[alike]
+        return places
 
 
 def digests_of_text(letters: Digests) -> Digests:
@@ -194,7 +194,7 @@ def digests_of_text(letters: Digests) -> Digests:
     What is no id is taken for one of zeros alone, which no trial has.
     """
     digits = _DIGITS[letters.reshape(-1, 2 * ID_BYTES)]
-    made = digits[:, ::2] << 4 | digits[:, 1::2]
+    made: Digests = (digits[:, ::2] << 4 | digits[:, 1::2]).astype(np.uint8, copy=False)
     made[(digits == _NO_DIGIT).any(axis=1)] = 0
     return made
 

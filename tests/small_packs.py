@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasediag.packing.machine import CPU, Machine
-from phasediag.packing.order import Source
 from phasediag.packing.pack import CompileMode, Pack
+from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, cut_trials
 from phasediag.trial import Parameter
 
 
 def pack_trials(
-    trials: Source, parameters: Mapping[str, Parameter], folder: Path, *, workers: int,
+    trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, *, workers: int,
     compile_mode: CompileMode = "auto", trials_per_pack: int | None = None, machine: Machine = CPU,
 ) -> list[Pack]:  # fmt: skip
     """The packs with their trials, longest first."""

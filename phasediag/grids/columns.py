@@ -161,7 +161,7 @@ def without_the_rest(column: Encoded, kept: BoolArray) -> Encoded:
     reach = np.broadcast_shapes(column.codes.shape, kept.shape)
     others = tuple(axis for axis, length in enumerate(column.codes.shape) if length == 1)
     some = np.broadcast_to(kept, reach).any(axis=others, keepdims=True)
-    return column.recoded(column.codes, some)
+    return column.recoded(column.codes, np.asarray(some))
 
 
 def stacked(columns: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
@@ -217,15 +217,15 @@ class Numbering:
         if self.listed is not None:
             place, held = _placed(rest, self.listed)
             return (place,), there & held
-        found: list[IntArray] = []
+        along: list[IntArray] = []
         for axis in range(len(self.lengths) - 1, -1, -1):
             rest, place = np.divmod(rest, self.lengths[axis])
             chosen = self.chosen[axis]
             if chosen is not None:
                 place, held = _placed(place, chosen)
                 there &= held
-            found.append(place)
-        return tuple(reversed(found)), there
+            along.append(place)
+        return tuple(reversed(along)), there
 
 
 def _placed(places: IntArray, among: IntArray) -> tuple[IntArray, BoolArray]:

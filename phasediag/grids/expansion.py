@@ -287,18 +287,18 @@ class Expander:
             if refusal is not None:
                 refused.append((row, values, refusal))
         if refused:
-            row, values, refusal = refused[0]
+            row, example, refusal = refused[0]
             shown = ", ".join(
                 f"{name}: {formatted(value)}"
-                for name, value in zip(constraint.parameters, values, strict=True)
+                for name, value in zip(constraint.parameters, example, strict=True)
                 if name in design.varied
             )
             more = f" (so are {len(refused) - 1} other combinations)" if len(refused) > 1 else ""
-            example = f" [at {shown}]" if shown else ""
+            at = f" [at {shown}]" if shown else ""
             remedy = refusal.remedy or "change one of them"
             names = [name for name in constraint.parameters if name != DATA_SIZE]
             names += ["samples"] if DATA_SIZE in constraint.parameters else []
-            self._note(design, names, row, refusal.problem + example + more, f"{remedy}, or exclude it")
+            self._note(design, names, row, refusal.problem + at + more, f"{remedy}, or exclude it")
 
     def _note(self, design: GivenPoints, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
         path, line = design.place(names, row) or self.fallback

@@ -117,7 +117,7 @@ class Grid:
         Points that would train the same (a listed point that the axes hold too, two learning
         times that round to the same steps) are trained once.
         """
-        return Lot.whole(self.expansion)
+        return Lot.of_grid(self.expansion)
 
     def trials(self) -> Trials:
         """All trials of `lot` at once."""

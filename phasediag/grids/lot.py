@@ -129,7 +129,7 @@ class Expansion:
         """
         designs = {part.numbering.first for part in self.parts if part.numbering.listed is None}
         lists = sum(part.numbering.listed is not None for part in self.parts)
-        return len(designs) + lists > 1 or not all(map(_told_apart, self.parts, self.identities))
+        return len(designs) + lists > 1 or not all(map(_distinct, self.parts, self.identities))
 
     def _members(self, numbers: Codes) -> list[_Members]:
         """The trials of some numbers, part by part."""
@@ -172,7 +172,7 @@ class Expansion:
 class Lot:
     """Some trials of a grid, by their numbers.
 
-    Sent to another process, it is the numbers alone: `over` makes it whole there.
+    Sent to another process, it is the numbers alone: `over` gives them their grid there.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class Lot:
         return Lot(expansion, self.numbers)
 
     @property
-    def whole_here(self) -> bool:
+    def knows_grid(self) -> bool:
         """Whether it knows its grid."""
         return self._expansion is not None
 
@@ -208,7 +208,7 @@ class Lot:
         return self._expansion
 
     @classmethod
-    def whole(cls, expansion: Expansion) -> Lot:
+    def of_grid(cls, expansion: Expansion) -> Lot:
         """Every trial of a grid once: points in the order of the file, the replicate running fastest.
 
         Points that would train the same are trained once, where the first of them stands.
@@ -261,7 +261,7 @@ class Lot:
         return [text[at : at + 2 * ID_BYTES] for at in range(0, len(text), 2 * ID_BYTES)]
 
 
-def _told_apart(part: Points, identity: Identity) -> bool:
+def _distinct(part: Points, identity: Identity) -> bool:
     """Whether no two points of a part have one id.
 
     Points that differ along an axis on which a column depends alone, and takes as many values as the axis
@@ -280,7 +280,8 @@ def _told_apart(part: Points, identity: Identity) -> bool:
 
 def _axes_of(column: Encoded) -> set[int]:
     """The axes on which a column depends."""
-    return {axis for axis, length in enumerate(np.shape(column.codes)) if length > 1}
+    shape = () if column.codes is None else column.codes.shape
+    return {axis for axis, length in enumerate(shape) if length > 1}
 
 
 def _tell(columns: Sequence[Encoded], shape: Shape, axes: set[int]) -> bool:

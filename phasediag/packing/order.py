@@ -12,7 +12,7 @@ import numpy as np
 
 from phasediag.arrays import FloatArray
 from phasediag.grids.columns import combinations, values_at
-from phasediag.packing.source import Source
+from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure, structures
 from phasediag.ramp import lengths
 from phasediag.trial import Codes, Encoded, IntArray, Parameter, Records, formatted, narrow
@@ -31,7 +31,7 @@ class Programs:
     """Steps of all of them together."""
 
 
-def programs_of(trials: Source, parameters: Mapping[str, Parameter]) -> Programs:
+def programs_of(trials: TrialSource, parameters: Mapping[str, Parameter]) -> Programs:
     """Sort trials by their structures.
 
     Parameters
@@ -57,11 +57,12 @@ def programs_of(trials: Source, parameters: Mapping[str, Parameter]) -> Programs
 
 def _added(before: FloatArray, more: FloatArray | IntArray) -> FloatArray:
     """Sums of which there may be more now."""
-    return np.concatenate([before, np.zeros(len(more) - len(before))]) + more
+    sums: FloatArray = np.concatenate([before, np.zeros(len(more) - len(before))]) + more
+    return sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Order:
+class TrainingOrder:
     """The trials of a program in the order in which they are trained: the longest first, then world by world.
 
     A run of it holds trials of one world that take equally many steps.
@@ -75,7 +76,9 @@ class Order:
     """Of each trial of a run, shape (runs,)."""
 
 
-def orders_of(trials: Source, bucket: IntArray, group: Codes, worlds: Sequence[Sequence[str]]) -> list[Order]:
+def orders_of(
+    trials: TrialSource, bucket: IntArray, group: Codes, worlds: Sequence[Sequence[str]]
+) -> list[TrainingOrder]:
     """The order of the trials of each program.
 
     Parameters
@@ -121,13 +124,33 @@ class _Gathered:
         keys = (start + rows, world, block.replicate[rows], steps)
         self.keys.append(tuple(narrow(key, int(key.max()) + 1) for key in keys))
 
-    def order(self) -> Order:
+    def order(self) -> TrainingOrder:
         """The order of all that were taken in."""
         rows, world, replicate, steps = (np.concatenate(keys) for keys in zip(*self.keys, strict=True))
         self.keys.clear()
-        order = np.lexsort((world, replicate, steps.max() - steps))
-        changes = np.zeros(len(order) - 1, dtype=bool)
-        for key in (world, replicate, steps):
-            changes |= np.diff(key[order]) != 0
-        ends = np.append(np.flatnonzero(changes) + 1, len(order))
-        return Order(rows=rows[order], ends=ends, steps=steps[order[ends - 1]].astype(np.int64))
+        count = (len(rows),)
+        lengths, rank = _ranked(steps)
+        keys = (len(lengths) - 1 - rank, replicate, world)
+        first, run = combinations([_coded(key) for key in keys], count)
+        run = narrow(np.broadcast_to(run, count), len(first))
+        return TrainingOrder(
+            rows=rows[np.argsort(run, kind="stable")], ends=np.cumsum(np.bincount(run)),
+            steps=steps[first].astype(np.int64),
+        )  # fmt: skip
+
+
+def _coded(key: Codes) -> Encoded:
+    """Numbers from 0 on as a column of which they are the codes."""
+    pool = tuple(range(int(key.max()) + 1))
+    return Encoded(pool=pool, codes=key if len(pool) > 1 else None)
+
+
+def _ranked(values: Codes) -> tuple[IntArray, IntArray]:
+    """The distinct whole numbers, ascending, and which of them each is."""
+    most = int(values.max())
+    if most > 4 * len(values):
+        distinct, rank = np.unique(values, return_inverse=True)
+        return distinct.astype(np.int64), rank
+    present = np.zeros(most + 1, dtype=bool)
+    present[values] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]

@@ -14,7 +14,7 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.lot import Expansion, Lot
 from phasediag.identity import pack_id
 from phasediag.packing.machine import CPU, Machine
-from phasediag.packing.source import Source
+from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
 from phasediag.ramp import lengths
 from phasediag.training.network import Network, network_of
@@ -98,7 +98,7 @@ class Pack:
     Its trials are made when they are first asked for, and where: a pack that is sent to a worker is small.
     """
 
-    source: Source
+    source: TrialSource
     """Its trials, in the order in which they are trained."""
     structure: Structure
     """The structure of their program. Networks and batches that are smaller than those of its envelope are
@@ -148,7 +148,7 @@ class Pack:
         PhasediagError
             Where other trials come out than were meant.
         """
-        if not isinstance(self.source, Lot) or self.source.whole_here:
+        if not isinstance(self.source, Lot) or self.source.knows_grid:
             return self
         assert expansion is not None, "a pack of numbers, and no grid"
         made = replace(self, source=self.source.over(expansion).trials())
@@ -182,7 +182,7 @@ class Pack:
 
 
 def pack_of(
-    trials: Source, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
+    trials: TrialSource, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
     shared: bool = False, machine: Machine = CPU,
 ) -> Pack:  # fmt: skip
     """A pack of trials that are trained in this way, whatever else there is to train.

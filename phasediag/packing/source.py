@@ -10,13 +10,13 @@ import numpy.typing as npt
 from phasediag.trial import Records, Trials
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Trials: those of a grid by their numbers (`grids.lot.Lot`), or some that are made (`Trials`)."""
 
     def __len__(self) -> int:
         """How many they are."""
 
-    def of(self, rows: npt.NDArray[Any]) -> Source:
+    def of(self, rows: npt.NDArray[Any]) -> TrialSource:
         """Those at some positions, in this order."""
 
     def blocks(self) -> Iterator[Records]:

@@ -17,9 +17,9 @@ import numpy as np
 
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
-from phasediag.packing.order import Order, orders_of, programs_of
+from phasediag.packing.order import TrainingOrder, orders_of, programs_of
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, cost_of, projected
-from phasediag.packing.source import Source
+from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
 from phasediag.training.network import network_of
 from phasediag.training.padding import world_names
@@ -97,7 +97,12 @@ class Stock:
     """
 
     def __init__(
-        self, trials: Source, order: Order, structure: Structure, cost: Cost, conditions: Conditions
+        self,
+        trials: TrialSource,
+        order: TrainingOrder,
+        structure: Structure,
+        cost: Cost,
+        conditions: Conditions,
     ) -> None:
         self.trials, self._rows = trials, order.rows
         self.structure, self.conditions = structure, conditions
@@ -227,7 +232,7 @@ class Stock:
 class Cut:
     """A pack whose trials are not made yet."""
 
-    trials: Source
+    trials: TrialSource
     rows: Codes
     """Of its trials in their source, in the order in which they are trained."""
     structure: Structure
@@ -247,7 +252,7 @@ class Cut:
 
 
 def stocks_of(
-    trials: Source, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
+    trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
     machine: Machine = CPU,
 ) -> list[Stock]:  # fmt: skip
     """Group trials by structure, and join structures by padding where it pays.
@@ -304,7 +309,7 @@ def next_pack(stocks: Sequence[Stock], machine: Machine, pace: float = 1.0) -> P
 
 
 def cut_trials(
-    trials: Source, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
+    trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
     machine: Machine = CPU,
 ) -> list[Cut]:  # fmt: skip
     """The packs that equal workers would take, one after the other.

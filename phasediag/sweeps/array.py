@@ -104,6 +104,6 @@ def _end(order: LaunchOrder, ending: Ending) -> None:
 
 def _hash(trials: Lot, job: Job) -> str:
     """What is the same where the same trials are trained by the same code and measured alike."""
-    digest = blake2b(trials.digests(), digest_size=16)
+    digest = blake2b(trials.digests().tobytes(), digest_size=16)
     digest.update(repr((job.measure, sorted(job.hashes.items()))).encode())
     return digest.hexdigest()

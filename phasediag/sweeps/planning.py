@@ -18,7 +18,7 @@ from phasediag.identity import ID_BYTES, Ids
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of
-from phasediag.packing.source import Source
+from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.ramp import slowest
@@ -253,7 +253,7 @@ def _unfinished(survey: Survey, store: Store) -> tuple[list[Pack], Lot, tuple[st
     return packs, missing.of(free), (checkpoint.left_aside(foreign),) if foreign else ()
 
 
-def pack_of_header(grid: Grid, header: Header, trials: Source) -> Pack:
+def pack_of_header(grid: Grid, header: Header, trials: TrialSource) -> Pack:
     """The pack that a header tells of, which holds the ids of these trials in their order."""
     record = trials.of(np.arange(1)).trials().record(0)
     structure = structure_of(record, grid.parameters, header.envelope)
