@@ -63,6 +63,10 @@ class Required:
     def __repr__(self) -> str:
         return "required"
 
+    def __reduce__(self) -> str:
+        """The one that there is, in every process."""
+        return "REQUIRED"
+
 
 REQUIRED: Final = Required()
 

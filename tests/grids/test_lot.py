@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -14,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broken_grids import small
+from phasediag.errors import PhasediagError
 from phasediag.grids import lot
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.grids.lot import Lot
+from phasediag.grids.lot import Expansion, Lot
 from phasediag.identity import Ids
-from phasediag.packing.stock import Conditions, cut_trials
+from phasediag.packing.machine import CPU
+from phasediag.packing.pack import Pack
+from phasediag.packing.stock import Conditions, cut_trials, stocks_of
 from phasediag.storage.roster import Roster, digests_of, ids_of, read_roster, roster_file
 from phasediag.storage.store import Store
 from phasediag.sweeps.survey import make_survey
@@ -146,6 +151,34 @@ def test_packs_are_the_same_whatever_the_blocks(text: str, size: int, workers: i
         by_blocks = cut(grid.lot())
     assert by_blocks == cut(whole(text))
     assert sorted(i for _, ids, *_ in by_blocks for i in ids) == sorted(whole(text).trial_id)
+
+
+@pytest.mark.parametrize("text", GRIDS)
+def test_a_pack_is_sent_by_numbers_and_made_of_the_grid(text: str) -> None:
+    grid, conditions = grid_of(text), Conditions(workers=2, compile_mode="off", trials_per_pack=None)
+    there: Expansion = pickle.loads(pickle.dumps(grid.expansion))
+    for cut in cut_trials(grid.lot(), grid.parameters, Path(), conditions):
+        pack = cut.pack()
+        assert pack.trials.trial_id.tolist() == pack.source.ids()
+        sent: Pack = pickle.loads(pickle.dumps(pack))
+        assert "trials" not in vars(sent)
+        made = sent.made_by(there)
+        assert (made.pack_id, made.projection, made.shared) == (pack.pack_id, pack.projection, pack.shared)
+        assert_same(made.trials, np.arange(len(pack)), pack.trials)
+        with pytest.raises(PhasediagError, match="makes other trials of the grid"):
+            sent.made_by(replace(there, seed=grid.seed + 1))
+
+
+def test_what_a_worker_is_sent_does_not_grow_with_the_grid() -> None:
+    sizes = []
+    for num in (100, 10_000):
+        text = small(axes=f"weight_decay: {{linspace: [0, 1], num: {num}}}", rest="replicates: 50\n")
+        grid, conditions = grid_of(text), Conditions(workers=2, compile_mode="off", trials_per_pack=500)
+        lot_of_grid = grid.lot()
+        some = lot_of_grid.of(np.arange(0, len(lot_of_grid), len(lot_of_grid) // 2500))
+        stock = stocks_of(some, grid.parameters, Path(), conditions)
+        sizes.append(len(pickle.dumps(stock[0].take(CPU))))
+    assert sizes[1] < sizes[0] + 4 * 500
 
 
 @settings(max_examples=examples(10))
