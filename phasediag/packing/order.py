@@ -131,8 +131,8 @@ class _Gathered:
         count = (len(rows),)
         lengths, rank = _ranked(steps)
         keys = (len(lengths) - 1 - rank, replicate, world)
-        first, run = combinations([_coded(key) for key in keys], count)
-        run = narrow(np.broadcast_to(run, count), len(first))
+        first, index = combinations([_coded(key) for key in keys], count)
+        run = narrow(np.broadcast_to(index, count), len(first))
         return TrainingOrder(
             rows=rows[np.argsort(run, kind="stable")], ends=np.cumsum(np.bincount(run)),
             steps=steps[first].astype(np.int64),
