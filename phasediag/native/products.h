@@ -1,10 +1,11 @@
 // Products of matrices that are small enough to stay in the cache, their sizes known: out = a b, row by row.
 //
-// Blocks of 12 vectors of results or fewer stay in registers; what is beyond whole vectors is
-// masked. A second factor whose columns do not lie side by side is transposed once into scratch.
-template <class number, int ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+// Blocks of results stay in registers, of which there are V::MOST for them; what is beyond whole vectors is masked.
+// Each result is its own sum over the depth, from the first to the last, one fused addition after the other: so
+// neither blocks nor the width of vectors show in it, and a processor without wide ones gives the same numbers. A
+// second factor whose columns do not lie side by side is transposed once into scratch.
+template <class number, class V, int ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
 static inline void block(const number* a, const number* b, number* out, i64 depth) {
-  typedef Vectors<number> V;
   constexpr int LANES = V::LANES, WHOLE = COLUMNS / LANES, REST = COLUMNS % LANES, VECTORS = WHOLE + (REST > 0);
   const typename V::mask rest = V::first(REST);
   typename V::vector sum[ROWS][VECTORS];
@@ -26,43 +27,61 @@ static inline void block(const number* a, const number* b, number* out, i64 dept
   }
 }
 
-// The fewest blocks that fit into registers, as equal as can be: a cycle's two additions wait for 8 others.
-template <class number, i64 ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+// The fewest blocks that fit into registers, as equal as can be.
+template <class number, class V, i64 ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
 static inline void strip(const number* a, const number* b, number* out, i64 depth) {
-  constexpr i64 VECTORS = (COLUMNS - 1) / Vectors<number>::LANES + 1, MOST = VECTORS == 1 ? 8 : 12 / VECTORS;
+  constexpr i64 MOST = V::MOST / ((COLUMNS - 1) / V::LANES + 1);
   constexpr i64 BLOCKS = (ROWS - 1) / MOST + 1, FEW = ROWS / BLOCKS, LARGER = ROWS % BLOCKS;
   for (i64 i = 0; i < BLOCKS - LARGER; ++i, a += FEW * A_ROW, out += FEW * WIDTH)
-    block<number, FEW, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
+    block<number, V, FEW, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
   if constexpr (LARGER > 0)
     for (i64 i = 0; i < LARGER; ++i, a += (FEW + 1) * A_ROW, out += (FEW + 1) * WIDTH)
-      block<number, FEW + 1, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
+      block<number, V, FEW + 1, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
 }
 
-// By strips of two vectors; the last one may have one or three.
+// Some columns of a product, by strips of two vectors; the last one may have one or three.
+template <class number, class V, i64 ROWS, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+static inline void strips(const number* a, const number* b, number* out, i64 depth) {
+  constexpr i64 VECTORS = (COLUMNS - 1) / V::LANES + 1;
+  constexpr i64 WHOLE = VECTORS == 1 ? 0 : (VECTORS / 2 - 1) * 2 * V::LANES;
+  for (i64 n = 0; n < WHOLE; n += 2 * V::LANES)
+    strip<number, V, ROWS, 2 * V::LANES, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + n, out + n, depth);
+  strip<number, V, ROWS, COLUMNS - WHOLE, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + WHOLE, out + WHOLE, depth);
+}
+
 template <class number, i64 ROWS, i64 DEPTH, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW>
 static void product(const number* a, const number* b, number* out) {
-  constexpr i64 LANES = Vectors<number>::LANES, VECTORS = (COLUMNS - 1) / LANES + 1;
-  constexpr i64 STRIPS = VECTORS == 1 ? 0 : VECTORS / 2 - 1, WHOLE = STRIPS * 2 * LANES;
-  for (i64 n = 0; n < WHOLE; n += 2 * LANES)
-    strip<number, ROWS, 2 * LANES, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b + n, out + n, DEPTH);
-  strip<number, ROWS, COLUMNS - WHOLE, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b + WHOLE, out + WHOLE, DEPTH);
+#ifdef __AVX512F__
+  // What fills no more than half of a wide vector is left to a narrow one.
+  constexpr i64 LANES = Wide<number>::LANES, REST = COLUMNS % LANES;
+  constexpr i64 NARROW = REST <= Vectors<number>::LANES ? REST : 0, WIDE = COLUMNS - NARROW;
+  if constexpr (WIDE > 0) strips<number, Wide<number>, ROWS, WIDE, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b, out, DEPTH);
+#else
+  constexpr i64 NARROW = COLUMNS, WIDE = 0;
+#endif
+  if constexpr (NARROW > 0)
+    strips<number, Vectors<number>, ROWS, NARROW, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b + WIDE, out + WIDE, DEPTH);
 }
 
-// A square whose sides are a vector: rounds in which the rows of its halves interleave.
+// A square whose sides are a vector: within halves by rounds in which rows interleave, then half by half.
 template <class number>
 static inline void square(const number* from, i64 column, number* to, i64 row) {
   typedef Vectors<number> V;
-  constexpr int SIDE = V::LANES;
+  constexpr int SIDE = V::LANES, HALF = SIDE / 2;
   typename V::vector lines[SIDE], next[SIDE];
   UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = *(const typename V::loose*)(from + i * column);
-  UNROLLED for (int round = 1; round < SIDE; round *= 2) {
-    UNROLLED for (int i = 0; i < SIDE / 2; ++i) {
-      next[2 * i] = V::low(lines[i], lines[i + SIDE / 2]);
-      next[2 * i + 1] = V::high(lines[i], lines[i + SIDE / 2]);
+  UNROLLED for (int round = 1; round < HALF; round *= 2) {
+    UNROLLED for (int i = 0; i < SIDE; i += 2) {
+      const int one = i / HALF * HALF + i % HALF / 2;
+      next[i] = V::low(lines[one], lines[one + HALF / 2]);
+      next[i + 1] = V::high(lines[one], lines[one + HALF / 2]);
     }
     UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = next[i];
   }
-  UNROLLED for (int i = 0; i < SIDE; ++i) *(typename V::loose*)(to + i * row) = lines[i];
+  UNROLLED for (int i = 0; i < HALF; ++i) {
+    *(typename V::loose*)(to + i * row) = V::lower(lines[i], lines[i + HALF]);
+    *(typename V::loose*)(to + (i + HALF) * row) = V::upper(lines[i], lines[i + HALF]);
+  }
 }
 
 template <class number, i64 DEPTH, i64 COLUMNS, i64 ROW, i64 COLUMN>

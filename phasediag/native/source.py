@@ -31,7 +31,7 @@ LINE: Final = 64
 """Bytes of a line of the cache."""
 HEAD: Final = """\
 typedef long long i64;
-#define UNROLLED _Pragma("GCC unroll 16")
+#define UNROLLED _Pragma("GCC unroll 32")
 """
 VECTORS: Final = Path(__file__).with_name("vectors.h")
 DISTANCES: Final = Path(__file__).with_name("distances.h")

@@ -1,4 +1,4 @@
-// Vectors of eight floats or four doubles, whole or in part.
+// Vectors of 32 or 64 bytes, whole or in part. With AVX-512 there are wide ones besides.
 #ifdef __clang__
 #define SHUFFLED(a, b, kind, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -7,26 +7,55 @@
 
 template <class number> struct Vectors;
 
+// `low` and `high` interleave two vectors within each half; `lower` and `upper` join their halves.
 template <> struct Vectors<float> {
   typedef float vector __attribute__((vector_size(32)));
   typedef vector loose __attribute__((aligned(4), may_alias));
   typedef int mask __attribute__((vector_size(32)));
-  static constexpr i64 LANES = 8;
+  static constexpr i64 LANES = 8, MOST = 12;
   static mask first(int n) { return mask{0, 1, 2, 3, 4, 5, 6, 7} < n; }
   static vector load(const float* from, mask lanes) { return __builtin_ia32_maskloadps256((const vector*)from, lanes); }
   static void store(float* to, vector value, mask lanes) { __builtin_ia32_maskstoreps256((vector*)to, lanes, value); }
-  static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 8, 1, 9, 2, 10, 3, 11); }
-  static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 4, 12, 5, 13, 6, 14, 7, 15); }
+  static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 8, 1, 9, 4, 12, 5, 13); }
+  static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 2, 10, 3, 11, 6, 14, 7, 15); }
+  static vector lower(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 1, 2, 3, 8, 9, 10, 11); }
+  static vector upper(vector a, vector b) { return SHUFFLED(a, b, mask, 4, 5, 6, 7, 12, 13, 14, 15); }
 };
 
 template <> struct Vectors<double> {
   typedef double vector __attribute__((vector_size(32)));
   typedef vector loose __attribute__((aligned(8), may_alias));
   typedef i64 mask __attribute__((vector_size(32)));
-  static constexpr i64 LANES = 4;
+  static constexpr i64 LANES = 4, MOST = 12;
   static mask first(i64 n) { return mask{0, 1, 2, 3} < n; }
   static vector load(const double* from, mask lanes) { return __builtin_ia32_maskloadpd256((const vector*)from, lanes); }
   static void store(double* to, vector value, mask lanes) { __builtin_ia32_maskstorepd256((vector*)to, lanes, value); }
-  static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 4, 1, 5); }
-  static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 2, 6, 3, 7); }
+  static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 4, 2, 6); }
+  static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 1, 5, 3, 7); }
+  static vector lower(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 1, 4, 5); }
+  static vector upper(vector a, vector b) { return SHUFFLED(a, b, mask, 2, 3, 6, 7); }
 };
+
+#ifdef __AVX512F__
+template <class number> struct Wide;
+
+template <> struct Wide<float> {
+  typedef float vector __attribute__((vector_size(64)));
+  typedef vector loose __attribute__((aligned(4), may_alias));
+  typedef unsigned short mask;
+  static constexpr i64 LANES = 16, MOST = 24;
+  static mask first(int n) { return (1 << n) - 1; }
+  static vector load(const float* from, mask lanes) { return __builtin_ia32_loadups512_mask(from, vector{}, lanes); }
+  static void store(float* to, vector value, mask lanes) { __builtin_ia32_storeups512_mask(to, value, lanes); }
+};
+
+template <> struct Wide<double> {
+  typedef double vector __attribute__((vector_size(64)));
+  typedef vector loose __attribute__((aligned(8), may_alias));
+  typedef unsigned char mask;
+  static constexpr i64 LANES = 8, MOST = 24;
+  static mask first(int n) { return (1 << n) - 1; }
+  static vector load(const double* from, mask lanes) { return __builtin_ia32_loadupd512_mask(from, vector{}, lanes); }
+  static void store(double* to, vector value, mask lanes) { __builtin_ia32_storeupd512_mask(to, value, lanes); }
+};
+#endif
