@@ -15,7 +15,6 @@ template <> struct Vectors<float> {
   static constexpr i64 LANES = 8, MOST = 12;
   static mask first(int n) { return mask{0, 1, 2, 3, 4, 5, 6, 7} < n; }
   static vector load(const float* from, mask lanes) { return __builtin_ia32_maskloadps256((const vector*)from, lanes); }
-  static void store(float* to, vector value, mask lanes) { __builtin_ia32_maskstoreps256((vector*)to, lanes, value); }
   static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 8, 1, 9, 4, 12, 5, 13); }
   static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 2, 10, 3, 11, 6, 14, 7, 15); }
   static vector lower(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 1, 2, 3, 8, 9, 10, 11); }
@@ -29,7 +28,6 @@ template <> struct Vectors<double> {
   static constexpr i64 LANES = 4, MOST = 12;
   static mask first(i64 n) { return mask{0, 1, 2, 3} < n; }
   static vector load(const double* from, mask lanes) { return __builtin_ia32_maskloadpd256((const vector*)from, lanes); }
-  static void store(double* to, vector value, mask lanes) { __builtin_ia32_maskstorepd256((vector*)to, lanes, value); }
   static vector low(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 4, 2, 6); }
   static vector high(vector a, vector b) { return SHUFFLED(a, b, mask, 1, 5, 3, 7); }
   static vector lower(vector a, vector b) { return SHUFFLED(a, b, mask, 0, 1, 4, 5); }
@@ -46,7 +44,6 @@ template <> struct Wide<float> {
   static constexpr i64 LANES = 16, MOST = 24;
   static mask first(int n) { return (1 << n) - 1; }
   static vector load(const float* from, mask lanes) { return __builtin_ia32_loadups512_mask(from, vector{}, lanes); }
-  static void store(float* to, vector value, mask lanes) { __builtin_ia32_storeups512_mask(to, value, lanes); }
 };
 
 template <> struct Wide<double> {
@@ -56,6 +53,5 @@ template <> struct Wide<double> {
   static constexpr i64 LANES = 8, MOST = 24;
   static mask first(int n) { return (1 << n) - 1; }
   static vector load(const double* from, mask lanes) { return __builtin_ia32_loadupd512_mask(from, vector{}, lanes); }
-  static void store(double* to, vector value, mask lanes) { __builtin_ia32_storeupd512_mask(to, value, lanes); }
 };
 #endif
