@@ -25,14 +25,13 @@ def chained(rounds: int, kept: float, added: float) -> float:
 
 
 def test_a_peak_counts_the_operations_that_it_does() -> None:
-    found = {(str(p.dtype).removeprefix("torch."), p.vector_bytes): p for p in engine_peak.peaks()}
-    assert {("float32", 32), ("float64", 32)} <= set(found)
-    lanes = {
-        key: peak.operations / (2 * engine_peak.ROUNDS * engine_peak.CHAINS) for key, peak in found.items()
-    }
-    assert all(lane * {"float32": 4, "float64": 8}[key[0]] == key[1] for key, lane in lanes.items())
+    each_round = 2 * engine_peak.ROUNDS * engine_peak.CHAINS
+    peaks = engine_peak.peaks()
+    found = {(p.dtype.itemsize, p.vector_bytes): p.operations / each_round for p in peaks}
+    assert {(4, 32), (8, 32)} <= set(found)
+    assert all(lanes == size / number for (number, size), lanes in found.items())
     loop: Any = library(engine_peak.TEXT).double_32
-    assert loop.restype is ctypes.c_double
+    loop.argtypes, loop.restype = [ctypes.c_longlong, *[ctypes.c_double] * 2], ctypes.c_double
     assert loop(7, 0.5, 0.25) == pytest.approx(chained(7, 0.5, 0.25), rel=1e-12)
 
 
