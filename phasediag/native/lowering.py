@@ -250,6 +250,8 @@ class Lowering:
             return Number(
                 _number(given), {bool: torch.bool, int: torch.int64}.get(type(given), torch.float64)
             )
+        if id(given) not in self.values and given.dtype == result.dtype and _uniform(given):
+            return Number(given.flatten()[0].item(), given.dtype)
         held = self._held(given)
         if isinstance(held, Number) or held.shape == result.shape:
             return held
@@ -313,6 +315,12 @@ def _like(tensor: Tensor) -> Buffer:
     if tensor.dtype not in DTYPES:
         raise UnsupportedError(f"numbers of {tensor.dtype}")
     return Buffer(tuple(tensor.shape), tensor.dtype)
+
+
+def _uniform(tensor: Tensor) -> bool:
+    """Whether it is one floating number again and again, as what a mean spreads over its samples."""
+    numbers = tensor.is_floating_point() and tensor.numel() > 0
+    return numbers and bool((tensor == tensor.flatten()[0]).all())
 
 
 def _dtype(operand: Operand) -> torch.dtype:

@@ -3,10 +3,11 @@
 // Blocks of results stay in registers, of which there are V::MOST for them; what is beyond whole vectors is masked.
 // Each result is its own sum over the depth, from the first to the last, one fused addition after the other: so
 // neither blocks nor the width of vectors show in it, and a processor without wide ones gives the same numbers. A
-// second factor whose columns do not lie side by side is transposed once into scratch.
-template <class number, class V, int ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+// second factor whose columns do not lie side by side is transposed once into scratch, PADDED there.
+template <class number, class V, bool PADDED, int ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
 static inline void block(const number* a, const number* b, number* out, i64 depth) {
   constexpr int LANES = V::LANES, WHOLE = COLUMNS / LANES, REST = COLUMNS % LANES, VECTORS = WHOLE + (REST > 0);
+  constexpr int FULL = PADDED ? VECTORS : WHOLE;
   const typename V::mask rest = V::first(REST);
   typename V::vector sum[ROWS][VECTORS];
   UNROLLED for (int m = 0; m < ROWS; ++m) {
@@ -14,8 +15,8 @@ static inline void block(const number* a, const number* b, number* out, i64 dept
   }
   for (i64 k = 0; k < depth; ++k) {
     typename V::vector right[VECTORS];
-    UNROLLED for (int n = 0; n < WHOLE; ++n) right[n] = *(const typename V::loose*)(b + k * B_ROW + n * LANES);
-    if (REST) right[VECTORS - 1] = V::load(b + k * B_ROW + WHOLE * LANES, rest);
+    UNROLLED for (int n = 0; n < FULL; ++n) right[n] = *(const typename V::loose*)(b + k * B_ROW + n * LANES);
+    if (FULL < VECTORS) right[VECTORS - 1] = V::load(b + k * B_ROW + WHOLE * LANES, rest);
     UNROLLED for (int m = 0; m < ROWS; ++m) {
       const number left = a[m * A_ROW + k * A_DEPTH];
       UNROLLED for (int n = 0; n < VECTORS; ++n) sum[m][n] += left * right[n];
@@ -31,48 +32,55 @@ static inline void block(const number* a, const number* b, number* out, i64 dept
 }
 
 // The fewest blocks that fit into registers, as equal as can be.
-template <class number, class V, i64 ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+template <class number, class V, bool PADDED, i64 ROWS, int COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
 static inline void strip(const number* a, const number* b, number* out, i64 depth) {
   constexpr i64 MOST = V::MOST / ((COLUMNS - 1) / V::LANES + 1);
   constexpr i64 BLOCKS = (ROWS - 1) / MOST + 1, FEW = ROWS / BLOCKS, LARGER = ROWS % BLOCKS;
   for (i64 i = 0; i < BLOCKS - LARGER; ++i, a += FEW * A_ROW, out += FEW * WIDTH)
-    block<number, V, FEW, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
+    block<number, V, PADDED, FEW, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
   if constexpr (LARGER > 0)
     for (i64 i = 0; i < LARGER; ++i, a += (FEW + 1) * A_ROW, out += (FEW + 1) * WIDTH)
-      block<number, V, FEW + 1, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
+      block<number, V, PADDED, FEW + 1, COLUMNS, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b, out, depth);
 }
 
 // Some columns of a product, by strips of two vectors; the last one may have one or three.
-template <class number, class V, i64 ROWS, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
+template <class number, class V, bool PADDED, i64 ROWS, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW, i64 WIDTH>
 static inline void strips(const number* a, const number* b, number* out, i64 depth) {
   constexpr i64 VECTORS = (COLUMNS - 1) / V::LANES + 1;
   constexpr i64 WHOLE = VECTORS == 1 ? 0 : (VECTORS / 2 - 1) * 2 * V::LANES;
   for (i64 n = 0; n < WHOLE; n += 2 * V::LANES)
-    strip<number, V, ROWS, 2 * V::LANES, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + n, out + n, depth);
-  strip<number, V, ROWS, COLUMNS - WHOLE, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + WHOLE, out + WHOLE, depth);
+    strip<number, V, PADDED, ROWS, 2 * V::LANES, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + n, out + n, depth);
+  strip<number, V, PADDED, ROWS, COLUMNS - WHOLE, A_ROW, A_DEPTH, B_ROW, WIDTH>(a, b + WHOLE, out + WHOLE, depth);
 }
 
-template <class number, i64 ROWS, i64 DEPTH, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW>
+template <class number, bool PADDED, i64 ROWS, i64 DEPTH, i64 COLUMNS, i64 A_ROW, i64 A_DEPTH, i64 B_ROW>
 static void product(const number* a, const number* b, number* out) {
 #ifdef __AVX512F__
   // What fills no more than half of a wide vector is left to a narrow one.
   constexpr i64 LANES = Wide<number>::LANES, REST = COLUMNS % LANES;
   constexpr i64 NARROW = REST <= Vectors<number>::LANES ? REST : 0, WIDE = COLUMNS - NARROW;
-  if constexpr (WIDE > 0) strips<number, Wide<number>, ROWS, WIDE, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b, out, DEPTH);
+  if constexpr (WIDE > 0)
+    strips<number, Wide<number>, PADDED, ROWS, WIDE, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b, out, DEPTH);
 #else
   constexpr i64 NARROW = COLUMNS, WIDE = 0;
 #endif
   if constexpr (NARROW > 0)
-    strips<number, Vectors<number>, ROWS, NARROW, A_ROW, A_DEPTH, B_ROW, COLUMNS>(a, b + WIDE, out + WIDE, DEPTH);
+    strips<number, Vectors<number>, PADDED, ROWS, NARROW, A_ROW, A_DEPTH, B_ROW, COLUMNS>(
+        a, b + WIDE, out + WIDE, DEPTH);
 }
 
-// A square whose sides are a vector: within halves by rounds in which rows interleave, then half by half.
-template <class number>
+// A square whose sides are a vector: within halves by rounds in which rows interleave, then half by half. Of its
+// rows the first N are there, with K numbers each: the others become zeros, or are left out.
+template <class number, int N, int K>
 static inline void square(const number* from, i64 column, number* to, i64 row) {
   typedef Vectors<number> V;
   constexpr int SIDE = V::LANES, HALF = SIDE / 2;
   typename V::vector lines[SIDE], next[SIDE];
-  UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = *(const typename V::loose*)(from + i * column);
+  UNROLLED for (int i = 0; i < SIDE; ++i) {
+    if (i >= N) lines[i] = typename V::vector{};
+    else if (K < SIDE) lines[i] = V::load(from + i * column, V::first(K));
+    else lines[i] = *(const typename V::loose*)(from + i * column);
+  }
   UNROLLED for (int round = 1; round < HALF; round *= 2) {
     UNROLLED for (int i = 0; i < SIDE; i += 2) {
       const int one = i / HALF * HALF + i % HALF / 2;
@@ -82,21 +90,36 @@ static inline void square(const number* from, i64 column, number* to, i64 row) {
     UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = next[i];
   }
   UNROLLED for (int i = 0; i < HALF; ++i) {
-    *(typename V::loose*)(to + i * row) = V::lower(lines[i], lines[i + HALF]);
-    *(typename V::loose*)(to + (i + HALF) * row) = V::upper(lines[i], lines[i + HALF]);
+    if (i < K) *(typename V::loose*)(to + i * row) = V::lower(lines[i], lines[i + HALF]);
+    if (i + HALF < K) *(typename V::loose*)(to + (i + HALF) * row) = V::upper(lines[i], lines[i + HALF]);
   }
+}
+
+template <class number, int N, i64 DEPTH>
+static inline void squares(const number* from, i64 column, number* to, i64 row) {
+  constexpr i64 SIDE = Vectors<number>::LANES, WHOLE = DEPTH / SIDE * SIDE;
+  for (i64 k = 0; k < WHOLE; k += SIDE) square<number, N, SIDE>(from + k, column, to + k * row, row);
+  if constexpr (WHOLE < DEPTH) square<number, N, DEPTH - WHOLE>(from + WHOLE, column, to + WHOLE * row, row);
+}
+
+// Rows of scratch are whole lines of the cache, so that vectors need no masks.
+template <class number, i64 COLUMNS>
+constexpr i64 padded() {
+  constexpr i64 LINE = 64 / sizeof(number);
+  return (COLUMNS + LINE - 1) / LINE * LINE;
 }
 
 template <class number, i64 DEPTH, i64 COLUMNS, i64 ROW, i64 COLUMN>
 static void transposed(const number* b, number* to) {
-  constexpr i64 SIDE = Vectors<number>::LANES;
-  constexpr i64 WHOLE_N = ROW == 1 ? COLUMNS / SIDE * SIDE : 0, WHOLE_K = WHOLE_N > 0 ? DEPTH / SIDE * SIDE : 0;
-  for (i64 n = 0; n < WHOLE_N; n += SIDE)
-    for (i64 k = 0; k < WHOLE_K; k += SIDE) square(b + n * COLUMN + k, COLUMN, to + k * COLUMNS + n, COLUMNS);
-  for (i64 k = WHOLE_K; k < DEPTH; ++k)
-    for (i64 n = 0; n < WHOLE_N; ++n) to[k * COLUMNS + n] = b[k * ROW + n * COLUMN];
-  for (i64 k = 0; k < DEPTH; ++k)
-    for (i64 n = WHOLE_N; n < COLUMNS; ++n) to[k * COLUMNS + n] = b[k * ROW + n * COLUMN];
+  constexpr i64 SIDE = Vectors<number>::LANES, WHOLE = COLUMNS / SIDE * SIDE, ACROSS = padded<number, COLUMNS>();
+  if constexpr (ROW == 1) {
+    for (i64 n = 0; n < WHOLE; n += SIDE) squares<number, SIDE, DEPTH>(b + n * COLUMN, COLUMN, to + n, ACROSS);
+    if constexpr (WHOLE < COLUMNS)
+      squares<number, COLUMNS - WHOLE, DEPTH>(b + WHOLE * COLUMN, COLUMN, to + WHOLE, ACROSS);
+  } else {
+    for (i64 k = 0; k < DEPTH; ++k)
+      for (i64 n = 0; n < COLUMNS; ++n) to[k * ACROSS + n] = b[k * ROW + n * COLUMN];
+  }
 }
 
 template <class number, i64 MATRICES, i64 ROWS, i64 DEPTH, i64 COLUMNS, i64 A_MATRIX, i64 A_ROW, i64 A_DEPTH,
@@ -104,10 +127,10 @@ template <class number, i64 MATRICES, i64 ROWS, i64 DEPTH, i64 COLUMNS, i64 A_MA
 static void products(const number* a, const number* b, number* out, number* scratch) {
   for (i64 i = 0; i < MATRICES; ++i, a += A_MATRIX, b += B_MATRIX, out += ROWS * COLUMNS) {
     if constexpr (B_COLUMN == 1) {
-      product<number, ROWS, DEPTH, COLUMNS, A_ROW, A_DEPTH, B_ROW>(a, b, out);
+      product<number, false, ROWS, DEPTH, COLUMNS, A_ROW, A_DEPTH, B_ROW>(a, b, out);
     } else {
       transposed<number, DEPTH, COLUMNS, B_ROW, B_COLUMN>(b, scratch);
-      product<number, ROWS, DEPTH, COLUMNS, A_ROW, A_DEPTH, COLUMNS>(a, scratch, out);
+      product<number, true, ROWS, DEPTH, COLUMNS, A_ROW, A_DEPTH, padded<number, COLUMNS>()>(a, scratch, out);
     }
   }
 }
