@@ -26,9 +26,9 @@ OPTIONS: Final = (
     "-fno-strict-aliasing", "-w", "-shared", "-fPIC",
 )  # fmt: skip
 WIDE: Final = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512")
-"""Further options where the processor has AVX-512. No number depends on how many lie in a vector: products sum
-each in the same order (`products.h`), loops compute each by itself, and sums run from the first to the last. So
-both programs give the same bits, and a training may go from one processor to the other
+"""Further options where the processor has AVX-512. No number depends on how many lie in a vector: products
+sum each in the same order (`products.h`), loops compute each by itself, and sums run from the first to the
+last. So both programs give the same bits, and a training may go from one processor to the other
 (`tests/native/test_processors.py`)."""
 PATIENCE_S: Final = 60.0
 """After which a compiler that is not done has to make the smallest program in the same time, or it hangs."""

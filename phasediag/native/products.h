@@ -69,35 +69,48 @@ static void product(const number* a, const number* b, number* out) {
         a, b + WIDE, out + WIDE, DEPTH);
 }
 
-// A square whose sides are a vector: within halves by rounds in which rows interleave, then half by half. Of its
-// rows the first N are there, with K numbers each: the others become zeros, or are left out.
+// A square whose sides are a vector. Rows interleave within 16 bytes of each, by fours or pairs, until those 16 bytes
+// are right; then these are put where they belong. Of its rows the first N are there, with K numbers each: the others
+// become zeros, or are left out.
 template <class number, int N, int K>
 static inline void square(const number* from, i64 column, number* to, i64 row) {
-  typedef Vectors<number> V;
-  constexpr int SIDE = V::LANES, HALF = SIDE / 2;
-  typename V::vector lines[SIDE], next[SIDE];
+  typedef WIDEST<number> V;
+  typedef typename V::vector vector;
+  constexpr int SIDE = V::LANES, GROUP = 16 / sizeof(number), GROUPS = SIDE / GROUP;
+  vector lines[SIDE], next[SIDE];
   UNROLLED for (int i = 0; i < SIDE; ++i) {
-    if (i >= N) lines[i] = typename V::vector{};
+    if (i >= N) lines[i] = vector{};
     else if (K < SIDE) lines[i] = V::load(from + i * column, V::first(K));
     else lines[i] = *(const typename V::loose*)(from + i * column);
   }
-  UNROLLED for (int round = 1; round < HALF; round *= 2) {
+  UNROLLED for (int round = 1; round < GROUP; round *= 2) {
     UNROLLED for (int i = 0; i < SIDE; i += 2) {
-      const int one = i / HALF * HALF + i % HALF / 2;
-      next[i] = V::low(lines[one], lines[one + HALF / 2]);
-      next[i + 1] = V::high(lines[one], lines[one + HALF / 2]);
+      const int one = i / GROUP * GROUP + i % GROUP / 2;
+      next[i] = V::low(lines[one], lines[one + GROUP / 2]);
+      next[i + 1] = V::high(lines[one], lines[one + GROUP / 2]);
     }
     UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = next[i];
   }
-  UNROLLED for (int i = 0; i < HALF; ++i) {
-    if (i < K) *(typename V::loose*)(to + i * row) = V::lower(lines[i], lines[i + HALF]);
-    if (i + HALF < K) *(typename V::loose*)(to + (i + HALF) * row) = V::upper(lines[i], lines[i + HALF]);
+  UNROLLED for (int i = 0; i < SIDE / 2; ++i) {  // groups of rows 0 and 1, and of rows 2 and 3 if there are four
+    const int one = i / GROUP * GROUP * 2 + i % GROUP;
+    next[i] = V::lower(lines[one], lines[one + GROUP]);
+    next[i + SIDE / 2] = V::upper(lines[one], lines[one + GROUP]);
   }
+  if constexpr (GROUPS == 4) {
+    UNROLLED for (int i = 0; i < SIDE / 2; ++i) {
+      const int one = i / GROUP * GROUP * 2 + i % GROUP;
+      lines[one] = V::even(next[one], next[one + GROUP]);
+      lines[one + GROUP] = V::odd(next[one], next[one + GROUP]);
+    }
+  } else {
+    UNROLLED for (int i = 0; i < SIDE; ++i) lines[i] = next[i];
+  }
+  UNROLLED for (int i = 0; i < K; ++i) *(typename V::loose*)(to + i * row) = lines[i];
 }
 
 template <class number, int N, i64 DEPTH>
 static inline void squares(const number* from, i64 column, number* to, i64 row) {
-  constexpr i64 SIDE = Vectors<number>::LANES, WHOLE = DEPTH / SIDE * SIDE;
+  constexpr i64 SIDE = WIDEST<number>::LANES, WHOLE = DEPTH / SIDE * SIDE;
   for (i64 k = 0; k < WHOLE; k += SIDE) square<number, N, SIDE>(from + k, column, to + k * row, row);
   if constexpr (WHOLE < DEPTH) square<number, N, DEPTH - WHOLE>(from + WHOLE, column, to + WHOLE * row, row);
 }
@@ -111,7 +124,7 @@ constexpr i64 padded() {
 
 template <class number, i64 DEPTH, i64 COLUMNS, i64 ROW, i64 COLUMN>
 static void transposed(const number* b, number* to) {
-  constexpr i64 SIDE = Vectors<number>::LANES, WHOLE = COLUMNS / SIDE * SIDE, ACROSS = padded<number, COLUMNS>();
+  constexpr i64 SIDE = WIDEST<number>::LANES, WHOLE = COLUMNS / SIDE * SIDE, ACROSS = padded<number, COLUMNS>();
   if constexpr (ROW == 1) {
     for (i64 n = 0; n < WHOLE; n += SIDE) squares<number, SIDE, DEPTH>(b + n * COLUMN, COLUMN, to + n, ACROSS);
     if constexpr (WHOLE < COLUMNS)

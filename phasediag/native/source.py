@@ -165,7 +165,7 @@ class Writer:
         return offsets, end
 
     def _packed(self) -> int:
-        """Bytes that the largest matrix takes whose columns are brought side by side, its rows whole lines."""
+        """Bytes that the largest matrix takes whose columns are brought side by side, rows in whole lines."""
         products = [kernel for kernel in self.routine.kernels if isinstance(kernel, Product)]
         rows = [-(-k.result.dtype.itemsize * k.right.shape[2] // LINE) * LINE for k in products]
         sizes = [row * k.right.shape[1] for row, k in zip(rows, products, strict=True)]
