@@ -34,7 +34,7 @@ class TimedWriter(Writer):
     """Writes programs that count how long each kernel takes."""
 
     def source(self) -> ProgramText:
-        """See `Writer`."""
+        """The text, with a counter for each kernel."""
         written = Writer.source(self)
         count = len(self.routine.kernels)
         text = written.text.replace(HEAD, f'{HEAD}extern "C" {{ i64 ticks[{count}]; }}\n', 1)

@@ -71,7 +71,7 @@ class OneByOne:
     def take(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
-        """See `Steps`."""
+        """The state of all trials a step for each batch later, as `Steps.take` has it."""
         held, form = leaves(parts_of(state)), skeleton(parts_of(state))
         for trial, home in enumerate(world.tolist()):
             parts = filled(form, [tensor[trial] for tensor in held])
