@@ -60,12 +60,12 @@ TRANSFORMER: Final = """\
 name: peers
 fixed:
   {{task: in_context, length: {length}, token_size: 6, samples: 256, test_samples: 16, model: transformer,
-   attention_layers: 2, heads: 1, head_width: 16, stream_width: 16, batch_size: 64, learning_rate: 3e-3,
+   attention_layers: 2, heads: 1, head_width: 16, stream_width: 16, batch_size: 64, learning_rate: 3e-4,
    steps: {steps}}}
 axes:
   weight_decay: {{logspace: [1e-3, 1e-1], num: 16}}
   label_noise:  {{logspace: [1e-2, 1], num: 4}}
-  init_scale:   {{linspace: [0.5, 1.5], num: 4}}
+  init_scale:   {{linspace: [0.5, 1.0], num: 4}}
 """
 """The transformer of `jobs/in-context.yaml`, by plain SGD."""
 
