@@ -24,7 +24,7 @@ TEACHER: dict[str, Any] = {
 }  # fmt: skip
 CONTEXT: dict[str, Any] = {
     "task": "in_context", "length": 6, "samples": 64, "test_samples": 16, "batch_size": 8, "steps": 20,
-    "model": "transformer", "learning_rate": 0.01,
+    "model": "transformer", "learning_rate": 3e-4,
 }  # fmt: skip
 STRUCTURES: dict[str, dict[str, Any]] = {
     **{
