@@ -6,11 +6,16 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 from phasediag.errors import StoreError
-from phasediag.storage.folder import Folder
+from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.holder import Holder
 from phasediag.storage.lease_file import LeaseState, is_folder, is_free
+
+UNLINKABLE: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What filesystems say that cannot give a file a second name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,26 +83,51 @@ class LeaseOnDisk:
 
 
 def _created(path: Path, text: bytes) -> bool:
-    """Create a file that does not exist yet; False where it does."""
+    """Create a file that does not exist yet, with all that it holds; False where it does."""
+    if os.path.lexists(path):
+        return False
     try:
         _made(path.parent)
+        written = path.with_name(f".{path.name}.{uuid4().hex}{TEMPORARY}")
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            return False
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(handle)
-        except OSError:
-            path.unlink()
-            raise
+            _write(written, text)
+            return _linked(written, path)
+        finally:
+            written.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror}; see to it that you may write there and that there is "
             "room, or keep the sweep elsewhere"
         ) from error
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Write a file that does not exist yet."""
+    with path.open("xb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _linked(written: Path, path: Path) -> bool:
+    """Give a file that was written its name, if no other one has it; whether it has it now.
+
+    Whoever is killed meanwhile leaves no empty lease, of which nobody knows whose it is.
+    """
+    try:
+        os.link(written, path)
+    except FileExistsError:  # over NFS also where the answer to the first request was lost
+        return written.stat().st_nlink > 1
+    except OSError as error:
+        if error.errno not in UNLINKABLE:
+            raise
+        try:
+            _write(path, written.read_bytes())
+        except FileExistsError:
+            return False
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
     return True
 
 

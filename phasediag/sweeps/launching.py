@@ -19,7 +19,7 @@ from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
 from phasediag.storage.lease import Lease, take
-from phasediag.storage.store import Store
+from phasediag.storage.store import CHECKPOINTS, Store
 from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.survey import Survey, make_survey
@@ -174,8 +174,14 @@ class _Launch:
 
 
 def _drop_spent(store: Store) -> None:
-    """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
-    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in store.checkpoints()}
+    """Delete the checkpoints of trials that are all done: their pack was killed before it could.
+
+    And what is left of those that were never written whole.
+    """
+    there, folder = store.checkpoints(), store.folder / CHECKPOINTS
+    for pack_id in set(folder.folders()).difference(there) if folder.local else ():
+        store.drop_checkpoint(pack_id)
+    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in there}
     if not unfinished:
         return
     committed = store.committed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -16,6 +17,7 @@ import pytest
 import phasediag
 from phasediag.errors import LeaseHeldError
 from phasediag.storage.conditional import conditional_folder
+from phasediag.storage.holder import Holder
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from s3_servers import S3Server, juicefs, moto
@@ -125,6 +127,32 @@ def test_the_command_of_the_page_runs(
     done = said(*arguments, "--executor", "inline", "--compile", "off")
     assert done.returncode == 0, done.stderr
     assert "8 of 8 trials done" in done.stderr
+
+
+SLOW: Final = GRID.replace("steps: 6", "steps: 4000")
+"""Packs of some seconds."""
+
+
+def test_an_array_meets_in_a_bucket_and_goes_on_without_the_one_that_led(
+    server: S3Server, tmp_path: Path
+) -> None:
+    launched(tmp_path / "local", SLOW)
+    grid, store = write(tmp_path, SLOW), Store.at(sweep_of(server, "array"))
+    words = ("--storage", server.uri("array"), "--executor", "array", "--compile", "off")
+    places = [
+        subprocess.Popen(command("launch", grid, *words), stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    deadline = time.monotonic() + 120
+    while not (store.folder / "trials").entries():
+        assert time.monotonic() < deadline, "no pack was committed"
+        time.sleep(0.2)
+    leader = next(each for each in places if each.pid == Holder.parse(store.folder.read("lease")).pid)
+    leader.kill()
+    told = {each: each.communicate(timeout=240)[1] for each in places}
+    assert [each.returncode for each in places if each is not leader] == [0], told
+    assert_same_rows(store.folder.uri, tmp_path / "local" / "g")
+    assert store.checkpoints() == []
+    assert (store.folder / "places").entries() == []
 
 
 RACER: Final = """

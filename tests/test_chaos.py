@@ -1,0 +1,115 @@
+"""Law 2 by launches that something happens to, whatever it is: `make chaos`.
+
+Each round is a sweep that is launched until it is complete, and drawn by its number;
+PHASEDIAG_CHAOS=50:100 takes the rounds from 50 to 99.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import chaos_on_ray
+from chaos import GRID, OTHER, Round, Undisturbed, small_disk
+from damaged_stores import Damager, Reading, Templates
+from phasediag.storage.store import Store
+from small_sweeps import launched, write
+from traps import Order, started
+
+ROUNDS: Final = range(*map(int, os.environ.get("PHASEDIAG_CHAOS", "0:200").split(":")))
+MET: Final = Counter[str]()
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
+    folder = tmp_path_factory.mktemp("chaos") / "disk"
+    with small_disk(folder) as full:
+        yield folder, full
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Trained in processes that nothing happens to."""
+    place = tmp_path_factory.mktemp("undisturbed")
+
+    @cache
+    def sweep(mode: str, text: str = GRID) -> Path:
+        folder = place / f"{mode}-{len(text)}-{text == GRID}"
+        words = ("launch", str(write(folder, text)), "--storage", str(folder), "--executor", "inline")
+        order = Order(arguments=(*words, "--compile", mode), folder=str(folder),
+                      said=str(folder / "said"), log=str(folder / "log"))  # fmt: skip
+        process = started(order)
+        process.join(120)
+        assert process.exitcode == 0, (folder / "said").read_text()
+        return folder / "g"
+
+    store = Store.at(sweep("off"))
+    templates = Templates(
+        folders={}, other=sweep("off", OTHER), trials=store.trials_table(),
+        measurements=store.measurements_table(), reference=Reading.of(store),
+    )  # fmt: skip
+    return Undisturbed(sweep=sweep, damager=lambda rng: Damager(templates, rng))
+
+
+Disk = tuple[Path, Callable[[int], None] | None]
+
+
+def survived(
+    number: int, undisturbed: Undisturbed, disk: Disk, folder: Path, compiled: Sequence[str] = ("off",)
+) -> None:
+    """Go through a round; its storage is kept where something does not hold."""
+    place, full = disk
+    made = Round(number, folder, place / "storage", undisturbed, compiled=compiled, full=full)
+    made.run()
+    if made.faults:
+        shutil.copytree(made.storage, folder / "storage")
+    shutil.rmtree(made.storage)
+    MET.update(made.met)
+    assert not made.faults, "\n".join([*made.faults, f"all of it lies in {folder}"])
+
+
+def test_a_few_launches_that_something_happens_to(
+    undisturbed: Undisturbed, disk: Disk, tmp_path: Path
+) -> None:
+    survived(1000, undisturbed, disk, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", ROUNDS)
+def test_whatever_happens_a_sweep_is_completed(
+    number: int, undisturbed: Undisturbed, disk: Disk, tmp_path: Path
+) -> None:
+    survived(number, undisturbed, disk, tmp_path, compiled=("off", "off", "off", "on"))
+    print(f"{MET.total()} launches were disturbed until now: {dict(MET)}")
+
+
+@pytest.fixture(scope="module")
+def undisturbed_on_ray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed-on-ray")
+    write(folder, chaos_on_ray.TASK, "my_task.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PD_LOG", os.devnull)
+        assert launched(folder, chaos_on_ray.GRID).exit_code == 0
+    return folder / "g"
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", ROUNDS[::20])
+def test_whatever_dies_of_ray_a_sweep_is_completed(
+    number: int, undisturbed_on_ray: Path, tmp_path: Path
+) -> None:
+    made = chaos_on_ray.RayRound(number, tmp_path)
+    made.run(undisturbed_on_ray)
+    MET.update({f"ray: {name}": count for name, count in made.met.items()})
+    assert not made.faults, "\n".join(made.faults)
+    print(f"{MET.total()} launches were disturbed until now: {dict(MET)}")
