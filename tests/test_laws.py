@@ -312,7 +312,7 @@ def test_a_checkpoint_of_another_measurement_is_not_continued(
 def test_a_checkpoint_of_trials_that_are_done_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a launch leaves it that is killed after the fragment; and what is left of one that was never whole."""
+    """As a launch leaves it that is killed after its fragment, and the rest of one that was never whole."""
     monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 400})
     launched(tmp_path, text, observer=drain_at_once)
