@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -19,8 +21,9 @@ import pytest
 import chaos_on_ray
 from chaos import GRID, OTHER, Round, Undisturbed, small_disk
 from damaged_stores import Damager, Reading, Templates
+from phasediag.errors import LeaseHeldError
 from phasediag.storage.store import Store
-from small_sweeps import launched, write
+from small_sweeps import assert_same_rows, command, fragments, launched, write
 from traps import Order, started
 
 ROUNDS: Final = range(*map(int, os.environ.get("PHASEDIAG_CHAOS", "0:200").split(":")))
@@ -89,6 +92,36 @@ def test_whatever_happens_a_sweep_is_completed(
 ) -> None:
     survived(number, undisturbed, disk, tmp_path, compiled=("off", "off", "off", "on"))
     print(f"{MET.total()} launches were disturbed until now: {dict(MET)}")
+
+
+FAKETIME: Final = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FAKETIME is None, reason="no libfaketime: apt-get install faketime")
+@pytest.mark.parametrize("step", ["+10800", "-18000", "+100"])
+def test_a_clock_that_is_set_under_a_launch_changes_nothing(step: str, tmp_path: Path) -> None:
+    """That of its process, and not of the disk; meanwhile others are refused, as before."""
+    text = GRID.replace("steps: 60", "steps: 1200").replace("every: 20", "every: 400")
+    assert launched(tmp_path / "calm", text).exit_code == 0
+    grid, clock = write(tmp_path / "set", text), tmp_path / "clock"
+    clock.write_text("+0")
+    names = ("FAKETIME_NO_CACHE", "DONT_FAKE_MONOTONIC", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT")
+    faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), **dict.fromkeys(names, "1")}
+    words = ("--storage", grid.parent, "--executor", "inline", "--compile", "off")
+    with subprocess.Popen(
+        command("launch", grid, *words), env={**os.environ, **faked}, stderr=subprocess.PIPE, text=True
+    ) as launch:
+        while not fragments(grid.parent / "g"):
+            assert launch.poll() is None
+            time.sleep(0.05)
+        clock.write_text(step)
+        with pytest.raises(LeaseHeldError, match="is held by"):
+            launched(grid.parent, text)
+        _, said = launch.communicate(timeout=200)
+    assert launch.returncode == 0, said
+    assert "0 failed, 0 missing; 12 trained" in said
+    assert_same_rows(grid.parent / "g", tmp_path / "calm" / "g")
 
 
 @pytest.fixture(scope="module")
