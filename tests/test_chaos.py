@@ -30,8 +30,11 @@ ROUNDS: Final = range(*map(int, os.environ.get("PHASEDIAG_CHAOS", "0:200").split
 MET: Final = Counter[str]()
 
 
+Disk = tuple[Path, Callable[[int], None] | None]
+
+
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Callable[[int], None] | None]]:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     folder = tmp_path_factory.mktemp("chaos") / "disk"
     with small_disk(folder) as full:
         yield folder, full
@@ -61,9 +64,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(sweep=sweep, damager=lambda rng: Damager(templates, rng))
 
 
-Disk = tuple[Path, Callable[[int], None] | None]
-
-
 def survived(
     number: int, undisturbed: Undisturbed, disk: Disk, folder: Path, compiled: Sequence[str] = ("off",)
 ) -> None:
@@ -72,16 +72,14 @@ def survived(
     made = Round(number, folder, place / "storage", undisturbed, compiled=compiled, full=full)
     made.run()
     if made.faults:
-        shutil.copytree(made.storage, folder / "storage")
+        shutil.copytree(made.storage, folder / "kept")
     shutil.rmtree(made.storage)
     MET.update(made.met)
     assert not made.faults, "\n".join([*made.faults, f"all of it lies in {folder}"])
 
 
-def test_a_few_launches_that_something_happens_to(
-    undisturbed: Undisturbed, disk: Disk, tmp_path: Path
-) -> None:
-    survived(1000, undisturbed, disk, tmp_path)
+def test_a_few_launches_that_something_happens_to(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    survived(1000, undisturbed, (tmp_path, None), tmp_path)
 
 
 @pytest.mark.slow
