@@ -27,6 +27,7 @@ from damaged_stores import KINDS, Damager
 from phasediag.errors import PhasediagError
 from phasediag.executors.signals import STOPPING
 from phasediag.storage.choice import Committed
+from phasediag.storage.compaction import LITTER_S
 from phasediag.storage.damage import DamageWarning
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text, write
@@ -64,7 +65,7 @@ class Undisturbed:
     damager: Callable[[np.random.Generator], Damager]
 
 
-@dataclass(slots=True)
+@dataclass
 class Round:
     """One sweep, launched until it is complete."""
 
@@ -156,7 +157,9 @@ class Round:
 
     def _away(self) -> None:
         def away(process: ForkServerProcess) -> None:
-            time.sleep(self.rng.uniform(0.0, 1.0))
+            while not (self.sweep / "lease").exists() and process.exitcode is None:
+                time.sleep(0.005)  # before that it would take an empty storage for a new one
+            time.sleep(self.rng.choice([0.0, self.rng.uniform(0.0, 1.0)]))
             elsewhere = self.storage.with_name("elsewhere")
             self.storage.rename(elsewhere)
             self.storage.mkdir()
@@ -228,7 +231,7 @@ class Round:
         self._told += f" -> {codes}"
         self._launches += 1
         if not calm:
-            self.met[self._told.partition(": ")[2].split(" (")[0].split(" ->")[0]] += 1
+            self.met[re.split(r" [(\[]| ->", self._told.partition(": ")[2])[0]] += 1
         self._expect("Traceback" not in said and "ignored in" not in said, f"says\n{said}")
         self._expect(set(codes) <= ENDS, f"ended so, saying\n{said}")
         self._expect("is just taking it" not in said, f"a dead process holds it\n{said}")
@@ -274,7 +277,7 @@ class Round:
         self._expect(len(self._done()) == TRIALS, f"{len(self._done())} of {TRIALS} trials done")
         self._same(reference)
         for path in self.sweep.rglob(".*.tmp"):
-            os.utime(path, (0, 0))  # a day later
+            os.utime(path, (time.time() - 2 * LITTER_S,) * 2)
         for _ in range(2):
             self._expect(self._run("compact", str(self.sweep)) == 0, "it cannot be compacted")
         self._same(reference)
