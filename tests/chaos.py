@@ -76,6 +76,7 @@ class Round:
     """Is made here."""
     undisturbed: Undisturbed
     compiled: Sequence[str] = ("off",)
+    most: int = MOST_DISTURBED
     full: Callable[[int], object] | None = None
     """Fills the disk of the folder but for so many bytes; None where it cannot be had."""
     faults: list[str] = field(default_factory=list)
@@ -92,7 +93,6 @@ class Round:
         self.compile = str(self.rng.choice(self.compiled))
         self.executor = str(self.rng.choice(["inline", "inline", "inline", "array"]))
         self.grid = write(self.folder, GRID)
-        self.damager = self.undisturbed.damager(self.rng)
 
     @property
     def sweep(self) -> Path:
@@ -101,7 +101,7 @@ class Round:
     def run(self) -> None:
         """Launch the sweep until it is complete; `faults` tells what does not hold."""
         self.storage.mkdir()
-        for _ in range(MOST_DISTURBED):
+        for _ in range(self.most):
             self._disturbed()
             if self.faults or (len(self._done()) == TRIALS and self.rng.random() < 0.5):
                 break
@@ -182,7 +182,7 @@ class Round:
         if not self.sweep.exists():
             return
         before, known = _contents(self.sweep), self._packs()
-        what = self.damager.damage(self.sweep, DAMAGES)
+        what = self.undisturbed.damager(self.rng).damage(self.sweep, DAMAGES)
         self._told += f" ({what})"
         after = _contents(self.sweep)
         for path in sorted(before.keys() | after.keys()):

@@ -19,7 +19,7 @@ from typing import Final
 import pytest
 
 import chaos_on_ray
-from chaos import GRID, OTHER, Round, Undisturbed, small_disk
+from chaos import GRID, MOST_DISTURBED, OTHER, Round, Undisturbed, small_disk
 from damaged_stores import Damager, Reading, Templates
 from phasediag.errors import LeaseHeldError
 from phasediag.storage.store import Store
@@ -28,6 +28,8 @@ from traps import Order, started
 
 ROUNDS: Final = range(*map(int, os.environ.get("PHASEDIAG_CHAOS", "0:200").split(":")))
 MET: Final = Counter[str]()
+KILLS: Final = 1033
+"""A round that begins with two kills."""
 
 
 Disk = tuple[Path, Callable[[int], None] | None]
@@ -56,20 +58,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         assert process.exitcode == 0, (folder / "said").read_text()
         return folder / "g"
 
-    store = Store.at(sweep("off"))
-    templates = Templates(
-        folders={}, other=sweep("off", OTHER), trials=store.trials_table(),
-        measurements=store.measurements_table(), reference=Reading.of(store),
-    )  # fmt: skip
-    return Undisturbed(sweep=sweep, damager=lambda rng: Damager(templates, rng))
+    @cache
+    def templates() -> Templates:
+        store = Store.at(sweep("off"))
+        return Templates(
+            folders={}, other=sweep("off", OTHER), trials=store.trials_table(),
+            measurements=store.measurements_table(), reference=Reading.of(store),
+        )  # fmt: skip
+
+    return Undisturbed(sweep=sweep, damager=lambda rng: Damager(templates(), rng))
 
 
 def survived(
-    number: int, undisturbed: Undisturbed, disk: Disk, folder: Path, compiled: Sequence[str] = ("off",)
+    number: int, undisturbed: Undisturbed, disk: Disk, folder: Path, compiled: Sequence[str], most: int
 ) -> None:
     """Go through a round; its storage is kept where something does not hold."""
     place, full = disk
-    made = Round(number, folder, place / "storage", undisturbed, compiled=compiled, full=full)
+    made = Round(number, folder, place / "storage", undisturbed, compiled=compiled, most=most, full=full)
     made.run()
     if made.faults:
         shutil.copytree(made.storage, folder / "kept")
@@ -78,8 +83,8 @@ def survived(
     assert not made.faults, "\n".join([*made.faults, f"all of it lies in {folder}"])
 
 
-def test_a_few_launches_that_something_happens_to(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    survived(1000, undisturbed, (tmp_path, None), tmp_path)
+def test_a_launch_is_killed_and_another_one_after_a_write(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    survived(KILLS, undisturbed, (tmp_path, None), tmp_path, compiled=("off",), most=2)
 
 
 @pytest.mark.slow
@@ -88,7 +93,7 @@ def test_a_few_launches_that_something_happens_to(undisturbed: Undisturbed, tmp_
 def test_whatever_happens_a_sweep_is_completed(
     number: int, undisturbed: Undisturbed, disk: Disk, tmp_path: Path
 ) -> None:
-    survived(number, undisturbed, disk, tmp_path, compiled=("off", "off", "off", "on"))
+    survived(number, undisturbed, disk, tmp_path, compiled=("off", "off", "off", "on"), most=MOST_DISTURBED)
     print(f"{MET.total()} launches were disturbed until now: {dict(MET)}")
 
 
