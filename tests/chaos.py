@@ -76,7 +76,6 @@ class Round:
     """Is made here."""
     undisturbed: Undisturbed
     compiled: Sequence[str] = ("off",)
-    most: int = MOST_DISTURBED
     full: Callable[[int], object] | None = None
     """Fills the disk of the folder but for so many bytes; None where it cannot be had."""
     faults: list[str] = field(default_factory=list)
@@ -101,7 +100,7 @@ class Round:
     def run(self) -> None:
         """Launch the sweep until it is complete; `faults` tells what does not hold."""
         self.storage.mkdir()
-        for _ in range(self.most):
+        for _ in range(MOST_DISTURBED):
             self._disturbed()
             if self.faults or (len(self._done()) == TRIALS and self.rng.random() < 0.5):
                 break
