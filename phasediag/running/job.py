@@ -35,6 +35,8 @@ class Job:
     """What a machine that trains must have in common with the launch (`running.software`)."""
     expansion: Expansion | None = None
     """Makes the trials of a pack that comes without them; None where all come with them."""
+    sweep_id: str = ""
+    """Of the sweep, once it is recorded: what lies elsewhere, or in its place, is not written to."""
     token: str = ""
     """What the lease of the sweep holds: a machine that reads it shares the storage. Empty: not looked at."""
 
