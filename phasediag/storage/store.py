@@ -79,9 +79,8 @@ class Store:
 
     def exists(self) -> bool:
         """Whether anything was ever recorded here."""
-        return self.folder.entry(MANIFEST) is not None or any(
-            (self.folder / name).entries() for name in ("grids", *KINDS)
-        )
+        files = ((self.folder / name).entries() for name in ("grids", *KINDS))
+        return self.folder.entry(MANIFEST) is not None or any(files)
 
     def required(self) -> Store:
         """Give this store, once it is sure that the sweep exists.
