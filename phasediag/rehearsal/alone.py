@@ -63,6 +63,10 @@ def advice(error: Exception) -> str:
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),
         ("random operation", "; leave random numbers out"),
+        (
+            "Tensor.requires_grad_()",
+            "; call it in the constructor alone, and take slopes by the inputs by torch.func.grad",
+        ),
     ):
         if part in text:
             return advice
@@ -211,9 +215,13 @@ class Alone:
         is not the trial's own.
         """
         random, before, state = generators(), fingerprint(self.module), self.network.habits.state
+        given = {name: weight.detach().clone() for name, weight in self.module.named_parameters()}
         with self._chance():
             prediction = self.module(x)
         where = f"{place_of(self.model.cls)}: {self.model.name}"
+        for name, weight in self.module.named_parameters():
+            if not torch.equal(weight, given[name]):
+                raise PhasediagError(f"{where}: its forward changes the parameter '{name}' in place: {_SAME}")
         if generators() != random:
             with self._chance():
                 part = _culprit(self.module, x, generators)

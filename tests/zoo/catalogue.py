@@ -76,6 +76,9 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "HookAfterGradients": ("first.weight",), "Checkpointed": ("leave torch.utils.checkpoint out",),
     "OldFunction": ("generate_vmap_rule = True",),
     "OneGroup": ("neuron_groups",), "TextGroups": ("neuron_groups",),
+    "MaxNorm": ("embed", "max_norm"), "RenormedInPlace": ("first.weight", "in place"),
+    "Pruned": ("first.weight", "parametrizations"), "OldWeightNorm": ("first.weight", "parametrizations"),
+    "ViewOfAParameter": ("half", "compute it in forward"),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
 EITHER_NETWORKS = {
@@ -97,6 +100,7 @@ MAY_BE_REFUSED = {
     "networks_padded.py:PaddedNorm",
     "networks_values.py:UnusedLayer",  # PyTorch leaves what has no gradient, decay and all
     "networks_frozen.py:NoGradBackbone",
+    "networks_wild.py:FrozenByTrain",  # it asks for gradients where networks are evaluated at once
     "networks_state.py:Spectral",  # power iteration writes by out=, which vmap need not know
 }
 WITHOUT_GRADIENT = {
