@@ -36,13 +36,13 @@ class Scale:
         return cls(kind="asinh", width=float(positive[0])) if wide else cls(kind="linear")
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """Values of the axis to evenly spaced coordinates."""
+        """Coordinates in which the axis is evenly spaced, from its values; any shape."""
         if self.kind == "linear":
             return values
         return np.log(values) if self.kind == "log" else np.arcsinh(values / self.width)
 
     def inverse(self, coordinates: FloatArray) -> FloatArray:
-        """Evenly spaced coordinates to values of the axis."""
+        """Values of the axis from the coordinates that `forward` gives; any shape."""
         if self.kind == "linear":
             return coordinates
         return np.exp(coordinates) if self.kind == "log" else np.sinh(coordinates) * self.width

@@ -39,7 +39,7 @@ class Panel:
 
     @property
     def missing(self) -> BoolArray:
-        """Cells that were planned but have no value."""
+        """Cells that were planned but have no value. Shape (rows, columns)."""
         return np.asarray((self.phase == "") | (self.phase == "missing"))
 
 
@@ -121,14 +121,14 @@ def _unit(coordinates: FloatArray) -> FloatArray:
 
 
 def edges(centres: FloatArray, scale: Scale) -> FloatArray:
-    """Cell edges half way between the centres, on the axis' own scale."""
+    """Cell edges half way between the centres, on the axis' own scale. Shape (cells,) to (cells + 1,)."""
     u = scale.forward(centres)
     inner = (u[1:] + u[:-1]) / 2
     return scale.inverse(np.concatenate([[2 * u[0] - inner[0]], inner, [2 * u[-1] - inner[-1]]]))
 
 
 def alone(known: BoolArray) -> BoolArray:
-    """Known values without a known neighbour, which no line or band would show."""
+    """Known values without a known neighbour, which no line or band would show. Shape (values,), kept."""
     padded = np.pad(known, 1)
     return known & ~padded[:-2] & ~padded[2:]
 
