@@ -143,8 +143,6 @@ NUMBER = "class Mine(NumberObservable):\n    columns = (Column(name='mine', mean
         (NUMBER + "    def measure(self, network): return torch.zeros(3)", "gives 3 numbers and declares 1"),
         (NUMBER + "    def measure(self, network): return torch.rand(1)", "leave random numbers out"),
         (NUMBER + "    def measure(self, network): return network.nothing", "obs.py:7"),
-        (NUMBER + "    def measure(self, network): return [*network.weights.values()][0].abs_().max()[None]",
-         "of the network that it measures"),
         (NUMBER + "    def measure(self, network): return network.loss()[None] if network.loss() > 0 else 0",
          "torch.where"),
         ("class Mine(DistanceObservable):\n"
