@@ -17,7 +17,8 @@ def place_of(origin: Origin) -> str:
     """File and line of a class's constructor, or of the class, as far as they are known; a file's path."""
     if isinstance(origin, Path):
         return str(origin)
-    for thing in (vars(origin).get("__init__"), origin):
+    known: tuple[Any, ...] = (vars(origin).get("__init__"), origin)
+    for thing in known:
         try:
             return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
         except (TypeError, OSError):

@@ -100,8 +100,8 @@ class Report:
     def refuse(self, line: int, key: str, error: ValueError) -> None:
         """Note what an error says of a key's value; of a file that several keys name, at the first."""
         refusal = RefusedError.of(error)
-        told = isinstance(error, BrokenFileError) and refusal.problem in {f.problem for f in self.faults}
-        if not told:
+        repeated = isinstance(error, BrokenFileError) and refusal.problem in {f.problem for f in self.faults}
+        if not repeated:
             self.add(line, key, refusal.problem, refusal.remedy or "correct it")
 
     def unknown(self, line: int, key: str, name: str, names: list[str]) -> None:
