@@ -62,6 +62,8 @@ def advice(error: Exception) -> str:
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),
+        ("access data pointer", "; use torch's functions in place of numpy's"),
+        ("dynamic shape", "; a mask takes no samples or numbers out: multiply by it, or use torch.where"),
         ("random operation", "; leave random numbers out"),
         (
             "Tensor.requires_grad_()",

@@ -62,7 +62,7 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "CountingHook": ("seen",), "SelfChanging": (), "Generated": (),
     "NoisyForward": ("random", "eval()"), "NoisyByNumpy": (), "NoisyByPython": (),
     "ShuffledForward": ("random",),
-    "Branch": (), "Loop": (), "Item": (), "ByNumpy": (), "BooleanIndex": (), "OverwrittenInput": (),
+    "Branch": (), "Loop": (), "Item": (), "ByNumpy": ("torch's functions",), "BooleanIndex": ("torch.where",), "OverwrittenInput": (),
     "Lazy": ("first", "lazy"), "Uninitialised": ("gain",),
     "ComplexPhase": ("phase", "complex"), "DrawnAttribute": ("direction", "buffer"),
     "DrawnNumber": ("gain",), "DrawnSign": ("flip",),
