@@ -203,7 +203,7 @@ class Alone:
                 f"leave {batched} out of `batched`: only floats that the module keeps as attributes, "
                 "buffers, and values that parameters start from may follow from it"
             )
-        advice = advice or "phasediag does not know how to train it as it is"
+        advice = advice or _of_one_memory(self.module) or "phasediag does not know how to train it as it is"
         owner = self.model if self.model.source else self.task
         raise PhasediagError(
             f"{place_of(owner.cls)}: {owner.name} comes out otherwise in a pack than by plain PyTorch: "
@@ -314,6 +314,18 @@ def largest_difference(one: Tensor, other: Tensor) -> float:
     same = (one == other) | (one.isnan() & other.isnan())
     apart = torch.where(same, 0.0, (one - other).abs()).nan_to_num(torch.inf, torch.inf)
     return float(apart.max()) if apart.numel() else 0.0
+
+
+def _of_one_memory(module: nn.Module) -> str:
+    """What to do about two parameters or buffers in one memory; '' where each has its own."""
+    names: dict[int, str] = {}
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        other = names.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        if other != name:
+            return (
+                f"'{name}' and '{other}' share their memory, so that one changes with the other: clone() it"
+            )
+    return ""
 
 
 def _size(tensor: Tensor) -> float:

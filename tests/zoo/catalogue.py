@@ -77,6 +77,7 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "HookAfterGradients": ("first.weight",), "Checkpointed": ("leave torch.utils.checkpoint out",),
     "OldFunction": ("generate_vmap_rule = True",),
     "OneGroup": ("neuron_groups",), "TextGroups": ("neuron_groups",),
+    "StartInOneMemory": ("first.weight", "start", "clone()"),
     "MaxNorm": ("embed", "max_norm"), "RenormedInPlace": ("first.weight", "in place"),
     "Pruned": ("first.weight", "parametrizations"), "OldWeightNorm": ("first.weight", "parametrizations"),
     "ViewOfAParameter": ("half", "compute it in forward"),
@@ -116,6 +117,7 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "networks_plain.py:Polynomial": {"learning_rate": 0.001},
     "networks_plain.py:SoftmaxBottleneck": {"learning_rate": 0.002},
     "networks_images.py:UNet": {"learning_rate": 0.01},
+    "networks_refused.py:StartInOneMemory": {"dtype": "float32"},  # `to(float64)` would copy it
 }
 
 REFUSED_TASKS: dict[str, tuple[str, ...]] = {
@@ -171,7 +173,12 @@ def networks() -> list[Animal]:
             name = f"{file.name}:{cls}"
             if file.stem == "networks_refused" and cls not in TRAINED_AMONG_REFUSED:
                 either = cls in EITHER_NETWORKS
-                found.append(Animal(name=name, refused=None if either else True, tells=REFUSED_NETWORKS[cls]))
+                found.append(
+                    Animal(
+                        name=name, refused=None if either else True, tells=REFUSED_NETWORKS[cls],
+                        fixed=OWN_VALUES.get(name, {}),
+                    )
+                )  # fmt: skip
                 continue
             turn = OPTIMIZERS[len(found) % len(OPTIMIZERS)]
             turn = OPTIMIZERS[0] if cls in WITHOUT_GRADIENT else turn
