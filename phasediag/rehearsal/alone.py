@@ -322,9 +322,7 @@ def _of_one_memory(module: nn.Module) -> str:
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         other = names.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
         if other != name:
-            return (
-                f"'{name}' and '{other}' share their memory, so that one changes with the other: clone() it"
-            )
+            return f"'{name}' and '{other}' share their memory, one changes with the other: clone() it"
     return ""
 
 
