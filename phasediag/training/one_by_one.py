@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from phasediag.native.nested import filled, leaves, skeleton
-from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import FIXED, Network
 from phasediag.training.optimizers import Rates
 from phasediag.training.step import State, trial_step
-from phasediag.training.steps import Parts, by_autograd, parts_of, state_of
+from phasediag.training.steps import by_autograd, parts_of, state_of
 
 CONVOLUTIONS: Final = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -45,28 +44,22 @@ def suits_one_by_one(network: Network, state: State, rates: Rates, batches: Samp
 
 
 class OneByOne:
-    """One trial after the other, each for all the steps of a call, as it is or through torch's compiler.
+    """One trial after the other, each for all the steps of a call, by PyTorch's operators as they are.
 
-    What is computed of a trial does not depend on the others.
+    What is computed of a trial does not depend on the others. Compiled, it takes no less time: nearly all of
+    it is convolutions, which `torch.compile` leaves to the same kernels.
 
     Parameters
     ----------
     network
         Of the tile.
-    compiled
-        Whether through the compiler of `torch.compile`.
     """
 
-    def __init__(self, network: Network, compiled: bool) -> None:
-        self.network = network
-        self.notice = ""
-        self._compiled = Compiled(self._one) if compiled else None
-        self._step: Callable[..., Parts] = self._compiled or self._one
+    seconds = 0.0
+    notice = "convolutions that are large: one network after the other, by PyTorch as it is"
 
-    @property
-    def seconds(self) -> float:
-        """Spent on compiling so far."""
-        return self._compiled.seconds if self._compiled is not None else 0.0
+    def __init__(self, network: Network) -> None:
+        self.network = network
 
     def take(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
@@ -74,24 +67,17 @@ class OneByOne:
         """The state of all trials a step for each batch later, as `Steps.take` has it."""
         held, form = leaves(parts_of(state)), skeleton(parts_of(state))
         for trial, home in enumerate(world.tolist()):
-            parts = filled(form, [tensor[trial] for tensor in held])
+            one = state_of(filled(form, [_laid_out(tensor[trial]) for tensor in held]))
             constants = {name: rate[trial] for name, rate in rates.items()}
             for x, y, noise in zip(batches.x, batches.y, batches.noise, strict=True):
-                parts = self._taken(parts, constants, (x[home], y[home], noise[home]))
-            for tensor, left in zip(held, leaves(parts), strict=True):
+                batch = Samples(x=x[home], y=y[home], noise=noise[home])
+                with torch.no_grad():
+                    one = trial_step(self.network, one, constants, batch, by_autograd)
+            for tensor, left in zip(held, leaves(parts_of(one)), strict=True):
                 tensor[trial] = left
         return state
 
-    def _taken(self, parts: Parts, constants: Rates, batch: tuple[Tensor, Tensor, Tensor]) -> Parts:
-        with torch.no_grad():
-            try:
-                return self._step(parts, constants, batch)
-            except UntranslatedError as error:
-                self.notice = f"torch.compile failed ({error}): training uncompiled, which is slower"
-                self._step = self._one
-                return self._one(parts, constants, batch)
 
-    def _one(self, parts: Parts, constants: Rates, batch: tuple[Tensor, Tensor, Tensor]) -> Parts:
-        x, y, noise = batch
-        samples = Samples(x=x, y=y, noise=noise)
-        return parts_of(trial_step(self.network, state_of(parts), constants, samples, by_autograd))
+def _laid_out(tensor: Tensor) -> Tensor:
+    """A tensor as it is; weights of convolutions of images with channels last, by which those are faster."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

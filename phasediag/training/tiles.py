@@ -105,7 +105,8 @@ class Program:
         if self.compiled and not can:
             self._notices = [f"{given_up()}: training uncompiled, which is slower"]
         if self.device.type == "cpu" and suits_one_by_one(self.network, state, rates, batches):
-            return OneByOne(self.network, can)
+            self._notices = []
+            return OneByOne(self.network)
         return Vmapped(self.network, self.device, can)
 
     def tile(self, trials: Trials, *, shared: bool = True) -> Tile:

@@ -28,9 +28,9 @@ def trials_of(fixed: dict[str, Any]) -> Trials:
     return grid_of(fixed, {"weight_decay": [0.0, 0.05, 0.1]}).trials()
 
 
-def one_by_one(trials: Trials, compiled: bool) -> Tile:
-    tile = tile_of(trials, compiled)
-    tile.program.steps = OneByOne(tile.network, compiled)
+def one_by_one(trials: Trials) -> Tile:
+    tile = tile_of(trials)
+    tile.program.steps = OneByOne(tile.network)
     return tile
 
 
@@ -40,23 +40,22 @@ def assert_close(found: Tile, expected: Tile) -> None:
         torch.testing.assert_close(found.state.tensors()[name], tensor, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_as_side_by_side(compiled: bool) -> None:
+def test_as_side_by_side() -> None:
     """Weights, moments and running statistics, also of a trial that ends before the others."""
     trials = trials_of(SMALL)
-    found, expected = one_by_one(trials, compiled), tile_of(trials)
+    found, expected = one_by_one(trials), tile_of(trials)
     expected.program.steps = Vmapped(expected.network, CPU, compiled=False)
     for tile in (found, expected):
         tile.rates["steps"][1] = 3
         tile.advance(4)
     assert_close(found, expected)
     assert found.state.steps_done.tolist() == [4, 3, 4]
-    assert found.program.notice == ""
+    assert "one network after the other" in found.program.notice
 
 
 def test_large_convolutions_are_and_a_trial_has_the_same_bits_in_any_company() -> None:
     trials = trials_of(LARGE)
-    together, alone = tile_of(trials), tile_of(pair(trials, 1))
+    together, alone = tile_of(trials, compiled=True), tile_of(pair(trials, 1))
     for tile in (together, alone):
         tile.advance(2)
         assert isinstance(tile.program.steps, OneByOne)
