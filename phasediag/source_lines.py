@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sysconfig
 import traceback
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 _PACKAGE: Final = Path(__file__).parent
 
 
+@lru_cache(maxsize=512)
 def place_of(cls: type[Any]) -> str:
     """File and line of a class's constructor, or of the class, as far as they are known."""
     for thing in (vars(cls).get("__init__"), cls):
@@ -36,8 +38,11 @@ def explained(error: BaseException, cls: type[Any]) -> str:
 
 def of_the_user(filename: str) -> bool:
     """Whether a file is the user's own: not of phasediag, of Python, or of an installed library."""
-    if filename.startswith("<"):
-        return False
+    return not filename.startswith("<") and _of_the_user(os.path.abspath(filename))
+
+
+@lru_cache(maxsize=4096)
+def _of_the_user(filename: str) -> bool:
     path = Path(filename).resolve()
     return not any(path.is_relative_to(folder) for folder in _foreign())
 
