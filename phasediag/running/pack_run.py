@@ -22,6 +22,7 @@ from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
 from phasediag.storage.manifest import expect
+from phasediag.storage.schema_arrow import promoted
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -236,8 +237,9 @@ class PackRun:
     def _commit(self) -> None:
         started = time.monotonic()
         expect(self.store.folder, self._sweep_id)
-        trials, measurements = zip(*self.finished, strict=True)
-        self.store.write_fragment(self.pack.pack_id, pa.concat_tables(trials), pa.concat_tables(measurements))
+        # a checkpoint of an earlier release may lack columns
+        trials, measurements = (promoted(tables) for tables in zip(*self.finished, strict=True))
+        self.store.write_fragment(self.pack.pack_id, trials, measurements)
         self.store.drop_checkpoint(self.pack.pack_id)
         self.spent["writing"] += time.monotonic() - started
         self.done = True
