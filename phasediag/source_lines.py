@@ -9,13 +9,23 @@ import traceback
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 _PACKAGE: Final = Path(__file__).parent
+_places: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 
 
-@lru_cache(maxsize=512)
 def place_of(cls: type[Any]) -> str:
-    """File and line of a class's constructor, or of the class, as far as they are known."""
+    """File and line of a class's constructor, or of the class, as far as they are known.
+
+    Looked up once: Python reads and parses the whole file for it.
+    """
+    if cls not in _places:
+        _places[cls] = _looked_up(cls)
+    return _places[cls]
+
+
+def _looked_up(cls: type[Any]) -> str:
     for thing in (vars(cls).get("__init__"), cls):
         try:
             return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
