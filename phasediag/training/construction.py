@@ -181,7 +181,7 @@ def _seed_torch(number: int) -> None:
     `torch.manual_seed` takes down a traceback for each sort of device that is not in use yet, which takes
     longer than most constructors.
     """
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.manual_seed(number)
     else:
         torch.default_generator.manual_seed(number)
