@@ -14,19 +14,25 @@ from weakref import WeakKeyDictionary
 _PACKAGE: Final = Path(__file__).parent
 _places: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 
+Origin = type[Any] | Path
+"""Where code of the user's stands: a class, or a file that is imported."""
 
-def place_of(cls: type[Any]) -> str:
-    """File and line of a class's constructor, or of the class, as far as they are known.
+
+def place_of(origin: Origin) -> str:
+    """File and line of a class's constructor, or of the class, as far as they are known; a file's path.
 
     Looked up once: Python reads and parses the whole file for it.
     """
-    if cls not in _places:
-        _places[cls] = _looked_up(cls)
-    return _places[cls]
+    if isinstance(origin, Path):
+        return str(origin)
+    if origin not in _places:
+        _places[origin] = _looked_up(origin)
+    return _places[origin]
 
 
 def _looked_up(cls: type[Any]) -> str:
-    for thing in (vars(cls).get("__init__"), cls):
+    known: tuple[Any, ...] = (vars(cls).get("__init__"), cls)
+    for thing in known:
         try:
             return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
         except (TypeError, OSError):
@@ -40,10 +46,10 @@ def line_of(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def explained(error: BaseException, cls: type[Any]) -> str:
+def explained(error: BaseException, origin: Origin) -> str:
     """An error of the user's code in one line: where, what."""
     text = " ".join(str(error).split())
-    return f"{line_of(error) or place_of(cls)}: {type(error).__name__}: {text[:400]}"
+    return f"{line_of(error) or place_of(origin)}: {type(error).__name__}: {text[:400]}"
 
 
 def of_the_user(filename: str) -> bool:
