@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(self, job: Job, *, cpus: float, gpus: float, tf32: bool, node: str = "") -> None:
         torch.set_num_threads(max(1, int(cpus)))
-        self.job, self.store = job, Store.at(job.sweep)
+        self.job, self.store = job, Store(folder=Folder.at(job.sweep), sweep_id=job.sweep_id)
         self.device = device_of(gpus, tf32)
         self.notice = device_notice(gpus, self.device)
         host = socket.gethostname()
@@ -65,6 +65,7 @@ class Worker:
             )  # fmt: skip
         except (PhasediagError, OSError, torch.AcceleratorError) as error:
             return WorkerReport(place=self.place, breakdown=_breakdown(error))
+        self.store = self.run.store
         return None
 
     def step(self, seconds: float) -> WorkerReport:

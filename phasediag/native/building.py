@@ -82,20 +82,32 @@ def given_up() -> str:
     return ""
 
 
-def leave_unusable_cache() -> None:
-    """Go without the cache that the environment names, for the rest of the process, where it cannot be made.
+def settle_cache() -> None:
+    """Let torch keep its programs where that can be and nobody else can put any, for the rest of the process.
 
     torch makes the folder when it loads its compiler, which its first derivative does, and fails if it
-    cannot: nothing could be trained, compiled or not.
+    cannot: nothing could be trained, compiled or not. Where the environment names none it takes one in the
+    shared temporary folder, whoever has made it.
     """
     given = os.environ.get(CACHE)
-    if not given:
+    if given:
+        try:
+            os.makedirs(given, exist_ok=True)
+            return
+        except OSError as error:
+            del os.environ[CACHE]
+            toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
+    faults = []
+    for folder in _folders():
+        try:
+            _secure(folder)
+        except ToolchainError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            os.environ[CACHE] = str(folder.parent)
+            toolchain().lost.append(faults[0])
         return
-    try:
-        os.makedirs(given, exist_ok=True)
-    except OSError as error:
-        del os.environ[CACHE]
-        toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
 
 
 def cache_folder() -> Path:

@@ -32,6 +32,8 @@ class Job:
     git_commit: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
     """What a machine that trains must have in common with the launch (`running.software`)."""
+    sweep_id: str = ""
+    """Of the sweep, once it is recorded: what lies elsewhere, or in its place, is not written to."""
     token: str = ""
     """What the lease of the sweep holds: a machine that reads it shares the storage. Empty: not looked at."""
 

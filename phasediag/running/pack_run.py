@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 from typing import Final
 
@@ -21,7 +22,7 @@ from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
-from phasediag.storage.manifest import expect
+from phasediag.storage.schema_arrow import promoted
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -53,7 +54,8 @@ class PackRun:
         self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "", *,
         final: bool = True, accepted: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
-        self.pack, self.job, self.store, self.device = pack, job, store, device
+        self.pack, self.job, self.device = pack, job, device
+        self.store = store if store.sweep_id else replace(store, sweep_id=store.identity())
         self._final, self._accepted = final, accepted
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
@@ -63,7 +65,6 @@ class PackRun:
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
-        self._sweep_id = store.identity()
         self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
         if not self._resumed_from_checkpoint():
             self.queue.extend(self._tiles())
@@ -100,7 +101,6 @@ class PackRun:
         if self.done:
             return
         started = time.monotonic()
-        expect(self.store.folder, self._sweep_id)
         checkpoint.write(self.store, self.pack.pack_id, self._checkpoint())
         self._saved_at = time.monotonic()
         self._save_again_s = max(CHECKPOINT_SECONDS, (self._saved_at - started) / CHECKPOINT_SHARE)
@@ -235,9 +235,9 @@ class PackRun:
 
     def _commit(self) -> None:
         started = time.monotonic()
-        expect(self.store.folder, self._sweep_id)
-        trials, measurements = zip(*self.finished, strict=True)
-        self.store.write_fragment(self.pack.pack_id, pa.concat_tables(trials), pa.concat_tables(measurements))
+        # a checkpoint of an earlier release may lack columns
+        trials, measurements = (promoted(tables) for tables in zip(*self.finished, strict=True))
+        self.store.write_fragment(self.pack.pack_id, trials, measurements)
         self.store.drop_checkpoint(self.pack.pack_id)
         self.spent["writing"] += time.monotonic() - started
         self.done = True

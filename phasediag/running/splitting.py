@@ -12,6 +12,7 @@ from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Checkpoint, SavedTile
 from phasediag.running.job import Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
+from phasediag.storage.schema_arrow import promoted
 from phasediag.storage.store import Store
 
 
@@ -69,7 +70,7 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
 
 def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack, Progress]:
     """Write the finished tiles of a pack as a fragment of their own."""
-    rows, measured = (pa.concat_tables(tables) for tables in zip(*kept.finished, strict=True))
+    rows, measured = (promoted(tables) for tables in zip(*kept.finished, strict=True))
     ids = set(rows["trial_id"].to_pylist())
     own = pack.of(np.flatnonzero([each in ids for each in pack.trials.trial_id.tolist()]))
     store.write_fragment(own.pack_id, _of(own, rows), _of(own, measured))
