@@ -57,14 +57,21 @@ class Worker:
         return self.run is not None
 
     def take(self, claim: PackClaim) -> WorkerReport | None:
-        """Begin with a pack, or continue from its checkpoint; a report where that cannot be."""
+        """Begin with a pack, or continue from its checkpoint; a report where that cannot be.
+
+        Nobody may be there to hear of an error: all are reported.
+        """
         try:
+            pack = claim.pack.made_by(self.job.expansion)
             self.run = PackRun(
-                claim.pack, self.job, self.store, self.device, self.notice, final=claim.final,
+                pack, self.job, self.store, self.device, self.notice, final=claim.final,
                 accepted=claim.accepted,
             )  # fmt: skip
         except (PhasediagError, OSError, torch.AcceleratorError) as error:
             return WorkerReport(place=self.place, breakdown=_breakdown(error))
+        except Exception as error:
+            unforeseen = f"a pack could not be begun ({type(error).__name__}: {error})"
+            return WorkerReport(place=self.place, breakdown=Breakdown(error=unforeseen, of_machine=True))
         self.store = self.run.store
         return None
 

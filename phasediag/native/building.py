@@ -20,7 +20,6 @@ from typing import Final, TypeVar
 import torch
 
 from phasediag.native.compiler import (
-    OPTIONS,
     HangingError,
     ToolchainError,
     build,
@@ -28,6 +27,7 @@ from phasediag.native.compiler import (
     fault_of,
     lacking,
     loaded,
+    options,
 )
 from phasediag.native.lowering import UnsupportedError
 
@@ -138,7 +138,7 @@ def library(text: str) -> ctypes.CDLL:
     UnsupportedError
         Where the compiler refuses it, or no folder serves.
     """
-    key = f"{(*compiler(), *OPTIONS)}\n{text}".encode()
+    key = f"{(*compiler(), *options())}\n{text}".encode()
     name = f"{blake2b(key, digest_size=16).hexdigest()}.so"
     kept = (loaded(folder / name) for folder in _folders() if _is_ours(folder))
     return next((program for program in kept if program is not None), None) or _search(

@@ -38,7 +38,7 @@ def split(pack: Pack, job: Job, store: Store, error: str) -> Split:
     error
         What ended its last worker.
     """
-    if len(pack.trials) == 1:
+    if len(pack) == 1:
         text = f"its worker died: {error}"
         store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), text))
         store.drop_checkpoint(pack.pack_id)
@@ -60,7 +60,7 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
     if kept.finished:
         committed.append(_commit(pack, kept, job, store))
     if kept.current is not None:
-        alone = replace(pack, trials=pack.trials.take(kept.current.work.rows))
+        alone = replace(pack, source=pack.source.of(kept.current.work.rows))
         _keep(alone, kept.current, job, store)
         packs.append(alone)
     if waiting:
@@ -72,7 +72,7 @@ def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack,
     """Write the finished tiles of a pack as a fragment of their own."""
     rows, measured = (promoted(tables) for tables in zip(*kept.finished, strict=True))
     ids = set(rows["trial_id"].to_pylist())
-    own = pack.of(np.flatnonzero([each in ids for each in pack.trials.trial_id.tolist()]))
+    own = pack.of(np.flatnonzero([each in ids for each in pack.source.ids()]))
     store.write_fragment(own.pack_id, _of(own, rows), _of(own, measured))
     status = rows["status"].to_pylist()
     failed, diverged = status.count("failed"), status.count("diverged")
@@ -94,4 +94,4 @@ def _keep(pack: Pack, tile: SavedTile, job: Job, store: Store) -> None:
 
 
 def _done(pack: Pack, *, failed: int = 0, diverged: int = 0, error: str = "") -> Progress:
-    return Progress(trials_done=len(pack.trials), failed=failed, diverged=diverged, error=error, done=True)
+    return Progress(trials_done=len(pack), failed=failed, diverged=diverged, error=error, done=True)

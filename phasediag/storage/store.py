@@ -31,6 +31,7 @@ from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import read, write_rows
 from phasediag.storage.kept_grids import KeptGrids
 from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect, identity
+from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.storage.seal import UnsoundError, bundled, unbundled
 from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
@@ -78,9 +79,8 @@ class Store:
 
     def exists(self) -> bool:
         """Whether anything was ever recorded here."""
-        return self.folder.entry(MANIFEST) is not None or any(
-            (self.folder / name).entries() for name in ("grids", *KINDS)
-        )
+        files = ((self.folder / name).entries() for name in ("grids", *KINDS))
+        return self.folder.entry(MANIFEST) is not None or any(files)
 
     def required(self) -> Store:
         """Give this store, once it is sure that the sweep exists.
@@ -100,7 +100,7 @@ class Store:
         )
 
     def save_grid(
-        self, text: str, sources: Mapping[str, bytes] | None = None, roster: pa.Table | None = None
+        self, text: str, sources: Mapping[str, bytes] | None = None, roster: Roster | None = None
     ) -> str:
         """Record a grid and the user's files that it names; one that is recorded already adds nothing.
 

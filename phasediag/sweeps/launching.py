@@ -16,6 +16,7 @@ from phasediag.executors.drain import Drain
 from phasediag.executors.executor import Executor, Staff
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
+from phasediag.grids.lot import Lot
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
@@ -24,7 +25,6 @@ from phasediag.storage.store import CHECKPOINTS, Store
 from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.survey import Survey, make_survey
-from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -59,7 +59,7 @@ class LaunchOrder:
         return Job(
             sweep=self.store.folder.uri, measure=grid.measure, parameters=grid.parameters,
             sources=user_sources(grid), hashes=grid.sources, git_commit=git_commit(),
-            software=software(ray=self.executor == "ray"),
+            software=software(ray=self.executor == "ray"), expansion=grid.expansion,
         )  # fmt: skip
 
     def take(self, purpose: str = "launch") -> Lease:
@@ -77,7 +77,7 @@ class LaunchOrder:
         )  # fmt: skip
 
 
-def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Trials]:
+def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Lot]:
     """Train what is missing, as the one that holds the lease of the sweep."""
     store = order.store
     for sentence in mended(store):
