@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,10 +75,8 @@ class Cost:
     peak_first_mb: float = 0.0
     """Peak of memory until the first claim was sent."""
     wall_s: float = 0.0
-    plan_s: float | None = None
     largest: int = 0
     """Bytes of the largest claim."""
-    notes: list[str] = field(default_factory=list)
 
 
 def peak_mb() -> float:
@@ -132,8 +130,7 @@ class Stubs:
             if not cost.packs:
                 cost.first_s, cost.peak_first_mb = time.monotonic() - self.started, peak_mb()
             began = time.perf_counter()
-            pack = pickle.loads(sent).pack
-            pack = pack.made_by(job.expansion) if hasattr(job, "expansion") else pack
+            pack = pickle.loads(sent).pack.made_by(job.expansion)
             assert len(pack.trials.trial_id) == len(pack.trials.point_id) == len(pack.trials)
             cost.place_s += time.perf_counter() - began
             cost.packs, cost.trained = cost.packs + 1, cost.trained + len(pack.trials)
@@ -153,7 +150,7 @@ def counted(answer: Callable[..., Any], cost: Cost, started: float) -> Callable[
             if not cost.packs:
                 cost.first_s, cost.peak_first_mb = time.monotonic() - started, peak_mb()
             sent = len(pickle.dumps(claim, pickle.HIGHEST_PROTOCOL))
-            cost.packs, cost.trained = cost.packs + 1, cost.trained + len(claim.pack.trials)
+            cost.packs, cost.trained = cost.packs + 1, cost.trained + len(claim.pack)
             cost.sent, cost.largest = cost.sent + sent, max(cost.largest, sent)
         return claim
 
@@ -181,9 +178,10 @@ def actors_that_train_nothing() -> Iterator[None]:
             if claim is None:
                 time.sleep(0.2)
             else:
+                pack = claim.pack.made_by(self.worker.job.expansion)
                 progress = Progress(
-                    trials_done=len(claim.pack.trials), failed=0, diverged=0, error="", done=True,
-                    spent={"training": claim.pack.projected_seconds},
+                    trials_done=len(pack.trials), failed=0, diverged=0, error="", done=True,
+                    spent={"training": pack.projected_seconds},
                 )  # fmt: skip
             report = WorkerReport(place=self.worker.place, progress=progress)
             return {"report": report, "handle": ray.get_runtime_context().current_actor}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Final
 
 import numpy as np
@@ -21,7 +20,6 @@ from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import (
     Numbering,
     Shape,
-    codes_at,
     combinations,
     derived,
     restricted,
@@ -31,6 +29,7 @@ from phasediag.grids.columns import (
 )
 from phasediag.grids.expression import Expression
 from phasediag.grids.reading import Report
+from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.grids.rules import (
     ANISOTROPY,
     CLASSES,
@@ -53,7 +52,6 @@ from phasediag.identity import Identity
 from phasediag.registry import KINDS, Component, Kind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
-NOT_APPLICABLE: Final = Encoded(pool=(None,))
 _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 """None where a rule gives no value; what depends on them is then not judged."""
 
@@ -85,38 +83,6 @@ class GivenPoints:
                 listed = self.lines is not None and name in self.varied
                 return path, int(self.lines[row]) if self.lines is not None and listed else line
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Points:
-    """Points of a grid whose parameters have values."""
-
-    columns: Mapping[str, Encoded]
-    """Of the points, which have a shape."""
-    shape: Shape
-    """Places along each axis."""
-    kept: BoolArray | None
-    """The points that no exclusion removes; broadcasts to `shape`. None: all."""
-    numbering: Numbering
-
-    @property
-    def count(self) -> int:
-        """Points that no exclusion removes."""
-        if self.kept is None:
-            return prod(self.shape)
-        return int(self.kept.sum()) * (prod(self.shape) // self.kept.size)
-
-    def find(self, numbers: IntArray) -> tuple[tuple[IntArray, ...], BoolArray]:
-        """Where points with some numbers are, along every axis, and whether there is one of that number."""
-        places, there = self.numbering.places(numbers)
-        if self.kept is not None:
-            there = there & codes_at(self.kept, places)
-        return places, there
-
-    def column(self, places: Sequence[IntArray], name: str) -> Encoded:
-        """A parameter of the points at some places, shape (places,); None where they lack it."""
-        column = self.columns.get(name, NOT_APPLICABLE)
-        return column if column.codes is None else column.recoded(codes_at(column.codes, places))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

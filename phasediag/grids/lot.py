@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phasediag.grids.columns import Shape, combinations, stacked
-from phasediag.grids.expansion import NOT_APPLICABLE, Points
+from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.identity import ID_BYTES, Digests, Identity, Ids
 from phasediag.trial import Codes, Encoded, IntArray, Records, Trials, Value
 
