@@ -44,8 +44,8 @@ class EqualNoise(Result):
     """The 95 % interval of `difference`; NaN with fewer than 3 replicates."""
     cells: pd.DataFrame
     """One row a point: its `temperature` (`noise.temperature_column`) and other axes, `rate_small`,
-    `rate_large`, the means `mean_small`, `mean_large`, and their `difference` with `low`, `high` (95 % for all points together), as shares of the
-    spread of y."""
+    `rate_large`, the means `mean_small`, `mean_large`, and their `difference` with `low`, `high` (95 % for
+    all points together), as shares of the spread of y."""
     claim: Claim
     n: int
     replicates: int
