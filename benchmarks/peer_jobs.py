@@ -111,7 +111,7 @@ JOBS: Final = (
     ),
     Job(
         name="transformer", title="transformer of 2 attention layers, 20 tokens, width 16, batch 64, float32",
-        grid=TRANSFORMER.format(length=20, steps=64), tiles=(8, 32, 128), timed_steps=32, tolerance=1e-4,
+        grid=TRANSFORMER.format(length=20, steps=64), tiles=(8, 32, 128), timed_steps=32, tolerance=1e-3,
         tuned=False,
     ),
 )  # fmt: skip
