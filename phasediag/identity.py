@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import repeat
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from phasediag.trial import (
     ENGINE,
@@ -18,10 +20,16 @@ from phasediag.trial import (
     Required,
     Role,
     TextArray,
+    Trials,
     Value,
     formatted,
     objects,
 )  # fmt: skip
+
+_DIGITS: Final = 13
+"""Digits of a hash that make a number, as many as a float holds."""
+LENGTH: Final = "steps"
+"""The parameter by which a longer trial differs from a shorter one that it passes through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,25 @@ class Identity:
             left_out = value is None or text == absent
             lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
         return lines
+
+
+def course_ids(trials: Trials, identity: Identity, measured: str) -> TextArray:
+    """What trials of all lengths have in common that pass through the same weights, shape (trials,).
+
+    Parameters
+    ----------
+    measured
+        What is measured, in words: a trial goes on from another one where that was measured alike.
+    """
+    columns = {name: column for name, column in trials.columns.items() if name != LENGTH}
+    ids, _ = identity.ids(columns, trials.replicate, trials.grid_seed)
+    return np.array([_digest(f"{each}\n{measured}") for each in ids.tolist()], dtype=object)
+
+
+def share_of(courses: TextArray, share: float) -> npt.NDArray[np.bool_]:
+    """Which trials are in a share of all, by their `course_ids`: at every length, or at none."""
+    within = share * 16**_DIGITS
+    return np.array([int(each[:_DIGITS], 16) < within for each in courses.tolist()], dtype=bool)
 
 
 def names_a_file(name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from phasediag.identity import pack_id
 from phasediag.packing.machine import CPU, Machine
+from phasediag.packing.origin import Origin
 from phasediag.packing.structure import Structure
 from phasediag.ramp import lengths
 from phasediag.training.network import Network, network_of
@@ -65,6 +66,16 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     )  # fmt: skip
 
 
+def state_bytes(network: Network) -> int:
+    """What the state of the training of one network takes, and its weights where they differ from that."""
+    trained = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
+    numbers = trained * (1 + len(network.descent.moments))
+    if not network.control.absent or network.fixed or network.habits.state:
+        numbers += sum(int(np.prod(shape)) for shape in network.shapes.values())
+        numbers += sum(buffer.numel() for buffer in network.module.buffers())
+    return numbers * network.dtype.itemsize
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pack:
     """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment."""
@@ -81,6 +92,8 @@ class Pack:
     compiled: bool
     shared: bool = False
     """Whether each tile's trials live in one world: they see the same batches."""
+    origin: Origin | None = None
+    """From where they are trained on; None: from the start. What comes out is the same."""
     pack_id: str = field(init=False)
     projected_bytes: int = field(init=False)
     """Upper bound on device memory, in bytes."""
@@ -89,7 +102,7 @@ class Pack:
 
     def __post_init__(self) -> None:
         tile_size = min(self.tile_size, max(2, len(self.trials)))
-        steps = lengths(self.trials).astype(np.float64)
+        steps = lengths(self.trials).astype(np.float64) - (self.origin.step if self.origin else 0)
         longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
         fixed = {
             "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
@@ -111,12 +124,17 @@ class Pack:
 
     def of(self, rows: IntArray) -> Pack:
         """A pack of some of its trials; where its tiles are cut differently, they may hold several worlds."""
-        return replace(self, trials=self.trials.take(rows), shared=False)
+        return replace(self.tile(rows), shared=False)
+
+    def tile(self, rows: IntArray) -> Pack:
+        """A pack of the trials of one of its tiles."""
+        origin = None if self.origin is None else self.origin.take(rows)
+        return replace(self, trials=self.trials.take(rows), origin=origin)
 
 
 def pack_of(
     trials: Trials, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
-    shared: bool = False, machine: Machine = CPU,
+    shared: bool = False, machine: Machine = CPU, origin: Origin | None = None,
 ) -> Pack:  # fmt: skip
     """A pack of trials that are trained in this way, whatever else there is to train.
 
@@ -126,8 +144,11 @@ def pack_of(
         Where user files are.
     machine
         What a worker has.
+    origin
+        Of these trials, where they are trained on.
     """
     cost = cost_of(network_of(structure.record, folder), structure.record, machine)
     return Pack(
-        trials=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared
-    )
+        trials=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared,
+        origin=origin,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ that will train it, at the pace that this machine has shown.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from phasediag.grids.columns import combinations
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
+from phasediag.packing.origin import Origin
 from phasediag.packing.pack import CompileMode, Cost, Pack, cost_of
 from phasediag.packing.structure import Structure, structures
 from phasediag.ramp import lengths
@@ -93,11 +94,13 @@ class Stock:
         The one that is trained: that of the structure.
     cost
         Of a trial of the program, on any machine.
+    origin
+        From where the trials of the launch are trained on; None: from the start.
     """
 
     def __init__(
         self, trials: Trials, rows: IntArray, structure: Structure, network: Network, cost: Cost,
-        conditions: Conditions,
+        conditions: Conditions, origin: Origin | None = None,
     ) -> None:  # fmt: skip
         names = world_names(network.task, str(structure.record["task"]), structure.envelope)
         own = trials.take(rows)
@@ -105,7 +108,8 @@ class Stock:
         self.trials, self._rows = trials, rows[order]
         self.structure, self.conditions = structure, conditions
         self._cost, self._at = cost, 0
-        self._steps = np.concatenate([[0.0], np.cumsum(lengths(own)[order].astype(np.float64))])
+        left = lengths(own)[order].astype(np.float64) - (origin.step if origin else 0)
+        self._steps, self._origin = np.concatenate([[0.0], np.cumsum(left)]), origin
         self._ways: dict[str, Way] = {}
         self._shares: deque[int] = deque()
         self._shares_of: Way | None = None
@@ -179,9 +183,10 @@ class Stock:
         firsts = np.arange(start, stop, way.tile)
         lasts = np.minimum(firsts + way.tile, stop) - 1
         self._at = stop
+        rows = self._rows[start:stop]
         return Pack(
-            trials=self.trials.take(self._rows[start:stop]), structure=self.structure, cost=way.cost,
-            tile_size=way.tile, compiled=way.compiled,
+            trials=self.trials.take(rows), structure=self.structure, cost=way.cost,
+            tile_size=way.tile, compiled=way.compiled, origin=self._origin and self._origin.take(rows),
             shared=way.shared and bool((self._world[firsts] == self._world[lasts]).all()),
         )  # fmt: skip
 
@@ -200,7 +205,7 @@ class Stock:
 
 def stocks_of(
     trials: Trials, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
-    machine: Machine = CPU,
+    machine: Machine = CPU, origin: Origin | None = None,
 ) -> list[Stock]:  # fmt: skip
     """Group trials by structure, and join structures by padding where it pays.
 
@@ -212,6 +217,8 @@ def stocks_of(
         Where user files are.
     machine
         What workers have, as far as it is known.
+    origin
+        From where they are trained on; None: from the start.
 
     Returns
     -------
@@ -225,7 +232,8 @@ def stocks_of(
         cost_of(network, structure.record, machine)
         for network, structure in zip(networks, distinct, strict=True)
     ]
-    counts, steps = np.bincount(group), np.bincount(group, weights=lengths(trials))
+    left = lengths(trials) - (origin.step if origin else 0)
+    counts, steps = np.bincount(group), np.bincount(group, weights=left)
     bundles = [
         bundle_of(structure, network, folder, flops=cost.flops, trials=int(count), steps=float(total))
         for structure, network, cost, count, total in zip(
@@ -240,7 +248,7 @@ def stocks_of(
     for members, rows in zip(joined, _groups(bucket[group]), strict=True):
         head = members[0]
         structure = distinct[head].padded_to(envelope_of([bundles[i] for i in members]))
-        made.append(Stock(trials, rows, structure, networks[head], costs[head], conditions))
+        made.append(Stock(trials, rows, structure, networks[head], costs[head], conditions, origin))
     return made
 
 
@@ -285,8 +293,13 @@ def pack_trials(
     The packs, longest first. Every trial is in one of them.
     """
     conditions = Conditions(workers=workers, compile_mode=compile_mode, trials_per_pack=trials_per_pack)
+    return packs_from(stocks_of(trials, parameters, folder, conditions, machine), machine)
+
+
+def packs_from(stocks: Iterable[Stock], machine: Machine) -> list[Pack]:
+    """All packs of some stocks as equal machines take them, longest first; the stocks are empty then."""
     packs = []
-    for stock in stocks_of(trials, parameters, folder, conditions, machine):
+    for stock in stocks:
         while len(stock):
             packs.append(stock.take(machine))
     return sorted(packs, key=lambda pack: -pack.projected_seconds)

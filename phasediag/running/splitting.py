@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
-from phasediag.running.checkpoint import Checkpoint, SavedTile
+from phasediag.running.checkpoint import Checkpoint, FinishedTile, SavedTile
 from phasediag.running.job import Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.storage.store import Store
@@ -39,7 +39,8 @@ def split(pack: Pack, job: Job, store: Store, error: str) -> Split:
     """
     if len(pack.trials) == 1:
         text = f"its worker died: {error}"
-        store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), text))
+        failed = failed_rows(pack, job, np.arange(1), text)
+        store.write_fragment(pack.pack_id, failed.trials, failed.measurements)
         store.drop_checkpoint(pack.pack_id)
         return Split(packs=(), committed=((pack, _done(pack, failed=1, error=text)),))
     kept = checkpoint.read(store, pack.pack_id)
@@ -59,7 +60,7 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
     if kept.finished:
         committed.append(_commit(pack, kept, job, store))
     if kept.current is not None:
-        alone = replace(pack, trials=pack.trials.take(kept.current.work.rows))
+        alone = pack.tile(kept.current.work.rows)
         _keep(alone, kept.current, job, store)
         packs.append(alone)
     if waiting:
@@ -69,11 +70,11 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
 
 def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack, Progress]:
     """Write the finished tiles of a pack as a fragment of their own."""
-    rows, measured = (pa.concat_tables(tables) for tables in zip(*kept.finished, strict=True))
-    ids = set(rows["trial_id"].to_pylist())
+    done = FinishedTile.joined(kept.finished)
+    ids = set(done.trials["trial_id"].to_pylist())
     own = pack.of(np.flatnonzero([each in ids for each in pack.trials.trial_id.tolist()]))
-    store.write_fragment(own.pack_id, _of(own, rows), _of(own, measured))
-    status = rows["status"].to_pylist()
+    store.write_fragment(own.pack_id, _of(own, done.trials), _of(own, done.measurements), done.kept)
+    status = done.trials["status"].to_pylist()
     failed, diverged = status.count("failed"), status.count("diverged")
     return own, _done(own, failed=failed, diverged=diverged, error=kept.error)
 

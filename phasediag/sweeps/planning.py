@@ -14,15 +14,17 @@ from phasediag.executors.executor import Staff
 from phasediag.executors.ledger import Ledger
 from phasediag.grids.grid import Grid
 from phasediag.measuring.convergence import relaxed
-from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Pack, pack_of
-from phasediag.packing.stock import Conditions, pack_trials, stocks_of
+from phasediag.packing.machine import Machine, machine_of
+from phasediag.packing.origin import Origin
+from phasediag.packing.pack import CompileMode, Pack, pack_of, state_bytes
+from phasediag.packing.stock import Conditions, Stock, packs_from, stocks_of
 from phasediag.packing.structure import structure_of, structures
-from phasediag.ramp import slowest
+from phasediag.ramp import lengths, slowest
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import ID_BYTES
 from phasediag.storage.store import Store
+from phasediag.sweeps.beginnings import beginnings_of
 from phasediag.sweeps.status import duration
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
@@ -85,13 +87,24 @@ class Plan:
 
     @property
     def store_bytes(self) -> int:
-        """Projected size of the fragments, and of the ids kept beside the grid."""
+        """Projected size of the fragments, of kept weights, and of the ids kept beside the grid."""
         missing, measure = self.survey.missing, self.survey.grid.measure
         if not len(missing):
             return 0
         width = missing.values("width").astype(float) if "width" in missing.columns else np.ones(len(missing))
         kept = 0.0 if measure.distances == "none" else len(measure.observables) * DISTANCE_BYTES
-        return int(len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width.sum())
+        rows = len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width.sum()
+        return int(rows) + self.weights_bytes
+
+    @property
+    def weights_bytes(self) -> int:
+        """Projected size of the weights that are kept, with what the optimizer keeps."""
+        missing, grid = self.survey.missing, self.survey.grid
+        if not grid.keep or not len(missing):
+            return 0
+        distinct, group = structures(missing, grid.parameters)
+        each = [state_bytes(network_of(structure.record, grid.folder)) for structure in distinct]
+        return int(grid.keep * float(np.array(each, dtype=np.float64)[group].sum()))
 
     @property
     def unrelaxed(self) -> int:
@@ -154,12 +167,10 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     """
     grid = survey.grid
     resumed, rest, notes = _unfinished(grid, store, survey.missing)
-    conditions = _conditions(grid, workers, compile_mode)
-    packs = pack_trials(
-        rest, grid.parameters, grid.folder, workers=workers, compile_mode=compile_mode,
-        trials_per_pack=conditions.trials_per_pack, machine=machine_of(grid.resources.gpus),
-    )  # fmt: skip
-    return Plan(survey=survey, packs=(*resumed, *packs), workers=workers, notes=notes)
+    conditions, machine = _conditions(grid, workers, compile_mode), machine_of(grid.resources.gpus)
+    stocks, further = _stocks(grid, store, rest, conditions, machine)
+    packs = (*resumed, *packs_from(stocks, machine))
+    return Plan(survey=survey, packs=packs, workers=workers, notes=(*notes, *further))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -184,11 +195,37 @@ def open_books(survey: Survey, store: Store, staff: Staff, *, compile_mode: Comp
     machine = machine_of(grid.resources.gpus)
     workers = staff.now if asked == "auto" else asked if staff.grows else min(asked, staff.now)
     conditions = _conditions(grid, workers, compile_mode)
-    ledger = Ledger(stocks_of(rest, grid.parameters, grid.folder, conditions, machine), resumed, machine)
+    stocks, further = _stocks(grid, store, rest, conditions, machine)
+    ledger = Ledger(stocks, resumed, machine)
     if staff.grows and asked == "auto":
         ledger.staff(max(workers, ledger.useful(machine)))
     most, expected = None if asked == "auto" else asked, ledger.places(min(workers, staff.now))
-    return Books(ledger=ledger, most=most, workers=workers, expected=expected, notes=notes)
+    return Books(
+        ledger=ledger, most=most, workers=workers, expected=expected, notes=(*notes, *further)
+    )  # fmt: skip
+
+
+def _stocks(
+    grid: Grid, store: Store, trials: Trials, conditions: Conditions, machine: Machine
+) -> tuple[list[Stock], tuple[str, ...]]:
+    """The stocks of trials, apart by the step at which these begin; and what is to be told of that."""
+    beginnings = beginnings_of(grid, store, trials)
+    stocks = [
+        stock
+        for rows, origin in beginnings
+        for stock in stocks_of(
+            trials.take(rows), grid.parameters, grid.folder, conditions, machine, origin
+        )
+    ]  # fmt: skip
+    going_on = sum(len(rows) for rows, origin in beginnings if origin is not None)
+    if not going_on:
+        return stocks, ()
+    saved = sum(origin.step * len(rows) for rows, origin in beginnings if origin is not None)
+    share = saved / float(lengths(trials).astype(float).sum())
+    return stocks, (
+        f"{going_on:,} of {len(trials):,} trials go on from the kept weights of shorter ones, which saves "
+        f"{share:.0%} of the steps",
+    )
 
 
 def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditions:
@@ -236,5 +273,5 @@ def pack_of_header(grid: Grid, header: Header, trials: Trials) -> Pack:
     structure = structure_of(trials.record(0), grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
-        shared=header.shared, machine=machine_of(grid.resources.gpus),
+        shared=header.shared, machine=machine_of(grid.resources.gpus), origin=Origin.of(header.origin),
     )  # fmt: skip

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
+from phasediag.identity import Identity, course_ids, share_of
 from phasediag.observables.known import ALWAYS, DEFINITIONS, UserObservable
 from phasediag.storage.store import Store
 from phasediag.sweeps.notices import notices_of
@@ -20,6 +21,8 @@ from phasediag.trial import Encoded, TextArray, Trials
 
 Mask = npt.NDArray[np.bool_]
 
+COURSE: Final = "course_id"
+"""The column that trials have whose weights are kept."""
 ENTROPIC: Final = "decay_term"
 """The column that every trial has where the entropic loss was measured."""
 
@@ -68,14 +71,37 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
             f"{grid.path}: measure: {int(lacking.sum())} committed trials were not measured for "
             f"{', '.join(lacked)}; ask for what was measured, or train them again with --remeasure"
         )
+    unkept = done & _unkept(grid, trials, held)
     if remeasure:
-        lacking |= (status == "ok") & held.counted_before()
+        lacking |= ((status == "ok") & held.counted_before()) | unkept
     done &= ~lacking
     skipped = failed & (not retry_failed)
     return Survey(
         grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
-        missing=trials.take(~done & ~skipped), notices=notices_of(grid, store),
+        missing=trials.take(~done & ~skipped),
+        notices=(*notices_of(grid, store), *_told(int((unkept & done).sum()))),
     )  # fmt: skip
+
+
+def _unkept(grid: Grid, trials: Trials, held: _Held) -> Mask:
+    """Which trials are not recorded with their weights, and would be, had the grid trained them."""
+    if not grid.keep:
+        return np.zeros(len(trials), dtype=bool)
+    bare = ~held.known(COURSE)
+    if grid.keep < 1 and bare.any():
+        identity = Identity(parameters=grid.parameters, sources=grid.sources)
+        bare &= share_of(course_ids(trials, identity, grid.measure.words), grid.keep)
+    return bare
+
+
+def _told(unkept: int) -> list[str]:
+    """What to say of trials that were recorded without their weights."""
+    if not unkept:
+        return []
+    return [
+        f"keep: {unkept:,} trials are recorded without their weights, which are kept of what is trained from "
+        "now on; --remeasure trains them again"
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,7 +119,7 @@ class _Held:
         columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [
             ENTROPIC
         ] * grid.measure.entropic
-        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
+        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables) + [COURSE] * bool(grid.keep)
         rows, ids = store.trials_table(columns, ordered=False), pa.array(trials.trial_id, pa.string())
         return cls(rows=rows, ids=ids, at=pc.index_in(ids, value_set=rows["trial_id"].combine_chunks()))
 
