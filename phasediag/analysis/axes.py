@@ -11,13 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.declared import results_of
-from phasediag.analysis.frame import Groups, coded, numbers
+from phasediag.analysis.frame import Groups, categorical, coded, numbers
 from phasediag.arrays import IntArray
 from phasediag.errors import AnalysisError
 from phasediag.storage.launches import LAUNCHES
 
 MOST_FACET_VALUES: Final = 6
 """An unnamed axis with more values than this is refused instead of becoming a facet."""
+MOST_CATEGORIES: Final = 40
+"""Names that fit beside an axis."""
 COLLAPSE: Final = "collapse_weight_decay"
 """The column with the weight decay at which the data alone make a network collapse."""
 
@@ -26,7 +28,7 @@ _LAST: Final = ("learning_time", "learning_rate", "batch_size", "steps", "data_s
 
 
 def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Sequence[str]) -> None:
-    """Refuse axes that are named twice, hold no numbers or do not vary.
+    """Refuse axes that are named twice, are null somewhere, have too many names, or do not vary.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Se
         twice = next(n for n in names if names.count(n) > 1)
         raise AnalysisError(f"'{twice}' is named twice among x, y and facet; give each a column of its own")
     for role, name in axes:
+        if categorical(trials, name):
+            _check_categories(trials, role, name)
+            continue
         values = numbers(trials, name)
         bad = int((~np.isfinite(values)).sum())
         if bad:
@@ -50,6 +55,20 @@ def check_axes(trials: pd.DataFrame, axes: Sequence[tuple[str, str]], facets: Se
                 f"{role}='{name}' has only one value ({values[0]:g}) in these trials; a diagram needs "
                 f"{needed}: choose another column, or keep more trials"
             )
+
+
+def _check_categories(trials: pd.DataFrame, role: str, name: str) -> None:
+    values = coded(trials[name])[1]
+    if len(values) < 2:
+        raise AnalysisError(
+            f"{role}='{name}' has only one value ({values[0]}) in these trials; choose another column, or "
+            "keep more trials"
+        )
+    if len(values) > MOST_CATEGORIES:
+        raise AnalysisError(
+            f"{role}='{name}' has {len(values)} different texts, more than the {MOST_CATEGORIES} that an "
+            "axis names; choose another column, or keep fewer of them"
+        )
 
 
 def parameters_of(trials: pd.DataFrame) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.axes import axes_of, parameters_of
-from phasediag.analysis.frame import coded, names_in, numbers
+from phasediag.analysis.frame import categorical, coded, names_in, numbers
 from phasediag.analysis.scale import Scale
 from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
@@ -53,7 +53,7 @@ def with_bins(trials: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame,
     if not {"point_id", "replicate"} <= set(trials.columns) or trials["point_id"].isna().any():
         return trials, ()
     point = coded(trials["point_id"])[0]
-    measured = [name for name in names if _differs(numbers(trials, name), point)]
+    measured = [n for n in names if not categorical(trials, n) and _differs(numbers(trials, n), point)]
     read = {name: names_in(trials, name) & set(parameters_of(trials)) for name in measured}
     behind = {
         name: tuple(sorted(each for each in read[name] if not _differs(numbers(trials, each), point)))

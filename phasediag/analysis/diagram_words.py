@@ -66,6 +66,11 @@ def _branches(crossed: pd.DataFrame, keys: Sequence[str], x: str) -> list[str]:
     return [f"By branch, along {prose(x)}: {', '.join(parts)}."]
 
 
+def side_by_side(x: str) -> str:
+    """That no boundary is looked for between the values of x, which have no order."""
+    return f"The values of {prose(x)} have no order: no boundary is looked for between them."
+
+
 def about_boundary(
     cells: pd.DataFrame, boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str],
     level: float,
@@ -75,9 +80,10 @@ def about_boundary(
     Parameters
     ----------
     cells, boundary, across, keys, level
-        As `PhaseDiagram` holds them.
+        As `PhaseDiagram` holds them; no boundary at all where none was looked for.
     """
-    sentences = [*_crossings(cells, boundary, across, keys, level), *_open_ends(boundary)]
+    crossings = [] if boundary.empty else _crossings(cells, boundary, across, keys, level)
+    sentences = [*crossings, *_open_ends(boundary)]
     sentences += _plateaus(boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from phasediag.analysis.scale import key
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError, nearest
 from phasediag.grids.expression import Expression, parse_expression, parse_formula
@@ -44,12 +45,18 @@ def numbers(trials: pd.DataFrame, name: str) -> FloatArray:
         Where the column holds no numbers.
     """
     column = trials[name]
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    if categorical(trials, name):
         raise AnalysisError(
             f"column '{name}' is not numeric (it holds {column.dtype}); choose a column of numbers, "
             f"or use '{name}' as facet="
         )
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def categorical(trials: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds texts, truth values or lists: values without an order."""
+    column = trials[name]
+    return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
 
 
 def with_formulas(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -159,12 +166,15 @@ class Groups:
     """The combination of each trial, shape (trials,)."""
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, names: tuple[str, ...]) -> Groups:
-        """Group trials by the columns `names`."""
+    def of(cls, trials: pd.DataFrame, names: tuple[str, ...], by_name: Collection[str] = ()) -> Groups:
+        """Group trials by the columns `names`; levels of those `by_name` are in the order of their texts."""
         code = np.zeros(len(trials), dtype=np.int64)
         levels = []
         for name in names:
             codes, values = coded(trials[name])
+            if name in by_name:
+                order = np.array(sorted(range(len(values)), key=lambda at: key(values[at])))
+                codes, values = np.argsort(order)[codes], values[order]
             levels.append(values)
             code = code * len(values) + codes
         unique, cell = np.unique(code, return_inverse=True)

@@ -25,6 +25,8 @@ class Layout:
     """The position of the value of its own axis among all values of it."""
     coordinate: FloatArray
     """The value of its own axis, on the scale on which to interpolate."""
+    ordered: bool = True
+    """Whether something lies between two values of its own axis, so that a level may be crossed there."""
 
     @classmethod
     def along_x(cls, group: Groups, scale: Scale, *, lines: bool) -> Layout:
@@ -39,7 +41,7 @@ class Layout:
         facet = line // len(group.levels[-2]) if lines else np.zeros_like(line)
         return cls(
             order=np.arange(len(line)), facet=facet, line=line, place=place,
-            coordinate=_coordinates(group, -1, scale)[place],
+            coordinate=_coordinates(group, -1, scale)[place], ordered=scale.ordered,
         )  # fmt: skip
 
     @classmethod
@@ -52,7 +54,7 @@ class Layout:
         place = place[order]
         return cls(
             order=order, facet=facet[order], line=(facet * width + column)[order], place=place,
-            coordinate=_coordinates(group, -2, scale)[place],
+            coordinate=_coordinates(group, -2, scale)[place], ordered=scale.ordered,
         )  # fmt: skip
 
     def rows(self, value: FloatArray, replicates: IntArray) -> Rows:
@@ -66,7 +68,7 @@ class Layout:
         return Rows(
             row=np.unique(self.line, return_inverse=True)[1], coordinate=self.coordinate,
             value=value[self.order], replicates=replicates[self.order],
-            linked=(np.diff(self.line) == 0) & ~self._gap(),
+            linked=(np.diff(self.line) == 0) & ~self._gap() & self.ordered,
         )  # fmt: skip
 
     def _gap(self) -> BoolArray:
@@ -83,4 +85,4 @@ class Layout:
 
 
 def _coordinates(group: Groups, axis: int, scale: Scale) -> FloatArray:
-    return scale.forward(group.levels[axis].astype(np.float64))
+    return scale.forward(scale.places(group.levels[axis]))

@@ -122,7 +122,8 @@ def _reach(result: PhaseDiagram) -> tuple[FloatArray, FloatArray]:
         frame[list(names)].astype(str).agg("/".join, axis=1) if names else pd.Series("", frame.index)
         for frame in (result.cells, result.boundary)
     ]
-    cells = dict(iter(result.cells[result.x].groupby(keyed[0])))
+    places = pd.Series(result.x_scale.places(result.cells[result.x]), result.cells.index)
+    cells = dict(iter(places.groupby(keyed[0])))
     for row, key in enumerate(keyed[1]):
         columns = np.sort(cells[key].to_numpy(dtype=np.float64))
         right = int(np.clip(np.searchsorted(columns, position[row]), 1, len(columns) - 1))

@@ -24,7 +24,14 @@ from phasediag.analysis.cells import cell_statistics, decided_means, of_settled,
 from phasediag.analysis.declared import about
 from phasediag.analysis.decoupled_decay import DecoupledDecayWarning as DecoupledDecayWarning
 from phasediag.analysis.decoupled_decay import warn_of_adamw
-from phasediag.analysis.diagram_words import about_boundary, boundary_in_words, front, scattered, unknown
+from phasediag.analysis.diagram_words import (
+    about_boundary,
+    boundary_in_words,
+    front,
+    scattered,
+    side_by_side,
+    unknown,
+)
 from phasediag.analysis.frame import Groups, has_status, numbers
 from phasediag.analysis.isolines import across_table
 from phasediag.analysis.labels import prose
@@ -135,12 +142,19 @@ class PhaseDiagram(Result):
         """What must be known before this diagram is trusted, in whole sentences."""
         if self.without_value:
             return (f"{self.without_value[0].upper()}{self.without_value[1:]}; the diagram shows no values.",)
-        texts = about_boundary(self.cells, self.boundary, self.across, self.keys, self.level)
+        texts = about_boundary(self.cells, *self._looked_for, self.level)
         if self.convergence_unknown:
             texts.append(unknown(self.convergence_unknown))
         if self.condition and self.boundary["low"].notna().any():
             texts.append(self.condition)
         return (*texts, *([self.basis] if self.basis else ()))
+
+    @property
+    def _looked_for(self) -> tuple[pd.DataFrame, pd.DataFrame | None, tuple[str, ...]]:
+        """The crossings along x, or along y where x has no order, those along y besides, and their keys."""
+        if self.x_scale.ordered:
+            return self.boundary, self.across, self.keys
+        return self.boundary[:0] if self.across is None else self.across, None, (*self.facets, self.x)
 
     @property
     def caveat(self) -> str:
@@ -177,6 +191,8 @@ class PhaseDiagram(Result):
     def findings(self) -> tuple[str, ...]:
         """Where the boundary is, and how sure that is."""
         about = f"{prose(self.order, self.about)} = {self.level:g}"
+        if not (self.x_scale.ordered or (self.y and self.y_scale.ordered)):
+            return (side_by_side(self.x),)
         return (boundary_in_words(self.boundary, self.across, self.keys, self.x, self.y, about),)
 
     def as_dict(self) -> dict[str, Any]:
@@ -222,7 +238,9 @@ def phase_diagram(
     trials
         One row a trial, as `load_trials` returns it. Only `ok` rows have an order parameter.
     x, y
-        Numeric axes: columns, or expressions of columns. Without y the diagram is one row a facet. An axis
+        Axes: columns, or expressions of columns. Without y the diagram is one row a facet. Values that are
+        no numbers (optimizer, activation) are categories, side by side in the order of their names, and no
+        boundary is looked for between two of them. An axis
         that differs between the replicates of a point (`learning_rate * sharpness_at_start / 2`) is put
         into bins, see `phasediag.analysis.binning`.
     order
@@ -311,7 +329,7 @@ def locate(
     settled = (cells["unconverged_share"].to_numpy() <= 0.5) | declared.of_training
     shown = boundary if direction is None else boundary.facing(rising=direction == "rising")
     across = None
-    if plane.y is not None and method != "slope":
+    if plane.y is not None and plane.y_scale.ordered and method != "slope":
         across = across_table(plane, rows, boundary, samples, settled, at, resamples, seed)
     cells["phase"] = _phases(cells, levels, declared, method)
     tabled = without_plateaus(shown, rows, cells, level) if method == "level" else shown

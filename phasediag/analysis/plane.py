@@ -11,7 +11,7 @@ import pandas as pd
 from phasediag.analysis.axes import check_axes, unnamed_axes
 from phasediag.analysis.binning import with_bins
 from phasediag.analysis.cells import DIVERGED
-from phasediag.analysis.frame import Groups, need_columns, numbers, with_formulas
+from phasediag.analysis.frame import Groups, categorical, need_columns, numbers, with_formulas
 from phasediag.analysis.layout import Layout
 from phasediag.analysis.scale import Scale
 from phasediag.analysis.versions import newest
@@ -62,11 +62,15 @@ class Plane:
         trials, behind = with_bins(trials, names)
         spanning = tuple(reversed(names))
         facets += unnamed_axes(trials, (*facets, *spanning, *behind), order)
-        group = Groups.of(trials, (*facets, *spanning))
+        categories = [name for name in names if categorical(trials, name)]
+        group = Groups.of(trials, (*facets, *spanning), by_name=categories)
+        scales = {
+            name: Scale.of_categories(values) if name in categories else Scale.of(values.astype(np.float64))
+            for name, values in zip(spanning, group.levels[len(facets) :], strict=True)
+        }  # fmt: skip
         return cls(
-            trials=trials, x=x, y=y, facets=facets, group=group,
-            x_scale=Scale.of(group.levels[-1].astype(np.float64)),
-            y_scale=Scale(kind="linear") if y is None else Scale.of(group.levels[-2].astype(np.float64)),
+            trials=trials, x=x, y=y, facets=facets, group=group, x_scale=scales[x],
+            y_scale=Scale(kind="linear") if y is None else scales[y],
         )  # fmt: skip
 
     @property

@@ -17,7 +17,8 @@ import pandas as pd
 
 from phasediag.analysis.bootstrap import replicate_codes
 from phasediag.analysis.declared import declared_names
-from phasediag.analysis.frame import converged, has_status, numbers, with_formulas
+from phasediag.analysis.frame import categorical, coded, converged, has_status, numbers, with_formulas
+from phasediag.analysis.labels import shown
 from phasediag.analysis.measured import valueless
 from phasediag.analysis.recount import COUNT_COLUMNS
 from phasediag.analysis.versions import newest
@@ -95,6 +96,12 @@ class Sample:
         """
         needed = (x, y, *named)
         trials = with_formulas(newest(trials, needed, pooled=True), needed)
+        if categorical(trials, x):
+            first = shown(coded(trials[x])[1][0])
+            raise AnalysisError(
+                f"the values of '{x}' have no order, so no law is fitted over them; fit the trials of each "
+                f"by itself (--where {x}={first}), or draw them side by side: phasediag diagram SWEEP --x {x}"
+            )
         at, counts = numbers(trials, x), numbers(trials, y)
         without = valueless(trials, y, counts)
         if without:

@@ -20,6 +20,9 @@ OPEN: Final[dict[str, Any]] = {
     "color": INK, "linestyle": "", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.7,
 }  # fmt: skip
 """Where an interval goes on beyond the grid."""
+_STROKE: Final[dict[str, Any]] = {"color": INK, "linewidth": 1.6}
+_HALF: Final = 0.42
+"""Half of the length of the stroke of a category, whose cells are 1 wide."""
 
 
 def draw_boundary(
@@ -27,16 +30,19 @@ def draw_boundary(
 ) -> None:
     """Draw each branch of one facet, along y and where it runs along x.
 
+    Of categories each has its own crossing, as wide as its cells: nothing joins it to that of the next.
+
     Parameters
     ----------
     x_span, y_span
         What the Axes show: an open interval is drawn to its end.
     """
+    draw = _draw_line if diagram.y_scale.ordered else _draw_points
     for line in _lines(panel.boundary, diagram.y, panel.y):
-        _draw_line(ax, line, diagram.y, x_span, flip=False)
-    if panel.across is not None:
-        for line in _lines(panel.across, diagram.x, panel.x):
-            _draw_line(ax, line, diagram.x, y_span, flip=True)
+        draw(ax, line, diagram.y, x_span, flip=False)
+    draw = _draw_line if diagram.x_scale.ordered else _draw_points
+    for line in _lines(panel.across, diagram.x, panel.x) if panel.across is not None else ():
+        draw(ax, line, diagram.x, y_span, flip=True)
 
 
 def _lines(crossings: pd.DataFrame, name: str, values: FloatArray) -> Iterator[pd.DataFrame]:
@@ -44,6 +50,30 @@ def _lines(crossings: pd.DataFrame, name: str, values: FloatArray) -> Iterator[p
     every = np.unique(crossings[name]) if len(crossings) else values
     for _, branch in crossings.dropna(subset="position").groupby("branch"):
         yield branch.set_index(name).reindex(every).rename_axis(name).reset_index()
+
+
+def _draw_points(ax: Axes, line: pd.DataFrame, name: str, span: tuple[float, float], *, flip: bool) -> None:
+    """A stroke for each category where its cells are crossed, with the interval as a bar in its middle."""
+    there = line.dropna(subset="position")
+    other, position, low, high = (
+        there[column].to_numpy(dtype=np.float64) for column in (name, "position", "low", "high")
+    )
+    early = fronts(there)
+    stroke, bar = (ax.hlines, ax.vlines) if flip else (ax.vlines, ax.hlines)
+    for chosen, look, words in ((~early, _STROKE, "_boundary"), (early, FRONT, "_front")):
+        if chosen.any():
+            lines = stroke(position[chosen], other[chosen] - _HALF, other[chosen] + _HALF, label=words)
+            lines.set(**look, path_effects=halo())
+    known = ~np.isnan(low)
+    if known.any():
+        ends = bar(other[known], *np.clip([low[known], high[known]], *span), label="_interval")
+        ends.set(color=INK, linewidth=0.8, path_effects=halo())
+    for side, edge, marker in ((low, span[0], "v" if flip else "<"), (high, span[1], "^" if flip else ">")):
+        beyond = other[np.isinf(side)]
+        if len(beyond):
+            at = np.full(len(beyond), edge)
+            ax.plot(*((beyond, at) if flip else (at, beyond)), **OPEN, marker=marker, clip_on=False,
+                    label="_open")  # fmt: skip
 
 
 def _draw_line(ax: Axes, line: pd.DataFrame, name: str, span: tuple[float, float], *, flip: bool) -> None:

@@ -302,11 +302,15 @@ def _outline(lines: tuple[FloatArray, FloatArray], row: IntArray, column: IntArr
 def _draw_collapse(ax: Axes, diagram: PhaseDiagram, panel: Panel) -> None:
     if panel.collapse is None or panel.collapse.empty:
         return
-    other = diagram.y if diagram.x == "weight_decay" else diagram.x
+    flip = diagram.x != "weight_decay"
+    other, scale = (diagram.x, diagram.x_scale) if flip else (diagram.y, diagram.y_scale)
     line = panel.collapse.sort_values(other)
     points = [line[COLLAPSE].to_numpy(dtype=np.float64), line[other].to_numpy(dtype=np.float64)]
+    if not scale.ordered:  # a piece for each category
+        gaps = np.array([-0.5, 0.5, np.nan])
+        points = [np.repeat(points[0], 3), (points[1][:, None] + gaps).ravel()]
     ax.plot(
-        *(points if diagram.x == "weight_decay" else points[::-1]), **_COLLAPSE, path_effects=halo(),
+        *(points[::-1] if flip else points), **_COLLAPSE, path_effects=halo(),
         label="_collapse",
     )  # fmt: skip
 

@@ -50,9 +50,8 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None, look: Look = DEFAUL
     own = ax is None
     with style():
         ax = axes_or_new(ax, *(look.size or (COLUMN_WIDTH, 3.4)))
-        set_scale(
-            ax.set_xscale, ax.xaxis, diagram.x_scale, look.seen("x", np.unique(diagram.cells[diagram.x]))
-        )
+        places = np.unique(diagram.x_scale.places(diagram.cells[diagram.x]))
+        set_scale(ax.set_xscale, ax.xaxis, diagram.x_scale, look.seen("x", places))
         if look.y_scale:
             ax.set_yscale(look.y_scale)
         _draw_curves(ax, diagram)
@@ -88,7 +87,7 @@ def _draw_curves(ax: Axes, diagram: PhaseDiagram) -> None:
     colours = shades(len(curves))
     for number, (name, cells, boundary) in enumerate(curves):
         look = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)], "markersize": 3.5}
-        _draw_curve(ax, diagram.x, cells, name, look)
+        _draw_curve(ax, diagram, cells, name, look)
         for crossing in boundary.dropna(subset="position").to_dict("records"):
             _draw_crossing(ax, crossing, look["color"])
     if diagram.method == "level":
@@ -118,12 +117,18 @@ def _curves(diagram: PhaseDiagram) -> Iterator[tuple[str, pd.DataFrame, pd.DataF
         yield ", ".join(map(named, facets, key)), cells, boundaries[key]
 
 
-def _draw_curve(ax: Axes, x: str, cells: pd.DataFrame, name: str, look: dict[str, Any]) -> None:
-    known = cells[cells["mean"].notna() & (cells["phase"] != "diverged")].sort_values(x)
+def _draw_curve(
+    ax: Axes, diagram: PhaseDiagram, cells: pd.DataFrame, name: str, look: dict[str, Any]
+) -> None:
+    """The means of one facet with their spread; those of categories are not joined."""
+    scale = diagram.x_scale
+    cells = cells.assign(_at=scale.places(cells[diagram.x])).sort_values("_at")
+    known = cells[cells["mean"].notna() & (cells["phase"] != "diverged")]
     ax.errorbar(
-        known[x], known["mean"], known["std"].fillna(0), elinewidth=0.6, linewidth=0.9, label=name, **look
-    )
+        known["_at"], known["mean"], known["std"].fillna(0), elinewidth=0.6, linewidth=0.9, label=name,
+        linestyle="-" if scale.ordered else "", **look,
+    )  # fmt: skip
     early = known[known["phase"] == "unconverged"]
-    ax.plot(early[x], early["mean"], linestyle="", **{**look, "markerfacecolor": "white"}, zorder=5)
-    lost = cells.loc[cells["phase"] == "diverged", x]
+    ax.plot(early["_at"], early["mean"], linestyle="", **{**look, "markerfacecolor": "white"}, zorder=5)
+    lost = cells.loc[cells["phase"] == "diverged", "_at"]
     ax.plot(lost, np.full(len(lost), 0.02), "x", transform=ax.get_xaxis_transform(), color=look["color"])

@@ -110,6 +110,12 @@ class Look:
         scales = {"x_scale": self.x_scale, "y_scale": self.y_scale if diagram.y else None}
         for name, kind in scales.items():
             column = diagram.x if name == "x_scale" else diagram.y
+            limits = self.x_limits if name == "x_scale" else self.y_limits
+            if (kind or limits) and not getattr(diagram, name).ordered:
+                raise AnalysisError(
+                    f"{column} has categories, which have neither a scale nor limits: leave {name} and "
+                    f"{name[0]}_limits out, or keep the trials of some of them"
+                )
             if kind == "log" and diagram.cells[column].min() <= 0:
                 raise AnalysisError(
                     f"{name}: {column} goes down to {diagram.cells[column].min():g}, which has no logarithm; "

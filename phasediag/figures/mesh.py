@@ -25,7 +25,10 @@ MARGIN: Final = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Panel:
-    """One facet on the mesh of all x and y; arrays have shape (len(y), len(x))."""
+    """One facet on the mesh of all x and y; arrays have shape (len(y), len(x)).
+
+    Categories stand at their positions, in the tables too.
+    """
 
     x: FloatArray
     y: FloatArray
@@ -45,15 +48,21 @@ class Panel:
 
 def panel_of(diagram: PhaseDiagram, key: pd.Series[Any]) -> Panel:
     """Spread the cells of one facet over the mesh; positions of refinements take the nearest cell."""
-    x, y = (np.unique(diagram.cells[name].to_numpy(dtype=np.float64)) for name in (diagram.x, diagram.y))
+    scales = {diagram.x: diagram.x_scale, diagram.y: diagram.y_scale}
+    x, y = (np.unique(scales[name].places(diagram.cells[name])) for name in scales)
     if len(x) * len(y) > _MOST_CELLS:
         raise AnalysisError(
             f"{len(x)} values of {diagram.x} times {len(y)} of {diagram.y} are too many to draw: these "
             "points form no grid; round them to one first"
         )
     cells = _facet(diagram.cells, key)
-    row = np.searchsorted(y, cells[diagram.y].to_numpy(dtype=np.float64))
-    column = np.searchsorted(x, cells[diagram.x].to_numpy(dtype=np.float64))
+    row = np.searchsorted(y, diagram.y_scale.places(cells[diagram.y]))
+    column = np.searchsorted(x, diagram.x_scale.places(cells[diagram.x]))
+
+    def placed(table: pd.DataFrame) -> pd.DataFrame:
+        own = _facet(table, key)
+        return own.assign(**{n: scale.places(own[n]) for n, scale in scales.items() if n in own})
+
     source = nearest(row, column, (diagram.x_scale, diagram.y_scale), x, y)
     value, phase, unconverged = (
         np.append(cells[name].to_numpy(dtype=kind), filler)[source]
@@ -64,9 +73,9 @@ def panel_of(diagram: PhaseDiagram, key: pd.Series[Any]) -> Panel:
     return Panel(
         x=x, y=y, value=value.astype(np.float64), phase=phase,
         unconverged=unconverged.astype(np.float64) > 0.5,
-        boundary=_facet(diagram.boundary, key),
-        across=None if diagram.across is None else _facet(diagram.across, key),
-        collapse=None if diagram.collapse is None else _facet(diagram.collapse, key),
+        boundary=placed(diagram.boundary),
+        across=None if diagram.across is None else placed(diagram.across),
+        collapse=None if diagram.collapse is None else placed(diagram.collapse),
     )  # fmt: skip
 
 
@@ -104,7 +113,7 @@ def nearest(
     planned_rows = 2 * present[:, planned_columns].sum(axis=1) >= planned_columns.sum()
     regular = 2 * present.sum() >= rows.sum() * columns.sum()
     planned = regular & planned_rows[:, None] & planned_columns
-    fill = ~present & ~planned & rows[:, None] & columns
+    fill = ~present & ~planned & rows[:, None] & columns & all(scale.ordered for scale in scales)
     if fill.any():
         from scipy.spatial import cKDTree
 
@@ -121,7 +130,9 @@ def _unit(coordinates: FloatArray) -> FloatArray:
 
 
 def edges(centres: FloatArray, scale: Scale) -> FloatArray:
-    """Cell edges half way between the centres, on the axis' own scale."""
+    """Cell edges half way between the centres, on the axis' own scale; categories are equally wide."""
+    if not scale.ordered:
+        return np.append(centres - 0.5, centres[-1] + 0.5)
     u = scale.forward(centres)
     inner = (u[1:] + u[:-1]) / 2
     return scale.inverse(np.concatenate([[2 * u[0] - inner[0]], inner, [2 * u[-1] - inner[-1]]]))

@@ -22,6 +22,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import (
+    FixedFormatter,
     FixedLocator,
     FuncFormatter,
     Locator,
@@ -31,6 +32,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from phasediag.analysis.labels import shown
 from phasediag.analysis.scale import Scale
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
@@ -200,6 +202,9 @@ def set_scale(
     Numbers are plain, or powers of ten on an axis that has very small or very large ones. `taken` are the
     inches of its width that the Axes will yield to a colour bar.
     """
+    if not scale.ordered:
+        _name_categories(setter, axis, scale, taken)
+        return
     setter(scale.kind, **({"linear_width": scale.width} if scale.kind == "asinh" else {}))
     sizes = np.abs(values[values != 0])
     powers = scale.kind != "linear" and (sizes.min() < 1e-4 * (1 - 1e-9) or sizes.max() > 1e5)
@@ -220,6 +225,18 @@ def set_scale(
     else:
         axis.set_major_locator(_even_locator(most))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value) if powers else _plain(value)))
+
+
+def _name_categories(setter: Callable[..., None], axis: Axis, scale: Scale, taken: float) -> None:
+    """A tick for each category with its name, upright where the names have no room side by side."""
+    setter("linear")
+    names = [shown(value) for value in scale.names]
+    axis.set_major_locator(FixedLocator(list(range(len(names)))))
+    axis.set_major_formatter(FixedFormatter(names))
+    axis.set_minor_locator(NullLocator())
+    room = (inches(axis.axes)[0] - taken) / len(names)
+    if isinstance(axis, XAxis) and _TICK_LETTER * (max(map(len, names)) + 1) > room:
+        axis.set_tick_params(labelrotation=90)
 
 
 def _letters(values: FloatArray, sizes: FloatArray, scale: Scale) -> int:

@@ -20,7 +20,7 @@ class Choice:
     """Which trials are drawn against what."""
 
     x: str | None
-    """None where no numeric parameter varies."""
+    """None where no parameter varies."""
     y: str | None
     """None where only one does."""
     facets: tuple[str, ...]
@@ -43,7 +43,8 @@ def choose(trials: pd.DataFrame, x: str | None = None, y: str | None = None) -> 
     trials
         One row a trial, as `load_trials` returns it.
     x, y
-        Parameters that are wanted; None: the two numeric ones of most values.
+        Parameters that are wanted; None: the two numeric ones of most values, or, where no number varies,
+        one of categories.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def choose(trials: pd.DataFrame, x: str | None = None, y: str | None = None) -> 
     need_columns(trials, [name for name in (x, y) if name])
     axes = {name: len(values) for name, values in axes_of(trials).items()}
     numeric = [name for name in axes if pd.api.types.is_numeric_dtype(trials[name])]
-    spare = sorted((n for n in numeric if n not in (x, y)), key=lambda n: -axes[n])
+    spare = sorted((n for n in numeric or list(axes)[:1] if n not in (x, y)), key=lambda n: -axes[n])
     pair = [*([x] if x else []), *([y] if y else [])]
     pair += spare[: 2 - len(pair)]
     if not x and not y:

@@ -83,6 +83,11 @@ def explorer(diagram: PhaseDiagram, trials: pd.DataFrame, choice: Choice, record
             reason=f"The page has {len(trials):,} trials, more than the {MOST_TRIALS:,} that can be looked "
             "at one by one; make the report of a part of them, with --where.",
         )
+    if not (diagram.x_scale.ordered and diagram.y_scale.ordered):
+        return Explorer(
+            payload="", reason="An axis of this diagram has categories: its cells stand in the figure and in "
+            "the tables.",
+        )  # fmt: skip
     facets = (*choice.facets, *choice.held)
     group = Groups.of(trials, (*facets, diagram.y, diagram.x))
     if np.prod([len(levels) for levels in group.levels]) > MOST_PLACES:

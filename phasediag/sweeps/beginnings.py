@@ -31,8 +31,8 @@ Beginning = tuple[IntArray, Origin | None]
 def beginnings_of(grid: Grid, store: Store, trials: Trials) -> list[Beginning]:
     """Trials by the step at which they begin; each is in one of the groups, and no group is empty.
 
-    A trial goes on from the longest of those trials whose weights are kept and that it is at least `FROM_KEPT`
-    times as long as.
+    A trial goes on from the longest of those whose weights are kept and that have at most one part in
+    `FROM_KEPT` of its steps.
     """
     held = _kept(store) if len(trials) else {}
     if not held or ramped(trials):
