@@ -343,8 +343,7 @@ def test_a_plan_foretells_their_bytes(tmp_path: Path, original: Path) -> None:
     assert told["store_bytes"] > told["weights_bytes"]
     half = write(tmp_path, text.replace("keep: weights", "keep: {weights: 0.5}"))
     assert "of it kept weights, of 0.5 of the trials" in command("plan", half, "--storage", tmp_path).output
-    bare_grid = write(tmp_path, text.replace("keep: weights
-", ""))
+    bare_grid = write(tmp_path, text.replace("keep: weights\n", ""))
     bare = json.loads(command("plan", bare_grid, "--storage", tmp_path, "--json").stdout)
     assert bare["store_bytes"] == told["store_bytes"] - told["weights_bytes"]
     assert "weights_bytes" not in bare
