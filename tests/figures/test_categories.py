@@ -49,10 +49,8 @@ def both(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
 
 def ticks(axis: Any) -> dict[str, float]:
     figure_of(axis.axes).draw_without_rendering()
-    return {
-        text.get_text(): float(at)
-        for text, at in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
-    }
+    texts = [text.get_text() for text in axis.get_ticklabels()]
+    return dict(zip(texts, map(float, axis.get_ticklocs()), strict=True))
 
 
 def mesh_of(ax: Axes) -> QuadMesh:
@@ -139,24 +137,19 @@ def test_two_axes_of_categories_are_a_table() -> None:
     assert list(ticks(ax.yaxis)) == ["False", "True"]
     assert mesh_of(ax).get_array().shape == (2, 3)
     assert not strokes(ax, "_boundary")
-    assert "boundary (0.5)" not in {
-        t.get_text() for legend in figure_of(ax).legends for t in legend.get_texts()
-    }
+    assert not figure_of(ax).legends
 
 
 def test_long_names_are_upright_and_inside_the_figure() -> None:
-    names = {
-        f"a_long_name_of_a_class.py:Optimizer{n}": at for n, at in enumerate((0.05, 0.1, 0.2, 0.3, 0.4, 0.5))
-    }
+    names = [f"a_long_name_of_a_class.py:Optimizer{number}" for number in range(6)]
     parts = [sweep()[lambda f: f["optimizer"] == "sgd"].assign(optimizer=name) for name in names]
     ax = phase_diagram(pd.concat(parts, ignore_index=True), "optimizer", "weight_decay").plot()
     figure = figure_of(ax)
     figure.draw_without_rendering()
     assert {label.get_rotation() for label in ax.get_xticklabels()} == {90.0}
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
-    assert all(
-        figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 and box.x1 <= figure.bbox.x1 for box in boxes
-    )
+    whole = figure.bbox
+    assert all(whole.x0 <= box.x0 and whole.y0 <= box.y0 and box.x1 <= whole.x1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
@@ -183,16 +176,12 @@ def test_numbers_lie_where_they_lay() -> None:
 @pytest.mark.parametrize("options", [{"x_scale": "log"}, {"x_limits": (0, 1)}])
 def test_categories_have_neither_scale_nor_limits(options: dict[str, Any]) -> None:
     diagram = phase_diagram(sweep(), "optimizer", "weight_decay")
-    with pytest.raises(
-        AnalysisError, match="optimizer has categories, which have neither a scale nor limits"
-    ):
+    with pytest.raises(AnalysisError, match="optimizer has categories, which have neither"):
         diagram.plot(**options)
 
 
 def test_no_law_is_fitted_over_categories() -> None:
-    with pytest.raises(
-        AnalysisError, match="have no order, so no law is fitted over them; .*--where optimizer="
-    ):
+    with pytest.raises(AnalysisError, match=r"no law is fitted over them; .*--where optimizer="):
         fit_scaling(sweep(neuron_count=3), "optimizer")
 
 
