@@ -1,4 +1,8 @@
-"""Trains what the first notebooks read and runs them, so that they carry their outputs: `make notebooks`."""
+"""Runs the notebooks, so that they carry their outputs: `make notebooks`.
+
+What the first ones read is trained before. Those of the paper and of the number of neurons read sweeps of
+hours: they are run where PHASEDIAG_SWEEPS names the folder with these, and left as they are elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,11 @@ TRAINED = {
     "fig2": ("launch jobs/paper/fig2.yaml",),
 }
 """The commands that train each sweep."""
+OF_HOURS = (
+    "paper/fig3-left", "paper/fig3-middle", "paper/fig4", "paper/fig5", "paper/fig6", "paper/fig10",
+    "paper/fig-a5", "neuron-count",
+)  # fmt: skip
+"""Notebooks that read sweeps of hours, in the order in which they are to be read."""
 
 
 def main(names: list[str]) -> None:
@@ -40,13 +49,17 @@ def main(names: list[str]) -> None:
             where = ["--storage", str(SWEEPS)] if verb == "launch" else []
             given = [verb, str((ROOT if verb == "launch" else SWEEPS) / subject), *options, *where]
             subprocess.run([*PROGRAM, *given, "--executor", "inline"], check=True)
-        run(ROOT / "analysis" / f"{name}.ipynb", SWEEPS / sweep)
+        run(name, PHASEDIAG_SWEEP=str(SWEEPS / sweep))
+    for name in OF_HOURS if "PHASEDIAG_SWEEPS" in os.environ else ():
+        if not names or name in names:
+            run(name)
 
 
-def run(path: Path, sweep: Path) -> None:
-    """Run a notebook and keep what it shows; nothing of the machine that it ran on."""
+def run(name: str, **environment: str) -> None:
+    """Run a notebook of analysis/ and keep what it shows; nothing of the machine that it ran on."""
+    path = ROOT / "analysis" / f"{name}.ipynb"
     notebook: Any = nbformat.read(path, as_version=4)
-    os.environ["PHASEDIAG_SWEEP"] = str(sweep)
+    os.environ.update(environment)
     os.environ.pop("MPLBACKEND", None)
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
     client.execute()

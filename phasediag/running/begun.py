@@ -7,6 +7,7 @@ nothing depends on it, and what cannot be used is left aside.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,7 +27,7 @@ from phasediag.storage.schema_arrow import conform, measurements_schema
 from phasediag.storage.snapshots import snapshot
 from phasediag.storage.store import Store
 from phasediag.training.padding import corner
-from phasediag.trial import IntArray, objects
+from phasediag.trial import IntArray
 
 UNUSABLE: Final = (DamagedError, FileNotFoundError, KeyError)
 """What is raised where kept weights, or the measurements before them, are not there as they were written."""
@@ -124,13 +125,17 @@ class ShorterTrials:
         schema = measurements_schema(str(pack.trials.columns["dtype"].pool[0]))
         if not len(held):
             return schema.empty_table()
-        held = conform(held, schema)
-        longer = dict(zip(origin.trial_id.tolist(), pack.trials.trial_id[rows].tolist(), strict=True))
-        named = {
-            "trial_id": [longer[each] for each in held["trial_id"].to_pylist()],
-            "pack_id": [pack.pack_id] * len(held),
-        }
-        for name, values in named.items():
-            place = held.column_names.index(name)
-            held = held.set_column(place, held.schema.field(place), pa.array(objects(values), pa.string()))
-        return held
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, each in enumerate(held["trial_id"].to_pylist()):
+            places[each].append(place)
+        taken, ids = list[int](), list[str]()  # several lengths may go on from one trial
+        for shorter, longer in zip(
+            origin.trial_id.tolist(), pack.trials.trial_id[rows].tolist(), strict=True
+        ):
+            taken += places[shorter]
+            ids += [longer] * len(places[shorter])
+        carried = conform(held.take(pa.array(taken, pa.int64())), schema)
+        for name, values in (("trial_id", ids), ("pack_id", [pack.pack_id] * len(ids))):
+            at = carried.column_names.index(name)
+            carried = carried.set_column(at, carried.schema.field(at), pa.array(values, pa.string()))
+        return carried

@@ -160,7 +160,8 @@ def write(store: Store, pack_id: str, checkpoint: Checkpoint) -> None:
             _packed(done.trials),
             _packed(done.measurements),
         )
-        files[f"{number}{_KEPT}"] = done.kept.content()
+        if done.kept.trial_ids:
+            files[f"{number}{_KEPT}"] = done.kept.content()
     files[_PLAIN] = json.dumps(state).encode()
     store.write_checkpoint(pack_id, files)
 

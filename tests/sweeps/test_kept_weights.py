@@ -185,6 +185,18 @@ def test_only_what_a_longer_course_passes_through_is_gone_on_from(tmp_path: Path
             assert phasediag.load_trials(tmp_path / "other" / "g")["from_step"].isna().all()
 
 
+def test_several_lengths_go_on_from_one_trial(tmp_path: Path) -> None:
+    """In one tile: each with its own measurements before."""
+    text = grid_text({"weight_decay": "[0.05]"}, {"steps": STEPS}, keep="weights", measure="{every: 5}")
+    sweep = launched(tmp_path, text).sweep
+    longer = grid_text({"steps": "[40, 50]"}, {"weight_decay": 0.05}, keep="weights", measure="{every: 5}")
+    launched(tmp_path, longer)
+    straight = launched(tmp_path / "straight", longer).sweep
+    rows = phasediag.load_trials(sweep)
+    assert rows.loc[rows["steps"] > STEPS, "trained_from"].nunique() == 1
+    assert_same_rows(straight, sweep, only=pd.Index(phasediag.load_trials(straight)["trial_id"]))
+
+
 def test_a_share_is_the_same_trials_at_every_length(tmp_path: Path) -> None:
     """By chance about half of 16; the others are trained from the start, to the same end."""
     text = grid_text({"weight_decay": "{linspace: [0.01, 0.1], num: 8}"}, {"steps": STEPS}, replicates=2)
