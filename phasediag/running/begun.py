@@ -135,7 +135,5 @@ class ShorterTrials:
             taken += places[shorter]
             ids += [longer] * len(places[shorter])
         carried = conform(held.take(pa.array(taken, pa.int64())), schema)
-        for name, values in (("trial_id", ids), ("pack_id", [pack.pack_id] * len(ids))):
-            at = carried.column_names.index(name)
-            carried = carried.set_column(at, carried.schema.field(at), pa.array(values, pa.string()))
-        return carried
+        at = carried.column_names.index("trial_id")
+        return carried.set_column(at, carried.schema.field(at), pa.array(ids, pa.string()))

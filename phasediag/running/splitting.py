@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Checkpoint, FinishedTile, SavedTile
 from phasediag.running.job import Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
+from phasediag.storage.fragments import in_pack
 from phasediag.storage.store import Store
 
 
@@ -73,16 +73,11 @@ def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack,
     done = FinishedTile.joined(kept.finished)
     ids = set(done.trials["trial_id"].to_pylist())
     own = pack.of(np.flatnonzero([each in ids for each in pack.trials.trial_id.tolist()]))
-    store.write_fragment(own.pack_id, _of(own, done.trials), _of(own, done.measurements), done.kept)
+    name = own.pack_id
+    store.write_fragment(name, in_pack(done.trials, name), in_pack(done.measurements, name), done.kept)
     status = done.trials["status"].to_pylist()
     failed, diverged = status.count("failed"), status.count("diverged")
     return own, _done(own, failed=failed, diverged=diverged, error=kept.error)
-
-
-def _of(pack: Pack, table: pa.Table) -> pa.Table:
-    """Rows as those of another pack."""
-    at = table.column_names.index("pack_id")
-    return table.set_column(at, table.schema.field(at), pa.array([pack.pack_id] * len(table), pa.string()))
 
 
 def _keep(pack: Pack, tile: SavedTile, job: Job, store: Store) -> None:

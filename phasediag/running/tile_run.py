@@ -36,6 +36,7 @@ from phasediag.running.kept import courses_kept, kept_of
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.stage_end import StageEnd, stage_records
+from phasediag.storage.fragments import in_pack
 from phasediag.storage.kept_weights import Kept
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.pace import mean_rates
@@ -264,7 +265,8 @@ class TileRun:
         ]
         if self.carried is not None:
             ended = pa.array(self.trials.trial_id[~stages[-1].diverged], pa.string())
-            tables.append(self.carried.filter(pc.is_in(self.carried["trial_id"], value_set=ended)))
+            own = self.carried.filter(pc.is_in(self.carried["trial_id"], value_set=ended))
+            tables.append(in_pack(own, self.pack.pack_id))
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def _stage_of(self, step: int) -> int:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from phasediag.errors import PhasediagError
 from phasediag.identity import pack_id
 from phasediag.storage.folder import Folder
+from phasediag.storage.fragments import in_pack
 from phasediag.storage.kept_weights import Kept, read_kept
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import rosters
@@ -66,7 +67,7 @@ class MovedRows:
         """The rows, as those of another pack."""
         was = self.trials["pack_id"][0].as_py()
         return replace(
-            self, trials=_packed(self.trials, name), measurements=_packed(self.measurements, name),
+            self, trials=in_pack(self.trials, name), measurements=in_pack(self.measurements, name),
             kept_as={name: was},
         )  # fmt: skip
 
@@ -83,11 +84,6 @@ def add_rows(store: Store, rows: MovedRows) -> None:
             name = pack_id(pack.trials["trial_id"].to_pylist())
             pack = pack.in_pack(name)
         store.write_fragment(name, pack.trials, pack.measurements, pack.kept(name))
-
-
-def _packed(rows: pa.Table, name: str) -> pa.Table:
-    place = rows.column_names.index("pack_id")
-    return rows.set_column(place, rows.schema.field(place), pa.array([name] * len(rows), pa.string()))
 
 
 def trial_named(store: Store, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,10 +58,13 @@ class Net(nn.Module):
             self.seen = 0.9 * self.seen + 0.1 * hidden.detach().mean(0)
         return self.last(self.drop(hidden + self.seen))
 """
+CHEAP = "{observables: [permutation, loss], every: 8, distances: all}"
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "streams": ({"optimizer": "[sgd, adam]"}, {"noise": "fresh", "label_noise": 0.5, "weight_decay": 0.05}),
+    "diverging": ({"learning_rate": "[0.02, 300.0]"}, {"optimizer": "sgd", "momentum": 0.9}),
     "optimizers": (
         {"optimizer": "[sgd, adam, adamw]", "label_noise": "[0.0, 0.5]"},
-        {"momentum": 0.9, "noise": "fresh", "weight_decay": 0.05},
+        {"noise": "fresh", "weight_decay": 0.05},
     ),
     "sizes": (
         {"width": "[16, 32]", "schedule": "[constant, step]", "learning_rate": "[0.02, 0.05]"},
@@ -70,7 +74,6 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"control": "[dcs, syre]", "weight_decay": "[0.05, 0.1]"},
         {"batch_size": 0, "dtype": "float64", "gradient_clip": 0.5},
     ),
-    "diverging": ({"learning_rate": "[0.02, 300.0]"}, {"optimizer": "sgd", "momentum": 0.9}),
     "own": ({"weight_decay": "[0.05, 0.1]"}, {"model": "my_net.py:Net", "optimizer": "adam"}),
 }
 
@@ -84,8 +87,9 @@ def text_of(way: str, steps: int, **top: Any) -> str:
     if way == "own":
         fixed = {**fixed, "width": None}
     given = {name: value for name, value in {**fixed, "steps": steps}.items() if value is not None}
-    text = grid_text(axes, given, replicates=2, **{"measure": MEASURED, **top})
-    return text.replace("  width: 16\n", "").replace(MEASURED, "{every: 8}") if way == "own" else text
+    measure = {"own": "{every: 8}", "streams": CHEAP, "diverging": CHEAP}.get(way, MEASURED)
+    text = grid_text(axes, given, replicates=2, **{"measure": measure, **top})
+    return text.replace("  width: 16\n", "") if way == "own" else text
 
 
 def command(*arguments: str | Path) -> Result:
@@ -114,7 +118,10 @@ def assert_same_weights(one: str | Path, other: str | Path, trials: pd.Index[Any
             np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
-@pytest.mark.parametrize("way", WAYS)
+SLOW = ("diverging", "optimizers", "sizes", "control", "own")
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[pytest.mark.slow] * (way in SLOW)) for way in WAYS])
 def test_training_on_from_kept_weights_is_training_straight_through(way: str, tmp_path: Path) -> None:
     """Rows, measurements and what is kept, bit by bit: of a course in one piece, and in two."""
     (tmp_path / "straight").mkdir()
@@ -161,12 +168,13 @@ def test_what_is_kept_is_what_the_longer_trial_comes_from(tmp_path: Path) -> Non
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_only_what_a_longer_course_passes_through_is_gone_on_from(tmp_path: Path) -> None:
     """Not with a schedule that asks for the length, less than twice as long, or measured otherwise."""
     axes = {"schedule": "[constant, cosine]"}
     text = grid_text(axes, {"steps": STEPS}, keep="weights", measure="{every: 5}")
     sweep = launched(tmp_path, text).sweep
-    for steps, measure in ((30, 5), (40, 5), (60, 5), (40, 10), (90, 5)):
+    for steps, measure in ((30, 5), (60, 5), (40, 10)):
         longer = text.replace(f"steps: {STEPS}", f"steps: {steps}").replace("every: 5", f"every: {measure}")
         told: list[str] = []
         straight = launched(tmp_path / f"{steps} {measure}", longer).sweep
@@ -174,7 +182,7 @@ def test_only_what_a_longer_course_passes_through_is_gone_on_from(tmp_path: Path
             launched(tmp_path, longer, notify=told.append)
             rows = phasediag.load_trials(sweep)
             rows = rows[rows["steps"] == steps].set_index("schedule")
-            expected = {30: None, 40: 20, 60: 30, 90: 40}[steps]
+            expected = {30: None, 60: 30}[steps]
             assert rows["from_step"].isna().to_dict() == {"constant": expected is None, "cosine": True}
             assert expected is None or rows.loc["constant", "from_step"] == expected
             assert any("go on from the kept weights" in each for each in told) is (expected is not None)
@@ -197,6 +205,7 @@ def test_several_lengths_go_on_from_one_trial(tmp_path: Path) -> None:
     assert_same_rows(straight, sweep, only=pd.Index(phasediag.load_trials(straight)["trial_id"]))
 
 
+@pytest.mark.slow
 def test_a_share_is_the_same_trials_at_every_length(tmp_path: Path) -> None:
     """By chance about half of 16; the others are trained from the start, to the same end."""
     text = grid_text({"weight_decay": "{linspace: [0.01, 0.1], num: 8}"}, {"steps": STEPS}, replicates=2)
@@ -216,6 +225,7 @@ def test_a_share_is_the_same_trials_at_every_length(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_until_converged_goes_on_from_round_to_round(tmp_path: Path) -> None:
     text = grid_text(
         {"weight_decay": "[0.5, 1.0]"}, {"steps": 10, "learning_rate": 0.1}, keep="weights",
@@ -225,16 +235,16 @@ def test_until_converged_goes_on_from_round_to_round(tmp_path: Path) -> None:
     sweeps = []
     for name, given in (("kept", text), ("bare", bare)):
         grid = write(tmp_path / name, given)
-        done = train_until_converged(grid, 8, str(tmp_path / name), train=train_here(tmp_path / name))
+        done = train_until_converged(grid, 4, str(tmp_path / name), train=train_here(tmp_path / name))
         sweeps.append(done.sweep)
     kept, bare_rows = (phasediag.load_trials(sweep).set_index("trial_id").sort_index() for sweep in sweeps)
     assert list(kept.index) == list(bare_rows.index)
-    assert kept["steps"].max() == 80
+    assert kept["steps"].max() == 40
     assert (kept["from_step"].fillna(0) == np.where(kept["steps"] > 10, kept["steps"] // 2, 0)).all()
     assert bare_rows["from_step"].isna().all()
     assert_same_rows(*sweeps)
-    told = command("explain", sweeps[0], kept.index[kept["steps"] == 80][0]).output
-    assert "trained on from step 40" in told
+    told = command("explain", sweeps[0], kept.index[kept["steps"] == 40][0]).output
+    assert "trained on from step 20" in told
     assert "its last weights are kept" in told
     told = command("explain", sweeps[1], kept.index[0]).output
     assert "trained from the start; its last weights are not kept" in told
@@ -316,7 +326,7 @@ def test_what_is_kept_is_no_part_of_identity(original: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("all", "'all' is not allowed: write keep: weights"), ("true", "write keep: weights"),
+        ("all", "'all' is not allowed; write keep: weights"), ("true", "write keep: weights"),
         ("{weights: 0}", "keep.weights: 0 is not allowed"), ("{weights: 1.5}", "keep.weights: 1.5"),
         ("{weihgts: 0.5}", "did you mean 'weights'"), ("{}", "'weights' is missing"),
     ],
@@ -354,14 +364,15 @@ def test_a_plan_foretells_their_bytes(tmp_path: Path, original: Path) -> None:
     assert told["weights_bytes"] <= size < 1.2 * told["weights_bytes"] + 4096 * 3
     assert told["store_bytes"] > told["weights_bytes"]
     half = write(tmp_path, text.replace("keep: weights", "keep: {weights: 0.5}"))
-    assert "of it kept weights, of 0.5 of the trials" in command("plan", half, "--storage", tmp_path).output
+    told_half = " ".join(re.sub(r"[│┃]", " ", command("plan", half, "--storage", tmp_path).output).split())
+    assert "of it kept weights, of 0.5 of the trials" in told_half
     bare_grid = write(tmp_path, text.replace("keep: weights\n", ""))
     bare = json.loads(command("plan", bare_grid, "--storage", tmp_path, "--json").stdout)
     assert bare["store_bytes"] == told["store_bytes"] - told["weights_bytes"]
     assert "weights_bytes" not in bare
 
 
-@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize("compacted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_they_go_and_come_back_with_their_trials(sweep: Path, original: Path, compacted: bool) -> None:
     if compacted:
         assert command("compact", sweep).exit_code == 0
@@ -390,6 +401,7 @@ def test_what_was_removed_is_gone_once_the_sweep_is_compacted(sweep: Path) -> No
     assert json.loads(command("list", sweep.parent, "--json").stdout)[0]["weights"] < 0.8 * size
 
 
+@pytest.mark.slow
 def test_merging_takes_them_along(sweep: Path, original: Path, tmp_path: Path) -> None:
     command("remove", sweep, "--where", "weight_decay > 0.05", "--yes")
     assert command("merge", sweep, original).exit_code == 0
@@ -397,6 +409,7 @@ def test_merging_takes_them_along(sweep: Path, original: Path, tmp_path: Path) -
     assert_same_weights(sweep, original, pd.Index(phasediag.load_trials(original)["trial_id"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a bit", "cut", "another pack", "gone"])
 def test_a_damaged_file_costs_no_row_and_longer_trials_begin_at_step_0(
     sweep: Path, damage: str, tmp_path: Path
@@ -422,7 +435,7 @@ def test_a_damaged_file_costs_no_row_and_longer_trials_begin_at_step_0(
     extend(sweep, 2, train=train)
     trials = phasediag.load_trials(sweep)
     begun = set(trials["trained_from"].dropna())
-    assert begun < set(before["trial_id"]) - set(held)
+    assert begun <= set(before["trial_id"]) - set(held)
     straight = (tmp_path / "grid.yaml").read_text().replace(f"steps: {STEPS}", f"steps: {2 * STEPS}")
     longer = launched(tmp_path / "straight", straight).sweep
     assert_same_rows(longer, sweep, only=ids_of(longer, 2 * STEPS))
@@ -455,8 +468,9 @@ def test_a_pack_that_goes_on_is_continued_and_split_from_its_checkpoint(sweep: P
             run._work(0.0)
         assert 0 < run.current.share < 1
         run.checkpoint()
-        packs = (pack,) if way == "continued" else split(pack, job, copy, "killed").packs
-        assert way == "continued" or len(packs) == 2
+        parts = split(pack, job, copy, "killed") if way == "split" else None
+        packs = (pack,) if parts is None else parts.packs
+        assert parts is None or (len(parts.packs), len(parts.committed)) == (1, 1)
         for each in packs:
             taken = replace(each, origin=None) if way == "continued" else each
             again = PackRun(taken, job, copy, torch.device("cpu"))
