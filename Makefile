@@ -44,7 +44,7 @@ check-storage: .venv/installed-test .venv-servers/installed  ## sweeps and lease
 	$(BIN)/pytest tests/storage/test_buckets.py tests/storage/test_lease_races.py -m "slow or not slow"
 
 check-versions:  ## the oldest and the newest versions that pyproject.toml admits; TESTS="tests/native ..." for some
-	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) -- $(TESTS)
+	$(PYTHON) tests/check_versions.py $(if $(ONLY),--only $(ONLY)) $(PIN:%=--pin %) -- $(TESTS)
 
 docs: .venv/installed-docs  ## write docs/reference and docs/gallery.md anew, build the site into build/site
 	$(BIN)/python docs/write_reference.py

@@ -127,7 +127,7 @@ def _refuse(sentence: str, exit_code: int, debug: bool) -> NoReturn:
 
 
 def _hardly_collect_garbage() -> None:
-    """Modules are most of what a command holds: looking through them takes time at the start and the end."""
+    """Collect garbage seldom, and not at the end: what a command holds are modules above all, no garbage."""
     gc.set_threshold(ALLOCATIONS)
     atexit.register(gc.freeze)
 

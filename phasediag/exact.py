@@ -222,7 +222,10 @@ def permutation_threshold(teacher: Numbers, width: int) -> float:
 
 
 def permutation_variance(teacher: Numbers, width: int, gamma: float) -> float:
-    """E9: sum over neurons of (w_i - mean)^2 at the minimum: (Q - S^2 / h - gamma / 2)_+."""
+    """E9: sum over neurons of (w_i - mean)^2 at the minimum: (Q - S^2 / h - gamma / 2)_+.
+
+    S and Q are the sums of the teacher's weights and of their squares, h the width.
+    """
     return max(0.0, (permutation_threshold(teacher, width) - gamma) / 2)
 
 

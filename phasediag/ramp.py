@@ -55,7 +55,7 @@ class Ramp:
     """The values of the parameter, stage after stage."""
 
     def way(self, stage: int) -> Way:
-        """In which direction the walk went to a stage; to the first one, in which it goes on."""
+        """In which direction the ramp came to a stage; of the first one, in which it goes on."""
         before, after = (stage - 1, stage) if stage else (0, 1)
         return "up" if self.values[after] > self.values[before] else "down"
 

@@ -36,6 +36,8 @@ class Environment:
 
     warnings: tuple[str, ...] = ()
     """Options of pytest for warnings that are no errors."""
+    pins: tuple[str, ...] = ()
+    """Versions that are asked for besides, such as `torch==2.14.1`."""
 
     @property
     def binary(self) -> Path:
@@ -45,7 +47,7 @@ class Environment:
         if not self.binary.exists():
             run(uv, "venv", "--quiet", "--python", interpreter(self.python), self.folder)
         options = ("--python", self.binary, "--resolution", self.resolution)
-        run(uv, "pip", "install", "--quiet", *options, "--editable", f"{ROOT}[test]")
+        run(uv, "pip", "install", "--quiet", *options, "--editable", f"{ROOT}[test]", *self.pins)
 
     def test(self, arguments: list[str]) -> bool:
         run(self.binary, "-c", TELLING)
@@ -89,6 +91,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp/phasediag-versions"))
     parser.add_argument("--only", choices=("oldest", "newest"))
     parser.add_argument("--python", choices=PYTHONS, help="of all environments")
+    parser.add_argument("--pin", action="append", default=[], help="NAME==VERSION: an environment of its own")
     parser.add_argument("tests", nargs="*", help="of pytest; all quick ones where none is named")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +107,8 @@ def main() -> int:
     for name, (python, resolution, warnings) in kinds.items():
         if given.only not in (None, name):
             continue
-        environment = Environment(given.folder / f"{name}-{python}", python, resolution, warnings)
+        folder = given.folder / "-".join([name, python, *(pin.replace("==", "-") for pin in given.pin)])
+        environment = Environment(folder, python, resolution, warnings, tuple(given.pin))
         try:
             environment.build(tool(given.folder))
             passed = environment.test(given.tests)

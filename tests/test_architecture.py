@@ -221,6 +221,11 @@ def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)
 
 
+def test_ray_starts_before_torch_is_loaded() -> None:
+    """The launch loads torch while Ray and its workers start: loaded before, it delays the first rate."""
+    assert "torch" not in loaded_by("phasediag.executors.ray_tune.executor")
+
+
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """All functions and methods of the package, by module and name."""
     for name in modules():

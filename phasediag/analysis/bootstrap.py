@@ -55,7 +55,7 @@ class Resamples:
 
     @property
     def replicates(self) -> int:
-        """How many are drawn from."""
+        """How many replicates are drawn from."""
         return int(self.weights.shape[1])
 
 
@@ -129,6 +129,13 @@ class Sums:
     def drawn_means(self, weights: FloatArray) -> FloatArray:
         """The mean of each cell in draws of replicates, NaN where none of its values was drawn.
 
+        Parameters
+        ----------
+        weights
+            How often each replicate was drawn, shape (draws, replicates).
+
+        Returns
+        -------
         Shape (cells, draws).
         """
         total, number = self.drawn(weights)

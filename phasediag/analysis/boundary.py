@@ -152,7 +152,10 @@ def find_boundary(
 
 
 def behind(rows: Rows, row: IntArray, cell: IntArray) -> IntArray:
-    """The replicates of entries: the fewer of the two cells beside a crossing, or of the row without one."""
+    """The replicates of entries: the fewer of the two cells beside a crossing, or of the row without one.
+
+    `row` and `cell` of each entry, `cell` negative where its row has no crossing; all of shape (entries,).
+    """
     fewest = np.full(int(rows.row[-1]) + 1, np.iinfo(np.int64).max)
     np.minimum.at(fewest, rows.row, rows.replicates)
     beside = np.minimum(rows.replicates[cell], rows.replicates[np.minimum(cell + 1, len(rows.row) - 1)])
@@ -160,7 +163,11 @@ def behind(rows: Rows, row: IntArray, cell: IntArray) -> IntArray:
 
 
 def opened(rows: Rows, row: IntArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Intervals of entries, their ends infinite where they lie beyond the row: nothing was measured there."""
+    """Intervals of entries, their ends infinite where they lie beyond the row: nothing was measured there.
+
+    `row`, `low` and `high` of each entry, and both results, have shape (entries,); in units of the
+    coordinate.
+    """
     first = rows.coordinate[np.searchsorted(rows.row, row, side="left")]
     last = rows.coordinate[np.searchsorted(rows.row, row, side="right") - 1]
     rounding = ROUNDING * (last - first)
@@ -204,12 +211,23 @@ def at_least_the_jump(
 
 
 def jumps_inside(rows: Rows, crossed: IntArray, main: IntArray) -> BoolArray:
-    """Whether the order parameter jumps between a cell and the next, as `at_least_the_jump` says.
+    """Whether the order parameter jumps between a cell and the next one of its row.
+
+    It does where it passes at least half of the row's range there, or nearly all of what it changes over
+    this cell and its neighbours (`STEP`).
 
     Parameters
     ----------
-    crossed, main
-        The row and the cell of each crossing, shape (crossed,).
+    rows
+        The cells of all rows, with their mean order parameters.
+    crossed
+        The row of each crossing, shape (crossed,).
+    main
+        The cell that each crossing follows, shape (crossed,).
+
+    Returns
+    -------
+    Shape (crossed,).
     """
     known = ~np.isnan(rows.value)
     top, bottom = np.full(rows.row[-1] + 1, -np.inf), np.full(rows.row[-1] + 1, np.inf)

@@ -38,7 +38,7 @@ class ReplicateMeans:
 
     @classmethod
     def of(cls, sums: Sums, counts: FloatArray) -> ReplicateMeans:
-        """The means of each cell and replicate; `counts` are those that were summed."""
+        """The means of each cell and replicate, from their sums; `counts` are the values, shape (values,)."""
         with np.errstate(invalid="ignore"):
             return cls(values=sums.total / sums.number, integers=bool((counts == np.round(counts)).all()))
 
@@ -132,7 +132,7 @@ class Lead:
     gain: float
     """By how much the log score of a replicate is larger."""
     error: float
-    """Its standard error; NaN where there are too few replicates."""
+    """The standard error of `gain`; NaN where there are too few replicates."""
     folds: int
 
     @property

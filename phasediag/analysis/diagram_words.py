@@ -75,7 +75,7 @@ def about_boundary(
     cells: pd.DataFrame, boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str],
     level: float,
 ) -> list[str]:  # fmt: skip
-    """Where there is none, or there are several, where it leaves the grid, and where it is none of phases.
+    """Sentences on a boundary: rows with none or several, where it leaves the grid, or is none of phases.
 
     Parameters
     ----------

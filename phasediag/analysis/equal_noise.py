@@ -45,7 +45,7 @@ class EqualNoise(Result):
     """Mean of y at the larger rate less that at the smaller, as a share of the spread of y."""
     low: float
     high: float
-    """Its 95 % interval; NaN with fewer than 3 replicates."""
+    """The 95 % interval of `difference`; NaN with fewer than 3 replicates."""
     cells: pd.DataFrame
     """One row a point: its `temperature` and other axes, `rate_small`, `rate_large`, the means `mean_small`,
     `mean_large`, and their `difference` with `low`, `high` (95 % for all points together), as shares of the

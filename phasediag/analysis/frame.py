@@ -139,7 +139,7 @@ def _operand(column: pd.Series[Any], kind: type) -> npt.NDArray[Any]:
 
 
 def has_status(trials: pd.DataFrame, status: str) -> BoolArray:
-    """Which trials ended so; all are ok where no status was recorded."""
+    """Which trials ended so; all are ok where no status was recorded. Shape (trials,)."""
     if "status" not in trials:
         return np.full(len(trials), status == "ok")
     return (trials["status"] == status).to_numpy(dtype=bool, na_value=False)

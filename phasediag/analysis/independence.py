@@ -39,7 +39,7 @@ class Independence:
     """The exponent of y ~ by^exponent over the widths that are compared at each x, over all x."""
     low: float
     high: float
-    """Its 95 % interval; NaN with fewer than 3 replicates."""
+    """The 95 % interval of `exponent`; NaN with fewer than 3 replicates."""
     cells: pd.DataFrame
     """One row an x: `x`, the smallest and largest width compared, `narrow` and `wide`, the counts
     `mean_narrow` and `mean_wide`, the `exponent` of the width with its interval `low`, `high` (95 % for all x
@@ -50,13 +50,16 @@ class Independence:
 
     @property
     def changes(self) -> BoolArray:
-        """At which x the count changes with the width beyond doubt, and by more than is negligible."""
+        """At which x the count changes with the width beyond doubt, and by more than is negligible.
+
+        Shape (x values,), in the order of `cells`.
+        """
         low, high = (self.cells[end].to_numpy(dtype=np.float64) for end in ("low", "high"))
         return np.asarray((low > NEGLIGIBLE) | (high < -NEGLIGIBLE))
 
     @property
     def roomy(self) -> BoolArray:
-        """At which x the widest layer has room for the count."""
+        """At which x the widest layer has room for the count. Shape (x values,)."""
         return self.cells["room"].to_numpy(dtype=np.bool_)
 
 

@@ -46,7 +46,7 @@ class Layout:
 
     @classmethod
     def along_y(cls, group: Groups, scale: Scale) -> Layout:
-        """Columns: one a facet and value of x."""
+        """Lines of cells along y: one for each facet and value of x."""
         width, height = len(group.levels[-1]), len(group.levels[-2])
         line, column = np.divmod(group.code, width)
         facet, place = np.divmod(line, height)

@@ -19,7 +19,10 @@ _LARGEST_LOG: Final = 700.0
 
 
 def bounded_exp(values: FloatArray) -> FloatArray:
-    """The exponentials, at the largest or smallest number of double precision where one would be beyond."""
+    """The exponentials, at the largest or smallest number of double precision where one would be beyond.
+
+    Any shape, kept.
+    """
     return np.asarray(np.exp(np.clip(values, -_LARGEST_LOG, _LARGEST_LOG)))
 
 

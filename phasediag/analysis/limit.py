@@ -49,7 +49,7 @@ CANNOT_TELL: Final = "cannot tell"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extrapolation:
-    """b of b + c * t**-p, fitted to boundaries of several lengths t."""
+    """The limit b of boundaries at b + c * t**-p after several lengths t of training, as fitted."""
 
     limit: float
     """At the p that is taken: 1 where that is allowed, else the best."""
@@ -139,7 +139,7 @@ class BoundaryLimit(Result):
 
     @property
     def lengths(self) -> FloatArray:
-        """All lengths, ascending."""
+        """The lengths of training that were compared, ascending, shape (lengths,), in units of `time`."""
         return np.unique(self.boundaries["length"].to_numpy(dtype=np.float64))
 
     @property

@@ -22,7 +22,10 @@ _CONSTANT: Final = "constant"
 
 
 def with_temperature(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials with their temperature besides, where what it rests on was read and none is called so."""
+    """The trials with a column `temperature` besides: learning_rate / ((1 - momentum) batch_size).
+
+    As they are where they have such a column, or lack one of those that it rests on (`RESTS_ON`).
+    """
     if TEMPERATURE in trials or not set(RESTS_ON) <= set(trials.columns):
         return trials
     return trials.assign(**{TEMPERATURE: temperatures(trials)})

@@ -66,13 +66,13 @@ class Scale:
         return np.array([position[text] for text in texts], dtype=np.float64)
 
     def forward(self, values: FloatArray) -> FloatArray:
-        """Values of the axis, as `places` gives them, to evenly spaced coordinates."""
+        """Coordinates in which the axis is evenly spaced, from values as `places` gives them; any shape."""
         if self.kind in ("linear", "category"):
             return values
         return np.log(values) if self.kind == "log" else np.arcsinh(values / self.width)
 
     def inverse(self, coordinates: FloatArray) -> FloatArray:
-        """Evenly spaced coordinates to values of the axis, as `places` gives them."""
+        """Values of the axis, as `places` gives them, from the coordinates of `forward`; any shape."""
         if self.kind in ("linear", "category"):
             return coordinates
         return np.exp(coordinates) if self.kind == "log" else np.sinh(coordinates) * self.width

@@ -50,7 +50,7 @@ class SizeFit:
 
     @property
     def named(self) -> FloatArray:
-        """The parameters that `SizeCurves.names` names."""
+        """The parameters that `SizeCurves.names` names. Shape (names,)."""
         return self.parameters[: len(self.function.curves.names)]
 
     def drawn(self, draws: Drawn) -> FloatArray:

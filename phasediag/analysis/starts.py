@@ -25,7 +25,7 @@ class Shift:
     """From the smaller start to the larger; NaN where one of them has no boundary."""
     low: float = NAN
     high: float = NAN
-    """Its interval; infinite where a start leaves the row without a boundary."""
+    """The interval of `by`; infinite where a start leaves the row without a boundary."""
     text: str = ""
     unknown: str = ""
     """Why nothing can be said; empty where something can."""
@@ -51,7 +51,7 @@ class _Start:
     above: bool
     """Whether its values are above the level: all of them without a boundary, else those before it."""
     cells: slice
-    """Its row."""
+    """The cells of the row of this start."""
 
 
 def shift_between(located: Located, entries: Sequence[int], names: Sequence[str]) -> Shift:

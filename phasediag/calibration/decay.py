@@ -30,7 +30,10 @@ def _always(value: float, _: float) -> float:
 
 
 def products(sweep: Sweep, trials: pd.DataFrame) -> FloatArray:
-    """|u w| of chains at the end: half the square of the neuron's norm, which is measured with |u| = |w|."""
+    """|u w| of chains at the end: half the square of the neuron's norm, which is measured with |u| = |w|.
+
+    Shape (trials,).
+    """
     square: FloatArray = sweep.last("sign_flip", trials)[:, 0] ** 2 / 2
     return square
 

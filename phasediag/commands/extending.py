@@ -121,11 +121,11 @@ def _boundary(sweep: str, order: str) -> str:
 
 def taken_back(sweep: str, *, until_converged: bool) -> None:
     """Take the last extension of a sweep back, or all training on of what had not converged."""
-    from phasediag.sweeps.undo import undo_extension, undo_until_converged
+    from phasediag.sweeps.undo import EXTENSION, UNTIL_CONVERGED, undo
 
     if sweep.endswith((".yaml", ".yml")):
         raise PhasediagError(f"--undo takes back an extension of a sweep; name its folder instead of {sweep}")
-    undone = undo_until_converged(sweep) if until_converged else undo_extension(sweep)
+    undone = undo(sweep, UNTIL_CONVERGED if until_converged else EXTENSION)
     say(str(undone))
     click.echo(undone.sweep)
 

@@ -90,9 +90,9 @@ def refine(
 
 
 def _take_back(sweep_path: str, dry_run: bool, as_json: bool) -> None:
-    from phasediag.sweeps.undo import undo_refinement
+    from phasediag.sweeps.undo import REFINEMENT, undo
 
-    undone = undo_refinement(sweep_path, dry_run=dry_run)
+    undone = undo(sweep_path, REFINEMENT, dry_run=dry_run)
     say(str(undone))
     click.echo(json.dumps(asdict(undone)) if as_json else undone.sweep)
 

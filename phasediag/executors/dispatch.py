@@ -28,7 +28,7 @@ STRIKES: Final = 2
 WORKER_DEATHS: Final = 2
 """A pack goes to so many more workers after one died under it, if it gets no further; then it is split."""
 NODE_LOSSES: Final = 5
-"""The same of machines that were lost."""
+"""A pack goes to so many more workers after a machine was lost, if it gets no further; then it is split."""
 GATHERING_SECONDS: Final = 120.0
 """Within which the places come that are there as a launch starts; then those that are there are all."""
 STARTS: Final = 6
@@ -87,7 +87,7 @@ class Dispatch:
     """The latest of a machine."""
     _places: dict[str, WorkerPlace] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
-    """Of all places."""
+    """The pace of all places together."""
     _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     _losses: defaultdict[str, Losses] = field(default_factory=lambda: defaultdict(Losses))
     _given_back: defaultdict[str, dict[str, Breakdown]] = field(default_factory=lambda: defaultdict(dict))
@@ -343,5 +343,5 @@ class Dispatch:
 
     @property
     def places(self) -> Mapping[str, WorkerPlace]:
-        """Those that have told of themselves and live, by name."""
+        """The places that have told of themselves and live, by name."""
         return self._places

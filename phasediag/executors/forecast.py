@@ -32,7 +32,7 @@ class Course:
     """One pack over time, as its worker's reports tell."""
 
     structure: Structure | None = None
-    """Of its program; None where nobody has told."""
+    """The structure of its program; None where nobody has told."""
     projected: float = 0.0
     """Seconds of all of it, and of one trial's worth of it."""
     each: float = 0.0
@@ -90,7 +90,7 @@ class Forecast:
     outlook: Callable[[], Iterable[Waiting]] = lambda: ()
     """Tells what nobody has begun."""
     courses: dict[str, Course] = field(default_factory=dict)
-    """Of the packs in training, by pack_id."""
+    """The packs in training, by pack_id."""
     past: dict[Structure | None, Past] = field(default_factory=dict)
     projected: float = 0.0
     """Seconds of all packs that are done."""

@@ -28,9 +28,9 @@ class Waiting:
 
     structure: Structure
     seconds: float
-    """Projected."""
+    """The projected seconds of all that waits."""
     each: float
-    """The same of one of its packs, roughly the smallest."""
+    """The projected seconds of one of its packs, roughly the smallest."""
     compiled: bool
 
 

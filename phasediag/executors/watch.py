@@ -56,7 +56,7 @@ class Watch:
     diverged: int = 0
     """Trials whose loss was not finite."""
     first_error: str = ""
-    """Of the first trial that failed."""
+    """The error of the first trial that failed."""
     sentences: list[str] = field(default_factory=list)
     """What the user is to know of how it goes: what workers gave up to go on, machines lost."""
     waits_for: str = ""

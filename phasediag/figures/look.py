@@ -135,7 +135,10 @@ class Look:
         )  # fmt: skip
 
     def seen(self, axis: Literal["x", "y"], values: FloatArray) -> FloatArray:
-        """The values of an axis that lie within its limits; all where those hold fewer than two."""
+        """The values of an axis that lie within its limits; all where those hold fewer than two.
+
+        Shape (values,) to (values within,).
+        """
         limits = self.x_limits if axis == "x" else self.y_limits
         if limits is None:
             return values

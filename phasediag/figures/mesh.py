@@ -42,7 +42,7 @@ class Panel:
 
     @property
     def missing(self) -> BoolArray:
-        """Cells that were planned but have no value."""
+        """Cells that were planned but have no value. Shape (rows, columns)."""
         return np.asarray((self.phase == "") | (self.phase == "missing"))
 
 
@@ -130,7 +130,10 @@ def _unit(coordinates: FloatArray) -> FloatArray:
 
 
 def edges(centres: FloatArray, scale: Scale) -> FloatArray:
-    """Cell edges half way between the centres, on the axis' own scale; categories are equally wide."""
+    """Cell edges half way between the centres, on the axis' own scale. Shape (cells,) to (cells + 1,).
+
+    Categories are equally wide.
+    """
     if not scale.ordered:
         return np.append(centres - 0.5, centres[-1] + 0.5)
     u = scale.forward(centres)
@@ -139,7 +142,7 @@ def edges(centres: FloatArray, scale: Scale) -> FloatArray:
 
 
 def alone(known: BoolArray) -> BoolArray:
-    """Known values without a known neighbour, which no line or band would show."""
+    """Known values without a known neighbour, which no line or band would show. Shape (values,), kept."""
     padded = np.pad(known, 1)
     return known & ~padded[:-2] & ~padded[2:]
 

@@ -173,7 +173,7 @@ def legend(
 
 
 def caveat(ax: Axes, text: str) -> str:
-    """What a reader must know before trusting a figure, in lines as wide as the figure."""
+    """Break a caveat into lines as wide as the figure of some Axes; an empty one stays empty."""
     return wrapped(text, 1.1 * figure_of(ax).get_figwidth()) if text else ""
 
 

@@ -40,7 +40,7 @@ class Catalogue:
         return self.declared(name) or self.extra.get(name, ())
 
     def declared(self, name: str) -> tuple[Parameter, ...]:
-        """Those of training and of the components that are known."""
+        """The declarations of a parameter by training and by the components that are known."""
         training = [p for p in TRAINING if p.name == name]
         parts = [part.parameters[name] for part in self.components if name in part.parameters]
         return tuple({id(parameter): parameter for parameter in [*training, *parts]}.values())

@@ -69,7 +69,17 @@ def _dense(key: IntArray, size: int) -> tuple[IntArray, IntArray]:
 
 
 def derived(function: Callable[..., Value], columns: Sequence[Encoded], count: int) -> Encoded:
-    """A column computed from others, once for each distinct combination."""
+    """A column computed from others, once for each distinct combination of their values.
+
+    Parameters
+    ----------
+    function
+        Takes one value of each column, in their order.
+    columns
+        Those that it is computed from.
+    count
+        Their number of rows.
+    """
     first, index = combinations(columns, count)
     values = Encoded.of([function(*(column[int(row)] for column in columns)) for row in first])
     return Encoded(pool=values.pool, codes=None if values.codes is None else values.codes[index])

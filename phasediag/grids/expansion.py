@@ -82,7 +82,7 @@ class ResolvedPoints:
 
     @property
     def task(self) -> Component:
-        """Their task."""
+        """The task of these points."""
         return self.components["task"]
 
 

@@ -35,9 +35,9 @@ class RampSection(FileSection):
     parameter: str
     """The parameter that changes: a number that is no part of the program, such as weight_decay."""
     start: FiniteFloat = Field(alias="from")
-    """Its value in the first stage."""
+    """The value of the parameter in the first stage."""
     end: FiniteFloat = Field(alias="to")
-    """Its value at the other end of the walk."""
+    """The value of the parameter at the other end of the walk."""
     stages: Annotated[int, Field(ge=2, le=MOST_STAGES)]
     """Values from one end to the other, both ends counted; each is trained for `steps` steps."""
     spacing: Literal["linspace", "logspace"] = "linspace"

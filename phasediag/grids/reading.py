@@ -78,7 +78,7 @@ class Report:
 
     @property
     def full(self) -> bool:
-        """Whether a fault is only counted by now."""
+        """Whether so many faults were reported that further ones are only counted."""
         return len(self.faults) >= MOST_FAULTS
 
     def place(self, line: int, key: str) -> str:
@@ -86,7 +86,7 @@ class Report:
         return f"{self.file}:{line}"
 
     def lines(self, *lines: int) -> str:
-        """Lines of the file in brackets, to be put behind what stands on all of them."""
+        """Lines of the file as words in brackets, ` (lines 3 and 7)`, for the end of a message."""
         return f" (lines {' and '.join(map(str, lines))})"
 
     def add(self, line: int, key: str, problem: str, remedy: str) -> None:

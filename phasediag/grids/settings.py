@@ -113,11 +113,15 @@ def with_settings(text: str, report: Report, settings: Sequence[Setting]) -> Cha
     Parameters
     ----------
     text
-        Of the grid.
+        The YAML of the grid.
     report
-        That tells where its faults are.
+        What tells the faults of this text, with file and line.
     settings
-        A later one replaces an earlier one of the same key.
+        What to set; a later one replaces an earlier one of the same key.
+
+    Returns
+    -------
+    The new text, headed by the settings in a comment, and a report that names faults by where they came from.
 
     Raises
     ------

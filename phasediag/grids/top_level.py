@@ -59,7 +59,10 @@ class TopLevel:
         return next((self.lines[key] for key in keys if key in self.lines), 1)
 
     def heading(self) -> Heading:
-        """All that is no parameter."""
+        """The keys of a grid that are no parameters of trials: name, replicates, seed, sections.
+
+        Where one of them is not what it must be, that is a fault in the report, and its default stands here.
+        """
         return Heading(
             name=self._name(), replicates=self._integer("replicates", 1, 1),
             seed=self._integer("seed", 0, -LARGEST_INT),

@@ -35,7 +35,7 @@ class MarginCourse:
 
 
 def relaxed(relaxations: FloatArray) -> BoolArray:
-    """Whether so many relaxations are enough; a relative 1e-6 less is rounding."""
+    """Whether so many relaxations are enough; a relative 1e-6 less is rounding. Any shape, kept."""
     return np.asarray(relaxations >= RELAXATIONS * (1 - ROUNDING))
 
 
@@ -148,7 +148,10 @@ def steps_to_change(course: MarginCourse, steps: FloatArray) -> FloatArray:
 
 
 def tolerated(counts: FloatArray) -> FloatArray:
-    """How many distances may cross while a count still stays: `SMALL_SHARE` of what it has beyond `FEW`."""
+    """How many distances may cross while a count still stays: `SMALL_SHARE` of what it has beyond `FEW`.
+
+    Any shape, kept.
+    """
     return np.floor(SMALL_SHARE * np.maximum(counts - FEW, 0.0))
 
 

@@ -50,7 +50,10 @@ class Judgement:
         return cls(drift=unknown, more_steps=unknown, count_more_steps=unknown, unsettled=unknown)
 
     def columns(self) -> dict[str, FloatArray]:
-        """The columns of `trials` that tell it."""
+        """The columns of `trials` that tell it.
+
+        Each of shape (trials,), float64, NaN where it is not known.
+        """
         return {
             "drift": self.drift,
             "converged": _flag(self.more_steps), "more_steps": self.more_steps,

@@ -48,7 +48,10 @@ class Surroundings:
         return max(2, EVALUATION_NUMBERS // (PASSES * numbers))
 
     def data(self, group: NeuronGroup) -> Callable[[Tensor, Tensor], Data]:
-        """What one network computes, as a function of its world and its label noise."""
+        """What one network computes, as a function of its world and its label noise.
+
+        Both are scalars: an index and the strength of the noise.
+        """
         train, test, network = self.batches.training_set(), self.batches.test_set(), self.network
         features = layer_features(network, group)
 

@@ -55,27 +55,36 @@ def _ratio(x: Tensor, bound: float, above: Sequence[float], below: Sequence[floa
 
 
 def tanh_backward(gradient: Tensor, y: Tensor) -> Tensor:
-    """The gradient times the derivative of tanh where its value is `y`."""
+    """The gradient times the derivative of tanh where its value is `y`.
+
+    Element by element, shapes that broadcast.
+    """
     return gradient * (1 - y * y)
 
 
 def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """The gradient unless `x` is at most a threshold, as for `relu`; that of a NaN passes."""
+    """The gradient unless `x` is at most a threshold, as for `relu`; that of a NaN passes.
+
+    Element by element.
+    """
     return torch.where(x <= threshold, 0, gradient)
 
 
 def sigmoid_backward(gradient: Tensor, y: Tensor) -> Tensor:
-    """The gradient times the derivative of the logistic function where its value is `y`."""
+    """The gradient times the derivative of the logistic function where its value is `y`.
+
+    Element by element.
+    """
     return gradient * (1 - y) * y
 
 
 def silu(x: Tensor) -> Tensor:
-    """`x` times the logistic function."""
+    """`x` times the logistic function. Element by element."""
     return x * torch.sigmoid(x)
 
 
 def silu_backward(gradient: Tensor, x: Tensor) -> Tensor:
-    """The gradient times the derivative of `silu`."""
+    """The gradient times the derivative of `silu` at `x`, element by element."""
     y = torch.sigmoid(x)
     return gradient * y * (1 + x * (1 - y))
 
@@ -86,7 +95,10 @@ def gelu(x: Tensor, *, approximate: str = "none") -> Any:
 
 
 def gelu_backward(gradient: Tensor, x: Tensor, *, approximate: str = "none") -> Any:
-    """The gradient times the derivative of `gelu`."""
+    """The gradient times the derivative of `gelu` at `x`, element by element; of the shape and dtype of `x`.
+
+    `NotImplemented` for the approximation by tanh.
+    """
     if approximate != "none":
         return NotImplemented
     density = torch.exp(-0.5 * x * x) * (SQRT_HALF / sqrt(pi))
@@ -94,28 +106,28 @@ def gelu_backward(gradient: Tensor, x: Tensor, *, approximate: str = "none") -> 
 
 
 def softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    """Positive numbers with sum 1 over a dimension."""
+    """exp(x) over its sum along a dimension; of the shape of `x`."""
     del half_to_float
     shifted = torch.exp(x - x.amax(dim, keepdim=True))
     return shifted / shifted.sum(dim, keepdim=True)
 
 
 def log_softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    """The logarithms of `softmax`."""
+    """The logarithm of `softmax` along a dimension; of the shape of `x`."""
     del half_to_float
     shifted = x - x.amax(dim, keepdim=True)
     return shifted - shifted.exp().sum(dim, keepdim=True).log()
 
 
 def softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    """The gradient through `softmax`, whose value is `y`."""
+    """The gradient through `softmax`, whose value is `y`. All of one shape."""
     del dtype
     weighted = gradient * y
     return weighted - y * weighted.sum(dim, keepdim=True)
 
 
 def log_softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    """The gradient through `log_softmax`, whose value is `y`."""
+    """The gradient through `log_softmax`, whose value is `y`. All of one shape."""
     del dtype
     return gradient - y.exp() * gradient.sum(dim, keepdim=True)
 
@@ -123,7 +135,7 @@ def log_softmax_backward(gradient: Tensor, y: Tensor, dim: int, dtype: torch.dty
 def var_mean(
     x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Variance and mean over some dimensions."""
+    """Variance and mean over some dimensions, or all; these go, or with `keepdim` become 1."""
     dims = list(range(x.dim()) if dim is None else dim)
     mean = x.mean(dims, keepdim=True)
     count = prod(x.shape[each] for each in dims) - (1 if correction is None else correction)
@@ -134,7 +146,10 @@ def var_mean(
 def layer_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalised over the last dimensions; the means and the inverse deviations that it took."""
+    """Layer normalisation over the last dimensions, which have this shape.
+
+    Returns the result, of the shape of `x`, and the means and inverse deviations, 1 in those dimensions.
+    """
     variance, mean = var_mean(x, range(x.dim() - len(shape), x.dim()), correction=0, keepdim=True)
     inverse = torch.rsqrt(variance + eps)
     result = (x - mean) * inverse
@@ -143,7 +158,7 @@ def layer_norm(
 
 
 def select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:
-    """The gradient at one place of a dimension, zero at the others."""
+    """A tensor of these sizes with the gradient at one place of a dimension, zero at the others."""
     place = np.zeros([sizes[dim], *[1] * (len(sizes) - 1 - dim % len(sizes))], dtype=np.bool_)
     place[index] = True
     return torch.where(torch.from_numpy(place), gradient.unsqueeze(dim), 0)

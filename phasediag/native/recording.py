@@ -36,7 +36,7 @@ def name_of(target: Any) -> str:
 
 
 def tensors_of(operation: Operation) -> list[Tensor]:
-    """Its arguments that are tensors."""
+    """The tensors among the arguments of an operation, in their order."""
     return [each for each in leaves(operation.arguments) if isinstance(each, Tensor)]
 
 

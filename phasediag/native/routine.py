@@ -20,7 +20,7 @@ class Buffer:
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """The size of the buffer in bytes."""
         return self.shape_numel * self.dtype.itemsize
 
     @property
@@ -29,7 +29,7 @@ class Buffer:
         return torch.Size(self.shape).numel()
 
     def full_view(self) -> TensorView:
-        """The view of all of it."""
+        """All of the buffer as one contiguous tensor of its shape."""
         return TensorView(self, torch.empty(self.shape, dtype=self.dtype, device="meta"))
 
 
@@ -66,7 +66,7 @@ Operand = TensorView | Number
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """One number of a result from those of its operands at the same place."""
+    """An elementwise operation: each number of a result from those of its operands at the same place."""
 
     result: Buffer
     expression: str

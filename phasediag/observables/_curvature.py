@@ -38,7 +38,7 @@ def hessian_product(
 
 
 def join(weights: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor:
-    """The named parameters as one vector."""
+    """The named parameters, flattened and joined in this order, shape (numbers,)."""
     import torch
 
     return torch.cat([weights[name].flatten() for name in names])

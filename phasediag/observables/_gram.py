@@ -20,6 +20,6 @@ def triangle(matrix: Tensor) -> Tensor:
 
 
 def inner_products(vectors: Tensor) -> Tensor:
-    """The upper triangle of the Gram matrix of some samples, shape (samples, ...)."""
+    """Inner products of all pairs of samples: shape (n, ...) to (n (n + 1) / 2,), row by row."""
     flat = vectors.reshape(len(vectors), -1)
     return triangle(flat @ flat.T)

@@ -41,7 +41,10 @@ class ClassCorrelation(SpectrumObservable):
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:
-        """Cosines, (n (n + 1) / 2,), n = 10 classes; NaN for samples that a class lacks, or no classes."""
+        """Cosines, shape (n (n + 1) / 2,), n ten times the classes; NaN for samples that a class lacks.
+
+        All are NaN where the targets are no classes, or the features are not known.
+        """
         import torch
 
         x, targets = network.training_set

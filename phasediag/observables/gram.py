@@ -28,7 +28,7 @@ class Gram(SpectrumObservable):
     word: ClassVar[str] = "inner product"
 
     def measure(self, network: Specimen) -> Tensor:
-        """Inner products, (probes (probes + 1) / 2,), row by row; NaN where the features are not known."""
+        """Inner products, shape (probes (probes + 1) / 2,), row by row; NaN where features are not known."""
         import torch
 
         probe = network.probe[:PROBES]

@@ -1,4 +1,7 @@
-"""The observables by name: one file each in this folder, and the user's own (`my_obs.py:Curvature`)."""
+"""The observables by name: one file each, and the user's own (`my_obs.py:Curvature`).
+
+Phasediag's own are the files of this folder, and the symmetries that say how they are recorded.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Final
 from phasediag.columns import DERIVED_COLUMNS, RESULT_COLUMNS, Column
 from phasediag.errors import INTERRUPTED, RefusedError, nearest
 from phasediag.observables.observable import DistanceObservable, Observable
+from phasediag.observables.symmetries import symmetry_observables
 from phasediag.registry import UserClass, source_hash, user_class
 from phasediag.source_lines import place_of
 from phasediag.user_code.imports import relative_name
@@ -43,7 +47,7 @@ class UserObservable:
 
 @cache
 def built_in() -> Mapping[str, Observable]:
-    """Phasediag's own observables by name: the classes with a name in the modules of this folder."""
+    """Phasediag's own observables by name: the classes of this folder that state one, and the symmetries."""
     folder = import_module("phasediag.observables").__path__
     modules = [
         import_module(f"phasediag.observables.{module.name}")
@@ -52,6 +56,7 @@ def built_in() -> Mapping[str, Observable]:
     ]
     classes = [c for module in modules for c in vars(module).values() if inspect.isclass(c)]
     made = [c() for c in classes if issubclass(c, Observable) and c.name and not inspect.isabstract(c)]
+    made += symmetry_observables()
     return {each.name: each for each in sorted(made, key=lambda each: each.name)}
 
 

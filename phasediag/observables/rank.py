@@ -40,12 +40,12 @@ class Rank(DistanceObservable):
         self, distances: npt.NDArray[np.floating], epsilon: FloatArray, absolute: float | FloatArray,
         factor: float = 1.0,
     ) -> FloatArray:  # fmt: skip
-        """The larger of `absolute` and RANK_TOLERANCE times the largest singular value."""
+        """The larger of `absolute` and RANK_TOLERANCE times the largest singular value. Shape (trials,)."""
         del epsilon
         largest = distances.max(axis=1, initial=0.0)
         limit: FloatArray = np.maximum(absolute, factor * RANK_TOLERANCE * largest).astype(np.float64)
         return limit
 
     def chosen(self, distances: npt.NDArray[np.floating], limit: FloatArray) -> npt.NDArray[np.bool_]:
-        """Singular values above the limit; one that is at it does not count."""
+        """Singular values above the limit; one that is at it does not count. Shape (trials, values)."""
         return distances > limit[:, None]

@@ -21,6 +21,6 @@ class Adam(Adaptive):
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor
     ) -> tuple[Weights, Moments]:
-        """See `Optimizer`."""
+        """Adam's step: the new weights and moments, by name, as `Optimizer.update` has it."""
         coupled = {name: gradient[name] + rates["weight_decay"] * w for name, w in weights.items()}
         return self.stepped(weights, coupled, moments, rates, step)

@@ -21,7 +21,7 @@ class AdamW(Adaptive):
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor
     ) -> tuple[Weights, Moments]:
-        """See `Optimizer`."""
+        """AdamW's step: the new weights and moments, by name, as `Optimizer.update` has it."""
         kept = 1 - rates["learning_rate"] * rates["weight_decay"]
         shrunk = {name: kept * w for name, w in weights.items()}
         return self.stepped(shrunk, gradient, moments, rates, step)

@@ -31,7 +31,7 @@ class SGD(Optimizer):
     def update(
         self, weights: Weights, gradient: Weights, moments: Moments, rates: Rates, step: Tensor
     ) -> tuple[Weights, Moments]:
-        """See `Optimizer`."""
+        """A step against the gradient: the new weights and moments, by name, as `Optimizer.update` has it."""
         rate, decay = rates["learning_rate"], rates["weight_decay"]
         if not self.momentum:
             return {name: w - rate * (gradient[name] + decay * w) for name, w in weights.items()}, moments

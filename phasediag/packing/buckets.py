@@ -34,7 +34,7 @@ class Bundle:
     free: tuple[str, ...]
     """The parameters in which they may differ."""
     sizes: tuple[int, ...]
-    """Their values."""
+    """The values of the parameters of `free`."""
     shapes: Shapes
     flops: float
     """The arithmetic of one step of one trial."""

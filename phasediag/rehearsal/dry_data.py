@@ -87,7 +87,7 @@ def made_by(cls: type[Task], name: str, world: World) -> Made:
 
 
 def _sets(made: Task, where: str) -> dict[str, Any]:
-    """Its inputs and targets, by the method that gives them."""
+    """Inputs and targets of a task, by the method that gives them."""
     sets = {"test_set()": made.test_set()}
     if made.fresh:
         sets["draw(generator, count)"] = _drawn(made, where)

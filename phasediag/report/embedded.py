@@ -47,7 +47,7 @@ def embedded(plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -
 
 
 def smallest(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
-    """Whole numbers from 0 on in the smallest type of `TYPES` that holds them."""
+    """Whole numbers from 0 on in the smallest type of `TYPES` that holds them. Any shape, kept."""
     most = int(values.max(initial=0))
     for name in TYPES[:3]:
         if most <= np.iinfo(name).max:

@@ -67,7 +67,7 @@ class Material:
     order: str
     """The order parameter."""
     level: float
-    """Its value on the boundary."""
+    """The value of the order parameter on the boundary."""
     recounts: Recounts
     """The trials at other thresholds."""
     record: Record | None = None

@@ -49,7 +49,7 @@ def _error(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _hadamard() -> torch.Tensor:
-    """Of `SIZE` rows, all orthogonal, of ones and minus ones."""
+    """A matrix of ones and minus ones whose rows are orthogonal, shape (SIZE, SIZE)."""
     matrix = torch.ones(1, 1)
     while len(matrix) < SIZE:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])

@@ -63,7 +63,7 @@ class Header:
     """Which trials a checkpoint holds, and how they are trained and measured."""
 
     version: int = VERSION
-    """Its version; of one that is not `READABLE`, only the trials are known."""
+    """The version of the checkpoint; of one that is not `READABLE`, only the trials are known."""
     trial_ids: tuple[str, ...]
     """In the order in which they are trained."""
     tile_size: int = 0

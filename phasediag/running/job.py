@@ -90,7 +90,7 @@ class WorkerReport:
 
     place: WorkerPlace
     progress: Progress | None = None
-    """Of its pack; None where it has none."""
+    """The progress of the worker's pack; None where it has none."""
     breakdown: Breakdown | None = None
     """Why it gives its pack back."""
 

@@ -38,7 +38,7 @@ class StageEnd:
         return np.where(self.diverged, "diverged", "ok").astype(object)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a checkpoint holds; texts as the bytes of a JSON list."""
+        """The end of a stage as arrays for a checkpoint, by name; texts as uint8 of a JSON list."""
         texts = {n: column for n, column in self.columns.items() if column.dtype == object}
         held = {n: column for n, column in self.columns.items() if n not in texts}
         held |= {

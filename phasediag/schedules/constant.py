@@ -17,5 +17,5 @@ class Constant(Schedule):
     declares: ClassVar[tuple[Parameter, ...]] = ()
 
     def factor(self, step: Tensor, steps: Tensor) -> Tensor:
-        """See `Schedule`."""
+        """1 at every step; float64, of the shape of `step`."""
         return 0 * step + 1

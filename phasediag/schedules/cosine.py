@@ -18,5 +18,5 @@ class Cosine(Falling):
     declares: ClassVar[tuple[Parameter, ...]] = (FINAL,)
 
     def factor(self, step: Tensor, steps: Tensor) -> Tensor:
-        """See `Schedule`."""
+        """From 1 to `schedule_final` along half a cosine; float64, of the shape of `step`."""
         return self.final + (1 - self.final) * (1 + (pi * step / steps).cos()) / 2

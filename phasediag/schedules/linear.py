@@ -17,5 +17,5 @@ class Linear(Falling):
     declares: ClassVar[tuple[Parameter, ...]] = (FINAL,)
 
     def factor(self, step: Tensor, steps: Tensor) -> Tensor:
-        """See `Schedule`."""
+        """From 1 to `schedule_final` in a line; float64, of the shape of `step`."""
         return 1 + (self.final - 1) * step / steps

@@ -31,5 +31,5 @@ class Step(Schedule):
         self.every, self.by = step_every, step_factor
 
     def factor(self, step: Tensor, steps: Tensor) -> Tensor:
-        """See `Schedule`."""
+        """`step_factor` once for every `step_every` steps; float64, of the shape of `step`."""
         return self.by ** (step / self.every).floor()

@@ -64,7 +64,7 @@ class Folder:
 
     filesystem: fs.FileSystem
     path: str
-    """Its path inside the filesystem."""
+    """The path of the folder inside the filesystem."""
     uri: str
     """As a user would write it."""
 

@@ -38,7 +38,7 @@ class LeaseOnCondition:
         )
 
     def release(self) -> None:
-        """Say so in the file, unless somebody else holds the lease."""
+        """Write into the file that the lease is free, unless somebody else holds it."""
         if self.held is not None:
             holder, version = self.held
             last = replace(holder, beats=holder.beats + 1, released=True, news={})

@@ -32,7 +32,10 @@ KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file to read, less the rows of packs that a newer fragment replaces, or that are not whole."""
+    """A Parquet file of the store to read, and which of its rows are not read.
+
+    Not those of packs that a newer fragment replaces, nor of packs of which a part is missing.
+    """
 
     path: str
     """Relative to the sweep."""

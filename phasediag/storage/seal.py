@@ -61,7 +61,7 @@ class Seal:
     sweep: str
     """The id of its sweep."""
     file: str
-    """Its path in there."""
+    """The path of the file in the sweep."""
     schema: int
     """The version of its schema."""
     checksums: tuple[int, ...]
@@ -219,7 +219,12 @@ class CheckedFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes.
+        """The next bytes, checked against the seal.
+
+        Parameters
+        ----------
+        size
+            At most so many; negative: up to the end of the file.
 
         Raises
         ------
@@ -266,7 +271,9 @@ def sealed_text(content: Mapping[str, Any]) -> bytes:
 
 
 def unsealed_text(text: bytes) -> tuple[dict[str, Any], bool]:
-    """What was given to `sealed_text`, and whether it was: of other JSON nothing shows that it is whole.
+    """The content of a file of JSON that `sealed_text` may have made, and whether that made it.
+
+    Of other JSON nothing shows that all of it is there.
 
     Raises
     ------

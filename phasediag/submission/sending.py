@@ -61,7 +61,7 @@ class Sending:
 
     @property
     def sweep(self) -> str:
-        """The sweep that it trains."""
+        """The URI of the sweep that the job trains."""
         return sweep_in(self.storage, self.parcel.name)
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from phasediag.running.checkpoint import Header
 
 PURPOSE: Final = "launch by an array"
-"""Of the lease of the one that leads."""
+"""The purpose that the lease of the one that leads states."""
 
 
 def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Trials]:

@@ -207,7 +207,7 @@ def executor_of(order: LaunchOrder) -> Executor:
 
 
 def log_of(store: Store, name: str) -> Path | None:
-    """A file of what libraries say; none on an object store."""
+    """The file in the folder of a sweep that what libraries say is written to; None on an object store."""
     return Path(store.folder.path) / name if store.folder.local else None
 
 

@@ -18,7 +18,11 @@ _LOOKS: Final = ".6g"
 
 
 def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
-    """What to tell of a grid and of the sweep that it would grow."""
+    """What a user should read before a grid is launched into a sweep, one sentence each.
+
+    Files of the user's that lie outside of the grid's folder, versions of their code that the sweep holds
+    besides, records that this launch would make otherwise, and values of an axis that nearly coincide.
+    """
     notices = [*_outside(grid), *_versions(grid, store), *_recorded_otherwise(grid, store)]
     return (*notices, *_near_values(grid))
 

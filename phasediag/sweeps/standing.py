@@ -111,14 +111,14 @@ class Standing:
 
     @property
     def points(self) -> BoolArray:
-        """The points of these grids that statistics take."""
+        """The points of these grids that statistics take. Shape (points,)."""
         asked = [np.isfinite(family.factor) for family in self.families]
         mine: BoolArray = self.here & np.any([np.zeros_like(self.here), *asked], axis=0)
         return mine
 
     @property
     def unsettled(self) -> BoolArray:
-        """Which of them are not settled."""
+        """The points that statistics take and that are not settled, shape (points,)."""
         return self.points & self.late
 
     def coming(self, most: float) -> tuple[float, BoolArray]:
@@ -139,7 +139,10 @@ class Standing:
 
     @property
     def factor(self) -> FloatArray:
-        """How many times their first steps the trials that statistics take are long; NaN of other points."""
+        """How many times their first steps the trials that statistics take are long; NaN of other points.
+
+        Shape (points,).
+        """
         none: FloatArray = np.full(len(self.here), np.nan)
         longest: FloatArray = np.fmax.reduce([none, *(each.factor for each in self.families)])
         return longest

@@ -30,7 +30,7 @@ class Undone:
     grids: tuple[str, ...]
     """The grids that it added, oldest first, as they were named in the sweep."""
     what: str
-    """`refinement`, `extension`, or `extension of what had not converged`."""
+    """What was added: `Addition.what`."""
     asked: str
     """What it was asked for: axes, order parameter, level, resolution; or how many times the steps."""
     trials: int
@@ -53,81 +53,47 @@ class Undone:
         return "; ".join(parts)
 
 
-def undo_refinement(sweep: str | Path, *, dry_run: bool = False) -> Undone:
-    """Take the last refinement of a sweep back: all rounds of it, however often it was gone on with.
-
-    Its grids no longer count; the rows of trials that no other grid asks for are moved to a folder of the
-    sweep, where they stay readable. Checkpoints of its packs are dropped. An undo that is killed is finished
-    by the next one.
-
-    Parameters
-    ----------
-    dry_run
-        Only tell what would be taken back.
-
-    Raises
-    ------
-    PhasediagError
-        Where the sweep was not refined, or what was added is extended.
-    LeaseHeldError
-        Where a launch of the sweep is running.
-    StoreError
-        Where there is no such sweep, or it cannot be written.
-    """
-    return _undo(sweep, REFINEMENT, dry_run)
-
-
-def undo_extension(sweep: str | Path, *, dry_run: bool = False) -> Undone:
-    """Take the last extension of a sweep back: of all grids that were extended by the same factor last.
-
-    Parameters
-    ----------
-    dry_run
-        Only tell what would be taken back.
-
-    Raises
-    ------
-    PhasediagError
-        Where the sweep was not extended, or the longer trials were refined.
-    LeaseHeldError, StoreError
-        As for `undo_refinement`.
-    """
-    return _undo(sweep, EXTENSION, dry_run)
-
-
-def undo_until_converged(sweep: str | Path, *, dry_run: bool = False) -> Undone:
-    """Take the training until all points were settled back: all rounds of it, however often it went on.
-
-    Parameters
-    ----------
-    dry_run
-        Only tell what would be taken back.
-
-    Raises
-    ------
-    PhasediagError
-        Where no point of the sweep was trained so.
-    LeaseHeldError, StoreError
-        As for `undo_refinement`.
-    """
-    return _undo(sweep, UNTIL_CONVERGED, dry_run)
-
-
 Last = Callable[[Sequence[tuple[str, str]]], list[str]]
 """The grids that were added last in one way, from the names and texts of all, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Addition:
-    """A way in which grids are added to a sweep."""
+class Addition:
+    """A way in which grids are added to a sweep: `REFINEMENT`, `EXTENSION` or `UNTIL_CONVERGED`."""
 
     what: str
+    """`refinement`, `extension`, or `extension of what had not converged`."""
     did: str
-    """The sweep was so, where there are such grids."""
+    """What the sweep was then: `refined`, `extended`, `trained until converged`."""
     last: Last
 
 
-def _undo(sweep: str | Path, kind: _Addition, dry_run: bool) -> Undone:
+def undo(sweep: str | Path, kind: Addition, *, dry_run: bool = False) -> Undone:
+    """Take back what was added to a sweep last in one way.
+
+    That is, of `REFINEMENT`, all rounds of the last one, however often it was gone on with; of `EXTENSION`,
+    all grids that were extended by the same factor last; of `UNTIL_CONVERGED`, all rounds.
+
+    Their grids no longer count; the rows of trials that no other grid asks for are moved to a folder of the
+    sweep, where they stay readable. Checkpoints of its packs are dropped. An undo that is killed is finished
+    by the next one.
+
+    Parameters
+    ----------
+    sweep
+        Its folder, or the URI of its storage.
+    dry_run
+        Only tell what would be taken back.
+
+    Raises
+    ------
+    PhasediagError
+        Where nothing was added so, or a later addition rests on it.
+    LeaseHeldError
+        Where a launch of the sweep is running.
+    StoreError
+        Where there is no such sweep, or it cannot be written.
+    """
     store, what = Store.at(sweep).required(), kind.what
     if dry_run:
         return _undone(store, what, *_own_trials(store, kind), place="")
@@ -171,9 +137,9 @@ def rounds_until_converged(grids: Sequence[tuple[str, str]]) -> list[str]:
     return [name for name, text in grids if trains_until_converged(text)]
 
 
-REFINEMENT: Final = _Addition(what="refinement", did="refined", last=last_refinement)
-EXTENSION: Final = _Addition(what="extension", did="extended", last=last_extension)
-UNTIL_CONVERGED: Final = _Addition(
+REFINEMENT: Final = Addition(what="refinement", did="refined", last=last_refinement)
+EXTENSION: Final = Addition(what="extension", did="extended", last=last_extension)
+UNTIL_CONVERGED: Final = Addition(
     what="extension of what had not converged", did="trained until converged", last=rounds_until_converged
 )
 
@@ -187,7 +153,7 @@ def _asked(text: str) -> str:
     return text.partition("\n")[0].removeprefix(MARK).partition(": ")[2]
 
 
-def _own_trials(store: Store, kind: _Addition) -> tuple[list[str], pa.Array, int]:
+def _own_trials(store: Store, kind: Addition) -> tuple[list[str], pa.Array, int]:
     """The grids that were added last, the trials that they alone ask for, and the number of the others."""
     grids = store.grids()
     names = kind.last(grids)

@@ -74,7 +74,7 @@ class TrainedOn:
     unsettled: int
     """Points that are not settled: they were trained for as long as was allowed, or have failed trials."""
     failed: int
-    """Those of them in which longer trials failed."""
+    """Points that are not settled because longer trials failed."""
     unknown: int
     """Points of which it is not known whether they are settled; they are not trained on."""
     stopped: str
@@ -115,6 +115,10 @@ def train_until_converged(
     on_round
         Called before each round, and after it, then with what moved.
 
+    Returns
+    -------
+    The rounds that were trained, what is settled now, and the exit code of a command.
+
     Raises
     ------
     PhasediagError
@@ -139,7 +143,7 @@ class _Training:
     train: Train
     on_round: Callable[[LongerRound], None]
     text: str | None = None
-    """Of the grid whose points are trained on; None: of all."""
+    """The text of the grid whose points are trained on; None: those of all grids."""
     rounds: list[LongerRound] = field(default_factory=list)
     trained: int = 0
     exit_code: int = 0

@@ -16,7 +16,10 @@ from phasediag.symmetry.vectors import Neurons
 
 
 def triangle(matrices: Tensor) -> Tensor:
-    """R of V^T = Q R, which has the scalar products of V with at most `width` rows."""
+    """R of V^T = Q R: as many scalar products as V, in at most as many rows as V has.
+
+    Shape (networks, width, numbers) to (networks, min(numbers, width), width).
+    """
     factor: Tensor = torch.linalg.qr(matrices.mT, mode="r").R
     return factor
 
@@ -34,7 +37,10 @@ def singular_values(matrices: Tensor) -> Tensor:
 
 
 def up_to_width(values: Tensor, neurons: Neurons) -> Tensor:
-    """Singular values up to the number of neurons, the missing ones zero."""
+    """As many singular values as there are neurons, those that are missing zero.
+
+    Shape (networks, values) to (networks, width), `values` descending.
+    """
     width = neurons.vectors.shape[1]
     result: Tensor = torch.nn.functional.pad(values, (0, max(0, width - values.shape[1])))
     return result[:, :width]

@@ -63,15 +63,15 @@ class ArraysTask(Task):
 
     @classmethod
     def sizes(cls, values: Mapping[str, Value]) -> tuple[int, int]:
-        """Numbers of an input and of a target."""
+        """How many numbers an input has, and how many a target."""
         return cls.arrays.x.shape[1], cls.arrays.y.shape[1]
 
     def train_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, shapes (samples, inputs) and (samples, outputs)."""
+        """Inputs and targets, shapes (samples, inputs) and (samples, outputs), float64."""
         return self._pair(self.arrays.x, self.arrays.y, self._order()[: integer(self.values["samples"])])
 
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of the test set."""
+        """Inputs and targets of the test set, shapes (count, inputs) and (count, outputs)."""
         x, y = self.arrays.x_test, self.arrays.y_test
         if x is None or y is None:
             held_out = self._order()[-integer(self.values["test_samples"]) :]

@@ -36,7 +36,7 @@ class Images:
     x: Bytes
     """Training images, shape (images, channels, height, width)."""
     y: Bytes
-    """Their classes, from 0, shape (images,)."""
+    """The classes of the training images, from 0, shape (images,)."""
     x_test: Bytes
     y_test: Bytes
 
@@ -67,7 +67,7 @@ class ImageTask(Task):
 
     @classmethod
     def sizes(cls, values: Mapping[str, Value]) -> tuple[int, int]:
-        """Numbers of an image, ten classes."""
+        """How many numbers an image has, and ten classes."""
         channels, height, width = cls.shape
         return channels * height * width, CLASSES
 
@@ -78,7 +78,7 @@ class ImageTask(Task):
         return self._pair(images.x[rows], images.y[rows])
 
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """The first `test_samples` published test images and their targets."""
+        """The first `test_samples` published test images, and their targets, shapes as of `train_set`."""
         images, count = _images(type(self)), integer(self.values["test_samples"])
         return self._pair(images.x_test[:count], images.y_test[:count])
 

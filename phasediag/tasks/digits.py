@@ -47,7 +47,7 @@ class Digits(Task):
         return self._chosen(slice(0, integer(self.values["samples"])))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """The held-out images (297, 64) and their one-hot targets (297, 10)."""
+        """The held-out images, shape (297, 64), and their one-hot targets, shape (297, 10)."""
         return self._chosen(slice(IMAGES - HELD_OUT, IMAGES))
 
     def _chosen(self, part: slice) -> tuple[Tensor, Tensor]:

@@ -64,10 +64,10 @@ class HermiteTask(GeneratedTask):
         return float(weights.sum()) * x + float((weights**2).sum()) * (x * x - 1) / sqrt(2)
 
     def train_set(self) -> tuple[Tensor, Tensor]:
-        """The quadrature nodes of the population loss."""
+        """The quadrature nodes of the population loss, shape (6, 1), and what the teacher gives there."""
         x = tensor(np.array([-sqrt(3), 0, 0, 0, 0, sqrt(3)])[:, None])
         return x, self.target(x)
 
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """The quadrature nodes where the loss is the population's, else fresh samples."""
+        """The quadrature nodes where the loss is the population's, else fresh samples; (count, 1) each."""
         return super().test_set() if self.fresh else self.train_set()

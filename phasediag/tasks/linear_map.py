@@ -95,7 +95,7 @@ class LinearMap(GeneratedTask):
         return x @ self.map.T
 
     def train_set(self) -> tuple[Tensor, Tensor]:
-        """Whitened inputs, so that the mean of x x^T is the identity, and their targets."""
+        """Whitened inputs, (samples, inputs): the mean of x x^T is the identity; and their targets."""
         import torch
 
         x, _ = super().train_set()

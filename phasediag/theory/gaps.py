@@ -28,7 +28,7 @@ class GapCut:
     merged: float
     """The largest below."""
     gap: float
-    """Their ratio; what lies below the rounding of the largest distance counts as that."""
+    """`least` over `merged`; what lies below the rounding of the largest distance counts as that."""
     second: float
     """The next largest ratio of two neighbours: where it is large too, another cut was as good. 1 of two
     distances."""

@@ -91,7 +91,7 @@ class SeparationTest:
     constant: float
     """The smallest ratio: the largest c that these trials admit."""
     constant_at: float
-    """Its kappa."""
+    """The kappa at which `constant` was seen."""
     exponent: float
     """The exponent of the typical smallest separation as a power of kappa."""
     low: float

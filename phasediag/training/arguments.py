@@ -25,7 +25,7 @@ _CHANGES: Final = ((1.5, 0.25), (0.5, 0.0), (0.9, 0.0), (1.1, 0.0), (1.0, 0.125)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batched:
-    """The batched arguments of a module, and what of it follows from them."""
+    """Arguments of a module's constructor that are numbers per trial in one program, and what they set."""
 
     names: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()

@@ -92,7 +92,7 @@ class Chance(TorchFunctionMode):
         return own(self, func, *args, **given)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Numbers from 0 to 1, 1 left out; of 24 bits in single precision, else of 32."""
+        """Numbers from 0 to 1, 1 left out, of a shape; of 24 bits in single precision, else of 32."""
         count = prod(shape)
         half = (count + 1) // 2
         place = torch.arange(half, dtype=torch.int64, device=device) + self.drawn
@@ -104,7 +104,7 @@ class Chance(TorchFunctionMode):
         return ((bits >> 8).to(torch.float32) * 2.0**-24).to(dtype)
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Standard normal numbers, by Box and Muller."""
+        """Standard normal numbers of a shape, by Box and Muller."""
         angle, length = self.uniform((2, *shape), dtype, device)
         return torch.sqrt(-2 * torch.log1p(-length)) * torch.cos(2 * pi * angle)
 

@@ -143,7 +143,7 @@ def _largest(tensor: Tensor) -> int:
 
 
 def moved(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module on a device, with the tensors that it holds as plain attributes."""
+    """Move a module to a device, in place, with the tensors that it holds as plain attributes."""
     for part in module.modules():
         for name, value in list(vars(part).items()):
             if not name.startswith("_"):

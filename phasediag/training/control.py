@@ -70,11 +70,14 @@ class Control:
         return trained
 
     def penalized(self, loss: Tensor, trained: Weights, rates: Rates) -> Tensor:
-        """The loss with whatever the control adds to it besides the weight decay of the optimizer."""
+        """The loss of one network with what the control adds besides the decay of the optimizer; a scalar."""
         return loss
 
     def penalty(self, trained: Weights, rates: Rates) -> Tensor:
-        """What decay stands for, over all weights: gamma |theta|^2 with gamma = weight_decay / 2."""
+        """What decay stands for, over all weights: gamma |theta|^2 with gamma = weight_decay / 2.
+
+        A scalar, of one network.
+        """
         square = torch.stack([tensor.square().sum() for tensor in trained.values()]).sum()
         return self.penalized(rates["weight_decay"] / 2 * square, trained, rates)
 
@@ -183,7 +186,10 @@ class Syre(Control):
         self, records: Sequence[Mapping[str, Value]], seeds: Sequence[int], dtype: torch.dtype,
         device: torch.device,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """theta_0 and the part of the decay that differs between weights."""
+        """theta_0 and the part of the decay that differs between weights.
+
+        Each of shape (trials, *shape of the parameter), by its name behind `OFFSET` and `STRETCH`.
+        """
         drawn = {seed: self._drawn(seed) for seed in seeds}
         count = sum(prod(shape) for shape in self.parameters.values())
         constants: dict[str, Tensor] = {}
@@ -210,7 +216,7 @@ class Syre(Control):
         return {name: weight + rates[OFFSET + name] for name, weight in trained.items()}
 
     def penalized(self, loss: Tensor, trained: Weights, rates: Rates) -> Tensor:
-        """The loss and what anisotropic decay adds to the isotropic one."""
+        """The loss and what anisotropic decay adds to the isotropic one. A scalar, of one network."""
         added = [(rates[STRETCH + name] * weight.square()).sum() for name, weight in trained.items()]
         return loss + rates["weight_decay"] / 2 * torch.stack(added).sum()
 

@@ -118,7 +118,7 @@ class Descent:
 
     @property
     def decoupled(self) -> bool | None:
-        """See `Optimizer.decoupled`."""
+        """Whether the decay acts beside the gradient; None where the optimizer does not say so."""
         stated: bool | None = getattr(self.optimizer.component.cls, "decoupled", None)
         return stated
 

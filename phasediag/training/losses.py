@@ -15,7 +15,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
-    """`torch.nn.CrossEntropyLoss`: predictions are logits, targets one-hot or shares of classes."""
+    """`torch.nn.CrossEntropyLoss`: predictions are logits, targets one-hot or shares of classes.
+
+    Both of shape (samples, classes); the result is a scalar, the mean over samples.
+    """
     return -(target * prediction.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 

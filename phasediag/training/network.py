@@ -141,7 +141,7 @@ class Network:
         return outputs * self.uses_of_weights + int(stated(self.module, "numbers_per_sample"))
 
     def collapse_slope(self, values: Mapping[str, Value]) -> float | None:
-        """See `Model`."""
+        """What `Model.collapse_slope` says of a trial's values; None where the model does not know."""
         slope: float | None = stated(self.construction.cls, "collapse_slope")(values)
         return slope
 

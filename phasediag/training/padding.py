@@ -47,7 +47,10 @@ def corner(shape: Sequence[int]) -> tuple[slice, ...]:
 
 
 def placed(weights: Arrays, shapes: Shapes) -> dict[str, npt.NDArray[np.float64]]:
-    """The tensors of one network in the corner of larger ones, zero elsewhere."""
+    """The tensors of one network in the corner of larger ones, zero elsewhere.
+
+    By name, float64; `shapes` are those of the larger ones.
+    """
     placed = {name: np.zeros(shapes[name]) for name in weights}
     for name, weight in weights.items():
         placed[name][corner(weight.shape)] = weight
@@ -55,7 +58,10 @@ def placed(weights: Arrays, shapes: Shapes) -> dict[str, npt.NDArray[np.float64]
 
 
 def cut(weights: Weights, shapes: Shapes) -> Weights:
-    """The corners of tensors that have a leading axis of trials."""
+    """The corners of tensors that have a leading axis of trials.
+
+    By name: shape (trials, *larger) to (trials, *shapes[name]).
+    """
     return {name: weights[name][(slice(None), *corner(shape))] for name, shape in shapes.items()}
 
 
@@ -126,7 +132,10 @@ def within(gradients: Weights, rates: Rates) -> Weights:
 def data_loss(
     loss: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor, rates: Rates
 ) -> Tensor:
-    """The loss of one network over its own samples; where batches are padded it is a mean over samples."""
+    """The loss of one network over its own samples; where batches are padded it is a mean over samples.
+
+    Prediction and target of shape (samples, outputs); a scalar.
+    """
     if OWN not in rates:
         return loss(prediction, target)
 

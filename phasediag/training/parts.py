@@ -94,7 +94,7 @@ class TilePart:
 
     @property
     def constants(self) -> Mapping[str, Tensor]:
-        """The constants of the trials: networks with a state besides are not padded."""
+        """Constants of each trial, with a leading axis of trials; padded networks have no state besides."""
         return self.rates
 
     @property

@@ -35,7 +35,7 @@ class State:
     """What passes in training leave behind, such as running statistics; most networks have none."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors under flat names, for a checkpoint."""
+        """All tensors of the state by a flat name (`weights/NAME`, `buffers/NAME`), for a checkpoint."""
         flat = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
         for moment, tensors in self.moments.items():
             flat |= {f"moments/{moment}/{name}": tensor for name, tensor in tensors.items()}

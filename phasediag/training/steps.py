@@ -101,7 +101,7 @@ class Vmapped:
     def take(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
-        """See `Steps`."""
+        """The state of all trials a step for each batch later, as `Steps.take` has it."""
         steps, count = len(batches.x), self.steps_a_call(len(world), batches.x.shape[2])
         for first in range(0, steps, count):
             stop = min(steps, first + count)
@@ -203,7 +203,7 @@ class Native:
     def take(
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
-        """See `Steps`."""
+        """The state of all trials a step for each batch later, as `Steps.take` has it."""
         of_trials = (*_parts_of(state), dict(rates))
         samples = (batches.x, batches.y, batches.noise)
         self.program([*leaves(of_trials), *samples], world, len(batches.x))

@@ -49,15 +49,21 @@ class Task(ABC):
     @staticmethod
     @abstractmethod
     def sizes(values: Mapping[str, Value]) -> tuple[int, int]:
-        """Inputs and outputs of a sample."""
+        """How many numbers a sample has, and how many its target, from the trial's record."""
 
     @abstractmethod
     def train_set(self) -> tuple[Tensor, Tensor]:
-        """The fixed inputs and noise-free targets; only called where data are not fresh."""
+        """The fixed inputs, (samples, inputs), and noise-free targets, (samples, outputs).
+
+        Only called where data are not fresh. Floating point, on the CPU; converted to the trial's dtype.
+        """
 
     @abstractmethod
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and noise-free targets for `test_loss`."""
+        """Inputs, (test_samples, inputs), and noise-free targets, (test_samples, outputs), for `test_loss`.
+
+        Floating point, on the CPU; converted to the trial's dtype.
+        """
 
     def unit_noise(self, generator: np.random.Generator, count: int) -> Tensor:
         """What `noisy` makes label noise of, whatever its strength.
@@ -134,15 +140,24 @@ class DrawnTask(Task):
         """Inputs (count, inputs) and noise-free targets (count, outputs)."""
 
     def train_set(self) -> tuple[Tensor, Tensor]:
-        """The fixed inputs and noise-free targets; only called where data are not fresh."""
+        """The fixed inputs, (samples, inputs), and noise-free targets, (samples, outputs).
+
+        Only called where data are not fresh. Floating point, on the CPU; converted to the trial's dtype.
+        """
         return self.fresh_set("data", integer(self.values["samples"]))
 
     def test_set(self) -> tuple[Tensor, Tensor]:
-        """Inputs and noise-free targets for `test_loss`."""
+        """Inputs, (test_samples, inputs), and noise-free targets, (test_samples, outputs), for `test_loss`.
+
+        Floating point, on the CPU; converted to the trial's dtype.
+        """
         return self.fresh_set("test", integer(self.values["test_samples"]))
 
     def fresh_set(self, stream: Literal["data", "test"], count: int) -> tuple[Tensor, Tensor]:
-        """`count` samples from the start of a stream, and their noise-free targets."""
+        """`count` samples from the start of a stream, and their noise-free targets.
+
+        Shapes (count, inputs) and (count, outputs).
+        """
         return self.draw(self.streams.generator(stream), count)
 
 

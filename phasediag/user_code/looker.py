@@ -23,7 +23,7 @@ from phasediag.source_lines import line_of, of_the_user
 from phasediag.user_code.work import Onlooker, Work, looking
 
 NOTED_BYTES: Final = 8192
-"""Of what is noted: in the first half the class at work, in the second the line that ends the process."""
+"""Bytes for what is noted: in the first half the class at work, in the second the line that ends it all."""
 SAID, MADE, RAISED = "said", "made", "raised"
 """What a message is: a text for standard error, the result of the look, its error."""
 _ENDING: Final = frozenset({"os.kill", "signal.pthread_kill"})

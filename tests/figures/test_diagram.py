@@ -1,6 +1,8 @@
 """Figures show what the cells say: inspected by their artists."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -389,3 +391,17 @@ def test_a_hatch_is_one_path_however_many_cells_it_covers():
     hatched = [a for a in ax.collections if a.get_hatch()]
     assert hatched
     assert all(len(artist.get_paths()) == 1 for artist in hatched)
+
+
+def test_the_figure_of_the_page_draws_the_share_of_each_phase():
+    """As `docs/own-analysis.md` has it."""
+    page = (Path(__file__).parents[2] / "docs" / "own-analysis.md").read_text()
+    (text,) = re.findall(r"```python\n(\"\"\"The share of the cells.*?)```", page, flags=re.S)
+    module = {}
+    exec(text, module)
+    diagram = phase_diagram(sweep(), "weight_decay", "lr_over_batch")
+    ax = module["draw"](diagram)
+    phases = diagram.cells["phase"]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(
+        [100 * (phases == name).mean() for name in sorted(set(phases))]
+    )

@@ -24,7 +24,7 @@ from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
 FILE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-BUILT_IN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[-1]
+_, BUILT_IN, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 GRID = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 assert FILE is not None
 assert GRID is not None

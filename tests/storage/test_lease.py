@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -204,6 +205,50 @@ def test_a_taker_killed_in_a_takeover_does_not_block_the_next(store: Store) -> N
     store.folder.write("lease.takeover", json.dumps(asdict(dead)).encode())
     take(store).release()
     assert store.folder.entries() == []
+
+
+def test_a_marker_that_another_taker_has_made_since_is_left_to_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = (
+        lease_on_disk.LeaseOnDisk(folder=store.folder, name="lease", silence_s=90.0) for _ in range(2)
+    )
+    judge, marker = lease_on_disk.is_free, Path(store.folder.path) / "lease.takeover"
+    plant(store, elsewhere(token="killed"), silent_s=3600).rename(marker)
+
+    def judged_before_the_other_came(*asked: Any) -> bool:
+        free = judge(*asked)
+        monkeypatch.setattr(lease_on_disk, "is_free", judge)
+        assert other._marked(marker, b"the other's")
+        return free
+
+    monkeypatch.setattr(lease_on_disk, "is_free", judged_before_the_other_came)
+    assert not own._marked(marker, b"own")
+    assert marker.read_bytes() == b"the other's"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_lease_is_never_seen_before_it_is_written(
+    store: Store, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen, opened = Path(store.folder.path) / "lease", [], os.open
+
+    def looking(*asked: Any, **options: Any) -> int:
+        handle = opened(*asked, **options)
+        seen.append(path.exists())
+        return handle
+
+    def refused(*asked: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "open", looking)
+    lease = lease_on_disk.LeaseOnDisk(folder=store.folder, name="lease", silence_s=90.0)
+    assert lease.take(elsewhere(token="first"))
+    assert any(seen) is not links
+    assert not lease.take(elsewhere(token="second"))
+    assert [file.name for file in path.parent.iterdir() if "lease" in file.name] == ["lease"]
 
 
 def test_a_taker_waits_for_a_takeover_under_way(store: Store) -> None:

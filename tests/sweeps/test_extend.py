@@ -21,7 +21,7 @@ from phasediag.sweeps.designs import longest_designs, read_designs
 from phasediag.sweeps.extend import extend, extended_text
 from phasediag.sweeps.status import status
 from phasediag.sweeps.sweep import Outcome
-from phasediag.sweeps.undo import undo_extension, undo_refinement
+from phasediag.sweeps.undo import EXTENSION, REFINEMENT, undo
 from small_sweeps import grid_text, launched, measurements, write
 
 FIXED = {"steps": 40, "learning_rate": 0.1}
@@ -97,15 +97,15 @@ def test_undo_takes_the_last_extension_back(swept: Path) -> None:
     extend(swept, 2, train=train)
     middle = phasediag.load_trials(swept)
     extend(swept, 4, train=train)
-    undone = undo_extension(swept)
+    undone = undo(swept, EXTENSION)
     assert str(undone).startswith(
         "taken back: the extension to 4 times the steps (0003.yaml); 4 trials of its own"
     )
     pd.testing.assert_frame_equal(phasediag.load_trials(swept), middle)
-    undo_extension(swept)
+    undo(swept, EXTENSION)
     pd.testing.assert_frame_equal(phasediag.load_trials(swept), before)
     with pytest.raises(PhasediagError, match="was not extended, so there is nothing to take back"):
-        undo_extension(swept)
+        undo(swept, EXTENSION)
     assert known_extension(phasediag.load_trials(swept)) is None
 
 
@@ -118,7 +118,7 @@ def test_a_refinement_goes_on_from_the_longer_trials_and_is_taken_back_first(swe
     added = design.extended([{"weight_decay": 0.7}], why, replicates=2)
     train(design.written(swept.parent / "b", added), sweep=str(swept))
     with pytest.raises(PhasediagError, match=r"0003.yaml adds to 0002.yaml.*take that back first.*refine"):
-        undo_extension(swept)
+        undo(swept, EXTENSION)
     assert extend(swept, 2, train=train).trained == 0
     assert extend(swept, 4, train=train).trained == 6
     grids = dict(store.grids())
@@ -127,7 +127,7 @@ def test_a_refinement_goes_on_from_the_longer_trials_and_is_taken_back_first(swe
     ]  # fmt: skip
     assert [refines(text) for text in grids.values()] == [False, False, True, False, True]
     with pytest.raises(PhasediagError, match=r"0005.yaml adds to 0003.yaml.*--extend 2 --undo"):
-        undo_refinement(swept)
+        undo(swept, REFINEMENT)
 
 
 def test_lengths_that_go_with_another_axis_are_lengthened_with_it(tmp_path: Path) -> None:

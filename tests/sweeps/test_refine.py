@@ -24,7 +24,7 @@ from phasediag.errors import PhasediagError
 from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rounds import Goal, Refinement
 from phasediag.sweeps.sweep import Outcome
-from phasediag.sweeps.undo import undo_refinement
+from phasediag.sweeps.undo import REFINEMENT, undo
 from small_sweeps import assert_same_rows, command, ended, fragments, launched, pack_workers, run
 
 Captured = pytest.CaptureFixture[str]
@@ -315,7 +315,7 @@ def test_replicates_are_added_where_an_interval_is_wished(tmp_path: Path) -> Non
     assert sum(done.repeats for done in found.rounds) > 0
     again = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
     assert [done.added for done in again.rounds] == [0]
-    undone = undo_refinement(tmp_path / "chain")
+    undone = undo(tmp_path / "chain", REFINEMENT)
     assert "interval 0.25" in undone.asked
     pd.testing.assert_frame_equal(
         phasediag.load_trials(tmp_path / "chain").sort_values("trial_id", ignore_index=True),

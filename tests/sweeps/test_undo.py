@@ -21,7 +21,7 @@ from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from phasediag.sweeps.refine import Refinement, refine
 from phasediag.sweeps.rounds import Goal
-from phasediag.sweeps.undo import Undone, last_refinement, undo_refinement
+from phasediag.sweeps.undo import REFINEMENT, Undone, last_refinement, undo
 from small_sweeps import assert_same_rows, launched, trials
 
 Captured = pytest.CaptureFixture[str]
@@ -77,7 +77,7 @@ def test_a_sweep_is_as_before_its_refinement(compactions: int, before: Path, swe
     for _ in range(compactions):
         Store.at(sweep).compact()
     added = set(trials(sweep).index) - set(trials(before).index)
-    undone = undo_refinement(sweep)
+    undone = undo(sweep, REFINEMENT)
     assert undone.trials == len(added) > 0
     assert undone.kept == 0
     assert undone.asked == "weight_decay by learning_rate, train_loss at 0.25, resolution 0.2"
@@ -100,21 +100,21 @@ def test_only_the_last_one_is_taken_back_and_each_in_its_turn(before: Path, swee
     refined(sweep, resolution=0.1)
     twice = set(trials(sweep).index)
     assert plain < once < twice
-    second = undo_refinement(sweep)
+    second = undo(sweep, REFINEMENT)
     assert second.asked.endswith("resolution 0.1")
     assert set(trials(sweep).index) == once
     assert set_aside(second) == twice - once
-    undo_refinement(sweep)
+    undo(sweep, REFINEMENT)
     assert set(trials(sweep).index) == plain
     with pytest.raises(PhasediagError, match="was not refined"):
-        undo_refinement(sweep)
+        undo(sweep, REFINEMENT)
 
 
 def test_trials_that_another_grid_asks_for_stay(sweep: Path) -> None:
     one = phasediag.load_trials(sweep).sort_values("started_at").iloc[-1]
     axes = {name: f"[{float(one[name])!r}]" for name in AXES}
     assert launched(sweep.parent, grid(axes)).trained == 0
-    undone = undo_refinement(sweep)
+    undone = undo(sweep, REFINEMENT)
     assert undone.kept == 1
     left = set(trials(sweep).index)
     assert one["trial_id"] in left
@@ -125,17 +125,17 @@ def test_trials_that_another_grid_asks_for_stay(sweep: Path) -> None:
 
 def test_a_dry_run_says_what_would_be_taken_back(sweep: Path) -> None:
     files = sorted(path for path in sweep.rglob("*") if path.is_file())
-    would = undo_refinement(sweep, dry_run=True)
+    would = undo(sweep, REFINEMENT, dry_run=True)
     assert str(would).startswith("would be taken back: the refinement of weight_decay by learning_rate")
     assert sorted(path for path in sweep.rglob("*") if path.is_file()) == files
-    done = undo_refinement(sweep)
+    done = undo(sweep, REFINEMENT)
     assert (done.trials, done.grids) == (would.trials, would.grids)
 
 
 def test_nothing_is_taken_back_while_a_launch_runs(sweep: Path) -> None:
     before = set(trials(sweep).index)
     with take(Store.at(sweep)), pytest.raises(LeaseHeldError, match="is held by"):
-        undo_refinement(sweep)
+        undo(sweep, REFINEMENT)
     assert set(trials(sweep).index) == before
 
 
@@ -154,9 +154,9 @@ def test_an_undo_that_is_cut_off_loses_nothing_and_is_finished_by_the_next(
 
     monkeypatch.setattr(aside, "_replace", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        undo_refinement(sweep)
+        undo(sweep, REFINEMENT)
     monkeypatch.setattr(aside, "_replace", replace)
-    undone = undo_refinement(sweep)
+    undone = undo(sweep, REFINEMENT)
     assert len(undone.grids) > 1
     assert set(trials(sweep).index) == plain
     moved: set[str] = set()

@@ -23,7 +23,7 @@ from phasediag.sweeps.designs import longest_designs, read_designs
 from phasediag.sweeps.extend import extend
 from phasediag.sweeps.status import status
 from phasediag.sweeps.sweep import Outcome
-from phasediag.sweeps.undo import undo_until_converged
+from phasediag.sweeps.undo import UNTIL_CONVERGED, undo
 from phasediag.sweeps.until import LongerRound, TrainedOn, train_until_converged
 from small_sweeps import assert_same_rows, grid_text, launched, measurements, rewrite, write
 
@@ -194,14 +194,14 @@ def test_undo_takes_all_rounds_back_and_no_extension(swept: Path) -> None:
     before = phasediag.load_trials(swept)
     done = trained_on(swept, most=8)
     assert [r.factor for r in done.rounds] == [4, 8]
-    undone = undo_until_converged(swept)
+    undone = undo(swept, UNTIL_CONVERGED)
     assert str(undone).startswith(
         "taken back: the extension of what had not converged to at most 8 times the steps "
         f"(0003.yaml to 0004.yaml); {done.trained} trials of its own"
     )
     pd.testing.assert_frame_equal(phasediag.load_trials(swept), before)
     with pytest.raises(PhasediagError, match="was not trained until converged, so there is nothing"):
-        undo_until_converged(swept)
+        undo(swept, UNTIL_CONVERGED)
 
 
 def test_a_round_is_a_grid_of_listed_points_from_which_no_refinement_goes_on(swept: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
@@ -23,6 +23,7 @@ from phasediag.executors.array.letters import (
     write_letter,
 )
 from phasediag.executors.drain import Drain
+from phasediag.executors.repeating import repeating
 from phasediag.executors.watch import Watch
 from phasediag.executors.worker import Worker
 from phasediag.packing.pack import Pack
@@ -42,6 +43,8 @@ ANSWERED_SECONDS: Final = 20.0
 """For the one that leads to take in what came of a pack."""
 LEASE_SECONDS: Final = 5.0
 """Between two looks at who leads."""
+BEAT_SECONDS: Final = 1.0
+"""Between two looks at whether the latest report is to be written again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +72,6 @@ class Follower:
     _looked: float = field(default_factory=time.monotonic)
     _idle_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self, ending: Drain) -> Ending | None:
         """Train until the launch ends for all, this process is asked to end, or nobody leads any more.
@@ -85,7 +87,7 @@ class Follower:
         PhasediagError
             Where this place must not train, or cannot any more.
         """
-        with self._heartbeat():
+        with repeating(self._beat, every_s=BEAT_SECONDS, name="place"):
             try:
                 return self._trained(ending)
             finally:
@@ -171,22 +173,12 @@ class Follower:
         write_letter(self._folder, self.name, letter)
         self._written = time.monotonic()
 
-    @contextmanager
-    def _heartbeat(self) -> Iterator[None]:
-        """Write the latest report again and again, for the time of a block."""
-        thread = threading.Thread(target=self._beat, name="place", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(1.0):
-            with self._lock, suppress(StoreError):
-                if self._report is not None and time.monotonic() - self._written > HEARTBEAT_S:
-                    self._write()
+    def _beat(self) -> bool:
+        """Write the latest report again where that was long ago; again and again, so always True."""
+        with self._lock, suppress(StoreError):
+            if self._report is not None and time.monotonic() - self._written > HEARTBEAT_S:
+                self._write()
+        return True
 
     @property
     def _folder(self) -> Folder:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +24,7 @@ from phasediag.executors.array.letters import (
     write_leader,
 )
 from phasediag.executors.dispatch import Dispatch
+from phasediag.executors.repeating import repeating
 from phasediag.running import checkpoint
 from phasediag.running.job import Job, PackClaim, WorkerReport
 from phasediag.storage.lease import HEARTBEAT_S, SILENCE_S, held_by
@@ -44,7 +44,7 @@ class PlaceSeen:
     """What is known of a place."""
 
     stamp: tuple[int, int]
-    """Of its latest letter."""
+    """The stamp (`Entry.stamp`) of the file of its latest letter."""
     at: float
     """When that was seen first, in seconds of this process's clock."""
     letter: Letter | None = None
@@ -60,20 +60,15 @@ class Correspondence:
     job: Job
     store: Store
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stop: threading.Event = field(default_factory=threading.Event)
     _seen: dict[str, PlaceSeen] = field(default_factory=dict)
     _fault: Exception | None = None
+    _looked: float = 0.0
+    """When it looked last without a fault of the storage, in seconds of this process's clock."""
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self) -> AbstractContextManager[None]:
         """Look again and again, for the time of a block."""
-        thread = threading.Thread(target=self._keep, name="places", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
+        self._looked = time.monotonic()
+        return repeating(self._keep, every_s=LOOK_SECONDS, name="places")
 
     def answer(self, name: str, report: WorkerReport) -> PackClaim | None:
         """What the dispatch answers to a report; one is answered after the other."""
@@ -132,19 +127,17 @@ class Correspondence:
             time.sleep(LOOK_SECONDS / 4)
         close(self.store, over=True)
 
-    def _keep(self) -> None:
-        silent = time.monotonic()
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.look()
-                silent = time.monotonic()
-            except StoreError as error:
-                if time.monotonic() - silent > SILENCE_S:
-                    self._fault = error
-                    return
-            except Exception as error:  # is raised where the launch goes on
+    def _keep(self) -> bool:
+        """Look once; whether to look again: not after a fault, which `over` raises."""
+        try:
+            self.look()
+            self._looked = time.monotonic()
+        except StoreError as error:
+            if time.monotonic() - self._looked > SILENCE_S:
                 self._fault = error
-                return
+        except Exception as error:  # is raised where the launch goes on
+            self._fault = error
+        return self._fault is None
 
     def _answer(self, name: str, seen: PlaceSeen) -> None:
         letter = seen.letter

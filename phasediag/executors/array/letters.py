@@ -29,7 +29,7 @@ class Letter:
     """What a place tells."""
 
     number: int
-    """Of its reports: one that it has written before is a heartbeat."""
+    """The number of the report, counted from 0; a number that was read before is a heartbeat."""
     leader: str
     """Whom it follows: the token of a lease."""
     holder: Holder
@@ -50,7 +50,7 @@ class WrittenClaim:
     header: Header
     final: bool
     accepted: frozenset[str]
-    """As in `PackClaim`."""
+    """Errors that are known to be the trials' own (`PackClaim.accepted`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Answer:
     """What a place is told."""
 
     number: int
-    """Of the report that it answers."""
+    """The number of the report that it answers."""
     leader: str
     claim: WrittenClaim | None = None
     ending: Ending | None = None
@@ -79,11 +79,11 @@ class Leader:
     """Who leads, and what it trains."""
 
     token: str
-    """Of its lease."""
+    """The token of the lease that it holds."""
     grid: str
     """A hash of the trials and of what is measured."""
     software: Mapping[str, str]
-    """As in `Job`."""
+    """What a machine that trains must have in common with the launch (`Job.software`)."""
 
 
 def folder_of(store: Store) -> Folder:

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import ray
 from ray.exceptions import RayError
 
 from phasediag.errors import ClusterError
-from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.executor import Staff
 from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
@@ -25,6 +24,9 @@ from phasediag.executors.ray_tune.waiting import described, nodes_alive, places_
 from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown, Job
 from phasediag.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from phasediag.executors.dispatch import Dispatch
 
 TUNING: Final = "phasediag.executors.ray_tune.tuning"
 """What uses Tune and torch: it takes longest to load."""

@@ -28,7 +28,7 @@ with _garbage_kept():
     from phasediag.executors.worker import Worker
     from phasediag.running.job import Job, PackClaim, WorkerReport
 
-FIRST_SECONDS: Final = 1.0
+FIRST_SECONDS: Final = 0.5
 """Training up to the first result; then twice as long each time."""
 SLICE_SECONDS: Final = 4.0
 """Training between two results, at most: each costs time on its way through Tune."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from phasediag.errors import PhasediagError
-from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, is_linear, random_rotation, same
+from phasediag.symmetry.groups.neuron_symmetry import (
+    Mixing,
+    NeuronSymmetry,
+    Recorded,
+    is_linear,
+    random_rotation,
+    same,
+)
 from phasediag.symmetry.groups.rotation import Reflection, Rotation
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.spectra import neuron_unit, singular_values, triangle, up_to_width
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 class DoubleRotation(NeuronSymmetry):
@@ -31,6 +39,9 @@ class DoubleRotation(NeuronSymmetry):
 
     name: ClassVar[str] = "double rotation"
     symmetric_state: ClassVar[str | None] = "common null vector"
+    recorded: ClassVar[Recorded | None] = Recorded(
+        meaning="sqrt(2 sigma) of the product of outgoing and incoming weights, descending."
+    )
 
     def __init__(self, group: NeuronGroup) -> None:
         super().__init__(group)
@@ -53,6 +64,10 @@ class DoubleRotation(NeuronSymmetry):
         V_in V_in^T = V_out V_out^T, with eigenvalues sigma_i, so that Delta_i = 2 sigma_i there.
         Invariant under every invertible A. Computed in float64; shape (networks, width).
         """
+        import torch
+
+        from phasediag.symmetry.spectra import neuron_unit, singular_values, triangle, up_to_width
+
         neurons, unit = layer.raw, neuron_unit(layer.raw)
         into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit
         product = triangle(neurons.outgoing.double() / unit) @ triangle(into).mT
@@ -61,6 +76,8 @@ class DoubleRotation(NeuronSymmetry):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """R_1 D R_2 with Haar rotations and log-normal D; the group has no uniform element."""
+        import torch
+
         identity = self._identity(parameters)
         width = len(identity)
         left, right = (random_rotation(width, generator, identity.double()) for _ in range(2))
@@ -70,6 +87,8 @@ class DoubleRotation(NeuronSymmetry):
 
     def projection(self, parameters: Parameters) -> Mixing:
         """Zero: the only state that all elements leave as it is."""
+        import torch
+
         return same(torch.zeros_like(self._identity(parameters)))
 
     def generators(self, parameters: Parameters) -> Sequence[Reflection]:
@@ -81,6 +100,8 @@ class DoubleRotation(NeuronSymmetry):
 
         There the eigenvalues of the sum are 2 sigma_i(W_Q W_K^T).
         """
+        import torch
+
         into, out = self.vectors(parameters)
         left, values, right = torch.linalg.svd(out.mT @ into, full_matrices=False)
         rank = min(len(into), len(values))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 CLOSED: Final = 1e-6
 """Two matrices are the same element where no entries differ by more."""
 
 
-class FiniteGroup(Symmetry[Tensor]):
+class FiniteGroup(Symmetry["Tensor"]):
     """A finite group acting on named parameters, flattened and joined in the order of their names.
 
     Parameters
@@ -35,6 +36,8 @@ class FiniteGroup(Symmetry[Tensor]):
     symmetric_state: ClassVar[str | None] = "invariant under every element"
 
     def __init__(self, names: Sequence[str], matrices: Tensor) -> None:
+        import torch
+
         self.names = tuple(names)
         self.matrices = matrices
         if matrices.dim() != 3 or matrices.shape[1] != matrices.shape[2] or not len(matrices):
@@ -54,7 +57,9 @@ class FiniteGroup(Symmetry[Tensor]):
             )
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """The matrix times the joined parameters."""
+        """The matrix, shape (n, n), times the named parameters, joined; others as they are. All by name."""
+        import torch
+
         self.required(parameters, self.names)
         flat = torch.cat([parameters[name].flatten() for name in self.names])
         if len(flat) != element.shape[-1]:
@@ -71,11 +76,16 @@ class FiniteGroup(Symmetry[Tensor]):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Tensor:
         """A uniformly distributed element."""
+        import torch
+
         del parameters
         return self.matrices[int(torch.randint(0, len(self.matrices), (1,), generator=generator))]
 
     def projected(self, parameters: Parameters) -> dict[str, Tensor]:
-        """The Reynolds average, the mean of g theta over the group (Definition 2)."""
+        """The Reynolds average, the mean of g theta over the group (Definition 2).
+
+        All parameters by name, in their shapes.
+        """
         return self.act(parameters, self.matrices.double().mean(dim=0))
 
     def generators(self, parameters: Parameters) -> Sequence[FiniteGroup]:
@@ -92,6 +102,8 @@ class FiniteGroup(Symmetry[Tensor]):
 
     def _closure(self, elements: Sequence[Tensor]) -> Tensor:
         """The subgroup that these elements generate, shape (order, n, n)."""
+        import torch
+
         size = self.matrices.shape[1]
         known = torch.eye(size, dtype=self.matrices.dtype, device=self.matrices.device)[None]
         frontier = known
@@ -111,5 +123,7 @@ class FiniteGroup(Symmetry[Tensor]):
     @staticmethod
     def _among(elements: Tensor, known: Tensor) -> Tensor:
         """Whether each of the elements is one of the known ones, bool, shape (elements,)."""
+        import torch
+
         differences = [(known.double() - element.double()).abs().amax(dim=(1, 2)) for element in elements]
         return (torch.stack(differences) <= CLOSED).any(dim=1)

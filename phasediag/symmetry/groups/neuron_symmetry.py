@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.vectors import raw_neurons
-from phasediag.symmetry.views import separated
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,8 +27,31 @@ class Mixing:
     """Multiplies V_out, the matrix of outgoing weights, from the left; (width, width)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """How a sweep records the distances that `NeuronSymmetry.of_layer` gives, as an observable.
+
+    Its name in `measure.observables` is that of the symmetry, with underscores: `double_rotation`.
+    """
+
+    meaning: str
+    """One sentence for the reference: which distances, in which order, how many."""
+    word: str = "distance"
+    """What one of them is called on an axis."""
+    neurons_besides: int = 0
+    """How many neurons a layer has more than distances."""
+    column: str = ""
+    """The column of `trials` that holds their count, where it has one that every sweep has."""
+    complement: bool = False
+    """Whether that column holds the largest count less the count."""
+
+
 class NeuronSymmetry(Symmetry[Mixing]):
     """A group of mixings of the neurons of one layer or head.
+
+    One file in this folder holds all that is known of one: the group, the layers that it follows from, its
+    distances, and how a sweep records them. Such a file is read whenever a grid is, so that it imports torch
+    inside of methods.
 
     Parameters
     ----------
@@ -36,6 +60,8 @@ class NeuronSymmetry(Symmetry[Mixing]):
         any other module as the user names them.
     """
 
+    recorded: ClassVar[Recorded | None] = None
+    """How a sweep records its distances; None where it does not. It then has `of_layer`."""
     neurons: Sequence[int] | None = None
     """The neurons that it acts on; None: all."""
 
@@ -65,6 +91,8 @@ class NeuronSymmetry(Symmetry[Mixing]):
         groups
             All hidden layers of the network, whose gauge is balanced jointly; empty: this layer alone.
         """
+        from phasediag.symmetry.geometry import Geometry
+
         together = None
         if self.neurons is None:
             together = self.of_layer(Geometry.of_one(parameters, self.group, groups))
@@ -81,15 +109,20 @@ class NeuronSymmetry(Symmetry[Mixing]):
         return moved
 
     def projected(self, parameters: Parameters) -> dict[str, Tensor]:
-        """P_G theta; see `Symmetry.projected`."""
+        """P_G theta: all parameters by name, `projection` applied to those of the group (Definition 2)."""
         return self.act(parameters, self.projection(parameters))
 
     @abstractmethod
     def projection(self, parameters: Parameters) -> Mixing:
-        """P_G as a mixing."""
+        """P_G (Definition 2) as a mixing of the neurons: two matrices of shape (width, width)."""
 
     def vectors(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """V_in (width, incoming weights and biases) and V_out (width, outgoing weights)."""
+        import torch
+
+        from phasediag.symmetry.vectors import raw_neurons
+        from phasediag.symmetry.views import separated
+
         batched = {name: parameter[None] for name, parameter in parameters.items()}
         named, (own,) = separated(batched, [self.group])
         raw = raw_neurons(named, own)
@@ -100,10 +133,14 @@ class NeuronSymmetry(Symmetry[Mixing]):
         return len(self.vectors(parameters)[0])
 
     def _identity(self, parameters: Parameters) -> Tensor:
+        import torch
+
         into, _ = self.vectors(parameters)
         return torch.eye(len(into), dtype=into.dtype, device=into.device)
 
     def _mixed(self, parameter: Tensor, mixing: Tensor, *, outgoing: bool) -> Tensor:
+        import torch
+
         axis = self.group.outgoing_axis if outgoing else 0
         start, stop = self.group.span_of(outgoing) or (0, parameter.shape[axis])
         moved = parameter.clone()
@@ -119,6 +156,8 @@ def is_linear(group: NeuronGroup) -> bool:
 
 def random_rotation(width: int, generator: torch.Generator, like: Tensor) -> Tensor:
     """A Haar-distributed orthogonal matrix, in the dtype of `like`."""
+    import torch
+
     q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
     haar: Tensor = q * r.diagonal().sign()
     return haar.to(like)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from phasediag.symmetry.distances import spanning_tree, tree_edges
-from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, same
+from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, Recorded, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 class Permutation(NeuronSymmetry):
@@ -27,6 +28,10 @@ class Permutation(NeuronSymmetry):
 
     name: ClassVar[str] = "permutation"
     symmetric_state: ClassVar[str | None] = "identical neurons, v_i = v_j"
+    recorded: ClassVar[Recorded | None] = Recorded(
+        meaning="Edges of the minimum spanning tree of the neurons, ascending, width - 1.",
+        word="edge of the spanning tree", neurons_besides=1, column="degree_of_symmetry",
+    )  # fmt: skip
 
     def __init__(self, group: NeuronGroup, neurons: Sequence[int] | None = None) -> None:
         super().__init__(group)
@@ -34,6 +39,8 @@ class Permutation(NeuronSymmetry):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """A uniformly distributed permutation."""
+        import torch
+
         identity = self._identity(parameters)
         chosen = self._chosen(parameters)
         order = torch.arange(len(identity))
@@ -54,6 +61,10 @@ class Permutation(NeuronSymmetry):
         them are trees, and of all trees this one has the most edges below any threshold. No gauge: the tree
         is that of the neuron vectors as they are.
         """
+        import torch
+
+        from phasediag.symmetry.distances import tree_edges
+
         vectors = torch.cat(self.vectors(parameters), dim=1)
         pairs = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")
         edges, _ = tree_edges(pairs[None])
@@ -67,7 +78,15 @@ class Permutation(NeuronSymmetry):
 
     @classmethod
     def of_layer(cls, layer: Geometry) -> Tensor:
-        """||v_i - v_j|| of the edges of the spanning tree, minimised over flips, ascending; width - 1."""
+        """||v_i - v_j|| of the edges of the spanning tree, minimised over flips, ascending.
+
+        The exchanges along the edges of a tree generate all permutations of the neurons, and of all trees
+        this one keeps the most exchanges below any threshold: the degree rests on no order of the neurons.
+        It is A.1's degree with that tree in place of the order of norm (the observable `norm_order`).
+        Shape (networks, width - 1), in units of the weights.
+        """
+        from phasediag.symmetry.distances import spanning_tree
+
         return spanning_tree(layer.unit_pairs) * layer.unit
 
     def generator_distances(self, parameters: Parameters) -> Tensor:
@@ -78,4 +97,6 @@ class Permutation(NeuronSymmetry):
         return sqrt(2) * super().generator_distances(parameters)
 
     def _chosen(self, parameters: Parameters) -> Tensor:
+        import torch
+
         return torch.tensor(list(range(self.width(parameters)) if self.neurons is None else self.neurons))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from phasediag.errors import PhasediagError
-from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, same
+from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, Recorded, same
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.spectra import neuron_unit
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 class Rescaling(NeuronSymmetry):
@@ -32,6 +33,9 @@ class Rescaling(NeuronSymmetry):
 
     name: ClassVar[str] = "rescaling"
     symmetric_state: ClassVar[str | None] = "dead neurons, u = w = 0"
+    recorded: ClassVar[Recorded | None] = Recorded(
+        meaning="Norm of each neuron vector, the smallest that rescaling reaches, ascending."
+    )
 
     def __init__(self, group: NeuronGroup, neurons: Sequence[int] | None = None) -> None:
         super().__init__(group)
@@ -57,6 +61,10 @@ class Rescaling(NeuronSymmetry):
         min over a of ||(a v_in, v_out / a)|| = sqrt(2 ||v_in|| ||v_out||) is taken, a measure of the
         product alone; without outgoing weights, the norm. Computed in float64.
         """
+        import torch
+
+        from phasediag.symmetry.spectra import neuron_unit
+
         neurons, unit = layer.fixed, neuron_unit(layer.fixed)
         into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit
         norm_in = torch.linalg.vector_norm(into, dim=2)
@@ -70,6 +78,8 @@ class Rescaling(NeuronSymmetry):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """Independent factors a, log-normal; the group is not compact and has no uniform element."""
+        import torch
+
         factors = torch.ones(self.width(parameters), dtype=torch.float64)
         chosen = list(range(len(factors)) if self.neurons is None else self.neurons)
         factors[chosen] = torch.randn(len(chosen), generator=generator, dtype=torch.float64).exp()
@@ -77,6 +87,8 @@ class Rescaling(NeuronSymmetry):
 
     def projection(self, parameters: Parameters) -> Mixing:
         """Zero for the neurons that are rescaled: the only state that all elements leave as it is."""
+        import torch
+
         kept = torch.ones(self.width(parameters))
         kept[list(range(len(kept)) if self.neurons is None else self.neurons)] = 0
         identity = self._identity(parameters)
@@ -88,7 +100,12 @@ class Rescaling(NeuronSymmetry):
         return [Rescaling(self.group, (i,)) for i in chosen]
 
     def representative(self, parameters: Parameters) -> dict[str, Tensor]:
-        """The smallest rescaled state: ||w||^2 = k ||u||^2 for every neuron; u = w = 0 where one is zero."""
+        """The smallest rescaled state: ||w||^2 = k ||u||^2 for every neuron; u = w = 0 where one is zero.
+
+        All parameters by name, in their shapes.
+        """
+        import torch
+
         into, out = (vectors.double().square().sum(dim=1) for vectors in self.vectors(parameters))
         alive = (into > 0) & (out > 0)
         squares = torch.where(alive, self.k * out, 1.0) / torch.where(alive, into, 1.0)

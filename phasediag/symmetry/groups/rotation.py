@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, is_linear, random_rotation, same
+from phasediag.symmetry.groups.neuron_symmetry import (
+    Mixing,
+    NeuronSymmetry,
+    Recorded,
+    is_linear,
+    random_rotation,
+    same,
+)
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
-from phasediag.symmetry.spectra import neuron_unit, singular_values, up_to_width
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 class Reflection(NeuronSymmetry):
@@ -33,6 +41,8 @@ class Reflection(NeuronSymmetry):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """One of the two, with equal probability."""
+        import torch
+
         flipped = int(torch.randint(0, 2, (1,), generator=generator))
         return same(self._identity(parameters) - 2 * flipped * self._outer())
 
@@ -41,6 +51,8 @@ class Reflection(NeuronSymmetry):
         return same(self._identity(parameters) - self._outer())
 
     def _outer(self) -> Tensor:
+        import torch
+
         return torch.outer(self.direction, self.direction)
 
 
@@ -53,6 +65,9 @@ class Rotation(NeuronSymmetry):
 
     name: ClassVar[str] = "rotation"
     symmetric_state: ClassVar[str | None] = "low rank"
+    recorded: ClassVar[Recorded | None] = Recorded(
+        meaning="Norms of the neurons along the eigenvectors of their scalar products, descending."
+    )
 
     @classmethod
     def follows_from(cls, group: NeuronGroup) -> bool:
@@ -68,6 +83,8 @@ class Rotation(NeuronSymmetry):
         by Courant and Fischer no other choice of directions has more of them below a threshold.
         Computed in float64; shape (networks, width).
         """
+        from phasediag.symmetry.spectra import neuron_unit, singular_values, up_to_width
+
         neurons, unit = layer.raw, neuron_unit(layer.raw)
         values = up_to_width(singular_values(neurons.vectors.double() / unit), neurons)
         return (values * unit[:, :, 0]).to(neurons.incoming.dtype)
@@ -79,6 +96,8 @@ class Rotation(NeuronSymmetry):
 
     def projection(self, parameters: Parameters) -> Mixing:
         """Zero, the mean over all rotations."""
+        import torch
+
         return same(torch.zeros_like(self._identity(parameters)))
 
     def generators(self, parameters: Parameters) -> Sequence[Reflection]:
@@ -86,5 +105,7 @@ class Rotation(NeuronSymmetry):
 
         Delta_i^2 = ||V_in^T n_i||^2 + ||V_out^T n_i||^2, the eigenvalues.
         """
+        import torch
+
         left, _, _ = torch.linalg.svd(torch.cat(self.vectors(parameters), dim=1))
         return [Reflection(self.group, direction) for direction in left.mT]

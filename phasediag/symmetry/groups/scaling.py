@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-class Scaling(Symmetry[Tensor]):
+
+class Scaling(Symmetry["Tensor"]):
     """Named parameters multiplied by one positive number, as the weights before a normalisation.
 
     theta = 0, which no element moves, is where such an f is not defined: no symmetric state.
@@ -29,7 +30,7 @@ class Scaling(Symmetry[Tensor]):
         self.names = tuple(names)
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """A theta for the named parameters."""
+        """The named parameters times the element, a positive scalar; others as they are. All by name."""
         self.required(parameters, self.names)
         moved = dict(parameters)
         for name in self.names:
@@ -38,5 +39,7 @@ class Scaling(Symmetry[Tensor]):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Tensor:
         """A log-normal a; the group is not compact and has no uniform element."""
+        import torch
+
         del parameters
         return torch.randn((), generator=generator, dtype=torch.float64).exp()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from phasediag.errors import PhasediagError
-from phasediag.symmetry.geometry import Geometry
-from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry
+from phasediag.symmetry.groups.neuron_symmetry import Mixing, NeuronSymmetry, Recorded
 from phasediag.symmetry.groups.symmetry import Parameters
 from phasediag.symmetry.neurons import NeuronGroup
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phasediag.symmetry.geometry import Geometry
 
 
 class SignFlip(NeuronSymmetry):
@@ -33,6 +35,10 @@ class SignFlip(NeuronSymmetry):
 
     name: ClassVar[str] = "sign flip"
     symmetric_state: ClassVar[str | None] = "dead neurons, u = w = 0 (even activation: w = 0)"
+    recorded: ClassVar[Recorded | None] = Recorded(
+        meaning="Norms of the neuron vectors in the gauge, ascending.",
+        word="norm of neurons", column="alive_count", complement=True,
+    )  # fmt: skip
 
     def __init__(self, group: NeuronGroup, neurons: Sequence[int] | None = None) -> None:
         super().__init__(group)
@@ -58,6 +64,8 @@ class SignFlip(NeuronSymmetry):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Mixing:
         """Uniformly distributed signs."""
+        import torch
+
         signs = torch.ones(self.width(parameters))
         chosen = list(range(len(signs)) if self.neurons is None else self.neurons)
         signs[chosen] = torch.randint(0, 2, (len(chosen),), generator=generator).to(signs.dtype) * 2 - 1
@@ -65,6 +73,8 @@ class SignFlip(NeuronSymmetry):
 
     def projection(self, parameters: Parameters) -> Mixing:
         """The mean over the flips: what flips becomes zero."""
+        import torch
+
         kept = torch.ones(self.width(parameters))
         kept[list(range(len(kept)) if self.neurons is None else self.neurons)] = 0
         return self._mixing(parameters, kept)

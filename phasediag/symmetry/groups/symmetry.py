@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from phasediag.errors import PhasediagError, nearest
 
-Parameters = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Parameters = Mapping[str, "Tensor"]
 """The parameters of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole
 tiles."""
 Element = TypeVar("Element")
@@ -31,7 +32,7 @@ class Symmetry(ABC, Generic[Element]):
 
     @abstractmethod
     def act(self, parameters: Parameters, element: Element) -> dict[str, Tensor]:
-        """G theta: all parameters, those that G does not move as they are."""
+        """G theta: all parameters by name, in their shapes; those that G does not move as they are."""
 
     @abstractmethod
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Element:
@@ -60,6 +61,8 @@ class Symmetry(ABC, Generic[Element]):
 
     def distance(self, parameters: Parameters) -> Tensor:
         """Delta_G = ||theta - P_G theta|| (Eq. 3, without its square), a scalar in units of the weights."""
+        import torch
+
         projected = self.projected(parameters)
         moved = [(parameters[name] - projected[name]).flatten() for name in parameters]
         norm: Tensor = torch.linalg.vector_norm(torch.cat(moved))
@@ -79,6 +82,8 @@ class Symmetry(ABC, Generic[Element]):
 
     def generator_distances(self, parameters: Parameters) -> Tensor:
         """The distances by their definition: of each generator from its projection, one by one."""
+        import torch
+
         state = self.representative(parameters)
         distances = [generator.distance(state) for generator in self.generators(state)]
         return torch.stack(distances) if distances else torch.zeros(0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from phasediag.symmetry.groups.symmetry import Parameters, Symmetry
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-class Translation(Symmetry[Tensor]):
+
+class Translation(Symmetry["Tensor"]):
     """A shift of the parameters along one direction, by any real t.
 
     As for the incoming weights of an input that is always zero, the biases of the logits of a
@@ -30,7 +31,7 @@ class Translation(Symmetry[Tensor]):
         self.direction = dict(direction)
 
     def act(self, parameters: Parameters, element: Tensor) -> dict[str, Tensor]:
-        """Theta + t v."""
+        """Theta + t v, t the element, a scalar: all parameters by name, in their shapes."""
         self.required(parameters, tuple(self.direction))
         moved = dict(parameters)
         for name, direction in self.direction.items():
@@ -39,5 +40,7 @@ class Translation(Symmetry[Tensor]):
 
     def random_element(self, parameters: Parameters, generator: torch.Generator) -> Tensor:
         """A normal t; the group is not compact and has no uniform element."""
+        import torch
+
         del parameters
         return torch.randn((), generator=generator, dtype=torch.float64)
