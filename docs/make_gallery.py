@@ -69,21 +69,9 @@ class Picture:
 
 PICTURES = (
     Picture(
-        "jobs/quickstart.yaml",
-        "The quickstart",
-        "All five axes: gradient noise and label noise restore the symmetry before the threshold that the "
-        "data predict without them (dashed); width and initial scale do not move it.",
-    ),
-    Picture(
         "jobs/templates/two-axes.yaml",
         "The template of `phasediag init`",
         "Linear networks on fresh data: the boundary bends to weaker decay as gradient noise grows.",
-    ),
-    Picture(
-        "jobs/templates/width-scaling.yaml",
-        "How many directions a network keeps",
-        "The rank falls in steps as decay passes the singular values of the map. Which law describes "
-        "that, and whether the width matters, is said with the fit.",
     ),
     Picture(
         "jobs/templates/own-model.yaml",
@@ -118,18 +106,6 @@ PICTURES = (
         "Where singular values grow without end, in the plane of "
         "[2509.01349](https://arxiv.org/abs/2509.01349). The order parameter is a condition over "
         "two columns.",
-    ),
-    Picture(
-        "jobs/literature/sharpness-regimes.yaml",
-        "Regimes of sharpness",
-        "From which learning rate on, in units of 2 / sharpness, the loss rises above its start within ten "
-        "steps ([2302.12250](https://arxiv.org/abs/2302.12250)). The axis is a result, put into bins.",
-    ),
-    Picture(
-        "jobs/literature/trainability.yaml",
-        "A boundary that is no line",
-        "A million networks, a learning rate for each of two layers: where training diverges is fractal "
-        "([2402.06184](https://arxiv.org/abs/2402.06184)). No boundary is drawn; its dimension is stated.",
     ),
     Picture(
         "jobs/literature/stochastic-collapse.yaml",

@@ -135,12 +135,11 @@ class Kept:
         try:
             said = _metadata(content)
             arrays = safetensors.numpy.load(content)
-            given = said.pop("digest")
-            whole = given == _digest(said, arrays)
+            genuine = said.pop("digest") == _digest(said, arrays)
             listed = [tuple(map(str, ids)) for ids in json.loads(said["trials"])]
         except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
             raise UnsoundError("damaged", "it is cut off, or no file of weights") from error
-        if not whole:
+        if not genuine:
             raise UnsoundError("damaged", "its checksum is wrong")
         if said["format"] != FORMAT:
             raise UnsoundError("newer", f"it is of the format {said['format']!r}")

@@ -79,7 +79,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     return Survey(
         grid=grid, trials=trials, done=int(done.sum()), failed=int(skipped.sum()),
         missing=trials.take(~done & ~skipped),
-        notices=(*notices_of(grid, store), *_told(int((unkept & done).sum()))),
+        notices=(*notices_of(grid, store), *_about_unkept(int((unkept & done).sum()))),
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _unkept(grid: Grid, trials: Trials, held: _Held) -> Mask:
     return bare
 
 
-def _told(unkept: int) -> list[str]:
+def _about_unkept(unkept: int) -> list[str]:
     """What to say of trials that were recorded without their weights."""
     if not unkept:
         return []
