@@ -65,7 +65,10 @@ class Plane:
         categories = [name for name in names if categorical(trials, name)]
         group = Groups.of(trials, (*facets, *spanning), by_name=categories)
         scales = {
-            name: Scale.of_categories(values) if name in categories else Scale.of(values.astype(np.float64))
+            name: (
+                Scale.of_categories(values.tolist()) if name in categories
+                else Scale.of(values.astype(np.float64))
+            )
             for name, values in zip(spanning, group.levels[len(facets) :], strict=True)
         }  # fmt: skip
         return cls(

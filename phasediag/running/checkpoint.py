@@ -126,7 +126,7 @@ def header_of(pack: Pack, measure: Measure) -> Header:
     return Header(
         trial_ids=tuple(pack.trials.trial_id.tolist()), tile_size=pack.tile_size, compiled=pack.compiled,
         shared=pack.shared, envelope=dict(pack.structure.envelope), measure=measure.words,
-        origin=pack.origin and pack.origin.plain,
+        origin=None if pack.origin is None else pack.origin.plain,
     )  # fmt: skip
 
 

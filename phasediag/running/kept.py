@@ -31,7 +31,8 @@ def courses_kept(trials: Trials, job: Job) -> list[str | None]:
         return [None] * len(trials)
     identity = Identity(parameters=job.parameters, sources=job.hashes)
     courses = course_ids(trials, identity, job.measure.words)
-    return [*np.where(share_of(courses, job.keep), courses, None)]
+    chosen = share_of(courses, job.keep).tolist()
+    return [course if kept else None for course, kept in zip(courses.tolist(), chosen, strict=True)]
 
 
 def kept_of(tile: Tile, recorders: list[tuple[IntArray, Recorder]], ids: Mapping[int, str]) -> Kept:

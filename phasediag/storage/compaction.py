@@ -11,11 +11,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.storage.damage import Damage, DamagedError, warn_of
+from phasediag.storage.damage import WEIGHTS, Damage, DamagedError, warn_of
 from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.fragments import condition, in_parallel, threads_on, write_rows
 from phasediag.storage.kept_grids import KeptGrids
-from phasediag.storage.kept_weights import ENDING, WEIGHTS
+from phasediag.storage.kept_weights import ENDING
 from phasediag.storage.manifest import (
     COPY,
     KINDS,

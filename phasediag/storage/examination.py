@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from phasediag.storage.compaction import compact
-from phasediag.storage.damage import QUARANTINE, Damage, DamagedError, DamageWarning
+from phasediag.storage.damage import QUARANTINE, WEIGHTS, Damage, DamagedError, DamageWarning
 from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.fragments import in_parallel, threads_on
 from phasediag.storage.kept_grids import GRID, GRIDS, SEAL, KeptGrids
-from phasediag.storage.kept_weights import ENDING, WEIGHTS, packs_with_weights, read_kept
+from phasediag.storage.kept_weights import ENDING, packs_with_weights, read_kept
 from phasediag.storage.lease import fault_of_lease
 from phasediag.storage.manifest import (
     COMPACTION,

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from phasediag.errors import PhasediagError
 from phasediag.registry import KINDS
 from phasediag.storage.aside import ASIDE
+from phasediag.storage.damage import WEIGHTS
 from phasediag.storage.folder import Folder
-from phasediag.storage.kept_weights import WEIGHTS
 from phasediag.storage.launches import launches_of
 from phasediag.storage.lease import held_by
 from phasediag.storage.store import Store
