@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,11 @@ def of_the_user(filename: str) -> bool:
     if filename.startswith("<"):
         return False
     path = Path(filename).resolve()
-    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    foreign = [_PACKAGE, *(Path(folder).resolve() for folder in folders)]
-    return not any(path.is_relative_to(folder) for folder in foreign)
+    return not any(path.is_relative_to(folder) for folder in _foreign())
+
+
+@cache
+def _foreign() -> frozenset[Path]:
+    """The folders of phasediag, of Python and of what is installed."""
+    folders = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return frozenset({_PACKAGE, *(Path(folder).resolve() for folder in folders)})

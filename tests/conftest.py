@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from properties import TIMES, examples
 
 # Inherited by workers and by every phasediag that a test starts; before torch is imported anywhere.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", MPLBACKEND="Agg", RAY_USAGE_STATS_ENABLED="0")
+# The package is compiled once, as a user's is, and not anew by every process that a test starts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile(
     "phasediag",
@@ -22,6 +26,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("phasediag")
+
+
+def pytest_collection_finish() -> None:
+    """Do not look through the libraries that are loaded by now for garbage, as a command does not."""
+    from phasediag.cli import ALLOCATIONS
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(ALLOCATIONS)
 
 
 @pytest.fixture

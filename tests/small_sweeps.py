@@ -15,8 +15,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 import phasediag
+from phasediag.cli import main
 from phasediag.storage.fragments import write_rows
 from phasediag.storage.store import Store
 from phasediag.sweeps.sweep import Outcome
@@ -106,6 +108,17 @@ def run(*arguments: str | Path, timeout: float = 180, **options: Any) -> subproc
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, **options
     )
+
+
+def run_here(captured: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """The exit code, the output and the messages of `phasediag ARGUMENTS` in this process."""
+    code = 0
+    try:
+        main([*map(str, arguments)])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    output, messages = captured.readouterr()
+    return code, output, messages
 
 
 def pack_workers(driver: int) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -241,10 +242,15 @@ def test_progress_goes_on_while_nothing_is_reported(monkeypatch: pytest.MonkeyPa
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch_of(20))
         line(watch_of(21))
-        time.sleep(0.65)
-    assert 4 <= len(lines.found) <= 7
+        deadline = time.monotonic() + 60
+        while sum(text.startswith("21/100 trials, ") for _, text in lines.found) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     assert lines.found[0][1].startswith("20/100 trials, 2.0 trials/s, 0 failed")
-    assert all(text.startswith("21/100 trials, ") for _, text in lines.found[1:])
+    done = [text.partition("/")[0] for _, text in lines.found]
+    assert done == sorted(done)
+    written = [at for at, _ in lines.found[1:]]
+    assert all(later - earlier > 0.09 for earlier, later in pairwise(written))
 
 
 def test_plain_lines_are_no_flood() -> None:

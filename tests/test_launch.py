@@ -35,12 +35,23 @@ STEPS = {"steps": 6000}
 LONG = grid_text(AXES, STEPS, replicates=2, resources="{trials_per_pack: 2}")
 """12 trials in 6 packs, each of more seconds than a slice between two results: two workers are busy for three
 rounds, in step, and a drain finds packs in training."""
+BRIEF = LONG.replace("steps: 6000", "steps: 1500")
+"""As many packs, shorter than a slice: where nothing has to be found in the middle of one."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert launched(folder, grid_text(AXES, STEPS, replicates=2)).exit_code == 0
+    return _inline(tmp_path_factory.mktemp("undisturbed"), LONG)
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _inline(tmp_path_factory.mktemp("brief"), BRIEF)
+
+
+def _inline(folder: Path, text: str) -> Path:
+    """The sweep of a grid that was launched inline, in one pack."""
+    assert launched(folder, text.replace("resources: {trials_per_pack: 2}\n", "")).exit_code == 0
     return folder / "g"
 
 
@@ -124,9 +135,9 @@ def drained(
 
 
 def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
-    undisturbed: Path, tmp_path: Path
+    brief: Path, tmp_path: Path
 ) -> None:
-    grid = write(tmp_path, LONG)
+    grid = write(tmp_path, BRIEF)
     found = run(
         "launch", grid, "--storage", tmp_path, "--compile", "off", env={**os.environ, "RAY_ADDRESS": ""}
     )
@@ -138,7 +149,7 @@ def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
     )
     for line in lines[:-1]:
         assert re.match(r"\d+/12 trials, (starting workers|\d+\.\d+ trials/s), 0 failed", line), found.stderr
-    assert_same_rows(tmp_path / "g", undisturbed)
+    assert_same_rows(tmp_path / "g", brief)
 
 
 @pytest.mark.slow
@@ -168,9 +179,9 @@ def test_law_2_gnu_timeout_drains(undisturbed: Path, tmp_path: Path) -> None:
     assert "drained: SIGTERM" in stderr
 
 
-def test_law_2_a_killed_driver(undisturbed: Path, tmp_path: Path) -> None:
+def test_law_2_a_killed_driver(brief: Path, tmp_path: Path) -> None:
     """The next launch starts at once, beside what Ray has left running."""
-    grid = write(tmp_path, LONG)
+    grid = write(tmp_path, BRIEF)
     sweep = tmp_path / "g"
     with launching(grid) as driver:
         wait_for(lambda: fragments(sweep), driver)
@@ -180,7 +191,7 @@ def test_law_2_a_killed_driver(undisturbed: Path, tmp_path: Path) -> None:
         driver.wait(timeout=10)
         kept = fragments(sweep)
     assert 0 < len(kept) < 6
-    relaunch(grid, undisturbed, kept)
+    relaunch(grid, brief, kept)
     ended(workers, within=1)
 
 

@@ -13,7 +13,12 @@ from ruamel.yaml import YAML
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.grids.measure import Measure
 from phasediag.measuring.recording import Recorder
+from phasediag.packing import pack as packing
+from phasediag.packing.pack import Pack
+from phasediag.packing.structure import structure_of
 from phasediag.registry import component
+from phasediag.running.job import Job
+from phasediag.storage.store import Store
 from phasediag.training.data import Task
 from phasediag.training.step import State
 from phasediag.training.steps import Vmapped
@@ -51,6 +56,18 @@ def vmapped(trials: Trials, envelope: dict[str, Any] | None = None) -> Tile:
     program = Program(trials.record(0), Path(), CPU, True, envelope)
     program.steps = Translated(program.network, CPU, compiled=True)
     return program.tile(trials)
+
+
+def pack_of(grid: Grid, tile: int) -> Pack:
+    """All trials of a grid of one structure as a pack, in tiles of this size, not compiled."""
+    trials = grid.trials()
+    structure = structure_of(trials.record(0), grid.parameters)
+    return packing.pack_of(trials, structure, Path(), tile_size=tile, compiled=False)
+
+
+def job_of(grid: Grid, store: Store) -> Job:
+    """What the packs of a grid are trained for, into a store."""
+    return Job(sweep=store.folder.uri, measure=grid.measure, parameters=grid.parameters)
 
 
 def pair(trials: Trials, row: int) -> Trials:

@@ -20,6 +20,7 @@ import safetensors.numpy
 from phasediag.grids.measure import Measure
 from phasediag.running.job import TileWork
 from phasediag.storage.kept_weights import Kept
+from phasediag.storage.schema_arrow import promoted
 from phasediag.storage.seal import UnsoundError
 from phasediag.storage.store import Store
 from phasediag.trial import Value
@@ -50,10 +51,10 @@ class FinishedTile:
 
     @classmethod
     def joined(cls, tiles: Sequence[FinishedTile]) -> FinishedTile:
-        """What is recorded of the trials of all of them, one tile or more."""
+        """What is recorded of the trials of all of them; those of an earlier release may lack columns."""
         return cls(
-            trials=pa.concat_tables([tile.trials for tile in tiles]),
-            measurements=pa.concat_tables([tile.measurements for tile in tiles]),
+            trials=promoted([tile.trials for tile in tiles]),
+            measurements=promoted([tile.measurements for tile in tiles]),
             kept=Kept.joined([tile.kept for tile in tiles]),
         )
 

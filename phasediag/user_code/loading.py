@@ -216,11 +216,13 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
     """
     plain: dict[str, Path] = {}
     hidden = {name: sys.modules.pop(name) for name in _plain(folders)}
-    path = list(sys.path)
+    path, unwritten = list(sys.path), sys.dont_write_bytecode
     sys.path.insert(0, str(first))
+    sys.dont_write_bytecode = True  # by its bytecode a file that is edited within a second may seem the same
     try:
         yield plain
     finally:
+        sys.dont_write_bytecode = unwritten
         for name, file in _plain(folders).items():
             plain[name] = file
             del sys.modules[name]
@@ -229,13 +231,20 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
 
 
 def _plain(folders: Sequence[Path]) -> dict[str, Path]:
-    """The modules in Python's own list whose files lie below the folders, but for installed ones."""
+    """The modules in Python's own list whose files lie below the folders, but for installed ones.
+
+    Python's list may be of thousands, and is looked through whenever a file is imported: of a module
+    elsewhere a text is compared, and no more.
+    """
+    starts = tuple(os.path.join(folder, "") for folder in folders)
     files: dict[str, Path] = {}
     for name, module in tuple(sys.modules.items()):
         own = name.partition(".")[0] in ("phasediag", "__main__", "conftest") or name.startswith(PREFIX)
-        file = None if own else _file(module)
-        if file is not None and _below(file, folders):
-            files[name] = file
+        file = None if own else getattr(module, "__file__", None)
+        if isinstance(file, str) and os.path.abspath(file).startswith(starts):
+            path = Path(os.path.abspath(file))
+            if _below(path, folders):
+                files[name] = path
     return files
 
 

@@ -70,12 +70,38 @@ RAISING_LATER = """
 """Of the task, whose later blocks of fresh noise cannot be drawn: no dry step shows it."""
 
 
-def users_grid(folder: Path, scale: str = "1.0", steps: int = 60) -> str:
+RULES = """
+from phasediag.columns import Column
+from phasediag.observables.observable import NumberObservable
+
+
+class Descent:
+    def update(self, weights, gradient, moments, rates, step):
+        decay, rate = rates["weight_decay"], rates["learning_rate"]
+        return {n: w - rate * (gradient[n] + decay * w) for n, w in weights.items()}, moments
+
+
+class Falling:
+    def factor(self, step, steps):
+        return 1 - 0.5 * step / steps
+
+
+class Largest(NumberObservable):
+    columns = (Column(name="largest", meaning="The largest weight."),)
+
+    def measure(self, network):
+        return network.raw.incoming.abs().max().reshape(1)
+"""
+
+
+def users_grid(
+    folder: Path, scale: str = "1.0", steps: int = 60, more: dict[str, Any] | None = None, **top: Any
+) -> str:
     """A grid of the user's own task and model, one of them above the grid's folder."""
     write(folder, "SCALE = " + scale + NET, "my_net.py")
     write(folder.parent, TASK, "my_task.py")
-    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": steps}
-    text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2)
+    fixed = {"task": "../my_task.py:Task", "model": "my_net.py:Net", "steps": steps, **(more or {})}
+    text = grid_text({"weight_decay": "[0.01, 0.1]", "skip": "[false, true]"}, fixed, replicates=2, **top)
     kept = ("inputs", "outputs", "samples", "test_samples", "teacher_width", "width")
     return "\n".join(line for line in text.split("\n") if line.strip().split(":")[0] not in kept)
 
@@ -142,12 +168,19 @@ def test_rows_are_those_of_one_pack_inline(executor: Any, tmp_path: Path) -> Non
 
 
 def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path) -> None:
+    """Of every kind: a task, a model, an optimizer, a schedule, an observable."""
     here, there = tmp_path / "a" / "here", tmp_path / "b" / "there"
-    launched(here, users_grid(here))
-    outcome = launched(there, users_grid(there), executor=executor)
-    assert (outcome.exit_code, outcome.status.ok) == (0, 8)
+    own = {"optimizer": "my_rules.py:Descent", "schedule": "my_rules.py:Falling"}
+    for folder, how in ((here, "inline"), (there, executor)):
+        write(folder, RULES, "my_rules.py")
+        measured = '{observables: [permutation, "my_rules.py:Largest"]}'
+        outcome = launched(folder, users_grid(folder, more=own, measure=measured), executor=how)
+        assert (outcome.exit_code, outcome.status.ok) == (0, 8)
     assert_same_rows(here / "g", there / "g")
     found = phasediag.load_trials(str(there / "g"))
+    sources = ("task_source", "model_source", "optimizer_source", "schedule_source")
+    assert all(found[source].iloc[0] for source in sources)
+    assert found["largest"].nunique() == 8
     assert found["degree_of_symmetry"].between(0, 15).all()
     assert found["train_loss"].nunique() == 8
 
@@ -162,8 +195,13 @@ def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
     assert "sprung" in outcome.first_error
 
 
-def test_a_drain_leaves_a_checkpoint_that_is_continued(executor: Any, tmp_path: Path) -> None:
-    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 6_000}, resources="{trials_per_pack: 2}")
+def test_a_drain_leaves_a_checkpoint_that_is_continued(
+    executor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack is longer than the time to its first report, which is a slice."""
+    monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
+    steps = 1_000 if executor == "inline" else 6_000
+    text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": steps}, resources="{trials_per_pack: 2}")
     stopped = launched(
         tmp_path, text, executor=executor, observer=lambda w: w.drain("told to") if w.trials_done else None
     )

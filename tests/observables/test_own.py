@@ -38,11 +38,11 @@ SHORT = {"steps": 6, "test_samples": 16}
 
 
 def test_the_page_is_true(tmp_path: Path) -> None:
-    """On local Ray: recorded, drawn by its name, launched again, edited."""
+    """Recorded, drawn by its name, launched again, edited."""
     assert len(FILE[1].splitlines()) <= 30
     write(tmp_path, FILE[1], "curvature.py")
     grid = write(tmp_path, GRID[1])
-    outcome = phasediag.launch(grid, str(tmp_path / "sweeps"), executor="ray")
+    outcome = phasediag.launch(grid, str(tmp_path / "sweeps"), executor="inline")
     assert (outcome.status.ok, outcome.first_error) == (27, "")
     sweep = tmp_path / "sweeps" / "curved"
     trials = phasediag.load_trials(sweep)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -113,6 +116,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for name, array in tile.arrays.items():
         assert again.arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(again.arrays[name], array)
+
+
+def test_rows_of_an_earlier_release_lack_columns(grid: Grid, tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    run = kept(grid, store)
+    saved = checkpoint.read(store, run.pack.pack_id)
+    assert saved is not None
+    (rows, measured), *rest = saved.finished
+    earlier = (rows.drop_columns(["host"]), measured.drop_columns(["degree"]))
+    checkpoint.write(store, run.pack.pack_id, replace(saved, finished=(earlier, *rest)))
+    again = run_of(grid, store)
+    while not again.done:
+        again.advance(1.0)
+    assert Counter(store.trials_table()["host"].to_pylist()) == {None: 3, gethostname(): 3}
+    first = np.isin(store.measurements_table()["trial_id"].to_pylist(), rows["trial_id"].to_pylist())
+    degree = np.array(store.measurements_table()["degree"].to_pylist(), dtype=float)
+    assert np.isnan(degree[first]).all()
+    assert not np.isnan(degree[~first]).any()
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:

@@ -12,14 +12,12 @@ import torch
 
 from phasediag.errors import MachineError
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.packing import pack as packing
 from phasediag.packing.pack import Pack
-from phasediag.packing.structure import structure_of
 from phasediag.running import pack_run
-from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text
+from trained_tiles import job_of, pack_of
 
 CPU = torch.device("cpu")
 GRID = grid_text(
@@ -33,16 +31,6 @@ GRID = grid_text(
 @pytest.fixture
 def grid() -> Grid:
     return parse_grid(GRID, Path("grid.yaml"))
-
-
-def pack_of(grid: Grid, tile: int) -> Pack:
-    trials = grid.trials()
-    structure = structure_of(trials.record(0), grid.parameters)
-    return packing.pack_of(trials, structure, Path(), tile_size=tile, compiled=False)
-
-
-def job_of(grid: Grid, store: Store) -> Job:
-    return Job(sweep=store.folder.uri, measure=grid.measure, parameters=grid.parameters)
 
 
 def finished(grid: Grid, pack: Pack, store: Store) -> PackRun:

@@ -12,16 +12,14 @@ import torch
 
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
-from phasediag.packing import pack as packing
-from phasediag.packing.pack import Pack
-from phasediag.packing.structure import structure_of, structures
+from phasediag.packing.structure import structures
 from phasediag.ramp import Ramp, lengths
-from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun, TileRun
 from phasediag.storage.store import Store
 from phasediag.sweeps.rerun import rerun
 from phasediag.trial import Streams
 from small_sweeps import assert_same_rows, fragments, grid_text, launched, trials
+from trained_tiles import job_of, pack_of
 
 CPU = torch.device("cpu")
 UP_AND_DOWN = "{parameter: weight_decay, from: 0.02, to: 0.5, stages: 3, there_and_back: true, kick: 1e-3}"
@@ -160,16 +158,6 @@ def whole_tile(grid: Grid) -> TileRun:
     pack = pack_of(grid, len(grid.trials()))
     run = PackRun(pack, job_of(grid, Store.at("nowhere")), Store.at("nowhere"), CPU)
     return TileRun(pack, run.job, CPU, run.queue.popleft())
-
-
-def pack_of(grid: Grid, tile: int) -> Pack:
-    trials = grid.trials()
-    structure = structure_of(trials.record(0), grid.parameters)
-    return packing.pack_of(trials, structure, Path(), tile_size=tile, compiled=False)
-
-
-def job_of(grid: Grid, store: Store) -> Job:
-    return Job(sweep=store.folder.uri, measure=grid.measure, parameters=grid.parameters)
 
 
 AXES = {"learning_rate": "[0.01, 0.02]", "label_noise": "[0, 0.3]", "init_scale": "[0.5, 2]"}

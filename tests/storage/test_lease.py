@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -54,7 +55,7 @@ def plant(store: Store, holder: Holder, silent_s: float = 0.0) -> Path:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(400):
+    for _ in range(6000):  # machines of tests are busy
         if true():
             return
         time.sleep(0.01)
@@ -71,11 +72,11 @@ def test_a_second_taker_is_told_who_holds_it(store: Store) -> None:
         "node7",
         "4321",
         "2026-01-01T00:00:00",
-        "60 s ago",
         "120 s of silence",
         store.folder.uri,
     ):
         assert part in message
+    assert re.search(r"\b6\d s ago", message)
     assert caught.value.exit_code == 2
 
 
@@ -326,7 +327,7 @@ def test_what_a_later_version_adds_to_a_lease_is_passed_over(store: Store) -> No
 
 
 def test_a_lease_from_the_future_and_one_of_another_sweep_are_told(store: Store) -> None:
-    plant(store, elsewhere(), silent_s=-7200)
+    plant(store, elsewhere(), silent_s=-7250)
     with pytest.raises(LeaseHeldError, match=r"72\d\d s in the future.*if nobody trains there, delete"):
         take(store)
     plant(store, elsewhere(sweep="/somewhere/else"))
@@ -352,13 +353,20 @@ def test_who_holds_a_lease_is_looked_up_without_writing(
 def test_a_storage_that_stays_silent_loses_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hiccup is borne; after as long as another taker would wait, the lease counts as lost."""
 
+    now, failed = [0.0], list[float]()
+
     def unreachable(*_: object) -> bytes:
+        failed.append(now[0])
         raise StoreError("unreachable")
 
-    with take(store, heartbeat_s=0.01, silence_s=0.2) as lease:
+    monkeypatch.setattr(lease_module.time, "monotonic", lambda: now[0])
+    with take(store, heartbeat_s=0.01, silence_s=120) as lease:
         monkeypatch.setattr(Folder, "read", unreachable)
-        time.sleep(0.05)
-        assert not lease.lost
+        for now[0] in (0.0, 119.0):
+            heard = len(failed)
+            wait_until(lambda heard=heard: len(failed) > heard + 2)
+            assert not lease.lost
+        now[0] = 121.0
         wait_until(lambda: lease.lost)
         monkeypatch.undo()
 

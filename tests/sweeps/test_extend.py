@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 import phasediag
 from phasediag.analysis.extension import extension, known_extension
 from phasediag.analysis.versions import VersionsWarning, newest
-from phasediag.cli import main
 from phasediag.errors import PhasediagError
 from phasediag.storage.launches import extension_of, refines
 from phasediag.storage.store import Store
@@ -22,7 +21,7 @@ from phasediag.sweeps.extend import extend, extended_text
 from phasediag.sweeps.status import status
 from phasediag.sweeps.sweep import Outcome
 from phasediag.sweeps.undo import EXTENSION, REFINEMENT, undo
-from small_sweeps import grid_text, launched, measurements, write
+from small_sweeps import grid_text, launched, measurements, run_here, write
 
 FIXED = {"steps": 40, "learning_rate": 0.1}
 DECAYS = {"weight_decay": [0.5, 1.0]}
@@ -182,43 +181,32 @@ def test_a_factor_that_lengthens_nothing_is_refused(swept: Path, given: float, m
         extend(swept, given, train=train)
 
 
-def told(captured: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """The exit code, the output and the messages of a command in this process."""
-    code = 0
-    try:
-        main([*map(str, arguments)])
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    output, messages = captured.readouterr()
-    return code, output, messages
-
-
 INLINE = ("--executor", "inline", "--compile", "off")
 
 
 def test_the_command_extends_tells_and_takes_back(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = told(capsys, "launch", swept, "--extend", "2", *INLINE)
+    code, out, err = run_here(capsys, "launch", swept, "--extend", "2", *INLINE)
     assert (code, out.strip()) == (0, str(swept))
     assert "4 trials were trained again, to 2 times their steps." in err
-    shown = json.loads(told(capsys, "status", swept, "--json")[1])["extension"]
+    shown = json.loads(run_here(capsys, "status", swept, "--json")[1])["extension"]
     assert (shown["trials"], shown["factors"], shown["order"]) == (4, [2.0], "degree_normalized")
     page = swept.parent / "report.html"
-    told(capsys, "report", swept, "--output", page)
+    run_here(capsys, "report", swept, "--output", page)
     assert "Trained for longer" in page.read_text()
     assert "planned trials are missing" not in page.read_text()
-    code, out, err = told(capsys, "launch", swept, "--extend", "2", "--undo")
+    code, out, err = run_here(capsys, "launch", swept, "--extend", "2", "--undo")
     assert (code, out.strip()) == (0, str(swept))
     assert "the extension to 2 times the steps" in err
-    assert "extension" not in json.loads(told(capsys, "status", swept, "--json")[1])
+    assert "extension" not in json.loads(run_here(capsys, "status", swept, "--json")[1])
 
 
 def test_the_command_takes_a_grid_that_was_launched(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--storage", swept.parent, *INLINE)
-    code, _, _ = told(capsys, "launch", swept.parent / "grid.yaml", "--extend", "3", *options)
+    code, _, _ = run_here(capsys, "launch", swept.parent / "grid.yaml", "--extend", "3", *options)
     assert (code, status(swept).total) == (0, 8)
     other = write(swept.parent, grid_text({"weight_decay": [2.0]}, FIXED), "other.yaml")
-    code, _, err = told(capsys, "launch", other, "--extend", "3", *options)
+    code, _, err = run_here(capsys, "launch", other, "--extend", "3", *options)
     assert code == 2
     assert "was not launched as it stands" in err
-    assert told(capsys, "launch", swept, "--undo")[0] == 2
-    assert told(capsys, "launch", swept, "--extend", "0.5", *options)[0] == 2
+    assert run_here(capsys, "launch", swept, "--undo")[0] == 2
+    assert run_here(capsys, "launch", swept, "--extend", "0.5", *options)[0] == 2

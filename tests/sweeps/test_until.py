@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 import phasediag
 from phasediag.analysis.lengths import points_of
 from phasediag.analysis.versions import VersionsWarning, newest
-from phasediag.cli import main
 from phasediag.errors import AnalysisError, PhasediagError
 from phasediag.storage.launches import extension_of, launches_of, refines, trains_until_converged
 from phasediag.storage.store import Store
@@ -25,7 +24,7 @@ from phasediag.sweeps.status import status
 from phasediag.sweeps.sweep import Outcome
 from phasediag.sweeps.undo import UNTIL_CONVERGED, undo
 from phasediag.sweeps.until import LongerRound, TrainedOn, train_until_converged
-from small_sweeps import assert_same_rows, grid_text, launched, measurements, rewrite, write
+from small_sweeps import assert_same_rows, grid_text, launched, measurements, rewrite, run_here, write
 
 FIXED = {"steps": 6, "learning_rate": 0.1}
 CHAIN = """\
@@ -306,29 +305,18 @@ def test_what_cannot_be_trained_on_is_refused(
     assert len(Store.at(tmp_path / "g").grids()) == 1
 
 
-def told(captured: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """The exit code, the output and the messages of a command in this process."""
-    code = 0
-    try:
-        main([*map(str, arguments)])
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    output, messages = captured.readouterr()
-    return code, output, messages
-
-
 def test_the_command_tells_before_and_after_and_takes_back(
     swept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = told(capsys, "launch", swept, "--until-converged", "--most", "8", *INLINE)
+    code, out, err = run_here(capsys, "launch", swept, "--until-converged", "--most", "8", *INLINE)
     assert (code, out.strip()) == (0, str(swept))
     before = "round 1: 3 of 4 points are not settled; their 6 trials are trained to 2 times their first steps"
     assert before in err
     assert "round 1: of 6 trials " in err
     assert "1 of 4 points are not settled in degree_normalized; 1 of them were trained to 8 times" in err
     assert "oundary" in err.splitlines()[-1]
-    code, out, err = told(capsys, "launch", swept, "--until-converged", "--undo")
+    code, out, err = run_here(capsys, "launch", swept, "--until-converged", "--undo")
     assert (code, out.strip(), status(swept).total) == (0, str(swept), 8)
     assert "extension of what had not converged to at most 8 times the steps" in err
-    assert told(capsys, "launch", swept, "--until-converged", "--extend", "2")[0] == 2
-    assert told(capsys, "launch", swept, "--until-converged", "--set", "steps=3")[0] == 2
+    assert run_here(capsys, "launch", swept, "--until-converged", "--extend", "2")[0] == 2
+    assert run_here(capsys, "launch", swept, "--until-converged", "--set", "steps=3")[0] == 2

@@ -165,6 +165,7 @@ def test_a_module_beside_the_file_is_imported_and_known_however_it_is_named(tmp_
     assert answer(copies)[1].equal(result), "the copies are complete, and reach back to nothing"
     assert sys.path == before[0]
     assert not {"helpers", "mid", "tools"} & (set(sys.modules) - before[1])
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
 def test_an_edited_module_makes_new_trials_and_the_old_ones_stay_done(tmp_path: Path) -> None:
