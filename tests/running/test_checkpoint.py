@@ -123,17 +123,20 @@ def test_rows_of_an_earlier_release_lack_columns(grid: Grid, tmp_path: Path) -> 
     run = kept(grid, store)
     saved = checkpoint.read(store, run.pack.pack_id)
     assert saved is not None
-    (rows, measured), *rest = saved.finished
-    earlier = (rows.drop_columns(["host"]), measured.drop_columns(["degree"]))
+    first, *rest = saved.finished
+    rows, measured = first.trials, first.measurements
+    earlier = FinishedTile(
+        trials=rows.drop_columns(["host"]), measurements=measured.drop_columns(["degree"])
+    )  # fmt: skip
     checkpoint.write(store, run.pack.pack_id, replace(saved, finished=(earlier, *rest)))
     again = run_of(grid, store)
     while not again.done:
         again.advance(1.0)
     assert Counter(store.trials_table()["host"].to_pylist()) == {None: 3, gethostname(): 3}
-    first = np.isin(store.measurements_table()["trial_id"].to_pylist(), rows["trial_id"].to_pylist())
+    lacking = np.isin(store.measurements_table()["trial_id"].to_pylist(), rows["trial_id"].to_pylist())
     degree = np.array(store.measurements_table()["degree"].to_pylist(), dtype=float)
-    assert np.isnan(degree[first]).all()
-    assert not np.isnan(degree[~first]).any()
+    assert np.isnan(degree[lacking]).all()
+    assert not np.isnan(degree[~lacking]).any()
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:
