@@ -65,7 +65,7 @@ class Begun:
                 value = np.asarray(self.kept[row if row < len(self.kept) else 0][STATE + name])
                 if value.ndim:
                     array[row] = 0
-                array[row][corner(value.shape)] = value
+                array[row : row + 1][(slice(None), *corner(value.shape))] = value
         return filled
 
     def numbers(self, rows: IntArray) -> dict[str, npt.NDArray[np.float64]]:
