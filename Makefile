@@ -5,7 +5,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 SEED ?= 1
 
 .PHONY: quickstart test check-long check-properties check-fuzz check-gpu check-storage check-slurm check-image \
-	check-versions bench docs
+	check-versions chaos bench docs
 .PHONY: gallery notebooks
 .DELETE_ON_ERROR:
 
@@ -39,6 +39,11 @@ FUZZ ?= 0:200
 
 check-fuzz: .venv/installed-test  ## 100,000 odd grids, conditions and files; FUZZ=20:40 takes some of 200 chunks
 	PHASEDIAG_FUZZ=$(FUZZ) $(BIN)/pytest tests/test_fuzz.py -m slow --numprocesses 2 --timeout 3600
+
+CHAOS ?= 0:200
+
+chaos: .venv/installed-test  ## launches that something happens to, at least 500; CHAOS=0:50 takes some of the rounds
+	PHASEDIAG_CHAOS=$(CHAOS) $(BIN)/pytest tests/test_chaos.py -m slow --capture no
 
 check-storage: .venv/installed-test .venv-servers/installed  ## sweeps and leases on two S3 servers
 	$(BIN)/pytest tests/storage/test_buckets.py tests/storage/test_lease_races.py -m "slow or not slow"

@@ -36,7 +36,7 @@ class Tile:
     def __init__(self, work: Work, trials: int) -> None:
         work = work.first(trials)
         self.work = work
-        self.weights = [torch.tensor(w) for w in work.weights]
+        self.weights = [torch.tensor(w) for w in work.weights.values()]
         self.kept = column(1 - work.learning_rate * work.weight_decay)
         self.scale = column(-2 / work.batch * work.learning_rate)
         self.noise_scale = column(work.label_noise)
@@ -63,7 +63,7 @@ class Tile:
     def _forward(self, x: Tensor) -> Tensor:
         for w, out in zip(self.weights, self.outs, strict=True):
             product(x, w.transpose(1, 2), out)
-            if self.work.tanh and out is not self.outs[-1]:
+            if self.work.settings["tanh"] and out is not self.outs[-1]:
                 out.tanh_()
             x = out
         return x
@@ -77,7 +77,7 @@ class Tile:
             accumulate(w.mul_(self.kept), gradient.transpose(1, 2), below)
             if layer:
                 gradient = self.gradients[layer - 1]
-                if self.work.tanh:
+                if self.work.settings["tanh"]:
                     torch.ops.aten.tanh_backward.grad_input(gradient, below, grad_input=gradient)
 
     def losses(self) -> Tensor:
@@ -85,7 +85,7 @@ class Tile:
         x, y, noise = (self._by_trial(torch.from_numpy(part)) for part in self.work.measured)
         for w in self.weights:
             x = torch.einsum("tbi,toi->tbo", x, w)
-            if self.work.tanh and w is not self.weights[-1]:
+            if self.work.settings["tanh"] and w is not self.weights[-1]:
                 x = x.tanh()
         return (x - y - self.noise_scale * noise).square().sum(dim=2).mean(dim=1)
 
@@ -95,7 +95,7 @@ class Products:
 
     def __init__(self, work: Work, trials: int) -> None:
         self.pairs: list[tuple[Tensor, Tensor]] = []
-        for layer, weights in enumerate(work.weights):
+        for layer, weights in enumerate(work.weights.values()):
             w = torch.tensor(weights[:trials])
             x = torch.randn(1 if layer == 0 and work.replicates == 1 else trials, work.batch, w.shape[2])
             x = x.to(w.dtype).expand(trials, -1, -1)

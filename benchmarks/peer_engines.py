@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import peer_batched
+import peer_loops
 import psutil
 import torch
 from peer_jobs import CPU
@@ -79,6 +81,22 @@ class Batched:
             return lambda: tile.advance(self.work.timed_steps)
 
         return turn(start, seconds)
+
+
+class Loop:
+    """One network after the other by plain PyTorch, as a process trains that has one network at a time."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def losses(self, trials: int, steps: int) -> Array:
+        ended = ((trial, peer_loops.trained(self.work, trial, steps)) for trial in range(trials))
+        return np.array([peer_loops.loss_of(self.work, trial, model) for trial, model in ended])
+
+    def seconds(self, trials: int, seconds: float) -> float:
+        return trials * turn(
+            lambda: partial(peer_loops.trained, self.work, 0, self.work.timed_steps), seconds
+        )
 
 
 class Products:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from peer_work import Array, Work
 
 from phasediag.grids.grid import parse_grid
+from phasediag.packing.pack import cost_of
+from phasediag.registry import component
 from phasediag.training.data import Batches, Samples
-from phasediag.training.network import DTYPES, network_of
+from phasediag.training.network import DTYPES, Network, network_of
 from phasediag.training.tiles import Program
-from phasediag.trial import Streams, Trials
+from phasediag.trial import Streams, Trials, Value
 
 CPU: Final = torch.device("cpu")
 MLP: Final = """\
@@ -42,6 +45,31 @@ replicates: {replicates}
 """The job of `phasediag calibrate` E5 (collapse by label noise), started where the loss shows the weights."""
 
 
+RESNET: Final = """\
+name: peers
+fixed:
+  {{task: teacher_student, inputs: {inputs}, outputs: 10, samples: 64, test_samples: 16, teacher_width: 4,
+   model: resnet18, channels: {channels}, batch_size: 16, learning_rate: 1e-3, label_noise: 0.1,
+   steps: {steps}}}
+axes:
+  weight_decay: {{logspace: [1e-3, 1e-1], num: 4}}
+  init_scale:   {{linspace: [0.5, 1.5], num: 4}}
+"""
+"""ResNet18 of a part of its width on images of 3 colours."""
+TRANSFORMER: Final = """\
+name: peers
+fixed:
+  {{task: in_context, length: {length}, token_size: 6, samples: 256, test_samples: 16, model: transformer,
+   attention_layers: 2, heads: 1, head_width: 16, stream_width: 16, batch_size: 64, learning_rate: 3e-4,
+   steps: {steps}}}
+axes:
+  weight_decay: {{logspace: [1e-3, 1e-1], num: 16}}
+  label_noise:  {{logspace: [1e-2, 1], num: 4}}
+  init_scale:   {{linspace: [0.5, 1.0], num: 4}}
+"""
+"""The transformer of `jobs/in-context.yaml`, by plain SGD."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job, and how it is timed."""
@@ -54,11 +82,15 @@ class Job:
     timed_steps: int
     """Of a training that the engines are timed in: whole blocks of phasediag's batches."""
     tolerance: float
-    """Of a loss after `COMPARED_STEPS`, in units of the largest change of a loss until then."""
+    """Of a loss after `compared_steps`, in units of the largest change of a loss until then."""
+    compared_steps: int = 50
+    tuned: bool = True
+    """Whether Ray Tune and joblib train it, too; else one network a process is the plain loop alone."""
 
 
-COMPARED_STEPS: Final = 50
 STEPS: Final = 1000
+MODELS: Final = {"mlp": "chain", "resnet18": "resnet18", "transformer": "transformer"}
+"""What peers call the models."""
 JOBS: Final = (
     *(
         Job(
@@ -71,6 +103,16 @@ JOBS: Final = (
         name="chain", title="chain of 2 scalar layers, fresh batch of 1, float64",
         grid=CHAIN.format(steps=1024, replicates=256), tiles=(512, 1024, 2048, 4096, 8192), timed_steps=1024,
         tolerance=1e-9,
+    ),
+    Job(
+        name="resnet", title="ResNet18 of an eighth of its width, 32 x 32 x 3, batch 16, float32",
+        grid=RESNET.format(inputs=3072, channels=8, steps=8), tiles=(2, 4), timed_steps=4, tolerance=1e-3,
+        compared_steps=8, tuned=False,
+    ),
+    Job(
+        name="transformer", title="transformer of 2 attention layers, 20 tokens, width 16, batch 64, float32",
+        grid=TRANSFORMER.format(length=20, steps=64), tiles=(8, 32, 128), timed_steps=32, tolerance=1e-4,
+        tuned=False,
     ),
 )  # fmt: skip
 
@@ -101,12 +143,31 @@ def work_of(trials: Trials, timed_steps: int) -> Work:
     def rates(name: str) -> Array:
         return np.array([record.get(name) or 0.0 for record in records], dtype=data[0].dtype)
 
+    weights = {name: w.numpy() for name, w in tile.state.weights.items()}
+    settings = settings_of(records[0], network.sizes, list(weights))
     return Work(
-        weights=tuple(w.numpy() for w in tile.weights.values()), data=data, rows=rows,
-        learning_rate=rates("learning_rate"), weight_decay=rates("weight_decay"),
-        label_noise=rates("label_noise"), measured=arrays(batches.training_set()),
-        tanh=records[0]["activation"] == "tanh", timed_steps=timed_steps,
+        model=MODELS[str(records[0]["model"])], settings=settings,
+        weights=weights, buffers={n: b.numpy() for n, b in tile.state.buffers.items()}, data=data, rows=rows,
+        operations=operations_of(network, records[0], weights), learning_rate=rates("learning_rate"),
+        weight_decay=rates("weight_decay"), label_noise=rates("label_noise"),
+        measured=arrays(batches.training_set()), timed_steps=timed_steps,
     )  # fmt: skip
+
+
+def settings_of(record: Mapping[str, Value], sizes: tuple[int, int], layers: list[str]) -> dict[str, Any]:
+    """What the network of a record is built from."""
+    if record["model"] == "mlp":
+        return {"tanh": record["activation"] == "tanh", "layers": layers}
+    names = [parameter.name for parameter in component("model", str(record["model"]), Path()).cls.declares]
+    return {"inputs": sizes[0], "outputs": sizes[1], **{name: record[name] for name in names}}
+
+
+def operations_of(network: Network, record: Mapping[str, Value], weights: Mapping[str, Array]) -> float:
+    """Of the products of a step; of a chain without the gradient of its inputs, which nothing needs."""
+    if record["model"] != "mlp":
+        return cost_of(network, record).flops
+    sizes = [w.shape[1] * w.shape[2] for w in weights.values()]
+    return 2.0 * int(str(record["batch_size"])) * (3 * sum(sizes) - sizes[0])
 
 
 def arrays(samples: Samples) -> tuple[Array, Array, Array]:

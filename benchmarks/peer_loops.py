@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import joblib
 import torch
-from peer_work import Work, load
+from peer_work import Array, Work, load
 
 CORES: Final[int] = joblib.cpu_count()
 
@@ -22,27 +21,40 @@ def kept(path: str) -> Work:
     return load(Path(path))
 
 
-def network(work: Work, trial: int) -> torch.nn.Sequential:
+def network(work: Work, trial: int) -> torch.nn.Module:
     """The network of a trial at its start."""
-    sizes = [work.weights[0].shape[2], *(w.shape[1] for w in work.weights)]
+    named = {**work.weights, **work.buffers}
+    values = {name: torch.tensor(array[trial]) for name, array in named.items()}
+    if work.model == "chain":
+        return chain(list(values.values()), work.settings["tanh"])
+    from phasediag.models.resnet18 import ResNet18
+    from phasediag.models.transformer import Transformer
+
+    made: torch.nn.Module = {"resnet18": ResNet18, "transformer": Transformer}[work.model](**work.settings)
+    made.load_state_dict(values)
+    return made
+
+
+def chain(weights: Sequence[torch.Tensor], tanh: bool) -> torch.nn.Module:
+    """Weight layers without biases."""
     layers: list[torch.nn.Module] = []
-    for (inputs, outputs), weights in zip(pairwise(sizes), work.weights, strict=True):
-        layer = torch.nn.Linear(inputs, outputs, bias=False)
-        layer.weight = torch.nn.Parameter(torch.tensor(weights[trial]))
-        layers += [layer, torch.nn.Tanh()] if work.tanh else [layer]
-    return torch.nn.Sequential(*(layers[:-1] if work.tanh else layers))
+    for each in weights:
+        layer = torch.nn.Linear(each.shape[1], each.shape[0], bias=False)
+        layer.weight = torch.nn.Parameter(each)
+        layers += [layer, torch.nn.Tanh()] if tanh else [layer]
+    return torch.nn.Sequential(*(layers[:-1] if tanh else layers))
 
 
-def train(path: str, trial: int, steps: int) -> float:
-    """One trial for so many steps: its loss."""
-    torch.set_num_threads(1)
-    work = kept(path)
-    trial %= work.trials
-    world = trial // (work.trials // work.replicates)
-    noise_scale = float(work.label_noise[trial])
-    x, y, noise = (torch.from_numpy(part[world]) for part in work.data)
-    y = y + noise_scale * noise
-    rows = torch.from_numpy(work.rows[world])
+def samples_of(work: Work, trial: int, parts: Sequence[Array]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and noisy targets of a trial's world."""
+    x, y, noise = (torch.from_numpy(part[trial // (work.trials // work.replicates)]) for part in parts)
+    return x, y + float(work.label_noise[trial]) * noise
+
+
+def trained(work: Work, trial: int, steps: int) -> torch.nn.Module:
+    """The network of a trial after so many steps, from its start."""
+    x, y = samples_of(work, trial, work.data)
+    rows = torch.from_numpy(work.rows[trial // (work.trials // work.replicates)])
     model = network(work, trial)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=float(work.learning_rate[trial]), weight_decay=float(work.weight_decay[trial])
@@ -53,9 +65,22 @@ def train(path: str, trial: int, steps: int) -> float:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    x, y, noise = (torch.from_numpy(part[world]) for part in work.measured)
+    return model
+
+
+def loss_of(work: Work, trial: int, model: torch.nn.Module) -> float:
+    """The loss that is compared."""
+    x, y = samples_of(work, trial, work.measured)
     with torch.no_grad():
-        return (model(x) - y - noise_scale * noise).square().sum(dim=1).mean().item()
+        return (model.eval()(x) - y).square().sum(dim=1).mean().item()
+
+
+def train(path: str, trial: int, steps: int) -> float:
+    """The loss of one trial of the work of a file after so many steps."""
+    torch.set_num_threads(1)
+    work = kept(path)
+    trial %= work.trials
+    return loss_of(work, trial, trained(work, trial, steps))
 
 
 def with_joblib(path: str, trials: Sequence[int], steps: int) -> list[float]:

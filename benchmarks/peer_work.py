@@ -1,13 +1,16 @@
 """The work that all peers do alike, as arrays in one file; imports nothing but numpy.
 
-A trial is a chain of weight layers without biases and with one activation between them, trained by plain
-SGD with weight decay on |f(x) - y - label_noise * noise|^2, summed over outputs, mean over the batch.
+A trial is a network trained by plain SGD with weight decay on |f(x) - y - label_noise * noise|^2, summed over
+outputs, mean over the batch. Models, by the values in `settings`: `chain`, weight layers without biases and
+with one activation between them (`tanh`: that, or nothing); `resnet18` and `transformer`, as phasediag has
+them and with its names of weights.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +20,24 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 SAMPLES: Final = ("x", "y", "noise")
+NAMED: Final = ("weights", "buffers")
+RATES: Final = ("learning_rate", "weight_decay", "label_noise")
+ABOUT: Final = ("model", "operations", "timed_steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """Trials from their initial weights on, replicate by replicate, each replicate with the same points."""
 
-    weights: tuple[Array, ...]
-    """Of each layer, shape (trials, outputs, inputs)."""
+    model: str
+    settings: Mapping[str, Any]
+    """What the model is built from."""
+    weights: Mapping[str, Array]
+    """What is trained, with a leading axis of trials; of chains by layer, shape (trials, outputs, inputs)."""
+    buffers: Mapping[str, Array]
+    """The statistics that passes in training leave, likewise."""
+    operations: float
+    """Of the products of one trial and step, forward and backward."""
     learning_rate: Array
     """Shape (trials,), as are the next two."""
     weight_decay: Array
@@ -35,8 +48,6 @@ class Work:
     """The samples of every batch, int32, shape (replicates, steps, batch)."""
     measured: tuple[Array, Array, Array]
     """x, y and unit noise of the loss that is compared, shape (replicates, samples, numbers)."""
-    tanh: bool
-    """Whether tanh stands between the layers, or nothing."""
     timed_steps: int
     """Steps of a training that is timed."""
 
@@ -62,12 +73,6 @@ class Work:
         samples = np.arange(self.steps * self.batch).reshape(self.steps, self.batch)
         return self.data[0].shape[1] == samples.size and bool((self.rows == samples).all())
 
-    @property
-    def operations(self) -> float:
-        """Of the products of one trial and step, forward and backward."""
-        sizes = [w.shape[1] * w.shape[2] for w in self.weights]
-        return 2.0 * self.batch * (3 * sum(sizes) - sizes[0])
-
     def first(self, trials: int) -> Work:
         """The work of the first so many trials; whole replicates where there are several."""
         points = self.trials // self.replicates
@@ -75,18 +80,20 @@ class Work:
         if trials > self.trials or (self.replicates > 1 and trials % points):
             raise ValueError(f"a tile of {trials} out of {self.replicates} replicates of {points} points")
         return replace(
-            self, weights=tuple(w[:trials] for w in self.weights), rows=self.rows[:replicates],
+            self, weights={name: w[:trials] for name, w in self.weights.items()},
+            buffers={name: b[:trials] for name, b in self.buffers.items()}, rows=self.rows[:replicates],
             learning_rate=self.learning_rate[:trials], weight_decay=self.weight_decay[:trials],
             label_noise=self.label_noise[:trials], data=tuple(part[:replicates] for part in self.data),
             measured=tuple(part[:replicates] for part in self.measured),
         )  # fmt: skip
 
     def save(self, path: Path) -> Path:
-        arrays = {f"weights_{layer}": w for layer, w in enumerate(self.weights)}
+        arrays = {f"{kind}/{name}": array for kind in NAMED for name, array in getattr(self, kind).items()}
         for name, data, measured in zip(SAMPLES, self.data, self.measured, strict=True):
             arrays |= {f"data_{name}": data, f"measured_{name}": measured}
-        for name in ("learning_rate", "weight_decay", "label_noise", "rows", "tanh", "timed_steps"):
-            arrays[name] = np.asarray(getattr(self, name))
+        arrays |= {name: getattr(self, name) for name in (*RATES, "rows")}
+        about = {name: getattr(self, name) for name in ABOUT} | {"settings": dict(self.settings)}
+        arrays["about"] = np.array(json.dumps(about))
         np.savez(path, **arrays)
         return path
 
@@ -95,13 +102,15 @@ def load(path: Path) -> Work:
     """What `Work.save` wrote."""
     with np.load(path) as file:
         arrays = dict(file)
-    layers = sum(name.startswith("weights_") for name in arrays)
+    named = {
+        kind: {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{kind}/")}
+        for kind in NAMED
+    }
     return Work(
-        weights=tuple(arrays[f"weights_{layer}"] for layer in range(layers)),
+        **named, **json.loads(str(arrays["about"])),
         data=tuple(arrays[f"data_{name}"] for name in SAMPLES),
         measured=tuple(arrays[f"measured_{name}"] for name in SAMPLES),
-        tanh=bool(arrays["tanh"]), timed_steps=int(arrays["timed_steps"]),
-        **{name: arrays[name] for name in ("learning_rate", "weight_decay", "label_noise", "rows")},
+        **{name: arrays[name] for name in (*RATES, "rows")},
     )  # fmt: skip
 
 

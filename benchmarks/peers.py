@@ -1,6 +1,6 @@
 """phasediag's engine against its peers on the same work, each at its best setting.
 
-python benchmarks/peers.py --job width-16 --job width-64 --job chain
+python benchmarks/peers.py --job width-16 --job width-64 --job chain --job resnet --job transformer
 
 First all train the same trials for some steps, from phasediag's initial weights, data and batches. Where
 losses differ by more than rounding, nothing is told of time and the exit code is 1.
@@ -13,7 +13,8 @@ others are given theirs.
 
 Ray Tune and joblib train one network a process; they are timed by the clock on all cores, start-up apart, and
 told as time of one core. Ray Tune at its best practice counts as fair where it stays below 1.25 times a
-plain loop, which is timed as the engines are.
+plain loop, which is timed as the engines are. Of the resnet and the transformer, one network a process is
+that loop, which takes turns with the engines.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from typing import Any, Final
 import click
 import numpy as np
 import peer_loops
-from peer_engines import Batched, Engine, Jax, Phasediag, Products, Timed, jax_on, one_core
-from peer_jobs import COMPARED_STEPS, JOBS, STEPS, Job, trials_of, work_of
+from peer_engines import Batched, Engine, Jax, Loop, Phasediag, Products, Timed, jax_on, one_core
+from peer_jobs import JOBS, STEPS, Job, trials_of, work_of
 from peer_work import Array, Work
 from rich.console import Console
 from rich.table import Table
@@ -54,7 +55,9 @@ FAIR: Final = 1.25
 JAX: Final = "JAX jit(vmap(scan))"
 BATCHED: Final = "batched by hand, in place"
 FLOOR: Final = "bare batched products"
-SPEEDUPS: Final[Mapping[tuple[str, str], float]] = {("width-16", JAX): 1.5, ("width-64", JAX): 1.2}
+SPEEDUPS: Final[Mapping[tuple[str, str], float]] = {
+    ("width-16", JAX): 1.5, ("width-64", JAX): 1.2, ("resnet", JAX): 1.5, ("transformer", JAX): 1.5,
+}  # fmt: skip
 """Targets: at least so many times the peer's speed."""
 SHARES: Final[Mapping[tuple[str, str], float]] = {("width-64", FLOOR): 0.6}
 """Targets: at least so much of the products' rate."""
@@ -109,15 +112,15 @@ def agreed(job: Job, losses: Mapping[str, Array], start: Array) -> dict[str, flo
     found = {name: deviation(each, losses[OURS], start) for name, each in losses.items()}
     if bad := [f"{name} by {each:.1e}" for name, each in found.items() if not each <= job.tolerance]:
         raise OtherWorkError(
-            f"{job.name}: after {COMPARED_STEPS} steps losses differ from phasediag's: {', '.join(bad)} of "
-            f"their largest change; up to {job.tolerance:g} is rounding, so this is not the same work"
+            f"{job.name}: after {job.compared_steps} steps losses differ from phasediag's: {', '.join(bad)} "
+            f"of their largest change; up to {job.tolerance:g} is rounding, so this is not the same work"
         )
     return found
 
 
 def compared(job: Job, trainers: Mapping[str, Engine], start: Array) -> dict[str, Array]:
     """The losses of each engine's smallest tile, which agree."""
-    losses = {name: engine.losses(job.tiles[0], COMPARED_STEPS) for name, engine in trainers.items()}
+    losses = {name: engine.losses(job.tiles[0], job.compared_steps) for name, engine in trainers.items()}
     agreed(job, losses, start)
     return losses
 
@@ -145,30 +148,30 @@ def measured(job: Job, engines: Mapping[str, Timed], rounds: int) -> Engines:
     return Engines(by_tile=by_tile, turns=in_turns(engines, best, job.timed_steps, rounds, TURN_SECONDS))
 
 
-def tuned(path: str, few: int, many: int, reuse: bool) -> dict[str, Any]:
+def tuned(path: str, few: int, many: int, reuse: bool, compared_steps: int) -> dict[str, Any]:
     """What `peer_tune.py` measures."""
     command = [sys.executable, str(Path(__file__).with_name("peer_tune.py")), path]
-    numbers = {"few": few, "many": many, "steps": STEPS, "compared": LOOPED, "compared-steps": COMPARED_STEPS}
+    numbers = {"few": few, "many": many, "steps": STEPS, "compared": LOOPED, "compared-steps": compared_steps}
     command += [f"--{name}={number}" for name, number in numbers.items()] + ["--reuse"] * reuse
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
 
-def one_by_one(path: str, few: int, many: int) -> tuple[dict[str, Alone], dict[str, Array]]:
-    """Ray Tune, joblib and a plain loop on the work of a file: their times and their losses."""
+def one_by_one(path: str, few: int, many: int, steps: int) -> tuple[dict[str, Alone], dict[str, Array]]:
+    """Ray Tune, joblib and a plain loop on the work of a file: times, and losses after so many steps."""
     cores = peer_loops.CORES
     found: dict[str, Alone] = {}
     losses: dict[str, Array] = {}
     for name, reuse, part in (("Ray Tune, defaults", False, 5), (BEST_TUNE, True, 1)):
-        told = tuned(path, max(2, few // part), max(4, many // part), reuse)
+        told = tuned(path, max(2, few // part), max(4, many // part), reuse, steps)
         losses[name] = np.array(told["losses"])
         remark = f"{told['trial_s']:.3f} s a trial on {cores} cores, start-up {told['startup_s']:.1f} s apart"
         found[name] = Alone(trial_s=told["trial_s"] * cores, remark=remark)
-    losses["joblib"] = np.array(peer_loops.with_joblib(path, range(LOOPED), COMPARED_STEPS))
+    losses["joblib"] = np.array(peer_loops.with_joblib(path, range(LOOPED), steps))
     seconds = peer_loops.joblib_s(path, 6 * cores, STEPS)
     found["joblib"] = Alone(trial_s=seconds * cores, remark=f"{seconds:.3f} s a trial on {cores} cores")
-    losses[LOOP] = np.array([peer_loops.train(path, i, COMPARED_STEPS) for i in range(LOOPED)])
+    losses[LOOP] = np.array([peer_loops.train(path, i, steps) for i in range(LOOPED)])
     seconds = peer_loops.loop_s(path, 5, STEPS)
     unfairness = found[BEST_TUNE].trial_s / seconds
     told = "fair" if unfairness < FAIR else "not fair, is the machine quiet?"
@@ -195,7 +198,7 @@ def peers_table(
     table = Table(
         "", "tile", "µs of a core,\na trial and step", "GFLOP/s", "over phasediag\n(turns from, to)",
         "losses\ndiffer by", "", title=job.title,
-        caption=f"losses after {COMPARED_STEPS} steps, in units of their largest change; "
+        caption=f"losses after {job.compared_steps} steps, in units of their largest change; "
         f"up to {job.tolerance:g} is rounding",
     )  # fmt: skip
     ours = float(np.median(engines.turns[OURS]))
@@ -240,13 +243,14 @@ def compare(job: Job, rounds: int, few: int, many: int, engines_only: bool) -> N
         path = work.save(Path(folder, "work.npz"))
         with one_core(), jax_on(path) as jax:
             trainers = trainers_of(trials, work, jax)
-            start = trainers[BATCHED].losses(job.tiles[0], 0)
+            start = trainers[OURS].losses(job.tiles[0], 0)
             losses = compared(job, trainers, start)
-            engines = measured(job, {**trainers, FLOOR: Products(work)}, rounds)
+            floor = {FLOOR: Products(work)} if work.model == "chain" else {}
+            engines = measured(job, {**trainers, **floor}, rounds)
         single: dict[str, Alone] = {}
-        if not engines_only:
+        if job.tuned and not engines_only:
             small = work.first(job.tiles[0]).save(Path(folder, "small.npz"))
-            single, more = one_by_one(str(small), few, many)
+            single, more = one_by_one(str(small), few, many, job.compared_steps)
             losses |= more
     deviations = agreed(job, losses, start)
     console = Console()
@@ -258,7 +262,8 @@ def compare(job: Job, rounds: int, few: int, many: int, engines_only: bool) -> N
 def trainers_of(trials: Trials, work: Work, jax: Jax, compiled: bool = True) -> dict[str, Engine]:
     """The engines that train, by name."""
     ours = Phasediag(trials, work.timed_steps, compiled)
-    return {JAX: jax, BATCHED: Batched(work), OURS: ours}
+    by_hand = {BATCHED: Batched(work)} if work.model == "chain" else {LOOP: Loop(work)}
+    return {JAX: jax, **by_hand, OURS: ours}
 
 
 @click.command(help=__doc__)

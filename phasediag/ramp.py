@@ -20,6 +20,7 @@ from phasediag.trial import (
     IntArray,
     NonNegativeFloat,
     Parameter,
+    Records,
     Role,
     Trials,
     Value,
@@ -74,12 +75,12 @@ def stages_of(record: Mapping[str, Value]) -> int:
     return 1 if ramp is None else len(ramp.values)
 
 
-def ramped(trials: Trials) -> bool:
+def ramped(trials: Records) -> bool:
     """Whether any of the trials has a ramp."""
     return "ramp" in trials.columns and trials.columns["ramp"].pool != (None,)
 
 
-def lengths(trials: Trials) -> IntArray:
+def lengths(trials: Records) -> IntArray:
     """Steps of training of each trial, those of all its stages, int64, shape (trials,)."""
     steps: IntArray = trials.values("steps").astype(np.int64)
     if not ramped(trials):
@@ -101,7 +102,7 @@ def at_stage(trials: Trials, stage: int) -> Trials:
     return replace(trials, columns={**trials.columns, str(parameter): there})
 
 
-def slowest(trials: Trials, name: str) -> npt.NDArray[np.float64]:
+def slowest(trials: Records, name: str) -> npt.NDArray[np.float64]:
     """The smallest positive value that a parameter has in any stage of each trial; 0 where it has none."""
     own: npt.NDArray[np.float64] = trials.values(name).astype(np.float64)
     if not ramped(trials):

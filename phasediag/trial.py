@@ -6,7 +6,7 @@ grid of a million trials stays a few hundred megabytes, and hashes columns, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -19,11 +19,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from phasediag.arrays import IntArray as IntArray  # of the record: public with it
 from phasediag.errors import RefusedError
-
-Item = bool | int | float | str
-"""What a list may hold."""
-Value = Item | tuple[Item, ...] | None
-TextArray = npt.NDArray[np.object_]
+from phasediag.values import Codes as Codes
+from phasediag.values import Encoded as Encoded
+from phasediag.values import Item as Item
+from phasediag.values import TextArray as TextArray
+from phasediag.values import Value as Value
+from phasediag.values import formatted as formatted
+from phasediag.values import integer as integer
+from phasediag.values import narrow as narrow
+from phasediag.values import number as number
+from phasediag.values import numbers as numbers
+from phasediag.values import objects as objects
+from phasediag.values import rounded as rounded
 
 ENGINE: Final = 1
 """Part of every identity; raised when the same record would train differently."""
@@ -55,6 +62,10 @@ class Required:
 
     def __repr__(self) -> str:
         return "required"
+
+    def __reduce__(self) -> str:
+        """The one that there is, in every process."""
+        return "REQUIRED"
 
 
 REQUIRED: Final = Required()
@@ -207,110 +218,14 @@ def _bound(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
-def rounded(value: Value) -> Value:
-    """The value with its floats rounded to 12 significant digits, as trained and recorded; -0 is 0."""
-    if isinstance(value, tuple):
-        return tuple(_rounded(item) for item in value)
-    return value if value is None else _rounded(value)
-
-
-def _rounded(value: Item) -> Item:
-    return float(f"{value:.12g}") + 0.0 if isinstance(value, float) else value
-
-
-def integer(value: Value) -> int:
-    """A counting parameter's value as an int."""
-    assert isinstance(value, int)
-    return value
-
-
-def number(value: Value) -> float:
-    """A numeric parameter's value as a float."""
-    assert isinstance(value, int | float)
-    return float(value)
-
-
-def numbers(value: Value) -> tuple[float, ...]:
-    """A list-valued parameter's numbers."""
-    assert isinstance(value, tuple)
-    return tuple(float(item) for item in value)
-
-
-def formatted(value: Value) -> str:
-    """The value as it stands in an identity: floats as ``%.12g``, booleans as true and false."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, tuple):
-        return "[" + ",".join(map(formatted, value)) + "]"
-    return "null" if value is None else str(value)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Encoded:
-    """The values of one parameter over many trials, each distinct value stored once."""
-
-    pool: tuple[Value, ...]
-    """The distinct values."""
-    codes: IntArray | None = None
-    """Position in `pool` of each trial's value, shape (trials,); None: all have `pool[0]`."""
-
-    def take(self, rows: IntArray) -> Encoded:
-        """The column of the chosen trials; values that none of them has leave the pool."""
-        if self.codes is None:
-            return self
-        codes = self.codes[rows]
-        used = np.flatnonzero(np.bincount(codes, minlength=len(self.pool)))
-        if len(used) == 1:
-            return Encoded(pool=(self.pool[used[0]],))
-        position = np.zeros(len(self.pool), dtype=np.int64)
-        position[used] = np.arange(len(used))
-        return Encoded(pool=tuple(self.pool[i] for i in used), codes=position[codes])
-
-    def __getitem__(self, row: int) -> Value:
-        return self.pool[0 if self.codes is None else self.codes[row]]
-
-    def values(self, count: int) -> npt.NDArray[Any]:
-        """The values of all `count` trials as one array (numbers as numbers, the rest as objects)."""
-        numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.pool)
-        pool = np.array(self.pool) if numeric else objects(self.pool)
-        return np.repeat(pool[:1], count) if self.codes is None else pool[self.codes]
-
-    @classmethod
-    def of(cls, values: Sequence[Value]) -> Encoded:
-        """Encode one value a trial."""
-        index: dict[str, int] = {}
-        pool: list[Value] = []
-        codes = np.empty(len(values), dtype=np.int64)
-        for row, value in enumerate(values):
-            key = formatted(value)
-            if key not in index:
-                index[key] = len(pool)
-                pool.append(value)
-            codes[row] = index[key]
-        return cls(pool=tuple(pool), codes=None if len(pool) == 1 else codes)
-
-
-def objects(values: Sequence[Value]) -> TextArray:
-    """Values of any kind as a one-dimensional array."""
-    array = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        array[row] = value
-    return array
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trials:
-    """Many trials, by column; every array has shape (trials,)."""
+class Records:
+    """What many trials are trained with, by column; every array has shape (trials,)."""
 
     columns: Mapping[str, Encoded]
     """Every parameter's column, by name; a parameter that a trial's task or model lacks is None."""
     replicate: IntArray
     grid_seed: IntArray
-    trial_id: TextArray
-    """Hexadecimal text, 32 digits."""
-    point_id: TextArray
 
     def __len__(self) -> int:
         return len(self.replicate)
@@ -328,13 +243,12 @@ class Trials:
             seeds[rows] = of_replicate[replicates]
         return seeds
 
-    def take(self, rows: npt.NDArray[Any]) -> Trials:
+    def take(self, rows: npt.NDArray[Any]) -> Records:
         """The chosen trials: integer positions or a boolean mask, shape (trials,)."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return Trials(
+        return Records(
             columns={name: column.take(rows) for name, column in self.columns.items()},
             replicate=self.replicate[rows], grid_seed=self.grid_seed[rows],
-            trial_id=self.trial_id[rows], point_id=self.point_id[rows],
         )  # fmt: skip
 
     def record(self, row: int) -> dict[str, Value]:
@@ -356,6 +270,45 @@ class Trials:
     def values(self, name: str) -> npt.NDArray[Any]:
         """One parameter over all trials, shape (trials,)."""
         return self.columns[name].values(len(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trials(Records):
+    """Many trials, by column, with their ids."""
+
+    trial_id: TextArray
+    """Hexadecimal text, 32 digits."""
+    point_id: TextArray
+
+    def take(self, rows: npt.NDArray[Any]) -> Trials:
+        """The chosen trials: integer positions or a boolean mask, shape (trials,)."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        taken = Records.take(self, rows)
+        return Trials(
+            columns=taken.columns, replicate=taken.replicate, grid_seed=taken.grid_seed,
+            trial_id=self.trial_id[rows], point_id=self.point_id[rows],
+        )  # fmt: skip
+
+    def of(self, rows: npt.NDArray[Any]) -> Trials:
+        """As `take`: what packs are cut from need not be made yet, and these are."""
+        return self.take(rows)
+
+    def trials(self) -> Trials:
+        """All of them."""
+        return self
+
+    def everything(self) -> Records:
+        """All of them."""
+        return self
+
+    def blocks(self) -> Iterator[Records]:
+        """All of them, in one block."""
+        yield self
+
+    def ids(self) -> list[str]:
+        """Their ids."""
+        texts: list[str] = self.trial_id.tolist()
+        return texts
 
 
 def label_noise_parameters(noise: bool = True, *, classes: bool = False) -> tuple[Parameter, ...]:

@@ -183,9 +183,9 @@ class Damager:
     rng: np.random.Generator
     done: list[str] = field(default_factory=list)
 
-    def damage(self, sweep: Path) -> str:
+    def damage(self, sweep: Path, kinds: Sequence[str] = KINDS) -> str:
         """One file of a sweep; what was done."""
-        kind = str(self.rng.choice(KINDS))
+        kind = str(self.rng.choice(kinds))
         files = sorted(path for path in sweep.rglob("*") if path.is_file())
         file = files[self.rng.integers(len(files))]
         if kind in CONTENT:

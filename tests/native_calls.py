@@ -13,6 +13,14 @@ from phasediag.native.program import NativeProgram
 from phasediag.native.source import Slot
 
 NATIVE = pytest.mark.skipif(not suits(), reason="native programs need AVX2 and a C++ compiler")
+WIDE = pytest.mark.skipif(
+    not suits() or torch.backends.cpu.get_cpu_capability() != "AVX512", reason="this processor has no AVX-512"
+)
+
+
+def capability(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let programs be compiled from now on for a processor that torch calls so."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: name)
 
 
 def natively(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

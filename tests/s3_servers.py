@@ -29,6 +29,8 @@ class S3Server:
     """A line for each request, where the server writes one."""
     environment: Mapping[str, str]
     """By which it is reached."""
+    pid: int
+    """Of its process."""
     asks_for_keys: bool = False
 
     def uri(self, path: str) -> str:
@@ -52,7 +54,8 @@ def moto(folder: Path) -> Iterator[S3Server]:
     with _running(command, {}, subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        yield from _reached(S3Server(port=port, log=log, environment=_keys("testing", "testing")))
+        keys = _keys("testing", "testing")
+        yield from _reached(S3Server(port=port, log=log, environment=keys, pid=process.pid))
 
 
 @contextmanager
@@ -64,11 +67,12 @@ def juicefs(folder: Path) -> Iterator[S3Server]:
     user, password, port = "testuser", secrets.token_hex(8), _free_port()
     gateway = [program, "gateway", "--multi-buckets", "--no-usage-report", "--cache-dir", f"{folder}/cache"]
     owner = {"MINIO_ROOT_USER": user, "MINIO_ROOT_PASSWORD": password}
-    with _running([*gateway, database, f"127.0.0.1:{port}"], owner, subprocess.DEVNULL):
+    with _running([*gateway, database, f"127.0.0.1:{port}"], owner, subprocess.DEVNULL) as process:
         older = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
         server = S3Server(
-            port=port, log=folder / "none", environment=_keys(user, password) | older, asks_for_keys=True
-        )
+            port=port, log=folder / "none", environment=_keys(user, password) | older, pid=process.pid,
+            asks_for_keys=True,
+        )  # fmt: skip
         yield from _reached(server)
 
 

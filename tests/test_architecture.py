@@ -20,7 +20,7 @@ PACKAGE = "phasediag"
 
 LAYERS = """
 arrays errors environment library_messages version columns exact_noise exact_relu exact
-trial parameters ramp shared_parameters identity
+values trial parameters ramp shared_parameters identity
 source_lines constructor user_code registry native symmetry observables training
 models tasks optimizers schedules
 grids packing storage measuring checkpoints running rehearsal executors

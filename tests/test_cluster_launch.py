@@ -46,7 +46,7 @@ def test_rows_are_those_of_an_inline_launch(address: str, tmp_path: Path) -> Non
     assert found.returncode == 0, found.stderr
     assert "12 of 12 trials done (0 diverged), 0 failed, 0 missing" in found.stderr
     assert_same_rows(tmp_path / "inline" / "g", grid.parent / "g")
-    assert not list((grid.parent / "g").glob("token-*"))
+    assert not list((grid.parent / "g").glob(".token-*"))
 
 
 def test_the_environment_names_the_cluster(address: str, tmp_path: Path) -> None:

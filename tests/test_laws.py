@@ -312,7 +312,7 @@ def test_a_checkpoint_of_another_measurement_is_not_continued(
 def test_a_checkpoint_of_trials_that_are_done_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a launch leaves that is killed between the fragment and the end of its checkpoint."""
+    """As a launch leaves it that is killed after its fragment, and the rest of one that was never whole."""
     monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 400})
     launched(tmp_path, text, observer=drain_at_once)
@@ -321,8 +321,9 @@ def test_a_checkpoint_of_trials_that_are_done_is_dropped(
         launched(tmp_path, text)
     store = Store.at(tmp_path / "g")
     assert len(store.checkpoints()) == 1
+    write(tmp_path / "g" / "checkpoints" / ("ab" * 16), "half of it", ".state.1.tmp")
     assert launched(tmp_path, text).trained == 0
-    assert store.checkpoints() == []
+    assert list((tmp_path / "g" / "checkpoints").iterdir()) == []
 
 
 def drain_at_once(watch: Watch) -> None:

@@ -21,7 +21,7 @@ from phasediag.arrays import FloatArray
 from phasediag.columns import column_of
 from phasediag.commands.options import shown
 from phasediag.errors import PhasediagError, nearest
-from phasediag.storage.roster import given_of
+from phasediag.storage.roster import digests_of, given_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.filling import present_rosters
 from phasediag.sweeps.status import Status, status_of
@@ -133,8 +133,8 @@ def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
     trials = rows.assign(value=value, at_x=planned.at_x, at_y=planned.at_y)
     valued = bool(value.notna().any()) or not (rows["status"] == "ok").any()
     return View(
-        planned=planned, status=status_of([planned.trial_id], store), trials=trials, order=order, level=level,
-        nothing="" if valued else nothing_measured(store.folder.uri),
+        planned=planned, status=status_of([digests_of(planned.trial_id)], store), trials=trials,
+        order=order, level=level, nothing="" if valued else nothing_measured(store.folder.uri),
     )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def plan(
     survey = planned.survey
     needed = _needed(**replication) if all(asked) else None
     values: dict[str, Any] = {
-        "trials": len(survey.trials), "points": planned.points, "packs": len(planned.packs),
+        "trials": len(survey.trials), "points": planned.points, "packs": len(planned.programs),
         "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
         "seconds": planned.seconds, "store_bytes": planned.store_bytes,
         **({"weights_bytes": planned.weights_bytes} if survey.grid.keep else {}),
@@ -94,10 +94,10 @@ def plan(
         values |= {} if needed is None else {"replication": needed.as_dict()}
         click.echo(json.dumps(values))
     else:
-        compiled = sum(pack.compiled for pack in planned.packs)
+        compiled = sum(compiled for _, _, compiled, _ in planned.programs)
         shown = {
             **{name: f"{values[name]:,}" for name in ("trials", "points", "done", "missing", "failed")},
-            "packs": f"{len(planned.packs):,} ({compiled:,} compiled)",
+            "packs": f"{len(planned.programs):,} ({compiled:,} compiled)",
             "memory of a tile": size(planned.bytes),
             "time": f"about {duration(planned.seconds)} on {planned.workers} workers of this machine "
             f"({duration(planned.training_seconds)} of it training)",

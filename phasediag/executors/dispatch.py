@@ -168,7 +168,7 @@ class Dispatch:
         if pack is not None:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])
-            sentence = f"a place on {place.host} ends early; its pack of {len(pack.trials)} trials goes on"
+            sentence = f"a place on {place.host} ends early; its pack of {len(pack)} trials goes on"
             self.watch.tell(f"{sentence} from its checkpoint", again=True)
 
     def _count_loss(self, pack: Pack, where: str, error: str, *, of_node: bool = False) -> None:
@@ -178,7 +178,7 @@ class Dispatch:
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
             self.ledger.offer([pack])
-            sentence = f"{where}; its pack of {len(pack.trials)} trials goes on from its checkpoint"
+            sentence = f"{where}; its pack of {len(pack)} trials goes on from its checkpoint"
             self.watch.tell(sentence, again=True)
             return
         self._split(pack, where, error)
@@ -240,7 +240,7 @@ class Dispatch:
 
     def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
         """Take in how fast a place was."""
-        share = 1 - progress.resumed / len(pack.trials)
+        share = 1 - progress.resumed / len(pack)
         took = sum(progress.spent.values()) - progress.spent.get("compilation", 0.0)
         for pace in (self._pace, self._paces[name]):
             pace.projected += share * pack.projected_seconds
@@ -298,9 +298,7 @@ class Dispatch:
         if self._benched(place):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
         elif pack is not None:
-            self.watch.tell(
-                f"{place.host}: {breakdown.error}: its pack of {len(pack.trials)} trials goes elsewhere"
-            )
+            self.watch.tell(f"{place.host}: {breakdown.error}: its pack of {len(pack)} trials goes elsewhere")
 
     def _benched(self, place: WorkerPlace) -> bool:
         return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
@@ -332,8 +330,8 @@ class Dispatch:
             self.watch.report(own.pack_id, progress)
         self.ledger.offer(parts.packs)
         if parts.packs:
-            sizes = " and ".join(str(len(each.trials)) for each in parts.packs)
-            sentence = f"{where}; its pack of {len(pack.trials)} trials is split: {sizes} to train"
+            sizes = " and ".join(str(len(each)) for each in parts.packs)
+            sentence = f"{where}; its pack of {len(pack)} trials is split: {sizes} to train"
             self.watch.tell(sentence, again=True)
 
     @property

@@ -109,7 +109,7 @@ class Forecast:
         """Take in that a pack is in training now."""
         self.courses[pack.pack_id] = Course(
             structure=pack.structure, projected=pack.projected_seconds, compiled=pack.compiled,
-            each=pack.projected_seconds / len(pack.trials),
+            each=pack.projected_seconds / len(pack),
         )  # fmt: skip
 
     def take(self, pack_id: str, progress: Progress, now: float) -> None:

@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(self, job: Job, *, cpus: float, gpus: float, tf32: bool, node: str = "") -> None:
         torch.set_num_threads(max(1, int(cpus)))
-        self.job, self.store = job, Store.at(job.sweep)
+        self.job, self.store = job, Store(folder=Folder.at(job.sweep), sweep_id=job.sweep_id)
         self.device = device_of(gpus, tf32)
         self.notice = device_notice(gpus, self.device)
         host = socket.gethostname()
@@ -57,14 +57,22 @@ class Worker:
         return self.run is not None
 
     def take(self, claim: PackClaim) -> WorkerReport | None:
-        """Begin with a pack, or continue from its checkpoint; a report where that cannot be."""
+        """Begin with a pack, or continue from its checkpoint; a report where that cannot be.
+
+        Nobody may be there to hear of an error: all are reported.
+        """
         try:
+            pack = claim.pack.made_by(self.job.expansion)
             self.run = PackRun(
-                claim.pack, self.job, self.store, self.device, self.notice, final=claim.final,
+                pack, self.job, self.store, self.device, self.notice, final=claim.final,
                 accepted=claim.accepted,
             )  # fmt: skip
         except (PhasediagError, OSError, torch.AcceleratorError) as error:
             return WorkerReport(place=self.place, breakdown=_breakdown(error))
+        except Exception as error:
+            unforeseen = f"a pack could not be begun ({type(error).__name__}: {error})"
+            return WorkerReport(place=self.place, breakdown=Breakdown(error=unforeseen, of_machine=True))
+        self.store = self.run.store
         return None
 
     def step(self, seconds: float) -> WorkerReport:

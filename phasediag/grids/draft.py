@@ -8,8 +8,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import numpy as np
-
 from phasediag.errors import RefusedError, nearest
 from phasediag.grids.axis import axis_values, read_value
 from phasediag.grids.catalogue import Catalogue, all_declarations, owners
@@ -84,7 +82,7 @@ class Draft:
             catalogue=self.catalogue, hold=self.hold, exclude=self._exclude, report=self._report,
             fallback=("name", self._top.line("name")),
         )  # fmt: skip
-        parts = expander.expand(self._blocks())
+        parts = expander.expand(self._designs())
         used = {name for part in parts for name in part.parameters}
         for name in self.fixed if parts else ():
             if name not in used:
@@ -344,26 +342,25 @@ class Draft:
         """Whether the axes (or the fixed values alone) are a design of their own."""
         return bool(self.axes) or not self._points
 
-    def _blocks(self) -> list[GivenPoints]:
+    def _designs(self) -> list[GivenPoints]:
         fixed = {name: Encoded(pool=(value,)) for name, value in self.fixed.items()}
-        blocks = []
-        offset = 0
+        designs = []
+        first = 0
         if self._by_axes:
-            columns, offset = product(self._groups())
-            position = np.arange(offset, dtype=np.int64)
-            given, varied = {**fixed, **columns}, frozenset(columns)
-            blocks.append(GivenPoints(given=given, varied=varied, position=position, places=self._places))
+            columns, shape = product(self._groups())
+            given, varied, first = {**fixed, **columns}, frozenset(columns), prod(shape)
+            designs.append(GivenPoints(given=given, varied=varied, shape=shape, first=0, places=self._places))
         for points, columns in zip(self._points, self._point_columns, strict=True):
-            blocks.append(self._point_block(fixed, points, columns, offset))
-        return blocks
+            designs.append(self._listed(fixed, points, columns, first))
+        return designs
 
-    def _point_block(
-        self, fixed: Mapping[str, Encoded], points: PointSet, columns: Mapping[str, Encoded], offset: int
+    def _listed(
+        self, fixed: Mapping[str, Encoded], points: PointSet, columns: Mapping[str, Encoded], first: int
     ) -> GivenPoints:
         places = {name: (f"points.{name}", raw.lines[0]) for name, raw in points.columns.items()}
         return GivenPoints(
             given={**fixed, **columns}, varied=frozenset(columns), places={**self._places, **places},
-            position=points.position + offset, lines=points.lines,
+            shape=(len(points),), first=first, listed=points.position, lines=points.lines,
         )  # fmt: skip
 
 

@@ -1,23 +1,35 @@
 """From the values that a grid gives to the resolved columns of its points.
 
-A block is a design whose points give values to the same parameters; a part is the points of a
-block that name the same classes. Within a part every rule is the same for all rows.
+A design holds points that give values to the same parameters: the combinations of its axes, or a list. A
+part is the points of a design that name the same classes: the combinations of some places along each axis.
+Within a part every rule is the same for all rows. No column is longer than the axes on which it depends have
+combinations (`columns`): a grid of any size is read and judged by its axes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from phasediag.arrays import BoolArray
 from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import Catalogue, applicable
-from phasediag.grids.columns import combinations, derived
+from phasediag.grids.columns import (
+    Numbering,
+    Shape,
+    combinations,
+    derived,
+    restricted,
+    value_at,
+    values_at,
+    without_the_rest,
+)
 from phasediag.grids.expression import Expression
 from phasediag.grids.reading import Report
+from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.grids.rules import (
     ANISOTROPY,
     CLASSES,
@@ -36,26 +48,30 @@ from phasediag.grids.rules import (
     derivations,
     unvaried,
 )
+from phasediag.identity import Identity
 from phasediag.registry import KINDS, Component, Kind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
-NOT_APPLICABLE: Final = Encoded(pool=(None,))
 _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 """None where a rule gives no value; what depends on them is then not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GivenPoints:
-    """Points that give values to the same parameters."""
+    """A design: points that give values to the same parameters."""
 
     given: Mapping[str, Encoded]
     """The columns that the grid gives, those of `fixed` included."""
     varied: frozenset[str]
     """The parameters that stand in axes or points."""
-    position: IntArray
-    """The number of each point among all points of the grid, shape (points,)."""
+    shape: Shape
+    """Places along each of its axes."""
+    first: int
+    """The number of the first point among all points of the grid; where they are listed, of the list's."""
     places: Mapping[str, tuple[str, int]]
     """Path and line of each key."""
+    listed: IntArray | None = None
+    """Where points are listed: the place of each in the list, shape (points,)."""
     lines: IntArray | None = None
     """Lines of the points, where they are listed one by one, shape (points,)."""
 
@@ -70,20 +86,32 @@ class GivenPoints:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResolvedPoints:
+class ResolvedPoints(Points):
     """Resolved points of one task, one model, one optimizer."""
 
     components: Mapping[Kind, Component]
     parameters: Mapping[str, Parameter]
     """The parameters that apply, in the order of the columns."""
-    columns: Mapping[str, Encoded]
-    position: IntArray
-    """The number of each point among all points of the grid, shape (points,)."""
 
     @property
     def task(self) -> Component:
-        """The task of these points."""
+        """Their task."""
         return self.components["task"]
+
+    def identity(self, sources: Mapping[str, str]) -> Identity:
+        """How their columns become ids.
+
+        Parameters
+        ----------
+        sources
+            As in `Identity`.
+        """
+        redrawn = {"label_noise": "redrawn"} if self.task.classes else {}
+        return Identity(parameters=self.parameters, sources=sources, marks=redrawn)
+
+    def bare(self) -> Points:
+        """The points without their classes: what can be sent to other processes."""
+        return Points(columns=self.columns, shape=self.shape, kept=self.kept, numbering=self.numbering)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,43 +125,41 @@ class Expander:
     fallback: tuple[str, int]
     """Path and line of a fault about keys that the file leaves out."""
 
-    def expand(self, blocks: Sequence[GivenPoints]) -> list[ResolvedPoints]:
+    def expand(self, designs: Sequence[GivenPoints]) -> list[ResolvedPoints]:
         """The points that no exclusion removes; faults stand in `report`."""
-        parts = [part for block in blocks for part in self._block(block)]
+        parts = [part for design in designs for part in self._parts(design)]
         if not parts and not self.report.faults:
             remedy = "relax a condition of exclude"
             self.report.add(self.fallback[1], "exclude", "every point is excluded", remedy)
         return parts
 
-    def _block(self, block: GivenPoints) -> list[ResolvedPoints]:
+    def _parts(self, design: GivenPoints) -> list[ResolvedPoints]:
         before = len(self.report.faults)
-        given = frozenset(block.given)
-        for key, problem, remedy in [*contradictions(given, self.hold), *unvaried(block.varied)]:
-            self._note(block, [key], 0, problem, remedy)
+        given = frozenset(design.given)
+        for key, problem, remedy in [*contradictions(given, self.hold), *unvaried(design.varied)]:
+            self._note(design, [key], 0, problem, remedy)
         if len(self.report.faults) > before:
             return []
-        count = len(block.position)
-        chosen = {kind: block.given.get(kind, _default(self.catalogue, kind)) for kind in KINDS}
-        first, index = combinations(list(chosen.values()), count)
+        chosen = {kind: design.given.get(kind, _default(self.catalogue, kind)) for kind in KINDS}
+        first, index = combinations(list(chosen.values()), design.shape)
         parts = []
-        for number, row in enumerate(first):
-            rows = np.flatnonzero(index == number).astype(np.int64)
-            names = {kind: str(column[int(row)]) for kind, column in chosen.items()}
-            part = self._part(block, rows, self.catalogue.of(names))
+        for number, row in enumerate(first.tolist()):
+            names = {kind: str(value_at(column, row, design.shape)) for kind, column in chosen.items()}
+            part = self._part(design, _along(index == number), self.catalogue.of(names))
             if part is not None:
                 parts.append(part)
         return parts
 
     def _part(
-        self, block: GivenPoints, rows: IntArray, components: Mapping[Kind, Component]
+        self, design: GivenPoints, chosen: tuple[IntArray | None, ...], components: Mapping[Kind, Component]
     ) -> ResolvedPoints | None:
         parameters = applicable(components.values(), self.catalogue.training)
-        every = len(rows) == len(block.position)
+        shape = tuple(n if each is None else len(each) for n, each in zip(design.shape, chosen, strict=True))
         columns: dict[str, Encoded] = {}
         lacking = []
         for name, parameter in parameters.items():
-            if name in block.given:
-                columns[name] = block.given[name] if every else block.given[name].take(rows)
+            if name in design.given:
+                columns[name] = restricted(design.given[name], chosen)
             elif parameter.default is REQUIRED:
                 lacking.append(name)
                 columns[name] = NOT_APPLICABLE
@@ -143,111 +169,121 @@ class Expander:
         controls = set(columns["control"].pool)
         unread = SHORTHANDS - {name for expression in self.exclude for name in expression.names}
         rules = [
-            rule for rule in derivations(frozenset(block.given), self.hold)
+            rule for rule in derivations(frozenset(design.given), self.hold)
             if rule.target in columns and rule.target not in unread
         ]  # fmt: skip
         for rule in rules:
             inputs = [columns[name] for name in rule.inputs]
-            columns[rule.target] = derived(rule.attempt, inputs, len(rows))
-        kept = self._kept(columns, len(rows))
+            columns[rule.target] = derived(rule.attempt, inputs, shape)
+        kept = self._kept(columns, len(shape))
         if not kept.any():
             return None
         if not kept.all():
-            rows = rows[kept]
-            survivors = np.flatnonzero(kept).astype(np.int64)
-            columns = {name: column.take(survivors) for name, column in columns.items()}
-        self._check_names(block, parameters, lacking, rows, components)
-        self._check_controls(block, controls, int(rows[0]))
+            columns = {name: without_the_rest(column, kept) for name, column in columns.items()}
+        own = replace(design, listed=_some(design.listed, chosen), lines=_some(design.lines, chosen))
+        part = ResolvedPoints(
+            components=components, parameters=parameters, columns=columns, shape=shape,
+            kept=None if kept.all() else kept,
+            numbering=Numbering(first=design.first, lengths=design.shape, chosen=chosen, listed=own.listed),
+        )  # fmt: skip
+        (row,), _ = combinations((), shape, kept)
+        self._check_names(own, parameters, lacking, int(row), components)
+        self._check_controls(own, controls, int(row))
         if not lacking:
-            self._check_combinations(block, columns, rules, rows, components)
+            self._check_combinations(own, part, rules)
         for name in (DATA_SIZE, *SHORTHANDS):
             columns.pop(name, None)
-        return ResolvedPoints(
-            components=components, parameters=parameters, columns=columns, position=block.position[rows]
-        )
+        return part
 
-    def _kept(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
-        kept = np.ones(count, dtype=bool)
+    def _kept(self, columns: Mapping[str, Encoded], axes: int) -> BoolArray:
+        kept = np.ones((1,) * axes, dtype=bool)
         for expression in self.exclude:
             read = {name: columns.get(name, NOT_APPLICABLE) for name in expression.names}
-            kept &= ~expression.holds(read, count)
+            kept = kept & ~expression.holds(read)
         return kept
 
     def _check_names(
-        self, block: GivenPoints, parameters: Mapping[str, Parameter], lacking: Sequence[str], rows: IntArray,
+        self, design: GivenPoints, parameters: Mapping[str, Parameter], lacking: Sequence[str], row: int,
         components: Mapping[Kind, Component],
     ) -> None:  # fmt: skip
-        row = int(rows[0])
-        for name in sorted(block.varied - parameters.keys()):
+        for name in sorted(design.varied - parameters.keys()):
             first, *others = (f"{kind} '{part.name}'" for kind, part in components.items())
             problem = f"{first} with {' and '.join(others)} has no parameter '{name}'"
             remedy = "an axis applies to every combination of them: exclude this one, or make two grids"
-            self._note(block, [name], row, problem, remedy)
+            self._note(design, [name], row, problem, remedy)
         for name in lacking:
             problem = f"'{name}' has no value, and no default"
             remedy = f"give {name} under fixed or axes; allowed: {parameters[name].allowed}"
             owner = next((kind for kind, part in components.items() if name in part.parameters), "task")
-            self._note(block, [owner], row, problem, remedy)
+            self._note(design, [owner], row, problem, remedy)
 
-    def _check_controls(self, block: GivenPoints, controls: set[Value], row: int) -> None:
+    def _check_controls(self, design: GivenPoints, controls: set[Value], row: int) -> None:
         for name, (owner, _) in CONTROLLED.items():
-            if name in block.given and owner not in controls:
+            if name in design.given and owner not in controls:
                 problem = f"{name} is given, and no point has control: {owner}, which alone knows it"
-                self._note(block, [name], row, problem, f"set control: {owner}, or leave {name} out")
+                self._note(design, [name], row, problem, f"set control: {owner}, or leave {name} out")
 
-    def _check_combinations(
-        self, block: GivenPoints, columns: Mapping[str, Encoded], rules: Sequence[Rule], rows: IntArray,
-        components: Mapping[Kind, Component],
-    ) -> None:  # fmt: skip
+    def _check_combinations(self, design: GivenPoints, part: ResolvedPoints, rules: Sequence[Rule]) -> None:
         own = [QUENCHED, OWN_INIT, WARMUP, LAYERS]
-        if not components["task"].classes:
+        if not part.task.classes:
             own.append(CLASSES)
-        if not components["task"].population:
+        if not part.task.population:
             own.append(FULL_BATCH)
-        optimizer = components["optimizer"]
+        optimizer = part.components["optimizer"]
         if MOMENTUM.parameters[0] not in optimizer.parameters:
             own.append(MOMENTUM)
         if getattr(optimizer.cls, "decoupled", None) is not False:
             own.append(ANISOTROPY)
-        declared = [constraint for part in components.values() for constraint in part.constraints]
+        declared = [constraint for each in part.components.values() for constraint in each.constraints]
         constraints = [*(rule.constraint for rule in rules), *own, *declared]
         for constraint in constraints:
-            if columns.keys() >= set(constraint.parameters):
-                self._check(constraint, block, columns, rows)
+            if part.columns.keys() >= set(constraint.parameters):
+                self._check(constraint, design, part)
 
-    def _check(
-        self, constraint: Constraint, block: GivenPoints, columns: Mapping[str, Encoded], rows: IntArray
-    ) -> None:
-        read = [columns[name] for name in constraint.parameters]
-        first, _ = combinations(read, len(rows))
-        refused: list[tuple[int, RefusedError]] = []
-        for row in first.tolist():
-            values = [column[row] for column in read]
+    def _check(self, constraint: Constraint, design: GivenPoints, part: ResolvedPoints) -> None:
+        read = [part.columns[name] for name in constraint.parameters]
+        first, _ = combinations(read, part.shape, part.kept)
+        occurring = zip(*(values_at(column, first, part.shape) for column in read), strict=True)
+        refused: list[tuple[int, Sequence[Value], RefusedError]] = []
+        for row, values in zip(first.tolist(), occurring, strict=True):
             pairs = zip(constraint.parameters, values, strict=True)
             if any(value is None and name in _DERIVED for name, value in pairs):
                 continue
             refusal = _refusal(constraint, values)
             if refusal is not None:
-                refused.append((row, refusal))
+                refused.append((row, values, refusal))
         if refused:
-            row, refusal = refused[0]
+            row, example, refusal = refused[0]
             shown = ", ".join(
-                f"{name}: {formatted(column[row])}"
-                for name, column in zip(constraint.parameters, read, strict=True)
-                if name in block.varied
+                f"{name}: {formatted(value)}"
+                for name, value in zip(constraint.parameters, example, strict=True)
+                if name in design.varied
             )
             more = f" (so are {len(refused) - 1} other combinations)" if len(refused) > 1 else ""
-            example = f" [at {shown}]" if shown else ""
+            at = f" [at {shown}]" if shown else ""
             remedy = refusal.remedy or "change one of them"
             names = [name for name in constraint.parameters if name != DATA_SIZE]
             names += ["samples"] if DATA_SIZE in constraint.parameters else []
-            self._note(
-                block, names, int(rows[row]), refusal.problem + example + more, f"{remedy}, or exclude it"
-            )
+            self._note(design, names, row, refusal.problem + at + more, f"{remedy}, or exclude it")
 
-    def _note(self, block: GivenPoints, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
-        path, line = block.place(names, row) or self.fallback
+    def _note(self, design: GivenPoints, names: Sequence[str], row: int, problem: str, remedy: str) -> None:
+        path, line = design.place(names, row) or self.fallback
         self.report.add(line, path, problem, remedy)
+
+
+def _along(chosen: BoolArray) -> tuple[IntArray | None, ...]:
+    """The places along each axis of rows that are all combinations of them; None: all of the axis."""
+    places: list[IntArray | None] = []
+    for axis, length in enumerate(chosen.shape):
+        others = tuple(other for other in range(chosen.ndim) if other != axis)
+        there = chosen.any(axis=others)
+        places.append(None if length == 1 or there.all() else np.flatnonzero(there))
+    return tuple(places)
+
+
+def _some(listed: IntArray | None, chosen: Sequence[IntArray | None]) -> IntArray | None:
+    """What a list holds at the chosen places of its only axis."""
+    return listed if listed is None or chosen[0] is None else listed[chosen[0]]
 
 
 def _refusal(constraint: Constraint, values: Sequence[Value]) -> RefusedError | None:

@@ -49,7 +49,7 @@ class Expression:
     names: frozenset[str]
     """The parameters it reads."""
 
-    def holds(self, columns: Mapping[str, Encoded], count: int) -> npt.NDArray[np.bool_]:
+    def holds(self, columns: Mapping[str, Encoded]) -> npt.NDArray[np.bool_]:
         """Where the condition is true.
 
         Parameters
@@ -57,17 +57,14 @@ class Expression:
         columns
             The column of each of `names`; None where a trial lacks the parameter: there every
             comparison with it is false, except `!=` and `not in`.
-        count
-            Number of rows.
 
         Returns
         -------
-        Boolean, shape (count,).
+        Boolean; it broadcasts to the rows of the columns: 1 along an axis on which none of them depends.
         """
         arrays = {name: _array(columns[name]) for name in self.names}
         with np.errstate(all="ignore"):
-            mask = np.asarray(_evaluate(self.tree, arrays), dtype=bool)
-        return np.array(np.broadcast_to(mask, (count,)))
+            return np.asarray(_evaluate(self.tree, arrays), dtype=bool)
 
     def values(self, arrays: Mapping[str, Array], count: int) -> npt.NDArray[np.float64]:
         """The value of each row, 1 or 0 for a condition; NaN where the arithmetic has no result.
@@ -289,9 +286,8 @@ def _evaluate(node: ast.expr, columns: Mapping[str, Array]) -> Any:
 
 def _elements(lists: Array, place: int) -> npt.NDArray[np.float64]:
     """That element of each list, float64; NaN where a list is missing or shorter."""
-    return np.array(
-        [float(one[place]) if one is not None and place < len(one) else np.nan for one in lists], np.float64
-    )
+    elements = [float(one[place]) if one is not None and place < len(one) else np.nan for one in lists.flat]
+    return np.array(elements, np.float64).reshape(lists.shape)
 
 
 def _folded(combine: Callable[[Any, Any], Any], masks: Sequence[Any]) -> Any:

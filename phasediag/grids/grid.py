@@ -6,22 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from phasediag.grids.columns import repeated, stacked
 from phasediag.grids.draft import Draft
-from phasediag.grids.expansion import NOT_APPLICABLE, ResolvedPoints
+from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.given import NAME, GridSource, KeyReport, given_text
+from phasediag.grids.lot import Expansion, Lot
 from phasediag.grids.measure import Measure, ObservableRequest
 from phasediag.grids.own_observables import read_observables
 from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Resources
 from phasediag.grids.settings import Setting, with_settings
-from phasediag.identity import Identity
 from phasediag.observables.known import UserObservable
 from phasediag.registry import Component, Kind, source_hash
-from phasediag.trial import IntArray, Parameter, TextArray, Trials, Value
+from phasediag.trial import Parameter, Trials, Value
 from phasediag.user_code.imports import relative_name
 
 __all__ = ["Grid", "Measure", "ObservableRequest", "Resources", "parse_grid", "read_grid"]
@@ -105,53 +102,28 @@ class Grid:
     @property
     def trial_count(self) -> int:
         """Points times replicates, before trials that would be the same are dropped."""
-        return self.replicates * sum(len(part.position) for part in self.parts)
+        return self.replicates * sum(part.count for part in self.parts)
 
-    def trials(self) -> Trials:
-        """Every trial once: points in the order of the file, the replicate running fastest.
+    @property
+    def expansion(self) -> Expansion:
+        """What makes its trials from their numbers."""
+        return Expansion(
+            parts=tuple(part.bare() for part in self.parts),
+            identities=tuple(part.identity(self.sources) for part in self.parts),
+            names=tuple(self.parameters), replicates=self.replicates, seed=self.seed,
+        )  # fmt: skip
+
+    def lot(self) -> Lot:
+        """Every trial once, by number: points in the order of the file, the replicate running fastest.
 
         Points that would train the same (a listed point that the axes hold too, two learning
         times that round to the same steps) are trained once.
         """
-        pieces = [self._piece(part) for part in self.parts]
-        counts = [len(piece.replicate) for piece in pieces]
-        trials = Trials(
-            columns={
-                name: stacked([piece.columns.get(name, NOT_APPLICABLE) for piece in pieces], counts)
-                for name in self.parameters
-            },
-            replicate=np.concatenate([piece.replicate for piece in pieces]),
-            grid_seed=np.full(sum(counts), self.seed, dtype=np.int64),
-            trial_id=np.concatenate([piece.trial_id for piece in pieces]),
-            point_id=np.concatenate([piece.point_id for piece in pieces]),
-        )
-        order = self._order(trials.trial_id)
-        return trials if order is None else trials.take(order)
+        return Lot.of_grid(self.expansion)
 
-    def _piece(self, part: ResolvedPoints) -> Trials:
-        count = len(part.position)
-        columns = {name: repeated(column, self.replicates) for name, column in part.columns.items()}
-        replicate = np.tile(np.arange(self.replicates, dtype=np.int64), count)
-        seed = np.full(len(replicate), self.seed, dtype=np.int64)
-        redrawn = {"label_noise": "redrawn"} if part.task.classes else {}
-        identity = Identity(parameters=part.parameters, sources=self.sources, marks=redrawn)
-        trial_id, point_id = identity.ids(columns, replicate, seed)
-        return Trials(
-            columns=columns, replicate=replicate, grid_seed=seed, trial_id=trial_id, point_id=point_id
-        )
-
-    def _order(self, trial_id: TextArray) -> IntArray | None:
-        """Rows to keep, in the order of the file; None: all, as they are."""
-        rows: IntArray | None = None
-        if len(self.parts) > 1:
-            position = np.concatenate([part.position for part in self.parts])
-            rows = np.argsort(np.repeat(position, self.replicates), kind="stable").astype(np.int64)
-        if len(set(trial_id)) == len(trial_id):
-            return rows
-        seen: dict[str, int] = {}
-        for row in range(len(trial_id)) if rows is None else rows.tolist():
-            seen.setdefault(trial_id[row], row)
-        return np.array(list(seen.values()), dtype=np.int64)
+    def trials(self) -> Trials:
+        """All trials of `lot` at once."""
+        return self.lot().trials()
 
 
 def read_grid(grid: GridSource, settings: Sequence[Setting] = ()) -> Grid:

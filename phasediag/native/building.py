@@ -20,7 +20,6 @@ from typing import Final, TypeVar
 import torch
 
 from phasediag.native.compiler import (
-    OPTIONS,
     HangingError,
     ToolchainError,
     build,
@@ -28,6 +27,7 @@ from phasediag.native.compiler import (
     fault_of,
     lacking,
     loaded,
+    options,
 )
 from phasediag.native.lowering import UnsupportedError
 
@@ -82,20 +82,32 @@ def given_up() -> str:
     return ""
 
 
-def leave_unusable_cache() -> None:
-    """Go without the cache that the environment names, for the rest of the process, where it cannot be made.
+def settle_cache() -> None:
+    """Let torch keep its programs where that can be and nobody else can put any, for the rest of the process.
 
     torch makes the folder when it loads its compiler, which its first derivative does, and fails if it
-    cannot: nothing could be trained, compiled or not.
+    cannot: nothing could be trained, compiled or not. Where the environment names none it takes one in the
+    shared temporary folder, whoever has made it.
     """
     given = os.environ.get(CACHE)
-    if not given:
+    if given:
+        try:
+            os.makedirs(given, exist_ok=True)
+            return
+        except OSError as error:
+            del os.environ[CACHE]
+            toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
+    faults = []
+    for folder in _folders():
+        try:
+            _secure(folder)
+        except ToolchainError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            os.environ[CACHE] = str(folder.parent)
+            toolchain().lost.append(faults[0])
         return
-    try:
-        os.makedirs(given, exist_ok=True)
-    except OSError as error:
-        del os.environ[CACHE]
-        toolchain().lost.append(f"{CACHE}={given} cannot be made: {error.strerror}")
 
 
 def cache_folder() -> Path:
@@ -126,7 +138,7 @@ def library(text: str) -> ctypes.CDLL:
     UnsupportedError
         Where the compiler refuses it, or no folder serves.
     """
-    key = f"{(*compiler(), *OPTIONS)}\n{text}".encode()
+    key = f"{(*compiler(), *options())}\n{text}".encode()
     name = f"{blake2b(key, digest_size=16).hexdigest()}.so"
     kept = (loaded(folder / name) for folder in _folders() if _is_ours(folder))
     return next((program for program in kept if program is not None), None) or _search(

@@ -17,12 +17,19 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import torch
+
 from phasediag.native.lowering import UnsupportedError
 
 OPTIONS: Final = (
     "-std=c++17", "-O3", "-mavx2", "-mfma", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     "-fno-strict-aliasing", "-w", "-shared", "-fPIC",
 )  # fmt: skip
+WIDE: Final = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512")
+"""Further options where the processor has AVX-512. No number depends on how many lie in a vector: products
+sum each in the same order (`products.h`), loops compute each by itself, and sums run from the first to the
+last. So both programs give the same bits, and a training may go from one processor to the other
+(`tests/native/test_processors.py`)."""
 PATIENCE_S: Final = 60.0
 """After which a compiler that is not done has to make the smallest program in the same time, or it hangs."""
 SMALLEST: Final = 'extern "C" int answer() { return 42; }\n'
@@ -48,6 +55,11 @@ def compiler() -> tuple[str, ...]:
     except ValueError:
         return ()
     return tuple(command) if command and shutil.which(command[0]) else ()
+
+
+def options() -> tuple[str, ...]:
+    """What the compiler is told for this machine's processor, as torch sees it (`ATEN_CPU_CAPABILITY`)."""
+    return (*OPTIONS, *WIDE) if torch.backends.cpu.get_cpu_capability() == "AVX512" else OPTIONS
 
 
 def lacking() -> str:
@@ -119,7 +131,7 @@ def _build(text: str, built: Path, patient: bool = True) -> None:
     built.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     source = built.with_suffix(f".{uuid4().hex}.cpp")
     partial, said = source.with_suffix(".so"), source.with_suffix(".txt")
-    command = [*compiler(), *OPTIONS, "-o", str(partial), str(source)]
+    command = [*compiler(), *options(), "-o", str(partial), str(source)]
     try:
         source.write_text(text)
         code = _run(command, said, (lambda: fault_of(built.parent)) if patient else None)

@@ -79,6 +79,8 @@ class Lowering:
     def __init__(self, examples: Sequence[Tensor], operations: Sequence[Operation]) -> None:
         self.arguments = [_like(each) for each in examples]
         self.constants: list[tuple[Buffer, Tensor]] = []
+        self._uniform: dict[Buffer, Number] = {}
+        """Of constants of one number again and again, such as what a mean spreads over its samples."""
         self.statements: dict[Buffer, Statement] = {}
         self.produced: dict[Buffer, Kernel] = {}
         self.calls = 0
@@ -251,6 +253,8 @@ class Lowering:
                 _number(given), {bool: torch.bool, int: torch.int64}.get(type(given), torch.float64)
             )
         held = self._held(given)
+        if isinstance(held, TensorView) and held.buffer.dtype == result.dtype:
+            held = self._uniform.get(held.buffer, held)
         if isinstance(held, Number) or held.shape == result.shape:
             return held
         return TensorView(held.buffer, held.geometry.expand(result.shape))
@@ -261,6 +265,8 @@ class Lowering:
             self.kept.append(tensor)
             buffer = _like(tensor)
             self.constants.append((buffer, tensor.contiguous()))
+            if tensor.is_floating_point() and tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+                self._uniform[buffer] = Number(tensor.flatten()[0].item(), tensor.dtype)
             self.values[id(tensor)] = buffer.full_view()
         return self.values[id(tensor)]
 

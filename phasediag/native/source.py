@@ -31,7 +31,7 @@ LINE: Final = 64
 """Bytes of a line of the cache."""
 HEAD: Final = """\
 typedef long long i64;
-#define UNROLLED _Pragma("GCC unroll 16")
+#define UNROLLED _Pragma("GCC unroll 32")
 """
 VECTORS: Final = Path(__file__).with_name("vectors.h")
 DISTANCES: Final = Path(__file__).with_name("distances.h")
@@ -165,9 +165,10 @@ class Writer:
         return offsets, end
 
     def _packed(self) -> int:
-        """Bytes that the largest matrix takes whose columns are brought side by side."""
+        """Bytes that the largest matrix takes whose columns are brought side by side, rows in whole lines."""
         products = [kernel for kernel in self.routine.kernels if isinstance(kernel, Product)]
-        sizes = [k.result.dtype.itemsize * k.right.shape[1] * k.right.shape[2] for k in products]
+        rows = [-(-k.result.dtype.itemsize * k.right.shape[2] // LINE) * LINE for k in products]
+        sizes = [row * k.right.shape[1] for row, k in zip(rows, products, strict=True)]
         return max(sizes, default=0)
 
     def _at(self, view: TensorView) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from phasediag.errors import PhasediagError
+from phasediag.grids.lot import Expansion, Lot
 from phasediag.identity import pack_id
 from phasediag.packing.machine import CPU, Machine
 from phasediag.packing.origin import Origin
+from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
 from phasediag.ramp import lengths
 from phasediag.training.network import Network, network_of
@@ -76,12 +80,37 @@ def state_bytes(network: Network) -> int:
     return numbers * network.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pack:
-    """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """What a pack is projected to take."""
 
-    trials: Trials
-    """In the order in which they are trained."""
+    tile_size: int
+    """No larger than the trials need."""
+    bytes: int
+    """Upper bound on device memory."""
+    seconds: float
+    """On what a worker has, compilation left out."""
+
+
+def projected(steps: IntArray, tile_size: int, cost: Cost, compiled: bool) -> Projection:
+    """What trials with so many steps each take, trained tile after tile in this order."""
+    size = min(tile_size, max(2, len(steps)))
+    longest = np.maximum.reduceat(steps, np.arange(0, len(steps), size)).astype(np.float64)
+    return Projection(
+        tile_size=size, bytes=int(2 * size * cost.bytes + cost.machine.fixed_bytes),
+        seconds=float(sum(longest)) * cost.step_seconds(size, compiled),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pack:
+    """Trials of one program, trained tile after tile: the unit of work, checkpoint and fragment.
+
+    Its trials are made when they are first asked for, and where: a pack that is sent to a worker is small.
+    """
+
+    source: TrialSource
+    """Its trials, in the order in which they are trained."""
     structure: Structure
     """The structure of their program. Networks and batches that are smaller than those of its envelope are
     padded."""
@@ -95,31 +124,69 @@ class Pack:
     origin: Origin | None = None
     """From where they are trained on; None: from the start. What comes out is the same."""
     pack_id: str = field(init=False)
-    projected_bytes: int = field(init=False)
-    """Upper bound on device memory, in bytes."""
-    projected_seconds: float = field(init=False)
-    """On what a worker has, compilation left out."""
+    projection: Projection = field(init=False)
 
     def __post_init__(self) -> None:
-        tile_size = min(self.tile_size, max(2, len(self.trials)))
-        steps = lengths(self.trials).astype(np.float64) - (self.origin.step if self.origin else 0)
-        longest = [steps[i : i + tile_size].max() for i in range(0, len(steps), tile_size)]
+        steps = lengths(self.source.everything()) - (self.origin.step if self.origin else 0)
+        projection = projected(steps, self.tile_size, self.cost, self.compiled)
         fixed = {
-            "tile_size": tile_size, "pack_id": pack_id(self.trials.trial_id.tolist()),
-            "projected_bytes": int(2 * tile_size * self.cost.bytes + self.cost.machine.fixed_bytes),
-            "projected_seconds": float(sum(longest)) * self.cost.step_seconds(tile_size, self.compiled),
+            "tile_size": projection.tile_size, "pack_id": pack_id(self.source.ids()),
+            "projection": projection,
         }  # fmt: skip
         for name, value in fixed.items():
             object.__setattr__(self, name, value)
 
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the trials that were made."""
+        return {name: value for name, value in self.__dict__.items() if name != "trials"}
+
+    @cached_property
+    def trials(self) -> Trials:
+        """Its trials, made now, in the order in which they are trained."""
+        return self.source.trials()
+
+    def made_by(self, expansion: Expansion | None) -> Pack:
+        """The pack with its trials, where it was sent without them.
+
+        Parameters
+        ----------
+        expansion
+            Of the grid that the trials are of.
+
+        Raises
+        ------
+        PhasediagError
+            Where other trials come out than were meant.
+        """
+        if not isinstance(self.source, Lot) or self.source.knows_grid:
+            return self
+        assert expansion is not None, "a pack of numbers, and no grid"
+        made = replace(self, source=self.source.over(expansion).trials())
+        if made.pack_id != self.pack_id:
+            raise PhasediagError("this machine makes other trials of the grid than the launch does")
+        return made
+
+    @property
+    def projected_bytes(self) -> int:
+        """Upper bound on device memory, in bytes."""
+        return self.projection.bytes
+
+    @property
+    def projected_seconds(self) -> float:
+        """On what a worker has, compilation left out."""
+        return self.projection.seconds
+
     def tiles(self) -> Iterator[Trials]:
         """The trials of each tile; the last one may be short."""
-        for start in range(0, len(self.trials), self.tile_size):
-            yield self.trials.take(np.arange(start, min(start + self.tile_size, len(self.trials))))
+        for start in range(0, len(self), self.tile_size):
+            yield self.trials.take(np.arange(start, min(start + self.tile_size, len(self))))
 
     def halves(self) -> tuple[Pack, Pack]:
         """Two packs of the same program that train its trials, of which there must be two at least."""
-        middle, count = len(self.trials) // 2, len(self.trials)
+        middle, count = len(self) // 2, len(self)
         return self.of(np.arange(middle)), self.of(np.arange(middle, count))
 
     def of(self, rows: IntArray) -> Pack:
@@ -129,11 +196,11 @@ class Pack:
     def tile(self, rows: IntArray) -> Pack:
         """A pack of the trials of one of its tiles."""
         origin = None if self.origin is None else self.origin.take(rows)
-        return replace(self, trials=self.trials.take(rows), origin=origin)
+        return replace(self, source=self.source.of(rows), origin=origin)
 
 
 def pack_of(
-    trials: Trials, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
+    trials: TrialSource, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
     shared: bool = False, machine: Machine = CPU, origin: Origin | None = None,
 ) -> Pack:  # fmt: skip
     """A pack of trials that are trained in this way, whatever else there is to train.
@@ -149,6 +216,6 @@ def pack_of(
     """
     cost = cost_of(network_of(structure.record, folder), structure.record, machine)
     return Pack(
-        trials=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared,
+        source=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared,
         origin=origin,
     )  # fmt: skip

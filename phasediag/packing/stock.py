@@ -7,7 +7,7 @@ that will train it, at the pace that this machine has shown.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -15,16 +15,16 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.grids.columns import combinations
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
+from phasediag.packing.order import TrainingOrder, orders_of, programs_of
 from phasediag.packing.origin import Origin
-from phasediag.packing.pack import CompileMode, Cost, Pack, cost_of
-from phasediag.packing.structure import Structure, structures
-from phasediag.ramp import lengths
-from phasediag.training.network import Network, network_of
+from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, cost_of, projected
+from phasediag.packing.source import TrialSource
+from phasediag.packing.structure import Structure
+from phasediag.training.network import network_of
 from phasediag.training.padding import world_names
-from phasediag.trial import IntArray, Parameter, Trials
+from phasediag.trial import Codes, IntArray, Parameter
 
 PACK_SECONDS: Final = 60.0
 """Aimed at for a pack, so that starting it costs little and losing it not much."""
@@ -82,34 +82,39 @@ class Way:
 class Stock:
     """The trials of one program that nobody has taken yet.
 
+    It holds where they stand in their source, in the order in which they are trained, and of all else as much
+    as differs from one run of alike trials to the next.
+
     Parameters
     ----------
     trials
-        Of the launch, in any order: they are held once for all of its stocks.
-    rows
+        Of the launch, in any order: they are made as they are taken.
+    order
         Of those of this program.
     structure
         Of their program.
-    network
-        The one that is trained: that of the structure.
     cost
         Of a trial of the program, on any machine.
     origin
-        From where the trials of the launch are trained on; None: from the start.
+        From where the trials of the source are trained on; None: from the start.
     """
 
     def __init__(
-        self, trials: Trials, rows: IntArray, structure: Structure, network: Network, cost: Cost,
-        conditions: Conditions, origin: Origin | None = None,
-    ) -> None:  # fmt: skip
-        names = world_names(network.task, str(structure.record["task"]), structure.envelope)
-        own = trials.take(rows)
-        order, self._world = _order(own, names)
-        self.trials, self._rows = trials, rows[order]
+        self,
+        trials: TrialSource,
+        order: TrainingOrder,
+        structure: Structure,
+        cost: Cost,
+        conditions: Conditions,
+        origin: Origin | None = None,
+    ) -> None:
+        self.trials, self._rows = trials, order.rows
         self.structure, self.conditions = structure, conditions
         self._cost, self._at = cost, 0
-        left = lengths(own)[order].astype(np.float64) - (origin.step if origin else 0)
-        self._steps, self._origin = np.concatenate([[0.0], np.cumsum(left)]), origin
+        self._ends, self._each = order.ends, order.steps - (origin.step if origin else 0)
+        self._origin = origin
+        spans = np.diff(self._ends, prepend=0)
+        self._before = np.concatenate([[0.0], np.cumsum(spans * self._each.astype(np.float64))])
         self._ways: dict[str, Way] = {}
         self._shares: deque[int] = deque()
         self._shares_of: Way | None = None
@@ -135,23 +140,24 @@ class Stock:
         return self._ways[key]
 
     def _way(self, cost: Cost) -> Way:
-        world, fixed = self._world[self._at :], self.conditions.trials_per_pack
-        tile = self.conditions.tile(cost, len(world))
-        aligned = _aligned(world - world[0], tile)
+        fixed, run = self.conditions.trials_per_pack, self._run(self._at)
+        tile = self.conditions.tile(cost, len(self))
+        aligned = _aligned(np.diff(self._ends[run:], prepend=self._at), tile)
         shared = aligned > 0 and (fixed or aligned) % aligned == 0
         tile = aligned if shared else tile
-        steps = float(self._steps[-1] - self._steps[self._at])
-        return Way(cost=cost, tile=tile, shared=shared, compiled=self.conditions.compiled(cost, tile, steps))
+        compiled = self.conditions.compiled(cost, tile, self._steps(self._at, len(self._rows)))
+        return Way(cost=cost, tile=tile, shared=shared, compiled=compiled)
 
     def seconds(self, machine: Machine) -> float:
         """Projected time of all that is left, on one machine."""
-        steps = float(self._steps[-1] - self._steps[self._at])
-        return steps * self.way(machine).seconds_per_step if len(self) else 0.0
+        if not len(self):
+            return 0.0
+        return self._steps(self._at, len(self._rows)) * self.way(machine).seconds_per_step
 
     def next_seconds(self, machine: Machine, pace: float = 1.0) -> float:
         """Projected time of the pack that a machine would take next."""
         stop = self._stop(machine, pace)
-        return float(self._steps[stop] - self._steps[self._at]) * self.way(machine).seconds_per_step
+        return self._steps(self._at, stop) * self.way(machine).seconds_per_step
 
     def last_seconds(self, machine: Machine) -> float:
         """Projected time of the smallest packs that a machine takes, roughly."""
@@ -174,6 +180,10 @@ class Stock:
         pace
             Seconds that it takes for a projected one.
         """
+        return self.cut(machine, pace).pack()
+
+    def cut(self, machine: Machine, pace: float = 1.0) -> Cut:
+        """Where the next pack is cut, as for `take`; it is taken by that."""
         way, start, stop = self.way(machine), self._at, self._stop(machine, pace)
         taken, share = stop - start, self.conditions.trials_per_pack is None
         if share:
@@ -183,11 +193,13 @@ class Stock:
         firsts = np.arange(start, stop, way.tile)
         lasts = np.minimum(firsts + way.tile, stop) - 1
         self._at = stop
-        rows = self._rows[start:stop]
-        return Pack(
-            trials=self.trials.take(rows), structure=self.structure, cost=way.cost,
-            tile_size=way.tile, compiled=way.compiled, origin=self._origin and self._origin.take(rows),
-            shared=way.shared and bool((self._world[firsts] == self._world[lasts]).all()),
+        first, last = self._run(start), self._run(stop - 1)
+        spans = np.diff(np.minimum(self._ends[first : last + 1], stop), prepend=start)
+        steps = np.repeat(self._each[first : last + 1], spans)
+        return Cut(
+            trials=self.trials, rows=self._rows[start:stop], structure=self.structure, way=way,
+            shared=way.shared and bool((self._runs(firsts) == self._runs(lasts)).all()),
+            projection=projected(steps, way.tile, way.cost, way.compiled), origin=self._origin,
         )  # fmt: skip
 
     def _stop(self, machine: Machine, pace: float) -> int:
@@ -202,9 +214,53 @@ class Stock:
         tiles = min(self._shares[0], max(1, round(PACK_SECONDS / each)))
         return min(len(self._rows), self._at + tiles * way.tile)
 
+    def _runs(self, rows: IntArray) -> IntArray:
+        """The runs in which trials stand, by where they stand in the order of training."""
+        return np.searchsorted(self._ends, rows, side="right")
+
+    def _run(self, row: int) -> int:
+        return int(np.searchsorted(self._ends, row, side="right"))
+
+    def _steps(self, start: int, stop: int) -> float:
+        """Steps of all trials from one to another in the order of training."""
+        return self._until(stop) - self._until(start)
+
+    def _until(self, row: int) -> float:
+        run = self._run(row)
+        if run == len(self._ends):
+            return float(self._before[-1])
+        begin = self._ends[run - 1] if run else 0
+        return float(self._before[run] + (row - begin) * self._each[run])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cut:
+    """A pack whose trials are not made yet."""
+
+    trials: TrialSource
+    rows: Codes
+    """Of its trials in their source, in the order in which they are trained."""
+    structure: Structure
+    way: Way
+    shared: bool
+    projection: Projection
+    origin: Origin | None = None
+    """From where the trials of the source are trained on; None: from the start."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pack(self) -> Pack:
+        """The pack."""
+        return Pack(
+            source=self.trials.of(self.rows), structure=self.structure, cost=self.way.cost,
+            tile_size=self.way.tile, compiled=self.way.compiled, shared=self.shared,
+            origin=None if self.origin is None else self.origin.take(self.rows),
+        )  # fmt: skip
+
 
 def stocks_of(
-    trials: Trials, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
+    trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
     machine: Machine = CPU, origin: Origin | None = None,
 ) -> list[Stock]:  # fmt: skip
     """Group trials by structure, and join structures by padding where it pays.
@@ -226,30 +282,33 @@ def stocks_of(
     """
     if not len(trials):
         return []
-    distinct, group = structures(trials, parameters)
+    sorted_out = programs_of(trials, parameters)
+    distinct, group = sorted_out.structures, sorted_out.group
     networks = [network_of(structure.record, folder) for structure in distinct]
     costs = [
         cost_of(network, structure.record, machine)
         for network, structure in zip(networks, distinct, strict=True)
     ]
-    left = lengths(trials) - (origin.step if origin else 0)
-    counts, steps = np.bincount(group), np.bincount(group, weights=left)
+    done = origin.step if origin else 0
     bundles = [
-        bundle_of(structure, network, folder, flops=cost.flops, trials=int(count), steps=float(total))
-        for structure, network, cost, count, total in zip(
-            distinct, networks, costs, counts, steps, strict=True
+        bundle_of(structure, network, folder, flops=cost.flops, trials=count, steps=steps - count * done)
+        for structure, network, cost, count, steps in zip(
+            distinct, networks, costs, sorted_out.counts, sorted_out.steps, strict=True
         )
     ]
     joined = buckets(bundles, lambda i, count, total: conditions.seconds(costs[i], count, total))
-    bucket = np.empty(len(bundles), dtype=np.int64)
+    bucket, heads = np.empty(len(bundles), dtype=np.int64), []
     for number, members in enumerate(joined):
         bucket[members] = number
-    made = []
-    for members, rows in zip(joined, _groups(bucket[group]), strict=True):
-        head = members[0]
-        structure = distinct[head].padded_to(envelope_of([bundles[i] for i in members]))
-        made.append(Stock(trials, rows, structure, networks[head], costs[head], conditions, origin))
-    return made
+        heads.append(distinct[members[0]].padded_to(envelope_of([bundles[i] for i in members])))
+    worlds = [
+        world_names(networks[members[0]].task, str(head.record["task"]), head.envelope)
+        for members, head in zip(joined, heads, strict=True)
+    ]
+    return [
+        Stock(trials, order, head, costs[members[0]], conditions, origin)
+        for members, head, order in zip(joined, heads, orders_of(trials, bucket, group, worlds), strict=True)
+    ]
 
 
 def next_pack(stocks: Sequence[Stock], machine: Machine, pace: float = 1.0) -> Pack | None:
@@ -260,16 +319,10 @@ def next_pack(stocks: Sequence[Stock], machine: Machine, pace: float = 1.0) -> P
     return max(waiting, key=lambda stock: stock.next_seconds(machine, pace)).take(machine, pace)
 
 
-def pack_trials(
-    trials: Trials,
-    parameters: Mapping[str, Parameter],
-    folder: Path,
-    *,
-    workers: int,
-    compile_mode: CompileMode = "auto",
-    trials_per_pack: int | None = None,
-    machine: Machine = CPU,
-) -> list[Pack]:
+def cut_trials(
+    trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
+    machine: Machine = CPU, origin: Origin | None = None,
+) -> list[Cut]:  # fmt: skip
     """The packs that equal workers would take, one after the other.
 
     Parameters
@@ -278,37 +331,20 @@ def pack_trials(
         Tells the structural parameters from the batched ones.
     folder
         Where user files are.
-    workers
-        Processes that will train at once: each structure gives at least so many packs where it has
-        enough trials.
-    compile_mode
-        `auto` compiles the structures whose training takes longer than compiling saves.
-    trials_per_pack
-        None: from projected time.
     machine
         What each worker has.
+    origin
+        From where they are trained on; None: from the start.
 
     Returns
     -------
     The packs, longest first. Every trial is in one of them.
     """
-    conditions = Conditions(workers=workers, compile_mode=compile_mode, trials_per_pack=trials_per_pack)
-    return packs_from(stocks_of(trials, parameters, folder, conditions, machine), machine)
-
-
-def packs_from(stocks: Iterable[Stock], machine: Machine) -> list[Pack]:
-    """All packs of some stocks as equal machines take them, longest first; the stocks are empty then."""
-    packs = []
-    for stock in stocks:
+    cuts = []
+    for stock in stocks_of(trials, parameters, folder, conditions, machine, origin):
         while len(stock):
-            packs.append(stock.take(machine))
-    return sorted(packs, key=lambda pack: -pack.projected_seconds)
-
-
-def _groups(group: IntArray) -> list[IntArray]:
-    """The rows of each group of trials."""
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(group))[:-1])
+            cuts.append(stock.cut(machine))
+    return sorted(cuts, key=lambda cut: -cut.projection.seconds)
 
 
 def _shares(each: float, left: int, workers: int) -> list[int]:
@@ -325,20 +361,9 @@ def _shares(each: float, left: int, workers: int) -> list[int]:
     return [(given + i) // packs for i in reversed(range(packs))]
 
 
-def _order(trials: Trials, names: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """The rows of a program's trials in training order, and the number of the world that each lives in."""
-    _, data = combinations([trials.columns[name] for name in names], len(trials))
-    steps = lengths(trials)
-    keys = (data, trials.replicate, trials.grid_seed, -steps)
-    order = np.lexsort(keys)
-    changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
-    return order, np.concatenate([[0], np.cumsum(changes)])
-
-
-def _aligned(world: IntArray, tile: int) -> int:
-    """The largest tile, from half of `tile` on, that cuts all worlds in whole tiles; 0 if there is none."""
-    counts = np.unique(np.bincount(world))
-    common = int(np.gcd.reduce(counts))
+def _aligned(counts: IntArray, tile: int) -> int:
+    """The largest tile, from half of `tile` on, that cuts runs of trials in whole tiles; 0: there is none."""
+    common = int(np.gcd.reduce(np.unique(counts)))
     return max((d for d in range(max(2, ceil(tile / 2)), tile + 1) if common % d == 0), default=0)
 
 

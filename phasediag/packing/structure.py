@@ -10,7 +10,7 @@ from hashlib import blake2b
 import numpy as np
 
 from phasediag.grids.columns import combinations, derived
-from phasediag.trial import IntArray, Parameter, Role, Trials, Value
+from phasediag.trial import IntArray, Parameter, Records, Role, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def structure_of(
     return Structure(record=record, parameters=deciding(record, parameters), envelope=dict(envelope or {}))
 
 
-def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[list[Structure], IntArray]:
+def structures(trials: Records, parameters: Mapping[str, Parameter]) -> tuple[list[Structure], IntArray]:
     """The structures of trials, made from the first trial of each, and which of them each trial has.
 
     Returns
@@ -95,10 +95,11 @@ def structures(trials: Trials, parameters: Mapping[str, Parameter]) -> tuple[lis
     columns = [
         trials.columns[each.name]
         if each.role is Role.STRUCTURAL
-        else derived(partial(_of_program, each), [trials.columns[each.name]], len(trials))
+        else derived(partial(_of_program, each), [trials.columns[each.name]], (len(trials),))
         for each in deciding(trials.columns, parameters)
     ]
-    first, group = combinations(columns, len(trials))
+    first, index = combinations(columns, (len(trials),))
+    group = np.broadcast_to(index, (len(trials),))
     made = [structure_of(trials.record(row), parameters) for row in first.tolist()]
     distinct = list(dict.fromkeys(made))
     if len(distinct) == len(made):

@@ -125,7 +125,7 @@ class Checkpoint:
 def header_of(pack: Pack, measure: Measure) -> Header:
     """The header of a pack's checkpoints."""
     return Header(
-        trial_ids=tuple(pack.trials.trial_id.tolist()), tile_size=pack.tile_size, compiled=pack.compiled,
+        trial_ids=tuple(pack.source.ids()), tile_size=pack.tile_size, compiled=pack.compiled,
         shared=pack.shared, envelope=dict(pack.structure.envelope), measure=measure.words,
         origin=None if pack.origin is None else pack.origin.plain,
     )  # fmt: skip

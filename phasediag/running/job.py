@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from phasediag.grids.lot import Expansion
 from phasediag.grids.measure import Measure
 from phasediag.trial import IntArray, Parameter
 
@@ -34,6 +35,10 @@ class Job:
     git_commit: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
     """What a machine that trains must have in common with the launch (`running.software`)."""
+    expansion: Expansion | None = None
+    """Makes the trials of a pack that comes without them; None where all come with them."""
+    sweep_id: str = ""
+    """Of the sweep, once it is recorded: what lies elsewhere, or in its place, is not written to."""
     token: str = ""
     """What the lease of the sweep holds: a machine that reads it shares the storage. Empty: not looked at."""
 

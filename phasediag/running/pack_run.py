@@ -23,7 +23,6 @@ from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
-from phasediag.storage.manifest import expect
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -55,7 +54,8 @@ class PackRun:
         self, pack: Pack, job: Job, store: Store, device: torch.device, notice: str = "", *,
         final: bool = True, accepted: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
-        self.pack, self.job, self.store, self.device = pack, job, store, device
+        self.pack, self.job, self.device = pack, job, device
+        self.store = store if store.sweep_id else replace(store, sweep_id=store.identity())
         self._final, self._accepted = final, accepted
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
@@ -66,7 +66,6 @@ class PackRun:
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
-        self._sweep_id = store.identity()
         self._saved_at, self._save_again_s = time.monotonic(), CHECKPOINT_SECONDS
         if not self._resumed_from_checkpoint():
             self.queue.extend(self._tiles())
@@ -103,7 +102,6 @@ class PackRun:
         if self.done:
             return
         started = time.monotonic()
-        expect(self.store.folder, self._sweep_id)
         checkpoint.write(self.store, self.pack.pack_id, self._checkpoint())
         self._saved_at = time.monotonic()
         self._save_again_s = max(CHECKPOINT_SECONDS, (self._saved_at - started) / CHECKPOINT_SHARE)
@@ -251,7 +249,6 @@ class PackRun:
 
     def _commit(self) -> None:
         started = time.monotonic()
-        expect(self.store.folder, self._sweep_id)
         done = FinishedTile.joined(self.finished)
         self.store.write_fragment(self.pack.pack_id, done.trials, done.measurements, done.kept)
         self.store.drop_checkpoint(self.pack.pack_id)

@@ -37,7 +37,7 @@ def split(pack: Pack, job: Job, store: Store, error: str) -> Split:
     error
         What ended its last worker.
     """
-    if len(pack.trials) == 1:
+    if len(pack) == 1:
         text = f"its worker died: {error}"
         failed = failed_rows(pack, job, np.arange(1), text)
         store.write_fragment(pack.pack_id, failed.trials, failed.measurements)
@@ -72,7 +72,7 @@ def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack,
     """Write the finished tiles of a pack as a fragment of their own."""
     done = FinishedTile.joined(kept.finished)
     ids = set(done.trials["trial_id"].to_pylist())
-    own = pack.of(np.flatnonzero([each in ids for each in pack.trials.trial_id.tolist()]))
+    own = pack.of(np.flatnonzero([each in ids for each in pack.source.ids()]))
     name = own.pack_id
     store.write_fragment(name, in_pack(done.trials, name), in_pack(done.measurements, name), done.kept)
     status = done.trials["status"].to_pylist()
@@ -89,4 +89,4 @@ def _keep(pack: Pack, tile: SavedTile, job: Job, store: Store) -> None:
 
 
 def _done(pack: Pack, *, failed: int = 0, diverged: int = 0, error: str = "") -> Progress:
-    return Progress(trials_done=len(pack.trials), failed=failed, diverged=diverged, error=error, done=True)
+    return Progress(trials_done=len(pack), failed=failed, diverged=diverged, error=error, done=True)

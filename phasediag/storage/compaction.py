@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Final
 from uuid import uuid4
 
@@ -228,7 +229,6 @@ def _delete_replaced(sweep: Folder, current: Manifest) -> int:
     for kind in KINDS:
         counted = {m.name for m in current.merged[kind]}
         folder = sweep / kind
-        _delete_litter(folder)
         for entry in folder.entries():
             replaced = current.absorbed[kind].get(entry.name.removesuffix(SUFFIX)) == entry.stamp
             orphan = entry.name.startswith(MERGED) and entry.name not in counted
@@ -245,11 +245,13 @@ def _delete_spent_weights(sweep: Folder, view: Snapshot) -> None:
     for entry in folder.entries():
         if entry.name.removesuffix(ENDING) not in rows and 0 < entry.mtime_ns < oldest:
             folder.delete(entry.name)
-    _delete_litter(folder)
 
 
-def _delete_litter(folder: Folder) -> None:
+def _delete_litter(sweep: Folder) -> None:
+    """Delete what killed processes have half written, in all folders of a sweep."""
     oldest = time.time_ns() - LITTER_S * 1e9
-    for entry in folder.entries(hidden=True):
-        if entry.name.startswith(".") and entry.name.endswith(TEMPORARY) and 0 < entry.mtime_ns < oldest:
-            folder.delete(entry.name)
+    for path in sweep.files(hidden=True):
+        if PurePosixPath(path).name.startswith(".") and path.endswith(TEMPORARY):
+            entry = sweep.entry(path)
+            if entry is not None and 0 < entry.mtime_ns < oldest:
+                sweep.delete(path)

@@ -29,7 +29,7 @@ from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
 from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.roster import ROSTER, roster_state
 from phasediag.storage.seal import State, UnsoundError, bundle_fault
-from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
+from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
 from phasediag.storage.store import CHECKPOINTS, STATE
 
 LEASE: Final = "lease"
@@ -115,7 +115,7 @@ def _of_leases(sweep: Folder) -> Iterator[FileState]:
 def _known_id(sweep: Folder) -> str:
     """The id of a sweep; empty where its manifest cannot be believed."""
     try:
-        return read_manifest(sweep, lambda: stated_id(sweep)).manifest.sweep
+        return known_id(sweep)
     except DamagedError:
         return ""
 
@@ -291,6 +291,6 @@ def _repaired_rest(
         elif place.parts[0] == GRIDS:
             yield f"{state.path} is {state.state} ({state.why}): launch its grid again where the file lies"
     yield from moved(foreign)
-    sweep_id = read_manifest(sweep, lambda: stated_id(sweep)).manifest.sweep
+    sweep_id = known_id(sweep)
     if sweep_id and any(state.path.startswith(f"{GRIDS}/") for state in wrong):
         grids.seal_all(sweep_id)

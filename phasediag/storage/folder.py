@@ -147,13 +147,13 @@ class Folder:
         """The names of the folders directly inside."""
         return [info.base_name for info in self._listed() if info.type == fs.FileType.Directory]
 
-    def files(self) -> list[str]:
-        """The paths of all files inside, at any depth, relative to this folder."""
+    def files(self, hidden: bool = False) -> list[str]:
+        """The paths of all files inside, at any depth, relative to this folder; as `entries` has them."""
         start = len(self.path.strip("/")) + 1
         return [
             info.path.strip("/")[start:]
             for info in self._listed(recursive=True)
-            if info.type == fs.FileType.File and not info.base_name.startswith(".")
+            if info.type == fs.FileType.File and (hidden or not info.base_name.startswith("."))
         ]
 
     def usage(self) -> Usage:

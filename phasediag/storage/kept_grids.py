@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import Folder, named_path, stored_path
-from phasediag.storage.roster import key_of, read_roster, roster_file, roster_name, roster_state
+from phasediag.storage.roster import Roster, key_of, read_roster, roster_file, roster_name, roster_state
 from phasediag.storage.seal import State, UnsoundError, sealed_text, unsealed_text
 
 GRIDS: Final = "grids"
@@ -168,7 +168,7 @@ class KeptGrids:
             return None
         return read_roster(content, key_of(text, self.digests(name)), columns)
 
-    def save(self, text: str, files: Mapping[str, bytes], roster: pa.Table | None, sweep_id: str) -> str:
+    def save(self, text: str, files: Mapping[str, bytes], roster: Roster | None, sweep_id: str) -> str:
         """Record a grid, or complete one that is recorded already; its name."""
         known, digests = self.texts(sweep_id), digests_of(files)
         name = self._recorded(text, digests, known)
@@ -178,7 +178,7 @@ class KeptGrids:
             self.beside(name).clear()
         self._make_good(name, GridSeal(sweep=sweep_id, text=text, files=digests), files)
         if roster is not None and self.roster(name, text) is None:
-            self.folder.write(roster_name(name), roster_file(roster, key_of(text, digests)))
+            self.folder.write(roster_name(name), *roster_file(roster, key_of(text, digests)))
         return name
 
     def seal_all(self, sweep_id: str) -> None:

@@ -1,6 +1,6 @@
 """The trials that a grid asks for, kept beside it: nobody need read and hash the grid again.
 
-`grids/0001.ids.parquet` is a cache of what `grids/0001.yaml` expands to: 16 bytes a trial for its id,
+`grids/0001.ids.parquet` is a cache of what `grids/0001.yaml` expands to: `ID_BYTES` a trial for its id,
 next to nothing for the parameters that vary, and those that are constant in the metadata. It counts
 only for the very grid, engine and code that it was written from; whoever finds none that counts
 expands the grid.
@@ -9,30 +9,36 @@ expands the grid.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from phasediag.identity import ID_BYTES as ID_BYTES
+from phasediag.identity import Digests, digests_of_text
 from phasediag.registry import KINDS
 from phasediag.storage.folder import Buffer
 from phasediag.storage.schema_arrow import SCHEMA_VERSION, parameter_type
 from phasediag.storage.seal import State, UnsoundError, seal_of, sealed
-from phasediag.trial import ENGINE, Parameter, Trials
+from phasediag.trial import ENGINE, Parameter, TextArray
 from phasediag.version import VERSION
+
+if TYPE_CHECKING:
+    from phasediag.grids.lot import Lot
 
 ROSTER: Final = ".ids.parquet"
 ID: Final = "trial_id"
-ID_BYTES: Final = 16
-"""An id as bytes; also what a trial takes of the file, its parameters being next to nothing."""
 _LAYOUT: Final = 2
 _CODE: Final = (
-    "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py",
+    "values.py", "trial.py", "identity.py", "parameters.py", "registry.py", "user_code/*.py", "grids/*.py",
     *(f"{kind}s/*.py" for kind in KINDS),
 )  # fmt: skip
 """What decides which trials a grid has, and their ids: defaults, rules, axes."""
@@ -74,48 +80,56 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def roster_of(
-    trials: Trials, parameters: Mapping[str, Parameter], given: Iterable[str], sources: Mapping[str, str]
-) -> pa.Table:
-    """The trials of a grid as they are kept: ids as 16 bytes, and every parameter that varies.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Roster:
+    """The trials of a grid as they are kept, block by block: ids as bytes, and what varies."""
 
-    Parameters
-    ----------
-    parameters
-        Of the grid.
-    given
-        The parameters that its axes and points give values to.
-    sources
-        What stands for the files of each class that is the user's, by the value that names it.
-    """
-    count = len(trials)
-    digests = bytes.fromhex("".join(trials.trial_id.tolist()))
-    columns: dict[str, pa.Array] = {
-        ID: pa.FixedSizeBinaryArray.from_buffers(pa.binary(ID_BYTES), count, [None, pa.py_buffer(digests)])
-    }
-    constant: dict[str, Any] = {}
-    for name, column in trials.columns.items():
-        if column.codes is None:
-            constant[name] = column.pool[0]
-        else:
-            pool = pa.array(list(column.pool), parameter_type(parameters[name]))
-            columns[name] = pool.take(pa.array(column.codes))
-    metadata = {
-        _CONSTANT: json.dumps(constant).encode(), _GIVEN: json.dumps(sorted(given)).encode(),
-        _SOURCES: json.dumps(dict(sources)).encode(),
-    }  # fmt: skip
-    return pa.table(columns).replace_schema_metadata(metadata)
+    lot: Lot
+    parameters: Mapping[str, Parameter]
+    """Of the grid."""
+    given: frozenset[str]
+    """The parameters that its axes and points give values to."""
+    sources: Mapping[str, str]
+    """What stands for the files of each class that is the user's, by the value that names it."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of each block, with what is constant in the metadata."""
+        constant = self.lot.expansion.constant
+        varied = [name for name in self.lot.expansion.names if name not in constant]
+        fields = [(name, parameter_type(self.parameters[name])) for name in varied]
+        metadata = {
+            _CONSTANT: json.dumps(constant).encode(), _GIVEN: json.dumps(sorted(self.given)).encode(),
+            _SOURCES: json.dumps(dict(self.sources)).encode(),
+        }  # fmt: skip
+        return pa.schema([(ID, pa.binary(ID_BYTES)), *fields], metadata=metadata)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The blocks."""
+        schema, digests, start = self.schema, self.lot.digests(), 0
+        for block in self.lot.blocks():
+            count = len(block)
+            own = pa.py_buffer(np.ascontiguousarray(digests[start : start + count]))
+            arrays = [pa.FixedSizeBinaryArray.from_buffers(pa.binary(ID_BYTES), count, [None, own])]
+            for field in list(schema)[1:]:
+                column = block.columns[field.name]
+                codes = np.zeros(count, dtype=np.int64) if column.codes is None else column.codes
+                arrays.append(pa.array(list(column.pool), field.type).take(pa.array(codes)))
+            start += count
+            yield pa.table(arrays, schema=schema)
 
 
-def roster_file(roster: pa.Table, key: bytes) -> Buffer:
-    """A roster as the bytes of a sealed Parquet file."""
-    sink = pa.BufferOutputStream()
-    names = [name for name in roster.column_names if name != ID]
-    pq.write_table(
-        roster, sink, compression={name: "zstd" if name != ID else "none" for name in roster.column_names},
+def roster_file(roster: Roster, key: bytes) -> tuple[Buffer, ...]:
+    """A roster as the parts of a sealed Parquet file."""
+    sink, schema = BytesIO(), roster.schema
+    names = [name for name in schema.names if name != ID]
+    with pq.ParquetWriter(
+        sink, schema, compression={name: "zstd" if name != ID else "none" for name in schema.names},
         use_dictionary=names, write_statistics=False,
-    )  # fmt: skip
-    return b"".join(sealed(memoryview(sink.getvalue()), sweep="", file=key.decode(), schema=SCHEMA_VERSION))
+    ) as writer:  # fmt: skip
+        for table in roster.tables():
+            writer.write_table(table, row_group_size=len(table))
+    return sealed(sink.getbuffer(), sweep="", file=key.decode(), schema=SCHEMA_VERSION)
 
 
 def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = None) -> pa.Table | None:
@@ -142,7 +156,7 @@ def read_roster(content: bytes, key: bytes, columns: Collection[str] | None = No
 
 
 def unpacked(packed: pa.Table, columns: Collection[str] | None = None) -> pa.Table:
-    """The trials of `roster_of` with their ids as text and what is constant repeated.
+    """The trials of `Roster.tables` with their ids as text and what is constant repeated.
 
     Parameters
     ----------
@@ -151,7 +165,7 @@ def unpacked(packed: pa.Table, columns: Collection[str] | None = None) -> pa.Tab
     """
     metadata = packed.schema.metadata
     constant: dict[str, Any] = json.loads(metadata[_CONSTANT])
-    arrays = {ID: hexadecimal(packed[ID].combine_chunks())}
+    arrays = {ID: pa.chunked_array([ids_of(_bytes_of(chunk)) for chunk in packed[ID].chunks], pa.string())}
     for name in packed.column_names[1:]:
         if columns is None or name in columns:
             arrays[name] = packed[name]
@@ -174,14 +188,29 @@ def sources_of(roster: pa.Table) -> dict[str, str]:
     return sources
 
 
-def hexadecimal(digests: pa.FixedSizeBinaryArray) -> pa.StringArray:
-    """Bytes as text of two letters each, as ids stand in `trials`."""
-    letters = _bytes(digests).hex().encode()
-    ends = np.arange(len(digests) + 1, dtype=np.int32) * (2 * digests.type.byte_width)
+def ids_of(digests: Digests) -> pa.StringArray:
+    """Ids as text, as they stand in `trials`: two letters a byte."""
+    letters = np.ascontiguousarray(digests).tobytes().hex().encode()
+    ends = np.arange(len(digests) + 1, dtype=np.int32) * (2 * ID_BYTES)
     return pa.StringArray.from_buffers(len(digests), pa.py_buffer(ends), pa.py_buffer(letters))
 
 
-def _bytes(digests: pa.FixedSizeBinaryArray) -> memoryview:
-    size = digests.type.byte_width
-    start = digests.offset * size
-    return memoryview(digests.buffers()[1] or b"")[start : start + len(digests) * size]
+def digests_of(ids: pa.Array | pa.ChunkedArray | TextArray | Sequence[str]) -> Digests:
+    """Ids as bytes from their text; what is no id is taken for one of zeros alone, which no trial has."""
+    made = [np.zeros((0, ID_BYTES), dtype=np.uint8)]
+    texts = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
+    for chunk in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
+        of_id = pc.fill_null(pc.equal(pc.binary_length(chunk), 2 * ID_BYTES), False)
+        if not pc.all(of_id).as_py():
+            chunk = pc.if_else(of_id, chunk, "-" * 2 * ID_BYTES)
+        letters = np.frombuffer(chunk.buffers()[2] or b"", dtype=np.uint8)
+        start = 2 * ID_BYTES * chunk.offset
+        made.append(digests_of_text(letters[start : start + 2 * ID_BYTES * len(chunk)]))
+    return np.concatenate(made)
+
+
+def _bytes_of(ids: pa.FixedSizeBinaryArray) -> Digests:
+    """The bytes of ids, as they lie in an array of Arrow."""
+    start, stop = ID_BYTES * ids.offset, ID_BYTES * (ids.offset + len(ids))
+    digests = np.frombuffer(ids.buffers()[1] or b"", dtype=np.uint8)[start:stop]
+    return digests.reshape(-1, ID_BYTES)

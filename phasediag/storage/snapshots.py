@@ -145,6 +145,17 @@ def _check_that_none_is_lost(sweep: Folder, listed: Mapping[Kind, Mapping[str, E
                 raise DamagedError(sweep.uri, Damage(path=MANIFEST, state="missing", why=why))
 
 
+def known_id(sweep: Folder) -> str:
+    """The id of the sweep, by its manifest; empty where it has none.
+
+    Raises
+    ------
+    DamagedError
+        Where the manifest cannot be believed.
+    """
+    return read_manifest(sweep, lambda: stated_id(sweep)).manifest.sweep
+
+
 def stated_id(sweep: Folder) -> str:
     """The id of the sweep that most of its fragments state; empty where none states one."""
     votes: dict[str, int] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final, TypeVar
 
@@ -30,10 +31,11 @@ from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import read, write_rows
 from phasediag.storage.kept_grids import KeptGrids
 from phasediag.storage.kept_weights import Kept, write_kept
-from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, identity, read_manifest
+from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect, identity
+from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.storage.seal import UnsoundError, bundled, unbundled
-from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
+from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
 
 CHECKPOINTS: Final = "checkpoints"
 STATE: Final = "state"
@@ -51,6 +53,8 @@ class Store:
     """
 
     folder: Folder
+    sweep_id: str = ""
+    """The id of the sweep that alone is written to; empty: of whatever sweep lies there."""
 
     @classmethod
     def open(cls, storage: str | os.PathLike[str], name: str) -> Store:
@@ -76,9 +80,8 @@ class Store:
 
     def exists(self) -> bool:
         """Whether anything was ever recorded here."""
-        return self.folder.entry(MANIFEST) is not None or any(
-            (self.folder / name).entries() for name in ("grids", *KINDS)
-        )
+        files = ((self.folder / name).entries() for name in ("grids", *KINDS))
+        return self.folder.entry(MANIFEST) is not None or any(files)
 
     def required(self) -> Store:
         """Give this store, once it is sure that the sweep exists.
@@ -90,16 +93,15 @@ class Store:
         """
         if self.exists():
             return self
-        storage, name = self.folder.parent, self.folder.name
-        there = _sweeps(storage)
-        hint = f" ({nearest(name, there)})" if nearest(name, there) else ""
+        storage, near = self.folder.parent, nearest(self.folder.name, there := _sweeps(self.folder.parent))
+        hint = f" ({near})" if near else ""
         raise StoreError(
             f"no sweep at {self.folder.uri}; {storage.uri} holds {', '.join(there) or 'no sweep'}"
             f"{hint}; give the folder of a sweep, or run `phasediag launch GRID` first"
         )
 
     def save_grid(
-        self, text: str, sources: Mapping[str, bytes] | None = None, roster: pa.Table | None = None
+        self, text: str, sources: Mapping[str, bytes] | None = None, roster: Roster | None = None
     ) -> str:
         """Record a grid and the user's files that it names; one that is recorded already adds nothing.
 
@@ -138,7 +140,7 @@ class Store:
         DamageWarning
             Of grids that are damaged, and of those of other sweeps, which are left out.
         """
-        return self._grids.texts(self._known_id()) if self._grids.names() else []
+        return self._grids.texts(known_id(self.folder)) if self._grids.names() else []
 
     def grid_sources(self, name: str) -> dict[str, bytes]:
         """The user's files recorded with a grid, by their path there; see `KeptGrids.sources`."""
@@ -162,12 +164,16 @@ class Store:
         Raises
         ------
         StoreError
-            Where it cannot be read or written.
+            Where it cannot be read or written, or is not the sweep that is to be written to.
         """
+        if self.sweep_id:
+            expect(self.folder, self.sweep_id)
+            return self.sweep_id
         return identity(self.folder, lambda: stated_id(self.folder))
 
-    def _known_id(self) -> str:
-        return read_manifest(self.folder, lambda: stated_id(self.folder)).manifest.sweep
+    def bound(self) -> Store:
+        """The same, which from now on writes to no other sweep than lies here now, if one does."""
+        return replace(self, sweep_id=known_id(self.folder))
 
     def write_fragment(
         self, pack_id: str, trials: pa.Table, measurements: pa.Table, kept: Kept | None = None
@@ -312,7 +318,7 @@ class Store:
         """The files of a pack's checkpoint; None where there is none, or where it is damaged or foreign."""
         try:
             content = self._checkpoint(pack_id).read(STATE)
-            return unbundled(content, pack=pack_id, sweep=self._known_id())
+            return unbundled(content, pack=pack_id, sweep=known_id(self.folder))
         except (FileNotFoundError, UnsoundError):
             return None
 
@@ -375,21 +381,19 @@ class Store:
             view = snapshot(self.folder)
             try:
                 result = work(view)
+                break
             except FileNotFoundError as error:
                 if last:
                     raise StoreError(
                         f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and "
                         "do not delete Parquet files of a sweep by hand"
                     ) from error
-            else:
-                break
         warn_of(self.folder.uri, (*view.damage, *view.met))
         return result
 
 
 def _sweeps(storage: Folder) -> list[str]:
     """The names of the sweeps in a storage."""
-    try:
+    with suppress(StoreError):
         return [name for name in storage.folders() if Store(folder=storage / name).exists()]
-    except StoreError:
-        return []
+    return []

@@ -6,14 +6,14 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from phasediag.errors import LeaseHeldError
 from phasediag.executors.watch import Watch
+from phasediag.grids.lot import Lot
+from phasediag.identity import Ids
 from phasediag.running.job import Breakdown, Job
 from phasediag.storage.lease import Lease, held_by
+from phasediag.storage.roster import digests_of
 from phasediag.sweeps.launching import LOG, LaunchOrder, led, log_of
-from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.executors.array.letters import Ending
@@ -24,9 +24,9 @@ PURPOSE: Final = "launch by an array"
 """The purpose that the lease of the one that leads states."""
 
 
-def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Trials]:
+def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Lot]:
     """Lead, if nobody does, else follow, until nothing is left; then, all trials of the grid."""
-    job, trials = order.job(), order.grid.trials()
+    job, trials = order.job(), order.grid.lot()
     resources, log = order.grid.resources, log_of(order.store, LOG)
     followed = Watch(total=len(trials), ending=order.drain, started=order.started)
     while not order.drain.due():
@@ -71,19 +71,20 @@ def _taken(order: LaunchOrder) -> Lease | None:
         return None
 
 
-def _follow(order: LaunchOrder, job: Job, trials: Trials, watch: Watch) -> Ending | None:
+def _follow(order: LaunchOrder, job: Job, trials: Lot, watch: Watch) -> Ending | None:
     """Train what the one that leads gives; why that ended for all, None where it may go on."""
     from phasediag.executors.array.following import Follower, await_leader
     from phasediag.executors.inline import working
     from phasediag.sweeps.planning import pack_of_header
 
-    resources, rows = order.grid.resources, {each: row for row, each in enumerate(trials.trial_id.tolist())}
+    resources, known = order.grid.resources, Ids(trials.digests())
     leader = await_leader(order.store, order.drain, _hash(trials, job))
     if leader is None:
         return None
 
     def packs(header: Header) -> Pack:
-        return pack_of_header(order.grid, header, trials.take(np.array([rows[i] for i in header.trial_ids])))
+        rows = known.find(digests_of(header.trial_ids))
+        return pack_of_header(order.grid, header, trials.of(rows))
 
     order.notify("this process follows another one, which gives it work: `phasediag status` tells of all")
     asked = replace(job, token=leader.token, software=leader.software)
@@ -101,8 +102,8 @@ def _end(order: LaunchOrder, ending: Ending) -> None:
         order.drain.begin(ending.reason)
 
 
-def _hash(trials: Trials, job: Job) -> str:
+def _hash(trials: Lot, job: Job) -> str:
     """What is the same where the same trials are trained by the same code and measured alike."""
-    digest = blake2b("\n".join(trials.trial_id.tolist()).encode(), digest_size=16)
+    digest = blake2b(trials.digests().tobytes(), digest_size=16)
     digest.update(repr((job.measure, sorted(job.hashes.items()))).encode())
     return digest.hexdigest()

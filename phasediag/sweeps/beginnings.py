@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from phasediag.grids.grid import Grid
 from phasediag.identity import LENGTH, Identity, course_ids
 from phasediag.packing.origin import Origin
+from phasediag.packing.source import TrialSource
 from phasediag.ramp import ramped
 from phasediag.storage.kept_weights import packs_with_weights
 from phasediag.storage.store import Store
-from phasediag.trial import IntArray, Trials, objects
+from phasediag.trial import IntArray, objects
 
 OF_STEPS: Final = ("constant", "step")
 """Schedules that do not ask how many steps there are: a longer trial passes through a shorter one."""
@@ -28,15 +29,16 @@ Beginning = tuple[IntArray, Origin | None]
 """Some trials, by their positions, and from where they go on; None: they begin at step 0."""
 
 
-def beginnings_of(grid: Grid, store: Store, trials: Trials) -> list[Beginning]:
+def beginnings_of(grid: Grid, store: Store, source: TrialSource) -> list[Beginning]:
     """Trials by the step at which they begin; each is in one of the groups, and no group is empty.
 
     A trial goes on from the longest of those whose weights are kept and that have at most one part in
     `FROM_KEPT` of its steps.
     """
-    held = _kept(store) if len(trials) else {}
-    if not held or ramped(trials):
-        return [(np.arange(len(trials)), None)] if len(trials) else []
+    held = _kept(store) if len(source) else {}
+    trials = source.everything() if held else None
+    if trials is None or ramped(trials):
+        return [(np.arange(len(source)), None)] if len(source) else []
     identity = Identity(parameters=grid.parameters, sources=grid.sources)
     courses = course_ids(trials, identity, grid.measure.words).tolist()
     schedules, steps = trials.values("schedule").tolist(), trials.values(LENGTH).tolist()

@@ -13,6 +13,7 @@ from phasediag.analysis.frames import load_for
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, launches_of
+from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
 
@@ -37,7 +38,7 @@ def filling(store: Store, columns: tuple[str, ...]) -> Filling:
     """
     planned = pd.concat([roster.to_pandas() for roster in present_rosters(store)], ignore_index=True)
     planned = planned.drop_duplicates("trial_id")
-    status = status_of([pa.array(planned["trial_id"], pa.string())], store)
+    status = status_of([digests_of(planned["trial_id"].to_numpy())], store)
     if not len(store.committed()):
         return Filling(status=status, trials=_to_come(planned))
     trials = load_for(store.folder.uri, columns)

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from phasediag.errors import SweepGoneError
 from phasediag.executors.drain import Drain
 from phasediag.executors.executor import Executor, Staff
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
+from phasediag.grids.lot import Lot
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
-from phasediag.storage.lease import Lease, take
-from phasediag.storage.store import Store
+from phasediag.storage.lease import Lease, held_by, take
+from phasediag.storage.store import CHECKPOINTS, Store
 from phasediag.sweeps.mending import mended
 from phasediag.sweeps.recorded import recorded_files, roster_of_grid, user_sources
 from phasediag.sweeps.survey import Survey, make_survey
-from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -58,7 +59,7 @@ class LaunchOrder:
         return Job(
             sweep=self.store.folder.uri, measure=grid.measure, parameters=grid.parameters,
             sources=user_sources(grid), hashes=grid.sources, keep=grid.keep, git_commit=git_commit(),
-            software=software(ray=self.executor == "ray"),
+            software=software(ray=self.executor == "ray"), expansion=grid.expansion,
         )  # fmt: skip
 
     def take(self, purpose: str = "launch") -> Lease:
@@ -76,11 +77,12 @@ class LaunchOrder:
         )  # fmt: skip
 
 
-def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Trials]:
+def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[Watch, Lot]:
     """Train what is missing, as the one that holds the lease of the sweep."""
     store = order.store
     for sentence in mended(store):
         order.notify(sentence)
+    store = store.bound()
     survey = make_survey(order.grid, store, retry_failed=order.retry_failed, remeasure=order.remeasure)
     watch = Watch(
         total=len(survey.missing), ending=order.drain, max_failures=order.max_failures, started=order.started,
@@ -141,7 +143,8 @@ class _Launch:
             if not rehearsed:
                 self._rehearse()
             self._record()
-            self._train(staff)
+            store = self.store.bound()
+            replace(self, store=store, job=replace(self.job, sweep_id=store.sweep_id))._train(staff)
 
     def _train(self, staff: Staff) -> None:
         from phasediag.executors.dispatch import STRIKES, Dispatch
@@ -168,14 +171,28 @@ class _Launch:
             self.notify(sentence)
 
     def _record(self) -> None:
-        """Keep the grid with what is needed to read it again, and its trials with it."""
-        grid = self.survey.grid
+        """Keep the grid with what is needed to read it again, and its trials with it.
+
+        Raises
+        ------
+        SweepGoneError
+            Where what lies there is not what this launch has looked at.
+        """
+        grid, holder = self.survey.grid, held_by(self.store)
+        if not self.store.sweep_id and (holder is None or holder.token != self.job.token):
+            raise SweepGoneError(f"the storage of {self.store.folder.uri} went away meanwhile; launch again")
         self.store.save_grid(grid.text, recorded_files(grid), roster_of_grid(grid, self.survey.trials))
 
 
 def _drop_spent(store: Store) -> None:
-    """Delete the checkpoints of trials that are all done: their pack was killed before it could."""
-    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in store.checkpoints()}
+    """Delete the checkpoints of trials that are all done: their pack was killed before it could.
+
+    And what is left of those that were never written whole.
+    """
+    there, folder = store.checkpoints(), store.folder / CHECKPOINTS
+    for pack_id in set(folder.folders()).difference(there) if folder.local else ():
+        store.drop_checkpoint(pack_id)
+    unfinished = {pack_id: checkpoint.read_header(store, pack_id) for pack_id in there}
     if not unfinished:
         return
     committed = store.committed()

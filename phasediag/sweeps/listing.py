@@ -13,6 +13,7 @@ from phasediag.storage.damage import WEIGHTS
 from phasediag.storage.folder import Folder
 from phasediag.storage.launches import launches_of
 from phasediag.storage.lease import held_by
+from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.remove import TRASH
 from phasediag.sweeps.status import rosters, split_rosters, status_of
@@ -71,7 +72,7 @@ def _listed(store: Store) -> ListedSweep:
     try:
         grids, axes = len(store.grids()), tuple(launches_of(store).given)
         present, _ = split_rosters(rosters(store, KINDS))
-        counted = status_of([roster["trial_id"].combine_chunks() for roster in present], store)
+        counted = status_of([digests_of(roster["trial_id"]) for roster in present], store)
         total, done, failed = counted.total, counted.done, counted.failed
     except PhasediagError as error:
         trouble = str(error)

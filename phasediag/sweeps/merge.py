@@ -115,7 +115,7 @@ def _grids(to: Store, other: Store, *, done: bool) -> int:
             added += renamed not in known
             if done:
                 grid = stored_grid(other, name, renamed, Path(scratch) / name)
-                roster = roster_of_grid(grid, grid.trials())
+                roster = roster_of_grid(grid, grid.lot())
                 names[name] = to.save_grid(renamed, other.grid_sources(name), roster)
     return added
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from phasediag.columns import RESULT_COLUMNS
+from phasediag.grids.columns import combinations, value_at
 from phasediag.grids.grid import Grid
 from phasediag.registry import KINDS
 from phasediag.storage.store import Store
@@ -85,9 +86,10 @@ def _has_more_than_weights(grid: Grid, name: str) -> bool:
     """Whether a model has anything besides weight matrices and biases that are trained."""
     from phasediag.training.network import network_of
 
-    trials = grid.trials()
-    row = int((trials.values("model") == name).argmax())
-    network = network_of(trials.record(row), grid.folder)
+    part = next(part for part in grid.parts if part.components["model"].name == name)
+    (first,), _ = combinations((), part.shape, part.kept)
+    record = {each: value_at(column, int(first), part.shape) for each, column in part.columns.items()}
+    network = network_of(record, grid.folder)
     buffers = any(True for _ in network.module.buffers())
     return buffers or bool(network.frozen) or set(network.drawn) != set(network.shapes)
 

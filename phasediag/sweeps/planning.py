@@ -13,23 +13,26 @@ import torch
 from phasediag.executors.executor import Staff
 from phasediag.executors.ledger import Ledger
 from phasediag.grids.grid import Grid
+from phasediag.grids.lot import Lot
+from phasediag.identity import ID_BYTES, Ids
 from phasediag.measuring.convergence import relaxed
-from phasediag.packing.machine import Machine, machine_of
+from phasediag.packing.machine import machine_of
 from phasediag.packing.origin import Origin
-from phasediag.packing.pack import CompileMode, Pack, pack_of, state_bytes
-from phasediag.packing.stock import Conditions, Stock, packs_from, stocks_of
-from phasediag.packing.structure import structure_of, structures
+from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of, state_bytes
+from phasediag.packing.source import TrialSource
+from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
+from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.ramp import lengths, slowest
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
-from phasediag.storage.roster import ID_BYTES
+from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.beginnings import beginnings_of
 from phasediag.sweeps.status import duration
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
 from phasediag.training.pace import mean_rates
-from phasediag.trial import Trials
+from phasediag.trial import Records
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
@@ -48,29 +51,44 @@ class Plan:
     """What a launch would do."""
 
     survey: Survey
-    packs: tuple[Pack, ...]
-    """All packs to train, those that are continued first."""
+    resumed: tuple[Pack, ...]
+    """Packs that are continued from their checkpoints."""
+    cuts: tuple[Cut, ...]
+    """All other packs to train, longest first."""
     workers: int
     notes: tuple[str, ...] = ()
     """What the user should know beforehand, in sentences."""
 
     @property
+    def packs(self) -> tuple[Pack, ...]:
+        """All packs to train with their trials, which are made now, those that are continued first."""
+        return (*self.resumed, *(cut.pack() for cut in self.cuts))
+
+    @property
+    def programs(self) -> tuple[tuple[Structure, Cost, bool, Projection], ...]:
+        """What trains each pack, whether compiled, and what that takes."""
+        resumed = ((each.structure, each.cost, each.compiled, each.projection) for each in self.resumed)
+        cuts = ((each.structure, each.way.cost, each.way.compiled, each.projection) for each in self.cuts)
+        return (*resumed, *cuts)
+
+    @property
     def points(self) -> int:
-        """Distinct points of the grid."""
-        return len(set(self.survey.trials.point_id))
+        """Distinct points of the grid: each is trained in every replicate."""
+        return len(self.survey.trials) // self.survey.grid.replicates
 
     @property
     def training_seconds(self) -> float:
         """Projected time from the first step to the last: each worker takes the next pack when it is free."""
         free = [0.0] * self.workers
-        for pack in self.packs:
-            heapq.heapreplace(free, free[0] + BESIDES * pack.projected_seconds)
+        for *_, projection in self.programs:
+            heapq.heapreplace(free, free[0] + BESIDES * projection.seconds)
         return max(free)
 
     @property
     def compile_seconds(self) -> float:
         """Projected time until all programs are compiled that this machine has not yet."""
-        machines = list({p.structure: p.cost.machine for p in self.packs if p.compiled}.values())
+        compiled = {program: cost.machine for program, cost, compiled, _ in self.programs if compiled}
+        machines = list(compiled.values())
         if not machines:
             return 0.0
         return machines[0].compile_seconds + sum(m.further_seconds for m in machines[1:]) / self.workers
@@ -78,12 +96,12 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Projected time of a launch on this machine, from the command to its end."""
-        return START_SECONDS + self.compile_seconds + self.training_seconds if self.packs else 0.0
+        return START_SECONDS + self.compile_seconds + self.training_seconds if self.programs else 0.0
 
     @property
     def bytes(self) -> int:
         """Projected device memory of the largest tile."""
-        return max((pack.projected_bytes for pack in self.packs), default=0)
+        return max((projection.bytes for *_, projection in self.programs), default=0)
 
     @property
     def store_bytes(self) -> int:
@@ -91,32 +109,29 @@ class Plan:
         missing, measure = self.survey.missing, self.survey.grid.measure
         if not len(missing):
             return 0
-        width = missing.values("width").astype(float) if "width" in missing.columns else np.ones(len(missing))
+        width = sum(
+            float(block.values("width").astype(float).sum()) if "width" in block.columns else len(block)
+            for block in missing.blocks()
+        )
         kept = 0.0 if measure.distances == "none" else len(measure.observables) * DISTANCE_BYTES
-        rows = len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width.sum()
+        rows = len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width
         return int(rows) + self.weights_bytes
 
     @property
     def weights_bytes(self) -> int:
         """Projected size of the weights that are kept, with what the optimizer keeps."""
-        missing, grid = self.survey.missing, self.survey.grid
-        if not grid.keep or not len(missing):
-            return 0
-        distinct, group = structures(missing, grid.parameters)
-        each = [state_bytes(network_of(structure.record, grid.folder)) for structure in distinct]
-        return int(grid.keep * float(np.array(each, dtype=np.float64)[group].sum()))
+        missing, grid, total = self.survey.missing, self.survey.grid, 0
+        for block in missing.blocks() if grid.keep and len(missing) else ():
+            distinct, group = structures(block, grid.parameters)
+            counts = np.bincount(group, minlength=len(distinct)).tolist()
+            networks = (network_of(structure.record, grid.folder) for structure in distinct)
+            total += sum(count * state_bytes(each) for count, each in zip(counts, networks, strict=True))
+        return int(grid.keep * total)
 
     @property
     def unrelaxed(self) -> int:
         """Trials with decay whose training is too short for what decays to have decayed."""
-        trials, grid = self.survey.trials, self.survey.grid
-        rate, decay = (slowest(trials, name) for name in ("learning_rate", "weight_decay"))
-        steps = trials.values("steps").astype(float)
-        columns = trials.columns
-        plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}
-        if any(columns[name].pool != (value,) for name, value in plain.items()):
-            rate = _mean_rates(trials, grid)
-        return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
+        return sum(_unrelaxed(block, self.survey.grid) for block in self.survey.trials.blocks())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -137,13 +152,23 @@ class Plan:
             f"{survey.grid.name}: {len(survey.trials):,} trials at {self.points:,} points; "
             f"{survey.done:,} done, {survey.failed:,} failed, {len(survey.missing):,} missing"
         )
-        if self.packs:
+        if self.programs:
             counts += f"; about {duration(self.seconds)} on {self.workers} workers of this machine"
         warnings = (f"warning: {text}" for text in self.warnings)
         return "\n".join([counts, *warnings, *(f"note: {text}" for text in self.notes)])
 
 
-def _mean_rates(trials: Trials, grid: Grid) -> npt.NDArray[np.float64]:
+def _unrelaxed(trials: Records, grid: Grid) -> int:
+    """Of some trials, those with decay whose training is too short for what decays to have decayed."""
+    rate, decay = (slowest(trials, name) for name in ("learning_rate", "weight_decay"))
+    steps = trials.values("steps").astype(float)
+    plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}
+    if any(trials.columns[name].pool != (value,) for name, value in plain.items()):
+        rate = _mean_rates(trials, grid)
+    return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
+
+
+def _mean_rates(trials: Records, grid: Grid) -> npt.NDArray[np.float64]:
     """The rates of `phasediag.training.pace` of trials that do all their steps, to a thousandth."""
     distinct, group = structures(trials, grid.parameters)
     means = np.empty(len(trials))
@@ -166,11 +191,20 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         Processes that will train at once.
     """
     grid = survey.grid
-    resumed, rest, notes = _unfinished(grid, store, survey.missing)
-    conditions, machine = _conditions(grid, workers, compile_mode), machine_of(grid.resources.gpus)
-    stocks, further = _stocks(grid, store, rest, conditions, machine)
-    packs = (*resumed, *packs_from(stocks, machine))
-    return Plan(survey=survey, packs=packs, workers=workers, notes=(*notes, *further))
+    resumed, rest, notes = _unfinished(survey, store)
+    conditions = _conditions(grid, workers, compile_mode)
+    machine = machine_of(grid.resources.gpus)
+    beginnings = _beginnings(grid, store, rest)
+    cuts = [
+        cut
+        for trials, origin in beginnings.parts
+        for cut in cut_trials(trials, grid.parameters, grid.folder, conditions, machine, origin)
+    ]
+    longest_first = sorted(cuts, key=lambda cut: -cut.projection.seconds)
+    return Plan(
+        survey=survey, resumed=tuple(resumed), cuts=tuple(longest_first), workers=workers,
+        notes=(*notes, *beginnings.notes),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -191,41 +225,47 @@ class Books:
 def open_books(survey: Survey, store: Store, staff: Staff, *, compile_mode: CompileMode = "auto") -> Books:
     """The ledger of what is missing; packs are cut when they are claimed."""
     grid, asked = survey.grid, survey.grid.resources.workers
-    resumed, rest, notes = _unfinished(grid, store, survey.missing)
+    resumed, rest, notes = _unfinished(survey, store)
     machine = machine_of(grid.resources.gpus)
     workers = staff.now if asked == "auto" else asked if staff.grows else min(asked, staff.now)
     conditions = _conditions(grid, workers, compile_mode)
-    stocks, further = _stocks(grid, store, rest, conditions, machine)
+    beginnings = _beginnings(grid, store, rest)
+    stocks = [
+        stock
+        for trials, origin in beginnings.parts
+        for stock in stocks_of(trials, grid.parameters, grid.folder, conditions, machine, origin)
+    ]
     ledger = Ledger(stocks, resumed, machine)
     if staff.grows and asked == "auto":
         ledger.staff(max(workers, ledger.useful(machine)))
     most, expected = None if asked == "auto" else asked, ledger.places(min(workers, staff.now))
     return Books(
-        ledger=ledger, most=most, workers=workers, expected=expected, notes=(*notes, *further)
+        ledger=ledger, most=most, workers=workers, expected=expected, notes=(*notes, *beginnings.notes)
     )  # fmt: skip
 
 
-def _stocks(
-    grid: Grid, store: Store, trials: Trials, conditions: Conditions, machine: Machine
-) -> tuple[list[Stock], tuple[str, ...]]:
-    """The stocks of trials, apart by the step at which these begin; and what is to be told of that."""
-    beginnings = beginnings_of(grid, store, trials)
-    stocks = [
-        stock
-        for rows, origin in beginnings
-        for stock in stocks_of(
-            trials.take(rows), grid.parameters, grid.folder, conditions, machine, origin
-        )
-    ]  # fmt: skip
-    going_on = sum(len(rows) for rows, origin in beginnings if origin is not None)
-    if not going_on:
-        return stocks, ()
-    saved = sum(origin.step * len(rows) for rows, origin in beginnings if origin is not None)
-    share = saved / float(lengths(trials).astype(float).sum())
-    return stocks, (
-        f"{going_on:,} of {len(trials):,} trials go on from the kept weights of shorter ones, which saves "
-        f"{share:.0%} of the steps",
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Beginnings:
+    """Trials by the step at which they begin."""
+
+    parts: tuple[tuple[TrialSource, Origin | None], ...]
+    notes: tuple[str, ...]
+    """What is to be told of that."""
+
+
+def _beginnings(grid: Grid, store: Store, rest: TrialSource) -> _Beginnings:
+    """Trials apart by whether, and from which step, they go on from kept weights."""
+    begun = beginnings_of(grid, store, rest)
+    if all(origin is None for _, origin in begun):
+        return _Beginnings(parts=((rest, None),) if len(rest) else (), notes=())
+    count = sum(len(rows) for rows, origin in begun if origin is not None)
+    saved = sum(origin.step * len(rows) for rows, origin in begun if origin is not None)
+    share = saved / sum(float(lengths(block).astype(float).sum()) for block in rest.blocks())
+    note = (
+        f"{count:,} of {len(rest):,} trials go on from the kept weights of shorter ones, which saves "
+        f"{share:.0%} of the steps"
     )
+    return _Beginnings(parts=tuple((rest.of(rows), origin) for rows, origin in begun), notes=(note,))
 
 
 def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditions:
@@ -235,7 +275,7 @@ def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditio
     )
 
 
-def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], Trials, tuple[str, ...]]:
+def _unfinished(survey: Survey, store: Store) -> tuple[list[Pack], Lot, tuple[str, ...]]:
     """What can be continued.
 
     Returns
@@ -247,30 +287,31 @@ def _unfinished(grid: Grid, store: Store, missing: Trials) -> tuple[list[Pack], 
     notes
         What is left aside, in sentences.
     """
-    unfinished = store.checkpoints()
+    grid, missing, unfinished = survey.grid, survey.missing, store.checkpoints()
     if not unfinished:
         return [], missing, ()
-    position = {trial_id: row for row, trial_id in enumerate(missing.trial_id.tolist())}
+    known = Ids(missing.digests())
     free = np.ones(len(missing), dtype=bool)
     packs, foreign = [], 0
     for pack_id in unfinished:
         header = checkpoint.read_header(store, pack_id)
         if header is None:
             continue
-        rows = np.array([position.get(trial_id, -1) for trial_id in header.trial_ids])
+        rows = known.find(digests_of(header.trial_ids))
         if not header.readable:
             foreign += bool((rows >= 0).any())
             continue
         if (rows < 0).any() or not free[rows].all():
             continue
         free[rows] = False
-        packs.append(pack_of_header(grid, header, missing.take(rows)))
-    return packs, missing.take(free), (checkpoint.left_aside(foreign),) if foreign else ()
+        packs.append(pack_of_header(grid, header, missing.of(rows)))
+    return packs, missing.of(free), (checkpoint.left_aside(foreign),) if foreign else ()
 
 
-def pack_of_header(grid: Grid, header: Header, trials: Trials) -> Pack:
+def pack_of_header(grid: Grid, header: Header, trials: TrialSource) -> Pack:
     """The pack that a header tells of, which holds the ids of these trials in their order."""
-    structure = structure_of(trials.record(0), grid.parameters, header.envelope)
+    record = trials.of(np.arange(1)).trials().record(0)
+    structure = structure_of(record, grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
         shared=header.shared, machine=machine_of(grid.resources.gpus), origin=Origin.of(header.origin),

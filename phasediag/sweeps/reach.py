@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.columns import combinations
+from phasediag.grids.columns import combinations, value_at
 from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
 from phasediag.library_messages import quiet
@@ -103,10 +103,10 @@ def _records(part: ResolvedPoints) -> Iterator[dict[str, Value]]:
         if parameter.role is Role.STRUCTURAL or parameter.kind is str
     }  # fmt: skip
     chosen = [part.columns[name] for name in sorted(names) if name in part.columns]
-    if components and len(part.position):
-        first, _ = combinations(chosen, len(part.position))
+    if components:
+        first, _ = combinations(chosen, part.shape, part.kept)
         for row in first[:MOST_BUILT].tolist():
-            yield {name: column[row] for name, column in part.columns.items()}
+            yield {name: value_at(column, row, part.shape) for name, column in part.columns.items()}
 
 
 def _opened(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> Opened:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, parse_grid
+from phasediag.grids.lot import Lot
 from phasediag.running.sources import place_sources
-from phasediag.storage.roster import roster_of
+from phasediag.storage.roster import Roster
 from phasediag.storage.store import Store
-from phasediag.trial import Trials
 
 
 def user_sources(grid: Grid) -> dict[str, bytes]:
@@ -50,9 +48,9 @@ def _check_relative(grid: Grid, file: str) -> None:
         )
 
 
-def roster_of_grid(grid: Grid, trials: Trials) -> pa.Table:
+def roster_of_grid(grid: Grid, trials: Lot) -> Roster:
     """The trials of a grid as they are kept beside it."""
-    return roster_of(trials, grid.parameters, grid.given, grid.sources)
+    return Roster(lot=trials, parameters=grid.parameters, given=grid.given, sources=grid.sources)
 
 
 def stored_grid(store: Store, name: str, text: str, folder: Path) -> Grid:

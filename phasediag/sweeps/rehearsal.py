@@ -11,6 +11,7 @@ import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError, nearest
 from phasediag.grids.grid import Grid
+from phasediag.grids.lot import Lot
 from phasediag.library_messages import quiet
 from phasediag.registry import KINDS, Component, component
 from phasediag.source_lines import place_of
@@ -49,42 +50,41 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     return apart(look)
 
 
-def _looked_at(grid: Grid, missing: Trials) -> tuple[str, ...]:
+def _looked_at(grid: Grid, missing: Lot) -> tuple[str, ...]:
     """What the user should know of trials that are to be trained."""
-    from phasediag.packing.structure import structures
+    from phasediag.packing.order import programs_of
     from phasediag.training.network import network_of
 
-    folder = grid.folder
-    distinct, group = structures(missing, grid.parameters)
+    folder, programs = grid.folder, programs_of(missing, grid.parameters)
     notes: list[str] = []
-    for number, structure in enumerate(distinct):
+    for number, structure in enumerate(programs.structures):
         users = _of_the_user(structure.record, folder)
         if not users and not grid.observables:
             continue
-        members = np.flatnonzero(group == number)
+        members = missing.of(np.flatnonzero(programs.group == number)).trials()
         first = next(iter(users.values()), None)
         try:
             with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():
-                notes += _rehearsed(missing, members, grid, set(users))
+                notes += _rehearsed(members, grid, set(users))
         except PhasediagError as error:
             raise type(error)(f"{grid.path}: {error}") from error.__cause__
     with quiet(None):
-        networks = (network_of(structure.record, folder) for structure in distinct)
+        networks = (network_of(structure.record, folder) for structure in programs.structures)
         layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
 
 
-def _rehearsed(trials: Trials, members: IntArray, grid: Grid, users: set[str]) -> list[str]:
+def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
     from phasediag.rehearsal.dry_descent import check_descent
     from phasediag.rehearsal.dry_measurement import dry_measurement
     from phasediag.rehearsal.dry_step import dry_step
     from phasediag.rehearsal.dry_worlds import check_worlds
 
-    model = component("model", str(trials.record(int(members[0]))["model"]), grid.folder)
-    some, notes = trials.take(_samples(trials, members, model)), list[str]()
+    model = component("model", str(trials.record(0)["model"]), grid.folder)
+    some, notes = trials.take(_samples(trials, np.arange(len(trials)), model)), list[str]()
     if users & {"task", "model"}:
-        check_worlds(trials.take(members), grid.folder)
+        check_worlds(trials, grid.folder)
         notes = dry_step(some, grid.measure, grid.folder)
     if users & {"optimizer", "schedule"}:
         check_descent(some, grid.folder)

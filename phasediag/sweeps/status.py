@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasediag.identity import ID_BYTES, Digests, Ids
 from phasediag.registry import KINDS
 from phasediag.storage.holder import Holder
 from phasediag.storage.launches import extension_of
 from phasediag.storage.lease import held_by
 from phasediag.storage.quarantine import quarantined
-from phasediag.storage.roster import sources_of, unpacked
+from phasediag.storage.roster import digests_of, sources_of, unpacked
 from phasediag.storage.store import Store
-from phasediag.trial import TextArray
 
 CONVERGENCE: Final = ("converged", "more_steps", "count_converged", "count_more_steps")
 
@@ -97,7 +97,7 @@ def status(sweep: str | Path) -> Status:
     """
     store = Store.at(sweep).required()
     present, earlier = split_rosters(rosters(store, KINDS))
-    ids = [roster["trial_id"].combine_chunks() for roster in present]
+    ids = [digests_of(roster["trial_id"]) for roster in present]
     counted = status_of(ids, store, convergence=True)
     if any(extension_of(text) for _, text in store.grids()):
         counted = replace(counted, **_convergence_of_the_longest(store))
@@ -155,34 +155,34 @@ def _expanded(store: Store, name: str, text: str, folder: Path, columns: Collect
     from phasediag.sweeps.recorded import roster_of_grid, stored_grid
 
     grid = stored_grid(store, name, text, folder / name)
-    return unpacked(roster_of_grid(grid, grid.trials()), columns)
+    return unpacked(pa.concat_tables(roster_of_grid(grid, grid.lot()).tables()), columns)
 
 
-def status_of(ids: Sequence[pa.Array | TextArray], store: Store, *, convergence: bool = False) -> Status:
+def status_of(ids: Sequence[Digests], store: Store, *, convergence: bool = False) -> Status:
     """How far a store is with these trials, each counted once.
 
     Parameters
     ----------
     ids
-        Trial ids as text, in as many arrays as it pleases; each array holds an id once.
+        Trial ids, in as many arrays as it pleases; each array holds an id once.
     convergence
         Whether to tell how many of them are unconverged.
     """
-    arrays = [part if isinstance(part, pa.Array) else pa.array(part, pa.string()) for part in ids]
-    wanted = arrays[0] if len(arrays) == 1 else pc.unique(pa.chunked_array(arrays, pa.string()))
+    wanted = Ids(ids[0] if len(ids) == 1 else np.concatenate([np.zeros((0, ID_BYTES), dtype=np.uint8), *ids]))
+    total = len(wanted) if len(ids) == 1 else wanted.distinct
     columns = ("trial_id", "status", "started_at", *(CONVERGENCE if convergence else ()))
     rows = store.trials_table(columns, ordered=False)
-    here = pc.is_in(rows["trial_id"], value_set=wanted)
+    here = pa.array(wanted.find(digests_of(rows["trial_id"])) >= 0)
     of = rows["status"].filter(here)
     counts = {name: pc.sum(pc.equal(of, name)).as_py() or 0 for name in ("ok", "diverged", "failed")}
-    missing = len(wanted) - sum(counts.values())
+    missing = total - sum(counts.values())
     holder = held_by(store)
     news = dict(holder.news) if holder else {}
     in_training = min(missing, max(0.0, news.get("in_training") or 0.0))
     rate = news.get("rate") or _rate(rows, holder)
     eta_s = news.get("eta_s") or ((missing - in_training) / rate if rate else None)
     return Status(
-        total=len(wanted), done=counts["ok"] + counts["diverged"], ok=counts["ok"],
+        total=total, done=counts["ok"] + counts["diverged"], ok=counts["ok"],
         diverged=counts["diverged"], failed=counts["failed"], missing=missing,
         in_training=in_training, rate=rate, eta_s=eta_s,
         **(_convergence(rows.filter(here)) if convergence else {}),

@@ -16,6 +16,7 @@ from phasediag.executors.drain import Drain, draining_on_signals
 from phasediag.executors.watch import Watch
 from phasediag.grids.given import GridSource
 from phasediag.grids.grid import Grid, read_grid
+from phasediag.grids.lot import Lot
 from phasediag.grids.settings import parse_setting
 from phasediag.library_messages import quiet
 from phasediag.running.job import Breakdown
@@ -23,7 +24,6 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.launching import LOG, ExecutorName, LaunchOrder, executor_of, led, log_of
 from phasediag.sweeps.status import Status, duration, status_of
 from phasediag.sweeps.survey import make_survey
-from phasediag.trial import Trials
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -187,14 +187,14 @@ def launch(
     if drain.breakdown is not None:
         raise _ended_by(drain.breakdown, watch.trained)
     return Outcome(
-        status=status_of([trials.trial_id], store), trained=watch.trained,
+        status=status_of([trials.digests()], store), trained=watch.trained,
         seconds=time.monotonic() - started, drained=drain.reason, first_error=watch.first_error,
         too_many_failures=watch.too_many_failures, sweep=store.folder.uri,
         split=watch.split(), foretold=watch.foretold_and_taken,
     )  # fmt: skip
 
 
-def _carried_out(order: LaunchOrder) -> tuple[Watch, Trials]:
+def _carried_out(order: LaunchOrder) -> tuple[Watch, Lot]:
     """Train what is missing; how that went, and all trials of the grid."""
     if order.executor == "array":
         from phasediag.sweeps.array import carried_out_in_array

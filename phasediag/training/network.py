@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from phasediag.constructor import arguments_of
 from phasediag.errors import PhasediagError
-from phasediag.native.building import leave_unusable_cache
+from phasediag.native.building import settle_cache
 from phasediag.registry import Component, component
 from phasediag.source_lines import explained, place_of
 from phasediag.symmetry.neurons import NeuronGroup
@@ -295,7 +295,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     PhasediagError
         Where the model refuses the values, or cannot be trained.
     """
-    leave_unusable_cache()
+    settle_cache()
     task = component("task", str(values["task"]), folder)
     model = component("model", str(values["model"]), folder)
     inputs, outputs = sizes_of(task, values)

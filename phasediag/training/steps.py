@@ -29,11 +29,13 @@ Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
 """The parts of a state, in order."""
 
 
-def _parts_of(state: State) -> Parts:
+def parts_of(state: State) -> Parts:
+    """The parts of a state."""
     return state.weights, state.moments, state.buffers, state.steps_done, state.alive
 
 
-def _state_of(parts: Sequence[Any]) -> State:
+def state_of(parts: Sequence[Any]) -> State:
+    """The state of its parts."""
     weights, moments, buffers, done, alive = parts
     return State(weights=weights, moments=moments, buffers=buffers, steps_done=done, alive=alive)
 
@@ -117,7 +119,7 @@ class Vmapped:
             many = vmapped_steps(self.network, shared)
             staying = 2 if self.in_place else 0
             self._many[shared] = Compiled(many, staying) if self.compiled else many
-        parts = _parts_of(state)
+        parts = parts_of(state)
         stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
             try:
@@ -127,7 +129,7 @@ class Vmapped:
                 self.compiled = self.in_place = False
                 self._many = {shared: vmapped_steps(self.network, shared)}
                 parts = self._many[shared](parts, rates, batches, stop)
-        return _state_of(parts)
+        return state_of(parts)
 
 
 def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:
@@ -146,7 +148,7 @@ def vmapped_steps(network: Network, shared: bool) -> Callable[..., Any]:
 
     def one(parts: Parts, rates: Rates, batch: tuple[Tensor, Tensor, Tensor]) -> Parts:
         x, y, noise = batch
-        return _parts_of(trial_step(network, _state_of(parts), rates, Samples(x=x, y=y, noise=noise)))
+        return parts_of(trial_step(network, state_of(parts), rates, Samples(x=x, y=y, noise=noise)))
 
     def many(
         state: Parts,
@@ -181,7 +183,7 @@ class Native:
 
     def __init__(self, network: Network, state: State, rates: Rates, batches: Samples) -> None:
         started = time.monotonic()
-        of_trials = (*_parts_of(state), dict(rates))
+        of_trials = (*parts_of(state), dict(rates))
         given, form = leaves(of_trials), skeleton(of_trials)
         own = len(given)
         samples = [batches.x, batches.y, batches.noise]
@@ -190,7 +192,7 @@ class Native:
             *parts, rates = filled(form, tensors[:own])
             x, y, noise = tensors[own:]
             batch = Samples(x=x, y=y, noise=noise)
-            return leaves(_parts_of(trial_step(network, _state_of(parts), rates, batch, by_autograd)))
+            return leaves(parts_of(trial_step(network, state_of(parts), rates, batch, by_autograd)))
 
         examples = [tensor[0].clone() for tensor in given] + [part[0, 0].clone() for part in samples]
         places = [Slot.TRIAL] * own + [Slot.WORLD] * len(samples)
@@ -204,7 +206,7 @@ class Native:
         self, state: State, rates: Rates, batches: Samples, world: Tensor, shared: bool, until: int
     ) -> State:
         """The state of all trials a step for each batch later, as `Steps.take` has it."""
-        of_trials = (*_parts_of(state), dict(rates))
+        of_trials = (*parts_of(state), dict(rates))
         samples = (batches.x, batches.y, batches.noise)
         self.program([*leaves(of_trials), *samples], world, len(batches.x))
         return state

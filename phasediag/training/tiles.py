@@ -20,6 +20,7 @@ from phasediag.training.construction import moved
 from phasediag.training.data import Batches, Samples, Task
 from phasediag.training.evaluation import NativeLosses, losses_of
 from phasediag.training.network import CHANCE, FIXED, Network, network_of
+from phasediag.training.one_by_one import OneByOne, suits_one_by_one
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.padding import BATCH, PaddedBatches, constants_of, placed, world_names
 from phasediag.training.step import State
@@ -103,6 +104,9 @@ class Program:
         can = self.compiled and (self.device.type == "cuda" or working_folder() is not None)
         if self.compiled and not can:
             self._notices = [f"{given_up()}: training uncompiled, which is slower"]
+        if self.device.type == "cpu" and suits_one_by_one(self.network, state, rates, batches):
+            self._notices = []
+            return OneByOne(self.network)
         return Vmapped(self.network, self.device, can)
 
     def tile(self, trials: Trials, *, shared: bool = True) -> Tile:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from phasediag.errors import LeaseHeldError, PhasediagError
+from phasediag.errors import LeaseHeldError, PhasediagError, SweepGoneError
 from phasediag.executors.array import letters
 from phasediag.executors.array.letters import Answer, Ending, Leader, Letter, WrittenClaim
 from phasediag.packing.machine import CPU, GPU
@@ -64,6 +64,13 @@ def test_an_answer_says_what_was_written(tmp_path: Path) -> None:
     leader = Leader(token="token", grid="hash", software={"torch": "2"})
     letters.write_leader(folder, leader)
     assert letters.read_leader(folder) == leader
+
+
+def test_no_letter_is_written_where_the_storage_is_away(tmp_path: Path) -> None:
+    folder = Folder.at(tmp_path / "sweep" / "places")
+    with pytest.raises(SweepGoneError, match="is gone"):
+        letters.write_leader(folder, Leader(token="token", grid="hash", software={}))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{}", b'{"place": 1}', b"[" * 100_000])

@@ -20,8 +20,8 @@ from phasediag.executors.ledger import Waiting
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
 from phasediag.packing.pack import Pack
-from phasediag.packing.stock import pack_trials
 from phasediag.running.job import Progress
+from small_packs import pack_trials
 from trained_tiles import grid_of
 
 WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)

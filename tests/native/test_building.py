@@ -22,6 +22,7 @@ from phasediag.native.building import (
     given_up,
     kept_folders,
     library,
+    settle_cache,
     suits,
     working_folder,
 )
@@ -169,6 +170,21 @@ def test_programs_of_another_user_are_not_loaded(monkeypatch: pytest.MonkeyPatch
     assert library(ANSWER).answer() == 42
     assert not list(planted.iterdir())
     assert "belongs to another user" in given_up()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_torch_loads_no_programs_of_another_user_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    settle_cache()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ  # the folder that torch takes by itself is ours
+    planted = cache_folder().parent
+    os.chown(planted, 12345, 12345)
+    settle_cache()
+    taken = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert taken != planted
+    assert (taken.stat().st_uid, taken.stat().st_mode & 0o777) == (os.getuid(), 0o700)
 
 
 @pytest.mark.parametrize("place", ["torchinductor", "phasediag"])

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from phasediag.grids.grid import Grid
 from phasediag.packing.buckets import WASTE, Bundle, buckets, envelope_of
 from phasediag.packing.pack import Cost, Pack, cost_of
-from phasediag.packing.stock import Conditions, pack_trials
+from phasediag.packing.stock import Conditions
 from phasediag.training.network import network_of
 from properties import examples
+from small_packs import pack_trials
 from small_sweeps import write
 from trained_tiles import grid_of
 

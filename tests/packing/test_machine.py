@@ -12,9 +12,9 @@ import torch
 from phasediag.grids.grid import Grid
 from phasediag.packing.machine import CPU, FILLED, GPU, device_of, machine_of, room
 from phasediag.packing.pack import Cost, Pack, cost_of
-from phasediag.packing.stock import pack_trials
 from phasediag.running.rows import device_name
 from phasediag.training.network import network_of
+from small_packs import pack_trials
 from trained_tiles import grid_of
 
 GIB = 2**30

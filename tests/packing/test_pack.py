@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from phasediag.grids.grid import Grid
 from phasediag.packing.machine import CPU, GPU, machine_of
 from phasediag.packing.pack import Cost, Pack, cost_of
-from phasediag.packing.stock import LAST_SECONDS, PACK_SECONDS, pack_trials
+from phasediag.packing.stock import LAST_SECONDS, PACK_SECONDS
 from phasediag.training.network import network_of
 from properties import examples
+from small_packs import pack_trials
 from trained_tiles import grid_of
 
 SMALL: dict[str, Any] = {"task": "teacher_student", "width": 8, "batch_size": 8, "steps": 1000}

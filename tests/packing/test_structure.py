@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from phasediag.executors.forecast import Forecast
 from phasediag.grids.grid import Grid
 from phasediag.packing.pack import Pack
-from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import Structure, structure_of, structures
 from phasediag.running.tile_run import program_for
 from phasediag.trial import REQUIRED, Parameter, Role, Trials, Value
 from properties import examples
+from small_packs import pack_trials
 from trained_tiles import grid_of
 
 STRUCTURAL = {

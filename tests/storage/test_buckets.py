@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -16,6 +19,7 @@ import pytest
 import phasediag
 from phasediag.errors import LeaseHeldError
 from phasediag.storage.conditional import conditional_folder
+from phasediag.storage.holder import Holder
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 from s3_servers import S3Server, juicefs, moto
@@ -125,6 +129,59 @@ def test_the_command_of_the_page_runs(
     done = said(*arguments, "--executor", "inline", "--compile", "off")
     assert done.returncode == 0, done.stderr
     assert "8 of 8 trials done" in done.stderr
+
+
+SLOW: Final = GRID.replace("steps: 6", "steps: 2500")
+"""Packs of some seconds."""
+AWAY_S: Final = 10.0
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slow")
+    launched(folder, SLOW)
+    return folder / "g"
+
+
+def launching(server: S3Server, name: str, folder: Path, executor: str) -> subprocess.Popen[str]:
+    words = ("launch", write(folder, SLOW), "--storage", server.uri(name), "--executor", executor)
+    return subprocess.Popen(command(*words, "--compile", "off"), stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_fragments(store: Store) -> None:
+    deadline = time.monotonic() + 120
+    while not (store.folder / "trials").entries():
+        assert time.monotonic() < deadline, "no pack was committed"
+        time.sleep(0.2)
+
+
+def test_a_server_that_does_not_answer_for_a_while_loses_nothing(
+    server: S3Server, slow: Path, tmp_path: Path
+) -> None:
+    store = Store.at(sweep_of(server, "away"))
+    launch = launching(server, "away", tmp_path, "inline")
+    wait_for_fragments(store)
+    os.kill(server.pid, signal.SIGSTOP)
+    time.sleep(AWAY_S)
+    os.kill(server.pid, signal.SIGCONT)
+    told = launch.communicate(timeout=240)[1]
+    assert launch.returncode == 0, told
+    assert_same_rows(store.folder.uri, slow)
+
+
+def test_an_array_meets_in_a_bucket_and_goes_on_without_the_one_that_led(
+    server: S3Server, slow: Path, tmp_path: Path
+) -> None:
+    store = Store.at(sweep_of(server, "array"))
+    places = [launching(server, "array", tmp_path, "array") for _ in range(2)]
+    wait_for_fragments(store)
+    leader = next(each for each in places if each.pid == Holder.parse(store.folder.read("lease")).pid)
+    leader.kill()
+    told = {each: each.communicate(timeout=240)[1] for each in places}
+    assert [each.returncode for each in places if each is not leader] == [0], told
+    assert_same_rows(store.folder.uri, slow)
+    assert store.checkpoints() == []
+    assert (store.folder / "places").entries() == []
 
 
 RACER: Final = """

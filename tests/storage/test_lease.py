@@ -200,6 +200,17 @@ def test_a_taker_that_comes_late_leaves_a_fresh_lease_alone(
     assert store.folder.entries() == []
 
 
+def test_a_taker_killed_while_it_writes_holds_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(handle: int) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lease_on_disk.os, "fsync", killed)
+        with pytest.raises(SystemExit):
+            take(store)
+    take(store).release()
+
+
 def test_a_taker_killed_in_a_takeover_does_not_block_the_next(store: Store) -> None:
     plant(store, elsewhere(), silent_s=500)
     dead = replace(Holder.this_process("launch"), pid=2**22 + 1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.storage import roster
 from phasediag.storage.choice import one_a_trial, order_of
-from phasediag.storage.roster import given_of, key_of, read_roster, roster_file, roster_of, unpacked
+from phasediag.storage.roster import Roster, given_of, key_of, read_roster, roster_file, unpacked
 from phasediag.storage.store import Store
 from small_sweeps import grid_text
 
@@ -35,17 +35,21 @@ def grid_of(text: str) -> Grid:
     return parse_grid(text, Path("grid.yaml"))
 
 
-def packed(grid: Grid) -> pa.Table:
-    return roster_of(grid.trials(), grid.parameters, grid.given, grid.sources)
+def packed(grid: Grid) -> Roster:
+    return Roster(lot=grid.lot(), parameters=grid.parameters, given=grid.given, sources=grid.sources)
+
+
+def table_of(grid: Grid) -> pa.Table:
+    return unpacked(pa.concat_tables(packed(grid).tables()))
 
 
 @pytest.mark.parametrize("text", [AXES, POINTS, LISTS])
 def test_what_is_kept_is_what_the_grid_expands_to(text: str) -> None:
     grid = grid_of(text)
     trials, key = grid.trials(), key_of(text, {})
-    found = read_roster(bytes(roster_file(packed(grid), key)), key)
+    found = read_roster(b"".join(roster_file(packed(grid), key)), key)
     assert found is not None
-    assert found.to_pylist() == unpacked(packed(grid)).to_pylist()
+    assert found.to_pylist() == table_of(grid).to_pylist()
     assert found["trial_id"].to_pylist() == trials.trial_id.tolist()
     for name in trials.columns:
         kept = [tuple(v) if isinstance(v, list) else v for v in found[name].to_pylist()]
@@ -66,13 +70,13 @@ def test_a_trial_takes_sixteen_bytes() -> None:
     grid = grid_of(grid_text(axes, replicates=5))
     count = len(grid.trials())
     assert count == 24_000
-    assert len(roster_file(packed(grid), b"key")) < 1.02 * roster.ID_BYTES * count + 5_000
+    assert len(b"".join(roster_file(packed(grid), b"key"))) < 1.02 * roster.ID_BYTES * count + 5_000
 
 
 @given(st.integers(0, 10**6), st.integers(0, 7))
 def test_a_damaged_file_does_not_count(place: int, bit: int) -> None:
     grid, key = grid_of(AXES), b"key"
-    content = bytearray(roster_file(packed(grid), key))
+    content = bytearray(b"".join(roster_file(packed(grid), key)))
     whole = read_roster(bytes(content), key)
     content[place % len(content)] ^= 1 << bit
     found = read_roster(bytes(content), key)

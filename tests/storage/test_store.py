@@ -654,12 +654,14 @@ def test_unordered_measurements_are_the_same_rows(store: Store, last: bool) -> N
 
 def test_old_temporary_files_are_cleared(store: Store) -> None:
     write_pack(store, 1, [1])
-    folder = Path(store.folder.path) / "trials"
-    for name, age in (("old", 200_000), ("new", 10)):
-        (folder / f".{name}.tmp").write_bytes(b"x")
-        os.utime(folder / f".{name}.tmp", (time.time() - age,) * 2)
+    places = [Path(store.folder.path) / name for name in ("", "trials", "grids", "places", "checkpoints/ab")]
+    for folder in places:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, age in (("old", 200_000), ("new", 10)):
+            (folder / f".{name}.tmp").write_bytes(b"x")
+            os.utime(folder / f".{name}.tmp", (time.time() - age,) * 2)
     compact(store.folder)
-    assert sorted(p.name for p in folder.glob(".*")) == [".new.tmp"]
+    assert [[p.name for p in folder.glob(".*")] for folder in places] == [[".new.tmp"]] * 5
 
 
 def test_a_sweep_that_is_gone_is_not_made_again(store: Store, tmp_path: Path) -> None:

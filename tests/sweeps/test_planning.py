@@ -21,10 +21,10 @@ from phasediag.executors.inline import InlineExecutor
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.identity import pack_id
 from phasediag.packing.pack import Pack
-from phasediag.packing.stock import pack_trials
 from phasediag.sweeps.planning import BESIDES, START_SECONDS
 from phasediag.tasks.linear_map import LinearMap
 from phasediag.trial import Role
+from small_packs import pack_trials
 from small_sweeps import grid_text, launched, write
 
 STRUCTURAL = {"width": [4, 16], "activation": ["tanh", "relu"]}
@@ -161,7 +161,7 @@ def test_a_plan_counts_what_is_done_failed_and_missing(tmp_path: Path) -> None:
     wider = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1, 1]"}, fixed, replicates=2))
     found = phasediag.plan(wider, str(tmp_path))
     assert (found.survey.done, found.survey.failed, len(found.survey.missing)) == (4, 0, 2)
-    assert set(found.survey.missing.values("weight_decay")) == {1.0}
+    assert set(found.survey.missing.trials().values("weight_decay")) == {1.0}
 
 
 def test_the_projected_store_is_of_the_size_it_gets(tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_the_time_of_a_plan_is_that_of_a_launch_and_not_of_its_steps_alone(tmp_p
         plan = replace(small, workers=workers)
         assert plan.training_seconds == pytest.approx(BESIDES * pack.projected_seconds)
         assert plan.seconds == pytest.approx(START_SECONDS + plan.training_seconds)
-    three = replace(small, packs=(pack, pack, pack), workers=2)
+    three = replace(small, cuts=small.cuts * 3, workers=2)
     assert three.training_seconds == pytest.approx(2 * small.training_seconds)
-    compiled = replace(small, packs=(replace(pack, compiled=True),))
+    compiled = replace(small, resumed=(replace(pack, compiled=True),), cuts=())
     assert compiled.compile_seconds == pack.cost.machine.compile_seconds
-    assert replace(small, packs=()).seconds == 0
+    assert replace(small, cuts=()).seconds == 0

@@ -14,6 +14,7 @@ import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import read_grid
 from phasediag.storage.lease import held_by, take
+from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import status, status_of
 from phasediag.trial import TextArray
@@ -143,10 +144,10 @@ def test_during_a_launch_it_says_what_the_launch_says(grown: Path) -> None:
     with take(store, heartbeat_s=0.02) as lease:
         lease.tell(lambda: {"in_training": 4.25, "rate": 2.0, "eta_s": 3.5})
         wait_for_news(store)
-        found = status_of([more], store)
+        found = status_of([digests_of(more)], store)
         assert (found.done, found.missing, found.in_training) == (6, 12, 4.25)
         assert (found.rate, found.eta_s) == (2.0, 3.5)
-    assert status_of([more], store).in_training == 0
+    assert status_of([digests_of(more)], store).in_training == 0
 
 
 def test_a_launch_that_tells_more_than_is_missing_is_not_believed(grown: Path) -> None:

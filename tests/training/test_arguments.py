@@ -12,10 +12,10 @@ import torch
 import phasediag
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import structures
 from phasediag.training.tiles import Program
 from phasediag.trial import Role
+from small_packs import pack_trials
 from small_sweeps import grid_text, write
 from trained_tiles import CPU
 

@@ -19,12 +19,12 @@ from torch.optim.lr_scheduler import (
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
-from phasediag.packing.stock import pack_trials
 from phasediag.packing.structure import structures
 from phasediag.training.data import Batches
 from phasediag.training.network import network_of
 from phasediag.training.pace import mean_rates
 from phasediag.training.tiles import Program, Tile
+from small_packs import pack_trials
 from trained_tiles import grid_of, task_of
 
 STEPS = 50

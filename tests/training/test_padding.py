@@ -14,7 +14,6 @@ import torch
 import phasediag
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.packing.pack import Pack
-from phasediag.packing.stock import pack_trials
 from phasediag.running import pack_run
 from phasediag.running.job import Job
 from phasediag.running.pack_run import PackRun
@@ -24,6 +23,7 @@ from phasediag.training.padding import INSIDE, OWN, PaddedBatches, fits
 from phasediag.training.parts import parts_of
 from phasediag.training.tiles import Program, Tile
 from phasediag.trial import Trials
+from small_packs import pack_trials
 from small_sweeps import assert_same_rows, grid_text, launched, measurements, trials, write
 from trained_tiles import CPU, grid_of, task_of
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from phasediag.grids.grid import Grid
-from phasediag.packing.stock import pack_trials
 from phasediag.training.chance import Chance, keys_of, threefry2x32
 from phasediag.training.tiles import Program, Tile
+from small_packs import pack_trials
 from trained_tiles import CPU, grid_of
 
 NETWORKS = """

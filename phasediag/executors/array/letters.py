@@ -7,10 +7,12 @@ A place writes `NAME.report`, again and again: that is its heartbeat, too. The o
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from phasediag.errors import SweepGoneError
 from phasediag.packing.machine import Machine
 from phasediag.running.checkpoint import Header
 from phasediag.running.job import Breakdown, Progress, WorkerPlace, WorkerReport
@@ -109,7 +111,7 @@ def write_letter(folder: Folder, name: str, letter: Letter) -> None:
         "progress": report.progress and _plain_progress(report.progress),
         "breakdown": report.breakdown and asdict(report.breakdown),
     }  # fmt: skip
-    folder.write(f"{name}{REPORT}", json.dumps(plain).encode())
+    _write(folder, f"{name}{REPORT}", plain)
 
 
 def read_letter(folder: Folder, name: str) -> Letter | None:
@@ -142,7 +144,7 @@ def write_answer(folder: Folder, name: str, answer: Answer) -> None:
         "number": answer.number, "leader": answer.leader, "claim": claim,
         "ending": answer.ending and asdict(answer.ending),
     }  # fmt: skip
-    folder.write(f"{name}{CLAIM}", json.dumps(plain).encode())
+    _write(folder, f"{name}{CLAIM}", plain)
 
 
 def read_answer(folder: Folder, name: str) -> Answer | None:
@@ -162,7 +164,7 @@ def read_answer(folder: Folder, name: str) -> Answer | None:
 
 def write_leader(folder: Folder, leader: Leader) -> None:
     """Tell who leads."""
-    folder.write(LEADER, json.dumps(asdict(leader)).encode())
+    _write(folder, LEADER, asdict(leader))
 
 
 def read_leader(folder: Folder) -> Leader | None:
@@ -182,6 +184,22 @@ def forget(folder: Folder, name: str) -> None:
 
 def _plain_progress(progress: Progress) -> dict[str, Any]:
     return asdict(progress) | {"spent": dict(progress.spent)}
+
+
+def _write(folder: Folder, name: str, plain: Mapping[str, Any]) -> None:
+    """Write a file of JSON; not where the storage is away, and another one would be made in its place.
+
+    Raises
+    ------
+    SweepGoneError
+        Where the folder of the sweep is gone.
+    """
+    sweep = folder.parent
+    if sweep.local and not os.path.isdir(sweep.path):
+        raise SweepGoneError(
+            f"the folder of the sweep {sweep.uri} is gone: it was moved or removed meanwhile"
+        )
+    folder.write(name, json.dumps(plain).encode())
 
 
 def _read(folder: Folder, name: str) -> dict[str, Any]:

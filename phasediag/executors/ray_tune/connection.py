@@ -21,7 +21,7 @@ from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors.drain import sigterm_interrupts
 from phasediag.executors.ray_tune import local
 from phasediag.executors.ray_tune.folders import blocked, own_folder
-from phasediag.storage.folder import Folder
+from phasediag.storage.folder import TEMPORARY, Folder
 
 READ_SECONDS: Final = 120
 """Given to the nodes of a cluster to read a token from the storage."""
@@ -152,7 +152,7 @@ def _quiet(log: Path | None) -> None:
 
 def check_shared(folder: Folder, nodes: Sequence[Mapping[str, Any]]) -> None:
     """Write a token into the sweep and read it back from every node."""
-    name, token = f"token-{uuid4().hex}", uuid4().hex
+    name, token = f".token-{uuid4().hex}{TEMPORARY}", uuid4().hex
     folder.write(name, token.encode())
     try:
         reads = [
