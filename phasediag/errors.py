@@ -47,6 +47,10 @@ class RefusedError(ValueError):
         return error if isinstance(error, RefusedError) else cls(str(error))
 
 
+class BrokenFileError(RefusedError):
+    """A file of the user's that cannot be used, whatever it is named for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing that is wrong in a grid."""
@@ -118,6 +122,7 @@ class TileRaisedError(MachineError):
 
 WAYS_OUT: Final = {
     (errno.ENOSPC, errno.EDQUOT): "free some space there, or choose another place",
+    (errno.EFBIG,): "let files be larger: `ulimit -f`",
     (errno.EROFS, errno.EACCES, errno.EPERM): "choose a place that you may read and write",
     (errno.ENOENT, errno.ENOTDIR): "check the path; a folder must be there first",
     (errno.EMFILE, errno.ENFILE): "let more files be open: `ulimit -n`",

@@ -14,11 +14,12 @@ from pkgutil import iter_modules
 from typing import Any, Final, Literal, get_args
 
 from phasediag.constructor import parameters_of
-from phasediag.errors import INTERRUPTED, RefusedError, nearest
+from phasediag.errors import INTERRUPTED, BrokenFileError, RefusedError, nearest
 from phasediag.source_lines import line_of
 from phasediag.trial import Constraint, Parameter
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
+from phasediag.user_code.work import EndedError
 
 Kind = Literal["task", "model", "optimizer", "schedule"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -165,12 +166,14 @@ def _user_component(kind: Kind, name: str, folder: Path) -> Component:
 def _loaded(path: Path, folder: Path) -> Loaded:
     try:
         return load(path, folder)
+    except EndedError as error:
+        raise BrokenFileError(error.problem, error.remedy) from error
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code == INTERRUPTED:
             raise
         at = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else line_of(error)
         why = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} cannot be imported: {why}{at and f' ({at})'}") from error
+        raise BrokenFileError(f"{path} cannot be imported: {why}{at and f' ({at})'}") from error
 
 
 def source_hash(files: Mapping[str, bytes]) -> str:

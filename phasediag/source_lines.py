@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any, Final
 
 _PACKAGE: Final = Path(__file__).parent
+Origin = type[Any] | Path
+"""Where code of the user's stands: a class, or a file that is imported."""
 
 
-def place_of(cls: type[Any]) -> str:
-    """File and line of a class's constructor, or of the class, as far as they are known."""
-    for thing in (vars(cls).get("__init__"), cls):
+def place_of(origin: Origin) -> str:
+    """File and line of a class's constructor, or of the class, as far as they are known; a file's path."""
+    if isinstance(origin, Path):
+        return str(origin)
+    known: tuple[Any, ...] = (vars(origin).get("__init__"), origin)
+    for thing in known:
         try:
             return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
         except (TypeError, OSError):
             continue
-    return cls.__module__
+    return origin.__module__
 
 
 def line_of(error: BaseException) -> str:
@@ -28,10 +33,10 @@ def line_of(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def explained(error: BaseException, cls: type[Any]) -> str:
+def explained(error: BaseException, origin: Origin) -> str:
     """An error of the user's code in one line: where, what."""
     text = " ".join(str(error).split())
-    return f"{line_of(error) or place_of(cls)}: {type(error).__name__}: {text[:400]}"
+    return f"{line_of(error) or place_of(origin)}: {type(error).__name__}: {text[:400]}"
 
 
 def of_the_user(filename: str) -> bool:

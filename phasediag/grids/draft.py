@@ -116,8 +116,7 @@ class Draft:
             try:
                 components[name] = component(kind, name, self._folder)
             except ValueError as error:
-                refusal = RefusedError.of(error)
-                self._report.add(line, key, refusal.problem, refusal.remedy or "correct it")
+                self._report.refuse(line, key, error)
                 components[name] = None
                 self._unjudged = self._unjudged or names_a_file(name)
         return components

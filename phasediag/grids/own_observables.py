@@ -32,8 +32,7 @@ def read_observables(
             own[name] = user_observable(name, folder)
             _check_shared(own[name], owners)
         except ValueError as error:
-            refusal = RefusedError.of(error)
-            report.add(*_place(node, name), refusal.problem, refusal.remedy or "correct it")
+            report.refuse(*_place(node, name), error)
     return own
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from phasediag.errors import Fault, GridError, nearest
+from phasediag.errors import BrokenFileError, Fault, GridError, RefusedError, nearest
 from phasediag.grids.ready import ready_names
 
 Scalar = bool | int | float | str | None
@@ -96,6 +96,13 @@ class Report:
             return
         fault = Fault(where=self.place(line, key), key=key, problem=problem, remedy=remedy)
         self.faults.setdefault(fault, line)
+
+    def refuse(self, line: int, key: str, error: ValueError) -> None:
+        """Note what an error says of a key's value; of a file that several keys name, at the first."""
+        refusal = RefusedError.of(error)
+        repeated = isinstance(error, BrokenFileError) and refusal.problem in {f.problem for f in self.faults}
+        if not repeated:
+            self.add(line, key, refusal.problem, refusal.remedy or "correct it")
 
     def unknown(self, line: int, key: str, name: str, names: list[str]) -> None:
         """Note a key that does not exist."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -19,8 +19,10 @@ from phasediag.errors import INTERRUPTED, RefusedError, nearest
 from phasediag.observables.observable import DistanceObservable, Observable
 from phasediag.observables.symmetries import symmetry_observables
 from phasediag.registry import UserClass, source_hash, user_class
-from phasediag.source_lines import place_of
+from phasediag.source_lines import explained, place_of
+from phasediag.user_code.apart import withstood
 from phasediag.user_code.imports import relative_name
+from phasediag.user_code.work import EndedError, at_work
 
 ALWAYS: Final = ("permutation", "sign_flip", "classes")
 """Measured on `measure.layer` of every trial; `directions` besides where it is of homogeneity 1."""
@@ -102,10 +104,10 @@ def user_observable(name: str, folder: Path) -> UserObservable:
     own = user_class("observable", name, folder)
     opened = {relative_name(path, folder.resolve()): path.read_bytes() for path in own.loaded.opened}
     code = {**opened, **own.code}
-    return UserObservable(name=name, observable=_made(own), source=source_hash(code), code=code)
+    return UserObservable(name=name, observable=_made(own, name), source=source_hash(code), code=code)
 
 
-def _made(own: UserClass) -> Observable:
+def _made(own: UserClass, name: str) -> Observable:
     cls, place = own.cls, place_of(own.cls)
     kinds = "NumberObservable, SpectrumObservable or DistanceObservable of phasediag.observables.observable"
     if not issubclass(cls, Observable):
@@ -114,13 +116,27 @@ def _made(own: UserClass) -> Observable:
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise RefusedError(f"{place}: {cls.__name__} lacks {missing}", "write that method")
     try:
-        made = cls()
+        _check_constructor(cls, name)
+        made = _constructed(cls, name)
+    except EndedError as error:
+        raise RefusedError(error.problem, error.remedy) from error
     except (Exception, SystemExit) as error:
         if getattr(error, "code", None) == INTERRUPTED:
             raise
-        raise ValueError(f"{place}: {cls.__name__}() raises {type(error).__name__}: {error}") from error
+        raise ValueError(f"{explained(error, cls)} [{name}: its constructor]") from error
     _check_columns(made, place)
     return made
+
+
+@cache
+def _check_constructor(cls: type[Observable], name: str) -> None:
+    """See once that making an observable ends no process."""
+    withstood(partial(_constructed, cls, name))
+
+
+def _constructed(cls: type[Observable], name: str) -> Observable:
+    with at_work(cls, name, "its constructor"):
+        return cls()
 
 
 def _check_columns(made: Observable, place: str) -> None:

@@ -62,7 +62,13 @@ def advice(error: Exception) -> str:
         ("same dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("dtype", "; let it follow the dtype of x (a plain tensor does not: use register_buffer)"),
         ("numpy", "; use torch's functions"),
+        ("access data pointer", "; use torch's functions in place of numpy's"),
+        ("dynamic shape", "; a mask takes no samples or numbers out: multiply by it, or use torch.where"),
         ("random operation", "; leave random numbers out"),
+        (
+            "Tensor.requires_grad_()",
+            "; call it in the constructor alone, and take slopes by the inputs by torch.func.grad",
+        ),
     ):
         if part in text:
             return advice
@@ -197,7 +203,7 @@ class Alone:
                 f"leave {batched} out of `batched`: only floats that the module keeps as attributes, "
                 "buffers, and values that parameters start from may follow from it"
             )
-        advice = advice or "phasediag does not know how to train it as it is"
+        advice = advice or _of_one_memory(self.module) or "phasediag does not know how to train it as it is"
         owner = self.model if self.model.source else self.task
         raise PhasediagError(
             f"{place_of(owner.cls)}: {owner.name} comes out otherwise in a pack than by plain PyTorch: "
@@ -211,9 +217,13 @@ class Alone:
         is not the trial's own.
         """
         random, before, state = generators(), fingerprint(self.module), self.network.habits.state
+        given = {name: weight.detach().clone() for name, weight in self.module.named_parameters()}
         with self._chance():
             prediction = self.module(x)
         where = f"{place_of(self.model.cls)}: {self.model.name}"
+        for name, weight in self.module.named_parameters():
+            if not torch.equal(weight, given[name]):
+                raise PhasediagError(f"{where}: its forward changes the parameter '{name}' in place: {_SAME}")
         if generators() != random:
             with self._chance():
                 part = _culprit(self.module, x, generators)
@@ -304,6 +314,16 @@ def largest_difference(one: Tensor, other: Tensor) -> float:
     same = (one == other) | (one.isnan() & other.isnan())
     apart = torch.where(same, 0.0, (one - other).abs()).nan_to_num(torch.inf, torch.inf)
     return float(apart.max()) if apart.numel() else 0.0
+
+
+def _of_one_memory(module: nn.Module) -> str:
+    """What to do about two parameters or buffers in one memory; '' where each has its own."""
+    names: dict[int, str] = {}
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        other = names.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        if other != name:
+            return f"'{name}' and '{other}' share their memory, one changes with the other: clone() it"
+    return ""
 
 
 def _size(tensor: Tensor) -> float:

@@ -8,11 +8,13 @@ part.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.measure import Measure
@@ -118,8 +120,22 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
     if attributes:
         raise PhasediagError(
             f"{place}: {model.name}: the attribute '{attributes[0]}' differs between replicates, which share "
-            "all attributes; keep it by register_buffer, of which each trial has its own"
+            f"all attributes; {_instead_of(attributes[0], first)}"
         )
+
+
+def _instead_of(attribute: str, module: nn.Module) -> str:
+    """How to keep what replicates do not share."""
+    try:
+        value = attrgetter(attribute)(module)
+    except AttributeError:  # within a list, or the variable of a function
+        value = None
+    if isinstance(value, Tensor) and value.requires_grad:
+        return (
+            "it is made of parameters once, not in each pass: compute it in forward, or by "
+            "torch.nn.utils.parametrizations (instead of torch.nn.utils.weight_norm, spectral_norm, prune)"
+        )
+    return "keep it by register_buffer, of which each trial has its own"
 
 
 def _measure(program: Program, trials: Trials, measure: Measure, model: Component) -> None:

@@ -38,7 +38,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
     if not len(missing):
         return ()
     for part in grid.components:
-        if hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
+        if not part.loaded and hasattr(part.cls, "prepare"):  # a task whose data may have to be downloaded
             part.cls.prepare()
     _check_names(grid)
     look = partial(_looked_at, grid, missing)

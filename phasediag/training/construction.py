@@ -73,6 +73,9 @@ class Construction:
             at_work(self.cls, self.cls.__name__, "its constructor"),
         ):
             module: nn.Module = self.cls(**self.arguments)
+            for part in module.modules():
+                if type(part).train is not nn.Module.train:  # what training is to it, a loop would ask
+                    part.train(part.training)
         return module
 
     def values(self, seed: int) -> dict[str, Tensor]:

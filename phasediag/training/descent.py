@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +110,11 @@ class Descent:
         self.optimizer, self.schedule = optimizer, schedule
         self.warming, self.clipping = warming, clipping
         self.layers = {name: number for number, names in enumerate(layers) for name in names}
-        first = _example(optimizer)
-        self.moments = _moments(first, optimizer.component)
-        _check_schedule(_example(schedule), schedule.component)
+        with _constructing(optimizer):
+            first = _example(optimizer)
+            self.moments = _moments(first, optimizer.component)
+        with _constructing(schedule):
+            _check_schedule(_example(schedule), schedule.component)
         self.scheduled = warming or schedule.component.name != "constant"
         self._settled: Optimizer | None = None if optimizer.batched else first
         self._looks = "gradient_of" in inspect.signature(first.update).parameters
@@ -249,13 +252,11 @@ def descent_of(values: Mapping[str, Value], folder: Path, trained: Sequence[str]
     optimizer, schedule = (
         chosen(component(kind, str(values[kind]), folder), values) for kind in ("optimizer", "schedule")
     )
-    owner = (optimizer if optimizer.component.loaded else schedule).component
-    with at_work(owner.cls, owner.name, "its constructor"):
-        return Descent(
-            optimizer, schedule, warming=bool(values["warmup_steps"]),
-            clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
-            staged=ramp_of(values) is not None,
-        )  # fmt: skip
+    return Descent(
+        optimizer, schedule, warming=bool(values["warmup_steps"]),
+        clipping=values["gradient_clip"] is not None, layers=_layers(values, trained),
+        staged=ramp_of(values) is not None,
+    )  # fmt: skip
 
 
 def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[str]]:
@@ -273,6 +274,11 @@ def _layers(values: Mapping[str, Value], trained: Sequence[str]) -> list[list[st
             f"here; give one for each, in this order: {paths}"
         )
     return list(layers.values())
+
+
+def _constructing(part: Chosen) -> AbstractContextManager[None]:
+    """Tell whoever looks that an object of this class is made."""
+    return at_work(part.component.cls, part.component.name, "its constructor")
 
 
 def _example(part: Chosen) -> Any:

@@ -306,7 +306,8 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     )  # fmt: skip
     constructed = bool(model.source) or bool(stated(model.cls, "constructed"))
     module = _built(model, construction, constructed)
-    groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
+    with at_work(model.cls, model.name, "its neuron_groups"):
+        groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     control = control_of(values, trained, groups)
     habits, varying, batched = Habits(), tuple[str, ...](), Batched()

@@ -31,6 +31,13 @@ def _of_part(path: str, part: nn.Module) -> Iterator[str]:
             f"module '{path}' has dropout={part.dropout:g}, which it draws where a trial's own stream does "
             "not reach; use dropout=0, or attention by scaled_dot_product_attention(dropout_p=...)"
         )
+    if isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.max_norm is not None:
+        yield (
+            f"module '{path}' is a {kind} of max_norm={part.max_norm:g}, whose passes change its weights in "
+            "place; leave max_norm out, and scale what it gives in forward"
+        )
+    if kind == "OptimizedModule":
+        yield f"module '{path}' is compiled by torch.compile; leave that out, a launch compiles whole steps"
     if isinstance(part, nn.RNNBase):
         cell = "RNNCell" if kind == "RNN" else "GRUCell"
         yield f"module '{path}' is a {kind}, which torch.func.vmap does not know; use nn.{cell} in a loop"

@@ -20,11 +20,10 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe
 from typing import Any, Final, TypeVar
 
-from phasediag.errors import PhasediagError
 from phasediag.library_messages import remember_printed
 from phasediag.source_lines import of_the_user
 from phasediag.user_code.looker import MADE, NOTED_BYTES, SAID, Looker, noted_in
-from phasediag.user_code.work import RAISE_INSTEAD, Onlooker, looking
+from phasediag.user_code.work import RAISE_INSTEAD, EndedError, Onlooker, looked_at, looking
 
 Made = TypeVar("Made")
 
@@ -34,10 +33,6 @@ _OF_FORK: Final = ("fork-based multiprocessing", "forked subprocess", "CUDA erro
 """In what torch says where a child asks for a GPU, or for threads, that its parent has begun to use."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 """In what `faulthandler` writes, the innermost first."""
-
-
-class EndedError(PhasediagError):
-    """Code of the user's that ended the process that looked at it."""
 
 
 class UnforkedError(Exception):
@@ -76,6 +71,36 @@ def apart(look: Callable[[], Made]) -> Made:
     finally:
         child.end()
     return made
+
+
+def withstood(look: Callable[[], object]) -> None:
+    """See that a look at the user's code ends no process, before this process takes that look itself.
+
+    For what a process has to have for itself, such as an imported module. Nothing is done within a look, nor
+    where the system cannot fork.
+
+    Parameters
+    ----------
+    look
+        What it raises, but for an end of the process, is left to the look that this process takes.
+
+    Raises
+    ------
+    EndedError
+        Where the code ended the process, or asked for its end.
+    """
+    if looked_at() or not _forks():
+        return
+
+    def taken() -> None:
+        try:
+            look()
+        except EndedError:
+            raise
+        except Exception:
+            return
+
+    apart(taken)
 
 
 def _forks() -> bool:
@@ -174,7 +199,7 @@ class _Child:
         with suppress(BlockingIOError):
             line = _line_in(os.read(self.fatal, 2**16).decode(errors="replace")) or line
         ended, remedy = _in_words(self.code or 0)
-        return EndedError(f"{line or place}: {ended} {words}; {remedy}")
+        return EndedError(f"{line or place}: {ended} {words}", remedy)
 
 
 def _in_words(code: int) -> tuple[str, str]:

@@ -165,16 +165,33 @@ def imported_names(content: bytes, file: str) -> tuple[ImportedName, ...]:
     SyntaxError
         Where it is no Python.
     """
-    imported: list[ImportedName] = []
-    for node in ast.walk(ast.parse(content, file)):
-        if isinstance(node, ast.Import):
-            imported += [ImportedName(alias.name, (), 0) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = tuple(alias.name for alias in node.names)
-            imported.append(ImportedName(node.module or "", names, node.level))
-        elif isinstance(node, ast.Call) and (name := dynamic_name(node)):
-            imported.append(ImportedName(name, (), 0))
-    return tuple(imported)
+    return tuple(name for node in ast.walk(ast.parse(content, file)) for name in _names_in(node))
+
+
+def leading_imports(content: bytes, file: str) -> Iterator[ImportedName]:
+    """What the import statements ask for with which a text begins, after its docstring.
+
+    Raises
+    ------
+    SyntaxError
+        Where it is no Python.
+    """
+    tree = ast.parse(content, file)
+    for node in tree.body[ast.get_docstring(tree, clean=False) is not None :]:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            return
+        yield from _names_in(node)
+
+
+def _names_in(node: ast.AST) -> list[ImportedName]:
+    """What an import statement asks for, or a call of `import_module`; nothing of other nodes."""
+    if isinstance(node, ast.Import):
+        return [ImportedName(alias.name, (), 0) for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [ImportedName(node.module or "", tuple(alias.name for alias in node.names), node.level)]
+    if isinstance(node, ast.Call) and (name := dynamic_name(node)):
+        return [ImportedName(name, (), 0)]
+    return []
 
 
 def dynamic_name(call: ast.Call) -> str:

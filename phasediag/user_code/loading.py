@@ -12,8 +12,9 @@ import ast
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from importlib.abc import FileLoader, MetaPathFinder, SourceLoader
@@ -29,12 +30,23 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from phasediag.library_messages import quiet
+from phasediag.user_code.apart import withstood
 from phasediag.user_code.defaults import kept_defaults
-from phasediag.user_code.imports import Roots, dynamic_name, module_name, package_root, reached_from
+from phasediag.user_code.imports import (
+    Roots,
+    dynamic_name,
+    leading_imports,
+    module_name,
+    package_root,
+    reached_from,
+)
 from phasediag.user_code.opened import opened_files
+from phasediag.user_code.work import at_work
 
 PREFIX: Final = "phasediag_user_"
 """How the packages of user's files are named."""
+LIBRARIES: Final = ("phasediag", "torch", "numpy", "scipy", "sklearn", "pandas")
+"""Whose import costs time, and is the same for whoever asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,14 +99,31 @@ def load(path: Path, grid_folder: Path) -> Loaded:
 
     Raises
     ------
+    EndedError
+        Where the file ends the process that imports it.
     Exception
-        Whatever the file raises; SyntaxError where it is no Python.
+        Whatever else the file raises; SyntaxError where it is no Python.
     """
     key = (path, grid_folder)
     known = _loaded.get(key)
     if known is None or not known.fresh():
+        _preload(path, Roots.of(path, grid_folder))
+        withstood(partial(_load, path, grid_folder))
         _loaded[key] = _load(path, grid_folder)
     return _loaded[key]
+
+
+def _preload(path: Path, roots: Roots) -> None:
+    """Load what phasediag computes with and a file begins to import, so that no child loads it for itself."""
+    if path.suffix not in SOURCE_SUFFIXES:
+        return
+    for wanted in leading_imports(path.read_bytes(), str(path)):
+        if wanted.level or roots.local(wanted.module):
+            return
+        if wanted.module.partition(".")[0] in LIBRARIES:
+            for name in (wanted.module, *(f"{wanted.module}.{part}" for part in wanted.names)):
+                with suppress(Exception), quiet(None):  # whether it can be had the file's own import tells
+                    import_module(name)
 
 
 @contextmanager
@@ -140,7 +169,7 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     with _apart(within, path.parent) as plain, opened_files(*within) as opened:
         name = module_name(path)
         try:
-            with kept_defaults(), quiet(None):
+            with kept_defaults(), quiet(None), at_work(path, path.name, "its import"):
                 module = _module(package, name, path)
         except BaseException:
             _forget(package)

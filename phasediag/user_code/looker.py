@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from phasediag.errors import PhasediagError
 from phasediag.library_messages import printed_before
-from phasediag.source_lines import line_of, of_the_user
+from phasediag.source_lines import Origin, line_of, of_the_user
 from phasediag.user_code.work import Onlooker, Work, looking
 
 NOTED_BYTES: Final = 8192
@@ -49,7 +49,7 @@ class Looker:
         self.answers, self.noted, self.fatal, self.alive = answers, noted, fatal, alive
         self.leave = os._exit
         self.pid = os.getpid()
-        self._places: dict[type[Any], str] = {}
+        self._places: dict[Origin, str] = {}
 
     def take(self, look: Callable[[], Any]) -> NoReturn:
         """Look, answer, and end without anything that a process does at its end."""
@@ -104,9 +104,9 @@ class Looker:
     def _note(self, work: Work | None) -> None:
         if work is None:
             return
-        if work.cls not in self._places:
-            self._places[work.cls] = work.place
-        self._write(0, f"{self._places[work.cls]}\n{work}")
+        if work.origin not in self._places:
+            self._places[work.origin] = work.place
+        self._write(0, f"{self._places[work.origin]}\n{work}")
 
     def _note_line(self) -> None:
         """Note the line of the user's that runs; not where a process of hers ends, which she forked."""

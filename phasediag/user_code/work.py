@@ -1,32 +1,51 @@
-"""Which class of the user's is at work: told to whoever looks, so that an end of the process has a name."""
+"""Which code of the user's is at work: told to whoever looks, so that an end of the process has a name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from phasediag.errors import INTERRUPTED, PhasediagError
-from phasediag.source_lines import explained, place_of
+from phasediag.source_lines import Origin, explained, place_of
 
 RAISE_INSTEAD: Final = "let it raise an error instead of ending the process"
+
+
+class EndedError(PhasediagError):
+    """Code of the user's that ended the process that looked at it, or asked for its end.
+
+    Parameters
+    ----------
+    problem
+        Which code, and how it ended the process.
+    remedy
+        What to do; empty where the problem says it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem, self.remedy = problem, remedy
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.problem, self.remedy)))
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """Code of the user's that runs now."""
 
-    cls: type[Any]
+    origin: Origin
     name: str
-    """What the grid calls the class."""
+    """What the grid calls the class; of a file, its name."""
     doing: str
     """What it is asked for, such as `its data`."""
 
     @property
     def place(self) -> str:
-        """File and line of the class."""
-        return place_of(self.cls)
+        """File and line of the class; of a file, its path."""
+        return place_of(self.origin)
 
     def __str__(self) -> str:
         return f"[{self.name}: {self.doing}]"
@@ -43,16 +62,21 @@ class Onlooker:
     works: list[Work] = field(default_factory=list)
     """What is at work, the innermost last."""
 
-    def refused(self, ended: BaseException) -> PhasediagError | None:
+    def refused(self, ended: BaseException) -> EndedError | None:
         """The error that an end of the process is, where the user's code asked for it."""
         by_signal = isinstance(ended, KeyboardInterrupt) or getattr(ended, "code", None) == INTERRUPTED
         if by_signal and not self.apart:
             return None
         work = self.works[-1]
-        return PhasediagError(f"{explained(ended, work.cls)} {work}; {RAISE_INSTEAD}")
+        return EndedError(f"{explained(ended, work.origin)} {work}", RAISE_INSTEAD)
 
 
 _looks: list[Onlooker] = []
+
+
+def looked_at() -> bool:
+    """Whether somebody looks at what code of the user's does in this process."""
+    return bool(_looks)
 
 
 @contextmanager
@@ -66,8 +90,8 @@ def looking(look: Onlooker) -> Iterator[None]:
 
 
 @contextmanager
-def at_work(cls: type[Any], name: str, doing: str) -> Iterator[None]:
-    """Tell whoever looks that a class of the user's runs within the block.
+def at_work(origin: Origin, name: str, doing: str) -> Iterator[None]:
+    """Tell whoever looks that a class of the user's runs within the block, or that her file is imported.
 
     Parameters
     ----------
@@ -78,14 +102,14 @@ def at_work(cls: type[Any], name: str, doing: str) -> Iterator[None]:
 
     Raises
     ------
-    PhasediagError
+    EndedError
         Within a look, where the code asks for the end of the process (`sys.exit`); says at which line.
     """
     if not _looks:
         yield
         return
     look = _looks[-1]
-    look.works.append(Work(cls, name, doing))
+    look.works.append(Work(origin, name, doing))
     look.tell(look.works[-1])
     try:
         yield

@@ -66,7 +66,7 @@ def test_an_axis_of_many_values_must_be_named() -> None:
     [
         ([("x", "width"), ("y", "width")], (), "named twice"), ([("x", "width")], ("width",), "named twice"),
         ([("x", "bias")], (), "only one value"), ([("x", "label_noise")], (), "null or infinite in 2 of"),
-        ([("x", "task")], (), "not numeric"),
+        ([("x", "task")], (), "has only one value"),
     ],
 )  # fmt: skip
 def test_axes_that_span_nothing_are_refused(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,45 @@ def test_a_place_in_which_nothing_can_be_written_is_the_cause(tmp_path: Path) ->
         f"it needs to write in {tmp_path / 'gone'} (No such file or directory): make that possible, and "
         "launch again"
     )
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Processes that begin within the block may make no larger files, as by `ulimit -f`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_limit_of_the_size_of_files_is_the_cause(tmp_path: Path) -> None:
+    """Ray's processes are ended by it without a word."""
+    with files_of_at_most(100 * 2**20):
+        assert folders.blocked(tmp_path) == {
+            "/dev/shm": "a file may have 104,857,600 bytes here, Ray's has 268,435,456: `ulimit -f unlimited`"
+        }
+    with files_of_at_most(2**30):
+        assert folders.blocked(tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [100_000, 200 * 2**20])
+def test_a_limit_of_the_size_of_files_is_not_called_a_busy_machine(size: int, tmp_path: Path) -> None:
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
+    with files_of_at_most(size):
+        found = run(
+            "launch", grid, "--storage", tmp_path, "--compile", "off", env=os.environ | {"RAY_ADDRESS": ""}
+        )
+    assert found.returncode == 2, found.stderr
+    assert f"a file may have {size:,} bytes here" in found.stderr
+    assert "busy" not in found.stderr
+    with files_of_at_most(300 * 2**20):
+        found = run(
+            "launch", grid, "--storage", tmp_path, "--compile", "off", env=os.environ | {"RAY_ADDRESS": ""}
+        )
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.slow

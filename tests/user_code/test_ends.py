@@ -46,22 +46,38 @@ class Net(torch.nn.Module):
 
     @property
     def neuron_groups(self):
+        {groups}
         return (NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",)),)
 
 
 class Task(LinearMap):
+    def __init__(self, values, streams):
+        super().__init__(values, streams)
+        {task}
+
+    @classmethod
+    def sizes(cls, values):
+        {sizes}
+        return super().sizes(values)
+
     def train_set(self):
         {data}
         return super().train_set()
 
 
 class Sgd:
+    def __init__(self):
+        {optimizer}
+
     def update(self, weights, gradient, moments, rates, step):
         {update}
         return {{n: w - rates["learning_rate"] * gradient[n] for n, w in weights.items()}}, moments
 
 
 class Falling:
+    def __init__(self):
+        {schedule}
+
     def factor(self, step, steps):
         {factor}
         return 1 - 0.5 * step / steps
@@ -70,9 +86,15 @@ class Falling:
 class Largest(NumberObservable):
     columns = (Column(name="largest", meaning="The largest weight."),)
 
+    def __init__(self):
+        {observable}
+
     def measure(self, specimen):
         {measure}
         return specimen.weights["first.weight"].abs().max().reshape(1)
+
+
+{importing}
 """
 PLACES: Final = {
     "constructor": ("Net", "its constructor"),
@@ -81,8 +103,15 @@ PLACES: Final = {
     "update": ("Sgd", "its update"),
     "factor": ("Falling", "its factor"),
     "measure": ("Largest", "measuring"),
+    "importing": ("my.py", "its import"),
+    "task": ("Task", "its data"),
+    "sizes": ("Task", "its sizes"),
+    "groups": ("Net", "its neuron_groups"),
+    "optimizer": ("Sgd", "its constructor"),
+    "schedule": ("Falling", "its constructor"),
+    "observable": ("Largest", "its constructor"),
 }
-"""Where a class may end the process: the class, and what it is asked for then."""
+"""Where code of the user's may end the process: the class or the file, and what it is asked for then."""
 ENDS: Final = {
     "os._exit(7)": "the process ended with exit code 7",
     "os._exit(0)": "the process ended with exit code 0",
@@ -101,15 +130,18 @@ from pathlib import Path
 from phasediag.errors import PhasediagError
 from phasediag.sweeps.sweep import launch, plan
 
-for grid in map(Path, sys.argv[1:]):
-    for ask, options in ((plan, {}), (launch, {"executor": "inline", "compile": "off"})):
-        try:
-            ask(grid, str(grid.parent), **options)
-            print("nothing")
-        except PhasediagError as error:
-            print(f"{error.exit_code} {error}")
+for asked in sys.argv[1:]:
+    ask, grid = asked.split(":")
+    try:
+        if ask == "plan":
+            plan(Path(grid), str(Path(grid).parent))
+        else:
+            launch(Path(grid), str(Path(grid).parent), executor="inline", compile="off")
+        print("nothing")
+    except PhasediagError as error:
+        print(f"{error.exit_code} {error}")
 """
-"""What plan and launch say of each grid, a line each."""
+"""What plan or launch say of each grid, a line each."""
 
 
 def _written(folder: Path, place: str, end: str) -> Path:
@@ -124,11 +156,11 @@ def _written(folder: Path, place: str, end: str) -> Path:
     return write(folder, text.replace("  teacher_width: 4\n", ""))
 
 
-def _said(folder: Path, cases: list[tuple[str, str]]) -> None:
-    """Let plan and launch look at all cases, in one other process, and check what they say."""
-    grids = [_written(folder / str(n), place, end) for n, (place, end) in enumerate(cases)]
+def _said(folder: Path, cases: list[tuple[str, str, str]]) -> None:
+    """Let plan or launch look at all cases, in one other process, and check what they say."""
+    grids = [_written(folder / str(n), place, end) for n, (_, place, end) in enumerate(cases)]
     asked = subprocess.run(
-        [sys.executable, "-c", ASKED, *map(str, grids)],
+        [sys.executable, "-c", ASKED, *(f"{c[0]}:{grid}" for c, grid in zip(cases, grids, strict=True))],
         capture_output=True,
         text=True,
         timeout=600,
@@ -136,31 +168,31 @@ def _said(folder: Path, cases: list[tuple[str, str]]) -> None:
     )
     assert asked.returncode == 0, asked.stderr[-2000:]
     lines = asked.stdout.splitlines()
-    assert len(lines) == 2 * len(cases), asked.stdout
-    for (place, end), grid, planned, launched in zip(cases, grids, lines[::2], lines[1::2], strict=True):
+    assert len(lines) == len(cases), asked.stdout
+    for (_, place, end), grid, line in zip(cases, grids, lines, strict=True):
         cls, doing = PLACES[place]
         text = (grid.parent / "my.py").read_text().splitlines()
-        at = next(n for n, line in enumerate(text, 1) if line.strip() == end)
-        if end == "fall(0)":
-            at = next(n for n, line in enumerate(text, 1) if "return fall" in line)
-        for line in (planned, launched):
-            assert line.startswith("2 "), line
-            assert f"my.py:{at}: {ENDS[end]}" in line, (place, end, line)
+        last = "return fall(depth + 1)" if end == "fall(0)" else end
+        at = next(n for n, code in enumerate(text, 1) if code.strip() == last)
+        assert line.startswith("2 "), (place, end, line)
+        assert f"my.py:{at}" in line, (place, end, line)
+        assert ENDS[end] in line, (place, end, line)
+        if end != "fall(0)":
             assert re.search(rf"\[(my\.py:)?{cls}: {doing}", line), (place, end, line)
         assert not (grid.parent / "g").exists(), "a launch that is refused leaves nothing"
 
 
 def test_whatever_ends_the_process_is_one_error(tmp_path: Path) -> None:
-    """Each place and each end once."""
+    """Each place and each end once, by plan and by launch in turn."""
     ends = list(ENDS)
-    places = list(PLACES)
-    _said(tmp_path, [(places[n % len(places)], end) for n, end in enumerate(ends)])
+    asks = ("plan", "launch")
+    _said(tmp_path, [(asks[n % 2], place, ends[n % len(ends)]) for n, place in enumerate(PLACES)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_every_end_in_every_place(place: str, tmp_path: Path) -> None:
-    _said(tmp_path, [(place, end) for end in ENDS])
+    _said(tmp_path, [(ask, place, end) for end in ENDS for ask in ("plan", "launch")])
 
 
 def test_what_is_no_fault_comes_back(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,8 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "CountingHook": ("seen",), "SelfChanging": (), "Generated": (),
     "NoisyForward": ("random", "eval()"), "NoisyByNumpy": (), "NoisyByPython": (),
     "ShuffledForward": ("random",),
-    "Branch": (), "Loop": (), "Item": (), "ByNumpy": (), "BooleanIndex": (), "OverwrittenInput": (),
+    "Branch": (), "Loop": (), "Item": (), "ByNumpy": ("torch's functions",), "BooleanIndex": ("torch.where",),
+    "OverwrittenInput": (),
     "Lazy": ("first", "lazy"), "Uninitialised": ("gain",),
     "ComplexPhase": ("phase", "complex"), "DrawnAttribute": ("direction", "buffer"),
     "DrawnNumber": ("gain",), "DrawnSign": ("flip",),
@@ -76,6 +77,10 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "HookAfterGradients": ("first.weight",), "Checkpointed": ("leave torch.utils.checkpoint out",),
     "OldFunction": ("generate_vmap_rule = True",),
     "OneGroup": ("neuron_groups",), "TextGroups": ("neuron_groups",),
+    "StartInOneMemory": ("first.weight", "start", "clone()"),
+    "MaxNorm": ("embed", "max_norm"), "RenormedInPlace": ("first.weight", "in place"),
+    "Pruned": ("first.weight", "parametrizations"), "OldWeightNorm": ("first.weight", "parametrizations"),
+    "ViewOfAParameter": ("half", "compute it in forward"),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
 EITHER_NETWORKS = {
@@ -97,6 +102,7 @@ MAY_BE_REFUSED = {
     "networks_padded.py:PaddedNorm",
     "networks_values.py:UnusedLayer",  # PyTorch leaves what has no gradient, decay and all
     "networks_frozen.py:NoGradBackbone",
+    "networks_wild.py:FrozenByTrain",  # it asks for gradients where networks are evaluated at once
     "networks_state.py:Spectral",  # power iteration writes by out=, which vmap need not know
 }
 WITHOUT_GRADIENT = {
@@ -111,6 +117,7 @@ OWN_VALUES: dict[str, dict[str, Any]] = {
     "networks_plain.py:Polynomial": {"learning_rate": 0.001},
     "networks_plain.py:SoftmaxBottleneck": {"learning_rate": 0.002},
     "networks_images.py:UNet": {"learning_rate": 0.01},
+    "networks_refused.py:StartInOneMemory": {"dtype": "float32"},  # `to(float64)` would copy it
 }
 
 REFUSED_TASKS: dict[str, tuple[str, ...]] = {
@@ -166,7 +173,12 @@ def networks() -> list[Animal]:
             name = f"{file.name}:{cls}"
             if file.stem == "networks_refused" and cls not in TRAINED_AMONG_REFUSED:
                 either = cls in EITHER_NETWORKS
-                found.append(Animal(name=name, refused=None if either else True, tells=REFUSED_NETWORKS[cls]))
+                found.append(
+                    Animal(
+                        name=name, refused=None if either else True, tells=REFUSED_NETWORKS[cls],
+                        fixed=OWN_VALUES.get(name, {}),
+                    )
+                )  # fmt: skip
                 continue
             turn = OPTIMIZERS[len(found) % len(OPTIMIZERS)]
             turn = OPTIMIZERS[0] if cls in WITHOUT_GRADIENT else turn

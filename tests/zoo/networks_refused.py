@@ -1,11 +1,12 @@
 """Networks that cannot be trained in packs as they are, each for one reason that a plan tells."""
 
 import random
+import warnings
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import spectral_norm
+from torch.nn.utils import prune, spectral_norm
 from torch.utils.checkpoint import checkpoint
 
 from phasediag.symmetry.neurons import NeuronGroup
@@ -618,3 +619,62 @@ class Sign(torch.autograd.Function):
 class OldFunction(Base):
     def middle(self, h):
         return Sign.apply(h)
+
+
+class MaxNorm(nn.Module):
+    """An embedding that scales its rows in place as it reads them, once they have grown."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.embed = nn.Embedding(4, width, max_norm=10.0)
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.embed((x > 0).long()).mean(dim=1)))
+
+
+class RenormedInPlace(Base):
+    """A weight that each pass brings back to a length."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.first.weight.div_(self.first.weight.norm())
+        return super().forward(x)
+
+
+class Pruned(Base):
+    """A weight that a hook makes of the parameter and its mask."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        prune.random_unstructured(self.first, "weight", amount=0.5)
+
+
+class OldWeightNorm(Base):
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nn.utils.weight_norm(self.first)
+
+
+class ViewOfAParameter(Base):
+    """A part of a weight, taken once, by the constructor."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.half = self.first.weight[: width // 2]
+
+    def forward(self, x):
+        return super().forward(x) + (x @ self.half.T).sum(dim=-1, keepdim=True)
+
+
+class StartInOneMemory(Base):
+    """A copy of the start that is none: each step changes it, too."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.register_buffer("start", self.first.weight.detach())
+
+    def forward(self, x):
+        return super().forward(x) - (x @ self.start.T).sum(dim=-1, keepdim=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import phasediag
 from phasediag.errors import PhasediagError
+from phasediag.training.refusals import refusal
 from zoo.catalogue import FOLDER, NETWORKS, TASKS, Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed
 from zoo.comparison import axes_of, grid_file, verdict
@@ -36,6 +38,16 @@ def test_a_launch_refuses_it_too_and_records_nothing(name: str, folder: Path, tm
         phasediag.launch(path, str(tmp_path), executor="inline", compile="off")
     assert refusal.value.exit_code == 2
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+class OptimizedModule(nn.Linear):
+    """As what torch.compile gives is called, whose loading takes seconds."""
+
+
+def test_a_part_that_is_compiled_is_refused() -> None:
+    assert "module '1' is compiled by torch.compile" in refusal(
+        nn.Sequential(nn.Linear(2, 2), OptimizedModule(2, 2))
+    )
 
 
 def test_the_zoo_is_large() -> None:

@@ -12,7 +12,7 @@ from zoo.comparison import verdict
 
 FILES = (
     "networks_buffers", "networks_frozen", "networks_shared", "networks_values", "networks_padded",
-    "networks_einops", "networks_beside",
+    "networks_einops", "networks_beside", "networks_wild",
 )  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings(SLOW_WORDS)

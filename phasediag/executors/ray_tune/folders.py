@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import tempfile
 from contextlib import suppress
@@ -16,7 +17,9 @@ INSIDE: Final = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_
 ROOM_BYTES: Final = 32 * 2**20
 """What logs and the state of a run may take."""
 SHARED: Final = "/dev/shm"
-"""Where Ray keeps what its processes share."""
+"""Where Ray keeps what its processes share: one file."""
+SHARED_BYTES: Final = 256 * 2**20
+"""Its size: a launch shares its packs alone, and Ray would take a third of all memory."""
 PLACES: Final = ("/tmp", SHARED, "/var/tmp")
 
 
@@ -52,7 +55,7 @@ def is_roomy(place: str) -> bool:
 
 
 def blocked(folder: Path | None) -> dict[str, str]:
-    """The places that a local Ray needs and in which nothing can be written, each with the reason.
+    """The places that a local Ray needs and in which it cannot write what it needs, each with the reason.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def blocked(folder: Path | None) -> dict[str, str]:
         That it was given for its files; None: the usual one.
     """
     usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or PLACES[0]
-    reasons = {place: _refusal(place) for place in (str(folder or usual), SHARED)}
+    reasons = {str(folder or usual): _refusal(str(folder or usual)), SHARED: _refusal(SHARED) or _limit()}
     return {place: reason for place, reason in reasons.items() if reason}
 
 
@@ -72,6 +75,14 @@ def _refusal(place: str) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def _limit() -> str:
+    """How large this process and those that it starts may make a file; empty where that is enough for Ray."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY or most > SHARED_BYTES:
+        return ""
+    return f"a file may have {most:,} bytes here, Ray's has {SHARED_BYTES:,}: `ulimit -f unlimited`"
 
 
 def _is_short(place: str) -> bool:

@@ -20,9 +20,8 @@ from phasediag.environment import environment
 from phasediag.errors import WAYS_OUT
 from phasediag.executors.places import allowed_cores
 from phasediag.executors.ray_tune import quick_start
+from phasediag.executors.ray_tune.folders import SHARED_BYTES
 
-OBJECTS_BYTES: Final = 256 * 2**20
-"""Memory for what workers share: a launch shares its packs alone, and Ray would take a third of all."""
 SAID: Final = {
     "No space left": "ENOSPC", "quota exceeded": "EDQUOT", "Read-only file system": "EROFS",
     "Permission denied": "EACCES", "Too many open files": "EMFILE",
@@ -48,7 +47,7 @@ def start(folder: Path | None, quiet: Mapping[str, Any], preloaded: str = "") ->
     """
     options: dict[str, Any] = {
         "address": "local", "num_cpus": allowed_cores(), "include_dashboard": False,
-        "object_store_memory": OBJECTS_BYTES, **quiet,
+        "object_store_memory": SHARED_BYTES, **quiet,
     }  # fmt: skip
     # by the environment, for `ray.init` itself has no published option for it
     held = {**_own_token(), **({} if folder is None else {"RAY_TMPDIR": str(folder)})}
@@ -110,7 +109,7 @@ def way_out(error: Exception, blocked: Mapping[str, str] = MappingProxyType({}))
     Parameters
     ----------
     blocked
-        Places that it needs and in which nothing can be written, with the reasons.
+        Places that it needs and in which it cannot write what it needs, with the reasons.
     """
     if blocked:
         places = ", ".join(f"{place} ({reason})" for place, reason in blocked.items())
