@@ -74,6 +74,12 @@ PICTURES = (
         "Linear networks on fresh data: the boundary bends to weaker decay as gradient noise grows.",
     ),
     Picture(
+        "jobs/templates/width-scaling.yaml",
+        "How many directions a network keeps",
+        "The rank falls in steps as decay passes the singular values of the map. Which law describes "
+        "that, and whether the width matters, is said with the fit.",
+    ),
+    Picture(
         "jobs/templates/own-model.yaml",
         "An own model",
         "A gain between two layers moves the collapse in proportion: straight on logarithmic axes.",
@@ -106,6 +112,12 @@ PICTURES = (
         "Where singular values grow without end, in the plane of "
         "[2509.01349](https://arxiv.org/abs/2509.01349). The order parameter is a condition over "
         "two columns.",
+    ),
+    Picture(
+        "jobs/literature/sharpness-regimes.yaml",
+        "Regimes of sharpness",
+        "From which learning rate on, in units of 2 / sharpness, the loss rises above its start within ten "
+        "steps ([2302.12250](https://arxiv.org/abs/2302.12250)). The axis is a result, put into bins.",
     ),
     Picture(
         "jobs/literature/stochastic-collapse.yaml",
@@ -151,7 +163,8 @@ def make(picture: Picture, storage: Path) -> None:
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     record[picture.name] = {
         "trials": json.loads(status.stdout)["total"], "seconds": round(seconds), "processor": processor(),
-        "date": datetime.now(UTC).date().isoformat(), "said": drawn.stderr.strip(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "said": (drawn.stdout if drawing[0] == "scaling" else drawn.stderr).strip(),
     }  # fmt: skip
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
