@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from phasediag.trial import IntArray, TextArray, objects
+from phasediag.trial import Codes, IntArray, TextArray, objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,7 +20,7 @@ class Origin:
     pack_id: TextArray
     """The pack under whose id its weights are kept, shape (trials,)."""
 
-    def take(self, rows: IntArray) -> Origin:
+    def take(self, rows: Codes | IntArray) -> Origin:
         """That of some of the trials."""
         return Origin(step=self.step, trial_id=self.trial_id[rows], pack_id=self.pack_id[rows])
 
