@@ -15,7 +15,7 @@ quickstart: .venv/installed  ## train a small sweep, draw its phase diagram, fit
 test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS=2 $(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check-long: .venv/installed-test .venv/installed-docs .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results

@@ -264,7 +264,13 @@ def table_of(costs: Sequence[Cost]) -> Table:
 
 
 @click.command(help=__doc__)
-@click.option("--trials", multiple=True, type=int, default=(10_000, 100_000, 1_000_000), show_default=True)
+@click.option(
+    "--trials",
+    multiple=True,
+    type=click.IntRange(min=2 * UNIT),
+    default=(10_000, 100_000, 1_000_000),
+    show_default=True,
+)
 @click.option("--places", multiple=True, type=int, default=(8, 64), show_default=True)
 @click.option("--steps", default=2000, show_default=True, help="Of each trial, as far as projections go.")
 @click.option("--ray", is_flag=True, help="On actors of a local Ray, too.")

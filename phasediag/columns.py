@@ -185,7 +185,7 @@ DERIVED: Final[tuple[Column, ...]] = (
 """What frames of trials and of measurements have besides."""
 
 TEMPERATURE: Final = Column(
-    name="temperature", label="temperature T = rate / ((1 − momentum) batch)", bounds=_COUNT, derived=True,
+    name="temperature", label="temperature", bounds=_COUNT, derived=True,
     null_when_diverged=False,
     meaning="learning_rate / ((1 - momentum) batch_size) of sgd, 0 of the full batch; null where the noise "
             "of gradients has no single one: other optimizers, schedules, layer_rates, gradient_clip.",
@@ -213,6 +213,9 @@ OF_STAGES: Final[tuple[Column, ...]] = (
     _about("way", "string", "Whether the ramp went up or down to this stage; null without a ramp."),
 )
 """What frames have besides where there are ramps: their rows are stages."""
+
+RESERVED: Final = (*(column.name for column in OF_STAGES), "position", "mean")
+"""What no parameter may be called: frames of ramps, boundaries and cells have columns of these names."""
 
 _KNOWN: Final = {
     column.name: column

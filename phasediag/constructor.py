@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import PydanticUndefinedAnnotation, PydanticUserError
 
+from phasediag.columns import RESERVED
 from phasediag.errors import RefusedError
 from phasediag.parameters import MOMENTUM, TRAINING
 from phasediag.source_lines import place_of
@@ -60,6 +61,11 @@ def parameters_of(cls: type[Any], kind: str) -> dict[str, Parameter]:
                 f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a parameter of "
                 "training, which would take its place",
                 f"call the {_word(kind)} otherwise",
+            )
+        if parameter.name in RESERVED:
+            raise RefusedError(
+                f"{place_of(cls)}: '{parameter.name}' of {cls.__name__} is the name of a column of results",
+                f"call the {_word(kind)} otherwise, as no parameter can be called {', '.join(RESERVED)}",
             )
     return {parameter.name: parameter for parameter in parameters}
 

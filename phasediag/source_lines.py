@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sysconfig
 import traceback
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 _PACKAGE: Final = Path(__file__).parent
+_places: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
+
 Origin = type[Any] | Path
 """Where code of the user's stands: a class, or a file that is imported."""
 
 
 def place_of(origin: Origin) -> str:
-    """File and line of a class's constructor, or of the class, as far as they are known; a file's path."""
+    """File and line of a class's constructor, or of the class, as far as they are known; a file's path.
+
+    Looked up once: Python reads and parses the whole file for it.
+    """
     if isinstance(origin, Path):
         return str(origin)
-    known: tuple[Any, ...] = (vars(origin).get("__init__"), origin)
+    if origin not in _places:
+        _places[origin] = _looked_up(origin)
+    return _places[origin]
+
+
+def _looked_up(cls: type[Any]) -> str:
+    known: tuple[Any, ...] = (vars(cls).get("__init__"), cls)
     for thing in known:
         try:
             return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
         except (TypeError, OSError):
             continue
-    return origin.__module__
+    return cls.__module__
 
 
 def line_of(error: BaseException) -> str:
@@ -41,8 +54,11 @@ def explained(error: BaseException, origin: Origin) -> str:
 
 def of_the_user(filename: str) -> bool:
     """Whether a file is the user's own: not of phasediag, of Python, or of an installed library."""
-    if filename.startswith("<"):
-        return False
+    return not filename.startswith("<") and _of_the_user(os.path.abspath(filename))
+
+
+@lru_cache(maxsize=4096)
+def _of_the_user(filename: str) -> bool:
     path = Path(filename).resolve()
     return not any(path.is_relative_to(folder) for folder in _foreign())
 

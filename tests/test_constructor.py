@@ -84,6 +84,8 @@ def test_a_constructor_gets_what_its_annotations_say(
     ("arguments", "words"),
     [
         ("steps: int = 3", "'steps' of Net is the name of a parameter of training"),
+        ("stage: int = 1", "'stage' of Net is the name of a column of results"),
+        ("mean: float = 0.0", "'mean' of Net is the name of a column of results"),
         ("momentum: float = 0.1", "'momentum' of Net is the name of a parameter of training"),
         ("dtype: str = 'a'", "'dtype' of Net is the name of a parameter of training"),
         ("samples: int = 3", "'samples' of my_net.py:Net is a parameter of task 'teacher_student' too"),

@@ -19,7 +19,7 @@ from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, Sums
 from phasediag.analysis.comparison import ReplicateMeans, jackknifed, reach
 from phasediag.analysis.declared import about
 from phasediag.analysis.frame import Groups, need_columns
-from phasediag.analysis.noise import TEMPERATURE
+from phasediag.analysis.noise import temperature_column, ways
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import Sample, entered
 from phasediag.analysis.verdict import Answer, Claim
@@ -28,10 +28,6 @@ from phasediag.errors import AnalysisError
 
 NEGLIGIBLE: Final = 0.05
 """A difference below this share of the spread of y over all cells is none."""
-WAYS: Final = (
-    "learning_rate", "batch_size", "lr_over_batch", "momentum", "steps", "learning_time", TEMPERATURE,
-)  # fmt: skip
-"""What differs between trials of one temperature, or follows from what does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -47,9 +43,9 @@ class EqualNoise(Result):
     high: float
     """The 95 % interval of `difference`; NaN with fewer than 3 replicates."""
     cells: pd.DataFrame
-    """One row a point: its `temperature` and other axes, `rate_small`, `rate_large`, the means `mean_small`,
-    `mean_large`, and their `difference` with `low`, `high` (95 % for all points together), as shares of the
-    spread of y."""
+    """One row a point: its `temperature` (`noise.temperature_column`) and other axes, `rate_small`,
+    `rate_large`, the means `mean_small`, `mean_large`, and their `difference` with `low`, `high` (95 % for
+    all points together), as shares of the spread of y."""
     claim: Claim
     n: int
     replicates: int
@@ -104,16 +100,17 @@ def compare_equal_noise(
     AnalysisError
         Where no temperature is reached in two ways at the same point.
     """
-    need_columns(trials, [TEMPERATURE, "learning_rate", "batch_size"])
+    temperature = temperature_column(trials)
+    need_columns(trials, [temperature, "learning_rate", "batch_size"])
     if any(about(trials, word).of_training for word in re.findall(r"[^\W\d]\w*", y)):
         trials = trials.assign(converged=True)  # of a rate of growth nothing is to have settled
     sample = Sample.of(trials, x, y, window=window, strength=False)
-    noise = sample.trials[TEMPERATURE].to_numpy(np.float64)
+    noise = sample.trials[temperature].to_numpy(np.float64)
     sample = sample.without(~(noise > 0), "without noise of a temperature")
     rows = sample.trials.assign(**{
-        TEMPERATURE: [float(f"{value:.9g}") for value in sample.trials[TEMPERATURE]]
+        temperature: [float(f"{value:.9g}") for value in sample.trials[temperature]]
     })  # fmt: skip
-    axes = (TEMPERATURE, *axes_of(rows, (TEMPERATURE,), without=(*WAYS, y)))
+    axes = (temperature, *axes_of(rows, (temperature,), without=(*ways(rows), y)))
     point = Groups.of(rows, axes)
     both = Groups.of(rows, (*axes, "learning_rate"))
     if not len(rows) or len(both.code) == len(point.code):
@@ -184,7 +181,7 @@ def _claim(y: str, mean: float, low: float, high: float, cells: pd.DataFrame) ->
         said = "not supported"
         most = cells.iloc[int(np.argmax(cells["difference"].abs().to_numpy()))]
         reason += (
-            f"; most at temperature {most[TEMPERATURE]:.3g}: {most['mean_small']:.3g} at rate "
+            f"; most at temperature {most[temperature_column(cells)]:.3g}: {most['mean_small']:.3g} at rate "
             f"{most['rate_small']:g}, {most['mean_large']:.3g} at {most['rate_large']:g} "
             f"({int(apart.sum())} points differ beyond doubt)"
         )

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from phasediag.analysis.declared import rules_of, with_declarations
-from phasediag.analysis.noise import TEMPERATURE, with_temperature
+from phasediag.analysis.noise import BESIDE, TEMPERATURE, with_temperature
 from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged
 from phasediag.analysis.versions import DEFINITIONS, tell_of_observables
@@ -104,7 +104,7 @@ def _trials(
 ) -> pd.DataFrame:
     """The trials with at least the wanted columns, those that are derived too."""
     cut = None if threshold is None else _checked(threshold)
-    if columns is not None and TEMPERATURE in columns:
+    if columns is not None and {TEMPERATURE, BESIDE} & set(columns):
         columns = None  # what it rests on may be missing from some files
     rows = _rows(store, None if columns is None else _needed(columns, cut is not None))
     trials = _frame(rows)
@@ -299,7 +299,7 @@ def _with_readings(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _needed(columns: Sequence[str], recounted: bool) -> list[str]:
     """The columns of the store from which the wanted ones follow."""
-    needed = [name for name in columns if name not in (*DERIVED_COLUMNS, TEMPERATURE)]
+    needed = [name for name in columns if name not in (*DERIVED_COLUMNS, TEMPERATURE, BESIDE)]
     if set(columns) & set(DERIVED_COLUMNS):
         needed += ["degree_of_symmetry", "max_degree"]
     if recounted:

@@ -11,6 +11,7 @@ import pandas as pd
 from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import Groups, coded, has_status
 from phasediag.arrays import BoolArray, FloatArray, IntArray
+from phasediag.registry import KINDS
 from phasediag.storage.launches import LENGTHS
 
 ORIGINAL: Final = 1.0
@@ -18,8 +19,11 @@ ORIGINAL: Final = 1.0
 
 
 def points_of(trials: pd.DataFrame) -> IntArray:
-    """The point of each trial whatever its length, shape (trials,); replicates share it."""
-    aside = {*results_of(trials), *LENGTHS}
+    """The point of each trial whatever its length, shape (trials,); replicates share it.
+
+    Trials of other files of the user's are of another point: what differs between them is no matter of time.
+    """
+    aside = {*results_of(trials), *LENGTHS} - {f"{kind}_source" for kind in KINDS}
     parameters = tuple(str(name) for name in trials.columns if name not in aside)
     return Groups.of(trials, tuple(n for n in parameters if len(coded(trials[n])[1]) > 1)).cell
 

@@ -16,19 +16,28 @@ import pandas as pd
 from phasediag.arrays import FloatArray
 
 TEMPERATURE: Final = "temperature"
+BESIDE: Final = "noise_temperature"
+"""What it is called where a parameter of the user's has that name."""
 RESTS_ON: Final = ("optimizer", "learning_rate", "batch_size")
 """Without these columns a frame has no temperature."""
+_WAYS: Final = ("learning_rate", "batch_size", "lr_over_batch", "momentum", "steps", "learning_time")
 _CONSTANT: Final = "constant"
 
 
 def with_temperature(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with a column `temperature` besides: learning_rate / ((1 - momentum) batch_size).
 
-    As they are where they have such a column, or lack one of those that it rests on (`RESTS_ON`).
+    `noise_temperature` where a parameter of theirs is called so: of a softmax, say. As they are where they
+    lack one of the columns that it rests on (`RESTS_ON`).
+
+    Parameters
+    ----------
+    trials
+        As the files have them: a column `temperature` is a parameter.
     """
-    if TEMPERATURE in trials or not set(RESTS_ON) <= set(trials.columns):
+    if not set(RESTS_ON) <= set(trials.columns):
         return trials
-    return trials.assign(**{TEMPERATURE: temperatures(trials)})
+    return trials.assign(**{BESIDE if TEMPERATURE in trials else TEMPERATURE: temperatures(trials)})
 
 
 def temperatures(trials: pd.DataFrame) -> FloatArray:
@@ -56,8 +65,19 @@ def temperatures(trials: pd.DataFrame) -> FloatArray:
 
 
 def noise_column(trials: pd.DataFrame) -> str:
-    """The column that tells how strong the noise of gradients is: `temperature`, else lr_over_batch."""
-    return TEMPERATURE if TEMPERATURE in trials else "lr_over_batch"
+    """The column that tells how strong the noise of gradients is, by any of its names; else lr_over_batch."""
+    name = temperature_column(trials)
+    return name if name in trials else "lr_over_batch"
+
+
+def temperature_column(trials: pd.DataFrame) -> str:
+    """The column of the temperature; that of a parameter of the same name is never meant."""
+    return BESIDE if BESIDE in trials else TEMPERATURE
+
+
+def ways(trials: pd.DataFrame) -> tuple[str, ...]:
+    """The columns that differ between trials of one temperature, or follow from what does."""
+    return (*_WAYS, temperature_column(trials))
 
 
 def _numbers(trials: pd.DataFrame, name: str, missing: float) -> FloatArray:

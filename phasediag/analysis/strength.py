@@ -16,10 +16,9 @@ import pandas as pd
 from phasediag.analysis.axes import pooled
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
-from phasediag.analysis.equal_noise import WAYS
 from phasediag.analysis.exchange import Exchange, compare_exchanges
 from phasediag.analysis.frame import Groups, numbers
-from phasediag.analysis.noise import noise_column
+from phasediag.analysis.noise import noise_column, ways
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
 from phasediag.analysis.single_index import Cells, fit_index
@@ -160,7 +159,7 @@ def fit_strength(
     points = table.assign(
         strength=fit.index, mean=sums.means, trials=sums.numbers, fit=fit.curve,
     )  # fmt: skip
-    named = (x, y, "weight_decay", "label_noise", noise, *WAYS)
+    named = (x, y, "weight_decay", "label_noise", noise, *ways(trials))
     return StrengthFit(
         y=y, noise=noise, parameters=_parameters(cells, names, sums, exchange, resamples, seed),
         models=exchange.models, claim=exchange.claim(y), points=points, n=len(sample.counts),

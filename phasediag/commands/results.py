@@ -228,15 +228,19 @@ def scaling(
 ) -> None:  # fmt: skip
     """Fit the neuron count of SWEEP against a parameter, compare alternatives, and say what they support."""
     from phasediag.analysis.axes import parts
-    from phasediag.analysis.equal_noise import WAYS
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.labels import shown
+    from phasediag.analysis.noise import ways
     from phasediag.analysis.versions import newest
 
     notices: list[str] = []
     with telling(notices):
         trials = newest(filtered(load_trials(sweep_path), where), (asked["x"], asked["y"]), pooled=True)
-    own = ("weight_decay", "label_noise", *WAYS) if besides["strength"] or besides["temperature"] else ()
+    own = (
+        ("weight_decay", "label_noise", *ways(trials))
+        if besides["strength"] or besides["temperature"]
+        else ()
+    )
     answers = []
     for values, part in parts(trials, (asked["x"], asked["y"], "width", *own)):
         said, lines = _scaled(sweep_path, part, asked, besides, _beside(output, values))

@@ -117,7 +117,7 @@ def trials_schema(
     if clash:
         raise StoreError(
             f"the parameter '{clash[0]}' has the name of a result column; "
-            f"rename it in your task or model (taken: {', '.join(RESULT_COLUMNS + DERIVED_COLUMNS)})"
+            f"rename it in your task or model (taken: {', '.join(sorted(taken))})"
         )
     return pa.schema([*_LEADING, *given, *_RESULTS, *added], metadata=METADATA)
 

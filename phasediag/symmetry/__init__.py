@@ -1,1 +1,1 @@
-"""Symmetries of networks: neuron groups, the gauge, and the distances to symmetry (torch only)."""
+"""Symmetries of networks: neuron groups, the gauge, and groups with their distances."""

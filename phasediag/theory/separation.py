@@ -14,6 +14,8 @@ from phasediag.errors import AnalysisError
 from phasediag.theory.gaps import GAP, cut_at_gap
 
 Strength = Literal["gamma", "temperature"]
+TEMPERATURES: Final = ("noise_temperature", "temperature", "lr_over_batch")
+"""The columns that may tell the temperature; the first that there is does."""
 Verdict = Literal["rejected", "compatible", "cannot tell"]
 CONFIDENCE: Final = 0.95
 FEWEST_REPLICATES: Final = 3
@@ -59,7 +61,7 @@ def separations(trials: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFram
     rows = trials.loc[trials["status"].eq("ok")].merge(measurements[["trial_id", "distances"]], on="trial_id")
     if rows["distances"].isna().any():
         raise AnalysisError("distances were not stored; set measure: {distances: last} and --remeasure")
-    noise = rows["temperature"] if "temperature" in rows else rows["lr_over_batch"]
+    noise = rows[next(name for name in TEMPERATURES if name in rows)]
     replicate = rows["replicate"] if "replicate" in rows else pd.Series(range(len(rows)))
     named = zip(rows["trial_id"], replicate, rows["weight_decay"] / 2, noise, strict=True)
     cut = [

@@ -168,7 +168,7 @@ def seeded(generator: np.random.Generator) -> Iterator[None]:
     number = int(generator.integers(2**63))
     states = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(number)
+        _seed_torch(number)
         np.random.seed(number % 2**32)
         random.seed(number)
         try:
@@ -176,6 +176,18 @@ def seeded(generator: np.random.Generator) -> Iterator[None]:
         finally:
             np.random.set_state(states[0])
             random.setstate(states[1])
+
+
+def _seed_torch(number: int) -> None:
+    """Seed torch's generators: of this processor, and of GPUs where the process uses them.
+
+    `torch.manual_seed` takes down a traceback for each sort of device that is not in use yet, which takes
+    longer than most constructors.
+    """
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 def varying_buffers(first: nn.Module, others: Iterable[nn.Module]) -> tuple[str, ...]:

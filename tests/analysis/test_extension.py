@@ -51,6 +51,14 @@ def test_what_moved_is_counted_among_what_was_called_settled() -> None:
     assert "More than 5% of the phases that were called settled moved" in text
 
 
+def test_trials_of_other_files_are_not_the_same_ones_for_longer() -> None:
+    old, new = planted().assign(model_source="aa"), planted().assign(model_source="bb", neuron_count=3)
+    both = pd.concat([old[old["steps"] == 100], new], ignore_index=True)
+    assert extension(both, factors=[2]).as_dict()["count_moved"] == 0
+    with pytest.raises(AnalysisError, match="none of these trials was trained again"):
+        extension(both[(both["model_source"] == "aa") | (both["steps"] == 200)], factors=[2])
+
+
 def test_nothing_moved_says_so_without_a_warning() -> None:
     still = planted().assign(neuron_count=10, degree_normalized=0.2)
     found = extension(still, factors=[2])

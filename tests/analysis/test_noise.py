@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import phasediag
-from phasediag.analysis.noise import temperatures, with_temperature
+from phasediag.analysis.equal_noise import compare_equal_noise
+from phasediag.analysis.noise import noise_column, temperatures, ways, with_temperature
+from phasediag.errors import AnalysisError
 from small_sweeps import launched
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 4}
@@ -34,10 +36,22 @@ def test_the_temperature_of_a_trial(changed: dict[str, object], expected: float)
     assert temperatures(trials)[0] == pytest.approx(expected, nan_ok=True)
 
 
-def test_a_column_of_that_name_is_left_as_it_is() -> None:
-    trials = pd.DataFrame([PLAIN | {"temperature": 7.0}])
-    assert with_temperature(trials)["temperature"].tolist() == [7.0]
+def test_a_parameter_of_that_name_is_no_noise() -> None:
+    trials = with_temperature(pd.DataFrame([PLAIN | {"temperature": 7.0}]))
+    assert trials[["temperature", "noise_temperature"]].to_numpy().tolist() == [[7.0, 0.025]]
+    assert noise_column(trials) == "noise_temperature"
+    assert "temperature" not in ways(trials)
     assert "temperature" not in with_temperature(trials[["optimizer"]])
+
+
+def test_trials_of_equal_softmax_temperature_are_none_of_equal_noise() -> None:
+    rows = [
+        PLAIN | {"learning_rate": rate, "batch_size": batch, "temperature": own, "weight_decay": 0.1,
+                 "replicate": replicate, "status": "ok", "converged": True, "neuron_count": 1.0 + replicate}
+        for rate, batch in ((0.05, 8), (0.1, 4)) for own in (0.5, 1.0) for replicate in range(3)
+    ]  # fmt: skip
+    with pytest.raises(AnalysisError, match="no temperature is reached in two ways"):
+        compare_equal_noise(with_temperature(pd.DataFrame(rows)))
 
 
 def test_a_sweep_has_it_besides_the_ratio(tmp_path: Path) -> None:

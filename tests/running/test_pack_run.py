@@ -52,13 +52,20 @@ def stopped_at(grid: Grid, pack: Pack, store: Store, steps: int) -> PackRun:
     return run
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows of a pack that was trained at a stretch: by law 1 those of tiles of any size."""
+    folder, grid = tmp_path_factory.mktemp("undisturbed"), parse_grid(GRID, Path("grid.yaml"))
+    finished(grid, pack_of(grid, 7), Store.at(folder))
+    return folder
+
+
 @pytest.mark.parametrize("steps", [0, 1, 25, 59, 60, 61, 108, 119, 120])
 def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(
-    steps: int, grid: Grid, tmp_path: Path
+    steps: int, grid: Grid, undisturbed: Path, tmp_path: Path
 ) -> None:
     pack = pack_of(grid, 7)
-    whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
-    finished(grid, pack, whole)
+    parts = Store.at(tmp_path / "parts")
     left = stopped_at(grid, pack, parts, steps)
     assert parts.checkpoints() == [pack.pack_id]
     assert not (tmp_path / "parts" / "trials").exists()
@@ -66,13 +73,12 @@ def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(
     assert again.progress().resumed == pytest.approx(7 + 7 * steps / 120)
     assert again.finished[0].trials.equals(left.finished[0].trials)
     assert parts.checkpoints() == []
-    assert_same_rows(tmp_path / "whole", tmp_path / "parts")
+    assert_same_rows(undisturbed, tmp_path / "parts")
 
 
-def test_a_stop_at_every_slice(grid: Grid, tmp_path: Path) -> None:
+def test_a_stop_at_every_slice(grid: Grid, undisturbed: Path, tmp_path: Path) -> None:
     pack = pack_of(grid, 7)
-    whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
-    finished(grid, pack, whole)
+    parts = Store.at(tmp_path / "parts")
     done = [0.0]
     while True:
         run = PackRun(pack, job_of(grid, parts), parts, CPU)
@@ -83,7 +89,7 @@ def test_a_stop_at_every_slice(grid: Grid, tmp_path: Path) -> None:
         done.append(progress.trials_done)
         run.checkpoint()
     assert len(done) > 3
-    assert_same_rows(tmp_path / "whole", tmp_path / "parts")
+    assert_same_rows(undisturbed, tmp_path / "parts")
 
 
 def test_a_long_pack_checkpoints_by_itself(
@@ -98,23 +104,21 @@ def test_a_long_pack_checkpoints_by_itself(
     assert resumed.resumed == resumed.trials_done == progress.trials_done > 0
 
 
-def test_a_damaged_checkpoint_is_begun_again(grid: Grid, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_begun_again(grid: Grid, undisturbed: Path, tmp_path: Path) -> None:
     pack = pack_of(grid, 7)
-    whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "damaged")
-    finished(grid, pack, whole)
+    store = Store.at(tmp_path / "damaged")
     stopped_at(grid, pack, store, 60)
     (file,) = (path for path in (tmp_path / "damaged" / "checkpoints").rglob("*") if path.is_file())
     file.write_bytes(file.read_bytes()[:-10])
     assert finished(grid, pack, store).progress().resumed == 0
-    assert_same_rows(tmp_path / "whole", tmp_path / "damaged")
+    assert_same_rows(undisturbed, tmp_path / "damaged")
 
 
 def test_memory_that_is_too_small_halves_the_tile(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grid: Grid, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = pack_of(grid, 18)
-    whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
-    finished(grid, pack, whole)
+    small = Store.at(tmp_path / "small")
     advance, sizes = pack_run.TileRun.advance, []
 
     def limited(run: pack_run.TileRun, deadline: float) -> None:
@@ -126,23 +130,27 @@ def test_memory_that_is_too_small_halves_the_tile(
     monkeypatch.setattr(pack_run.TileRun, "advance", limited)
     assert finished(grid, pack, small).progress().failed == 0
     assert sizes[:3] == [18, 9, 4]
-    assert_same_rows(tmp_path / "whole", tmp_path / "small")
+    assert_same_rows(undisturbed, tmp_path / "small")
 
 
 @pytest.mark.parametrize(("tiles", "sizes"), [(1.0, [18]), (0.5, [9, 9]), (0.4, [6] * 3), (0.01, [2] * 9)])
 def test_a_device_with_less_room_takes_smaller_tiles(
-    tiles: float, sizes: list[int], grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiles: float,
+    sizes: list[int],
+    grid: Grid,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pack = pack_of(grid, 18)
-    whole, small = Store.at(tmp_path / "whole"), Store.at(tmp_path / "small")
-    finished(grid, pack, whole)
+    small = Store.at(tmp_path / "small")
     monkeypatch.setattr(pack_run, "room", lambda device: tiles * pack.projected_bytes)
     run = PackRun(pack, job_of(grid, small), small, CPU)
     assert [work.size for work in run.queue] == [len(work.rows) for work in run.queue] == sizes
     told = f"no room for tiles of 18 trials: taking {sizes[0]}"
     assert run.progress().notice == (told if tiles < 1 else "")
     finished(grid, pack, small)
-    assert_same_rows(tmp_path / "whole", tmp_path / "small")
+    assert_same_rows(undisturbed, tmp_path / "small")
 
 
 def test_checkpoints_that_take_long_are_far_apart(
@@ -203,11 +211,15 @@ def test_every_waiting_tile_is_halved_with_the_one_that_was_too_large(
     ],
 )
 def test_a_machine_at_fault_leaves_every_trial_to_be_trained(
-    error: Exception, kind: type[Exception], grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    kind: type[Exception],
+    grid: Grid,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pack, advance = pack_of(grid, 9), pack_run.TileRun.advance
-    whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "stopped")
-    finished(grid, pack, whole)
+    store = Store.at(tmp_path / "stopped")
     run, calls = PackRun(pack, job_of(grid, store), store, CPU), []
 
     def faulty(tile: pack_run.TileRun, deadline: float) -> None:
@@ -225,7 +237,7 @@ def test_a_machine_at_fault_leaves_every_trial_to_be_trained(
     assert run.progress().failed == 0
     run.checkpoint()
     finished(grid, pack, store)
-    assert_same_rows(tmp_path / "whole", tmp_path / "stopped")
+    assert_same_rows(undisturbed, tmp_path / "stopped")
 
 
 def test_memory_is_recorded_beside_its_projection(grid: Grid, tmp_path: Path) -> None:

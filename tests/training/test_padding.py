@@ -317,18 +317,26 @@ def finished(grid: Grid, whole: Pack, store: Store) -> PackRun:
     return run
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows of a padded pack that was trained at a stretch."""
+    folder, asked = tmp_path_factory.mktemp("undisturbed"), parse_grid(text(), Path("grid.yaml"))
+    finished(asked, padded_pack(asked), Store.at(folder))
+    return folder
+
+
 @pytest.mark.parametrize("steps", [0, 40, 67])
-def test_a_padded_pack_goes_on_from_its_checkpoint(steps: int, grid: Grid, tmp_path: Path) -> None:
-    whole, parts = Store.at(tmp_path / "whole"), Store.at(tmp_path / "parts")
-    padded = padded_pack(grid)
-    finished(grid, padded, whole)
+def test_a_padded_pack_goes_on_from_its_checkpoint(
+    steps: int, grid: Grid, undisturbed: Path, tmp_path: Path
+) -> None:
+    parts, padded = Store.at(tmp_path / "parts"), padded_pack(grid)
     run = PackRun(padded, job_of(grid, parts), parts, CPU)
     run.current = pack_run.TileRun(padded, run.job, CPU, run.queue.popleft())
     run.current.advance_to(steps)
     run.checkpoint()
     again = finished(grid, padded, parts)
     assert again.progress().resumed == pytest.approx(10 * steps / 90)
-    assert_same_rows(tmp_path / "whole", tmp_path / "parts")
+    assert_same_rows(undisturbed, tmp_path / "parts")
 
 
 def test_a_checkpoint_is_not_continued_with_another_padding(grid: Grid, tmp_path: Path) -> None:
