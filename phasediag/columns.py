@@ -145,6 +145,11 @@ RESULTS: Final[tuple[Column, ...]] = (
     _about("compiled", "bool", "Whether the pack's program was compiled by torch."),
     _about("started_at", "timestamp", "When its tile was started."),
     _about("host", "string", "The machine that trained it."),
+    _about("trained_from", "string", "The shorter trial whose kept weights it goes on from; null: none."),
+    _about("from_step", "int64", "Steps of that trial, which it did not do again; null: from the start."),
+    _about("course_id", "string",
+           "Where its last weights are kept: hash of what trial_id rests on but for steps, and of what is "
+           "measured."),
 )  # fmt: skip
 """The columns of `trials` behind the parameters, in their order."""
 

@@ -18,6 +18,7 @@ from phasediag.trial import (
     Encoded,
     IntArray,
     Parameter,
+    Records,
     Required,
     Role,
     TextArray,
@@ -27,6 +28,10 @@ from phasediag.trial import (
     objects,
 )  # fmt: skip
 
+_LEADING: Final = 13
+"""Digits of a hash that make a number, as many as a float holds."""
+LENGTH: Final = "steps"
+"""The parameter by which a longer trial differs from a shorter one that it passes through."""
 ID_BYTES: Final = 16
 """Of an id; as text it has two hexadecimal digits a byte."""
 Digests = npt.NDArray[np.uint8]
@@ -92,6 +97,25 @@ class Identity:
             left_out = value is None or text == absent
             lines.append("" if left_out else f"{name}={text}{'@' + source if source else ''}\n")
         return lines
+
+
+def course_ids(trials: Records, identity: Identity, measured: str) -> TextArray:
+    """What trials of all lengths have in common that pass through the same weights, shape (trials,).
+
+    Parameters
+    ----------
+    measured
+        What is measured, in words: a trial goes on from another one where that was measured alike.
+    """
+    columns = {name: column for name, column in trials.columns.items() if name != LENGTH}
+    ids, _ = identity.ids(columns, trials.replicate, trials.grid_seed)
+    return np.array([_digest(f"{each}\n{measured}") for each in ids.tolist()], dtype=object)
+
+
+def share_of(courses: TextArray, share: float) -> npt.NDArray[np.bool_]:
+    """Which trials are in a share of all, by their `course_ids`: at every length, or at none."""
+    within = share * 16**_LEADING
+    return np.array([int(each[:_LEADING], 16) < within for each in courses.tolist()], dtype=bool)
 
 
 def names_a_file(name: str) -> bool:

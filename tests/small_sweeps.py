@@ -25,7 +25,7 @@ from phasediag.sweeps.sweep import Outcome
 
 MAY_DIFFER: Final = (
     "pack_id", "wall_s", "projected_bytes", "measured_bytes", "device", "host", "started_at",
-    "phasediag_version", "torch_version", "git_commit", "compiled",
+    "phasediag_version", "torch_version", "git_commit", "compiled", "trained_from", "from_step", "course_id",
 )  # fmt: skip
 """Columns in which two runs of a trial may differ (law 2)."""
 SIXTEENS: Final = {

@@ -27,7 +27,7 @@ relaxations converged more_steps count_converged count_more_steps
 unsettled collapse_weight_decay gradient_noise entropic_term gradient_square decay_term
 entropic_permutation entropic_sign_flip threshold_absolute threshold_relative measure_layer definitions wall_s
 projected_bytes measured_bytes device phasediag_version git_commit torch_version model_source task_source
-optimizer_source schedule_source compiled started_at host
+optimizer_source schedule_source compiled started_at host trained_from from_step course_id
 """
 MEASURED = """
 trial_id pack_id step layer observable max_degree degree normalized epsilon scale train_loss test_loss
@@ -50,7 +50,7 @@ def test_the_files_of_a_sweep_have_the_columns_that_they_always_had() -> None:
     whole = (
         "replicate seed steps_done diverged_at max_degree degree_of_symmetry neuron_count alive_count rank"
     )
-    whole += " more_steps count_more_steps definitions projected_bytes measured_bytes"
+    whole += " more_steps count_more_steps definitions projected_bytes measured_bytes from_step"
     assert {f.name for f in schema if f.type == pa.int64()} == set(whole.split())
     assert {f.name for f in schema if f.type == pa.bool_()} == {"converged", "count_converged", "compiled"}
     assert schema.field("started_at").type == pa.timestamp("us", tz="UTC")

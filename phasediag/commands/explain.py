@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -72,12 +72,21 @@ def trial_in_words(story: TrialStory) -> str:
         f"with it: {story.pack:,} trials in its pack {row['pack_id'][:12]}; {story.world:,} of its seed "
         f"(same data, batches, noise); {story.point:,} replicates of its point",
     ]
+    lines += [_kept(row)]
     lines += [
         f"next along {each.axis}: {each.value}, degree_normalized {_number(each.degree_normalized)}, "
         f"{each.trial_id[:12]}"
         for each in story.neighbours
     ]
     return "\n".join([*lines, f"again: {story.redo}"])
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    """From where a trial was trained, and whether its weights are kept."""
+    begins = "trained from the start"
+    if row["trained_from"]:
+        begins = f"trained on from step {row['from_step']:,}, the kept weights of {row['trained_from'][:12]}"
+    return f"{begins}; its last weights are {'kept' if row['course_id'] else 'not kept'}"
 
 
 def grid_in_words(path: str, story: GridStory) -> str:

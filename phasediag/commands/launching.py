@@ -34,6 +34,7 @@ from phasediag.errors import LeaseHeldError
 
 if TYPE_CHECKING:
     from phasediag.analysis.replication import Replication
+    from phasediag.sweeps.planning import Plan
     from phasediag.sweeps.status import Status
     from phasediag.sweeps.sweep import Outcome
 
@@ -87,6 +88,7 @@ def plan(
         "trials": len(survey.trials), "points": planned.points, "packs": len(planned.programs),
         "done": survey.done, "missing": len(survey.missing), "failed": survey.failed, "bytes": planned.bytes,
         "seconds": planned.seconds, "store_bytes": planned.store_bytes,
+        **({"weights_bytes": planned.weights_bytes} if survey.grid.keep else {}),
     }  # fmt: skip
     if as_json:
         values |= {} if needed is None else {"replication": needed.as_dict()}
@@ -99,7 +101,7 @@ def plan(
             "memory of a tile": size(planned.bytes),
             "time": f"about {duration(planned.seconds)} on {planned.workers} workers of this machine "
             f"({duration(planned.training_seconds)} of it training)",
-            "store": size(planned.store_bytes),
+            "store": size(planned.store_bytes) + _of_weights(planned),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
     for text in planned.warnings:
@@ -111,6 +113,15 @@ def plan(
         grid_has = survey.grid.replicates
         if needed.needed:
             say(f"{survey.grid.name} has {grid_has}: {needed.needed / grid_has:.2g} times as many trials")
+
+
+def _of_weights(planned: Plan) -> str:
+    """What of the store is kept weights, in words; empty where none are kept."""
+    from phasediag.commands.progress import size
+
+    keep = planned.survey.grid.keep
+    share = "" if keep == 1 else f", of {keep:.3g} of the trials"
+    return f" ({size(planned.weights_bytes)} of it kept weights{share})" if keep else ""
 
 
 def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, width: float) -> Replication:

@@ -47,10 +47,12 @@ def list_(storage: str, as_json: bool) -> None:
     for sweep in sweeps:
         if sweep.trouble:
             say(f"warning: {sweep.name}: {sweep.trouble}")
-    aside = sum(sweep.aside for sweep in sweeps)
-    if aside:
-        from phasediag.commands.progress import size
+    from phasediag.commands.progress import size
 
+    weights, aside = sum(sweep.weights for sweep in sweeps), sum(sweep.aside for sweep in sweeps)
+    if weights:
+        say(f"{size(weights)} of it are kept weights")
+    if aside:
         say(f"{size(aside)} of it were put aside: removed trials (until compact) and undone refinements")
 
 

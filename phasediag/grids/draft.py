@@ -27,7 +27,7 @@ from phasediag.trial import REQUIRED, Encoded, Parameter, Value
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",
-    "ramp", "files", "measure", "resources",
+    "ramp", "files", "measure", "keep", "resources",
 )  # fmt: skip
 _DEFAULTS: Final = {p.name: p.default for p in TRAINING if p.name in KINDS and p.default is not REQUIRED}
 """What a grid names by leaving it out."""

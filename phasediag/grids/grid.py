@@ -45,6 +45,8 @@ class Grid:
     hold: Hold
     """What stays as given where lr_over_batch is given."""
     measure: Measure
+    keep: float
+    """The share of the trials whose last weights are kept; 0 where none are."""
     resources: Resources
     parameters: Mapping[str, Parameter]
     """All that apply to any trial, in the order of the columns."""
@@ -181,7 +183,7 @@ def parse_grid(text: str, path: Path, folder: Path | None = None, report: Report
     grid = Grid(
         name=heading.name, path=path, text=text, fixed=draft.fixed, axes=draft.axes, given=draft.given,
         zips=draft.zips, replicates=heading.replicates, seed=heading.seed, hold=draft.hold,
-        measure=heading.measure.with_columns(own), resources=heading.resources,
+        measure=heading.measure.with_columns(own), keep=heading.keep, resources=heading.resources,
         parameters={n: p for n, p in draft.catalogue.parameters.items() if n not in SHORTHANDS},
         named=draft.catalogue.named, observables=own, points_file=draft.points_file,
         parts=tuple(parts), folder=folder,

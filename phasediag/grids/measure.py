@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from phasediag.columns import OBSERVABLE_SOURCE, Column
-from phasediag.observables.known import UserObservable, built_in, declared_columns
+from phasediag.observables.known import DEFINITIONS, UserObservable, built_in, declared_columns
 from phasediag.observables.threshold import Threshold
 
 Distances = Literal["last", "all", "none"]
@@ -42,6 +42,11 @@ class Measure:
     """The columns of `trials` that the observables on `layer` fill besides those of every sweep."""
     sources: str = ""
     """What stands for the files of the user's observables, the identity of what they measure."""
+
+    @property
+    def words(self) -> str:
+        """What is measured, and by which definitions: the same text where it is the same."""
+        return f"{DEFINITIONS} {self!r}"
 
     def built_in_only(self) -> Measure:
         """What is measured, without the user's observables."""

@@ -15,8 +15,8 @@ from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.catalogue import LARGEST_INT, all_declarations
 from phasediag.grids.ramps import RampSection, unfit
 from phasediag.grids.rules import SHORTHANDS, Hold
-from phasediag.grids.sections import MeasureSection, Resources
-from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN
+from phasediag.grids.sections import KeepSection, MeasureSection, Resources
+from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN, WEIGHTS
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
 from phasediag.registry import KINDS, Kind, built_in, component
@@ -117,7 +117,7 @@ def grid_schema() -> Schema:
     it admits further parameters. What depends on combinations of values is left to `read_grid`.
     """
     sections, definitions = models_json_schema(
-        [(each, "validation") for each in (MeasureSection, Resources, RampSection)],
+        [(each, "validation") for each in (MeasureSection, KeepSection, Resources, RampSection)],
         ref_template="#/$defs/{model}",
     )
     named: dict[str, tuple[Parameter, ...]] = {p.name: (p,) for p in TRAINING}
@@ -145,6 +145,10 @@ def grid_schema() -> Schema:
             },
             "ramp": {"anyOf": [sections[RampSection, "validation"], _NULL]},
             "measure": {"anyOf": [sections[MeasureSection, "validation"], _NULL]},
+            "keep": {
+                "anyOf": [{"const": WEIGHTS}, sections[KeepSection, "validation"], _NULL],
+                "description": "The last weights of all trials, or of a share, are kept beside their rows.",
+            },
             "resources": {"anyOf": [sections[Resources, "validation"], _NULL]},
         },
         "if": {"not": {"anyOf": _names_user_files()}},

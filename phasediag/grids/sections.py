@@ -78,6 +78,14 @@ class MeasureSection(FileSection):
         )  # fmt: skip
 
 
+class KeepSection(FileSection):
+    """What is kept of trials besides their rows."""
+
+    weights: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    """Share of the trials whose last weights are kept, with what the optimizer keeps: by a hash, so that a
+    trial is among them at every length."""
+
+
 class Resources(FileSection):
     """What one pack may use of a machine."""
 

@@ -10,10 +10,12 @@ from typing import Final, TypeVar
 from phasediag.grids.catalogue import LARGEST_INT
 from phasediag.grids.measure import Measure
 from phasediag.grids.reading import FileSection, Node, Report, parse_section
-from phasediag.grids.sections import MeasureSection, Resources
+from phasediag.grids.sections import KeepSection, MeasureSection, Resources
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"
 MAX_TRIALS: Final = 10_000_000
+WEIGHTS: Final = "weights"
+"""What a grid keeps of its trials besides their rows, where it says so."""
 SectionT = TypeVar("SectionT", bound=FileSection)
 
 
@@ -26,6 +28,8 @@ class Heading:
     seed: int
     max_trials: int
     measure: Measure
+    keep: float
+    """The share of the trials whose last weights are kept."""
     resources: Resources
 
 
@@ -63,7 +67,7 @@ class TopLevel:
             name=self._name(), replicates=self._integer("replicates", 1, 1),
             seed=self._integer("seed", 0, -LARGEST_INT),
             max_trials=self._integer("max_trials", MAX_TRIALS, 1),
-            measure=self._section("measure", MeasureSection).resolve(),
+            measure=self._section("measure", MeasureSection).resolve(), keep=self._kept(),
             resources=self._section("resources", Resources),
         )  # fmt: skip
 
@@ -89,6 +93,18 @@ class TopLevel:
             self._report.add(node.line, key, f"{node.shown} is not allowed", f"allowed: {allowed}")
             return default
         return value
+
+    def _kept(self) -> float:
+        """The share of the trials whose weights are kept: `weights` alone means all of them."""
+        node = self.nodes.get("keep")
+        if node is None or node.content == WEIGHTS:
+            return 0.0 if node is None else 1.0
+        if isinstance(node.content, dict):
+            section = parse_section(KeepSection, node, "keep", self._report)
+            return 0.0 if section is None else section.weights
+        remedy = "write keep: weights, or keep: {weights: 0.1} for a tenth of the trials"
+        self._report.add(node.line, "keep", f"{node.shown} is not allowed", remedy)
+        return 0.0
 
     def _section(self, key: str, model: type[SectionT]) -> SectionT:
         node = self.nodes.get(key)

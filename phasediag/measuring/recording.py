@@ -52,6 +52,8 @@ class MeasuredSoFar:
     shape (trials, length), NaN before."""
     numbers: dict[str, FloatArray] = field(default_factory=dict)
     """By column of `trials`: the numbers of the observables of the measured layer, shape (trials,)."""
+    passed: dict[str, FloatArray] = field(default_factory=dict)
+    """`numbers` as they were before the last measurement of each trial: from these a longer one goes on."""
 
     @classmethod
     def empty(cls, trials: int) -> MeasuredSoFar:
@@ -70,6 +72,7 @@ class MeasuredSoFar:
         arrays |= {f"last/{layer}/{name}": counted for (layer, name), counted in self.last.items()}
         arrays |= {f"moment/{at}/{name}": distances for (at, name), distances in self.moments.items()}
         arrays |= {f"number/{name}": numbers for name, numbers in self.numbers.items()}
+        arrays |= {f"passed/{name}": numbers for name, numbers in self.passed.items()}
         headers = []
         for number, block in enumerate(self.blocks):
             headers.append([block.step, block.layer, block.observable, block.max_degree])
@@ -92,6 +95,8 @@ class MeasuredSoFar:
                 recording.moments[place[0], place[1]] = array  # type: ignore[index]
             if kind == "number":
                 recording.numbers[place[0]] = array
+            if kind == "passed":
+                recording.passed[place[0]] = array
         for number, (step, layer, observable, max_degree) in enumerate(headers):
             names = {name: f"block/{number}/{name}" for name in ALWAYS_HELD + SOMETIMES_HELD}
             held: dict[str, Any] = {name: arrays.get(place) for name, place in names.items()}
@@ -168,6 +173,7 @@ class Recorder:
         """Measure what is due at the tile's present step."""
         step = self.tile.step - self.start
         self._lists.clear()
+        self._pass(np.flatnonzero(self.steps == step))
         on_schedule = step == 0 or (self.plan.every is not None and self.tile.step % self.plan.every == 0)
         rows = np.flatnonzero((self.steps >= step) if on_schedule else (self.steps == step))
         if len(rows):
@@ -186,6 +192,12 @@ class Recorder:
                 self.recording.moments.setdefault((moment, lists.observable), nothing)[rows] = lists.distances
         if (self.steps == step).any():
             self.recording.blocks = [self._with_changes(block, step) for block in self.recording.blocks]
+
+    def _pass(self, rows: IntArray) -> None:
+        """Remember what of trials that end here the measurement of their last step is about to change."""
+        for name, numbers in self.recording.numbers.items() if len(rows) else ():
+            passed = self.recording.passed.setdefault(name, np.full(len(self.steps), np.nan))
+            passed[rows] = numbers[rows]
 
     def _with_changes(self, block: Block, step: int) -> Block:
         """A block with how its distances moved, where it holds the last ones of the measured layer."""

@@ -14,6 +14,7 @@ from phasediag.errors import PhasediagError
 from phasediag.grids.lot import Expansion, Lot
 from phasediag.identity import pack_id
 from phasediag.packing.machine import CPU, Machine
+from phasediag.packing.origin import Origin
 from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
 from phasediag.ramp import lengths
@@ -69,6 +70,16 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
     )  # fmt: skip
 
 
+def state_bytes(network: Network) -> int:
+    """What the state of the training of one network takes, and its weights where they differ from that."""
+    trained = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
+    numbers = trained * (1 + len(network.descent.moments))
+    if not network.control.absent or network.fixed or network.habits.state:
+        numbers += sum(int(np.prod(shape)) for shape in network.shapes.values())
+        numbers += sum(buffer.numel() for buffer in network.module.buffers())
+    return numbers * network.dtype.itemsize
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
     """What a pack is projected to take."""
@@ -110,11 +121,13 @@ class Pack:
     compiled: bool
     shared: bool = False
     """Whether each tile's trials live in one world: they see the same batches."""
+    origin: Origin | None = None
+    """From where they are trained on; None: from the start. What comes out is the same."""
     pack_id: str = field(init=False)
     projection: Projection = field(init=False)
 
     def __post_init__(self) -> None:
-        steps = lengths(self.source.everything())
+        steps = lengths(self.source.everything()) - (self.origin.step if self.origin else 0)
         projection = projected(steps, self.tile_size, self.cost, self.compiled)
         fixed = {
             "tile_size": projection.tile_size, "pack_id": pack_id(self.source.ids()),
@@ -178,12 +191,17 @@ class Pack:
 
     def of(self, rows: IntArray) -> Pack:
         """A pack of some of its trials; where its tiles are cut differently, they may hold several worlds."""
-        return replace(self, source=self.source.of(rows), shared=False)
+        return replace(self.tile(rows), shared=False)
+
+    def tile(self, rows: IntArray) -> Pack:
+        """A pack of the trials of one of its tiles."""
+        origin = None if self.origin is None else self.origin.take(rows)
+        return replace(self, source=self.source.of(rows), origin=origin)
 
 
 def pack_of(
     trials: TrialSource, structure: Structure, folder: Path, *, tile_size: int, compiled: bool,
-    shared: bool = False, machine: Machine = CPU,
+    shared: bool = False, machine: Machine = CPU, origin: Origin | None = None,
 ) -> Pack:  # fmt: skip
     """A pack of trials that are trained in this way, whatever else there is to train.
 
@@ -193,8 +211,11 @@ def pack_of(
         Where user files are.
     machine
         What a worker has.
+    origin
+        Of these trials, where they are trained on.
     """
     cost = cost_of(network_of(structure.record, folder), structure.record, machine)
     return Pack(
-        source=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared
-    )
+        source=trials, structure=structure, cost=cost, tile_size=tile_size, compiled=compiled, shared=shared,
+        origin=origin,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
 from phasediag.packing.order import TrainingOrder, orders_of, programs_of
+from phasediag.packing.origin import Origin
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, cost_of, projected
 from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
@@ -94,6 +95,8 @@ class Stock:
         Of their program.
     cost
         Of a trial of the program, on any machine.
+    origin
+        From where the trials of the source are trained on; None: from the start.
     """
 
     def __init__(
@@ -103,11 +106,13 @@ class Stock:
         structure: Structure,
         cost: Cost,
         conditions: Conditions,
+        origin: Origin | None = None,
     ) -> None:
         self.trials, self._rows = trials, order.rows
         self.structure, self.conditions = structure, conditions
         self._cost, self._at = cost, 0
-        self._ends, self._each = order.ends, order.steps
+        self._ends, self._each = order.ends, order.steps - (origin.step if origin else 0)
+        self._origin = origin
         spans = np.diff(self._ends, prepend=0)
         self._before = np.concatenate([[0.0], np.cumsum(spans * self._each.astype(np.float64))])
         self._ways: dict[str, Way] = {}
@@ -194,7 +199,7 @@ class Stock:
         return Cut(
             trials=self.trials, rows=self._rows[start:stop], structure=self.structure, way=way,
             shared=way.shared and bool((self._runs(firsts) == self._runs(lasts)).all()),
-            projection=projected(steps, way.tile, way.cost, way.compiled),
+            projection=projected(steps, way.tile, way.cost, way.compiled), origin=self._origin,
         )  # fmt: skip
 
     def _stop(self, machine: Machine, pace: float) -> int:
@@ -239,6 +244,8 @@ class Cut:
     way: Way
     shared: bool
     projection: Projection
+    origin: Origin | None = None
+    """From where the trials of the source are trained on; None: from the start."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -248,12 +255,13 @@ class Cut:
         return Pack(
             source=self.trials.of(self.rows), structure=self.structure, cost=self.way.cost,
             tile_size=self.way.tile, compiled=self.way.compiled, shared=self.shared,
+            origin=None if self.origin is None else self.origin.take(self.rows),
         )  # fmt: skip
 
 
 def stocks_of(
     trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
-    machine: Machine = CPU,
+    machine: Machine = CPU, origin: Origin | None = None,
 ) -> list[Stock]:  # fmt: skip
     """Group trials by structure, and join structures by padding where it pays.
 
@@ -265,6 +273,8 @@ def stocks_of(
         Where user files are.
     machine
         What workers have, as far as it is known.
+    origin
+        From where they are trained on; None: from the start.
 
     Returns
     -------
@@ -279,8 +289,9 @@ def stocks_of(
         cost_of(network, structure.record, machine)
         for network, structure in zip(networks, distinct, strict=True)
     ]
+    done = origin.step if origin else 0
     bundles = [
-        bundle_of(structure, network, folder, flops=cost.flops, trials=count, steps=steps)
+        bundle_of(structure, network, folder, flops=cost.flops, trials=count, steps=steps - count * done)
         for structure, network, cost, count, steps in zip(
             distinct, networks, costs, sorted_out.counts, sorted_out.steps, strict=True
         )
@@ -295,7 +306,7 @@ def stocks_of(
         for members, head in zip(joined, heads, strict=True)
     ]
     return [
-        Stock(trials, order, head, costs[members[0]], conditions)
+        Stock(trials, order, head, costs[members[0]], conditions, origin)
         for members, head, order in zip(joined, heads, orders_of(trials, bucket, group, worlds), strict=True)
     ]
 
@@ -310,7 +321,7 @@ def next_pack(stocks: Sequence[Stock], machine: Machine, pace: float = 1.0) -> P
 
 def cut_trials(
     trials: TrialSource, parameters: Mapping[str, Parameter], folder: Path, conditions: Conditions,
-    machine: Machine = CPU,
+    machine: Machine = CPU, origin: Origin | None = None,
 ) -> list[Cut]:  # fmt: skip
     """The packs that equal workers would take, one after the other.
 
@@ -322,13 +333,15 @@ def cut_trials(
         Where user files are.
     machine
         What each worker has.
+    origin
+        From where they are trained on; None: from the start.
 
     Returns
     -------
     The packs, longest first. Every trial is in one of them.
     """
     cuts = []
-    for stock in stocks_of(trials, parameters, folder, conditions, machine):
+    for stock in stocks_of(trials, parameters, folder, conditions, machine, origin):
         while len(stock):
             cuts.append(stock.cut(machine))
     return sorted(cuts, key=lambda cut: -cut.projection.seconds)

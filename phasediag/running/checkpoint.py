@@ -18,22 +18,45 @@ import safetensors
 import safetensors.numpy
 
 from phasediag.grids.measure import Measure
-from phasediag.observables.known import DEFINITIONS
 from phasediag.running.job import TileWork
+from phasediag.storage.kept_weights import Kept
+from phasediag.storage.schema_arrow import promoted
+from phasediag.storage.seal import UnsoundError
 from phasediag.storage.store import Store
 from phasediag.trial import Value
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
-VERSION: Final = 3
+VERSION: Final = 4
 """The version of the format, and of what a tile keeps of its training; raised whenever either changes. Those
 that were written before there were versions have 0."""
+READABLE: Final = (3, VERSION)
+"""Versions that can be continued: those of 3 hold trials that begin at step 0."""
 
 _PLAIN, _TILE = "pack.json", "tile.safetensors"
-_ROWS, _MEASURED = ".trials.arrow", ".measurements.arrow"
-Rows = tuple[pa.Table, pa.Table]
-"""Rows of `trials`, and of `measurements`."""
+_ROWS, _MEASURED, _KEPT, _CARRIED = ".trials.arrow", ".measurements.arrow", ".kept", "carried.arrow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishedTile:
+    """What is recorded of the trials of a tile."""
+
+    trials: pa.Table
+    """Rows of `trials`."""
+    measurements: pa.Table
+    """Rows of `measurements`."""
+    kept: Kept = field(default_factory=Kept)
+    """The last weights of those of which they are kept."""
+
+    @classmethod
+    def joined(cls, tiles: Sequence[FinishedTile]) -> FinishedTile:
+        """What is recorded of the trials of all of them; those of an earlier release may lack columns."""
+        return cls(
+            trials=promoted([tile.trials for tile in tiles]),
+            measurements=promoted([tile.measurements for tile in tiles]),
+            kept=Kept.joined([tile.kept for tile in tiles]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +64,7 @@ class Header:
     """Which trials a checkpoint holds, and how they are trained and measured."""
 
     version: int = VERSION
-    """The version of the checkpoint; of another one than `VERSION`, only the trials are known."""
+    """The version of the checkpoint; of one that is not `READABLE`, only the trials are known."""
     trial_ids: tuple[str, ...]
     """In the order in which they are trained."""
     tile_size: int = 0
@@ -49,12 +72,14 @@ class Header:
     shared: bool = False
     envelope: Mapping[str, Value] = field(default_factory=dict)
     measure: str = ""
-    """What is measured, and by which definitions, in words that are the same where it is the same."""
+    """`Measure.words`."""
+    origin: Mapping[str, Any] | None = None
+    """`Origin.plain`; None where the trials begin at step 0."""
 
     @property
     def readable(self) -> bool:
         """Whether this phasediag can continue from it."""
-        return self.version == VERSION
+        return self.version in READABLE
 
     def continues(self, other: Header) -> bool:
         """Whether a checkpoint with this header serves a pack with the other one."""
@@ -79,6 +104,8 @@ class SavedTile:
     """For each of its parts: what was measured so far, but for the arrays; it fits JSON."""
     arrays: Mapping[str, np.ndarray]
     """The state of its training under `state/NAME`, the arrays of what was measured under `PART/NAME`."""
+    carried: pa.Table | None = None
+    """The measurements that its trials take over from shorter ones; None where they began at step 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,15 +119,15 @@ class Checkpoint:
     """Tiles that are not begun."""
     current: SavedTile | None
     """The tile in training; None between two tiles."""
-    finished: tuple[Rows, ...]
-    """The rows of each finished tile."""
+    finished: tuple[FinishedTile, ...]
 
 
 def header_of(pack: Pack, measure: Measure) -> Header:
     """The header of a pack's checkpoints."""
     return Header(
         trial_ids=tuple(pack.source.ids()), tile_size=pack.tile_size, compiled=pack.compiled,
-        shared=pack.shared, envelope=dict(pack.structure.envelope), measure=f"{DEFINITIONS} {measure!r}",
+        shared=pack.shared, envelope=dict(pack.structure.envelope), measure=measure.words,
+        origin=None if pack.origin is None else pack.origin.plain,
     )  # fmt: skip
 
 
@@ -116,7 +143,7 @@ def write(store: Store, pack_id: str, checkpoint: Checkpoint) -> None:
     state: dict[str, Any] = {
         "version": header.version, "trial_ids": header.trial_ids, "tile_size": header.tile_size,
         "compiled": header.compiled, "shared": header.shared, "envelope": dict(header.envelope),
-        "measure": header.measure, "error": checkpoint.error,
+        "measure": header.measure, "origin": header.origin, "error": checkpoint.error,
         "queue": [_plain_work(work) for work in checkpoint.queue],
     }  # fmt: skip
     files: dict[str, bytes] = {}
@@ -127,8 +154,15 @@ def write(store: Store, pack_id: str, checkpoint: Checkpoint) -> None:
             "blocks": tile.blocks,
         }  # fmt: skip
         files[_TILE] = safetensors.numpy.save(dict(tile.arrays))
-    for number, (rows, measured) in enumerate(checkpoint.finished):
-        files[f"{number}{_ROWS}"], files[f"{number}{_MEASURED}"] = _packed(rows), _packed(measured)
+        if tile.carried is not None:
+            files[_CARRIED] = _packed(tile.carried)
+    for number, done in enumerate(checkpoint.finished):
+        files[f"{number}{_ROWS}"], files[f"{number}{_MEASURED}"] = (
+            _packed(done.trials),
+            _packed(done.measurements),
+        )
+        if done.kept.trial_ids:
+            files[f"{number}{_KEPT}"] = done.kept.content()
     files[_PLAIN] = json.dumps(state).encode()
     store.write_checkpoint(pack_id, files)
 
@@ -143,13 +177,10 @@ def read(store: Store, pack_id: str) -> Checkpoint | None:
         count = sum(name.endswith(_ROWS) for name in files)
         return Checkpoint(
             header=header, error=state["error"], queue=tuple(_work(each) for each in state["queue"]),
-            current=_tile(state["current"], files[_TILE]) if "current" in state else None,
-            finished=tuple(
-                (_unpacked(files[f"{number}{_ROWS}"]), _unpacked(files[f"{number}{_MEASURED}"]))
-                for number in range(count)
-            ),
+            current=_tile(state["current"], files) if "current" in state else None,
+            finished=tuple(_finished(files, number) for number in range(count)),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError):
+    except (KeyError, TypeError, ValueError, safetensors.SafetensorError, UnsoundError):
         return None
 
 
@@ -170,10 +201,11 @@ def _opened(files: Mapping[str, bytes] | None) -> tuple[dict[str, Any] | None, H
     try:
         state: dict[str, Any] = json.loads((files or {})[_PLAIN])
         version, trial_ids = state.get("version", 0), tuple(state["trial_ids"])
-        if version != VERSION:
+        if version not in READABLE:
             return state, Header(version=version, trial_ids=trial_ids)
         names = ("tile_size", "compiled", "shared", "envelope", "measure")
-        return state, Header(trial_ids=trial_ids, **{name: state[name] for name in names})
+        known = {name: state[name] for name in names} | {"origin": state.get("origin")}
+        return state, Header(version=version, trial_ids=trial_ids, **known)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None, None
 
@@ -186,10 +218,19 @@ def _work(plain: Mapping[str, Any]) -> TileWork:
     return TileWork(rows=np.array(plain["rows"], dtype=np.int64), size=plain["size"])
 
 
-def _tile(plain: Mapping[str, Any], content: bytes) -> SavedTile:
+def _tile(plain: Mapping[str, Any], files: Mapping[str, bytes]) -> SavedTile:
     return SavedTile(
         work=_work(plain), step=plain["step"], wall_s=plain["wall_s"], blocks=plain["blocks"],
-        started_at=datetime.fromisoformat(plain["started_at"]), arrays=safetensors.numpy.load(content),
+        started_at=datetime.fromisoformat(plain["started_at"]), arrays=safetensors.numpy.load(files[_TILE]),
+        carried=_unpacked(files[_CARRIED]) if _CARRIED in files else None,
+    )  # fmt: skip
+
+
+def _finished(files: Mapping[str, bytes], number: int) -> FinishedTile:
+    held = files.get(f"{number}{_KEPT}")
+    return FinishedTile(
+        trials=_unpacked(files[f"{number}{_ROWS}"]), measurements=_unpacked(files[f"{number}{_MEASURED}"]),
+        kept=Kept() if held is None else Kept.parse(held),
     )  # fmt: skip
 
 

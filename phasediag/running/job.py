@@ -30,6 +30,8 @@ class Job:
     """Content of the user's files, by the name that the grid uses."""
     hashes: Mapping[str, str] = field(default_factory=dict)
     """What stands for the files of each task and model that is the user's, by the value that names it."""
+    keep: float = 0.0
+    """The share of the trials whose last weights are kept."""
     git_commit: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
     """What a machine that trains must have in common with the launch (`running.software`)."""

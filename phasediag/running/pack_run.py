@@ -10,19 +10,19 @@ from math import ceil
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from phasediag.errors import MachineError, PhasediagError, TileRaisedError
 from phasediag.packing.machine import fault_of, room
+from phasediag.packing.origin import Origin
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
-from phasediag.running.checkpoint import Checkpoint
+from phasediag.running.begun import UNUSABLE, ShorterTrials
+from phasediag.running.checkpoint import Checkpoint, FinishedTile
 from phasediag.running.job import PHASES, Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
-from phasediag.storage.schema_arrow import promoted
 from phasediag.storage.store import Store
 
 CHECKPOINT_SECONDS: Final = 30.0
@@ -59,9 +59,10 @@ class PackRun:
         self._final, self._accepted = final, accepted
         self.folder = source_folder(job.sources)
         self.queue: deque[TileWork] = deque()
-        self.finished: list[tuple[pa.Table, pa.Table]] = []
+        self.finished: list[FinishedTile] = []
         self.current: TileRun | None = None
         self._failed: dict[int, int] = {}
+        self._shorter = ShorterTrials(store)
         self.done = False
         self.error, self.notice = "", notice
         self.spent = dict.fromkeys(PHASES, 0.0)
@@ -89,7 +90,7 @@ class PackRun:
 
     def progress(self) -> Progress:
         """How far the pack is."""
-        status = [s for rows, _ in self.finished for s in rows["status"].to_pylist()]
+        status = [s for done in self.finished for s in done.trials["status"].to_pylist()]
         return Progress(
             trials_done=self._trials_done, resumed=self._resumed, failed=status.count("failed"),
             diverged=status.count("diverged"), error=self.error, done=self.done, spent=self._spent(),
@@ -125,7 +126,7 @@ class PackRun:
     @property
     def _trials_done(self) -> float:
         partial = self.current.share * len(self.current.work.rows) if self.current else 0.0
-        return sum(len(rows) for rows, _ in self.finished) + partial
+        return sum(len(done.trials) for done in self.finished) + partial
 
     def _tiles(self) -> Iterator[TileWork]:
         """The tiles of the pack, each in as many equal parts as the room of the device asks for."""
@@ -162,6 +163,7 @@ class PackRun:
         self.queue.extend(kept.queue)
         self.finished.extend(kept.finished)
         self._failed = self._failed_before()
+        self.pack = replace(self.pack, origin=Origin.of(kept.header.origin))
         if kept.current is not None:
             self.current = TileRun(self.pack, self.job, self.device, kept.current.work)
             self.current.restore(kept.current)
@@ -176,10 +178,11 @@ class PackRun:
         try:
             if self.current is None:
                 self.current = TileRun(self.pack, self.job, self.device, work)
+                self._begin(self.current)
             self.current.advance(deadline)
             self.notice = self.notice or self.current.tile.program.notice
             if self.current.finished:
-                self.finished.append(self.current.rows())
+                self.finished.append(self.current.result())
                 self._close()
         except torch.AcceleratorError:  # after one, nothing runs on the GPU in this process
             self._close()
@@ -191,6 +194,17 @@ class PackRun:
                 self.queue.appendleft(work)
                 raise MachineError(fault) from error
             self._halve(work, error)
+
+    def _begin(self, run: TileRun) -> None:
+        """Let a tile go on from the weights of shorter trials, where it can; else it begins at step 0."""
+        if self.pack.origin is None:
+            return
+        began = time.monotonic()
+        try:
+            run.begin(self._shorter.before(self.pack, run.work.rows))
+        except UNUSABLE as error:
+            self.notice = self.notice or f"trained from the start instead of from kept weights: {error}"
+        self.spent["writing"] += time.monotonic() - began
 
     def _halve(self, work: TileWork, error: Exception) -> None:
         """Try both halves of a tile that raised; a trial that raises alone has failed."""
@@ -216,7 +230,7 @@ class PackRun:
             self._failed[row] = len(self.finished)
             self.finished.append(failed_rows(self.pack, self.job, work.rows, text))
             return
-        self.finished = [rows for number, rows in enumerate(self.finished) if number not in before]
+        self.finished = [done for number, done in enumerate(self.finished) if number not in before]
         self._failed = self._failed_before()
         self.error = self.error if self._failed else ""
         parts = [mates[start : start + work.size] for start in range(0, len(mates), work.size)]
@@ -226,18 +240,17 @@ class PackRun:
     def _failed_before(self) -> dict[int, int]:
         """The trials among the finished that have failed alone, and where their rows are."""
         alone = {
-            rows["trial_id"][0].as_py(): number
-            for number, (rows, _) in enumerate(self.finished)
-            if len(rows) == 1 and rows["status"][0].as_py() == "failed"
+            done.trials["trial_id"][0].as_py(): number
+            for number, done in enumerate(self.finished)
+            if len(done.trials) == 1 and done.trials["status"][0].as_py() == "failed"
         }
         ids = enumerate(self.pack.trials.trial_id.tolist()) if alone else ()
         return {row: alone[trial_id] for row, trial_id in ids if trial_id in alone}
 
     def _commit(self) -> None:
         started = time.monotonic()
-        # a checkpoint of an earlier release may lack columns
-        trials, measurements = (promoted(tables) for tables in zip(*self.finished, strict=True))
-        self.store.write_fragment(self.pack.pack_id, trials, measurements)
+        done = FinishedTile.joined(self.finished)
+        self.store.write_fragment(self.pack.pack_id, done.trials, done.measurements, done.kept)
         self.store.drop_checkpoint(self.pack.pack_id)
         self.spent["writing"] += time.monotonic() - started
         self.done = True

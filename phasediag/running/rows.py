@@ -17,6 +17,7 @@ from phasediag.observables.known import DEFINITIONS
 from phasediag.packing.pack import Pack
 from phasediag.ramp import ramped
 from phasediag.registry import KINDS
+from phasediag.running.checkpoint import FinishedTile
 from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.trial import IntArray, Trials
@@ -54,12 +55,12 @@ def _sources(job: Job, trials: Trials) -> dict[str, list[str]]:
     return {f"{kind}_source": [job.hashes.get(str(v), "") for v in trials.values(kind)] for kind in KINDS}
 
 
-def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> tuple[pa.Table, pa.Table]:
-    """Rows of trials that raised: status `failed`, the error, and no measurement."""
+def failed_rows(pack: Pack, job: Job, rows: IntArray, error: str) -> FinishedTile:
+    """What is recorded of trials that raised: status `failed`, the error, and no measurement."""
     count = len(rows)
     values = {"status": ["failed"] * count, "error": [error] * count, "steps_done": [0] * count}
     schema = measurements_schema(str(pack.trials.columns["dtype"].pool[0]))
-    return trial_rows(pack, job, rows, values), schema.empty_table()
+    return FinishedTile(trials=trial_rows(pack, job, rows, values), measurements=schema.empty_table())
 
 
 def device_name(device: torch.device) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
 from phasediag.packing.pack import Pack
 from phasediag.running import checkpoint
-from phasediag.running.checkpoint import Checkpoint, SavedTile
+from phasediag.running.checkpoint import Checkpoint, FinishedTile, SavedTile
 from phasediag.running.job import Job, Progress, TileWork
 from phasediag.running.rows import failed_rows
-from phasediag.storage.schema_arrow import promoted
+from phasediag.storage.fragments import in_pack
 from phasediag.storage.store import Store
 
 
@@ -40,7 +39,8 @@ def split(pack: Pack, job: Job, store: Store, error: str) -> Split:
     """
     if len(pack) == 1:
         text = f"its worker died: {error}"
-        store.write_fragment(pack.pack_id, *failed_rows(pack, job, np.arange(1), text))
+        failed = failed_rows(pack, job, np.arange(1), text)
+        store.write_fragment(pack.pack_id, failed.trials, failed.measurements)
         store.drop_checkpoint(pack.pack_id)
         return Split(packs=(), committed=((pack, _done(pack, failed=1, error=text)),))
     kept = checkpoint.read(store, pack.pack_id)
@@ -60,7 +60,7 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
     if kept.finished:
         committed.append(_commit(pack, kept, job, store))
     if kept.current is not None:
-        alone = replace(pack, source=pack.source.of(kept.current.work.rows))
+        alone = pack.tile(kept.current.work.rows)
         _keep(alone, kept.current, job, store)
         packs.append(alone)
     if waiting:
@@ -70,19 +70,14 @@ def _parts(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> Split | None
 
 def _commit(pack: Pack, kept: Checkpoint, job: Job, store: Store) -> tuple[Pack, Progress]:
     """Write the finished tiles of a pack as a fragment of their own."""
-    rows, measured = (promoted(tables) for tables in zip(*kept.finished, strict=True))
-    ids = set(rows["trial_id"].to_pylist())
+    done = FinishedTile.joined(kept.finished)
+    ids = set(done.trials["trial_id"].to_pylist())
     own = pack.of(np.flatnonzero([each in ids for each in pack.source.ids()]))
-    store.write_fragment(own.pack_id, _of(own, rows), _of(own, measured))
-    status = rows["status"].to_pylist()
+    name = own.pack_id
+    store.write_fragment(name, in_pack(done.trials, name), in_pack(done.measurements, name), done.kept)
+    status = done.trials["status"].to_pylist()
     failed, diverged = status.count("failed"), status.count("diverged")
     return own, _done(own, failed=failed, diverged=diverged, error=kept.error)
-
-
-def _of(pack: Pack, table: pa.Table) -> pa.Table:
-    """Rows as those of another pack."""
-    at = table.column_names.index("pack_id")
-    return table.set_column(at, table.schema.field(at), pa.array([pack.pack_id] * len(table), pa.string()))
 
 
 def _keep(pack: Pack, tile: SavedTile, job: Job, store: Store) -> None:

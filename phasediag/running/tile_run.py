@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from phasediag.arrays import FloatArray
@@ -24,14 +25,19 @@ from phasediag.measuring.judgement import counts_of, words
 from phasediag.measuring.recording import MeasuredSoFar, Recorder
 from phasediag.measuring.results import results
 from phasediag.packing.machine import finish
+from phasediag.packing.origin import Origin
 from phasediag.packing.pack import Pack
 from phasediag.packing.structure import Structure
 from phasediag.ramp import ramped
-from phasediag.running.checkpoint import SavedTile
+from phasediag.running.begun import Begun
+from phasediag.running.checkpoint import FinishedTile, SavedTile
 from phasediag.running.job import PHASES, Job, TileWork
+from phasediag.running.kept import courses_kept, kept_of
 from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.stage_end import StageEnd, stage_records
+from phasediag.storage.fragments import in_pack
+from phasediag.storage.kept_weights import Kept
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.training.pace import mean_rates
 from phasediag.training.parts import parts_of
@@ -63,6 +69,8 @@ class TileRun:
         self.tile = program.tile(padded, shared=pack.shared)
         self.parts = self._recorders()
         self.passed: list[StageEnd] = []
+        self.origin: Origin | None = None
+        self.carried: pa.Table | None = None
         self.started_at = datetime.now(UTC)
         self._slice = 16
         self.wall_s = time.monotonic() - began
@@ -76,7 +84,12 @@ class TileRun:
     @property
     def share(self) -> float:
         """Part of the training that is done, from 0 to 1."""
-        return self.tile.step / self.length
+        return (self.tile.step - self.from_step) / (self.length - self.from_step)
+
+    @property
+    def from_step(self) -> int:
+        """The step at which it began: 0, or that of the shorter trials from which it goes on."""
+        return self.origin.step if self.origin else 0
 
     @property
     def length(self) -> int:
@@ -91,6 +104,22 @@ class TileRun:
             (rows, Recorder(measure, networks, len(rows), folder, start))
             for rows, networks in parts_of(self.tile, len(self.work.rows))
         ]
+
+    def begin(self, begun: Begun) -> None:
+        """Go on from the kept weights of shorter trials instead of step 0, measuring what is due there.
+
+        Raises
+        ------
+        KeyError
+            Where something of the state is not kept; the tile is at step 0 still.
+        """
+        empty = {name: tensor.cpu().numpy() for name, tensor in self.tile.state.tensors().items()}
+        state, numbers = begun.state(empty), [begun.numbers(rows) for rows, _ in self.parts]
+        self.tile.restore({name: torch.from_numpy(array) for name, array in state.items()}, begun.origin.step)
+        self.origin, self.carried = begun.origin, begun.carried
+        for (_, recorder), known in zip(self.parts, numbers, strict=True):
+            recorder.recording.numbers = known
+        self._measure()
 
     def advance(self, deadline: float) -> None:
         """Train and measure until the deadline or the end; some steps in any case."""
@@ -146,8 +175,16 @@ class TileRun:
         self.spent["compilation"] += compiling
         self.wall_s += seconds
 
-    def rows(self) -> tuple[pa.Table, pa.Table]:
-        """The tile's rows of `trials` and of `measurements`."""
+    def result(self) -> FinishedTile:
+        """What is recorded of the tile's trials: rows of `trials` and `measurements`, and kept weights."""
+        courses = courses_kept(self.trials, self.job)
+        trials, measurements = self._rows(courses)
+        ids = {row: self.trials.trial_id[row] for row, course in enumerate(courses) if course}
+        kept = kept_of(self.tile, self.parts, ids) if ids else Kept()
+        return FinishedTile(trials=trials, measurements=measurements, kept=kept)
+
+    def _rows(self, courses: Sequence[str | None]) -> tuple[pa.Table, pa.Table]:
+        """The tile's rows of `trials` and of `measurements`; `courses` are `courses_kept` of its trials."""
         count, stages = len(self.work.rows), [*self.passed, self._stage_end()]
         last, made = stages[-1], time.monotonic()
         values: dict[str, Any] = self._nulled(last)
@@ -161,7 +198,10 @@ class TileRun:
             "measured_bytes": [measured_bytes(self.tile.program.device)] * count,
             "device": [device_name(self.tile.program.device)] * count,
             "started_at": [self.started_at] * count,
+            "course_id": courses,
         }
+        if self.origin is not None:
+            values |= {"trained_from": self.origin.trial_id, "from_step": [self.origin.step] * count}
         if ramped(self.trials):
             results = [self._nulled(stage) for stage in stages]
             values[STAGES.name] = stage_records(self.trials, stages, results, self.job.measure.columns)
@@ -223,6 +263,10 @@ class TileRun:
             for rows, recorder in self.parts
             for block in recorder.recording.blocks
         ]
+        if self.carried is not None:
+            ended = pa.array(self.trials.trial_id[~stages[-1].diverged], pa.string())
+            own = self.carried.filter(pc.is_in(self.carried["trial_id"], value_set=ended))
+            tables.append(in_pack(own, self.pack.pack_id))
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def _stage_of(self, step: int) -> int:
@@ -241,7 +285,7 @@ class TileRun:
             arrays |= {f"stage/{number}/{name}": array for name, array in end.arrays().items()}
         return SavedTile(
             work=self.work, step=self.tile.step, wall_s=self.wall_s, started_at=self.started_at,
-            blocks=blocks, arrays=arrays,
+            blocks=blocks, arrays=arrays, carried=self.carried,
         )  # fmt: skip
 
     def restore(self, saved: SavedTile) -> None:
@@ -252,6 +296,9 @@ class TileRun:
             self.tile = self.tile.in_stage(stage)
             self.parts = self._recorders()
         self.tile.restore(state, saved.step)
+        self.carried = saved.carried
+        if saved.carried is not None and self.pack.origin is not None:
+            self.origin = self.pack.origin.take(self.work.rows)
         self.passed = [StageEnd.of(dict(_under(f"stage/{number}/", saved.arrays))) for number in range(stage)]
         self.wall_s, self.started_at = saved.wall_s, saved.started_at
         for number, (_, recorder) in enumerate(self.parts):

@@ -14,6 +14,7 @@ from phasediag.storage.damage import DamagedError
 from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import parquet, read, write_rows
 from phasediag.storage.kept_grids import seal_name
+from phasediag.storage.kept_weights import packs_with_weights, read_kept, write_kept
 from phasediag.storage.manifest import KINDS, Kind, identity
 from phasediag.storage.opening import SUFFIX
 from phasediag.storage.roster import roster_name
@@ -28,6 +29,7 @@ ASIDE: Final = "aside"
 def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
     """Move all rows of some trials to `trials.parquet` and `measurements.parquet` of another folder.
 
+    Their kept weights go to `weights` there.
     They are copied before any is removed, and removed pack by pack: whoever is killed meanwhile has lost
     nothing. Whoever calls holds the lease of the sweep.
 
@@ -56,10 +58,17 @@ def set_aside(sweep: Folder, trial_ids: pa.Array, place: Folder) -> int:
         file = f"{kind}{SUFFIX}"
         content = parquet(rows[kind].filter(of))
         place.write(file, *sealed(content, sweep=sweep_id, file=file, schema=SCHEMA_VERSION))
+    kept_of = sorted(set(packs).intersection(packs_with_weights(sweep)))
+    weights = {pack: read_kept(sweep, pack, sweep_id) for pack in kept_of}
+    ids = frozenset(trial_ids.to_pylist())
+    for pack, kept in weights.items():
+        write_kept(place, pack, kept.of(ids), sweep_id)
     for pack in packs:
         left = {kind: rows[kind].filter(~of & (pc.field("pack_id") == pack)) for kind in KINDS}
         for kind in KINDS:  # trials first: readers take the measurements of trials that they have read
             _replace(sweep, view, kind, pack, left, sweep_id)
+    for pack, kept in weights.items():
+        write_kept(sweep, pack, kept.of(kept.trial_ids - ids), sweep_id)
     return len(pc.unique(held["trial_id"]))
 
 

@@ -12,10 +12,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.storage.damage import Damage, DamagedError, warn_of
+from phasediag.storage.damage import WEIGHTS, Damage, DamagedError, warn_of
 from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.fragments import condition, in_parallel, threads_on, write_rows
 from phasediag.storage.kept_grids import KeptGrids
+from phasediag.storage.kept_weights import ENDING
 from phasediag.storage.manifest import (
     COPY,
     KINDS,
@@ -70,6 +71,7 @@ def compact(sweep: Folder, rows_per_file: int = ROWS_PER_FILE) -> Compaction:
     KeptGrids(sweep=sweep).seal_all(sweep_id)
     view = snapshot(sweep)
     deleted = _delete_replaced(sweep, view.manifest)
+    _delete_spent_weights(sweep, view)
     work = _Merging(sweep=sweep, view=view, sweep_id=sweep_id, rows_per_file=rows_per_file)
     sound = work.sound()
     warn_of(sweep.uri, (*view.damage, *work.damage))
@@ -234,6 +236,15 @@ def _delete_replaced(sweep: Folder, current: Manifest) -> int:
                 folder.delete(entry.name)
                 deleted += 1
     return deleted
+
+
+def _delete_spent_weights(sweep: Folder, view: Snapshot) -> None:
+    """Delete weights of packs without a row, but for new ones, whose rows a launch is about to write."""
+    rows = set(view.live["trials"]).union(*(m.packs for m in view.manifest.merged["trials"]))
+    oldest, folder = time.time_ns() - LITTER_S * 1e9, sweep / WEIGHTS
+    for entry in folder.entries():
+        if entry.name.removesuffix(ENDING) not in rows and 0 < entry.mtime_ns < oldest:
+            folder.delete(entry.name)
 
 
 def _delete_litter(sweep: Folder) -> None:

@@ -12,6 +12,8 @@ from phasediag.storage.seal import State, UnsoundError
 
 QUARANTINE: Final = "quarantine"
 """The folder of a sweep with the files that were set aside."""
+WEIGHTS: Final = "weights"
+"""The folder of a sweep with the last weights of trials: results do not rest on it."""
 NAMED_AT_MOST: Final = 5
 """Files of a sweep that are named in one warning."""
 
@@ -50,6 +52,11 @@ def remedy(place: str, damage: Damage) -> str:
     """What to do about a file that cannot be read."""
     if damage.state == "newer":
         return "a newer phasediag wrote it: read it with that one"
+    if damage.path.partition("/")[0] == WEIGHTS:
+        return (
+            f"restore it from a backup, or run `phasediag verify {place} --repair`, which sets it aside: "
+            "results stay, and what would be trained on from it begins at step 0"
+        )
     return (
         f"restore it from a backup, or run `phasediag verify {place} --repair`, which sets it aside, and "
         "launch again: what it held is trained once more"

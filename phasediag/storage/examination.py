@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from typing import Final, Literal
 
 from phasediag.storage.compaction import compact
-from phasediag.storage.damage import QUARANTINE, Damage, DamagedError, DamageWarning
+from phasediag.storage.damage import QUARANTINE, WEIGHTS, Damage, DamagedError, DamageWarning
 from phasediag.storage.folder import TEMPORARY, Folder
 from phasediag.storage.fragments import in_parallel, threads_on
 from phasediag.storage.kept_grids import GRID, GRIDS, SEAL, KeptGrids
+from phasediag.storage.kept_weights import ENDING, packs_with_weights, read_kept
 from phasediag.storage.lease import fault_of_lease
 from phasediag.storage.manifest import (
     COMPACTION,
@@ -59,8 +60,13 @@ class FileState:
         return self.state in ("intact", "unsealed", "replaced", "set aside", "unknown")
 
 
-def examine(sweep: Folder) -> list[FileState]:
+def examine(sweep: Folder, *, weights: bool = True) -> list[FileState]:
     """The state of every file of a sweep, all of which are read; by path.
+
+    Parameters
+    ----------
+    weights
+        Whether kept weights are read, too.
 
     Raises
     ------
@@ -68,6 +74,7 @@ def examine(sweep: Folder) -> list[FileState]:
         Where a file cannot be read.
     """
     states = [*_of_manifest(sweep), *_of_leases(sweep), *_of_checkpoints(sweep)]
+    states += _of_weights(sweep) if weights else ()
     try:
         view = snapshot(sweep)
     except DamagedError as error:
@@ -105,12 +112,27 @@ def _of_leases(sweep: Folder) -> Iterator[FileState]:
             yield FileState(path=name, state="damaged" if fault else "intact", why=fault, copied=True)
 
 
-def _of_checkpoints(sweep: Folder) -> Iterator[FileState]:
-    folder = sweep / CHECKPOINTS
+def _known_id(sweep: Folder) -> str:
+    """The id of a sweep; empty where its manifest cannot be believed."""
     try:
-        sweep_id = known_id(sweep)
+        return known_id(sweep)
     except DamagedError:
-        sweep_id = ""
+        return ""
+
+
+def _of_weights(sweep: Folder) -> Iterator[FileState]:
+    sweep_id = _known_id(sweep)
+    for pack in packs_with_weights(sweep):
+        try:
+            read_kept(sweep, pack, sweep_id)
+        except DamagedError as error:
+            yield FileState.of(error.damage)
+        else:
+            yield FileState(path=f"{WEIGHTS}/{pack}{ENDING}", state="intact")
+
+
+def _of_checkpoints(sweep: Folder) -> Iterator[FileState]:
+    folder, sweep_id = sweep / CHECKPOINTS, _known_id(sweep)
     for file in folder.files():
         path = PurePosixPath(file)
         if path.name == STATE:
@@ -171,7 +193,7 @@ def _of_grids(sweep: Folder, sweep_id: str) -> Iterator[FileState]:
 
 def _others(sweep: Folder) -> Iterator[FileState]:
     """What lies where the record does, and is none of it."""
-    folders = [(f"{name}/", sweep / name) for name in (*KINDS, GRIDS, QUARANTINE)]
+    folders = [(f"{name}/", sweep / name) for name in (*KINDS, GRIDS, WEIGHTS, QUARANTINE)]
     for start, folder in [("", sweep), *folders]:
         for entry in folder.entries(hidden=True):
             if entry.name.startswith("."):
@@ -214,7 +236,7 @@ def _repaired(sweep: Folder, wrong: Sequence[FileState]) -> Iterator[str]:
             kept = f"set aside as {', '.join(places)}" if places else "nothing is left of it"
             yield f"{state.path} is {state.state} ({state.why}): {kept}"
 
-    rows = [state for state in wrong if state.path.partition("/")[0] in KINDS]
+    rows = [state for state in wrong if state.path.partition("/")[0] in (*KINDS, WEIGHTS)]
     manifests = [state for state in wrong if state.path in (MANIFEST, COPY)]
     if manifests and not any(state.copied for state in manifests):
         yield from moved(manifests)

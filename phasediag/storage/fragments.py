@@ -120,6 +120,12 @@ def write_rows(sweep: Folder, kind: Kind, name: str, rows: pa.Table, sweep_id: s
     return sum(map(len, parts))
 
 
+def in_pack(rows: pa.Table, pack_id: str) -> pa.Table:
+    """Rows, as those of another pack."""
+    at = rows.column_names.index("pack_id")
+    return rows.set_column(at, rows.schema.field(at), pa.array([pack_id] * len(rows), pa.string()))
+
+
 def parquet(rows: pa.Table) -> memoryview:
     """A table as the bytes of a Parquet file without a seal, its schema's version in the metadata."""
     sink = pa.BufferOutputStream()

@@ -43,6 +43,12 @@ class Snapshot:
             *(self.source(f"{kind}/{entry.name}") for pack, entry in live.items() if pack not in lost),
         ]
 
+    def sources_of(self, kind: Kind, packs: Collection[str]) -> list[Source]:
+        """The files of one kind in which rows of some packs stand."""
+        names = {m.name for m in self.manifest.merged[kind] if not m.packs.isdisjoint(packs)}
+        names |= {self.live[kind][pack].name for pack in packs if pack in self.live[kind]}
+        return [source for source in self.sources(kind) if source.path.partition("/")[2] in names]
+
     def source(self, path: str, without: frozenset[str] = frozenset()) -> Source:
         """One of its files."""
         known = self.manifest

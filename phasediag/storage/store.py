@@ -30,6 +30,7 @@ from phasediag.storage.damage import warn_of
 from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import read, write_rows
 from phasediag.storage.kept_grids import KeptGrids
+from phasediag.storage.kept_weights import Kept, write_kept
 from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect, identity
 from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
@@ -142,13 +143,7 @@ class Store:
         return self._grids.texts(known_id(self.folder)) if self._grids.names() else []
 
     def grid_sources(self, name: str) -> dict[str, bytes]:
-        """The user's files recorded with a grid, by their path as the grid names it.
-
-        Raises
-        ------
-        StoreError
-            Where one is not as it was recorded.
-        """
+        """The user's files recorded with a grid, by their path there; see `KeptGrids.sources`."""
         return self._grids.sources(name)
 
     def roster(self, name: str, text: str, columns: Collection[str] | None = ()) -> pa.Table | None:
@@ -180,7 +175,9 @@ class Store:
         """The same, which from now on writes to no other sweep than lies here now, if one does."""
         return replace(self, sweep_id=known_id(self.folder))
 
-    def write_fragment(self, pack_id: str, trials: pa.Table, measurements: pa.Table) -> None:
+    def write_fragment(
+        self, pack_id: str, trials: pa.Table, measurements: pa.Table, kept: Kept | None = None
+    ) -> None:
         """Commit a pack; each file appears whole or not at all, and the trials appear last.
 
         Writing the same pack again replaces its rows.
@@ -189,6 +186,8 @@ class Store:
         ----------
         trials, measurements
             In the columns of `phasediag.storage.schema_arrow`; every row must carry this `pack_id`.
+        kept
+            Their last weights, of those of which they are kept.
 
         Raises
         ------
@@ -201,6 +200,8 @@ class Store:
             if pc.unique(rows["pack_id"]).to_pylist() not in ([], [pack_id]):
                 raise ValueError(f"a row of fragment {pack_id} carries another pack_id")
         sweep_id = self.identity()
+        if kept is not None:
+            write_kept(self.folder, pack_id, kept, sweep_id)
         write_rows(self.folder, "measurements", pack_id, measurements, sweep_id)
         write_rows(self.folder, "trials", pack_id, trials, sweep_id)
 
@@ -330,10 +331,8 @@ class Store:
 
         Raises
         ------
-        LeaseHeldError
-            Where another compaction of this sweep is running.
-        StoreError
-            Where the sweep does not exist, or a file cannot be read or written.
+        LeaseHeldError, StoreError
+            Where another compaction is running; where a file cannot be read or written.
         """
         with compacting(self.required().folder):
             return compaction.compact(self.folder)

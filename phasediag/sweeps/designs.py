@@ -22,7 +22,7 @@ from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid
 from phasediag.trial import Trials, formatted
 
-KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "resources")
+KEPT: Final = ("name", "fixed", "exclude", "replicates", "seed", "measure", "keep", "resources")
 """The keys that the grid of a refinement takes over."""
 
 Key = tuple[str, ...]

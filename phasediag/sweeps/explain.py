@@ -26,7 +26,7 @@ from phasediag.trial import formatted
 _ROW: Final = (
     "trial_id", "pack_id", "point_id", "seed", "replicate", "status", "error", "degree_normalized",
     "train_loss", "steps_done", "started_at", "wall_s", "device", "torch_version", "phasediag_version",
-    "git_commit",
+    "git_commit", "trained_from", "from_step", "course_id",
 )  # fmt: skip
 _SHOWN: Final = 8
 

@@ -22,14 +22,13 @@ from phasediag.errors import INTERRUPTED, PhasediagError
 from phasediag.parameters import TRAINING
 from phasediag.storage.launches import LENGTHS, LONGER, RELAXATIONS, added_to
 from phasediag.storage.store import Store
+from phasediag.sweeps.beginnings import OF_STEPS
 from phasediag.sweeps.designs import Design, present_designs, read_designs
 from phasediag.sweeps.refine import Train
 from phasediag.sweeps.sweep import DEFAULT_STORAGE, launch
 
 _LENGTHS: Final = (*LENGTHS, RELAXATIONS)
 """What a grid may say of how long it trains."""
-_OF_STEPS: Final = ("constant", "step")
-"""Schedules that do not ask how many steps there are."""
 _MOST_SHOWN: Final = 3
 
 
@@ -216,7 +215,7 @@ def notes_on(designs: Sequence[Design]) -> list[str]:
     for design in designs:
         if "schedule" in design.trials.columns:
             names = (str(value) for value in design.trials.columns["schedule"].pool)
-            other |= dict.fromkeys(name for name in names if name not in _OF_STEPS)
+            other |= dict.fromkeys(name for name in names if name not in OF_STEPS)
     if not other:
         return []
     shown = ", ".join(list(other)[:_MOST_SHOWN])

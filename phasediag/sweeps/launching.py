@@ -58,7 +58,7 @@ class LaunchOrder:
         grid = self.grid
         return Job(
             sweep=self.store.folder.uri, measure=grid.measure, parameters=grid.parameters,
-            sources=user_sources(grid), hashes=grid.sources, git_commit=git_commit(),
+            sources=user_sources(grid), hashes=grid.sources, keep=grid.keep, git_commit=git_commit(),
             software=software(ray=self.executor == "ray"), expansion=grid.expansion,
         )  # fmt: skip
 

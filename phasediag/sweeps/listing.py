@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from phasediag.errors import PhasediagError
 from phasediag.registry import KINDS
 from phasediag.storage.aside import ASIDE
+from phasediag.storage.damage import WEIGHTS
 from phasediag.storage.folder import Folder
 from phasediag.storage.launches import launches_of
 from phasediag.storage.lease import held_by
@@ -34,6 +35,8 @@ class ListedSweep:
     """On the disk, with what was put aside."""
     aside: int
     """Bytes of those in the trash and of refinements that were taken back."""
+    weights: int
+    """Bytes of kept weights."""
     changed: datetime | None
     """When something was written last; None where the storage does not say."""
     running: str
@@ -61,6 +64,7 @@ def _listed(store: Store) -> ListedSweep:
     usage = store.folder.usage()
     changed = datetime.fromtimestamp(usage.newest_ns / 1e9, UTC) if usage.newest_ns else None
     aside = sum((store.folder / name).usage().bytes for name in (ASIDE, TRASH))
+    weights = (store.folder / WEIGHTS).usage().bytes
     holder = held_by(store)
     running = f"{holder.purpose} on {holder.host}" if holder else ""
     axes: tuple[str, ...] = ()
@@ -74,5 +78,5 @@ def _listed(store: Store) -> ListedSweep:
         trouble = str(error)
     return ListedSweep(
         name=store.folder.name, axes=axes, grids=grids, total=total, done=done, failed=failed,
-        bytes=usage.bytes, aside=aside, changed=changed, running=running, trouble=trouble,
+        bytes=usage.bytes, aside=aside, weights=weights, changed=changed, running=running, trouble=trouble,
     )  # fmt: skip

@@ -19,7 +19,8 @@ def mended(store: Store) -> list[str]:
     """Set aside what of a sweep cannot be believed, so that its trials count as missing; what was done.
 
     Every byte is read where the sweep is local and of at most `READ_THROUGH`. Of others the trials are, when
-    they are looked for, and `phasediag verify` reads the rest. Whoever calls holds the lease of the sweep.
+    they are looked for, and `phasediag verify` reads the rest. Kept weights are looked at when they are
+    needed: nothing that is recorded rests on them. Whoever calls holds the lease of the sweep.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def mended(store: Store) -> list[str]:
     folder = store.folder
     if not store.exists():
         return []
-    states = examine(folder) if _small(folder) else _listed(folder)
+    states = examine(folder, weights=False) if _small(folder) else _listed(folder)
     return repair(folder, [state for state in states if state.path not in LEASES])
 
 

@@ -17,15 +17,17 @@ from phasediag.grids.lot import Lot
 from phasediag.identity import ID_BYTES, Ids
 from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
-from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of
+from phasediag.packing.origin import Origin
+from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of, state_bytes
 from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
 from phasediag.packing.structure import Structure, structure_of, structures
-from phasediag.ramp import slowest
+from phasediag.ramp import lengths, slowest
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
+from phasediag.sweeps.beginnings import beginnings_of
 from phasediag.sweeps.status import duration
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
@@ -103,7 +105,7 @@ class Plan:
 
     @property
     def store_bytes(self) -> int:
-        """Projected size of the fragments, and of the ids kept beside the grid."""
+        """Projected size of the fragments, of kept weights, and of the ids kept beside the grid."""
         missing, measure = self.survey.missing, self.survey.grid.measure
         if not len(missing):
             return 0
@@ -112,7 +114,19 @@ class Plan:
             for block in missing.blocks()
         )
         kept = 0.0 if measure.distances == "none" else len(measure.observables) * DISTANCE_BYTES
-        return int(len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width)
+        rows = len(self.survey.trials) * ID_BYTES + len(missing) * ROW_BYTES + kept * width
+        return int(rows) + self.weights_bytes
+
+    @property
+    def weights_bytes(self) -> int:
+        """Projected size of the weights that are kept, with what the optimizer keeps."""
+        missing, grid, total = self.survey.missing, self.survey.grid, 0
+        for block in missing.blocks() if grid.keep and len(missing) else ():
+            distinct, group = structures(block, grid.parameters)
+            counts = np.bincount(group, minlength=len(distinct)).tolist()
+            networks = (network_of(structure.record, grid.folder) for structure in distinct)
+            total += sum(count * state_bytes(each) for count, each in zip(counts, networks, strict=True))
+        return int(grid.keep * total)
 
     @property
     def unrelaxed(self) -> int:
@@ -180,8 +194,17 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     resumed, rest, notes = _unfinished(survey, store)
     conditions = _conditions(grid, workers, compile_mode)
     machine = machine_of(grid.resources.gpus)
-    cuts = cut_trials(rest, grid.parameters, grid.folder, conditions, machine)
-    return Plan(survey=survey, resumed=tuple(resumed), cuts=tuple(cuts), workers=workers, notes=notes)
+    beginnings = _beginnings(grid, store, rest)
+    cuts = [
+        cut
+        for trials, origin in beginnings.parts
+        for cut in cut_trials(trials, grid.parameters, grid.folder, conditions, machine, origin)
+    ]
+    longest_first = sorted(cuts, key=lambda cut: -cut.projection.seconds)
+    return Plan(
+        survey=survey, resumed=tuple(resumed), cuts=tuple(longest_first), workers=workers,
+        notes=(*notes, *beginnings.notes),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -206,11 +229,43 @@ def open_books(survey: Survey, store: Store, staff: Staff, *, compile_mode: Comp
     machine = machine_of(grid.resources.gpus)
     workers = staff.now if asked == "auto" else asked if staff.grows else min(asked, staff.now)
     conditions = _conditions(grid, workers, compile_mode)
-    ledger = Ledger(stocks_of(rest, grid.parameters, grid.folder, conditions, machine), resumed, machine)
+    beginnings = _beginnings(grid, store, rest)
+    stocks = [
+        stock
+        for trials, origin in beginnings.parts
+        for stock in stocks_of(trials, grid.parameters, grid.folder, conditions, machine, origin)
+    ]
+    ledger = Ledger(stocks, resumed, machine)
     if staff.grows and asked == "auto":
         ledger.staff(max(workers, ledger.useful(machine)))
     most, expected = None if asked == "auto" else asked, ledger.places(min(workers, staff.now))
-    return Books(ledger=ledger, most=most, workers=workers, expected=expected, notes=notes)
+    return Books(
+        ledger=ledger, most=most, workers=workers, expected=expected, notes=(*notes, *beginnings.notes)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Beginnings:
+    """Trials by the step at which they begin."""
+
+    parts: tuple[tuple[TrialSource, Origin | None], ...]
+    notes: tuple[str, ...]
+    """What is to be told of that."""
+
+
+def _beginnings(grid: Grid, store: Store, rest: TrialSource) -> _Beginnings:
+    """Trials apart by whether, and from which step, they go on from kept weights."""
+    begun = beginnings_of(grid, store, rest)
+    if all(origin is None for _, origin in begun):
+        return _Beginnings(parts=((rest, None),) if len(rest) else (), notes=())
+    count = sum(len(rows) for rows, origin in begun if origin is not None)
+    saved = sum(origin.step * len(rows) for rows, origin in begun if origin is not None)
+    share = saved / sum(float(lengths(block).astype(float).sum()) for block in rest.blocks())
+    note = (
+        f"{count:,} of {len(rest):,} trials go on from the kept weights of shorter ones, which saves "
+        f"{share:.0%} of the steps"
+    )
+    return _Beginnings(parts=tuple((rest.of(rows), origin) for rows, origin in begun), notes=(note,))
 
 
 def _conditions(grid: Grid, workers: int, compile_mode: CompileMode) -> Conditions:
@@ -259,5 +314,5 @@ def pack_of_header(grid: Grid, header: Header, trials: TrialSource) -> Pack:
     structure = structure_of(record, grid.parameters, header.envelope)
     return pack_of(
         trials, structure, grid.folder, tile_size=header.tile_size, compiled=header.compiled,
-        shared=header.shared, machine=machine_of(grid.resources.gpus),
+        shared=header.shared, machine=machine_of(grid.resources.gpus), origin=Origin.of(header.origin),
     )  # fmt: skip

@@ -97,7 +97,9 @@ def bring_back(sweep: str | Path) -> Removal:
                 "bring back"
             )
         place = store.folder / TRASH / removals[-1]
-        rows = MovedRows(trials=table_of(place, _TRIALS), measurements=table_of(place, _MEASUREMENTS))
+        rows = MovedRows(
+            trials=table_of(place, _TRIALS), measurements=table_of(place, _MEASUREMENTS), folder=place
+        )
         ids = pc.unique(rows.trials["trial_id"])
         present = store.trials_table(("trial_id",), ordered=False)["trial_id"]
         lost = ids.filter(pc.invert(pc.is_in(ids, value_set=present.combine_chunks())))

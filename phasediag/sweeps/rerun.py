@@ -151,13 +151,13 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     with _threads(max(1, int(grid.resources.cpus))), quiet(None):
         tile = TileRun(pack, job, device, TileWork(rows=np.arange(1), size=2))
         losses = _trained(tile, every)
-        trials, history = tile.rows()
+        result = tile.result()
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor[0].cpu().contiguous() for name, tensor in tile.tile.weights.items()}
     safetensors.torch.save_file(weights, folder / "weights.safetensors")
-    pq.write_table(history, folder / "history.parquet")
+    pq.write_table(result.measurements, folder / "history.parquet")
     pq.write_table(losses, folder / "losses.parquet")
-    row = trials.to_pylist()[0]
+    row = result.trials.to_pylist()[0]
     (folder / "trial.json").write_text(json.dumps(row, indent=2, default=str))
     return Rerun(folder=folder, row=row, recorded=recorded, observables=observables)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pyarrow as pa
@@ -11,6 +11,9 @@ import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
 from phasediag.identity import pack_id
+from phasediag.storage.folder import Folder
+from phasediag.storage.fragments import in_pack
+from phasediag.storage.kept_weights import Kept, read_kept
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import rosters
 
@@ -21,21 +24,32 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedRows:
-    """Trials and their measurements."""
+    """Trials and their measurements, with the weights that are kept of them."""
 
     trials: pa.Table
     measurements: pa.Table
+    folder: Folder
+    """Where their weights lie, by pack."""
+    kept_as: Mapping[str, str] = field(default_factory=dict)
+    """Under which pack the weights of a pack lie, where that is another one."""
 
     @classmethod
     def of(cls, store: Store) -> MovedRows:
         """All that a sweep holds, one row a trial."""
         return cls(
-            trials=store.trials_table(ordered=False), measurements=store.measurements_table(ordered=False)
-        )
+            trials=store.trials_table(ordered=False), measurements=store.measurements_table(ordered=False),
+            folder=store.folder,
+        )  # fmt: skip
+
+    def kept(self, name: str) -> Kept:
+        """The weights that are kept of the trials of a pack, of those that are among these."""
+        kept = read_kept(self.folder, self.kept_as.get(name, name))
+        return kept.of(self.trials["trial_id"].to_pylist())
 
     def only(self, trial_ids: pa.Array) -> MovedRows:
         """The rows of some trials."""
-        return MovedRows(
+        return replace(
+            self,
             trials=self.trials.filter(pc.is_in(self.trials["trial_id"], value_set=trial_ids)),
             measurements=self.measurements.filter(
                 pc.is_in(self.measurements["trial_id"], value_set=trial_ids)
@@ -46,11 +60,16 @@ class MovedRows:
         """The rows of each pack."""
         for name in pc.unique(self.trials["pack_id"]).to_pylist():
             of = pc.field("pack_id") == name
-            yield name, MovedRows(trials=self.trials.filter(of), measurements=self.measurements.filter(of))
+            rows = replace(self, trials=self.trials.filter(of), measurements=self.measurements.filter(of))
+            yield name, rows
 
     def in_pack(self, name: str) -> MovedRows:
         """The rows, as those of another pack."""
-        return MovedRows(trials=_packed(self.trials, name), measurements=_packed(self.measurements, name))
+        was = self.trials["pack_id"][0].as_py()
+        return replace(
+            self, trials=in_pack(self.trials, name), measurements=in_pack(self.measurements, name),
+            kept_as={name: was},
+        )  # fmt: skip
 
 
 def add_rows(store: Store, rows: MovedRows) -> None:
@@ -64,12 +83,7 @@ def add_rows(store: Store, rows: MovedRows) -> None:
         if pc.is_in(pa.scalar(name), value_set=held.cast(pa.string())).as_py():
             name = pack_id(pack.trials["trial_id"].to_pylist())
             pack = pack.in_pack(name)
-        store.write_fragment(name, pack.trials, pack.measurements)
-
-
-def _packed(rows: pa.Table, name: str) -> pa.Table:
-    place = rows.column_names.index("pack_id")
-    return rows.set_column(place, rows.schema.field(place), pa.array([name] * len(rows), pa.string()))
+        store.write_fragment(name, pack.trials, pack.measurements, pack.kept(name))
 
 
 def trial_named(store: Store, text: str) -> str:

@@ -15,7 +15,7 @@ from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.grids.lot import Lot
-from phasediag.identity import Digests, Ids
+from phasediag.identity import Digests, Identity, Ids, course_ids, share_of
 from phasediag.observables.known import ALWAYS, DEFINITIONS, UserObservable
 from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
@@ -24,6 +24,8 @@ from phasediag.trial import Encoded, Records, TextArray
 
 Mask = npt.NDArray[np.bool_]
 
+COURSE: Final = "course_id"
+"""The column that trials have whose weights are kept."""
 ENTROPIC: Final = "decay_term"
 """The column that every trial has where the entropic loss was measured."""
 
@@ -63,7 +65,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     """
     trials, record = grid.lot(), _Record.of(store, grid)
     missing = np.ones(len(trials), dtype=bool)
-    done = failed = lacking = 0
+    done = failed = lacking = unkept = 0
     lacks: dict[str, None] = {}
     for start, block, held in record.blocks(trials):
         status = held.texts("status")
@@ -72,9 +74,11 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
         again = np.any([*lacked.values(), np.zeros(len(block), dtype=bool)], axis=0)
         lacks |= dict.fromkeys(lacked)
         lacking += int(again.sum())
+        bare = finished & _unkept(grid, block, held)
         if remeasure:
-            again |= (status == "ok") & held.counted_before()
+            again |= ((status == "ok") & held.counted_before()) | bare
         finished &= ~again
+        unkept += int((bare & finished).sum())
         skipped &= not retry_failed
         missing[start : start + len(block)] = ~finished & ~skipped
         done, failed = done + int(finished.sum()), failed + int(skipped.sum())
@@ -85,8 +89,29 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
         )
     return Survey(
         grid=grid, trials=trials, done=done, failed=failed, missing=trials.of(missing),
-        notices=notices_of(grid, store),
+        notices=(*notices_of(grid, store), *_about_unkept(unkept)),
     )  # fmt: skip
+
+
+def _unkept(grid: Grid, trials: Records, held: _Held) -> Mask:
+    """Which trials are not recorded with their weights, and would be, had the grid trained them."""
+    if not grid.keep:
+        return np.zeros(len(trials), dtype=bool)
+    bare = ~held.known(COURSE)
+    if grid.keep < 1 and bare.any():
+        identity = Identity(parameters=grid.parameters, sources=grid.sources)
+        bare &= share_of(course_ids(trials, identity, grid.measure.words), grid.keep)
+    return bare
+
+
+def _about_unkept(unkept: int) -> list[str]:
+    """What to say of trials that were recorded without their weights."""
+    if not unkept:
+        return []
+    return [
+        f"keep: {unkept:,} trials are recorded without their weights, which are kept of what is trained from "
+        "now on; --remeasure trains them again"
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,7 +131,7 @@ class _Record:
         columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [
             ENTROPIC
         ] * grid.measure.entropic
-        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables)
+        columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables) + [COURSE] * bool(grid.keep)
         return cls(store=store, rows=store.trials_table(columns, ordered=False).combine_chunks())
 
     def blocks(self, trials: Lot) -> Iterator[tuple[int, Records, _Held]]:

@@ -25,12 +25,13 @@ from ruamel.yaml import YAML
 from phasediag.analysis.extension import Extension, extension
 from phasediag.analysis.frames import load_trials
 from phasediag.analysis.lengths import points_of
-from phasediag.arrays import BoolArray
+from phasediag.arrays import BoolArray, FloatArray
 from phasediag.errors import INTERRUPTED, AnalysisError, PhasediagError
 from phasediag.grids.grid import read_grid
 from phasediag.storage.launches import LENGTHS, LONGER, UNTIL
 from phasediag.storage.schema_arrow import parameter_type
 from phasediag.storage.store import Store
+from phasediag.sweeps.beginnings import FROM_KEPT
 from phasediag.sweeps.designs import KEPT, Design, plain_value, present_designs, read_designs
 from phasediag.sweeps.extend import longer, longer_fixed, mark_of, notes_on
 from phasediag.sweeps.refine import Train
@@ -282,13 +283,19 @@ def round_of(family: Family, points: BoolArray, factor: float, most: float) -> t
 
 
 def _seconds(before: pd.DataFrame, standing: Standing, factor: float) -> float:
-    """What trials take that are trained from the start to so many times their first steps."""
+    """What trials take that are trained to so many times their first steps, some from kept weights."""
     if "wall_s" not in before:
         return math.nan
-    wall = before["wall_s"].to_numpy(dtype=np.float64, na_value=np.nan)
-    lengths = standing.factor[standing.point[before.index.to_numpy()]]
-    known = np.isfinite(wall)
-    return float((wall * factor / lengths)[known].mean() * len(before)) if known.any() else math.nan
+    wall, steps, begun = (_numbers(before, name) for name in ("wall_s", "steps", "from_step"))
+    longer = factor / standing.factor[standing.point[before.index.to_numpy()]]
+    kept = before["course_id"].notna().to_numpy() & (longer >= FROM_KEPT)
+    coming = wall * (longer - kept) / (1 - np.nan_to_num(begun) / steps)
+    known = np.isfinite(coming)
+    return float(coming[known].mean() * len(before)) if known.any() else math.nan
+
+
+def _numbers(trials: pd.DataFrame, column: str) -> FloatArray:
+    return trials[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _moved(

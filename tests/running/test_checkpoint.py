@@ -20,9 +20,10 @@ from phasediag.grids.grid import Grid, parse_grid
 from phasediag.packing.pack import Pack, pack_of
 from phasediag.packing.structure import structure_of
 from phasediag.running import checkpoint
-from phasediag.running.checkpoint import Checkpoint, Header, SavedTile
+from phasediag.running.checkpoint import Checkpoint, FinishedTile, Header, SavedTile
 from phasediag.running.job import Job, TileWork
 from phasediag.running.pack_run import PackRun
+from phasediag.storage.kept_weights import Kept, KeptGroup
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text, launched, write
 
@@ -73,6 +74,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         work=TileWork(rows=np.array([3, 1]), size=4), step=17, wall_s=1.5, blocks=[{"step": 3}, "b"],
         started_at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
         arrays={"state/w": np.arange(6.0).reshape(2, 3), "0/d": np.zeros((2, 0), dtype=np.float32)},
+        carried=pa.table({"step": [0, 1]}),
     )  # fmt: skip
     header = Header(
         trial_ids=("a", "b", "c"),
@@ -81,9 +83,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         shared=True,
         envelope={"width": 16},
         measure="m",
+        origin={"step": 3, "trial_id": ["d", "e", "f"], "pack_id": ["q", "q", "r"]},
     )
+    group = KeptGroup(trial_ids=("b", "a"), arrays={"w": np.arange(4.0).reshape(2, 2)})
+    done = FinishedTile(trials=rows, measurements=rows, kept=Kept(groups=(group,)))
     written = Checkpoint(
-        header=header, error="E", current=tile, finished=tuple((rows, rows) for _ in range(11)),
+        header=header, error="E", current=tile, finished=(done,) * 11,
         queue=(TileWork(rows=np.arange(2), size=2), TileWork(rows=np.array([], dtype=np.int64), size=3)),
     )  # fmt: skip
     checkpoint.write(store, "p", written)
@@ -94,7 +99,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert found.header == checkpoint.read_header(store, "p")
     assert [(w.rows.tolist(), w.size) for w in found.queue] == [([0, 1], 2), ([], 3)]
     assert len(found.finished) == 11
-    assert all(one.equals(rows) and other.equals(rows) for one, other in found.finished)
+    assert all(tile.trials.equals(rows) and tile.measurements.equals(rows) for tile in found.finished)
+    assert all(tile.kept.trial("a")["w"].tolist() == [2.0, 3.0] for tile in found.finished)  # type: ignore[index]
     again = found.current
     assert again is not None
     assert (again.work.rows.tolist(), again.work.size) == ([3, 1], 4)
@@ -104,6 +110,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         tile.started_at,
         tile.blocks,
     )
+    assert again.carried is not None
+    assert again.carried.equals(tile.carried)
     assert again.arrays.keys() == tile.arrays.keys()
     for name, array in tile.arrays.items():
         assert again.arrays[name].dtype == array.dtype
@@ -115,17 +123,20 @@ def test_rows_of_an_earlier_release_lack_columns(grid: Grid, tmp_path: Path) -> 
     run = kept(grid, store)
     saved = checkpoint.read(store, run.pack.pack_id)
     assert saved is not None
-    (rows, measured), *rest = saved.finished
-    earlier = (rows.drop_columns(["host"]), measured.drop_columns(["degree"]))
+    first, *rest = saved.finished
+    rows, measured = first.trials, first.measurements
+    earlier = FinishedTile(
+        trials=rows.drop_columns(["host"]), measurements=measured.drop_columns(["degree"])
+    )  # fmt: skip
     checkpoint.write(store, run.pack.pack_id, replace(saved, finished=(earlier, *rest)))
     again = run_of(grid, store)
     while not again.done:
         again.advance(1.0)
     assert Counter(store.trials_table()["host"].to_pylist()) == {None: 3, gethostname(): 3}
-    first = np.isin(store.measurements_table()["trial_id"].to_pylist(), rows["trial_id"].to_pylist())
+    lacking = np.isin(store.measurements_table()["trial_id"].to_pylist(), rows["trial_id"].to_pylist())
     degree = np.array(store.measurements_table()["degree"].to_pylist(), dtype=float)
-    assert np.isnan(degree[first]).all()
-    assert not np.isnan(degree[~first]).any()
+    assert np.isnan(degree[lacking]).all()
+    assert not np.isnan(degree[~lacking]).any()
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_continued_pack_leaves_the_rows_of_an_undisturbed_one(
     assert not (tmp_path / "parts" / "trials").exists()
     again = finished(grid, pack, parts)
     assert again.progress().resumed == pytest.approx(7 + 7 * steps / 120)
-    assert again.finished[0][0].equals(left.finished[0][0])
+    assert again.finished[0].trials.equals(left.finished[0].trials)
     assert parts.checkpoints() == []
     assert_same_rows(undisturbed, tmp_path / "parts")
 
