@@ -87,7 +87,8 @@ def about_boundary(
     sentences += _plateaus(boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:
-        beside = front(boundary) or "No boundary point lies beside such a cell."
+        along_y = "" if across is None or across.empty else front(across)
+        beside = front(boundary) or along_y or "No boundary point lies beside such a cell."
         sentences.append(f"{late} of {len(cells)} cells have not converged. {beside}")
     return sentences
 

@@ -54,6 +54,8 @@ class Moves:
             f"stable: all {len(shown)} boundary points stay inside their interval or cell" if stable else
             f"NOT stable: {len(shown) - count} of {len(shown)} boundary points leave their interval or cell"
         )  # fmt: skip
+        if not known.any():
+            verdict = "NOT stable: there is no boundary, but other choices give one"
         return cls(rows=rows, stable=stable, text=f"{verdict}; {'; '.join(parts)}")
 
 

@@ -257,7 +257,8 @@ def status(
     if state.earlier:
         say(
             f"note: {state.earlier:,} trials belong to earlier versions of your files and are not counted; "
-            "diagram, scaling and report leave them out too (--where model_source=HASH takes them)"
+            "diagram, scaling and report leave them out too (--where model_source=HASH, or task_source, "
+            "optimizer_source, schedule_source, takes those of the file that changed)"
         )
     from phasediag.commands.extending import extension_of_sweep
 

@@ -99,9 +99,14 @@ def _take_back(sweep_path: str, dry_run: bool, as_json: bool) -> None:
 
 def described_round(done: Round, x: str, y: str) -> str:
     """What a round gained, in one line."""
-    if done.cells == 0:
-        return "the boundary runs through no cell of the sweep: there is nothing to refine"
     from phasediag.commands.progress import duration
+
+    if done.cells == 0:
+        nowhere = "the boundary runs through no cell of the sweep"
+        if not done.coming:
+            return f"{nowhere}: there is nothing to refine"
+        time = duration(done.coming_s)
+        return f"{nowhere}; next round: {done.coming:,} trials to look for one, {time} of one worker"
 
     width = "" if isnan(done.width) else f", 95 % interval {done.width:.2g} {done.unit_x}"
     share = done.trials / done.dense

@@ -17,6 +17,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from phasediag.analysis.axes import axes_of, given_in
+from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.frame import converged, has_status
 from phasediag.analysis.labels import label, prose, shown
 from phasediag.analysis.phases import DecoupledDecayWarning, PhaseDiagram, phase_diagram
@@ -144,10 +145,6 @@ class Paper:
         points = trials["point_id"].nunique() if "point_id" in trials else len(trials)
         replicates = trials["replicate"].nunique() if "replicate" in trials else 1
         varied = "; ".join(f"{prose(name)} ({_range(values)})" for name, values in axes.items())
-        loss = {
-            "squared": "the squared error, summed over outputs and averaged over samples",
-            "cross_entropy": "the cross entropy, averaged over samples",
-        }.get(str(_only(trials, "loss")), "the loss of the task, averaged over samples")
         decay = (
             "Weight decay is decoupled from the gradient (AdamW)."
             if _only(trials, "optimizer") == "adamw"
@@ -159,7 +156,7 @@ class Paper:
             f"{_with(trials)}.",
             f"Varied were {varied}.",
             *_given(trials, self.grids, axes),
-            f"The loss is {loss}.",
+            f"The loss is {_loss(trials)}.",
             decay,
             "Replicates differ in their random seed, which all points share: teacher, data, batches and "
             "noise of a replicate are the same everywhere in the diagram.",
@@ -183,10 +180,17 @@ class Paper:
         scale = "logarithm of " if diagram.x_scale.kind == "log" else ""
         sentences.append(
             f"The boundary is where it crosses {diagram.level:g}, interpolated linearly in the {scale}"
-            f"{prose(diagram.x)} between neighbouring cells; intervals are 95 % intervals over replicates, "
-            "which are resampled jointly over the whole diagram."
+            f"{prose(diagram.x)} between neighbouring cells; {self._intervals()}."
         )
         return sentences
+
+    def _intervals(self) -> str:
+        if self.diagram.main["low"].notna().any():
+            return "intervals are 95 % intervals over replicates, resampled jointly over the whole diagram"
+        return (
+            f"no intervals are given: fewer than {FEWEST_REPLICATES} replicates, or cells that have not "
+            "converged, tell none"
+        )
 
     def _left_out(self) -> list[str]:
         trials = self.trials
@@ -230,6 +234,16 @@ def _with(trials: pd.DataFrame) -> str:
     known = {name: _only(trials, name) for name in _PARTS}
     parts = [f"{name} {shown(value)}" for name, value in known.items() if value is not None]
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _loss(trials: pd.DataFrame) -> str:
+    """What was minimised, in words."""
+    named, task = _only(trials, "loss"), str(_only(trials, "task"))
+    if named is None and ":" in task:
+        return f"the one that {task.partition(':')[2]}, the class of the task, states"
+    if named == "cross_entropy":
+        return "the cross entropy, averaged over samples"
+    return "the squared error, summed over outputs and averaged over samples"
 
 
 def _given(trials: pd.DataFrame, grids: Sequence[tuple[str, str]], axes: Collection[str]) -> list[str]:

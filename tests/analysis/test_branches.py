@@ -88,6 +88,14 @@ def test_a_boundary_parallel_to_x_is_the_one_parallel_to_y_seen_from_the_side(sl
     assert len(diagram.as_dict()["across"]) == 12
 
 
+def test_a_boundary_along_x_beside_unconverged_cells_is_told() -> None:
+    means = 0.5 + (np.mgrid[1.0:9, 1.0:13][0] - 4.4) / 20
+    trials = trials_of(means, np.arange(1.0, 13), np.arange(1.0, 9)).assign(converged=False)
+    text = phase_diagram(trials, X, Y).summary()
+    assert "12 of 12 boundary points lie beside unconverged cells" in text
+    assert "No boundary point lies beside such a cell" not in text
+
+
 def test_a_boundary_that_turns_is_found_on_both_its_parts() -> None:
     """Down along y, then along x: the corner is where one part ends and the other begins."""
     means = np.full((8, 8), 0.2)

@@ -106,6 +106,14 @@ def test_a_boundary_that_another_threshold_takes_away_is_told(tmp_path: Path) ->
     assert found.text.count("is gone in 1 row") == 2
 
 
+def test_a_boundary_that_another_threshold_alone_has_is_told(tmp_path: Path) -> None:
+    sweep = stored(tmp_path, lambda x: 0.15 if x < 1 else 0.25)
+    trials = load_trials(sweep)
+    found = threshold_sensitivity(sweep, phase_diagram(trials, "weight_decay"), trials)
+    assert found is not None
+    assert "NOT stable: there is no boundary, but other choices give one; epsilon halved" in found.text
+
+
 def test_an_exponent_at_other_thresholds(tmp_path: Path) -> None:
     sweep = stored(tmp_path, lambda x: 1.0)
     trials = load_trials(sweep).assign(converged=True)

@@ -74,6 +74,27 @@ def test_methods_tell_design_rules_and_what_is_left_out(folder):
         assert told in text, told
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"task": "mine.py:Sum"}, "The loss is the one that Sum, the class of the task, states."),
+        (
+            {"task": "mine.npz"},
+            "The loss is the squared error, summed over outputs and averaged over samples.",
+        ),
+        ({"task": "mine.py:Sum", "loss": "cross_entropy"}, "The loss is the cross entropy, averaged"),
+    ],
+)
+def test_methods_tell_the_loss_that_was_minimised(narrow, values, said):
+    assert said in paper(narrow.assign(**values)).methods()
+
+
+def test_methods_claim_no_interval_where_there_is_none(narrow):
+    text = paper(narrow[narrow["replicate"] < 2]).methods()
+    assert "no intervals are given: fewer than 3 replicates" in text
+    assert "95" not in text
+
+
 def test_adamw_and_open_ends_and_fronts_are_told(narrow):
     text = paper(narrow.assign(optimizer="adamw")).methods()
     assert "decoupled" in text
