@@ -273,8 +273,8 @@ class _Work:
             return (
                 f"the next round takes {done.coming:,} trials, {done.trials + done.coming:,} in all, where a "
                 f"regular grid with cells half as large takes {done.finer:,}: {goal.order} crosses "
-                f"{goal.level:g} {'nearly everywhere' if done.cells else 'nowhere'}; look at --x, --y, --order, "
-                "--level, or go on with --yes"
+                f"{goal.level:g} {'nearly everywhere' if done.cells else 'nowhere'}; look at --x, --y, "
+                "--order, --level, or go on with --yes"
             )
         return ""
 
