@@ -62,6 +62,10 @@ def _holding(trials: pd.DataFrame, condition: str) -> npt.NDArray[np.bool_]:
     from phasediag.analysis.frame import holds
 
     mask = holds(trials, condition)
+    if not columns_in([condition]):
+        raise PhasediagError(
+            f"--where {condition}: it names no column, so that it holds for all trials or for none"
+        )
     if len(trials) and not mask.any():
         raise PhasediagError(f"--where {condition}: it holds for none of {len(trials):,} trials")
     return mask

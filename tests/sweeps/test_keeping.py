@@ -95,6 +95,7 @@ def test_compaction_empties_the_trash(sweep: Path) -> None:
 def test_removing_names_its_trials(sweep: Path) -> None:
     assert "say which trials" in command("remove", sweep).output
     assert "it holds for none" in str(command("remove", sweep, "--where", "width > 1000").exception)
+    assert "it names no column" in str(command("remove", sweep, "--where", "1/0 > 1").exception)
     assert "did you mean" in str(command("remove", sweep, "--where", "weight_decai > 1").exception)
     assert len(phasediag.load_trials(sweep)) == 8
 
