@@ -24,6 +24,8 @@ from phasediag.user_code.work import at_work
 
 TOLERANCE: Final = {torch.float32: 2e-3, torch.float64: 1e-8}
 """The difference, over the largest change of a weight, between a step alone and in company."""
+ORDINARY: Final = 1e6
+"""Predictions and targets below it overflow in no loss that is right."""
 _SAME: Final = "a network must be the same before and after a pass, since many share one module"
 
 
@@ -129,6 +131,7 @@ class Alone:
         self._check_prediction(prediction)
         target = self.network.task.noisy(self.batch.y, self.batch.noise, self.rates["label_noise"])
         loss = self._loss(prediction, target)
+        self._check_number(prediction, target, loss)
         self._check_mean(prediction, target, loss)
         trained = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         if not loss.requires_grad:
@@ -146,6 +149,16 @@ class Alone:
                     parameter.sub_(slope + decay * parameter)
                 elif decay:
                     self._takes_no_part(name)
+
+    def _check_number(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Refuse a loss of the task's own that is nan where what it is given is of ordinary size."""
+        given = torch.cat([prediction.detach().flatten(), target.detach().flatten()])
+        if self.task.source and bool(torch.isnan(loss)) and bool((given.abs() < ORDINARY).all()):
+            raise PhasediagError(
+                f"{place_of(self.task.cls)}: {self.task.name}: its loss is nan at the start, of predictions "
+                "and targets that are numbers; see what it divides by, and of what it takes roots and "
+                "logarithms"
+            )
 
     def _takes_no_part(self, name: str) -> NoReturn:
         raise PhasediagError(

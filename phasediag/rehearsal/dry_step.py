@@ -102,8 +102,8 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
     unset = [name for name in uninitialized(network.construction) if own or name not in network.drawn]
     if unset:
         raise PhasediagError(
-            f"{place}: {model.name}: '{unset[0]}' has no initial value (torch.empty); set one in the "
-            "constructor"
+            f"{place}: {model.name}: '{unset[0]}' has no initial value (torch.empty), or one that is no "
+            "number (nan); set one in the constructor"
         )
     first, again, *others = map(make, (CANONICAL_SEED, CANONICAL_SEED, *OTHER_SEEDS))
     values, repeated = values_of(first), values_of(again)

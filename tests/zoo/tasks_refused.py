@@ -288,6 +288,12 @@ class RaisingTest(Base):
         return self.some("test", 10)[2]
 
 
+class LossNotANumber(Base):
+    @staticmethod
+    def loss(prediction, target):
+        return (prediction - target).square().mean() * (target - target).sum() / (target - target).sum()
+
+
 class RaisingConstructor(Base):
     def __init__(self, values, streams):
         super().__init__(values, streams)
