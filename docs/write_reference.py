@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from phasediag.cli import commands
 from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, OF_STAGES, RESULTS, STAGES, TEMPERATURE, Column
-from phasediag.grids.schema import parameter_table
+from phasediag.grids.grid import parse_grid
+from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.observables.known import ALWAYS, built_in
 from phasediag.observables.observable import (
     DistanceObservable,
@@ -25,6 +28,7 @@ HEAD = "<!-- Written by docs/write_reference.py from the declarations: `make doc
 def pages() -> dict[str, str]:
     """The text of every page, by file name."""
     return {
+        "grid.md": page("Keys of grid.yaml", grid()),
         "parameters.md": page("Parameters of trials", parameters()),
         "columns.md": page("Columns of results", columns()),
         "observables.md": page("Observables", observables()),
@@ -46,6 +50,47 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 def row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+EXAMPLE = """\
+name: noise-and-width
+fixed: {task: teacher_student, steps: 20000}
+axes:
+  weight_decay: {logspace: [0.001, 1], num: 7}   # ends counted; also linspace, or a list
+  width: [8, 16, 32]
+  learning_rate: [0.05, 0.1, 0.2]
+  batch_size: [4, 8, 16]
+zip: [[learning_rate, batch_size]]               # they move together: 3 pairs, not 9
+exclude: ["width > 16 and weight_decay < 0.002"]
+replicates: 5
+measure: {observables: [permutation, sign_flip, rank], every: 5000}
+"""
+
+
+def grid() -> Iterator[str]:
+    """The keys as the JSON schema has them, and a grid that has been read."""
+    parse_grid(EXAMPLE, Path("grid.yaml"))
+    schema = grid_schema()
+    keys = schema["properties"]
+    yield "A grid is one YAML file; `phasediag init` writes a commented one, and `phasediag plan` tells all its"
+    yield "faults at once."
+    yield ""
+    yield from ["```yaml", EXAMPLE.rstrip(), "```"]
+    yield from table(("key", "what it is", "default"), (_key(*each) for each in keys.items()))
+    sections = (("ramp", "RampSection"), ("measure", "MeasureSection"), ("keep", "KeepSection"),
+                ("resources", "Resources"))  # fmt: skip
+    for key, name in sections:
+        yield f"\n## {key}"
+        yield from table(
+            ("key", "what it is", "default"),
+            (_key(*each) for each in schema["$defs"][name]["properties"].items()),
+        )
+
+
+def _key(name: str, schema: dict[str, Any]) -> tuple[str, str, str]:
+    meaning = " ".join(schema.get("description", f"A section: see [{name}](#{name}).").split())
+    default = schema.get("default")
+    return f"`{name}`", meaning, "" if default is None else f"`{json.dumps(default)}`"
 
 
 def parameters() -> Iterator[str]:
