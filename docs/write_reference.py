@@ -72,8 +72,8 @@ def grid() -> Iterator[str]:
     parse_grid(EXAMPLE, Path("grid.yaml"))
     schema = grid_schema()
     keys = schema["properties"]
-    yield "A grid is one YAML file; `phasediag init` writes a commented one, and `phasediag plan` tells all its"
-    yield "faults at once."
+    yield "A grid is one YAML file; `phasediag init` writes a commented one, and `phasediag plan` tells all"
+    yield "its faults at once."
     yield ""
     yield from ["```yaml", EXAMPLE.rstrip(), "```"]
     yield from table(("key", "what it is", "default"), (_key(*each) for each in keys.items()))
