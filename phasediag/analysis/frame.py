@@ -14,6 +14,7 @@ from phasediag.analysis.scale import key
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.errors import AnalysisError, nearest
 from phasediag.grids.expression import Expression, parse_expression, parse_formula
+from phasediag.observables.known import built_in
 from phasediag.trial import formatted
 
 
@@ -32,8 +33,22 @@ def need_columns(trials: pd.DataFrame, names: Sequence[str]) -> None:
     columns = [str(c) for c in trials.columns]
     for name in names:
         if name not in columns:
-            hint = nearest(name, columns) or "the columns are " + ", ".join(columns)
+            hint = (
+                _of_observable(name, columns)
+                or nearest(name, columns)
+                or "the columns are " + ", ".join(columns)
+            )
             raise AnalysisError(f"the trials have no column '{name}'; {hint}")
+
+
+def _of_observable(name: str, columns: Collection[str]) -> str:
+    """In which columns an observable is found, or that it was not measured; empty of any other name."""
+    one = built_in().get(name)
+    counted = getattr(one, "column", "") or ""
+    held = [counted] if counted else [column.name for column in one.filled] if one is not None else []
+    if held and not set(held) <= set(columns):
+        return f"the observable '{name}' was not measured: name it in `measure: {{observables: [...]}}`"
+    return f"the observable '{name}' is found in {' and '.join(held)}" if held else ""
 
 
 def numbers(trials: pd.DataFrame, name: str) -> FloatArray:

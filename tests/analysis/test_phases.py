@@ -294,6 +294,8 @@ def test_too_many_values_of_a_forgotten_axis():
     ("change", "options", "message"),
     [
         (lambda f: f, {"x": "weigth_decay"}, "did you mean 'weight_decay'"),
+        (lambda f: f.assign(alive_count=1), {"order": "sign_flip"}, "'sign_flip' is found in alive_count"),
+        (lambda f: f, {"order": "sign_flip"}, "'sign_flip' was not measured"),
         (lambda f: f[:0], {}, "no trials"),
         (lambda f: f[f[X] == f[X].iloc[0]], {}, "only one value"),
         (lambda f: f, {"x": Y}, "named twice"),
