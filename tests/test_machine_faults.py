@@ -103,7 +103,7 @@ def test_a_user_without_a_name_trains() -> None:
     """As containers have it that run under a number: no name, no home."""
     wrapper = unprivileged()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # whose parents anybody may enter
-        Path(place).chmod(0o777)
+        Path(place).chmod(0o1777)
         found = launch(Path(place), *wrapper, HOME="/")
         assert_trained(found, Path(place), notes=0)
         assert Path(place, "g").stat().st_uid == 12345

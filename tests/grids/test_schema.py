@@ -138,8 +138,9 @@ def test_the_reader_accepts_the_grids_of_jobs() -> None:
 
     Nor those whose data `jobs/paper/cifar10_subset.py` makes first.
     """
-    later = {"trainability", "fig4-cifar-subset", "fig5"}
-    for path in [path for path in JOBS if path.stem not in later or path.parent.name == "full"]:
+    for path in JOBS:
+        if path.stem == "trainability" or "cifar10-subset.npz" in path.read_text():
+            continue
         try:
             assert parse_grid(path.read_text(), path).trial_count > 0
         except GridError as error:

@@ -355,7 +355,7 @@ def test_tiles_of_a_padded_pack_are_halved_where_memory_is_short(
     grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roomy, short, padded = Store.at(tmp_path / "roomy"), Store.at(tmp_path / "short"), padded_pack(grid)
-    padded = replace(padded, trials=padded.trials.take(np.arange(8)))
+    padded = replace(padded, source=padded.trials.take(np.arange(8)))
     finished(grid, padded, roomy)
     train = pack_run.TileRun.advance
 
