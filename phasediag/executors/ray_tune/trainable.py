@@ -72,6 +72,8 @@ class PlaceTrainable(tune.Trainable):
         if self.worker.busy:
             self.idle_s = 0.0
             report = self.worker.step(self.slice_s)
+            if self.slice_s == FIRST_SECONDS and _nothing_trained(report):
+                report = self.worker.step(FIRST_SECONDS / 2)  # there is a rate as soon as there can be one
             self.slice_s = min(SLICE_SECONDS, 2 * self.slice_s)
             return report
         time.sleep(self.idle_s)
@@ -81,3 +83,9 @@ class PlaceTrainable(tune.Trainable):
     def cleanup(self) -> None:
         """Keep what an unfinished pack has reached."""
         self.worker.set_aside()
+
+
+def _nothing_trained(report: WorkerReport) -> bool:
+    """Whether a pack has begun, and that was all."""
+    progress = report.progress
+    return progress is not None and not progress.done and progress.trials_done <= progress.resumed
