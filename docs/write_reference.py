@@ -10,7 +10,17 @@ from typing import Any
 import click
 
 from phasediag.cli import commands
-from phasediag.columns import DERIVED, LEADING, MEASUREMENTS, OF_STAGES, RESULTS, STAGES, TEMPERATURE, Column
+from phasediag.columns import (
+    DERIVED,
+    LEADING,
+    MEASUREMENTS,
+    NOISE_TEMPERATURE,
+    OF_STAGES,
+    RESULTS,
+    STAGES,
+    TEMPERATURE,
+    Column,
+)
 from phasediag.grids.grid import parse_grid
 from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.observables.known import ALWAYS, built_in
@@ -119,7 +129,7 @@ def columns() -> Iterator[str]:
     yield "\n## `measurements`: one row a trial, step, layer and observable"
     yield from column_table(MEASUREMENTS)
     yield "\n## Derived: in the frames, in no file"
-    yield from column_table((*DERIVED, TEMPERATURE))
+    yield from column_table((*DERIVED, TEMPERATURE, NOISE_TEMPERATURE))
 
 
 def observables() -> Iterator[str]:

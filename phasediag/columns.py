@@ -7,7 +7,7 @@ by `phasediag.trial.Parameter`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Final, Literal
 
@@ -192,6 +192,11 @@ TEMPERATURE: Final = Column(
 )  # fmt: skip
 """A parameter in all but that no grid gives it: what follows from the rate, the batch and the momentum."""
 
+NOISE_TEMPERATURE: Final = replace(
+    TEMPERATURE, name="noise_temperature", label="temperature T = rate / ((1 − momentum) batch)",
+    meaning="The same, where a parameter of the user's is called temperature.",
+)  # fmt: skip
+
 DIVERGED: Final = Column(
     name="diverged", label="diverged share of trials", below="stable", above="diverged", of_training=True,
     derived=True, null_when_diverged=False, bounds=_SHARE,
@@ -219,7 +224,17 @@ RESERVED: Final = (*(column.name for column in OF_STAGES), "position", "mean")
 
 _KNOWN: Final = {
     column.name: column
-    for column in (*LEADING, *RESULTS, *DERIVED, TEMPERATURE, DIVERGED, OBSERVABLE_SOURCE, STAGES, *OF_STAGES)
+    for column in (
+        *LEADING,
+        *RESULTS,
+        *DERIVED,
+        TEMPERATURE,
+        NOISE_TEMPERATURE,
+        DIVERGED,
+        OBSERVABLE_SOURCE,
+        STAGES,
+        *OF_STAGES,
+    )
 }
 RESULT_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in (*LEADING, *RESULTS))
 """The columns of `trials` that are no parameter, in their order; every other column is a parameter."""

@@ -13,10 +13,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from phasediag import columns
 from phasediag.arrays import FloatArray
 
-TEMPERATURE: Final = "temperature"
-BESIDE: Final = "noise_temperature"
+TEMPERATURE: Final = columns.TEMPERATURE.name
+BESIDE: Final = columns.NOISE_TEMPERATURE.name
 """What it is called where a parameter of the user's has that name."""
 RESTS_ON: Final = ("optimizer", "learning_rate", "batch_size")
 """Without these columns a frame has no temperature."""

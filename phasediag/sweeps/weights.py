@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
 from phasediag.storage.kept_weights import read_kept
+from phasediag.storage.snapshots import known_id
 from phasediag.storage.store import Store
 from phasediag.sweeps.rows import trial_named
 
@@ -40,7 +41,7 @@ def load_weights(sweep: str | os.PathLike[str], trial: str) -> dict[str, npt.NDA
     trial_id = trial_named(store, trial)
     rows = store.trials_table(("trial_id", "pack_id", "course_id"), ordered=False)
     for row in rows.filter(pc.equal(rows["trial_id"], trial_id)).to_pylist():
-        kept = read_kept(store.folder, row["pack_id"], store.identity()) if row["course_id"] else None
+        kept = read_kept(store.folder, row["pack_id"], known_id(store.folder)) if row["course_id"] else None
         weights = None if kept is None else kept.weights(trial_id)
         if weights is not None:
             return weights

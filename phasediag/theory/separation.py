@@ -10,11 +10,12 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from phasediag.arrays import FloatArray
+from phasediag.columns import NOISE_TEMPERATURE, TEMPERATURE
 from phasediag.errors import AnalysisError
 from phasediag.theory.gaps import GAP, cut_at_gap
 
 Strength = Literal["gamma", "temperature"]
-TEMPERATURES: Final = ("noise_temperature", "temperature", "lr_over_batch")
+TEMPERATURES: Final = (NOISE_TEMPERATURE.name, TEMPERATURE.name, "lr_over_batch")
 """The columns that may tell the temperature; the first that there is does."""
 Verdict = Literal["rejected", "compatible", "cannot tell"]
 CONFIDENCE: Final = 0.95
