@@ -217,12 +217,12 @@ def kept(folder: Path | None) -> Iterator[Path]:
         yield folder
 
 
-def row(task: Task, found: Measured, remark: str = "") -> tuple[str, ...]:
+def row(task: Task, spent: Measured, remark: str = "") -> tuple[str, ...]:
     limits = [f"{task.most_s:g} s"] if task.most_s else []
     limits += [f"{task.most_gb:g} GB"] if task.most_gb else []
-    missed = found.wall_s > (task.most_s or np.inf) or found.gb > (task.most_gb or np.inf)
+    missed = spent.wall_s > (task.most_s or np.inf) or spent.gb > (task.most_gb or np.inf)
     verdict = "" if not limits else "[red]missed" if missed else "[green]met"
-    cells = (f"{found.wall_s:.1f}", f"{found.cpu_s:.1f}", f"{found.gb:.2f}", ", ".join(limits), verdict)
+    cells = (f"{spent.wall_s:.1f}", f"{spent.cpu_s:.1f}", f"{spent.gb:.2f}", ", ".join(limits), verdict)
     return (f"{task.name}{remark}", *cells)
 
 

@@ -52,14 +52,14 @@ assert "newcomer" in built_in("{kind}") and len(found.parameters) == {int(kind =
 
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
 def test_a_component_is_what_its_class_states(kind: Kind, name: str) -> None:
-    found = component(kind, name, Path())
-    cls = found.cls
+    component_class = component(kind, name, Path())
+    cls = component_class.cls
     assert cls.__module__ == f"phasediag.{kind}s.{name}"
     assert issubclass(cls, {"task": Task, "model": Model}.get(kind, object))
-    assert cls.declares == tuple(found.parameters.values())
-    assert cls.constraints == found.constraints
-    assert getattr(cls, "always_fresh", False) == found.always_fresh
-    assert getattr(cls, "population", False) == found.population
+    assert cls.declares == tuple(component_class.parameters.values())
+    assert cls.constraints == component_class.constraints
+    assert getattr(cls, "always_fresh", False) == component_class.always_fresh
+    assert getattr(cls, "population", False) == component_class.population
 
 
 def test_torch_is_imported_when_a_network_is_made() -> None:

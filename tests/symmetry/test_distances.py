@@ -149,8 +149,8 @@ def test_edges_connect_the_neurons():
 @NATIVE
 def test_a_trial_is_measured_alike_alone_and_in_company():
     vectors = torch.randn(6, 19, 7, generator=torch.Generator().manual_seed(3))
-    whole = native.pairs(vectors, flips=True)
-    assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], whole[i]) for i in range(6))
+    together = native.pairs(vectors, flips=True)
+    assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], together[i]) for i in range(6))
 
 
 @given(parities, st.integers(0, 2**32))
