@@ -176,8 +176,8 @@ def one_by_one(path: str, few: int, many: int, steps: int) -> tuple[dict[str, Al
     losses[LOOP] = np.array([peer_loops.train(path, i, steps) for i in range(LOOPED)])
     seconds = peer_loops.loop_s(path, 5, STEPS)
     unfairness = ways[BEST_TUNE].trial_s / seconds
-    verdict = "fair" if unfairness < FAIR else "not fair, is the machine quiet?"
-    ways[LOOP] = Alone(trial_s=seconds, remark=f"best Ray Tune takes {unfairness:.2f} x this: {verdict}")
+    fairness = "fair" if unfairness < FAIR else "not fair, is the machine quiet?"
+    ways[LOOP] = Alone(trial_s=seconds, remark=f"best Ray Tune takes {unfairness:.2f} x this: {fairness}")
     return ways, losses
 
 
