@@ -67,6 +67,25 @@ class LeaseState:
         return self.holder is not None and self.holder.token == token
 
 
+@dataclass(slots=True, kw_only=True)
+class NamedLease:
+    """A lease whose file names its holder's token, and is deleted when the lease is given back."""
+
+    folder: Folder
+    name: str
+    silence_s: float
+    token: str = ""
+    """Of the holder that this process was, or tried to be; empty before."""
+
+    def release(self) -> None:
+        """Delete the file, unless somebody else holds the lease."""
+        if self._is_mine():
+            self.folder.delete(self.name)
+
+    def _is_mine(self) -> bool:
+        return LeaseState.of(self.folder, self.name).of_token(self.token)
+
+
 def silent_seconds(folder: Folder, name: str) -> float | None:
     """Seconds since the last heartbeat, less than 0 where it lies in the future; None without a file."""
     entry = folder.entry(name)

@@ -7,29 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from phasediag.errors import INTERRUPTED, PhasediagError
+from phasediag.errors import INTERRUPTED, AdvisedError, PhasediagError
 from phasediag.source_lines import Origin, explained, place_of
 
 RAISE_INSTEAD: Final = "let it raise an error instead of ending the process"
 
 
-class EndedError(PhasediagError):
-    """Code of the user's that ended the process that looked at it, or asked for its end.
-
-    Parameters
-    ----------
-    problem
-        Which code, and how it ended the process.
-    remedy
-        What to do; empty where the problem says it.
-    """
-
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem, remedy)
-        self.problem, self.remedy = problem, remedy
-
-    def __str__(self) -> str:
-        return "; ".join(filter(None, (self.problem, self.remedy)))
+class EndedError(AdvisedError, PhasediagError):
+    """Code of the user's that ended the process that looked at it, or asked for its end, and how it did."""
 
 
 @dataclass(frozen=True, slots=True)
