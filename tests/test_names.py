@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[1]
 EMPTY = {"found", "told", "whole"}
 """What any result was: looked for, said, complete. The name of a result says what it is of."""
 
+LEANING = re.compile(r"(Of|That of|Those (of|at)|The same,|Before the|As in|Likewise)\b")
+"""How a sentence begins that cannot be read without the one before."""
+
 MOST_WORDS = 20
 """Of the glossary."""
 
@@ -56,6 +59,24 @@ def test_a_name_says_what_a_thing_is(folder: str) -> None:
     if folder != "phasediag":
         names = [each for each in names if not re.match("test_|[A-Z]", each[1])]
     assert not [place for place, name in names if EMPTY & set(words_of(name))]
+
+
+def explained(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """What is said of each module, class, function, attribute and constant, and the line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield from (
+                (each.lineno, each.value.value.strip())
+                for each in node.body
+                if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+                if isinstance(each.value.value, str)
+            )
+
+
+def test_what_is_said_of_a_thing_can_be_read_alone() -> None:
+    said = [(f"{path}:{line}", text) for path, tree in modules().items() for line, text in explained(tree)]
+    assert len(said) > 1000
+    assert not [place for place, text in said if LEANING.match(text)]
 
 
 def test_a_name_of_a_class_means_one_thing() -> None:

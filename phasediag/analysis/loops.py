@@ -57,7 +57,7 @@ class Hysteresis(Result):
 
     @property
     def verdict(self) -> Verdict:
-        """That of all facets, where they agree."""
+        """The verdict of all facets, where they agree."""
         known = set(self.loops["verdict"])
         return known.pop() if len(known) == 1 else "cannot tell"
 

@@ -60,7 +60,7 @@ class Transition(Result):
 
     @property
     def verdict(self) -> Order:
-        """That of all rows together, where they agree."""
+        """The verdict of all rows together, where they agree."""
         known = set(self.rows["verdict"]) - {"cannot tell"}
         return known.pop() if len(known) == 1 else "cannot tell"
 

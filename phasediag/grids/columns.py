@@ -190,7 +190,7 @@ class Numbering:
 
     first: int
     lengths: Shape
-    """Of the axes of the design, of which the part may have some places only."""
+    """Places of each axis of the design, of which the part may have some only."""
     chosen: tuple[IntArray | None, ...]
     """The places of each axis that the part has, ascending; None: all."""
     listed: IntArray | None = None

@@ -47,7 +47,7 @@ class MadeColumns(Mapping[str, Encoded]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Members:
-    """Those of some trials that are of one part."""
+    """The trials of one part among some trials."""
 
     identity: Identity
     rows: IntArray
@@ -203,7 +203,7 @@ class Lot:
 
     @property
     def expansion(self) -> Expansion:
-        """Of the grid."""
+        """The expansion of its grid."""
         assert self._expansion is not None, "these are numbers alone"
         return self._expansion
 

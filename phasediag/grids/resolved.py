@@ -19,7 +19,7 @@ class Points:
     """Points of a grid whose parameters have values."""
 
     columns: Mapping[str, Encoded]
-    """Of the points, which have a shape."""
+    """The values of the points, which have a shape, by parameter."""
     shape: Shape
     """Places along each axis."""
     kept: BoolArray | None

@@ -61,7 +61,7 @@ class MeasuredSoFar:
         return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
 
     def continued(self) -> MeasuredSoFar:
-        """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
+        """The recording of the next stage of the same trials, with what was measured and new moments."""
         recording = MeasuredSoFar.empty(len(self.half))
         recording.blocks, recording.numbers = self.blocks, dict(self.numbers)
         return recording

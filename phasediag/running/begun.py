@@ -40,9 +40,9 @@ class Begun:
     """What the trials of a tile take over from shorter ones."""
 
     origin: Origin
-    """Of the trials of the tile."""
+    """From where the trials of the tile are trained on."""
     kept: tuple[Mapping[str, npt.NDArray[Any]], ...]
-    """Of each trial what is kept, by name."""
+    """What is kept of each trial, by name."""
     carried: pa.Table
     """Rows of `measurements` of the trials, from before the steps at which the shorter ones ended."""
 

@@ -25,9 +25,9 @@ from phasediag.storage.seal import DIGEST_BYTES, UnsoundError
 ENDING: Final = ".safetensors"
 FORMAT: Final = "phasediag weights 1"
 STATE: Final = "state/"
-"""Before the names of what training goes on from: `state/weights/NAME`, `state/moments/MOMENT/NAME`, ..."""
+"""How the name of what training goes on from begins: `state/weights/NAME`, `state/moments/MOMENT/NAME`, ..."""
 WEIGHTS_THEMSELVES: Final = "weights/"
-"""Before the names of the weights of a network where they are not what is trained, or not all of it is."""
+"""How the names of the weights of a network begin where they are not what is trained, or not all of it is."""
 _LENGTH_BYTES: Final = 8
 """How a safetensors file begins: the length of its header."""
 

@@ -75,7 +75,7 @@ class NamedLease:
     name: str
     silence_s: float
     token: str = ""
-    """Of the holder that this process was, or tried to be; empty before."""
+    """What the holder is known by that this process was, or tried to be; empty before."""
 
     def release(self) -> None:
         """Delete the file, unless somebody else holds the lease."""

@@ -86,7 +86,7 @@ class Roster:
 
     lot: Lot
     parameters: Mapping[str, Parameter]
-    """Of the grid."""
+    """The parameters of the grid."""
     given: frozenset[str]
     """The parameters that its axes and points give values to."""
     sources: Mapping[str, str]
@@ -94,7 +94,7 @@ class Roster:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of each block, with what is constant in the metadata."""
+        """The schema of each block, with what is constant in the metadata."""
         constant = self.lot.expansion.constant
         varied = [name for name in self.lot.expansion.names if name not in constant]
         fields = [(name, parameter_type(self.parameters[name])) for name in varied]

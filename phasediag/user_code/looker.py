@@ -152,5 +152,5 @@ class _Relay(TextIOBase):
         return len(text)
 
     def fileno(self) -> int:
-        """That of standard error, for processes that the user's code begins."""
+        """The descriptor of standard error, for processes that the user's code begins."""
         return 2
