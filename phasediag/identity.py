@@ -28,6 +28,8 @@ from phasediag.trial import (
     objects,
 )  # fmt: skip
 
+SHORT: Final = 8
+"""Digits of a hash that are shown."""
 _LEADING: Final = 13
 """Digits of a hash that make a number, as many as a float holds."""
 LENGTH: Final = "steps"

@@ -10,15 +10,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from phasediag.native.building import library, suits
+from phasediag.native.building import ADDRESS, INTEGER, library, suits
 from phasediag.native.lowering import UnsupportedError
 from phasediag.native.source import DISTANCES, HEAD, MERGING, TYPES, VECTORS
 from phasediag.native.threads import shared_out
 
 NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 """The dtypes that there are loops for."""
-INTEGER: Final = ctypes.c_longlong
-ADDRESS: Final = ctypes.c_void_p
 STRIP: Final = 16
 """Neurons are padded to a multiple of it."""
 

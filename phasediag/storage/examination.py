@@ -15,6 +15,7 @@ from phasediag.storage.fragments import in_parallel, threads_on
 from phasediag.storage.kept_grids import GRID, GRIDS, SEAL, KeptGrids
 from phasediag.storage.kept_weights import ENDING, packs_with_weights, read_kept
 from phasediag.storage.lease import fault_of_lease
+from phasediag.storage.lease_file import LEASE
 from phasediag.storage.manifest import (
     COMPACTION,
     COPY,
@@ -32,7 +33,6 @@ from phasediag.storage.seal import State, UnsoundError, bundle_fault
 from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
 from phasediag.storage.store import CHECKPOINTS, STATE
 
-LEASE: Final = "lease"
 LEASES: Final = (LEASE, COMPACTION)
 
 FileStatus = Literal["intact", "unsealed", "replaced", "set aside", "unknown"] | State

@@ -25,7 +25,7 @@ from phasediag.storage.seal import DIGEST_BYTES, UnsoundError
 ENDING: Final = ".safetensors"
 FORMAT: Final = "phasediag weights 1"
 STATE: Final = "state/"
-"""How the name of what training goes on from begins: `state/weights/NAME`, `state/moments/MOMENT/NAME`, ..."""
+"""How the name of what training goes on from begins: `state/weights/NAME`, `state/moments/MOMENT/NAME`."""
 WEIGHTS_THEMSELVES: Final = "weights/"
 """How the names of the weights of a network begin where they are not what is trained, or not all of it is."""
 _LENGTH_BYTES: Final = 8

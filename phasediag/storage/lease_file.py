@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
+
+LEASE: Final = "lease"
+"""The name of the file, in the folder of the sweep."""
 
 
 class LeaseFile(Protocol):
