@@ -79,13 +79,24 @@ def test_what_is_said_of_a_thing_can_be_read_alone() -> None:
     assert not [place for place, text in said if LEANING.match(text)]
 
 
-def test_a_name_of_a_class_means_one_thing() -> None:
-    places = defaultdict(list)
+def types_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The names of classes and of other types that a module makes, each with what it stands for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name, f"class of line {node.lineno}"
+    for node in tree.body:
+        name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
+        if isinstance(node, ast.Assign) and re.match("_?[A-Z][a-z]", name):
+            yield name, ast.unparse(node.value)
+
+
+def test_a_name_of_a_type_means_one_thing() -> None:
+    meanings = defaultdict(set)
     for path, tree in modules().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(f"{path}:{node.lineno}")
-    assert not {name: where for name, where in places.items() if len(where) > 1}
+        for name, meaning in types_of(tree):
+            meanings[name].add(f"{path}: {meaning}" if meaning.startswith("class") else meaning)
+    assert len(meanings) > 500
+    assert not {name: where for name, where in meanings.items() if len(where) > 1}
 
 
 def test_the_glossary_is_short_and_its_words_are_those_of_the_code() -> None:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from phasediag.arrays import FloatArray
 from phasediag.checkpoints.layouts import Attention, NeuronBlock
-from phasediag.checkpoints.weights import Weights
+from phasediag.checkpoints.weights import StoredTensors
 from phasediag.observables.effective_rank import effective_rank_of
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.neurons import NeuronGroup
 
-Kind = Literal["attention", "value", "mlp"]
+PartName = Literal["attention", "value", "mlp"]
 OF_HEADS: Final = ("double_rotation", "rotation")
 OF_NEURONS: Final = ("permutation", "sign_flip", "classes")
 _FACTORS: Final = NeuronGroup(
@@ -36,7 +36,7 @@ _NEURONS: Final = NeuronGroup(name="mlp", incoming=("incoming",), outgoing=("out
 class Measured:
     """One head, or one block, of a checkpoint."""
 
-    kind: Kind
+    kind: PartName
     depth: int
     """The number of its layer, from 1 on."""
     head: int
@@ -55,7 +55,7 @@ class Measured:
 
 
 def measured_heads(
-    weights: Weights, layer: Attention, queries: int, keys: int, kind: Literal["attention", "value"]
+    weights: StoredTensors, layer: Attention, queries: int, keys: int, kind: Literal["attention", "value"]
 ) -> Iterator[Measured]:
     """The heads of one layer: of its queries and keys, or of its values and outputs.
 
@@ -86,7 +86,7 @@ def measured_heads(
         )  # fmt: skip
 
 
-def measured_block(weights: Weights, block: NeuronBlock) -> Measured:
+def measured_block(weights: StoredTensors, block: NeuronBlock) -> Measured:
     """The hidden neurons of one block: what comes in, gates and biases included, and what goes out."""
     weight = torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
     # The squares are eigenvalues of the smaller Gram matrix: no third matrix of this size is needed.

@@ -15,10 +15,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.arrays import BoolArray
+from phasediag.arrays import BoolArray, Shape
 from phasediag.trial import Codes, Encoded, IntArray, Value, narrow
 
-Shape = tuple[int, ...]
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 

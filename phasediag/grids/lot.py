@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.grids.columns import Shape, combinations, stacked
+from phasediag.arrays import Shape
+from phasediag.grids.columns import combinations, stacked
 from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.identity import ID_BYTES, Digests, Identity, Ids
 from phasediag.trial import Codes, Encoded, IntArray, Records, Trials, Value

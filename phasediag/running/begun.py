@@ -32,7 +32,7 @@ from phasediag.trial import IntArray
 UNUSABLE: Final = (DamagedError, FileNotFoundError, KeyError)
 """What is raised where kept weights, or the measurements before them, are not there as they were written."""
 
-Arrays = dict[str, npt.NDArray[Any]]
+StateArrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +46,7 @@ class Begun:
     carried: pa.Table
     """Rows of `measurements` of the trials, from before the steps at which the shorter ones ended."""
 
-    def state(self, empty: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def state(self, empty: Mapping[str, npt.NDArray[Any]]) -> StateArrays:
         """The state of the training of a tile.
 
         Parameters

@@ -29,13 +29,13 @@ from phasediag.storage.manifest import (
 from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
 from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.roster import ROSTER, roster_state
-from phasediag.storage.seal import State, UnsoundError, bundle_fault
+from phasediag.storage.seal import UnsoundError, UnsoundState, bundle_fault
 from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
 from phasediag.storage.store import CHECKPOINTS, STATE
 
 LEASES: Final = (LEASE, COMPACTION)
 
-FileStatus = Literal["intact", "unsealed", "replaced", "set aside", "unknown"] | State
+FileStatus = Literal["intact", "unsealed", "replaced", "set aside", "unknown"] | UnsoundState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

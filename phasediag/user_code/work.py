@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from phasediag.errors import INTERRUPTED, AdvisedError, PhasediagError
-from phasediag.source_lines import Origin, explained, place_of
+from phasediag.source_lines import CodeOrigin, explained, place_of
 
 RAISE_INSTEAD: Final = "let it raise an error instead of ending the process"
 
@@ -21,7 +21,7 @@ class EndedError(AdvisedError, PhasediagError):
 class Work:
     """Code of the user's that runs now."""
 
-    origin: Origin
+    origin: CodeOrigin
     name: str
     """What the grid calls the class; of a file, its name."""
     doing: str
@@ -75,7 +75,7 @@ def looking(look: Onlooker) -> Iterator[None]:
 
 
 @contextmanager
-def at_work(origin: Origin, name: str, doing: str) -> Iterator[None]:
+def at_work(origin: CodeOrigin, name: str, doing: str) -> Iterator[None]:
     """Tell whoever looks that a class of the user's runs within the block, or that her file is imported.
 
     Parameters

@@ -20,7 +20,7 @@ from phasediag.measuring.convergence import (
     tolerated,
 )
 from phasediag.measuring.judgement import counts_of, judged, words
-from phasediag.measuring.moments import UNIT, Moments, changes_of
+from phasediag.measuring.moments import UNIT, CourseMoments, changes_of
 from phasediag.observables.known import distance_observables
 
 STEPS = 1000
@@ -86,12 +86,12 @@ def test_what_fluctuates_as_far_as_its_threshold_is_not_settled() -> None:
     assert wait(lambda step: 1.0001) == np.inf
 
 
-def moments(half: list[float], late: list[float], last: list[float]) -> Moments:
+def moments(half: list[float], late: list[float], last: list[float]) -> CourseMoments:
     ends = np.array([last])
-    return Moments.of(ends, changes_of(np.array([half]), np.array([late]), ends))
+    return CourseMoments.of(ends, changes_of(np.array([half]), np.array([late]), ends))
 
 
-def planted(merging: float) -> dict[str, Moments]:
+def planted(merging: float) -> dict[str, CourseMoments]:
     """A layer of 30 neurons: five of norm 1, the others dead; two of the five approach each other."""
     dead = [1e-9] * 25
     norms = [1.0] * 5
@@ -125,9 +125,9 @@ def test_the_count_that_moves_is_named(merging: float, unsettled: str) -> None:
 def test_moments_come_back_to_a_hundredth_of_a_per_cent() -> None:
     rng = np.random.default_rng(0)
     half, late, last = (np.exp(rng.normal(0, 1.5, (5, 12))).astype(np.float32) for _ in range(3))
-    again = Moments.of(last, changes_of(half, late, last))
+    again = CourseMoments.of(last, changes_of(half, late, last))
     for measured, back in ((half, again.half), (late, again.late), (last, again.last)):
         np.testing.assert_allclose(back, np.sort(measured, axis=1), rtol=0.6 / UNIT)
-    zero = Moments.of(np.zeros((1, 2)), changes_of(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))))
+    zero = CourseMoments.of(np.zeros((1, 2)), changes_of(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))))
     assert np.isfinite(zero.half).all()
     assert zero.last.max() == 0
