@@ -14,12 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.arrays import BoolArray
+from phasediag.arrays import BoolArray, Shape
 from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import (
     Numbering,
-    Shape,
     combinations,
     derived,
     restricted,
