@@ -20,7 +20,7 @@ from phasediag.symmetry.distances import (
     spanning_tree,
     tree_edges,
 )
-from phasediag.symmetry.order import neighbours, order_neurons, padded
+from phasediag.symmetry.order import Part, neighbours, order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
 from properties import examples
 
@@ -161,6 +161,18 @@ def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
     norms = neurons.vectors.norm(dim=2)
     order = order_neurons(parts, norms, pair_distances(parts))
     assert torch.equal(order, norms.argsort(dim=1))
+
+
+def test_thousands_of_directions_are_ordered_by_norm_alone(monkeypatch: pytest.MonkeyPatch):
+    """Their singular value decomposition would take hours; fewer numbers a neuron have it at any width."""
+    monkeypatch.setattr("phasediag.symmetry.order.MOST_DIRECTIONS", 3)
+    angle = torch.linspace(0, 3, 6, dtype=torch.float64)
+    vectors = torch.stack([angle.cos(), angle.sin(), 0 * angle, 0 * angle], dim=1)[None]
+    norms = vectors.norm(dim=2)
+    for numbers, by_norm in ((4, True), (3, False)):
+        parts = [Part(vectors=vectors[:, :, :numbers], flips=False)]
+        order = order_neurons(parts, norms, pair_distances(parts))
+        assert torch.equal(order, norms.sort(dim=1, stable=True).indices) == by_norm
 
 
 def test_ties_are_broken_by_the_leading_singular_vector():
