@@ -153,6 +153,23 @@ def test_a_trial_is_measured_alike_alone_and_in_company():
     assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], whole[i]) for i in range(6))
 
 
+@NATIVE
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_strips_of_one_trial_are_shared_out_among_threads(dtype: torch.dtype):
+    """Whatever the width leaves for the last strip, and however many threads there are."""
+    draw = torch.Generator().manual_seed(5)
+    before = torch.get_num_threads()
+    try:
+        for width in (1, 15, 16, 17, 40, 67):
+            vectors = torch.randn(1, width, 9, generator=draw, dtype=dtype)
+            expected = (vectors[:, :, None] - vectors[:, None]).square().sum(dim=3).sqrt()
+            for threads in (1, 2, 5):
+                torch.set_num_threads(threads)
+                torch.testing.assert_close(native.pairs(vectors, flips=False), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
 @given(parities, st.integers(0, 2**32))
 @settings(max_examples=examples(30))
 def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
