@@ -88,20 +88,25 @@ def measured_heads(
 
 def measured_block(weights: StoredTensors, block: NeuronBlock) -> Measured:
     """The hidden neurons of one block: what comes in, gates and biases included, and what goes out."""
-    weight = torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
-    # The squares are eigenvalues of the smaller Gram matrix: no third matrix of this size is needed.
-    values = torch.linalg.eigvalsh(_square(weight)).clamp(min=0).sqrt()
+    # The squares are eigenvalues of the smaller Gram matrix. The weights are read anew behind it: at no time
+    # is more than one layer held, and what its distances take.
+    values = torch.linalg.eigvalsh(_square(_incoming(weights, block))).clamp(min=0).sqrt()
     rank, stable, effective = _ranks(values)
-    parameters = {"incoming": weight, "outgoing": block.outgoing.read(weights)}
+    parameters = {"incoming": _incoming(weights, block), "outgoing": block.outgoing.read(weights)}
     if block.bias:
-        parameters["incoming"] = torch.cat([weight, weights.read(block.bias)[:, None]], dim=1)
-    del weight
+        bias = weights.read(block.bias)[:, None]
+        parameters["incoming"] = torch.cat([parameters["incoming"], bias], dim=1)
     geometry = Geometry.of_one(parameters, _NEURONS)
     return Measured(
         kind="mlp", depth=block.depth, head=0, width=len(parameters["incoming"]),
         norms=_numbers(geometry.norms), distances=_distances(geometry, OF_NEURONS), rank=rank,
         stable_rank=stable, effective_rank=effective,
     )  # fmt: skip
+
+
+def _incoming(weights: Weights, block: NeuronBlock) -> Tensor:
+    """Incoming weights and gates of each neuron, shape (neurons, numbers)."""
+    return torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
 
 
 def _distances(geometry: Geometry, names: tuple[str, ...]) -> dict[str, FloatArray]:

@@ -19,6 +19,8 @@ NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.f
 """The dtypes that there are loops for."""
 STRIP: Final = 16
 """Neurons are padded to a multiple of it."""
+STRIP_BYTES: Final = 64
+"""Of a number of each of the neurons whose distances are computed together."""
 
 
 def available(tensor: Tensor) -> bool:
@@ -45,11 +47,13 @@ def pairs(vectors: Tensor, *, flips: bool) -> Tensor:
     separations = vectors.new_empty(trials, width, width)
     run = _loop("either_sign" if flips else "same_sign", vectors.dtype)
 
+    strip = STRIP_BYTES // vectors.element_size()
+
     def part(first: int, last: int) -> None:
-        scratch = vectors.new_empty(numbers * -(-width // STRIP) * STRIP)
+        scratch = vectors.new_empty(numbers * strip)
         run(first, last, width, numbers, *(t.data_ptr() for t in (vectors, separations, scratch)))
 
-    shared_out(part, trials)
+    shared_out(part, trials * -(-width // strip))
     return separations
 
 
