@@ -104,7 +104,7 @@ def measured_block(weights: StoredTensors, block: NeuronBlock) -> Measured:
     )  # fmt: skip
 
 
-def _incoming(weights: Weights, block: NeuronBlock) -> Tensor:
+def _incoming(weights: StoredTensors, block: NeuronBlock) -> Tensor:
     """Incoming weights and gates of each neuron, shape (neurons, numbers)."""
     return torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
 
