@@ -20,7 +20,7 @@ NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.f
 STRIP: Final = 16
 """Neurons are padded to a multiple of it."""
 STRIP_BYTES: Final = 64
-"""Of a number of each of the neurons whose distances are computed together."""
+"""Bytes of one number for each of the neurons whose distances are computed together."""
 
 
 def available(tensor: Tensor) -> bool:
