@@ -95,8 +95,8 @@ def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 CARRYING = frozenset({
-    "fig3-left", "fig3-middle", "fig4", "fig6", "fig10", "fig-a5", "quickstart", "phase-boundary", "refinement",
-    "from-a-million-rows",
+    "fig3-left", "fig3-middle", "fig4", "fig6", "fig10", "fig-a5", "quickstart", "phase-boundary",
+    "refinement", "from-a-million-rows",
 })  # fmt: skip
 """Notebooks that were run and kept with what they show (`make notebooks`); the others are kept without."""
 
@@ -128,6 +128,6 @@ def test_symmetry_breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     grid = tmp_path / "grid.yaml"
     grid.write_text(text)
     assert phasediag.launch(grid, storage=str(tmp_path), executor="inline", compile="off").exit_code == 0
-    figures, told = executed("symmetry-breaking", monkeypatch, PHASEDIAG_SWEEP=str(tmp_path / "fig2"))
+    figures, printed = executed("symmetry-breaking", monkeypatch, PHASEDIAG_SWEEP=str(tmp_path / "fig2"))
     assert figures == 3
-    assert "init scale 2: no generator is lost" in told
+    assert "init scale 2: no generator is lost" in printed
