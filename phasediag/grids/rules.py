@@ -27,7 +27,7 @@ SHORTHANDS: Final = frozenset(p.name for p in TRAINING if p.role is Role.SHORTHA
 """Columns that points have only while a grid is expanded."""
 _ROUNDING: Final = 1e-9
 MOST_STEPS: Final = 2**53
-"""Of a trial."""
+"""The longest training of a trial."""
 LENGTHS: Final = ("steps", "learning_time", "relaxations")
 """What may give the length of a training; each determines the others."""
 

@@ -51,7 +51,7 @@ class Plan:
     """All other packs to train, longest first."""
     workers: int
     relaxing: Relaxing
-    """Of all trials of the grid, whether what decays has the time to."""
+    """Whether what decays has the time to, in all trials of the grid."""
     notes: tuple[str, ...] = ()
     """What the user should know beforehand, in sentences."""
 

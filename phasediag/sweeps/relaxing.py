@@ -33,9 +33,9 @@ class Relaxing:
     """How many relaxation times the trials of a grid have, each by its own decay, rate and steps."""
 
     trials: int = 0
-    """All of them."""
+    """How many trials there are."""
     short: int = 0
-    """Those with decay and fewer than `RELAXATIONS`: they cannot count as converged."""
+    """Trials with decay and fewer than `RELAXATIONS`: they cannot count as converged."""
     fewest: float = np.inf
     """Relaxation times of the trial that has fewest."""
     decays: tuple[float, float] = (np.inf, 0.0)
@@ -45,14 +45,14 @@ class Relaxing:
     needed_steps: float = 0.0
     """So many give them to the slowest trial, in every stage of a ramp."""
     steps: float = 0.0
-    """Those of all trials together."""
+    """Steps of all trials together."""
     advised_steps: float = 0.0
-    """Those of all trials if each had `ADVISED` relaxation times; infinite where one does not decay."""
+    """Steps of all trials if each had `ADVISED` relaxation times; infinite where one does not decay."""
     plain: bool = True
     """Whether each trial has one learning rate and one weight decay."""
 
     def __add__(self, other: Relaxing) -> Relaxing:
-        """That of the trials of both."""
+        """What holds of the trials of both."""
         return Relaxing(
             trials=self.trials + other.trials, short=self.short + other.short,
             fewest=min(self.fewest, other.fewest),
