@@ -13,6 +13,8 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component
+from phasediag.rehearsal.dry_classes import check_stated, check_targets
+from phasediag.rehearsal.dry_draws import AUGMENTED, DRAW, TEST, TRAIN, check_each
 from phasediag.source_lines import explained, place_of
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
@@ -22,7 +24,6 @@ from phasediag.user_code.work import at_work
 
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
-AUGMENTED: Final = "augmented(x, generator)"
 STREAMS: Final = (
     "let them be a function of self.values, of self.streams.generator('data') and of the generator that is "
     "given, alone: no other generator of torch, numpy or Python, no clock, nothing kept by an earlier call"
@@ -87,14 +88,15 @@ def made_by(cls: type[Task], name: str, world: World) -> Made:
 
 
 def _sets(made: Task, where: str) -> dict[str, Any]:
-    """Inputs and targets of a task, by the method that gives them."""
-    sets = {"test_set()": made.test_set()}
+    """Inputs and targets of a task, by the method that gives them, in the order in which training asks."""
+    sets: dict[str, Any] = {}
     if made.fresh:
-        sets["draw(generator, count)"] = _drawn(made, where)
+        sets[DRAW] = _drawn(made, where)
     else:
-        sets["train_set()"] = made.train_set()
-        if made.augments and _is_pair(sets["train_set()"]):
-            sets[AUGMENTED] = _augmented(made, sets["train_set()"])
+        sets[TRAIN] = made.train_set()
+        if made.augments and _is_pair(sets[TRAIN]):
+            sets[AUGMENTED] = _augmented(made, sets[TRAIN])
+    sets[TEST] = made.test_set()
     return sets
 
 
@@ -106,7 +108,8 @@ def check_data(task: Component, world: World) -> Made:
     PhasediagError
         Where the task raises, gives no tensors of the sizes that it states (of what `augmented` makes of
         its samples, too), numbers that are not finite,
-        label noise of its own that would be added once more, or other data when it is asked again.
+        label noise of its own that would be added once more, classes that are not those of its targets, or
+        other data when it is asked again.
     """
     where = f"{place_of(task.cls)}: {task.name}"
     if not issubclass(task.cls, Task):
@@ -114,8 +117,10 @@ def check_data(task: Component, world: World) -> Made:
     inputs, outputs = sizes_of(task, world.record)
     made = made_by(task.cls, task.name, world)
     noise = made.noise
+    check_stated(where, task.classes, made.task, outputs)
     for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
+    check_targets(where, made.task, made.sets, float(world.record.get("label_noise") or 0.0))
     width = outputs + made.task.redraws_labels()
     if not isinstance(noise, Tensor) or noise.shape != (DRAWN, width):
         raise PhasediagError(
@@ -129,6 +134,8 @@ def check_data(task: Component, world: World) -> Made:
             f"{where} looks at label_noise itself, and phasediag adds label_noise * unit_noise to its "
             "targets besides; leave one to the other: do not read it, or let unit_noise give zeros"
         )
+    with at_work(task.cls, task.name, "its data"):
+        check_each(where, made.task, made.sets)
     if _other_when_called_again(made):
         raise PhasediagError(
             f"{where} gives other data when the same object is asked again, as it is whenever losses are "
@@ -143,11 +150,11 @@ def check_data(task: Component, world: World) -> Made:
 
 
 def _other_when_called_again(made: Made) -> bool:
-    again = {"test_set()": made.task.test_set()}
+    again = {TEST: made.task.test_set()}
     if isinstance(made.task, DrawnTask) and made.task.fresh:
-        again["draw(generator, count)"] = _drawn(made.task, made.task.__class__.__name__)
+        again[DRAW] = _drawn(made.task, made.task.__class__.__name__)
     if AUGMENTED in made.sets:
-        again[AUGMENTED] = _augmented(made.task, made.sets["train_set()"])
+        again[AUGMENTED] = _augmented(made.task, made.sets[TRAIN])
     noise = made.task.unit_noise(made.task.streams.generator("noise"), DRAWN)
     return replace(made, sets={**made.sets, **again}, noise=noise).digest != made.digest
 
