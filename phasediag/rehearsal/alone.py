@@ -132,6 +132,9 @@ class Alone:
         target = self.network.task.noisy(self.batch.y, self.batch.noise, self.rates["label_noise"])
         loss = self._loss(prediction, target)
         self._check_number(prediction, target, loss)
+        if not bool(torch.isfinite(loss)):  # a trial stays as it is then, which `check_starts` tells
+            self.left = {}
+            return
         self._check_mean(prediction, target, loss)
         trained = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         if not loss.requires_grad:

@@ -22,6 +22,8 @@ from phasediag.training.visible import DATA_SEED, Visible, hidden_names
 from phasediag.trial import Streams, Value
 from phasediag.user_code.work import at_work
 
+OF_CLASS: Final = ("loss", "sizes", "noisy", "mean_over_samples", "always_fresh", "population")
+"""What is asked of a task's class, before there is an object of it."""
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
 STREAMS: Final = (
@@ -117,6 +119,7 @@ def check_data(task: Component, world: World) -> Made:
     inputs, outputs = sizes_of(task, world.record)
     made = made_by(task.cls, task.name, world)
     noise = made.noise
+    _check_asked_of_class(where, made.task)
     check_stated(where, task.classes, made.task, outputs)
     for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
@@ -134,8 +137,6 @@ def check_data(task: Component, world: World) -> Made:
             f"{where} looks at label_noise itself, and phasediag adds label_noise * unit_noise to its "
             "targets besides; leave one to the other: do not read it, or let unit_noise give zeros"
         )
-    with at_work(task.cls, task.name, "its data"):
-        check_each(where, made.task, made.sets)
     if _other_when_called_again(made):
         raise PhasediagError(
             f"{where} gives other data when the same object is asked again, as it is whenever losses are "
@@ -146,6 +147,8 @@ def check_data(task: Component, world: World) -> Made:
             f"{where} makes other data each time, of the same trial: a resumed or repeated one would train "
             f"on others; {STREAMS}"
         )
+    with at_work(task.cls, task.name, "its data"):
+        check_each(where, made.task, made.sets)
     return made
 
 
@@ -176,6 +179,16 @@ def _augmented(made: Task, train_set: Any) -> Any:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _check_asked_of_class(where: str, task: Task) -> None:
+    """Refuse an object that has of its own what is asked of its class, and would not be heard."""
+    own = [name for name in OF_CLASS if name in vars(task)]
+    if own:
+        raise PhasediagError(
+            f"{where}: its constructor sets '{own[0]}', and trials ask its class; write it in the class (a "
+            "loss as @staticmethod def loss(prediction, target); for several losses, several classes)"
+        )
 
 
 def _check_pair(where: str, pair: Any, inputs: int, outputs: int) -> None:

@@ -54,13 +54,15 @@ def check_starts(trials: Trials, folder: Path) -> list[str]:
         Where one of the three is not finite, however small the weights are; tells the values.
     """
     model, task = (component(k, str(trials.record(0)[k]), folder) for k in ("model", "task"))
+    user = model if model.source else task
     program = Program(trials.record(0), folder, torch.device("cpu"), compiled=False)
     some = _one_of_each(trials, model, task, _most(program.network))
-    tile = program.tile(some.take(np.arange(max(2, len(some))) % len(some)), shared=False)
     too_large: list[str] = []
+    with blaming(user, "its step"):
+        tile = program.tile(some.take(np.arange(max(2, len(some))) % len(some)), shared=False)
     for row in range(len(some)):
-        alone = Alone(tile, row, task, model)
-        with blaming(model if model.source else task, "its first step"):
+        with blaming(user, "its step"):
+            alone = Alone(tile, row, task, model)
             fault = _fault(alone)
             lasting = fault and all(_fault(alone, factor) for factor in _factors(alone))
         if fault:
@@ -105,7 +107,17 @@ def _factors(alone: Alone) -> list[float]:
 
 
 def _fault(alone: Alone, factor: float = 1.0) -> str:
-    """Which number of the first step is not finite, of weights times a factor; '' where all are."""
+    """Which number of the first step is not finite, of weights times a factor; '' where all are.
+
+    What cannot take the step has no fault here: the dry step tells why.
+    """
+    try:
+        return _not_finite(alone, factor)
+    except Exception:
+        return ""
+
+
+def _not_finite(alone: Alone, factor: float) -> str:
     module = alone.made()
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     with torch.no_grad():

@@ -6,9 +6,11 @@ module that remembers something from pass to pass would train otherwise than alo
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import random
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,6 +29,8 @@ _ATOMS: Final = (
     bool, int, float, complex, str, bytes, type, ModuleType, torch.dtype, torch.device, itertools.count,
 )  # fmt: skip
 """What its text tells all about."""
+_HOLDERS: Final = (nn.Module, SimpleNamespace, argparse.Namespace, threading.local)
+"""Objects of libraries that hold what a user gives them."""
 _LARGEST: Final = 100_000
 """Values that are looked at; what lies beyond is not compared."""
 
@@ -174,7 +178,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", value.fget
     elif isinstance(value, partial):
         yield from (("", value.func), (".args", value.args), (".keywords", value.keywords))
-    elif isinstance(value, nn.Module | SimpleNamespace) or _users(type(value).__module__):
+    elif isinstance(value, _HOLDERS) or _users(type(value).__module__):
         yield from _of_object(value)
 
 

@@ -86,7 +86,9 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "PlainLeaf": ("gain", "requires_grad_(False)"), "Cycled": ("gains", "cycle", "register_buffer"),
     "HeadAlone": ("first.weight", "requires_grad_(False)"),
     "Cold": ("temperature=0.0", "predictions"), "Logarithm": ("predictions",),
-    "RootAtZero": ("'shift'", "slope"),
+    "RootAtZero": ("'shift'", "slope"), "GroupsOfOneName": ("hidden.1", "a name of its own"),
+    "ParameterTwice": ("first.weight", "twice"), "CountsInNamespace": ("args.calls",),
+    "GrowingBuffer": ("memory", "keep both"),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
 EITHER_NETWORKS = {
@@ -133,7 +135,7 @@ REFUSED_TASKS: dict[str, tuple[str, ...]] = {
     "Empty": ("train_set",), "EmptyTest": ("test_set",), "Arrays": ("ndarray",), "Lone": ("pair",),
     "NotFinite": ("finite",), "NotFiniteTest": ("test_set",), "ComplexData": ("complex",),
     "LossOfEach": ("loss",), "LossMethod": ("loss",), "LossNumber": ("loss",), "LossNothing": ("loss",),
-    "LossNotANumber": ("its loss is nan at the start",),
+    "LossNotANumber": ("the loss is not finite at the start",),
     "LossRandom": ("random",), "LossDetached": ("loss",), "LossCounting": ("loss",), "LossBroadcast": (),
     "NoisyTwice": ("label_noise", "unit_noise"), "NoiseShape": ("unit_noise",),
     "NoiseNotFinite": ("unit_noise",), "FreshWithoutDraw": ("DrawnTask",), "DrawShape": ("(",),
@@ -144,7 +146,7 @@ REFUSED_TASKS: dict[str, tuple[str, ...]] = {
     "NoisySigns": ("train_set()", "one-hot"), "NoisyBeyondAll": ("label_noise is 1.5",),
     "ClassesOfObject": ("write classes = 2 in the class",), "ClassesProperty": ("classes", "a whole number"),
     "NamedClasses": ("classes", "a whole number"), "FreshProperty": ("always_fresh", "True or False"),
-    "LossInfinite": ("the loss is not finite",),
+    "LossInfinite": ("the loss is not finite",), "LossOfObject": ("'loss'", "write it in the class"),
 }  # fmt: skip
 """By class of tasks_refused.py."""
 EITHER_TASKS = {"LossBroadcast", "SizesMethod", "LossMethod"}

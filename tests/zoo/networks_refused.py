@@ -1,5 +1,6 @@
 """Networks that cannot be trained in packs as they are, each for one reason that a plan tells."""
 
+import argparse
 import itertools
 import random
 import warnings
@@ -662,6 +663,46 @@ class WrongAxisInGroups(Base):
             name="hidden.1", incoming=("first.weight",), bias=("second.bias",), outgoing=("second.weight",)
         ),
     )
+
+
+class GroupsOfOneName(Base):
+    """Two layers, one name."""
+
+    neuron_groups = (
+        NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",)),
+        NeuronGroup(name="hidden.1", incoming=("second.weight",)),
+    )
+
+
+class ParameterTwice(Base):
+    """Its neurons would be longer than they are."""
+
+    neuron_groups = (NeuronGroup(name="hidden.1", incoming=("first.weight", "first.weight")),)
+
+
+class CountsInNamespace(Base):
+    """Arguments of a command line, and a count among them."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.args = argparse.Namespace(calls=0)
+
+    def middle(self, h):
+        self.args.calls += 1
+        return h * (1.0 if self.args.calls < 30 else 2.0)
+
+
+class GrowingBuffer(Base):
+    """A memory of all passes."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.register_buffer("memory", torch.zeros(1, width))
+
+    def middle(self, h):
+        if self.training:
+            self.memory = torch.cat([self.memory, h.detach().mean(dim=0, keepdim=True)])
+        return h
 
 
 class OneGroup(Base):
