@@ -19,7 +19,7 @@ from phasediag.source_lines import explained, place_of
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
 from phasediag.training.visible import DATA_SEED, Visible, hidden_names
-from phasediag.trial import Streams, Value
+from phasediag.trial import Streams, Value, number
 from phasediag.user_code.work import at_work
 
 OF_CLASS: Final = ("loss", "sizes", "noisy", "mean_over_samples", "always_fresh", "population")
@@ -123,7 +123,7 @@ def check_data(task: Component, world: World) -> Made:
     check_stated(where, task.classes, made.task, outputs)
     for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
-    check_targets(where, made.task, made.sets, float(world.record.get("label_noise") or 0.0))
+    check_targets(where, made.task, made.sets, number(world.record.get("label_noise") or 0.0))
     width = outputs + made.task.redraws_labels()
     if not isinstance(noise, Tensor) or noise.shape != (DRAWN, width):
         raise PhasediagError(

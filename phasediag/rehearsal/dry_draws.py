@@ -50,18 +50,18 @@ class Replacing(np.random.Generator):
     ----------
     generator
         Where it begins; it is used up.
-    whole
+    of_calls
         Whether arrays for the call as a whole are replaced.
 
     Attributes
     ----------
-    wholes
+    for_calls
         How many of these were drawn so far.
     """
 
-    def __init__(self, generator: np.random.Generator, whole: bool) -> None:
+    def __init__(self, generator: np.random.Generator, of_calls: bool) -> None:
         super().__init__(generator.bit_generator)
-        self.other, self.whole, self.wholes = np.random.default_rng(0), whole, 0
+        self.other, self.of_calls, self.for_calls = np.random.default_rng(0), of_calls, 0
 
     def drawn(self, method: str, *given: Any, **options: Any) -> Any:
         """What a method gives."""
@@ -75,8 +75,8 @@ class Replacing(np.random.Generator):
             first = tuple(0 if axis == axes[0] else slice(None) for axis in range(numbers.ndim))
             numbers[first] = others[first]
         elif numbers.size % COUNT:
-            self.wholes += 1
-            return others if self.whole else numbers
+            self.for_calls += 1
+            return others if self.of_calls else numbers
         return numbers
 
 
@@ -120,12 +120,12 @@ def depend_on_each_other(draw: Drawing, begun: Callable[[], np.random.Generator]
     begun
         Gives a generator, each time at the same place. What cannot draw from another one is not known.
     """
-    counted, plain = Replacing(begun(), whole=False), draw(begun())
+    counted, plain = Replacing(begun(), of_calls=False), draw(begun())
     try:
         if others_differ(plain, draw(counted)):
             return True
-        whole = 0 < counted.wholes < COUNT
-        return whole and others_differ(plain, draw(Replacing(begun(), whole=True)))
+        for_call = 0 < counted.for_calls < COUNT
+        return for_call and others_differ(plain, draw(Replacing(begun(), of_calls=True)))
     except Exception:
         return False
 

@@ -66,7 +66,7 @@ def check_starts(trials: Trials, folder: Path) -> list[str]:
             fault = _fault(alone)
             lasting = fault and all(_fault(alone, factor) for factor in _factors(alone))
         if fault:
-            too_large.append(_told(some.record(row), model, task))
+            too_large.append(_values_of(some.record(row), model, task))
         if lasting:
             owner = task if task.source and (fault == LOSS or not model.source) else model
             raise PhasediagError(
@@ -141,7 +141,7 @@ def _finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _told(record: dict[str, Value], model: Component, task: Component) -> str:
+def _values_of(record: dict[str, Value], model: Component, task: Component) -> str:
     """The values of a trial that its network starts from, in words."""
     own = [name for part in (model, task) if part.source for name in part.parameters]
     return ", ".join(f"{name}={record[name]}" for name in (*own, "init", "init_scale"))

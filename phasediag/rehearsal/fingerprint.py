@@ -41,10 +41,12 @@ Fingerprint = dict[str, object]
 def fingerprint(module: nn.Module) -> Fingerprint:
     """Buffers and attributes of a module and its parts; what its code keeps in functions, classes, globals.
 
-    Parameters are left out: a pass is given others.
+    Parameters are left out: a pass is given others. So are modules that are registered, where attributes hold
+    them once more: they are looked at as parts.
     """
     noted: Fingerprint = {}
     look = _Look(noted)
+    look.passed_over = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
         for name, value in vars(part).items():
@@ -92,11 +94,13 @@ class _Look:
 
     def __init__(self, noted: Fingerprint) -> None:
         self.noted = noted
+        self.passed_over: set[int] = set()
+        """Identities of what is not noted."""
         self._seen: set[int] = set()
 
     def at(self, path: str, value: Any) -> None:
         """Note a value, or what it consists of."""
-        if len(self.noted) >= _LARGEST:
+        if len(self.noted) >= _LARGEST or id(value) in self.passed_over:
             return
         plain = _plain(value)
         if plain is not None:

@@ -16,7 +16,7 @@ from phasediag.training.chance import Chance
 SAMPLES: Final = 8
 """Samples of a pass that is watched."""
 SIZES: Final = (1.0, 1.0, 1e3)
-"""Of the inputs of each pass."""
+"""By what the inputs of each pass that is watched are multiplied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

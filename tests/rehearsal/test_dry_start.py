@@ -52,12 +52,12 @@ def test_a_value_by_which_nothing_can_start_is_refused(model: str, tmp_path: Pat
 
 def test_weights_that_are_too_large_are_told_and_trained(tmp_path: Path) -> None:
     """A sweep of initial scales may well end where nothing can be trained."""
-    told: list[str] = []
+    notes: list[str] = []
     outcome = phasediag.launch(
         grid_file(tmp_path, "Net", {"init_scale": "[1.0, 1e30]"}), str(tmp_path), executor="inline",
-        compile="off", notify=told.append,
+        compile="off", notify=notes.append,
     )  # fmt: skip
     assert (outcome.status.ok, outcome.status.diverged) == (2, 2)
-    (note,) = (each for each in told if "too large" in each)
+    (note,) = (each for each in notes if "too large" in each)
     assert "init_scale=1e+30" in note
     assert "recorded as diverged" in note
