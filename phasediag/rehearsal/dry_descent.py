@@ -119,6 +119,14 @@ class _Watched(Optimizer):
         self._check(made[1], moments, "moments")
         for name, moment in moments.items():
             self._check(made[1][name], moment, f"moments['{name}']")
+        numbers = all(bool(torch.isfinite(each).all()) for each in (*given.values(), *gradient.values()))
+        lost = [name for name, weight in made[0].items() if not bool(torch.isfinite(weight).all())]
+        if numbers and lost:
+            raise PhasediagError(
+                f"{where} at step {int(step)} gives weights '{lost[0]}' that are not finite, of weights and "
+                "a gradient that are: trials would be recorded as diverged; see what is divided by 0 "
+                "(moments start at 0), and what has no root"
+            )
         return made[0], made[1]
 
     @property

@@ -22,6 +22,7 @@ from phasediag.observables.observable import (
     SpectrumObservable,
 )
 from phasediag.rehearsal.alone import advice
+from phasediag.rehearsal.fingerprint import changes, fingerprint_of
 from phasediag.source_lines import explained, place_of
 from phasediag.training.tiles import Program
 from phasediag.trial import Trials
@@ -69,8 +70,15 @@ def _measured(measure: Measure, program: Program, trials: Trials, own: UserObser
     """What it gives for the trials, by layer, shape (trials, length)."""
     tile = program.tile(trials, shared=False)
     recorder = Recorder(replace(measure, distances="all"), tile, len(trials), folder)
+    before = fingerprint_of(recorder.observables[own.name])
     with _blaming(own, "measuring"), quiet(None):
         recorder.record()
+    if kept := changes(before, fingerprint_of(recorder.observables[own.name])):
+        raise PhasediagError(
+            f"{_place(own)}: {own.name} keeps '{kept[0]}' from one measurement to the next, of whichever "
+            "networks come first; make it a function of the network it is given (what is fixed, in its "
+            "constructor)"
+        )
     blocks = [block for block in recorder.recording.blocks if block.observable == own.name]
     return {b.layer: b.distances.astype(np.float64) for b in blocks if b.distances is not None}
 

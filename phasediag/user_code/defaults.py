@@ -29,8 +29,9 @@ def kept_defaults() -> Iterator[None]:
     """Put back what a user's code changes of the process, and refuse the change of torch's defaults.
 
     By these other networks of the process would be built too, in an order that nobody promises. The current
-    folder, the number of torch's threads and what signals do are as before without a word: by them a storage
-    that is named from the current folder would lie elsewhere, and a launch could not be ended.
+    folder, the number of torch's threads, what signals do, where is printed to and how deep calls may go are
+    as before without a word: by them a storage that is named from the current folder would lie elsewhere, a
+    launch could not be ended, and its results would be shown nowhere.
 
     Raises
     ------
@@ -53,10 +54,13 @@ def _kept_process() -> Iterator[None]:
     folder = _current()
     of_main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in ENDING} if of_main else {}
+    streams, deepest = (sys.stdout, sys.stderr), sys.getrecursionlimit()
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
     try:
         yield
     finally:
+        sys.stdout, sys.stderr = streams
+        sys.setrecursionlimit(deepest)
         if folder and _current() != folder:
             os.chdir(folder)
         for number, handler in handlers.items():

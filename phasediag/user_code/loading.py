@@ -245,13 +245,14 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
     """
     plain: dict[str, Path] = {}
     hidden = {name: sys.modules.pop(name) for name in _plain(folders)}
-    path, unwritten = list(sys.path), sys.dont_write_bytecode
+    path, unwritten, line = list(sys.path), sys.dont_write_bytecode, sys.argv
     sys.path.insert(0, str(first))
+    sys.argv = [""]  # a file that parses a command line as it is imported has its defaults, not phasediag's
     sys.dont_write_bytecode = True  # by its bytecode a file that is edited within a second may seem the same
     try:
         yield plain
     finally:
-        sys.dont_write_bytecode = unwritten
+        sys.dont_write_bytecode, sys.argv = unwritten, line
         for name, file in _plain(folders).items():
             plain[name] = file
             del sys.modules[name]

@@ -142,6 +142,13 @@ NUMBER = "class Mine(NumberObservable):\n    columns = (Column(name='mine', mean
         (NUMBER + "    def measure(self, network): return torch.zeros(3)", "gives 3 numbers and declares 1"),
         (NUMBER + "    def measure(self, network): return torch.rand(1)", "leave random numbers out"),
         (NUMBER + "    def measure(self, network): return network.nothing", "obs.py:7"),
+        (NUMBER + "    calls = []\n"
+         "    def measure(self, network):\n        self.calls.append(1)\n        return network.loss()[None]",
+         "keeps 'Mine.calls"),
+        (NUMBER + "    start = None\n    def measure(self, network):\n"
+         "        first = network.raw.incoming.detach()\n"
+         "        self.start = first if self.start is None else self.start\n"
+         "        return (first - self.start).norm()[None]", "keeps 'start'"),
         (NUMBER + "    def measure(self, network): return network.loss()[None] if network.loss() > 0 else 0",
          "torch.where"),
         ("class Mine(DistanceObservable):\n"

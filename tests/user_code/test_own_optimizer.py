@@ -181,6 +181,12 @@ REFUSED = {
     ),
     "no pair": (UPDATE + "return weights\n", "gives dict; return new weights and new moments"),
     "a weight less": (UPDATE + "return {}, moments\n", r"gives \[\] for weights \['layers.0.weight'"),
+    "no number": (
+        "    moments = ('m',)\n\n" + UPDATE + "m = {n: moments['m'][n] + gradient[n] ** 2 for n in weights}\n"
+        "        old = moments['m']\n"
+        "        return {n: w - gradient[n] / old[n].sqrt() for n, w in weights.items()}, {'m': m}\n",
+        "update at step 1 gives weights 'layers.0.weight' that are not finite, .*moments start at 0",
+    ),
     "a shape": (
         UPDATE + "return {n: w.sum() for n, w in weights.items()}, moments\n",
         r"gives \(\) of torch.float64 for weights\['layers.0.weight'\], which is \(8, 5\)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,22 @@ import phasediag
 from small_sweeps import grid_text, write
 
 CHANGES = """
+import argparse
+import io
 import os
 import signal
+import sys
 
 import torch
 
+options = argparse.ArgumentParser()
+options.add_argument("--storage", default="none")
+assert options.parse_args().storage == "none"
+
 
 def change():
+    sys.stdout = io.StringIO()
+    sys.setrecursionlimit(sys.getrecursionlimit() + 7)
     os.chdir("/")
     torch.set_num_threads(3)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,6 +50,13 @@ class Net(torch.nn.Module):
 """
 
 
+def state_of_process() -> list[object]:
+    """What is looked at of the process."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    streams = [id(sys.stdout), id(sys.stderr)]
+    return [os.getcwd(), torch.get_num_threads(), handlers, streams, sys.argv, sys.getrecursionlimit()]
+
+
 @pytest.mark.parametrize(("importing", "constructing"), [("change()", "pass"), ("", "change()")])
 def test_folder_threads_and_signals_are_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importing: str, constructing: str
@@ -50,10 +67,9 @@ def test_folder_threads_and_signals_are_as_before(
     grid = write(
         tmp_path, grid_text({"weight_decay": "[0, 0.1]"}, {"model": "my_net.py:Net", "steps": 3, "width": 8})
     )
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = (os.getcwd(), torch.get_num_threads(), [signal.getsignal(number) for number in numbers])
+    monkeypatch.setattr(sys, "argv", ["phasediag", "launch", grid.name, "--storage", "sweeps"])
+    before = state_of_process()
     outcome = phasediag.launch(grid.name, "sweeps", executor="inline", compile="off")
-    after = (os.getcwd(), torch.get_num_threads(), [signal.getsignal(number) for number in numbers])
-    assert after == before
+    assert state_of_process() == before
     assert outcome.status.ok == 2
     assert len(phasediag.load_trials(str(tmp_path / "sweeps" / "g"))) == 2
