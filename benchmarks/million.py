@@ -37,6 +37,7 @@ from phasediag.observables.threshold import living_scale
 from phasediag.packing.pack import Pack
 from phasediag.running.job import Job
 from phasediag.running.rows import block_rows, trial_rows
+from phasediag.storage.manifest import KINDS
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.seal import seal_of
 from phasediag.storage.store import Store
@@ -60,6 +61,8 @@ measure: {observables: [permutation, sign_flip, rank]}
 """
 WRITERS: Final = 4
 PLAIN: Final = ("operation", "wall s", "CPU s", "peak GB", "target", "")
+FOOT: Final = 8
+"""The last bytes of a Parquet file, behind its footer: the length of that, and a mark."""
 SEALED: Final = ("operation", "time", "seconds", "without seals", "seals cost")
 """The heads of the tables, without and with `--seals`."""
 
@@ -221,11 +224,15 @@ def stored(sweep: Path) -> tuple[int, int]:
 
 
 def of_seals(sweep: Path) -> float:
-    """The share of seals in the bytes of the Parquet files of a sweep."""
-    sizes = [(path.stat().st_size, path.read_bytes()) for path in sweep.rglob("*.parquet")]
-    seals = [(seal_of(memoryview(content), size)[0], size, content[-8:-4]) for size, content in sizes]
-    taken = sum(size - seal.end - int.from_bytes(foot, "little") - 8 for seal, size, foot in seals if seal)
-    return taken / sum(size for size, _ in sizes)
+    """The share of seals in the bytes of the files of a sweep that hold its rows."""
+    taken = total = 0
+    for path in [path for kind in KINDS for path in (sweep / kind).glob("*.parquet")]:
+        content = path.read_bytes()
+        seal, _ = seal_of(memoryview(content), len(content))
+        total += len(content)
+        if seal is not None:
+            taken += len(content) - seal.end - FOOT - int.from_bytes(content[-FOOT:-4], "little")
+    return taken / total
 
 
 def cost_of_seals(task: Task, places: dict[str, str], rounds: int) -> Iterator[list[str]]:
