@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
 STRIKES: Final = 2
-"""Packs that a machine may give back; then it is benched."""
+"""How often a machine may give a pack back, be it the same one; then it is benched."""
 WORKER_DEATHS: Final = 2
 """A pack goes to so many more workers after one died under it, if it gets no further; then it is split."""
 NODE_LOSSES: Final = 5
@@ -76,7 +76,7 @@ class Dispatch:
     grows: bool = False
     """Whether more may come."""
     strikes: int = 1
-    """Packs that a machine may give back; then it is benched."""
+    """How often a machine may give a pack back; then it is benched."""
     _present: int = 0
     """Places for which there was room when that was asked last."""
     _met: int = 0
@@ -90,8 +90,10 @@ class Dispatch:
     """The pace of all places together."""
     _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     _losses: defaultdict[str, Losses] = field(default_factory=lambda: defaultdict(Losses))
-    _given_back: defaultdict[str, dict[str, Breakdown]] = field(default_factory=lambda: defaultdict(dict))
-    """By node: the packs that it has given back, and why."""
+    _given_back: defaultdict[str, dict[str, list[Breakdown]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """By node: the packs that it has given back, and why each time."""
     _accepted: set[str] = field(default_factory=set)
     _unstarted: int = 0
 
@@ -202,7 +204,7 @@ class Dispatch:
             del packs[pack.pack_id]
         if others:
             return
-        self._given_back[place.node][pack.pack_id] = breakdown
+        self._given_back[place.node][pack.pack_id] = [breakdown]
         if self._benched(place) and not self._end_if_all_benched(breakdown):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
 
@@ -237,6 +239,7 @@ class Dispatch:
             self._losses.pop(pack.pack_id, None)
             self._measure(name, pack, progress)
             self._judge(pack, progress)
+            self._forgive(self._places[name].node)
 
     def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
         """Take in how fast a place was."""
@@ -249,10 +252,18 @@ class Dispatch:
     def _judge(self, pack: Pack, progress: Progress) -> None:
         """Where a pack was given back and is done now: its errors were its own if they came again."""
         for packs in self._given_back.values():
-            breakdown = packs.get(pack.pack_id)
-            if breakdown is not None and breakdown.of_tile and progress.failed:
-                self._accepted.add(breakdown.error)
+            own = {each.error for each in packs.get(pack.pack_id, ()) if each.of_tile}
+            if own and progress.failed:
+                self._accepted |= own
                 del packs[pack.pack_id]
+
+    def _forgive(self, node: str) -> None:
+        """Forget that the storage refused what a machine had trained: it was away, and is there again."""
+        left = {
+            pack_id: [each for each in breakdowns if not each.of_storage]
+            for pack_id, breakdowns in self._given_back[node].items()
+        }
+        self._given_back[node] = {pack_id: breakdowns for pack_id, breakdowns in left.items() if breakdowns}
 
     def _claim(self, name: str) -> PackClaim | None:
         place = self._places[name]
@@ -292,7 +303,7 @@ class Dispatch:
         if pack is not None:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])
-            self._given_back[place.node][pack.pack_id] = breakdown
+            self._given_back[place.node].setdefault(pack.pack_id, []).append(breakdown)
         if self._end_if_all_benched(breakdown):
             return
         if self._benched(place):
@@ -301,7 +312,8 @@ class Dispatch:
             self.watch.tell(f"{place.host}: {breakdown.error}: its pack of {len(pack)} trials goes elsewhere")
 
     def _benched(self, place: WorkerPlace) -> bool:
-        return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
+        given_back = sum(map(len, self._given_back[place.node].values()))
+        return bool(place.refusal) or given_back >= self.strikes
 
     def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
         """End the launch where no machine is left that trains, and none is about to come; whether it does."""
