@@ -45,6 +45,15 @@ class Losses:
     """Trials' worth of training in the latest checkpoint that was continued."""
 
 
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """That a pack was given back."""
+
+    name: str
+    """Of the place."""
+    why: Breakdown
+
+
 @dataclass(slots=True)
 class Pace:
     """How fast a place is."""
@@ -90,10 +99,10 @@ class Dispatch:
     """The pace of all places together."""
     _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     _losses: defaultdict[str, Losses] = field(default_factory=lambda: defaultdict(Losses))
-    _given_back: defaultdict[str, dict[str, list[Breakdown]]] = field(
+    _given_back: defaultdict[str, dict[str, list[GivenBack]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    """By node: the packs that it has given back, and why each time."""
+    """By node: the packs that it has given back, each time that it has."""
     _accepted: set[str] = field(default_factory=set)
     _unstarted: int = 0
 
@@ -195,8 +204,9 @@ class Dispatch:
             if not self._end_if_all_benched(refused):
                 self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
 
-    def _suspect(self, place: WorkerPlace, pack: Pack, breakdown: Breakdown) -> None:
+    def _suspect(self, name: str, pack: Pack, breakdown: Breakdown) -> None:
         """Count a pack against a device under it, unless it has broken another machine's as well."""
+        place = self._places[name]
         others = [
             packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
         ]
@@ -204,7 +214,7 @@ class Dispatch:
             del packs[pack.pack_id]
         if others:
             return
-        self._given_back[place.node][pack.pack_id] = [breakdown]
+        self._given_back[place.node][pack.pack_id] = [GivenBack(name, breakdown)]
         if self._benched(place) and not self._end_if_all_benched(breakdown):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
 
@@ -239,7 +249,7 @@ class Dispatch:
             self._losses.pop(pack.pack_id, None)
             self._measure(name, pack, progress)
             self._judge(pack, progress)
-            self._forgive(self._places[name].node)
+            self._forgive(name)
 
     def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
         """Take in how fast a place was."""
@@ -252,18 +262,19 @@ class Dispatch:
     def _judge(self, pack: Pack, progress: Progress) -> None:
         """Where a pack was given back and is done now: its errors were its own if they came again."""
         for packs in self._given_back.values():
-            own = {each.error for each in packs.get(pack.pack_id, ()) if each.of_tile}
+            own = {each.why.error for each in packs.get(pack.pack_id, ()) if each.why.of_tile}
             if own and progress.failed:
                 self._accepted |= own
                 del packs[pack.pack_id]
 
-    def _forgive(self, node: str) -> None:
-        """Forget that the storage refused what a machine had trained: it was away, and is there again."""
+    def _forgive(self, name: str) -> None:
+        """Forget that the storage refused what a place had trained: it was away, and is there again."""
+        node = self._places[name].node
         left = {
-            pack_id: [each for each in breakdowns if not each.of_storage]
-            for pack_id, breakdowns in self._given_back[node].items()
+            pack_id: [each for each in times if each.name != name or not each.why.of_storage]
+            for pack_id, times in self._given_back[node].items()
         }
-        self._given_back[node] = {pack_id: breakdowns for pack_id, breakdowns in left.items() if breakdowns}
+        self._given_back[node] = {pack_id: times for pack_id, times in left.items() if times}
 
     def _claim(self, name: str) -> PackClaim | None:
         place = self._places[name]
@@ -297,13 +308,13 @@ class Dispatch:
         place, pack = self._places[name], self.ledger.end(name)
         if breakdown.of_process and pack is not None:
             if self.grows:
-                self._suspect(place, pack, breakdown)
+                self._suspect(name, pack, breakdown)
             self._count_loss(pack, f"{place.host}: {breakdown.error}", breakdown.error)
             return
         if pack is not None:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])
-            self._given_back[place.node].setdefault(pack.pack_id, []).append(breakdown)
+            self._given_back[place.node].setdefault(pack.pack_id, []).append(GivenBack(name, breakdown))
         if self._end_if_all_benched(breakdown):
             return
         if self._benched(place):
