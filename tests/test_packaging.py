@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from phasediag.version import VERSION
@@ -15,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OF_CONDA = {"matplotlib-base": "matplotlib", "pytorch": "torch", "ray-tune": "ray[tune]"}
 """What conda calls otherwise."""
+FOLDERS = {".ci", ".github", "analysis", "benchmarks", "conda", "docs", "jobs", "phasediag", "tests"}
 
 
 def read(path: str) -> Any:
@@ -59,3 +63,10 @@ def test_the_image_copies_what_is_there() -> None:
     copied = [line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     assert copied
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_no_folder_that_a_test_left_is_committed() -> None:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("no clone, or no git")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {path.partition("/")[0] for path in tracked.stdout.splitlines() if "/" in path} == FOLDERS

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from phasediag.errors import PhasediagError
+from phasediag.source_lines import line_of
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.trial import Streams
 from phasediag.user_code.defaults import kept_defaults
@@ -275,7 +276,8 @@ def _stated(module: nn.Module, place: str) -> Any:
         except PhasediagError:
             raise
         except Exception as error:
-            raise PhasediagError(f"{place}: neuron_groups raised {type(error).__name__}: {error}") from error
+            at = line_of(error) or place
+            raise PhasediagError(f"{at}: neuron_groups raised {type(error).__name__}: {error}") from error
     return getattr(module, "neuron_groups", ())
 
 
