@@ -86,34 +86,36 @@ def products(width: int, tile: int) -> tuple[Callable[[], None], float]:
 
 def timed(calls: dict[str, tuple[Callable[[], None], int]], rounds: int) -> dict[str, float]:
     """Seconds of a step of each call, the median of rounds in which all take turns."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
+    taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, (call, steps) in calls.items():
             count, start = 0, time.thread_time()
             while time.thread_time() - start < ROUND_SECONDS:
                 call()
                 count += 1
-            found[name].append((time.thread_time() - start) / (count * steps))
-    return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in found.items()}
+            taken[name].append((time.thread_time() - start) / (count * steps))
+    return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in taken.items()}
 
 
-def best(found: list[Peak], seconds: dict[str, float]) -> float:
+def best(peaks_here: list[Peak], seconds: dict[str, float]) -> float:
     """Operations of a second at the peak of float32."""
-    return max(each.operations / seconds[each.name] for each in found)
+    return max(each.operations / seconds[each.name] for each in peaks_here)
 
 
-def report(width: int, tile: int, seconds: dict[str, float], operations: float, found: list[Peak]) -> Table:
+def report(
+    width: int, tile: int, seconds: dict[str, float], operations: float, peaks_here: list[Peak]
+) -> Table:
     """The table of one width."""
     table = Table("", "µs a trial and step", "GFLOP/s", "over phasediag", title=f"width {width}, tile {tile}")
-    for name in [each for each in seconds if each not in {peak.name for peak in found}]:
+    for name in [each for each in seconds if each not in {peak.name for peak in peaks_here}]:
         each = seconds[name]
         rate = operations * tile / each / 1e9
         ratio = each / seconds[OURS]
         table.add_row(name, f"{each / tile * 1e6:.2f}", f"{rate:.1f}", f"{ratio:.2f} x")
-    for peak in found:
+    for peak in peaks_here:
         table.add_row(f"peak, {peak.name}", "", f"{peak.operations / seconds[peak.name] / 1e9:.1f}", "")
     table.add_row("share of the products' rate", "", f"{seconds[BARE] / seconds[OURS]:.0%}", "")
-    reached = operations * tile / seconds[OURS] / best(found, seconds)
+    reached = operations * tile / seconds[OURS] / best(peaks_here, seconds)
     table.add_row("share of the peak", "", f"{reached:.1%}", "")
     return table
 
@@ -140,10 +142,10 @@ def parts_table(parts: list[Part], share: float) -> Table:
     return table
 
 
-def peaks_table(found: list[Peak], cores: int) -> Table:
+def peaks_table(peaks_here: list[Peak], cores: int) -> Table:
     """The peaks of one core, alone and while all are busy."""
     table = Table("fused multiply-adds", "one core", f"each of {cores} at once", title="GFLOP/s")
-    for peak in found:
+    for peak in peaks_here:
         alone, busy = rate(peak, ROUND_SECONDS), rate_of_all(peak, ROUND_SECONDS, cores)
         table.add_row(peak.name, f"{alone / 1e9:.1f}", f"{busy / 1e9:.1f}")
     return table

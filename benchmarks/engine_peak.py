@@ -66,13 +66,13 @@ class Peak:
 
 def peaks() -> list[Peak]:
     """The loops that there are for this processor."""
-    loops, found = library(TEXT), []
+    loops, made = library(TEXT), []
     for kind, dtype in DTYPES.items():
         for size in (32, 64):
             loop = getattr(loops, f"{kind}_{size}", None)
             if loop is not None:
-                found.append(Peak(dtype=dtype, vector_bytes=size, call=_call(loop)))
-    return found
+                made.append(Peak(dtype=dtype, vector_bytes=size, call=_call(loop)))
+    return made
 
 
 def _call(loop: Callable[..., float]) -> Callable[[], None]:

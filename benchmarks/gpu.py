@@ -309,44 +309,44 @@ def _engine(width: int, size: int, device: torch.device, seconds: float, *, in_p
 
 def rates(width: int, tile: int | None, device: torch.device, seconds: float) -> dict[str, Rate]:
     """All ways of training, phasediag's own last."""
-    found = alone(width, device, seconds)
+    measured = alone(width, device, seconds)
     size = tile or tile_size(width, device)
     if find_spec("jax"):
         import gpu_jax
 
         if gpu_jax.sees(device.type):
-            found["JAX, jit(vmap(scan))"] = by_jax(width, size, device, seconds)
+            measured["JAX, jit(vmap(scan))"] = by_jax(width, size, device, seconds)
     if device.type == "cuda":
-        found["phasediag without CUDA graphs"] = engine(width, size, device, seconds, in_place=False)
+        measured["phasediag without CUDA graphs"] = engine(width, size, device, seconds, in_place=False)
         torch.cuda.empty_cache()
     name = "phasediag"
-    found[name] = engine(width, size, device, seconds, in_place=device.type == "cuda")
-    return found
+    measured[name] = engine(width, size, device, seconds, in_place=device.type == "cuda")
+    return measured
 
 
-def report(found: Mapping[str, Rate], moved: float, copied_s: float, title: str) -> Table:
+def report(measured: Mapping[str, Rate], moved: float, copied_s: float, title: str) -> Table:
     """The table, and whether the targets are reached; a step in ms is one of all networks together."""
     headings = ("", "networks", "steps a second", "ms a step", "GB/s", "of the roof", "ratio")
     table = Table(*headings, title=title, caption_justify="left")
-    for name, rate in found.items():
+    for name, rate in measured.items():
         through = rate.steps_s * moved
         table.add_row(
             name, f"{rate.networks:,}", f"{rate.steps_s:,.0f}", f"{1e3 * rate.networks / rate.steps_s:.3g}",
             f"{through / 1e9:,.3g}", f"{through / copied_s:.1%}",
-            f"{rate.steps_s / found[PLAIN].steps_s:,.1f} x",
+            f"{rate.steps_s / measured[PLAIN].steps_s:,.1f} x",
         )  # fmt: skip
-    best = found["phasediag"].steps_s
-    ratio, share = best / found[PLAIN].steps_s, best * moved / copied_s
+    best = measured["phasediag"].steps_s
+    ratio, share = best / measured[PLAIN].steps_s, best * moved / copied_s
     table.caption = (
         f"roof: {copied_s / 1e9:,.3g} GB/s by a copy, {moved / 1e3:,.1f} kB a step and network, "
         f"{copied_s / moved:,.0f} steps a second\n"
-        f"target on a GPU, width 64: ratio at least {RATIO:.0f} x, {_told(ratio >= RATIO)}; "
-        f"of the roof at least {SHARE:.0%}, {_told(share >= SHARE)}"
+        f"target on a GPU, width 64: ratio at least {RATIO:.0f} x, {_reached(ratio >= RATIO)}; "
+        f"of the roof at least {SHARE:.0%}, {_reached(share >= SHARE)}"
     )
     return table
 
 
-def _told(reached: bool) -> str:
+def _reached(reached: bool) -> str:
     return "reached" if reached else "missed"
 
 
@@ -357,13 +357,13 @@ def _told(reached: bool) -> str:
 @click.option("--seconds", default=3.0, show_default=True, help="Of each row, timed.")
 @click.option("--copied", default=COPIED, show_default=True, help="Bytes of the tensor copied for the roof.")
 def main(device: str, width: int, tile: int | None, seconds: float, copied: int) -> None:
-    found = device_of(1.0) if device == "cuda" else torch.device("cpu")
-    if found.type != device:
+    where = device_of(1.0) if device == "cuda" else torch.device("cpu")
+    if where.type != device:
         raise click.ClickException("torch sees no CUDA device; --device cpu tries the benchmark out")
-    difference = check_same_work(width, found)
-    copied_s = bandwidth(found, copied)
-    title = f"{device_name(found)}, width {width}; same work: weights {difference:.0e} apart"
-    Console().print(report(rates(width, tile, found, seconds), traffic(width), copied_s, title))
+    difference = check_same_work(width, where)
+    copied_s = bandwidth(where, copied)
+    title = f"{device_name(where)}, width {width}; same work: weights {difference:.0e} apart"
+    Console().print(report(rates(width, tile, where, seconds), traffic(width), copied_s, title))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ python benchmarks/million.py
 Trains nothing: fragments with made-up results are written through the store, one for each pack that
 `plan` makes, in the columns that a launch writes. Then each operation runs in a process of its own and
 is timed whole, start-up and imports included, with the peak of its memory. `--folder` keeps the sweep
-for another run.
+for another run. `--seals 5` times each operation five times with and five times without a look at the
+seals of files, in turns, instead, and tells what they take of the files.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from phasediag.packing.pack import Pack
 from phasediag.running.job import Job
 from phasediag.running.rows import block_rows, trial_rows
 from phasediag.storage.schema_arrow import measurements_schema
+from phasediag.storage.seal import seal_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.planning import Plan, make_plan
 from phasediag.sweeps.recorded import roster_of_grid
@@ -57,6 +59,9 @@ replicates: 5
 measure: {observables: [permutation, sign_flip, rank]}
 """
 WRITERS: Final = 4
+PLAIN: Final = ("operation", "wall s", "CPU s", "peak GB", "target", "")
+SEALED: Final = ("operation", "time", "seconds", "without seals", "seals cost")
+"""The heads of the tables, without and with `--seals`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +107,17 @@ TASKS: Final = (
     Task(name="load_measurements, last permutation",
          code=LOAD + "load_measurements(SWEEP, 'permutation', last=True)"),
 )  # fmt: skip
-PEAK: Final = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-"""kB; unlike getrusage's, it starts anew with the process's program."""
+PEAK: Final = (
+    "import sys; "
+    "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')); "
+    "print(peak, file=sys.__stdout__)"
+)
+"""kB; unlike getrusage's, it starts anew with the process's program. A command leaves `sys.stdout` alone."""
+BLIND: Final = (
+    "from phasediag.storage import opening, seal; opening._checked = lambda raw, *source: (raw, None); "
+    "opening._check_form = lambda *file: None; seal.Seal.check = lambda *content: None"
+)
+"""Read as if there were no seals: Parquet's reader sees the file itself, as it did before there were any."""
 COMPACT: Final = Task(name="compact", code=CLI.format("['compact', SWEEP]"))
 
 
@@ -117,12 +131,12 @@ class Measured:
     """Peak of the resident memory, 10^9 bytes."""
 
 
-def measured(task: Task, places: dict[str, str]) -> Measured:
-    """Run an operation in a fresh interpreter; its output is dropped."""
+def measured(task: Task, places: dict[str, str], before: str = "") -> Measured:
+    """Run an operation in a fresh interpreter, after some other code; its output is dropped."""
     names = "; ".join(f"{name} = {value!r}" for name, value in places.items())
     guarded = f"try:\n    {task.code}\nexcept SystemExit as end:\n    assert not end.code, end.code"
-    code = f"{names}\n{guarded}\n{PEAK}"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = "\n".join([before, names, guarded, PEAK])
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     wall_s = time.perf_counter() - start
@@ -131,7 +145,7 @@ def measured(task: Task, places: dict[str, str]) -> Measured:
         raise RuntimeError(f"{task.name} failed:\n{done.stderr}")
     return Measured(
         wall_s=wall_s,
-        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        cpu_s=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
         gb=int(done.stdout.split()[-1]) / 1e6,
     )
 
@@ -206,6 +220,22 @@ def stored(sweep: Path) -> tuple[int, int]:
     return len(files), sum(path.stat().st_size for path in files)
 
 
+def of_seals(sweep: Path) -> float:
+    """The share of seals in the bytes of the Parquet files of a sweep."""
+    sizes = [(path.stat().st_size, path.read_bytes()) for path in sweep.rglob("*.parquet")]
+    seals = [(seal_of(memoryview(content), size)[0], size, content[-8:-4]) for size, content in sizes]
+    taken = sum(size - seal.end - int.from_bytes(foot, "little") - 8 for seal, size, foot in seals if seal)
+    return taken / sum(size for size, _ in sizes)
+
+
+def cost_of_seals(task: Task, places: dict[str, str], rounds: int) -> Iterator[list[str]]:
+    """Cells of what an operation takes with and without a look at seals: the shortest of so many times."""
+    both = [(measured(task, places), measured(task, places, BLIND)) for _ in range(rounds)]
+    for name, kind in (("wall", "wall_s"), ("CPU", "cpu_s")):
+        looked, blind = (min(getattr(each, kind) for each in way) for way in zip(*both, strict=True))
+        yield [name, f"{looked:.2f}", f"{blind:.2f}", f"{looked / blind - 1:+.1%}"]
+
+
 @contextmanager
 def kept(folder: Path | None) -> Iterator[Path]:
     """The folder asked for, or one for the time of the block."""
@@ -217,12 +247,12 @@ def kept(folder: Path | None) -> Iterator[Path]:
         yield folder
 
 
-def row(task: Task, found: Measured, remark: str = "") -> tuple[str, ...]:
+def row(task: Task, spent: Measured, remark: str = "") -> tuple[str, ...]:
     limits = [f"{task.most_s:g} s"] if task.most_s else []
     limits += [f"{task.most_gb:g} GB"] if task.most_gb else []
-    missed = found.wall_s > (task.most_s or np.inf) or found.gb > (task.most_gb or np.inf)
+    missed = spent.wall_s > (task.most_s or np.inf) or spent.gb > (task.most_gb or np.inf)
     verdict = "" if not limits else "[red]missed" if missed else "[green]met"
-    cells = (f"{found.wall_s:.1f}", f"{found.cpu_s:.1f}", f"{found.gb:.2f}", ", ".join(limits), verdict)
+    cells = (f"{spent.wall_s:.1f}", f"{spent.cpu_s:.1f}", f"{spent.gb:.2f}", ", ".join(limits), verdict)
     return (f"{task.name}{remark}", *cells)
 
 
@@ -238,10 +268,14 @@ def row(task: Task, found: Measured, remark: str = "") -> tuple[str, ...]:
     "--folder", type=click.Path(path_type=Path), help="Keep the sweep here; one that is there serves."
 )
 @click.option("--only", multiple=True, help="Only the operations whose name contains this; several add up.")
+@click.option(
+    "--seals", type=click.IntRange(min=0), default=0, help="Tell what seals cost, in so many rounds."
+)
 @click.option("--compact/--no-compact", "compacting", default=True, show_default=True)
-def main(trials: int, folder: Path | None, only: Sequence[str], compacting: bool) -> None:
+def main(trials: int, folder: Path | None, only: Sequence[str], seals: int, compacting: bool) -> None:
     console = Console()
-    table = Table("operation", "wall s", "CPU s", "peak GB", "target", "", title=f"{trials:,} trials")
+    heads = SEALED if seals else PLAIN
+    table = Table(*heads, title=f"{trials:,} trials")
     chosen = [task for task in TASKS if not only or any(each in task.name for each in only)]
     with kept(folder) as root:
         grid = root / "grid.yaml"
@@ -260,17 +294,31 @@ def main(trials: int, folder: Path | None, only: Sequence[str], compacting: bool
             "GRID": str(grid), "EMPTY": str(root / "empty"), "STORAGE": str(root / "sweeps"),
             "SWEEP": str(sweep), "FIGURE": str(root / "diagram.png"),
         }  # fmt: skip
-        for task in chosen:
-            table.add_row(*row(task, measured(task, places)))
+        add_rows(table, chosen, places, seals)
+        if seals:
+            console.print(f"seals: {of_seals(sweep):.2%} of the bytes of files")
         if compacting and not only:
-            table.add_row(*row(COMPACT, measured(COMPACT, places)))
+            spent = measured(COMPACT, places)
             measured(COMPACT, places)  # deletes what the first one replaced
+            if not seals:
+                table.add_row(*row(COMPACT, spent))
             files, size = stored(sweep)
             table.add_section()
-            for task in chosen:
-                table.add_row(*row(task, measured(task, places), ", compacted"))
+            add_rows(table, chosen, places, seals, ", compacted")
             console.print(f"compacted: {files:,} files, {size / trials:.0f} bytes a trial")
         console.print(table)
+
+
+def add_rows(
+    table: Table, tasks: Sequence[Task], places: dict[str, str], seals: int, remark: str = ""
+) -> None:
+    """Time operations, as they are or for what seals cost, and write the rows of the table."""
+    for task in tasks:
+        if seals:
+            for cells in cost_of_seals(task, places, seals):
+                table.add_row(f"{task.name}{remark}", *cells)
+        else:
+            table.add_row(*row(task, measured(task, places), remark))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Launch:
     """From the command to the first line of progress with a rate above zero."""
     split: Mapping[str, float] = field(default_factory=dict)
     """Part of the workers' time by what it was spent on."""
-    told_s: float
+    forecast_s: float
     """What was told to be left at a tenth."""
     taken_s: float
 
@@ -133,11 +133,11 @@ def launch(trials: int, workers: int, cache: Path) -> Launch:
 def described(said: str) -> dict[str, object]:
     """What `--profile` printed: parts of the workers' time, and the ETA at a tenth."""
     split = re.findall(r"([a-z-]+) ([\d.]+) s \(", said)
-    whole = sum(float(seconds) for _, seconds in split)
+    total = sum(float(seconds) for _, seconds in split)
     left = re.search(r"left at a tenth: ([\d.]+) s told, ([\d.]+) s taken", said)
     return {
-        "split": {phase: float(seconds) / whole for phase, seconds in split},
-        "told_s": float(left[1]) if left else float("nan"),
+        "split": {phase: float(seconds) / total for phase, seconds in split},
+        "forecast_s": float(left[1]) if left else float("nan"),
         "taken_s": float(left[2]) if left else float("nan"),
     }
 
@@ -153,7 +153,7 @@ def report(
     before, after = rates
     bare_s = 2 * trials / (before + after)
     share, seconds = OVERHEAD
-    wrong = abs(large.told_s - large.taken_s) / large.taken_s
+    wrong = abs(large.forecast_s - large.taken_s) / large.taken_s
     speedup = costs[1][0] / costs[workers][0]
     wanted = SPEEDUP / 2 * workers
     rows = [
@@ -163,7 +163,7 @@ def report(
          large.wall_s - bare_s <= share * bare_s + seconds),
         ("  first line with a rate", f"{large.first_rate_s:.1f} s", f"at most {FIRST_RATE_S:.0f} s",
          large.first_rate_s <= FIRST_RATE_S),
-        ("  ETA at a tenth", f"{large.told_s:.0f} s for {large.taken_s:.0f} s: {wrong:.0%} off",
+        ("  ETA at a tenth", f"{large.forecast_s:.0f} s for {large.taken_s:.0f} s: {wrong:.0%} off",
          f"at most {ETA:.0%}", wrong <= ETA),
         *((f"  {phase}", f"{part:.1%}", "of the workers' time", None) for phase, part in large.split.items()),
         *((f"{count} workers", f"{cost * 1e3:.2f} ms a trial", f"{fixed:.1f} s fixed", None)

@@ -155,8 +155,8 @@ class Tile:
 
     def losses(self) -> list[float]:
         """Of the trials when all batches are done."""
-        found: list[float] = np.ravel(self.measure(*self.run(), self.rates, self.measured)).tolist()
-        return found
+        of_all: list[float] = np.ravel(self.measure(*self.run(), self.rates, self.measured)).tolist()
+        return of_all
 
 
 def answers(work: Work, orders: Iterator[str]) -> Iterator[Any]:

@@ -184,14 +184,16 @@ def drawn(batches: Batches, steps: int) -> tuple[tuple[Array, Array, Array], Arr
         rows = np.broadcast_to(np.arange(steps * batch).reshape(steps, batch), (replicates, steps, batch))
         return data, rows.astype(np.int32)  # type: ignore[return-value]
     data = arrays(batches.training_set())
-    rows = np.stack([found(whole, part) for whole, part in zip(data[0], x, strict=True)])
+    rows = np.stack([positions_of(everyone, part) for everyone, part in zip(data[0], x, strict=True)])
     world = np.arange(replicates)[:, None, None]
-    if not all((whole[world, rows] == part).all() for whole, part in zip(data, (x, y, noise), strict=True)):
+    if not all(
+        (everyone[world, rows] == part).all() for everyone, part in zip(data, (x, y, noise), strict=True)
+    ):
         raise RuntimeError("the batches of phasediag are not drawn from its training set")
     return data, rows
 
 
-def found(samples: Array, drawn: Array) -> Array:
+def positions_of(samples: Array, drawn: Array) -> Array:
     """Where among the samples (samples, numbers) each drawn one (..., numbers) stands: int32."""
     position = {sample.tobytes(): row for row, sample in enumerate(samples)}
     flat = [position[sample.tobytes()] for sample in drawn.reshape(-1, drawn.shape[-1])]

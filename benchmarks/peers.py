@@ -84,7 +84,7 @@ class Engines:
     @property
     def best(self) -> dict[str, int]:
         """The best size of tile."""
-        return {name: min(found, key=found.__getitem__) for name, found in self.by_tile.items()}
+        return {name: min(seconds, key=seconds.__getitem__) for name, seconds in self.by_tile.items()}
 
     def ratios(self, name: str) -> Array:
         """How many times phasediag's time an engine takes, turn by turn."""
@@ -109,13 +109,13 @@ def agreed(job: Job, losses: Mapping[str, Array], start: Array) -> dict[str, flo
     OtherWorkError
         Where one is above the tolerance.
     """
-    found = {name: deviation(each, losses[OURS], start) for name, each in losses.items()}
-    if bad := [f"{name} by {each:.1e}" for name, each in found.items() if not each <= job.tolerance]:
+    deviations = {name: deviation(each, losses[OURS], start) for name, each in losses.items()}
+    if bad := [f"{name} by {each:.1e}" for name, each in deviations.items() if not each <= job.tolerance]:
         raise OtherWorkError(
             f"{job.name}: after {job.compared_steps} steps losses differ from phasediag's: {', '.join(bad)} "
             f"of their largest change; up to {job.tolerance:g} is rounding, so this is not the same work"
         )
-    return found
+    return deviations
 
 
 def compared(job: Job, trainers: Mapping[str, Engine], start: Array) -> dict[str, Array]:
@@ -154,29 +154,31 @@ def tuned(path: str, few: int, many: int, reuse: bool, compared_steps: int) -> d
     numbers = {"few": few, "many": many, "steps": STEPS, "compared": LOOPED, "compared-steps": compared_steps}
     command += [f"--{name}={number}" for name, number in numbers.items()] + ["--reuse"] * reuse
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def one_by_one(path: str, few: int, many: int, steps: int) -> tuple[dict[str, Alone], dict[str, Array]]:
     """Ray Tune, joblib and a plain loop on the work of a file: times, and losses after so many steps."""
     cores = peer_loops.CORES
-    found: dict[str, Alone] = {}
+    ways: dict[str, Alone] = {}
     losses: dict[str, Array] = {}
     for name, reuse, part in (("Ray Tune, defaults", False, 5), (BEST_TUNE, True, 1)):
-        told = tuned(path, max(2, few // part), max(4, many // part), reuse, steps)
-        losses[name] = np.array(told["losses"])
-        remark = f"{told['trial_s']:.3f} s a trial on {cores} cores, start-up {told['startup_s']:.1f} s apart"
-        found[name] = Alone(trial_s=told["trial_s"] * cores, remark=remark)
+        answer = tuned(path, max(2, few // part), max(4, many // part), reuse, steps)
+        losses[name] = np.array(answer["losses"])
+        remark = (
+            f"{answer['trial_s']:.3f} s a trial on {cores} cores, start-up {answer['startup_s']:.1f} s apart"
+        )
+        ways[name] = Alone(trial_s=answer["trial_s"] * cores, remark=remark)
     losses["joblib"] = np.array(peer_loops.with_joblib(path, range(LOOPED), steps))
     seconds = peer_loops.joblib_s(path, 6 * cores, STEPS)
-    found["joblib"] = Alone(trial_s=seconds * cores, remark=f"{seconds:.3f} s a trial on {cores} cores")
+    ways["joblib"] = Alone(trial_s=seconds * cores, remark=f"{seconds:.3f} s a trial on {cores} cores")
     losses[LOOP] = np.array([peer_loops.train(path, i, steps) for i in range(LOOPED)])
     seconds = peer_loops.loop_s(path, 5, STEPS)
-    unfairness = found[BEST_TUNE].trial_s / seconds
-    told = "fair" if unfairness < FAIR else "not fair, is the machine quiet?"
-    found[LOOP] = Alone(trial_s=seconds, remark=f"best Ray Tune takes {unfairness:.2f} x this: {told}")
-    return found, losses
+    unfairness = ways[BEST_TUNE].trial_s / seconds
+    fairness = "fair" if unfairness < FAIR else "not fair, is the machine quiet?"
+    ways[LOOP] = Alone(trial_s=seconds, remark=f"best Ray Tune takes {unfairness:.2f} x this: {fairness}")
+    return ways, losses
 
 
 def tiles_table(job: Job, engines: Engines) -> Table:
@@ -184,8 +186,8 @@ def tiles_table(job: Job, engines: Engines) -> Table:
     table = Table("tile", *engines.by_tile, title=f"{job.title}\nµs of a core, a trial and step, by tile")
     for size in job.tiles:
         cells = [
-            f"{'[bold]' * (engines.best[name] == size)}{digits(found[size] * 1e6)}"
-            for name, found in engines.by_tile.items()
+            f"{'[bold]' * (engines.best[name] == size)}{digits(seconds[size] * 1e6)}"
+            for name, seconds in engines.by_tile.items()
         ]
         table.add_row(f"{size:,}", *cells)
     return table
@@ -219,11 +221,11 @@ def peers_table(
 
 def verdict(job: Job, name: str, engines: Engines) -> str:
     """Whether the target on this peer is met."""
-    found, key = float(np.median(engines.ratios(name))), (job.name, name)
-    told = f"phasediag reaches {found:.0%} of this" if name == FLOOR else ""
+    ratio, key = float(np.median(engines.ratios(name))), (job.name, name)
+    remark = f"phasediag reaches {ratio:.0%} of this" if name == FLOOR else ""
     if key in SPEEDUPS:
-        return f"target {SPEEDUPS[key]:g} x: {outcome(found >= SPEEDUPS[key])}"
-    return f"{told}; target {SHARES[key]:.0%}: {outcome(found >= SHARES[key])}" if key in SHARES else told
+        return f"target {SPEEDUPS[key]:g} x: {outcome(ratio >= SPEEDUPS[key])}"
+    return f"{remark}; target {SHARES[key]:.0%}: {outcome(ratio >= SHARES[key])}" if key in SHARES else remark
 
 
 def digits(number: float) -> str:

@@ -62,9 +62,9 @@ class Picture:
     @property
     def drawn_by(self) -> str:
         """The command of the figure, without `--output`."""
-        found = [re.sub(r" --output \S+", "", line.partition("   #")[0]).strip() for line in self.head
+        commands = [re.sub(r" --output \S+", "", line.partition("   #")[0]).strip() for line in self.head
                  if line.startswith(tuple(f"phasediag {name} " for name in DRAWING))]  # fmt: skip
-        return found[self.command]
+        return commands[self.command]
 
 
 PICTURES = (
@@ -172,8 +172,8 @@ def make(picture: Picture, storage: Path) -> None:
 def processor() -> str:
     """The model of the processor, as far as the system says."""
     info = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*: (.+)$", info.read_text(), flags=re.M) if info.exists() else None
-    return f"{found[1] if found else platform.machine()}, {os.cpu_count()} cores"
+    line = re.search(r"^model name\s*: (.+)$", info.read_text(), flags=re.M) if info.exists() else None
+    return f"{line[1] if line else platform.machine()}, {os.cpu_count()} cores"
 
 
 def page(record: dict[str, Any]) -> str:
@@ -199,7 +199,7 @@ def page(record: dict[str, Any]) -> str:
 def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
     """One picture with its grid and what it took."""
     launch = f"phasediag launch {picture.grid}"
-    told = folded("What the command says of it", "text", made["said"]) if made["said"] else []
+    answer = folded("What the command says of it", "text", made["said"]) if made["said"] else []
     grid = (ROOT / picture.grid).read_text().rstrip()
     return [
         "", f"## {picture.title}", "", picture.shows, "",
@@ -207,7 +207,7 @@ def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
         f"{made['trials']:,} networks, {made['seconds']} s ({made['processor']}, {made['date']}). The grid: "
         f"[{Path(picture.grid).name}](../{picture.grid}).", "",
         "```text", launch, picture.drawn_by, "```",
-        *told, *folded("The grid", "yaml", grid),
+        *answer, *folded("The grid", "yaml", grid),
     ]  # fmt: skip
 
 

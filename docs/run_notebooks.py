@@ -83,7 +83,7 @@ def lighten(data: dict[str, str]) -> None:
         data["image/png"] = in_few_colours(data["image/png"])
     if "text/html" in data:
         html = data["text/html"]
-        data["text/html"] = PICTURE.sub(lambda found: found[1] + in_few_colours(found[2]), html)
+        data["text/html"] = PICTURE.sub(lambda match: match[1] + in_few_colours(match[2]), html)
 
 
 def in_few_colours(encoded: str) -> str:

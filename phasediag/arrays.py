@@ -11,3 +11,5 @@ IntArray = npt.NDArray[np.int64]
 """Whole numbers: counts, positions, codes."""
 BoolArray = npt.NDArray[np.bool_]
 """Truth values, one for each element of what they tell of."""
+Shape = tuple[int, ...]
+"""Sizes of an array along its axes."""

@@ -23,15 +23,15 @@ class PhasediagError(Exception):
     exit_code: int = BAD_INPUT
 
 
-class RefusedError(ValueError):
-    """A value that cannot be, and what can be done about it, from where nobody knows where it stands.
+class AdvisedError(Exception):
+    """Something that is wrong, and what can be done about it.
 
     Parameters
     ----------
     problem
         What is wrong with which value.
     remedy
-        What is allowed; empty where the problem says it.
+        What is allowed, or what to do; empty where the problem says it.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -40,6 +40,10 @@ class RefusedError(ValueError):
 
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.problem, self.remedy)))
+
+
+class RefusedError(AdvisedError, ValueError):
+    """A value that cannot be, and what can be done about it, from where nobody knows where it stands."""
 
     @classmethod
     def of(cls, error: ValueError) -> RefusedError:

@@ -28,12 +28,14 @@ from phasediag.trial import (
     objects,
 )  # fmt: skip
 
+SHORT: Final = 8
+"""Digits of a hash that are shown."""
 _LEADING: Final = 13
 """Digits of a hash that make a number, as many as a float holds."""
 LENGTH: Final = "steps"
 """The parameter by which a longer trial differs from a shorter one that it passes through."""
 ID_BYTES: Final = 16
-"""Of an id; as text it has two hexadecimal digits a byte."""
+"""Bytes of an id; as text it has two hexadecimal digits a byte."""
 Digests = npt.NDArray[np.uint8]
 """Ids as bytes, shape (trials, ID_BYTES)."""
 _NO_DIGIT: Final = 16

@@ -28,7 +28,7 @@ from phasediag.trial import (
     numbers,
 )
 
-Way = Literal["up", "down"]
+RampLeg = Literal["up", "down"]
 """Whether the value of a stage is above or below that of the stage before."""
 
 RAMP: Final[tuple[Parameter, ...]] = (
@@ -55,7 +55,7 @@ class Ramp:
     values: tuple[float, ...]
     """The values of the parameter, stage after stage."""
 
-    def way(self, stage: int) -> Way:
+    def way(self, stage: int) -> RampLeg:
         """In which direction the ramp came to a stage; of the first one, in which it goes on."""
         before, after = (stage - 1, stage) if stage else (0, 1)
         return "up" if self.values[after] > self.values[before] else "down"

@@ -21,8 +21,8 @@ from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
 from phasediag.user_code.work import EndedError
 
-Kind = Literal["task", "model", "optimizer", "schedule"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ComponentKind = Literal["task", "model", "optimizer", "schedule"]
+KINDS: Final[tuple[ComponentKind, ...]] = get_args(ComponentKind)
 """Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 
 
@@ -30,7 +30,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 class Component:
     """A task or a model: what it adds to a trial's record, and its class."""
 
-    kind: Kind
+    kind: ComponentKind
     name: str
     cls: type[Any]
     """A `phasediag.training.task.Task`; a `phasediag.training.model.Model`, or a module of the user's."""
@@ -51,13 +51,13 @@ class Component:
 
 
 @cache
-def built_in(kind: Kind) -> tuple[str, ...]:
+def built_in(kind: ComponentKind) -> tuple[str, ...]:
     """The names of phasediag's own classes of a kind: of the files of the folder, one for each."""
     folder = import_module(f"phasediag.{kind}s").__path__
     return tuple(sorted(m.name for m in iter_modules(folder) if not m.name.startswith("_")))
 
 
-def component(kind: Kind, name: str, folder: Path) -> Component:
+def component(kind: ComponentKind, name: str, folder: Path) -> Component:
     """Find a task or a model.
 
     Parameters
@@ -81,7 +81,7 @@ def component(kind: Kind, name: str, folder: Path) -> Component:
 
 
 @cache
-def _built_in_component(kind: Kind, name: str) -> Component:
+def _built_in_component(kind: ComponentKind, name: str) -> Component:
     if name not in built_in(kind):
         known = ", ".join(built_in(kind))
         hint = nearest(name, built_in(kind))
@@ -94,7 +94,7 @@ def _built_in_component(kind: Kind, name: str) -> Component:
     return _component(kind, name, cls)
 
 
-def _component(kind: Kind, name: str, cls: type[Any], **of_user: Any) -> Component:
+def _component(kind: ComponentKind, name: str, cls: type[Any], **of_user: Any) -> Component:
     return Component(
         kind=kind, name=name, cls=cls, parameters=parameters_of(cls, kind),
         constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
@@ -158,7 +158,7 @@ def user_class(kind: str, name: str, folder: Path) -> UserClass:
     return UserClass(cls=cls, source=source_hash(code), code=code, loaded=loaded)
 
 
-def _user_component(kind: Kind, name: str, folder: Path) -> Component:
+def _user_component(kind: ComponentKind, name: str, folder: Path) -> Component:
     user = user_class(kind, name, folder)
     return _component(kind, name, user.cls, source=user.source, code=user.code, loaded=user.loaded)
 

@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 _PACKAGE: Final = Path(__file__).parent
 _places: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 
-Origin = type[Any] | Path
+CodeOrigin = type[Any] | Path
 """Where code of the user's stands: a class, or a file that is imported."""
 
 
-def place_of(origin: Origin) -> str:
+def place_of(origin: CodeOrigin) -> str:
     """File and line of a class's constructor, or of the class, as far as they are known; a file's path.
 
     Looked up once: Python reads and parses the whole file for it.
@@ -46,7 +46,7 @@ def line_of(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def explained(error: BaseException, origin: Origin) -> str:
+def explained(error: BaseException, origin: CodeOrigin) -> str:
     """An error of the user's code in one line: where, what."""
     text = " ".join(str(error).split())
     return f"{line_of(error) or place_of(origin)}: {type(error).__name__}: {text[:400]}"

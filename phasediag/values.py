@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ Item = bool | int | float | str
 """What a list may hold."""
 Value = Item | tuple[Item, ...] | None
 TextArray = npt.NDArray[np.object_]
+LARGEST: Final = 1e300
+"""No number of a grid is larger."""
 Codes = npt.NDArray[np.integer[Any]]
 """Positions in a pool, in the narrowest type that holds them."""
 

@@ -85,7 +85,7 @@ class Round:
     _retrainable: set[str] = field(default_factory=set)
     """Trials whose record was damaged."""
     _manifests: set[str] = field(default_factory=set)
-    _told: str = ""
+    _story: str = ""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng([19, 8, self.number])
@@ -116,7 +116,7 @@ class Round:
             "compaction beside": self._compaction_beside,
         }  # fmt: skip
         name = str(self.rng.choice([*ways, "kill", "kill during a write", "damage"]))
-        self._told = f"{self.executor}, {self.compile}, launch {self._launches}: {name}"
+        self._story = f"{self.executor}, {self.compile}, launch {self._launches}: {name}"
         ways[name]()
 
     def _kill(self) -> None:
@@ -179,7 +179,7 @@ class Round:
             return
         before, known = _contents(self.sweep), self._packs()
         what = self.undisturbed.damager(self.rng).damage(self.sweep, DAMAGES)
-        self._told += f" ({what})"
+        self._story += f" ({what})"
         after = _contents(self.sweep)
         for path in sorted(before.keys() | after.keys()):
             if before.get(path) == after.get(path):
@@ -231,10 +231,10 @@ class Round:
         work(processes[0])
         codes = [self._ended(process) for process in processes]
         said = "".join(Path(order.said).read_text() for order in orders if Path(order.said).exists())
-        self._told += f" -> {codes}"
+        self._story += f" -> {codes}"
         self._launches += 1
         if not calm:
-            self.met[re.split(r" [(\[]| ->", self._told.partition(": ")[2])[0]] += 1
+            self.met[re.split(r" [(\[]| ->", self._story.partition(": ")[2])[0]] += 1
         self._expect("Traceback" not in said and "ignored in" not in said, f"says\n{said}")
         self._expect(set(codes) <= ENDS, f"ended so, saying\n{said}")
         self._expect("is just taking it" not in said, f"a dead process holds it\n{said}")
@@ -253,7 +253,7 @@ class Round:
         order = Order(arguments=words, folder=str(self.storage), said=str(said),
                       log=str(self.folder / "begun-none"), trap=trap)  # fmt: skip
         code = self._ended(started(order))
-        self._told += f" [{words[0]} -> {code}]"
+        self._story += f" [{words[0]} -> {code}]"
         text = said.read_text() if said.exists() else ""
         self._expect("Traceback" not in text and code != 1, f"{words[0]} says\n{text}")
         return code
@@ -272,7 +272,7 @@ class Round:
     def _check_end(self) -> None:
         """A calm launch makes the sweep whole; compacted twice, nothing but the record is there."""
         reference = self.undisturbed.sweep(self.compile)
-        self._told += "; then a calm launch"
+        self._story += "; then a calm launch"
         if self.faults:
             return
         codes = self._launch(None, calm=True)
@@ -323,7 +323,7 @@ class Round:
 
     def _expect(self, holds: bool, what: str) -> None:
         if not holds:
-            self.faults.append(f"round {self.number}: {self._told}: {what}")
+            self.faults.append(f"round {self.number}: {self._story}: {what}")
 
 
 def _committed(sweep: Path) -> Committed | None:

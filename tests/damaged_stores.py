@@ -71,11 +71,11 @@ class Templates:
                 path.write_bytes(contents[kind])
         for place in places.values():
             Store.at(place).write_checkpoint("ab" * 16, {"pack.json": b"{}", "tile": bytes(range(200))})
-        whole = Store.at(places["fresh"])
+        sound = Store.at(places["fresh"])
         return cls(
             folders={name: places[name] for name in ("fresh", "compacted", "cleaned")},
-            other=places["other"], trials=whole.trials_table(), measurements=whole.measurements_table(),
-            reference=Reading.of(whole),
+            other=places["other"], trials=sound.trials_table(), measurements=sound.measurements_table(),
+            reference=Reading.of(sound),
         )  # fmt: skip
 
 
@@ -248,19 +248,19 @@ def judged(sweep: Path, templates: Templates, *, compacting: bool, launching: bo
         seen = Reading.of(store)
         faults.extend(f"wrong {each}" for each in seen.strange(reference))
         lost = seen.lost(reference)
-        if lost and not told and missing[0] < len(lost):
+        if lost and not warned and missing[0] < len(lost):
             faults.append(f"{len(lost)} trials lost in silence")
 
     def count() -> None:
         missing[0] = status(sweep).missing
 
     for number in range(1 + compacting):
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             for work in (count, read):
                 fates.append(_tried(work, faults))
-        faults.extend(f"warned: {w.message}" for w in told if not issubclass(w.category, DamageWarning))
-        fates.append("told" if told else "same")
+        faults.extend(f"warned: {w.message}" for w in warned if not issubclass(w.category, DamageWarning))
+        fates.append("told" if warned else "same")
         if compacting and not number:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DamageWarning)

@@ -123,14 +123,14 @@ def run_here(captured: pytest.CaptureFixture[str], *arguments: str | Path) -> tu
 
 def pack_workers(driver: int) -> list[psutil.Process]:
     """The processes that train packs for a launch: descendants of its own that Ray has named so."""
-    found = []
+    workers = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
             if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::PlaceTrainable"):
-                found.append(process)
+                workers.append(process)
         except psutil.Error:
             continue
-    return found
+    return workers
 
 
 def ended(processes: list[psutil.Process], within: float = 60) -> None:

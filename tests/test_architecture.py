@@ -97,11 +97,11 @@ class Import:
 @cache
 def modules() -> dict[str, Path]:
     """The files of the package by name relative to it; empty package files carry nothing."""
-    found = {}
+    files = {}
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).removesuffix("__init__")
-        found[name.removesuffix(".")] = path
-    return found
+        files[name.removesuffix(".")] = path
+    return files
 
 
 @cache

@@ -38,12 +38,12 @@ def check(boundary: pd.DataFrame, axis: np.ndarray, exact: np.ndarray, widest: f
     assert (axis.max() >= 2 * exact).all()
     assert (np.abs(np.log(axis.min() * axis.max() / exact**2)) > 0.1).all()
     np.testing.assert_allclose(boundary["position"], exact, rtol=0.02)
-    told = boundary.assign(exact=exact).to_string()
+    table = boundary.assign(exact=exact).to_string()
     settled = boundary["converged"].to_numpy(dtype=bool)
-    assert settled.sum() >= len(boundary) - 1, told
-    assert (boundary["low"] <= exact)[settled].all(), told
-    assert (boundary["high"] >= exact)[settled].all(), told
-    assert ((boundary["high"] - boundary["low"]) / exact < widest)[settled].all(), told
+    assert settled.sum() >= len(boundary) - 1, table
+    assert (boundary["low"] <= exact)[settled].all(), table
+    assert (boundary["high"] >= exact)[settled].all(), table
+    assert ((boundary["high"] - boundary["low"]) / exact < widest)[settled].all(), table
     assert boundary["crossings"].eq(1).all()
 
 
@@ -69,10 +69,10 @@ def test_the_noise_that_collapses_a_chain_at_each_learning_rate(tmp_path: Path) 
         },
     )  # fmt: skip
     assert set(trials["status"]) == {"ok"}
-    found = phasediag.phase_diagram(trials, "label_noise", "learning_rate", "log_rate", 0.0)
-    rate = found.boundary["learning_rate"].to_numpy()
+    diagram = phasediag.phase_diagram(trials, "label_noise", "learning_rate", "log_rate", 0.0)
+    rate = diagram.boundary["learning_rate"].to_numpy()
     exact = np.sqrt(((1 - rate * decay + 2 * rate * signal) ** 2 - 1) / (4 * rate**2))
-    check(found.boundary, trials["label_noise"].to_numpy(), exact, widest=0.06)
+    check(diagram.boundary, trials["label_noise"].to_numpy(), exact, widest=0.06)
 
 
 def test_the_decay_that_makes_neurons_equal_at_each_width(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_decay_that_makes_neurons_equal_at_each_width(tmp_path: Path) -> Non
         },
     )  # fmt: skip
     assert set(trials["status"]) == {"ok"}
-    found = phasediag.phase_diagram(trials, "weight_decay", "width")
-    width = found.boundary["width"].to_numpy()
+    diagram = phasediag.phase_diagram(trials, "weight_decay", "width")
+    width = diagram.boundary["width"].to_numpy()
     exact = 2 * 2 * ((teacher**2).sum() - teacher.sum() ** 2 / width)
-    check(found.boundary, trials["weight_decay"].to_numpy(), exact, widest=0.05)
+    check(diagram.boundary, trials["weight_decay"].to_numpy(), exact, widest=0.05)

@@ -89,7 +89,7 @@ def test_all_faults_of_a_grid_are_told_at_once(tmp_path: Path, capsys: Captured)
     text = "name: g\nfixed:\n  task: teacher_student\n  steps: many\n  weight_deca: 1\naxes:\n  width: []\n"
     assert exit_code("plan", write(tmp_path, text)) == 2
     lines = [re.search(r"grid\.yaml:(\d+): (\S+):", line) for line in capsys.readouterr().err.splitlines()]
-    assert [(found[1], found[2]) for found in lines if found] == [
+    assert [(fault[1], fault[2]) for fault in lines if fault] == [
         ("4", "fixed.steps"),
         ("5", "fixed.weight_deca"),
         ("7", "axes.width"),
@@ -127,19 +127,19 @@ def test_a_launch_prints_the_sweep_and_exits_0(tmp_path: Path, capsys: Captured)
     assert out == f"{tmp_path / 'g'}\n"
     assert "2 of 2 trials done (0 diverged), 0 failed, 0 missing; 2 trained" in err
     assert exit_code("status", tmp_path / "g", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told.items() >= {
+    answer = json.loads(capsys.readouterr().out)
+    assert answer.items() >= {
         "total": 2, "done": 2, "ok": 2, "diverged": 0, "failed": 0, "missing": 0, "rate": None, "eta_s": None,
         "in_training": 0.0,
     }.items()  # fmt: skip
-    assert told["unconverged"] == 2  # too short to relax
-    assert 0 < told["more_steps"] <= told["more_steps_most"]
+    assert answer["unconverged"] == 2  # too short to relax
+    assert 0 < answer["more_steps"] <= answer["more_steps_most"]
     assert exit_code("plan", grid, "--storage", tmp_path, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert set(found) == {
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {
         "trials", "points", "packs", "done", "missing", "failed", "bytes", "seconds", "store_bytes"
     }  # fmt: skip
-    assert (found["trials"], found["done"], found["missing"], found["packs"]) == (2, 2, 0, 0)
+    assert (answer["trials"], answer["done"], answer["missing"], answer["packs"]) == (2, 2, 0, 0)
 
 
 def test_a_second_launch_of_a_sweep_is_refused_and_names_the_first(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_a_model_that_refuses_its_values_is_told_without_a_traceback(
 def test_a_time_limit_drains_before_it_is_over(tmp_path: Path) -> None:
     grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10**6}))
     options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off", "--time-limit", "10s")
-    found = run("launch", grid, *options)
-    assert found.returncode == 130
-    assert "drained: the time limit is near; launch the same grid again" in found.stderr
+    outcome = run("launch", grid, *options)
+    assert outcome.returncode == 130
+    assert "drained: the time limit is near; launch the same grid again" in outcome.stderr
     assert len(Store.at(tmp_path / "g").checkpoints()) == 1
 
 
@@ -215,11 +215,11 @@ class Lines:
     """A console that is no terminal, and when each of its lines was written."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[float, str]] = []
+        self.printed: list[tuple[float, str]] = []
 
     def write(self, text: str) -> int:
         if text.strip():
-            self.found.append((time.monotonic(), text))
+            self.printed.append((time.monotonic(), text))
         return len(text)
 
     def flush(self) -> None:
@@ -243,13 +243,13 @@ def test_progress_goes_on_while_nothing_is_reported(monkeypatch: pytest.MonkeyPa
         line(watch_of(20))
         line(watch_of(21))
         deadline = time.monotonic() + 60
-        while sum(text.startswith("21/100 trials, ") for _, text in lines.found) < 4:
+        while sum(text.startswith("21/100 trials, ") for _, text in lines.printed) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert lines.found[0][1].startswith("20/100 trials, 2.0 trials/s, 0 failed")
-    done = [text.partition("/")[0] for _, text in lines.found]
+    assert lines.printed[0][1].startswith("20/100 trials, 2.0 trials/s, 0 failed")
+    done = [text.partition("/")[0] for _, text in lines.printed]
     assert done == sorted(done)
-    written = [at for at, _ in lines.found[1:]]
+    written = [at for at, _ in lines.printed[1:]]
     assert all(later - earlier > 0.09 for earlier, later in pairwise(written))
 
 
@@ -261,7 +261,7 @@ def test_plain_lines_are_no_flood() -> None:
         drains = watch_of(100)
         drains.drain("SIGTERM; again to stop at once")
         line(drains)
-    texts = [text for _, text in lines.found]
+    texts = [text for _, text in lines.printed]
     assert len(texts) == 3
     assert texts[0].startswith("0/100 trials, starting workers, 0 failed")
     assert texts[1].startswith("1/100 trials, 0.1 trials/s, 0 failed")
@@ -306,17 +306,17 @@ def test_error_text_is_no_markup() -> None:
     lines = Lines()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch)
-    assert described(watch) in lines.found[0][1]
+    assert described(watch) in lines.printed[0][1]
 
 
 def test_what_was_given_up_is_told_once() -> None:
     lines, watch = Lines(), watch_of(1)
-    told = Progress(trials_done=1, failed=0, diverged=0, error="", done=False, notice="no compiler")
+    notice = Progress(trials_done=1, failed=0, diverged=0, error="", done=False, notice="no compiler")
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         for pack in ("p", "q", "r"):
-            watch.report(pack, told)
+            watch.report(pack, notice)
             line(watch)
-    assert [text for _, text in lines.found if "no compiler" in text] == ["note: no compiler\n"]
+    assert [text for _, text in lines.printed if "no compiler" in text] == ["note: no compiler\n"]
 
 
 class Gone(io.StringIO):
@@ -349,9 +349,9 @@ def test_a_storage_that_is_no_folder_is_told_as_it_is(
     place = grid if where else f"{storage}/g"
     assert exit_code(command, place, *where, *options.get(command, ())) == 2
     out, err = capsys.readouterr()
-    told = {"link": "is a link to ", "loop": "Too many levels of symbolic links", "file": "is no folder"}
+    reasons = {"link": "is a link to ", "loop": "Too many levels of symbolic links", "file": "is no folder"}
     assert (out, err.count("\n")) == ("", 1), err
-    assert told[storage.split("/")[0]] in err
+    assert reasons[storage.split("/")[0]] in err
     assert "purged-scratch', which does not exist" in err or storage.split("/")[0] != "link"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "grid.yaml", "link", "loop"]
 

@@ -42,9 +42,9 @@ def test_rows_are_those_of_an_inline_launch(address: str, tmp_path: Path) -> Non
     launched(tmp_path / "inline", GRID)
     grid = write(tmp_path / "cluster", GRID)
     options = ("--storage", grid.parent, "--compile", "off", "--address", address)
-    found = run("launch", grid, *options)
-    assert found.returncode == 0, found.stderr
-    assert "12 of 12 trials done (0 diverged), 0 failed, 0 missing" in found.stderr
+    outcome = run("launch", grid, *options)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "12 of 12 trials done (0 diverged), 0 failed, 0 missing" in outcome.stderr
     assert_same_rows(tmp_path / "inline" / "g", grid.parent / "g")
     assert not list((grid.parent / "g").glob(".token-*"))
 
@@ -55,8 +55,8 @@ def test_the_environment_names_the_cluster(address: str, tmp_path: Path) -> None
         text = GRID.replace("gpus: 0.5", f"gpus: {gpus}").replace("1000", str(20 + int(2 * gpus)))
         grid = write(tmp_path, text)
         environment = {**os.environ, "RAY_ADDRESS": address}
-        found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
-        assert found.returncode == code, found.stderr
+        outcome = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+        assert outcome.returncode == code, outcome.stderr
 
 
 @pytest.mark.timeout(900)
@@ -72,16 +72,16 @@ def test_a_refinement_on_the_cluster_leaves_the_rows_of_an_inline_one(address: s
     for name, where in (("inline", ("--executor", "inline")), ("cluster", ("--address", address))):
         launched(tmp_path / name, text)
         options = (*question, "--resolution", "0.26", "--compile", "off", *where)
-        found = run("refine", tmp_path / name / "g", *options, timeout=400)
-        assert found.returncode == 0, found.stderr
-        assert "the resolution is reached" in found.stderr
+        outcome = run("refine", tmp_path / name / "g", *options, timeout=400)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "the resolution is reached" in outcome.stderr
     assert_same_rows(tmp_path / "inline" / "g", tmp_path / "cluster" / "g")
     assert len(trials(tmp_path / "cluster" / "g")) > 12
 
 
 def test_a_cluster_that_is_not_there_exits_2(tmp_path: Path) -> None:
     grid = write(tmp_path, GRID)
-    found = run("launch", grid, "--storage", tmp_path, "--address", "127.0.0.1:1", timeout=60)
-    assert found.returncode == 2, found.stderr
-    assert "no Ray cluster at '127.0.0.1:1'" in found.stderr
-    assert "Traceback" not in found.stderr
+    outcome = run("launch", grid, "--storage", tmp_path, "--address", "127.0.0.1:1", timeout=60)
+    assert outcome.returncode == 2, outcome.stderr
+    assert "no Ray cluster at '127.0.0.1:1'" in outcome.stderr
+    assert "Traceback" not in outcome.stderr

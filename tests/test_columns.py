@@ -47,11 +47,11 @@ def test_the_files_of_a_sweep_have_the_columns_that_they_always_had() -> None:
     assert list(MEASUREMENT_COLUMNS) == MEASURED.split()
     schema = trials_schema([])
     assert tuple(schema.names) == RESULT_COLUMNS
-    whole = (
+    integers = (
         "replicate seed steps_done diverged_at max_degree degree_of_symmetry neuron_count alive_count rank"
     )
-    whole += " more_steps count_more_steps definitions projected_bytes measured_bytes from_step"
-    assert {f.name for f in schema if f.type == pa.int64()} == set(whole.split())
+    integers += " more_steps count_more_steps definitions projected_bytes measured_bytes from_step"
+    assert {f.name for f in schema if f.type == pa.int64()} == set(integers.split())
     assert {f.name for f in schema if f.type == pa.bool_()} == {"converged", "count_converged", "compiled"}
     assert schema.field("started_at").type == pa.timestamp("us", tz="UTC")
     assert measurements_schema("float32").field("distances").type == pa.list_(pa.float32())

@@ -75,9 +75,9 @@ def built(folder: Path, arguments: str, given: dict[str, Any]) -> dict[str, Any]
 def test_a_constructor_gets_what_its_annotations_say(
     arguments: str, given: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
-    found = built(tmp_path, arguments, given)
-    assert {name: found[name] for name in expected} == expected
-    assert [type(found[name]) for name in expected] == [type(value) for value in expected.values()]
+    made = built(tmp_path, arguments, given)
+    assert {name: made[name] for name in expected} == expected
+    assert [type(made[name]) for name in expected] == [type(value) for value in expected.values()]
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def test_the_separatrix_of_a_chain_of_three() -> None:
 def test_the_lasso_of_factors_and_of_a_gate() -> None:
     """E4: the gate keeps the matrix' direction, each factor its sign; numerically minimal."""
     c = np.array([0.8, -0.3, 0.1])
-    found = exact.dcs_weights(c, 0.2)
-    for correlation, z in zip(c, found, strict=True):
+    weights = exact.dcs_weights(c, 0.2)
+    for correlation, z in zip(c, weights, strict=True):
         least = optimize.minimize_scalar(
             lambda w, t=correlation: (t - w) ** 2 + 0.4 * abs(w), bounds=(-2, 2), method="bounded"
         ).x
@@ -87,15 +87,15 @@ def test_gaussian_noise_of_collapse(
     signal: float, rate: float, gamma: float, batch: int, noise: float
 ) -> None:
     """E5: fixtures; the exponent is the integral; the small-rate limit lies up to 8 % above."""
-    found = exact.noise_threshold(signal, rate, gamma, batch, law="gaussian")
-    assert found == pytest.approx(noise, rel=1e-4)
-    assert 1 < exact.sde_noise_threshold(signal, rate / batch, gamma) / found < 1.09
-    mean, spread = 1 - 2 * rate * gamma + 2 * rate * signal, 2 * rate * found / np.sqrt(batch)
+    threshold = exact.noise_threshold(signal, rate, gamma, batch, law="gaussian")
+    assert threshold == pytest.approx(noise, rel=1e-4)
+    assert 1 < exact.sde_noise_threshold(signal, rate / batch, gamma) / threshold < 1.09
+    mean, spread = 1 - 2 * rate * gamma + 2 * rate * signal, 2 * rate * threshold / np.sqrt(batch)
     density = lambda z: np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * np.log(abs(mean + spread * z))  # noqa: E731
     zero = -mean / spread
     integral = sum(integrate.quad(density, *ends, limit=200)[0] for ends in ((-40, zero), (zero, 40)))
     assert integral == pytest.approx(
-        exact.growth_exponent(signal, rate, gamma, found, batch, "gaussian"), abs=1e-7
+        exact.growth_exponent(signal, rate, gamma, threshold, batch, "gaussian"), abs=1e-7
     )
 
 
@@ -130,10 +130,10 @@ def test_a_neuron_at_finite_rate(gamma: float, batch: int) -> None:
     """E7: on x = +-1 it is E5 with normal noise; its limit of a small rate is that of the SDE."""
     x = np.array([1.0, -1.0])
     for rate, most in ((0.02, 0.1), (1e-4, 1e-3)):
-        found = exact.neuron_noise_threshold(x, 0.8 * x, rate, batch=batch, gamma=gamma)
-        assert found == pytest.approx(exact.noise_threshold(0.8, rate, gamma, batch, "gaussian"), rel=1e-6)
+        noise = exact.neuron_noise_threshold(x, 0.8 * x, rate, batch=batch, gamma=gamma)
+        assert noise == pytest.approx(exact.noise_threshold(0.8, rate, gamma, batch, "gaussian"), rel=1e-6)
         limit = exact.sde_neuron_noise_threshold(0.8, rate, batch, gamma)
-        assert found < limit < found * (1 + most)
+        assert noise < limit < noise * (1 + most)
 
 
 def test_a_neuron_grows_as_it_does_when_its_steps_are_multiplied() -> None:
@@ -144,9 +144,9 @@ def test_a_neuron_grows_as_it_does_when_its_steps_are_multiplied() -> None:
     noise = 3 * draw.standard_normal(200_000)
     force = 0.04 * x[sample] * (y[sample] + noise)
     logs = [np.log(np.abs(0.99 + sign * force)) for sign in (1, -1)]
-    found = exact.neuron_growth(x, y, 0.02, 3.0, gamma=0.25)
+    growth = exact.neuron_growth(x, y, 0.02, 3.0, gamma=0.25)
     largest = max(logs, key=np.mean)
-    assert found == pytest.approx(largest.mean(), abs=5 * largest.std() / np.sqrt(200_000))
+    assert growth == pytest.approx(largest.mean(), abs=5 * largest.std() / np.sqrt(200_000))
     half = exact.neuron_growth(x, y, 0.02, 3.0, gamma=0.25, activation_slope=0.5)
     assert half == pytest.approx(exact.neuron_growth(x / 2, y, 0.02, 3.0, gamma=0.25))
 
@@ -212,8 +212,8 @@ def test_stability_of_descent_is_that_of_the_curvatures() -> None:
         u = np.sqrt(max(signal - gamma, 0))
         off = 4 * u * u - 2 * signal
         hessian = np.array([[2 * u * u + 2 * gamma, off], [off, 2 * u * u + 2 * gamma]])
-        found = exact.origin_largest_rate if gamma > signal else exact.broken_largest_rate
-        assert found(signal, gamma) == pytest.approx(2 / np.linalg.eigvalsh(hessian).max())
+        largest_rate = exact.origin_largest_rate if gamma > signal else exact.broken_largest_rate
+        assert largest_rate(signal, gamma) == pytest.approx(2 / np.linalg.eigvalsh(hessian).max())
 
 
 @given(signal=SIGNAL, gamma=st.floats(0.01, 3.0), shift=st.floats(0.01, 0.5))

@@ -17,11 +17,11 @@ def data(inputs: int, samples: int = 40, seed: int = 0) -> tuple[np.ndarray, np.
     return x, hidden @ draw.standard_normal(16) / 4
 
 
-def objective(x: np.ndarray, y: np.ndarray, gamma: float, found: exact.ReluOptimum) -> float:
+def objective(x: np.ndarray, y: np.ndarray, gamma: float, optimum: exact.ReluOptimum) -> float:
     """The loss of the optimum's network with its penalty, from its neurons."""
-    *into, out = found.neurons.T
-    values = np.maximum(x @ np.array(into), 0) @ out + found.output_bias
-    penalty = (found.neurons**2).sum() + found.output_bias**2
+    *into, out = optimum.neurons.T
+    values = np.maximum(x @ np.array(into), 0) @ out + optimum.output_bias
+    penalty = (optimum.neurons**2).sum() + optimum.output_bias**2
     return float(np.mean((values - y) ** 2) + gamma * penalty)
 
 
@@ -35,7 +35,7 @@ def test_it_is_the_lasso_over_many_directions(share: float, seed: int) -> None:
     """
     x, y = data(2, seed=seed)
     gamma, tiny = share * exact.relu_threshold(x, y[:, None]), 1e-3
-    found = exact.relu_optimum(x, y, gamma)
+    optimum = exact.relu_optimum(x, y, gamma)
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     dense = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     features = np.maximum(x @ dense.T, 0)
@@ -43,30 +43,30 @@ def test_it_is_the_lasso_over_many_directions(share: float, seed: int) -> None:
     rows = np.vstack([both, np.full(both.shape[1], tiny)])
     masses, _ = nnls(rows, np.append(y, -gamma * len(x) / tiny))
     reached = np.mean((both @ masses - y) ** 2) + 2 * gamma * masses.sum()
-    assert found.objective <= reached * (1 + 1e-9)
-    assert found.objective == pytest.approx(reached, rel=2e-4)
-    assert objective(x, y, gamma, found) == pytest.approx(found.objective, rel=1e-9)
+    assert optimum.objective <= reached * (1 + 1e-9)
+    assert optimum.objective == pytest.approx(reached, rel=2e-4)
+    assert objective(x, y, gamma, optimum) == pytest.approx(optimum.objective, rel=1e-9)
     heavy = np.vstack([dense, dense])[masses > 0.02 * masses.max()]
-    assert (heavy @ found.directions.T).max(axis=1).min() > np.cos(0.05)
+    assert (heavy @ optimum.directions.T).max(axis=1).min() > np.cos(0.05)
 
 
 @pytest.mark.parametrize(("inputs", "bias"), [(1, True), (2, False), (3, False), (3, True)])
 def test_no_direction_correlates_more_than_gamma(inputs: int, bias: bool) -> None:
     """The dual certificate, tried with directions of our own; atoms are where it is reached."""
     x, y = data(inputs)
-    found = exact.relu_optimum(x, y, 0.1, bias=bias)
+    optimum = exact.relu_optimum(x, y, 0.1, bias=bias)
     points = np.hstack([x, np.ones((len(x), 1))]) if bias else x
-    residual = y - np.maximum(points @ found.directions.T, 0) @ found.masses - found.output_bias
+    residual = y - np.maximum(points @ optimum.directions.T, 0) @ optimum.masses - optimum.output_bias
     drawn = np.random.default_rng(1).standard_normal((50_000, points.shape[1]))
     drawn /= np.linalg.norm(drawn, axis=1)[:, None]
     assert np.abs(np.maximum(drawn @ points.T, 0) @ residual).max() / len(x) <= 0.1 * (1 + 1e-6)
-    reached = np.maximum(found.directions @ points.T, 0) @ residual / len(x)
-    np.testing.assert_allclose(reached, 0.1 * np.sign(found.masses), rtol=1e-3)
-    assert found.gap < 1e-6
-    assert found.correlation < 1 + 1e-6
+    reached = np.maximum(optimum.directions @ points.T, 0) @ residual / len(x)
+    np.testing.assert_allclose(reached, 0.1 * np.sign(optimum.masses), rtol=1e-3)
+    assert optimum.gap < 1e-6
+    assert optimum.correlation < 1 + 1e-6
     if bias:
-        assert residual.mean() == pytest.approx(0.1 * found.output_bias, rel=1e-9)
-    assert 0 < found.count <= len(x)
+        assert residual.mean() == pytest.approx(0.1 * optimum.output_bias, rel=1e-9)
+    assert 0 < optimum.count <= len(x)
 
 
 def test_it_vanishes_where_the_origin_becomes_the_minimum() -> None:
@@ -80,12 +80,12 @@ def test_it_vanishes_where_the_origin_becomes_the_minimum() -> None:
 def test_one_input_has_a_closed_form() -> None:
     """Without biases the two half-axes are lassos of one number each."""
     x, y = data(1)
-    found = exact.relu_optimum(x, y, 0.05)
+    optimum = exact.relu_optimum(x, y, 0.05)
     for side in (1.0, -1.0):
         feature = np.maximum(side * x[:, 0], 0)
         share = np.mean(feature * y)
         mass = np.sign(share) * max(abs(share) - 0.05, 0) / np.mean(feature**2)
-        ours = found.masses[found.directions[:, 0] * side > 0]
+        ours = optimum.masses[optimum.directions[:, 0] * side > 0]
         np.testing.assert_allclose(ours, [mass] if mass else [], rtol=1e-6)
 
 

@@ -196,9 +196,9 @@ def test_what_a_model_makes_on_the_host_is_computed_on_the_device(cuda: torch.de
 
 
 def test_two_workers_have_half_of_the_memory_each(cuda: torch.device) -> None:
-    whole = room(cuda)
+    undivided = room(cuda)
     try:
-        assert room(device_of(0.5)) <= 0.5 * torch.cuda.mem_get_info()[1] < whole
+        assert room(device_of(0.5)) <= 0.5 * torch.cuda.mem_get_info()[1] < undivided
         values = grid_of(SMALL).trials().record(0)
         assert cost_of(network_of(values, Path()), values).bytes < room(cuda)
     finally:
@@ -223,5 +223,5 @@ def test_the_benchmark_runs() -> None:
     command = ["--width", "16", "--tile", "256", "--seconds", "0.1", "--copied", str(2**26)]
     result = CliRunner().invoke(gpu.main, command, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    for told in (gpu.PLAIN, "the same, as a CUDA graph", "phasediag without CUDA graphs", "of the roof"):
-        assert told in result.output
+    for words in (gpu.PLAIN, "the same, as a CUDA graph", "phasediag without CUDA graphs", "of the roof"):
+        assert words in result.output

@@ -138,17 +138,19 @@ def test_a_launch_on_ray_equals_one_inline_and_says_only_what_concerns_the_user(
     brief: Path, tmp_path: Path
 ) -> None:
     grid = write(tmp_path, BRIEF)
-    found = run(
+    outcome = run(
         "launch", grid, "--storage", tmp_path, "--compile", "off", env={**os.environ, "RAY_ADDRESS": ""}
     )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout == f"{tmp_path / 'g'}\n"
-    lines = found.stderr.splitlines()
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout == f"{tmp_path / 'g'}\n"
+    lines = outcome.stderr.splitlines()
     assert re.fullmatch(
         r"12 of 12 trials done \(0 diverged\), 0 failed, 0 missing; 12 trained in \d+ (s|min)", lines[-1]
     )
     for line in lines[:-1]:
-        assert re.match(r"\d+/12 trials, (starting workers|\d+\.\d+ trials/s), 0 failed", line), found.stderr
+        assert re.match(r"\d+/12 trials, (starting workers|\d+\.\d+ trials/s), 0 failed", line), (
+            outcome.stderr
+        )
     assert_same_rows(tmp_path / "g", brief)
 
 
@@ -228,11 +230,11 @@ def test_a_second_signal_stops_at_once(undisturbed: Path, tmp_path: Path) -> Non
 def test_a_ray_that_does_not_start_exits_2_and_says_what_to_do(tmp_path: Path) -> None:
     grid = write(tmp_path, LONG)
     environment = {**os.environ, "RAY_ADDRESS": "", "RAY_TMPDIR": "/proc/nowhere"}
-    found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
-    assert found.returncode == 2, found.stderr
-    assert "error: Ray did not start on this machine: " in found.stderr
-    assert "--executor inline" in found.stderr
-    assert "Traceback" not in found.stderr
+    outcome = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+    assert outcome.returncode == 2, outcome.stderr
+    assert "error: Ray did not start on this machine: " in outcome.stderr
+    assert "--executor inline" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 DEADLY = """
@@ -261,11 +263,11 @@ def test_law_5_a_trial_that_kills_its_worker_fails_alone(tmp_path: Path) -> None
         text = grid_text({"trap": traps}, fixed, resources="{trials_per_pack: 4}")
         write(tmp_path / folder, text.replace("  teacher_width: 4\n", ""))
     grid = tmp_path / "with" / "grid.yaml"
-    found = run("launch", grid, "--storage", grid.parent, "--compile", "off", timeout=280)
-    assert found.returncode == 1, found.stderr
-    assert "3 of 4 trials done (0 diverged), 1 failed, 0 missing; 4 trained" in found.stderr
-    assert "first error: its worker died" in found.stderr
-    assert "Traceback" not in found.stderr
+    outcome = run("launch", grid, "--storage", grid.parent, "--compile", "off", timeout=280)
+    assert outcome.returncode == 1, outcome.stderr
+    assert "3 of 4 trials done (0 diverged), 1 failed, 0 missing; 4 trained" in outcome.stderr
+    assert "first error: its worker died" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
     calm = launched(tmp_path / "without", (tmp_path / "without" / "grid.yaml").read_text())
     assert calm.exit_code == 0
     mates = phasediag.load_trials(str(tmp_path / "without" / "g"))["trial_id"]

@@ -56,9 +56,9 @@ def test_law_1_order_does_not_matter(undisturbed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", [0, 13])
 def test_law_1_mates_do_not_matter(row: int, undisturbed: Path, tmp_path: Path) -> None:
-    found = phasediag.load_trials(str(undisturbed)).sort_values("trial_id").iloc[row]
-    axes = {name: [float(found[name])] for name in AXES}
-    replicates = int(found["replicate"]) + 1
+    row_there = phasediag.load_trials(str(undisturbed)).sort_values("trial_id").iloc[row]
+    axes = {name: [float(row_there[name])] for name in AXES}
+    replicates = int(row_there["replicate"]) + 1
     launched(
         tmp_path, grid_text(axes, TRAINED, replicates=replicates, measure=MEASURED, resources=packs_of(1))
     )
@@ -115,8 +115,8 @@ def test_law_1_holds_for_compiled_programs(tmp_path: Path) -> None:
 
 def test_rows_are_no_constants(undisturbed: Path) -> None:
     """Equal rows would prove nothing if every trial left the same ones."""
-    found = phasediag.load_trials(str(undisturbed))
-    assert found["train_loss"].nunique() == found["log_rate"].nunique() == 24
+    loaded = phasediag.load_trials(str(undisturbed))
+    assert loaded["train_loss"].nunique() == loaded["log_rate"].nunique() == 24
     measured = phasediag.load_measurements(str(undisturbed))
     assert set(measured["step"]) == {0, 40, 80, 120, 150}
     assert measured["distances"].map(len).min() >= 15
@@ -157,8 +157,8 @@ def test_a_file_of_points_is_kept_with_the_sweep(tmp_path: Path) -> None:
     pq.write_table(pa.table({"weight_decay": [0.01, 0.1]}), points)
     launched(tmp_path, grid_text({}, {"steps": 20}, points="points.parquet").replace("axes:\n", ""))
     points.unlink()
-    found = phasediag.status(str(tmp_path / "g"))
-    assert (found.total, found.done) == (2, 2)
+    counts = phasediag.status(str(tmp_path / "g"))
+    assert (counts.total, counts.done) == (2, 2)
 
 
 def test_law_3_launching_twice_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +175,8 @@ def test_another_threshold_trains_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     measure = "{threshold: {absolute: 100, relative: 0}}"
     outcome = launched(tmp_path, grid_text(axes, fixed, measure=measure))
     assert (outcome.trained, outcome.exit_code) == (0, 0)
-    found = phasediag.load_trials(str(tmp_path / "g"), threshold={"absolute": 100, "relative": 0})
-    assert found["degree_of_symmetry"].tolist() == [15, 15]
+    loaded = phasediag.load_trials(str(tmp_path / "g"), threshold={"absolute": 100, "relative": 0})
+    assert loaded["degree_of_symmetry"].tolist() == [15, 15]
 
 
 def test_a_new_observable_needs_remeasure(tmp_path: Path) -> None:
@@ -188,8 +188,8 @@ def test_a_new_observable_needs_remeasure(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
     before = trials(tmp_path / "g")
     assert launched(tmp_path, text, remeasure=True).trained == 2
-    found = phasediag.load_measurements(str(tmp_path / "g"), observable="rank", last=True)
-    assert found["layer"].tolist() == ["hidden.2"] * 2
+    measurements = phasediag.load_measurements(str(tmp_path / "g"), observable="rank", last=True)
+    assert measurements["layer"].tolist() == ["hidden.2"] * 2
     pd.testing.assert_frame_equal(trials(tmp_path / "g"), before, check_exact=True)
     assert launched(tmp_path, text).trained == 0
 
@@ -265,8 +265,8 @@ def test_law_5_a_diverged_trial_is_recorded_and_leaves_its_mates_alone(tmp_path:
     fixed = {"steps": 100}
     launched(tmp_path / "with", grid_text({"learning_rate": "[0.01, 0.02, 1000]"}, fixed, replicates=2))
     launched(tmp_path / "without", grid_text({"learning_rate": "[0.01, 0.02]"}, fixed, replicates=2))
-    found = phasediag.load_trials(str(tmp_path / "with" / "g"))
-    lost = found[found["learning_rate"] == 1000]
+    loaded = phasediag.load_trials(str(tmp_path / "with" / "g"))
+    lost = loaded[loaded["learning_rate"] == 1000]
     assert lost["status"].tolist() == ["diverged"] * 2
     assert lost["diverged_at"].between(1, 99).all()
     assert (lost["steps_done"] == lost["diverged_at"]).all()

@@ -50,11 +50,11 @@ def said(folder: Path, model: str, compiled: str) -> list[str]:
     grid = write(folder, grid_text({"weight_decay": "[0, 0.01]"}, fixed, replicates=4))
     asked = ("launch", grid, "--storage", folder, "--executor", "inline", "--compile", compiled)
     environment = os.environ | {"CXX": "no-such-compiler"}  # the noise is that of tracing
-    found = subprocess.run(
+    outcome = subprocess.run(
         command(*asked), env=environment, capture_output=True, text=True, timeout=240, check=False
     )
-    assert found.stdout.strip() in ("", str(folder / "g"))
-    return [line for line in found.stderr.splitlines() if "/8 trials," not in line]
+    assert outcome.stdout.strip() in ("", str(folder / "g"))
+    return [line for line in outcome.stderr.splitlines() if "/8 trials," not in line]
 
 
 def test_warnings_of_torch_go_to_the_log_and_the_users_own_are_shown_once(tmp_path: Path) -> None:

@@ -38,19 +38,19 @@ def launch(
     temporary.chmod(0o1777)
     inherited = {name: value for name, value in os.environ.items() if name not in SILENT}
     asked = command("launch", grid, "--storage", folder, "--executor", "inline", "--compile", compile)
-    told = inherited | {"TMPDIR": str(temporary)} | environment
+    variables = inherited | {"TMPDIR": str(temporary)} | environment
     return subprocess.run(
-        [*wrapper, *asked], env=told, capture_output=True, text=True, timeout=240, check=False
+        [*wrapper, *asked], env=variables, capture_output=True, text=True, timeout=240, check=False
     )
 
 
-def assert_trained(found: subprocess.CompletedProcess[str], folder: Path, notes: int) -> None:
+def assert_trained(outcome: subprocess.CompletedProcess[str], folder: Path, notes: int) -> None:
     """Every trial is a result; the user was told so often of what was given up, and of nothing else."""
-    assert found.returncode == 0, found.stderr
-    assert "3 of 3 trials done (0 diverged), 0 failed, 0 missing" in found.stderr
-    lines = found.stderr.splitlines()
-    assert sum(line.startswith("note: ") for line in lines) == notes, found.stderr
-    assert all(line.startswith("note: ") or " trials" in line for line in lines), found.stderr
+    assert outcome.returncode == 0, outcome.stderr
+    assert "3 of 3 trials done (0 diverged), 0 failed, 0 missing" in outcome.stderr
+    lines = outcome.stderr.splitlines()
+    assert sum(line.startswith("note: ") for line in lines) == notes, outcome.stderr
+    assert all(line.startswith("note: ") or " trials" in line for line in lines), outcome.stderr
     assert set(phasediag.load_trials(str(folder / "g"))["status"]) == {"ok"}
 
 
@@ -73,18 +73,18 @@ def test_without_a_compiler_that_works_steps_are_taken_as_they_are(
     uncompiled: Path, tmp_path: Path, script: str
 ) -> None:
     compiler = broken(tmp_path, script) if script else "no-such-compiler"
-    found = launch(tmp_path, CXX=compiler, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
-    assert_trained(found, tmp_path, notes=1)
-    assert "training uncompiled" in found.stderr
+    outcome = launch(tmp_path, CXX=compiler, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert_trained(outcome, tmp_path, notes=1)
+    assert "training uncompiled" in outcome.stderr
     pd.testing.assert_frame_equal(trials(tmp_path / "g"), trials(uncompiled), check_exact=True)
 
 
 @NATIVE
 def test_a_cache_that_cannot_be_written_is_left_for_another_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    found = launch(tmp_path, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "file"))
-    assert_trained(found, tmp_path, notes=1)
-    assert f"programs are kept in {next(tmp_path.glob('tmp/torchinductor_*'))}" in found.stderr
+    outcome = launch(tmp_path, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "file"))
+    assert_trained(outcome, tmp_path, notes=1)
+    assert f"programs are kept in {next(tmp_path.glob('tmp/torchinductor_*'))}" in outcome.stderr
 
 
 @NATIVE
@@ -104,8 +104,8 @@ def test_a_user_without_a_name_trains() -> None:
     wrapper = unprivileged()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # whose parents anybody may enter
         Path(place).chmod(0o1777)
-        found = launch(Path(place), *wrapper, HOME="/")
-        assert_trained(found, Path(place), notes=0)
+        outcome = launch(Path(place), *wrapper, HOME="/")
+        assert_trained(outcome, Path(place), notes=0)
         assert Path(place, "g").stat().st_uid == 12345
 
 
@@ -120,9 +120,9 @@ def test_a_cache_that_is_full_or_not_for_programs_is_left_for_another_one(
     tmp_path: Path, options: str
 ) -> None:
     place = folder(tmp_path / "place")
-    found = launch(tmp_path, *mounted((place, options)), TORCHINDUCTOR_CACHE_DIR=str(place))
-    assert_trained(found, tmp_path, notes=1)
-    assert "programs are kept in" in found.stderr
+    outcome = launch(tmp_path, *mounted((place, options)), TORCHINDUCTOR_CACHE_DIR=str(place))
+    assert_trained(outcome, tmp_path, notes=1)
+    assert "programs are kept in" in outcome.stderr
 
 
 @pytest.mark.parametrize("compile", ["on", "off"])
@@ -130,9 +130,9 @@ def test_a_cache_that_cannot_be_made_is_left_for_another_one(tmp_path: Path, com
     """torch's first derivative makes it, whoever compiles."""
     place = folder(tmp_path / "place")
     cache = {"TORCHINDUCTOR_CACHE_DIR": str(place / "mine")}
-    found = launch(tmp_path, *mounted((place, "ro")), compile=compile, **cache)
-    assert_trained(found, tmp_path, notes=int(compile == "on"))
-    assert (f"TORCHINDUCTOR_CACHE_DIR={place / 'mine'} cannot be made" in found.stderr) == (compile == "on")
+    outcome = launch(tmp_path, *mounted((place, "ro")), compile=compile, **cache)
+    assert_trained(outcome, tmp_path, notes=int(compile == "on"))
+    assert (f"TORCHINDUCTOR_CACHE_DIR={place / 'mine'} cannot be made" in outcome.stderr) == (compile == "on")
 
 
 def test_where_no_folder_is_for_programs_steps_are_taken_as_they_are(
@@ -141,18 +141,18 @@ def test_where_no_folder_is_for_programs_steps_are_taken_as_they_are(
     """Hardened nodes mount all that a user may write in so."""
     own, temporary = folder(tmp_path / "own"), folder(tmp_path / "temporary")
     everywhere = [(place, "noexec") for place in (own, temporary, Path("/dev/shm"))]
-    found = launch(tmp_path, *mounted(*everywhere), HOME=str(own), TMPDIR=str(temporary))
-    assert_trained(found, tmp_path, notes=1)
-    assert "training uncompiled" in found.stderr
+    outcome = launch(tmp_path, *mounted(*everywhere), HOME=str(own), TMPDIR=str(temporary))
+    assert_trained(outcome, tmp_path, notes=1)
+    assert "training uncompiled" in outcome.stderr
     pd.testing.assert_frame_equal(trials(tmp_path / "g"), trials(uncompiled), check_exact=True)
 
 
 def test_a_storage_that_is_full_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     place = folder(tmp_path / "g")
-    found = launch(tmp_path, *mounted((place, "size=64k")))
-    assert (found.returncode, found.stdout) == (2, "")
-    assert "No space left on device" in found.stderr
-    assert "Traceback" not in found.stderr
+    outcome = launch(tmp_path, *mounted((place, "size=64k")))
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert "No space left on device" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 LIMITED = """
@@ -197,9 +197,9 @@ def test_no_trial_fails_for_what_the_machine_did(
     grid = write(tmp_path, text)
     with pytest.raises(SystemExit) as ended:
         main([*f"launch {grid} --storage {tmp_path} --compile off --executor".split(), executor])
-    told = capsys.readouterr().err
-    assert ended.value.code == code, told
-    assert said in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert ended.value.code == code, printed
+    assert said in printed
+    assert "Traceback" not in printed
     failed = list((tmp_path / "g" / "trials").glob("*.parquet"))
     assert bool(failed) == (code == 1)

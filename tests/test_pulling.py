@@ -248,9 +248,9 @@ def test_a_trial_whose_worker_is_killed_again_and_again_is_trained(nodes: Nodes,
 
 def places() -> list[psutil.Process]:
     """The processes that train on the nodes of this test's cluster."""
-    found = []
+    made = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::PlaceTrainable"):
-                found.append(process)
-    return found
+                made.append(process)
+    return made

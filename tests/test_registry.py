@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from phasediag.registry import KINDS, Kind, built_in, component
+from phasediag.registry import KINDS, ComponentKind, built_in, component
 from phasediag.training.model import Model
 from phasediag.training.task import Task
 from phasediag.user_code import apart
@@ -20,7 +20,7 @@ BUILT_IN = [(kind, name) for kind in KINDS for name in built_in(kind)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_of_a_room_is_a_name_of_a_grid(kind: Kind) -> None:
+def test_a_file_of_a_room_is_a_name_of_a_grid(kind: ComponentKind) -> None:
     files = {path.stem for path in (PACKAGE / f"{kind}s").glob("*.py") if not path.stem.startswith("_")}
     assert set(built_in(kind)) == files
 
@@ -35,7 +35,7 @@ def test_a_file_of_a_room_is_a_name_of_a_grid(kind: Kind) -> None:
         ),
     ],
 )
-def test_a_new_file_needs_no_other_edit(kind: Kind, text: str, tmp_path: Path) -> None:
+def test_a_new_file_needs_no_other_edit(kind: ComponentKind, text: str, tmp_path: Path) -> None:
     """In a copy of the package, as a contributor would add it."""
     shutil.copytree(PACKAGE, tmp_path / "phasediag", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "phasediag" / f"{kind}s" / "newcomer.py").write_text(text)
@@ -51,15 +51,15 @@ assert "newcomer" in built_in("{kind}") and len(found.parameters) == {int(kind =
 
 
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
-def test_a_component_is_what_its_class_states(kind: Kind, name: str) -> None:
-    found = component(kind, name, Path())
-    cls = found.cls
+def test_a_component_is_what_its_class_states(kind: ComponentKind, name: str) -> None:
+    component_class = component(kind, name, Path())
+    cls = component_class.cls
     assert cls.__module__ == f"phasediag.{kind}s.{name}"
     assert issubclass(cls, {"task": Task, "model": Model}.get(kind, object))
-    assert cls.declares == tuple(found.parameters.values())
-    assert cls.constraints == found.constraints
-    assert getattr(cls, "always_fresh", False) == found.always_fresh
-    assert getattr(cls, "population", False) == found.population
+    assert cls.declares == tuple(component_class.parameters.values())
+    assert cls.constraints == component_class.constraints
+    assert getattr(cls, "always_fresh", False) == component_class.always_fresh
+    assert getattr(cls, "population", False) == component_class.population
 
 
 def test_torch_is_imported_when_a_network_is_made() -> None:

@@ -122,8 +122,8 @@ def test_the_search_finds_pages_from_the_disk(site: Path, browser: Any) -> None:
 
     opened(browser, site / "search.html", "desktop", "?q=unconverged")
     WebDriverWait(browser, 20).until(lambda driver: driver.find_elements("css selector", "ul.search li a"))
-    found = [each.get_attribute("href") for each in browser.find_elements("css selector", "ul.search li a")]
-    assert any("faq.html" in link for link in found)
+    links = [each.get_attribute("href") for each in browser.find_elements("css selector", "ul.search li a")]
+    assert any("faq.html" in link for link in links)
 
 
 @pytest.mark.parametrize("shade", ["light", "dark"])

@@ -150,7 +150,7 @@ def test_a_launch_goes_on_without_its_laptop_and_is_found_again(
     other = cluster.submit(grid, "--max-failures", "5")
     assert other.returncode == 2, other.stderr
     assert f"as job {job}, with another grid or other options" in other.stderr
-    found = cluster.submit(grid)
-    assert found.returncode == 0, found.stderr
-    assert f"in training already, as job {job}" in found.stderr
+    outcome = cluster.submit(grid)
+    assert outcome.returncode == 0, outcome.stderr
+    assert f"in training already, as job {job}" in outcome.stderr
     assert_same_rows(tmp_path / "g", undisturbed)

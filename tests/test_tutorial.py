@@ -72,6 +72,6 @@ def test_the_page_on_notebooks(
             exec(text.replace('"learning_time": 200', '"learning_time": 2'), names)
     assert names["outcome"].exit_code == 0
     assert dict(names["cells"].sizes) == {"width": 2, "weight_decay": 8}
-    told = capsys.readouterr().out
-    assert "grid: replicates: 0 is not allowed" in told
-    assert "did you mean 'width'?" in told
+    printed = capsys.readouterr().out
+    assert "grid: replicates: 0 is not allowed" in printed
+    assert "did you mean 'width'?" in printed

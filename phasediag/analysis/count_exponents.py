@@ -20,7 +20,7 @@ from phasediag.analysis.law_comparison import UNTESTED, LawComparison, compare_l
 from phasediag.analysis.laws import REFERENCE, law
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.settled_counts import SettledCounts, student
-from phasediag.analysis.verdict import Answer, Claim
+from phasediag.analysis.verdict import Claim, SupportVerdict
 from phasediag.arrays import FloatArray
 from phasediag.theory.counting import bound_exponent
 
@@ -223,7 +223,7 @@ def _polynomial(dimension: int, comparisons: Mapping[str, LawComparison | None])
     """Whether a power law foretells best, beyond twice the error, on every target."""
     claim = f"the number of neurons is polynomial in decay at d = {dimension}"
     answers = {target: _leads(comparison) for target, comparison in comparisons.items()}
-    said: Answer = "cannot tell"
+    said: SupportVerdict = "cannot tell"
     if all(leads is True for leads, _ in answers.values()):
         said = "supported"
     elif any(leads is False for leads, _ in answers.values()):
@@ -255,6 +255,6 @@ def _rising(trend: tuple[float, float, float], slopes: pd.DataFrame) -> Claim:
     if not np.isfinite(low):
         few = slopes["dimension"].nunique()
         return Claim(claim=claim, verdict="cannot tell", reason=f"exponents of {few} dimensions, no interval")
-    said: Answer = "supported" if low > 0 else "not supported" if high < 0 else "cannot tell"
+    said: SupportVerdict = "supported" if low > 0 else "not supported" if high < 0 else "cannot tell"
     reason = f"rank correlation {mean:.2f}, 95 % interval [{low:.2f}, {high:.2f}] over replicates"
     return Claim(claim=claim, verdict=said, reason=reason)

@@ -22,7 +22,7 @@ from phasediag.analysis.frame import Groups, need_columns
 from phasediag.analysis.noise import temperature_column, ways
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import Sample, entered
-from phasediag.analysis.verdict import Answer, Claim
+from phasediag.analysis.verdict import Claim, SupportVerdict
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
@@ -176,7 +176,7 @@ def _claim(y: str, mean: float, low: float, high: float, cells: pd.DataFrame) ->
         return Claim(claim=claim, verdict="cannot tell", reason=f"{reason}; the replicates give no interval")
     reason += f", 95 % interval [{low:+.1%}, {high:+.1%}]"
     apart = (cells["low"] > NEGLIGIBLE) | (cells["high"] < -NEGLIGIBLE)
-    said: Answer = "cannot tell"
+    said: SupportVerdict = "cannot tell"
     if apart.any() or low > NEGLIGIBLE or high < -NEGLIGIBLE:
         said = "not supported"
         most = cells.iloc[int(np.argmax(cells["difference"].abs().to_numpy()))]

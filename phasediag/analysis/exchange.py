@@ -17,7 +17,7 @@ from phasediag.analysis.comparison import Foretold, Lead, ReplicateMeans, lead
 from phasediag.analysis.likelihood import deviance
 from phasediag.analysis.noise_power import FEWEST_LEVELS, NoisePower, noise_power
 from phasediag.analysis.single_index import Cells, MonotoneFit, carried, fit_index, fit_shifts, isotonic
-from phasediag.analysis.verdict import AGREEING, Answer, Claim
+from phasediag.analysis.verdict import AGREEING, Claim, SupportVerdict
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 BLOCKS: Final = 5
@@ -74,7 +74,7 @@ class Exchange:
         said, reason = self._answer(y)
         return Claim(claim=f"{y} follows the combined strength gamma + T Var", verdict=said, reason=reason)
 
-    def _answer(self, y: str) -> tuple[Answer, str]:
+    def _answer(self, y: str) -> tuple[SupportVerdict, str]:
         if self.agree:
             return "cannot tell", AGREEING
         if self.replicates < FEWEST_REPLICATES:
@@ -106,7 +106,7 @@ class Exchange:
             return "cannot tell", f"{reason}: within errors"
         return self._by_power(reason)
 
-    def _by_power(self, reason: str) -> tuple[Answer, str]:
+    def _by_power(self, reason: str) -> tuple[SupportVerdict, str]:
         """Whether noise adds by its first power, where all else is in favour."""
         if self.power is None:
             return "cannot tell", (

@@ -16,7 +16,7 @@ from phasediag.arrays import BoolArray, FloatArray
 
 COLUMNS: Final = ("choice", "exponent", "shift", "low", "high", "stable")
 FEWEST_POINTS: Final = 3
-"""Values of x in a part of the window that has an exponent of its own."""
+"""Distinct values of x that an exponent needs, of the window or of a part of it."""
 
 
 def exponent_moves(

@@ -15,7 +15,7 @@ from phasediag.arrays import FloatArray
 from phasediag.exact import gamma_of, noise_rebound, noise_threshold, permutation_threshold
 
 Curve = Callable[[FloatArray], FloatArray]
-Result = Literal["E1", "E5", "E9"]
+ExactResult = Literal["E1", "E5", "E9"]
 
 _E5: Final[Mapping[str, Any]] = {
     "task": "scalar_linear", "model": "mlp", "depth": 2, "activation": "linear", "bias": False,
@@ -30,7 +30,7 @@ _TRAINED: Final[Mapping[str, Any]] = {
     "control": "none", "schedule": "constant", "warmup_steps": 0, "gradient_clip": None, "layer_rates": None,
 }  # fmt: skip
 """As what is known exactly is trained; an earlier sweep has no column for what it could not do."""
-_SYSTEMS: Final[Mapping[Result, Mapping[str, Any]]] = {"E1": _E1, "E5": _E5, "E9": _E9}
+_SYSTEMS: Final[Mapping[ExactResult, Mapping[str, Any]]] = {"E1": _E1, "E5": _E5, "E9": _E9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def known_boundary(trials: pd.DataFrame, diagram: PhaseDiagram) -> Known | None:
     return _along(diagram, "weight_decay", "exact (E9)", _equal_threshold(trials))
 
 
-def exact_result(diagram: PhaseDiagram) -> Result | None:
+def exact_result(diagram: PhaseDiagram) -> ExactResult | None:
     """The exact result about the plane and order parameter of a diagram, if its trials are of that system.
 
     Returns

@@ -21,7 +21,7 @@ from phasediag.arrays import BoolArray
 from phasediag.columns import Column
 from phasediag.errors import AnalysisError
 
-Verdict = Literal["hysteresis", "no loop within the resolution", "no transition", "cannot tell"]
+LoopVerdict = Literal["hysteresis", "no loop within the resolution", "no transition", "cannot tell"]
 RESAMPLES: Final = 1000
 
 
@@ -56,8 +56,8 @@ class Hysteresis(Result):
     """What the intervals do not speak of."""
 
     @property
-    def verdict(self) -> Verdict:
-        """That of all facets, where they agree."""
+    def verdict(self) -> LoopVerdict:
+        """The verdict of all facets, where they agree."""
         known = set(self.loops["verdict"])
         return known.pop() if len(known) == 1 else "cannot tell"
 
@@ -307,7 +307,7 @@ def _growth_of_kicks(rows: pd.DataFrame, x: str) -> float:
     return float(max(0.0, efolds) / (rate * steps / (1 - momentum)).min()) if np.isfinite(efolds) else 0.0
 
 
-def _verdict(up: Mapping[str, Any], down: Mapping[str, Any], resolution: float) -> tuple[Verdict, str]:
+def _verdict(up: Mapping[str, Any], down: Mapping[str, Any], resolution: float) -> tuple[LoopVerdict, str]:
     if not up["crossed"] and not down["crossed"]:
         return "no transition", "neither way crosses the level within the ramp"
     if up["low"] - down["high"] > resolution:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.measuring.judgement import counts_of, judged, words
-from phasediag.measuring.moments import Changes, Moments
+from phasediag.measuring.moments import Changes, CourseMoments
 from phasediag.observables.known import ALWAYS, distance_observables
 
 CHANGES: Final = ("log_change_half", "log_change_late")
@@ -119,14 +119,14 @@ class _Lists:
         values = tuple(part.flatten().to_numpy(zero_copy_only=False) for part in parts)
         return cls(lengths=lengths, row=row, values=values, first=first)
 
-    def moments(self, trials: IntArray) -> Moments:
+    def moments(self, trials: IntArray) -> CourseMoments:
         """The moments of some trials, which have equally many distances."""
         rows, length = self.row[trials], self.lengths[trials[0]]
         last, half, late = (
             values[first[rows][:, None] + np.arange(length)]
             for values, first in zip(self.values, self.first, strict=True)
         )
-        return Moments.of(last, Changes(half=half, late=late))
+        return CourseMoments.of(last, Changes(half=half, late=late))
 
 
 def _recorded(trials: pa.Table, name: str) -> npt.NDArray[Any]:

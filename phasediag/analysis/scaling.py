@@ -17,7 +17,7 @@ from phasediag.analysis.axes import pooled
 from phasediag.analysis.basis import arbitrary_basis
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, Sums, conditional, interval
 from phasediag.analysis.comparison import ReplicateMeans
-from phasediag.analysis.exponent_moves import exponent_moves, moves_in_words
+from phasediag.analysis.exponent_moves import FEWEST_POINTS, exponent_moves, moves_in_words
 from phasediag.analysis.fit_words import (
     about_fit,
     described_models,
@@ -35,8 +35,6 @@ from phasediag.analysis.verdict import AGREEING, Claim, bounded, independent, po
 from phasediag.arrays import FloatArray, IntArray
 from phasediag.errors import AnalysisError
 
-FEWEST_POINTS: Final = 3
-"""Distinct values of x that a fit needs."""
 MOST_RESAMPLES: Final = 400
 """Draws for the shifts of the exponent, at most."""
 POOLED: Final = "an exponent of several laws at once may be that of none"

@@ -17,6 +17,7 @@ import pandas as pd
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
 from phasediag.analysis.comparison import ROUNDED, reach
 from phasediag.analysis.frame import need_columns
+from phasediag.analysis.independence import ROOMY
 from phasediag.analysis.result import Result, plain
 from phasediag.arrays import BoolArray, FloatArray
 from phasediag.errors import AnalysisError
@@ -29,8 +30,6 @@ MOST_REPLICATES: Final = 0.75
 """Share of a cell's replicates that must be settled."""
 FEWEST_NEURONS: Final = 3.0
 """Cells with fewer on average tell nothing of how the number scales."""
-ROOMY: Final = 4.0
-"""A layer of so many times the number, or more, has room for it."""
 LARGEST_DIFFERENCE: Final = 0.5
 """Between a width and half of it, or 5 % of the number where that is more: what is below is none."""
 ENTERS: Final = "enters"

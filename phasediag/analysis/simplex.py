@@ -8,7 +8,7 @@ import numpy as np
 
 from phasediag.arrays import FloatArray, IntArray
 
-Losses = Callable[[FloatArray, IntArray], FloatArray]
+BatchedLosses = Callable[[FloatArray, IntArray], FloatArray]
 """The losses at parameters of shape (k, p), for the problems of these numbers, shape (k,)."""
 
 
@@ -21,7 +21,13 @@ def first_steps(starts: FloatArray) -> FloatArray:
 
 
 def minima(
-    losses: Losses, starts: FloatArray, steps: FloatArray, *, xatol: float, fatol: float, iterations: int
+    losses: BatchedLosses,
+    starts: FloatArray,
+    steps: FloatArray,
+    *,
+    xatol: float,
+    fatol: float,
+    iterations: int,
 ) -> FloatArray:
     """Minimise the losses of many problems, each from its start, all in the same few calls.
 
@@ -64,7 +70,7 @@ def minima(
 
 
 def _step(
-    losses: Losses, corners: FloatArray, values: FloatArray, problems: IntArray
+    losses: BatchedLosses, corners: FloatArray, values: FloatArray, problems: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """One step of each simplex: reflect the worst corner, then expand, contract or shrink."""
     worst = corners[:, -1]

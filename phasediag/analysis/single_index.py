@@ -23,7 +23,8 @@ ROUNDS: Final = {1: 1, 2: 2}
 """How often a finer grid is laid around the best."""
 SHIFTS: Final = 30
 """Values of each noise's own shift that are tried."""
-SWEEPS: Final = 2
+TURNS: Final = 2
+"""How often each noise is shifted while the others stay."""
 _BEYOND: Final = 3.0
 """Times the smallest and largest coefficient at which two cells change their order."""
 _TIED: Final = 1e-9
@@ -131,7 +132,7 @@ def fit_shifts(
     index = start.copy()
     apart = _gaps(cells.gamma)
     grid = np.append(0.0, np.geomspace(apart[0] / _BEYOND, apart[-1] * _BEYOND, SHIFTS))
-    for _ in range(SWEEPS):
+    for _ in range(TURNS):
         for number in range(1, int(level.max()) + 1):
             own = level == number
             tried = np.repeat(index[None], len(grid) + 1, axis=0)

@@ -25,7 +25,7 @@ _CUT: Final = 0.25
 """Share of the range of x that a window loses at one end."""
 SCANNED: Final = ("choice", "parameter", "value", "shift", "shift_low", "shift_high", "quality", "stable")
 
-Choice = tuple[str, BoolArray, float | None]
+ScanChoice = tuple[str, BoolArray, float | None]
 """What was chosen in words, the cells that enter, and the exponent of the corrections."""
 
 
@@ -82,7 +82,7 @@ def scan(
     return pd.DataFrame(rows, columns=list(SCANNED))
 
 
-def _choices(fit: SizeFit, size: str) -> Iterator[Choice]:
+def _choices(fit: SizeFit, size: str) -> Iterator[ScanChoice]:
     """What else could have been chosen, as far as enough points remain."""
     function = fit.function
     for words, used in _windows(fit, size):

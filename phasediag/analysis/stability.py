@@ -9,10 +9,10 @@ import pandas as pd
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram
 from phasediag.errors import AnalysisError
 
-Symmetry = Literal["permutation", "sign_flip"]
+SymmetryName = Literal["permutation", "sign_flip"]
 
 
-def stability(trials: pd.DataFrame, diagram: PhaseDiagram, symmetry: Symmetry) -> PhaseDiagram:
+def stability(trials: pd.DataFrame, diagram: PhaseDiagram, symmetry: SymmetryName) -> PhaseDiagram:
     """The boundary at which the symmetric state of a symmetry is marginal, in the plane of a diagram.
 
     Each trial tells by its Hessian at its symmetric state, gamma_c = -lambda_min / 2 (the observable

@@ -47,7 +47,7 @@ class _Start:
     name: str
     entry: int
     cell: int
-    """Before the boundary, -1 without one."""
+    """The cell before the boundary; -1 without one."""
     above: bool
     """Whether its values are above the level: all of them without a boundary, else those before it."""
     cells: slice

@@ -23,7 +23,7 @@ from phasediag.analysis.versions import newest
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
-Order = Literal["first order", "continuous", "cannot tell"]
+TransitionOrder = Literal["first order", "continuous", "cannot tell"]
 STRONG: Final = 10.0
 """Gain of the information criterion above which two components are very strongly preferred."""
 APART: Final = 3.0
@@ -59,8 +59,8 @@ class Transition(Result):
     """The column of the starts that are compared; None: none are."""
 
     @property
-    def verdict(self) -> Order:
-        """That of all rows together, where they agree."""
+    def verdict(self) -> TransitionOrder:
+        """The verdict of all rows together, where they agree."""
         known = set(self.rows["verdict"]) - {"cannot tell"}
         return known.pop() if len(known) == 1 else "cannot tell"
 
@@ -269,7 +269,9 @@ def _peaks(values: FloatArray) -> tuple[float, float]:
     return mixture.bic_gain, float((mixture.mean[1] - mixture.mean[0]) / spread)
 
 
-def _verdict(evidence: Mapping[str, Any], shift: Shift, there: bool, converged: bool) -> tuple[Order, str]:
+def _verdict(
+    evidence: Mapping[str, Any], shift: Shift, there: bool, converged: bool
+) -> tuple[TransitionOrder, str]:
     """The order of a transition and why; never from a number that is not known."""
     if shift.unknown:
         return "cannot tell", shift.unknown

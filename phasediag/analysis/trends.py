@@ -23,7 +23,7 @@ from phasediag.analysis.result import Result, plain
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
 
-Direction = Literal["rises", "falls"]
+ClaimedTrend = Literal["rises", "falls"]
 FEWEST_VALUES: Final = 3
 """Values of x that a rank correlation needs."""
 
@@ -87,7 +87,7 @@ class Trends(Result):
 
 
 def rank_trends(
-    trials: pd.DataFrame, y: str, claims: Mapping[str, Direction],
+    trials: pd.DataFrame, y: str, claims: Mapping[str, ClaimedTrend],
     baseline: Mapping[str, Any] | None = None, within: Sequence[str] = (),
 ) -> Trends:  # fmt: skip
     """Correlate the ranks of a column with those of others, each varied alone.
@@ -162,7 +162,7 @@ def mean_with_interval(values: FloatArray, grain: float = 0.0) -> tuple[float, f
     return mean, mean - around, mean + around
 
 
-def _judged(frame: pd.DataFrame, x: str, y: str, claim: Direction) -> dict[str, Any]:
+def _judged(frame: pd.DataFrame, x: str, y: str, claim: ClaimedTrend) -> dict[str, Any]:
     """The correlations inside replicates, and what they say of the claim."""
     parts = [
         (part[x].to_numpy(np.float64), part[y].to_numpy(np.float64)) for _, part in frame.groupby("replicate")

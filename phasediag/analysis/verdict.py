@@ -13,7 +13,7 @@ from phasediag.analysis.independence import NEGLIGIBLE, ROOMY, Independence
 from phasediag.analysis.law_comparison import TOLERATED, UNTESTED, LawComparison, kinds
 from phasediag.analysis.laws import law
 
-Answer = Literal["supported", "not supported", "cannot tell"]
+SupportVerdict = Literal["supported", "not supported", "cannot tell"]
 THEOREM_4_COUNTS: Final = ("neuron_count",)
 """The counts of distinct neurons that Theorem 4 bounds."""
 AGREEING: Final = "all replicates agree exactly, which tells nothing of the error"
@@ -27,7 +27,7 @@ class Claim:
     """A claim and what the trials say of it."""
 
     claim: str
-    verdict: Answer
+    verdict: SupportVerdict
     reason: str
 
 
@@ -48,7 +48,7 @@ def polynomial(x: str, y: str, comparison: LawComparison, decades: float) -> Cla
     return Claim(claim=f"{y} is polynomial in {x}", verdict=said, reason=reason)
 
 
-def _polynomial(y: str, comparison: LawComparison, decades: float) -> tuple[Answer, str]:
+def _polynomial(y: str, comparison: LawComparison, decades: float) -> tuple[SupportVerdict, str]:
     if comparison.data.agree:
         return "cannot tell", AGREEING
     if comparison.data.values.shape[1] < FEWEST_REPLICATES:
@@ -116,7 +116,7 @@ def independent(x: str, y: str, dependence: Independence | None) -> Claim:
     reason += f", 95 % interval [{dependence.low:.2f}, {dependence.high:.2f}]"
     changes, roomy = dependence.changes, dependence.roomy
     settled = roomy & ~changes
-    said: Answer = "cannot tell"
+    said: SupportVerdict = "cannot tell"
     if changes.any() or dependence.low > NEGLIGIBLE or dependence.high < -NEGLIGIBLE:
         said = "not supported"
         reason += _changing(x, name, dependence)
@@ -177,7 +177,7 @@ def bounded(x: str, y: str, low: float, high: float, dimension: int | None) -> C
     )
     if np.isnan(low):
         return Claim(claim=claim, verdict="cannot tell", reason="the exponent has no interval")
-    said: Answer = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
+    said: SupportVerdict = "supported" if low >= bound else "not supported" if high < bound else "cannot tell"
     reason = f"exponent in [{low:.2f}, {high:.2f}]"
     if said == "supported":
         reason += (

@@ -21,12 +21,10 @@ from phasediag.analysis.lengths import ORIGINAL, points_of, superseded
 from phasediag.arrays import BoolArray
 from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError
-from phasediag.identity import names_a_file
+from phasediag.identity import SHORT, names_a_file
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
 
-SHORT: Final = 8
-"""Digits of a hash that are shown."""
 _SOURCES: Final = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
 """A name and a hash of `observable_source`."""
 DEFINITIONS: Final = "definitions"

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from phasediag.arrays import FloatArray
 from phasediag.checkpoints.layouts import Attention, NeuronBlock
-from phasediag.checkpoints.weights import Weights
+from phasediag.checkpoints.weights import StoredTensors
 from phasediag.observables.effective_rank import effective_rank_of
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.neurons import NeuronGroup
 
-Kind = Literal["attention", "value", "mlp"]
+PartName = Literal["attention", "value", "mlp"]
 OF_HEADS: Final = ("double_rotation", "rotation")
 OF_NEURONS: Final = ("permutation", "sign_flip", "classes")
 _FACTORS: Final = NeuronGroup(
@@ -36,7 +36,7 @@ _NEURONS: Final = NeuronGroup(name="mlp", incoming=("incoming",), outgoing=("out
 class Measured:
     """One head, or one block, of a checkpoint."""
 
-    kind: Kind
+    kind: PartName
     depth: int
     """The number of its layer, from 1 on."""
     head: int
@@ -55,7 +55,7 @@ class Measured:
 
 
 def measured_heads(
-    weights: Weights, layer: Attention, queries: int, keys: int, kind: Literal["attention", "value"]
+    weights: StoredTensors, layer: Attention, queries: int, keys: int, kind: Literal["attention", "value"]
 ) -> Iterator[Measured]:
     """The heads of one layer: of its queries and keys, or of its values and outputs.
 
@@ -86,22 +86,27 @@ def measured_heads(
         )  # fmt: skip
 
 
-def measured_block(weights: Weights, block: NeuronBlock) -> Measured:
+def measured_block(weights: StoredTensors, block: NeuronBlock) -> Measured:
     """The hidden neurons of one block: what comes in, gates and biases included, and what goes out."""
-    weight = torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
-    # The squares are eigenvalues of the smaller Gram matrix: no third matrix of this size is needed.
-    values = torch.linalg.eigvalsh(_square(weight)).clamp(min=0).sqrt()
+    # The squares are eigenvalues of the smaller Gram matrix. The weights are read anew behind it: at no time
+    # is more than one layer held, and what its distances take.
+    values = torch.linalg.eigvalsh(_square(_incoming(weights, block))).clamp(min=0).sqrt()
     rank, stable, effective = _ranks(values)
-    parameters = {"incoming": weight, "outgoing": block.outgoing.read(weights)}
+    parameters = {"incoming": _incoming(weights, block), "outgoing": block.outgoing.read(weights)}
     if block.bias:
-        parameters["incoming"] = torch.cat([weight, weights.read(block.bias)[:, None]], dim=1)
-    del weight
+        bias = weights.read(block.bias)[:, None]
+        parameters["incoming"] = torch.cat([parameters["incoming"], bias], dim=1)
     geometry = Geometry.of_one(parameters, _NEURONS)
     return Measured(
         kind="mlp", depth=block.depth, head=0, width=len(parameters["incoming"]),
         norms=_numbers(geometry.norms), distances=_distances(geometry, OF_NEURONS), rank=rank,
         stable_rank=stable, effective_rank=effective,
     )  # fmt: skip
+
+
+def _incoming(weights: StoredTensors, block: NeuronBlock) -> Tensor:
+    """Incoming weights and gates of each neuron, shape (neurons, numbers)."""
+    return torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
 
 
 def _distances(geometry: Geometry, names: tuple[str, ...]) -> dict[str, FloatArray]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from torch import Tensor
 
-from phasediag.checkpoints.weights import Shape, Weights
+from phasediag.arrays import Shape
+from phasediag.checkpoints.weights import StoredTensors
 from phasediag.errors import PhasediagError
 
 
@@ -27,7 +28,7 @@ class Matrix:
     turned: bool = False
     """Whether it is held as (inputs, outputs)."""
 
-    def read(self, weights: Weights) -> Tensor:
+    def read(self, weights: StoredTensors) -> Tensor:
         """The matrix, float32, shape (outputs, inputs)."""
         tensor = weights.read(self.name)
         matrix = tensor.T if self.turned else tensor

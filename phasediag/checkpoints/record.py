@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from phasediag.checkpoints.heads import Measured, measured_block, measured_heads
+from phasediag.checkpoints.heads import Measured, PartName, measured_block, measured_heads
 from phasediag.checkpoints.layouts import Naming, attention_layers, blocks, heads_of, recognised
 from phasediag.checkpoints.weights import settings_of, weights_of
 from phasediag.columns import Column
@@ -22,8 +22,7 @@ from phasediag.storage.store import Store
 from phasediag.trial import Parameter, Role
 from phasediag.version import VERSION
 
-Part = Literal["attention", "value", "mlp"]
-PARTS: Final[tuple[Part, ...]] = ("attention", "value", "mlp")
+PARTS: Final[tuple[PartName, ...]] = ("attention", "value", "mlp")
 DEFAULT: Final = Threshold()
 
 
@@ -62,7 +61,7 @@ class ReadingPlan:
     """None: as config.json says."""
     layout: Naming | None = None
     """None: it is recognised."""
-    parts: tuple[Part, ...] = PARTS
+    parts: tuple[PartName, ...] = PARTS
     threshold: Threshold = DEFAULT
 
 

@@ -16,16 +16,16 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from phasediag.arrays import Shape
 from phasediag.errors import PhasediagError
 
-Shape = tuple[int, ...]
 INDEXES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLES: Final = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pt", "model.onnx")
 NESTED: Final = ("state_dict", "model_state_dict", "model")
 """Keys under which a PyTorch file may hold its tensors, beside other things."""
 
 
-class Weights(ABC):
+class StoredTensors(ABC):
     """Named tensors, of which none is held longer than it is used."""
 
     @cached_property
@@ -38,7 +38,7 @@ class Weights(ABC):
         """A tensor, float32, on the CPU."""
 
 
-class _SafeTensors(Weights):
+class _SafeTensors(StoredTensors):
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -61,7 +61,7 @@ class _SafeTensors(Weights):
             raise _unreadable(self.path, error) from error
 
 
-class _Torch(Weights):
+class _Torch(StoredTensors):
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -91,7 +91,7 @@ class _Torch(Weights):
         return self._held[name].float()
 
 
-class _Onnx(Weights):
+class _Onnx(StoredTensors):
     """Initializers; the matrices of products have the name of their node, and the layout of torch."""
 
     def __init__(self, path: Path) -> None:
@@ -135,7 +135,7 @@ class _Onnx(Weights):
         return array.T if turned else array
 
 
-class _Sharded(Weights):
+class _Sharded(StoredTensors):
     def __init__(self, index: Path) -> None:
         self.index = index
 
@@ -148,7 +148,7 @@ class _Sharded(Weights):
         return files
 
     @cached_property
-    def _shards(self) -> Mapping[str, Weights]:
+    def _shards(self) -> Mapping[str, StoredTensors]:
         return {name: _of_file(self.index.parent / name) for name in dict.fromkeys(self._files.values())}
 
     @cached_property
@@ -165,7 +165,7 @@ class _Sharded(Weights):
         return self._shards[self._files[name]].read(name)
 
 
-def weights_of(path: Path) -> Weights:
+def weights_of(path: Path) -> StoredTensors:
     """The tensors of a checkpoint.
 
     Parameters
@@ -195,14 +195,14 @@ def weights_of(path: Path) -> Weights:
     return _of_file(known[0])
 
 
-def _of_file(path: Path) -> Weights:
+def _of_file(path: Path) -> StoredTensors:
     if path.name.endswith(".index.json"):
         return _Sharded(path)
     kinds = {".safetensors": _SafeTensors, ".onnx": _Onnx, ".pt": _Torch, ".pth": _Torch, ".bin": _Torch}
     if path.suffix not in kinds:
         allowed = ", ".join(kinds)
         raise PhasediagError(f"{path} is of no kind that is read; give {allowed}, or a folder")
-    made: Weights = kinds[path.suffix](path)  # type: ignore[abstract]
+    made: StoredTensors = kinds[path.suffix](path)  # type: ignore[abstract]
     return made
 
 

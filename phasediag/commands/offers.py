@@ -49,7 +49,7 @@ def columns(text: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(text)]
 
 
-class ColumnType(click.types.StringParamType):
+class ColumnArgument(click.types.StringParamType):
     """A column of the sweep, or an expression of columns: any text; a shell offers the columns."""
 
     name = "text"

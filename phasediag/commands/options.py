@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from phasediag.commands.offers import ColumnType, ConditionType, sweeps
+from phasediag.commands.offers import ColumnArgument, ConditionType, sweeps
 from phasediag.errors import PhasediagError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
-COLUMN = ColumnType()
+COLUMN = ColumnArgument()
 LEVEL = click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),

@@ -62,7 +62,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _quota(group: Path) -> Iterator[float]:
-    """That of one cgroup, of version 2 or 1; none where it has none."""
+    """The quota of one cgroup, of version 2 or 1; none where it has none."""
     both = _text(group / "cpu.max").split() or [
         _text(group / "cpu.cfs_quota_us").strip(), _text(group / "cpu.cfs_period_us").strip()
     ]  # fmt: skip

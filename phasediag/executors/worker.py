@@ -17,9 +17,9 @@ from phasediag.running.job import Breakdown, Job, PackClaim, WorkerPlace, Worker
 from phasediag.running.pack_run import PackRun
 from phasediag.running.software import differences
 from phasediag.storage.folder import Folder
+from phasediag.storage.lease_file import LEASE
 from phasediag.storage.store import Store
 
-LEASE: Final = "lease"
 LOOKS: Final = 5
 """At the lease, a second apart: a shared filesystem may be late."""
 

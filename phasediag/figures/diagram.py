@@ -47,7 +47,7 @@ from phasediag.figures.style import (
     wrapped,
 )
 
-Curve = Callable[[FloatArray], npt.ArrayLike]
+DrawnCurve = Callable[[FloatArray], npt.ArrayLike]
 
 DIVERGED: Final = "#d55e00"
 MISSING: Final = "white"
@@ -182,7 +182,7 @@ def _label_edge(ax: Axes, *, bottom: bool, left: bool) -> None:
 
 
 def draw_curve(
-    ax: Axes, curve: Curve, along: str = "y", name: str = "exact", colour: str | None = None
+    ax: Axes, curve: DrawnCurve, along: str = "y", name: str = "exact", colour: str | None = None
 ) -> Line2D:
     """Lay a known boundary over a diagram, across all that the Axes show, and add it to the legend.
 

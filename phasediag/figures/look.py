@@ -21,7 +21,7 @@ from phasediag.errors import AnalysisError, nearest
 _APART: Final = 0.06
 """Share of a colour bar between two numbers."""
 Pair = tuple[float, float]
-Kind = Literal["linear", "log"]
+ScaleKind = Literal["linear", "log"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class Look:
     """Spread the colours so that each is seen equally often."""
     x_limits: Pair | None = None
     y_limits: Pair | None = None
-    x_scale: Kind | None = None
-    y_scale: Kind | None = None
+    x_scale: ScaleKind | None = None
+    y_scale: ScaleKind | None = None
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Look:

@@ -14,6 +14,7 @@ from phasediag.errors import RefusedError, nearest
 from phasediag.grids.catalogue import validated
 from phasediag.grids.reading import Node, Report, as_yaml
 from phasediag.trial import Parameter, Value, formatted, rounded
+from phasediag.values import LARGEST
 
 FORMS: Final = (
     "a list, {values: [..]}, {linspace: [a, b], num: n}, {logspace: [a, b], num: n}, "
@@ -29,7 +30,6 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
 _OF_TYPES: Final = "Input should be"
 """How pydantic tells what `allowed` says in the words of a grid."""
 _TINY: Final = 1e-9
-_LARGEST: Final = 1e300
 
 
 def axis_values(
@@ -192,9 +192,9 @@ def _numbers(node: Node, form: str, count: int) -> list[float]:
     if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         pattern = "[a, b, step]" if count == 3 else "[a, b]"
         raise RefusedError(f"{node.content[form].shown} is not {count} numbers", f"write {form}: {pattern}")
-    if not all(abs(v) <= _LARGEST for v in values):
+    if not all(abs(v) <= LARGEST for v in values):
         raise RefusedError(
-            f"{node.content[form].shown} is too large or not finite", f"stay below {_LARGEST:g}"
+            f"{node.content[form].shown} is too large or not finite", f"stay below {LARGEST:g}"
         )
     return [float(v) for v in values]
 

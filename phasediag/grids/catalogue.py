@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from phasediag.parameters import TRAINING
-from phasediag.registry import KINDS, Component, Kind, built_in, component
+from phasediag.registry import KINDS, Component, ComponentKind, built_in, component
 from phasediag.trial import Parameter, Value
 
 LARGEST_INT: Final = 2**63 - 1
@@ -20,7 +20,7 @@ LARGEST_INT: Final = 2**63 - 1
 class Catalogue:
     """The components that a grid names, each by the value that names it."""
 
-    named: Mapping[Kind, Mapping[str, Component]]
+    named: Mapping[ComponentKind, Mapping[str, Component]]
     extra: Mapping[str, tuple[Parameter, ...]]
     """Declarations of all built-in components, where a component of the grid is unknown."""
     training: tuple[Parameter, ...] = TRAINING
@@ -31,7 +31,7 @@ class Catalogue:
         """All of them."""
         return tuple(part for parts in self.named.values() for part in parts.values())
 
-    def of(self, names: Mapping[Kind, str]) -> dict[Kind, Component]:
+    def of(self, names: Mapping[ComponentKind, str]) -> dict[ComponentKind, Component]:
         """The components that a trial names."""
         return {kind: self.named[kind][name] for kind, name in names.items()}
 
@@ -45,7 +45,7 @@ class Catalogue:
         parts = [part.parameters[name] for part in self.components if name in part.parameters]
         return tuple({id(parameter): parameter for parameter in [*training, *parts]}.values())
 
-    def clashes(self) -> Iterator[tuple[Kind, str, str, str]]:
+    def clashes(self) -> Iterator[tuple[ComponentKind, str, str, str]]:
         """Names that a user's class shares with another kind of class of the grid, by another parameter.
 
         Yields

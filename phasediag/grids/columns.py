@@ -15,10 +15,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.arrays import BoolArray
+from phasediag.arrays import BoolArray, Shape
 from phasediag.trial import Codes, Encoded, IntArray, Value, narrow
 
-Shape = tuple[int, ...]
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 
@@ -190,7 +189,7 @@ class Numbering:
 
     first: int
     lengths: Shape
-    """Of the axes of the design, of which the part may have some places only."""
+    """Places of each axis of the design, of which the part may have some only."""
     chosen: tuple[IntArray | None, ...]
     """The places of each axis that the part has, ascending; None: all."""
     listed: IntArray | None = None

@@ -22,7 +22,7 @@ from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
 from phasediag.identity import names_a_file
 from phasediag.parameters import TRAINING
-from phasediag.registry import KINDS, Component, Kind, built_in, component
+from phasediag.registry import KINDS, Component, ComponentKind, built_in, component
 from phasediag.trial import REQUIRED, Encoded, Parameter, Value
 
 TOP_KEYS: Final = (
@@ -107,7 +107,7 @@ class Draft:
             self._report.add(line, key, problem, f"call it otherwise in {name.partition(':')[0]}")
         return catalogue
 
-    def _components(self, kind: Kind) -> dict[str, Component | None]:
+    def _components(self, kind: ComponentKind) -> dict[str, Component | None]:
         """Every component that is named; None where it is unknown."""
         components: dict[str, Component | None] = {}
         for name, key, line in self._named(kind):
@@ -121,7 +121,7 @@ class Draft:
                 self._unjudged = self._unjudged or names_a_file(name)
         return components
 
-    def _named(self, kind: Kind) -> list[tuple[str, str, int]]:
+    def _named(self, kind: ComponentKind) -> list[tuple[str, str, int]]:
         """Every name of a component of a kind, with the key and the line where it stands."""
         named: list[tuple[Any, str, int]] = []
         if kind in self._fixed_nodes:

@@ -14,12 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from phasediag.arrays import BoolArray
+from phasediag.arrays import BoolArray, Shape
 from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import Catalogue, applicable
 from phasediag.grids.columns import (
     Numbering,
-    Shape,
     combinations,
     derived,
     restricted,
@@ -49,7 +48,7 @@ from phasediag.grids.rules import (
     unvaried,
 )
 from phasediag.identity import Identity
-from phasediag.registry import KINDS, Component, Kind
+from phasediag.registry import KINDS, Component, ComponentKind
 from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
 
 _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
@@ -89,7 +88,7 @@ class GivenPoints:
 class ResolvedPoints(Points):
     """Resolved points of one task, one model, one optimizer."""
 
-    components: Mapping[Kind, Component]
+    components: Mapping[ComponentKind, Component]
     parameters: Mapping[str, Parameter]
     """The parameters that apply, in the order of the columns."""
 
@@ -151,7 +150,10 @@ class Expander:
         return parts
 
     def _part(
-        self, design: GivenPoints, chosen: tuple[IntArray | None, ...], components: Mapping[Kind, Component]
+        self,
+        design: GivenPoints,
+        chosen: tuple[IntArray | None, ...],
+        components: Mapping[ComponentKind, Component],
     ) -> ResolvedPoints | None:
         parameters = applicable(components.values(), self.catalogue.training)
         shape = tuple(n if each is None else len(each) for n, each in zip(design.shape, chosen, strict=True))
@@ -204,7 +206,7 @@ class Expander:
 
     def _check_names(
         self, design: GivenPoints, parameters: Mapping[str, Parameter], lacking: Sequence[str], row: int,
-        components: Mapping[Kind, Component],
+        components: Mapping[ComponentKind, Component],
     ) -> None:  # fmt: skip
         for name in sorted(design.varied - parameters.keys()):
             first, *others = (f"{kind} '{part.name}'" for kind, part in components.items())

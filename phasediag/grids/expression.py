@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from phasediag.errors import RefusedError, nearest
 from phasediag.trial import Encoded
+from phasediag.values import LARGEST
 
 Array = npt.NDArray[Any]
 _LONGEST: Final = 1000
-_LARGEST: Final = 1e300
 _KINDS: Final = {int: "a number", float: "a number", str: "text", bool: "true or false"}
 _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: np.true_divide,
@@ -152,8 +152,8 @@ def _kind(node: ast.expr, kinds: Mapping[str, type]) -> type:
         case ast.Constant(value=bool()):
             return bool
         case ast.Constant(value=(int() | float()) as number):
-            if abs(number) > _LARGEST:
-                raise RefusedError(f"holds a number beyond {_LARGEST:g}", "no parameter is that large")
+            if abs(number) > LARGEST:
+                raise RefusedError(f"holds a number beyond {LARGEST:g}", "no parameter is that large")
             return float
         case ast.Constant(value=str()):
             return str

@@ -17,7 +17,7 @@ from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Resources
 from phasediag.grids.settings import Setting, with_settings
 from phasediag.observables.known import UserObservable
-from phasediag.registry import Component, Kind, source_hash
+from phasediag.registry import Component, ComponentKind, source_hash
 from phasediag.trial import Parameter, Trials, Value
 from phasediag.user_code.imports import relative_name
 
@@ -50,7 +50,7 @@ class Grid:
     resources: Resources
     parameters: Mapping[str, Parameter]
     """All that apply to any trial, in the order of the columns."""
-    named: Mapping[Kind, Mapping[str, Component]]
+    named: Mapping[ComponentKind, Mapping[str, Component]]
     """The classes that it names, of each kind by the value that names it."""
     observables: Mapping[str, UserObservable]
     """The user's own, by the name that the grid uses."""

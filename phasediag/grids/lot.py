@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from phasediag.grids.columns import Shape, combinations, stacked
+from phasediag.arrays import Shape
+from phasediag.grids.columns import combinations, stacked
 from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.identity import ID_BYTES, Digests, Identity, Ids
 from phasediag.trial import Codes, Encoded, IntArray, Records, Trials, Value
@@ -47,7 +48,7 @@ class MadeColumns(Mapping[str, Encoded]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Members:
-    """Those of some trials that are of one part."""
+    """The trials of one part among some trials."""
 
     identity: Identity
     rows: IntArray
@@ -203,7 +204,7 @@ class Lot:
 
     @property
     def expansion(self) -> Expansion:
-        """Of the grid."""
+        """The expansion of its grid."""
         assert self._expansion is not None, "these are numbers alone"
         return self._expansion
 

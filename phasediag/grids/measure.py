@@ -10,7 +10,7 @@ from phasediag.columns import OBSERVABLE_SOURCE, Column
 from phasediag.observables.known import DEFINITIONS, UserObservable, built_in, declared_columns
 from phasediag.observables.threshold import Threshold
 
-Distances = Literal["last", "all", "none"]
+DistancesKept = Literal["last", "all", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Measure:
     """Without repetition; permutation, sign_flip and classes on `layer` come first."""
     every: int | None
     """Steps between measurements; None: at step 0 and at the last one only."""
-    distances: Distances
+    distances: DistancesKept
     """Which measurements' distances are stored."""
     threshold: Threshold
     layer: str

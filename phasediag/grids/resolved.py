@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from phasediag.arrays import BoolArray
-from phasediag.grids.columns import Numbering, Shape, codes_at
+from phasediag.arrays import BoolArray, Shape
+from phasediag.grids.columns import Numbering, codes_at
 from phasediag.trial import Encoded, IntArray
 
 NOT_APPLICABLE: Final = Encoded(pool=(None,))
@@ -19,7 +19,7 @@ class Points:
     """Points of a grid whose parameters have values."""
 
     columns: Mapping[str, Encoded]
-    """Of the points, which have a shape."""
+    """The values of the points, which have a shape, by parameter."""
     shape: Shape
     """Places along each axis."""
     kept: BoolArray | None

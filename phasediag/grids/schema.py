@@ -19,7 +19,7 @@ from phasediag.grids.sections import KeepSection, MeasureSection, Resources
 from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN, WEIGHTS
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
-from phasediag.registry import KINDS, Kind, built_in, component
+from phasediag.registry import KINDS, ComponentKind, built_in, component
 from phasediag.trial import REQUIRED, Parameter, Required, Role, formatted, json_schema
 
 Schema = dict[str, Any]
@@ -87,7 +87,7 @@ def described(belongs: str) -> str:
     kind, _, name = belongs.partition(" ")
     if not name:
         return ""
-    text = getdoc(component(cast(Kind, kind), name, _HERE).cls) or ""
+    text = getdoc(component(cast(ComponentKind, kind), name, _HERE).cls) or ""
     return " ".join(text.partition("\nParameters\n---")[0].split())
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
-from phasediag.grids.measure import Distances, Measure, ObservableRequest
+from phasediag.grids.measure import DistancesKept, Measure, ObservableRequest
 from phasediag.grids.reading import FileSection
 from phasediag.observables.known import ALWAYS, built_in, check_name
 from phasediag.observables.threshold import Threshold
@@ -51,7 +51,7 @@ class MeasureSection(FileSection):
     """Names (on `layer`), `my_obs.py:Class`, or `{observable: rank, layer: hidden.2}`."""
     every: PositiveInt | None = None
     """Steps between measurements; null: at step 0 and at the last one only."""
-    distances: Distances = "last"
+    distances: DistancesKept = "last"
     """Which measurements' distances are stored."""
     threshold: Threshold = Threshold()
     """Below which distance two neurons count as equal."""

@@ -19,7 +19,7 @@ from phasediag.measuring.convergence import (
     steps_to_change,
     steps_to_crossing,
 )
-from phasediag.measuring.moments import Moments
+from phasediag.measuring.moments import CourseMoments
 from phasediag.observables.observable import DistanceObservable
 from phasediag.observables.threshold import living_scale
 
@@ -67,7 +67,7 @@ def _flag(needed: FloatArray) -> FloatArray:
 
 
 def judged(
-    measured: Mapping[str, Moments], rules: Mapping[str, DistanceObservable],
+    measured: Mapping[str, CourseMoments], rules: Mapping[str, DistanceObservable],
     threshold: tuple[FloatArray, FloatArray], steps: FloatArray, speed: FloatArray, factor: float = 1.0,
 ) -> Judgement:  # fmt: skip
     """Judge trials whose layers are of one size.
@@ -148,7 +148,7 @@ def words(unsettled: FloatArray, counts: Sequence[str]) -> npt.NDArray[np.object
 
 
 def _drift(
-    moments: Moments, rule: DistanceObservable, epsilon: Mapping[str, FloatArray], absolute: FloatArray
+    moments: CourseMoments, rule: DistanceObservable, epsilon: Mapping[str, FloatArray], absolute: FloatArray
 ) -> FloatArray:
     """Change of the normalized degree in the last tenth of the run."""
     if not moments.length:
@@ -158,7 +158,7 @@ def _drift(
     return drift
 
 
-def _course(moments: Moments, limits: Mapping[str, FloatArray]) -> MarginCourse:
+def _course(moments: CourseMoments, limits: Mapping[str, FloatArray]) -> MarginCourse:
     """The margins over a limit at each moment."""
     return MarginCourse(**{moment: log_margin(getattr(moments, moment), limits[moment]) for moment in limits})
 

@@ -30,7 +30,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Moments:
+class CourseMoments:
     """The distances of some trials at three moments, ascending, float64, shape (trials, length) each.
 
     Ascending, so that neurons which change places do not look like motion.
@@ -44,7 +44,7 @@ class Moments:
     """At its end."""
 
     @classmethod
-    def of(cls, last: npt.NDArray[Any], changes: Changes) -> Moments:
+    def of(cls, last: npt.NDArray[Any], changes: Changes) -> CourseMoments:
         """The moments from what is stored: the last distances, in any order, and how they came there."""
         end = np.sort(last.astype(np.float64), axis=1)
         shown = np.maximum(end, _SMALLEST)
@@ -59,9 +59,9 @@ class Moments:
         """How many distances there are of each trial."""
         return int(self.last.shape[1])
 
-    def take(self, rows: IntArray) -> Moments:
+    def take(self, rows: IntArray) -> CourseMoments:
         """The moments of some of the trials."""
-        return Moments(half=self.half[rows], late=self.late[rows], last=self.last[rows])
+        return CourseMoments(half=self.half[rows], late=self.late[rows], last=self.last[rows])
 
 
 def changes_of(half: npt.NDArray[Any], late: npt.NDArray[Any], last: npt.NDArray[Any]) -> Changes:

@@ -16,7 +16,7 @@ from phasediag.arrays import FloatArray
 from phasediag.grids.measure import Measure
 from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
 from phasediag.measuring.measure import Distances, Request, log_norm, measure
-from phasediag.measuring.moments import Changes, Moments, changes_of
+from phasediag.measuring.moments import Changes, CourseMoments, changes_of
 from phasediag.measuring.specimens import Surroundings
 from phasediag.observables.known import ALWAYS, distance_observables, observable_of
 from phasediag.observables.observable import (
@@ -61,7 +61,7 @@ class MeasuredSoFar:
         return cls(half=np.full(trials, np.nan), end=np.full(trials, np.nan))
 
     def continued(self) -> MeasuredSoFar:
-        """That of the next stage of the same trials: what was measured is kept, the moments begin anew."""
+        """The recording of the next stage of the same trials, with what was measured and new moments."""
         recording = MeasuredSoFar.empty(len(self.half))
         recording.blocks, recording.numbers = self.blocks, dict(self.numbers)
         return recording
@@ -216,14 +216,14 @@ class Recorder:
         observables = {name: self.observables[name] for name in asked}
         return {name: each for name, each in observables.items() if isinstance(each, DistanceObservable)}
 
-    def moments(self) -> dict[str, Moments]:
+    def moments(self) -> dict[str, CourseMoments]:
         """How the distances of the measured layer moved, by the observable; as they can be read again."""
         rows, moments = np.arange(len(self.steps)), {}
         for name in [name for moment, name in self.recording.moments if moment == "last"]:
             half, late, last = (self.recording.moments[at, name] for at in MOMENTS)
             kept = self._changes(name, rows)
-            plain = Moments(half=half.astype(float), late=late.astype(float), last=last.astype(float))
-            moments[name] = plain if kept is None else Moments.of(last, kept)
+            plain = CourseMoments(half=half.astype(float), late=late.astype(float), last=last.astype(float))
+            moments[name] = plain if kept is None else CourseMoments.of(last, kept)
         return moments
 
     def _changes(self, observable: str, rows: IntArray) -> Changes | None:

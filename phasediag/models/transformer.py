@@ -16,7 +16,7 @@ from phasediag.trial import Constraint, Count, Parameter, PositiveInt, Role
 if TYPE_CHECKING:
     from torch import Tensor
 
-Attention = Literal["softmax", "linear"]
+AttentionKind = Literal["softmax", "linear"]
 
 
 def length_fault(length: int, inputs: int) -> RefusedError | None:
@@ -65,7 +65,7 @@ class Transformer(Model):
                   unit="numbers", meaning="Numbers of a head's query, key and value."),
         Parameter(name="stream_width", type=PositiveInt, default=16, neutral=16, role=Role.STRUCTURAL,
                   unit="numbers", meaning="Numbers of a token in the residual stream."),
-        Parameter(name="attention", type=Attention, default="softmax", neutral="softmax",
+        Parameter(name="attention", type=AttentionKind, default="softmax", neutral="softmax",
                   role=Role.STRUCTURAL,
                   meaning="What weighs the tokens: softmax of the logits, or the logits over their number."),
         Parameter(name="feedforward", type=Count, default=0, neutral=0, role=Role.STRUCTURAL, unit="neurons",
@@ -80,7 +80,8 @@ class Transformer(Model):
 
     def __init__(
         self, inputs: int, outputs: int, length: int, attention_layers: int, heads: int, head_width: int,
-        stream_width: int, attention: Attention = "softmax", feedforward: int = 0, activation: str = "tanh",
+        stream_width: int, attention: AttentionKind = "softmax", feedforward: int = 0,
+        activation: str = "tanh",
     ) -> None:  # fmt: skip
         from torch import nn
 

@@ -40,6 +40,10 @@ SHARED: Final = Path("/dev/shm")
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 OURS: Final = "phasediag"
 """The folder of our programs, inside of that of torch.compile."""
+INTEGER: Final = ctypes.c_longlong
+"""The type of whole numbers that loops are given."""
+ADDRESS: Final = ctypes.c_void_p
+"""The type of addresses that they are given."""
 
 _Made = TypeVar("_Made")
 

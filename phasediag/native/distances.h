@@ -29,38 +29,43 @@ static inline void strip_of_squares(const number* rows, i64 numbers, const numbe
   }
 }
 
+// Distances of ROWS neurons from `row` on to those of a strip; of earlier strips' neurons both ways.
 template <class number, int ROWS, bool FLIPS>
-static inline void rows_of_pairs(const number* rows, i64 numbers, const number* columns, i64 across, i64 width,
-                                 number* out) {
+static inline void rows_of_strip(const number* vectors, i64 row, i64 numbers, const number* columns, i64 strip,
+                                 i64 width, number* out) {
   constexpr i64 STRIP = 2 * Vectors<number>::LANES;
-  for (i64 first = 0; first < width; first += STRIP) {
-    typename Vectors<number>::vector found[ROWS][2];
-    strip_of_squares<number, ROWS, FLIPS>(rows, numbers, columns + first, across, found);
-    UNROLLED for (int m = 0; m < ROWS; ++m) {
-      number* distances = (number*)found[m];
-      for (i64 n = 0; n < STRIP; ++n) distances[n] = root(distances[n]);
-      const i64 held = width - first < STRIP ? width - first : STRIP;
-      __builtin_memcpy(out + m * width + first, distances, held * sizeof(number));
-    }
+  const i64 held = width - strip < STRIP ? width - strip : STRIP;
+  typename Vectors<number>::vector found[ROWS][2];
+  strip_of_squares<number, ROWS, FLIPS>(vectors + row * numbers, numbers, columns, STRIP, found);
+  UNROLLED for (int m = 0; m < ROWS; ++m) {
+    number* distances = (number*)found[m];
+    for (i64 n = 0; n < STRIP; ++n) distances[n] = root(distances[n]);
+    __builtin_memcpy(out + (row + m) * width + strip, distances, held * sizeof(number));
+    if (row < strip)
+      for (i64 n = 0; n < held; ++n) out[(strip + n) * width + row + m] = distances[n];
   }
 }
 
-// Of all pairs, shape (trials, width, width). Scratch holds the neurons side by side, in whole strips.
+// Of the pairs of each strip of neurons with those before it and among themselves, both ways; strips `first` to
+// `last` of all trials'. Out has the shape (trials, width, width), scratch holds a strip side by side. Of one trial
+// early strips, which have few pairs, alternate with late ones: parts of equally many are equally long.
 template <class number, bool FLIPS>
 static void pairs(i64 first, i64 last, i64 width, i64 numbers, const number* vectors, number* out, number* scratch) {
   constexpr i64 STRIP = 2 * Vectors<number>::LANES;
-  const i64 across = (width + STRIP - 1) / STRIP * STRIP;
-  for (i64 i = 0; i < numbers * across; ++i) scratch[i] = 0;
-  for (i64 trial = first; trial < last; ++trial) {
+  const i64 strips = (width + STRIP - 1) / STRIP;
+  for (i64 i = 0; i < numbers * STRIP; ++i) scratch[i] = 0;
+  for (i64 unit = first; unit < last; ++unit) {
+    const i64 trial = unit / strips, turn = unit % strips;
+    const i64 strip = STRIP * (turn % 2 ? strips - 1 - turn / 2 : turn / 2);
+    const i64 end = width < strip + STRIP ? width : strip + STRIP;
     const number* own = vectors + trial * width * numbers;
     number* found = out + trial * width * width;
-    for (i64 n = 0; n < width; ++n)
-      for (i64 k = 0; k < numbers; ++k) scratch[k * across + n] = own[n * numbers + k];
+    for (i64 n = strip; n < end; ++n)
+      for (i64 k = 0; k < numbers; ++k) scratch[k * STRIP + n - strip] = own[n * numbers + k];
     i64 row = 0;
-    for (; row + 2 <= width; row += 2)
-      rows_of_pairs<number, 2, FLIPS>(own + row * numbers, numbers, scratch, across, width, found + row * width);
-    if (row < width)
-      rows_of_pairs<number, 1, FLIPS>(own + row * numbers, numbers, scratch, across, width, found + row * width);
+    for (; row + 2 <= end; row += 2)
+      rows_of_strip<number, 2, FLIPS>(own, row, numbers, scratch, strip, width, found);
+    if (row < end) rows_of_strip<number, 1, FLIPS>(own, row, numbers, scratch, strip, width, found);
   }
 }
 

@@ -10,17 +10,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from phasediag.native.building import library, suits
+from phasediag.native.building import ADDRESS, INTEGER, library, suits
 from phasediag.native.lowering import UnsupportedError
 from phasediag.native.source import DISTANCES, HEAD, MERGING, TYPES, VECTORS
 from phasediag.native.threads import shared_out
 
 NUMBERS: Final[dict[torch.dtype, Any]] = {torch.float32: ctypes.c_float, torch.float64: ctypes.c_double}
 """The dtypes that there are loops for."""
-INTEGER: Final = ctypes.c_longlong
-ADDRESS: Final = ctypes.c_void_p
 STRIP: Final = 16
 """Neurons are padded to a multiple of it."""
+STRIP_BYTES: Final = 64
+"""Bytes of one number for each of the neurons whose distances are computed together."""
 
 
 def available(tensor: Tensor) -> bool:
@@ -47,11 +47,13 @@ def pairs(vectors: Tensor, *, flips: bool) -> Tensor:
     separations = vectors.new_empty(trials, width, width)
     run = _loop("either_sign" if flips else "same_sign", vectors.dtype)
 
+    strip = STRIP_BYTES // vectors.element_size()
+
     def part(first: int, last: int) -> None:
-        scratch = vectors.new_empty(numbers * -(-width // STRIP) * STRIP)
+        scratch = vectors.new_empty(numbers * strip)
         run(first, last, width, numbers, *(t.data_ptr() for t in (vectors, separations, scratch)))
 
-    shared_out(part, trials)
+    shared_out(part, trials * -(-width // strip))
     return separations
 
 

@@ -80,7 +80,7 @@ class Lowering:
         self.arguments = [_like(each) for each in examples]
         self.constants: list[tuple[Buffer, Tensor]] = []
         self._uniform: dict[Buffer, Number] = {}
-        """Of constants of one number again and again, such as what a mean spreads over its samples."""
+        """The number of constants that repeat it, such as what a mean spreads over its samples."""
         self.statements: dict[Buffer, Statement] = {}
         self.produced: dict[Buffer, Kernel] = {}
         self.calls = 0

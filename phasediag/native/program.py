@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 import torch
 from torch import Tensor
 
-from phasediag.native.building import library
+from phasediag.native.building import ADDRESS, INTEGER, library
 from phasediag.native.lowering import UnsupportedError, lowered
 from phasediag.native.source import LINE, Slot, source_of
 from phasediag.native.threads import shared_out
-
-INTEGER: Final = ctypes.c_longlong
-ADDRESS: Final = ctypes.c_void_p
 
 
 class NativeProgram:

@@ -14,7 +14,7 @@ from phasediag.native.nested import leaves
 from phasediag.native.unpublished import decompositions, seen_operators
 
 aten = torch.ops.aten
-Table = Mapping[Any, Callable[..., Any]]
+Decompositions = Mapping[Any, Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,7 @@ def recorded(
     return recorder.operations, results
 
 
-def _table() -> Table:
+def _table() -> Decompositions:
     """Operators in terms of others, where PyTorch has no such terms, or slower ones."""
 
     def single(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

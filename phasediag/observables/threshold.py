@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-FloatArray = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 class Threshold(BaseModel):
@@ -25,7 +25,7 @@ class Threshold(BaseModel):
     relative: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     """In units of s, the scale of the layer's living neurons."""
 
-    def epsilon(self, norms: FloatArray) -> npt.NDArray[np.float64]:
+    def epsilon(self, norms: Floats) -> npt.NDArray[np.float64]:
         """The threshold of each trial.
 
         Parameters
@@ -45,7 +45,7 @@ class Threshold(BaseModel):
         return epsilon
 
 
-def living_scale(norms: FloatArray) -> npt.NDArray[np.float64]:
+def living_scale(norms: Floats) -> npt.NDArray[np.float64]:
     """S of each trial: the root mean square norm of its neurons, each weighted by its squared norm.
 
     s^2 = sum |v|^4 / sum |v|^2. The weights are the shares of the neurons in what weight decay costs, so that
@@ -70,7 +70,7 @@ def living_scale(norms: FloatArray) -> npt.NDArray[np.float64]:
     return scale
 
 
-def root_mean_square(norms: FloatArray) -> npt.NDArray[np.float64]:
+def root_mean_square(norms: Floats) -> npt.NDArray[np.float64]:
     """S of each trial as sweeps had it that did not store it; dead neurons make it smaller.
 
     Shape (trials, width) to (trials,).

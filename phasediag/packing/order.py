@@ -73,7 +73,7 @@ class TrainingOrder:
     ends: IntArray
     """One more than the last trial of each run in this order, shape (runs,)."""
     steps: IntArray
-    """Of each trial of a run, shape (runs,)."""
+    """Steps of each trial of a run, shape (runs,)."""
 
 
 def orders_of(
@@ -108,7 +108,7 @@ class _Gathered:
     names: Sequence[str]
     """The parameters on which a world depends, besides its replicate."""
     keys: list[tuple[Codes, ...]] = field(default_factory=list)
-    """Of the trials of each block: where they stand, worlds but for the replicate, replicates, steps."""
+    """Keys of the trials of each block: where they stand, worlds but for the replicate, replicates, steps."""
     worlds: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def add(self, start: int, block: Records, rows: IntArray, steps: IntArray) -> None:

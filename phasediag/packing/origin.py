@@ -21,7 +21,7 @@ class Origin:
     """The pack under whose id its weights are kept, shape (trials,)."""
 
     def take(self, rows: Codes | IntArray) -> Origin:
-        """That of some of the trials."""
+        """The origin of some of the trials."""
         return Origin(step=self.step, trial_id=self.trial_id[rows], pack_id=self.pack_id[rows])
 
     @property

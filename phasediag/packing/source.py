@@ -17,7 +17,7 @@ class TrialSource(Protocol):
         """How many they are."""
 
     def of(self, rows: npt.NDArray[Any]) -> TrialSource:
-        """Those at some positions, in this order."""
+        """The trials at some positions, in this order."""
 
     def blocks(self) -> Iterator[Records]:
         """All of them in their order, without their ids, so many at a time."""

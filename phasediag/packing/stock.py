@@ -239,7 +239,7 @@ class Cut:
 
     trials: TrialSource
     rows: Codes
-    """Of its trials in their source, in the order in which they are trained."""
+    """Positions of its trials in their source, in the order in which they are trained."""
     structure: Structure
     way: Way
     shared: bool

@@ -32,7 +32,7 @@ from phasediag.trial import IntArray
 UNUSABLE: Final = (DamagedError, FileNotFoundError, KeyError)
 """What is raised where kept weights, or the measurements before them, are not there as they were written."""
 
-Arrays = dict[str, npt.NDArray[Any]]
+StateArrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,13 +40,13 @@ class Begun:
     """What the trials of a tile take over from shorter ones."""
 
     origin: Origin
-    """Of the trials of the tile."""
+    """From where the trials of the tile are trained on."""
     kept: tuple[Mapping[str, npt.NDArray[Any]], ...]
-    """Of each trial what is kept, by name."""
+    """What is kept of each trial, by name."""
     carried: pa.Table
     """Rows of `measurements` of the trials, from before the steps at which the shorter ones ended."""
 
-    def state(self, empty: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    def state(self, empty: Mapping[str, npt.NDArray[Any]]) -> StateArrays:
         """The state of the training of a tile.
 
         Parameters

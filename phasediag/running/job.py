@@ -38,7 +38,7 @@ class Job:
     expansion: Expansion | None = None
     """Makes the trials of a pack that comes without them; None where all come with them."""
     sweep_id: str = ""
-    """Of the sweep, once it is recorded: what lies elsewhere, or in its place, is not written to."""
+    """The id of the sweep, once it is recorded: what lies elsewhere, or in its place, is not written to."""
     token: str = ""
     """What the lease of the sweep holds: a machine that reads it shares the storage. Empty: not looked at."""
 

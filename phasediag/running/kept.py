@@ -19,11 +19,11 @@ from phasediag.training.tiles import Tile
 from phasediag.trial import IntArray, Trials
 
 NUMBERS: Final = "numbers/"
-"""Before the columns of observables that have looked at the whole course."""
+"""How the names of columns begin whose observables have looked at the whole course."""
 
 
 def courses_kept(trials: Trials, job: Job) -> list[str | None]:
-    """Of each trial `course_id` where its weights are kept, else None.
+    """The `course_id` of each trial where its weights are kept, else None.
 
     Which are is decided by that hash, so that a trial is among them at every length or at none.
     """

@@ -6,11 +6,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from phasediag.arrays import BoolArray
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.measuring.block import Block
 from phasediag.observables.known import DEFINITIONS
@@ -22,8 +21,6 @@ from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.trial import IntArray, Trials
 from phasediag.version import VERSION
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def trial_rows(pack: Pack, job: Job, rows: IntArray, values: Mapping[str, Any]) -> pa.Table:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from phasediag.arrays import BoolArray
 from phasediag.columns import Column
 from phasediag.ramp import ramp_of
 from phasediag.storage.schema_arrow import stages_type
 from phasediag.trial import IntArray, Trials
 
-BoolArray = npt.NDArray[np.bool_]
 _TEXTS: Final = "texts/"
 """What stands before the name of a column of texts."""
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from phasediag.arrays import FloatArray
+from phasediag.arrays import BoolArray, FloatArray
 from phasediag.columns import STAGES, Column, column_of
 from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
@@ -33,7 +33,7 @@ from phasediag.running.begun import Begun
 from phasediag.running.checkpoint import FinishedTile, SavedTile
 from phasediag.running.job import PHASES, Job, TileWork
 from phasediag.running.kept import courses_kept, kept_of
-from phasediag.running.rows import BoolArray, block_rows, device_name, trial_rows
+from phasediag.running.rows import block_rows, device_name, trial_rows
 from phasediag.running.sources import source_folder
 from phasediag.running.stage_end import StageEnd, stage_records
 from phasediag.storage.fragments import in_pack

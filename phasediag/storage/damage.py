@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from phasediag.errors import StoreError
-from phasediag.storage.seal import State, UnsoundError
+from phasediag.storage.seal import UnsoundError, UnsoundState
 
 QUARANTINE: Final = "quarantine"
 """The folder of a sweep with the files that were set aside."""
@@ -28,7 +28,7 @@ class Damage:
 
     path: str
     """In the sweep."""
-    state: State
+    state: UnsoundState
     why: str
     copied: bool = False
     """Whether there is a copy of it, which serves: nothing is lost."""

@@ -15,6 +15,7 @@ from phasediag.storage.fragments import in_parallel, threads_on
 from phasediag.storage.kept_grids import GRID, GRIDS, SEAL, KeptGrids
 from phasediag.storage.kept_weights import ENDING, packs_with_weights, read_kept
 from phasediag.storage.lease import fault_of_lease
+from phasediag.storage.lease_file import LEASE
 from phasediag.storage.manifest import (
     COMPACTION,
     COPY,
@@ -28,14 +29,13 @@ from phasediag.storage.manifest import (
 from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
 from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.roster import ROSTER, roster_state
-from phasediag.storage.seal import State, UnsoundError, bundle_fault
+from phasediag.storage.seal import UnsoundError, UnsoundState, bundle_fault
 from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
 from phasediag.storage.store import CHECKPOINTS, STATE
 
-LEASE: Final = "lease"
 LEASES: Final = (LEASE, COMPACTION)
 
-FileStatus = Literal["intact", "unsealed", "replaced", "set aside", "unknown"] | State
+FileStatus = Literal["intact", "unsealed", "replaced", "set aside", "unknown"] | UnsoundState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ _PATH_TOKENS: Final = {"/": "__root__", "..": "__up__"}
 _HIDDEN: Final = "__dot__"
 """Stands for the dot with which the name of a hidden file begins: readers pass such names over."""
 
-Buffer = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +188,7 @@ class Folder:
         ):
             return bytes(stream.read())
 
-    def write(self, name: str, *parts: Buffer) -> None:
+    def write(self, name: str, *parts: BytesLike) -> None:
         """Write a file whole or not at all, replacing one of the same name.
 
         Locally: under another name in the same folder, synced, then moved. On an object store: one
@@ -323,7 +323,7 @@ def _refuse(path: str, storage: str) -> None:
             raise StoreError(f"{what} is no folder: give the folder of a sweep, or of sweeps")
 
 
-def _replace(path: str, parts: tuple[Buffer, ...]) -> None:
+def _replace(path: str, parts: tuple[BytesLike, ...]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{uuid4().hex}{TEMPORARY}"

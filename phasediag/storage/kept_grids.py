@@ -18,7 +18,7 @@ import pyarrow as pa
 from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import Folder, named_path, stored_path
 from phasediag.storage.roster import Roster, key_of, read_roster, roster_file, roster_name, roster_state
-from phasediag.storage.seal import State, UnsoundError, sealed_text, unsealed_text
+from phasediag.storage.seal import UnsoundError, UnsoundState, sealed_text, unsealed_text
 
 GRIDS: Final = "grids"
 SEAL: Final = ".seal.json"
@@ -233,7 +233,7 @@ class KeptGrids:
             damage, seal = [foreign], None
         if seal is not None:
             if content is None or content != seal.text.encode():
-                state: State = "missing" if content is None else "damaged"
+                state: UnsoundState = "missing" if content is None else "damaged"
                 why = "it is not the text that was launched, which is kept beside it"
                 damage.append(Damage(path=path, state=state, why=why, copied=True))
             return KeptGrid(name=name, text=seal.text, seal=seal, damage=tuple(damage))

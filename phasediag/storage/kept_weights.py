@@ -25,13 +25,13 @@ from phasediag.storage.seal import DIGEST_BYTES, UnsoundError
 ENDING: Final = ".safetensors"
 FORMAT: Final = "phasediag weights 1"
 STATE: Final = "state/"
-"""Before the names of what training goes on from: `state/weights/NAME`, `state/moments/MOMENT/NAME`, ..."""
+"""How the name of what training goes on from begins: `state/weights/NAME`, `state/moments/MOMENT/NAME`."""
 WEIGHTS_THEMSELVES: Final = "weights/"
-"""Before the names of the weights of a network where they are not what is trained, or not all of it is."""
+"""How the names of the weights of a network begin where they are not what is trained, or not all of it is."""
 _LENGTH_BYTES: Final = 8
 """How a safetensors file begins: the length of its header."""
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+NamedArrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class KeptGroup:
     """What is kept of trials whose networks have one size."""
 
     trial_ids: tuple[str, ...]
-    arrays: Arrays
+    arrays: NamedArrays
     """By name, each with a leading axis of these trials."""
 
     @property
@@ -150,7 +150,7 @@ class Kept:
         return cls(groups=tuple(groups))
 
 
-def _inside(number: int, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+def _inside(number: int, arrays: NamedArrays) -> dict[str, npt.NDArray[Any]]:
     start = f"{number}/"
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
@@ -161,7 +161,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     return dict(json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length])["__metadata__"])
 
 
-def _digest(said: Mapping[str, str], arrays: Arrays) -> str:
+def _digest(said: Mapping[str, str], arrays: NamedArrays) -> str:
     digest = blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=DIGEST_BYTES)
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())

@@ -21,7 +21,7 @@ from phasediag.storage.conditional import conditional_folder
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
 from phasediag.storage.lease_by_claims import LeaseByClaims
-from phasediag.storage.lease_file import LeaseFile, LeaseState, is_folder, silent_seconds
+from phasediag.storage.lease_file import LEASE, LeaseFile, LeaseState, is_folder, silent_seconds
 from phasediag.storage.lease_on_condition import LeaseOnCondition
 from phasediag.storage.lease_on_disk import LeaseOnDisk
 
@@ -139,7 +139,7 @@ class Lease:
 def take(
     sweep: HasFolder,
     *,
-    name: str = "lease",
+    name: str = LEASE,
     purpose: str = "launch",
     heartbeat_s: float = HEARTBEAT_S,
     silence_s: float = SILENCE_S,
@@ -173,7 +173,7 @@ def take(
     return Lease(folder, name, file, holder, heartbeat_s, silence_s, on_lost)
 
 
-def held_by(sweep: HasFolder, name: str = "lease", silence_s: float = SILENCE_S) -> Holder | None:
+def held_by(sweep: HasFolder, name: str = LEASE, silence_s: float = SILENCE_S) -> Holder | None:
     """Who holds the lease of a sweep; None where it is free, or its file is none.
 
     Nothing is written: its silence is taken by the clock of this host.

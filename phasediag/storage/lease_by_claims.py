@@ -15,22 +15,18 @@ from typing import Final
 
 from phasediag.storage.folder import Entry, Folder
 from phasediag.storage.holder import Holder
-from phasediag.storage.lease_file import LeaseState, is_free
+from phasediag.storage.lease_file import LeaseState, NamedLease, is_free
 
 WAIT_S: Final = 0.5
 """Between two looks at the other claims."""
 
 
 @dataclass(slots=True, kw_only=True)
-class LeaseByClaims:
+class LeaseByClaims(NamedLease):
     """One file, which is written by who has made sure that nobody else is about to."""
 
-    folder: Folder
-    name: str
-    silence_s: float
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    token: str = ""
     alive: set[str] = field(default_factory=set)
     """Tokens of takers that ran when their claim was read; later its age tells."""
 
@@ -63,17 +59,9 @@ class LeaseByClaims:
             self.folder.write(self.name, holder.text)
         return self._is_mine()
 
-    def release(self) -> None:
-        """Delete the file, unless somebody else holds the lease."""
-        if self._is_mine():
-            self.folder.delete(self.name)
-
     @property
     def _claims(self) -> Folder:
         return self.folder / f"{self.name}.claims"
-
-    def _is_mine(self) -> bool:
-        return LeaseState.of(self.folder, self.name).of_token(self.token)
 
     def _others(self) -> list[str] | None:
         """The tokens of others that are about to take it; None where the claim of this one is gone.

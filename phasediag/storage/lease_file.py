@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
+
+LEASE: Final = "lease"
+"""The name of the file, in the folder of the sweep."""
 
 
 class LeaseFile(Protocol):
@@ -65,6 +68,25 @@ class LeaseState:
     def of_token(self, token: str) -> bool:
         """Whether it is held by the taker of that token."""
         return self.holder is not None and self.holder.token == token
+
+
+@dataclass(slots=True, kw_only=True)
+class NamedLease:
+    """A lease whose file names its holder's token, and is deleted when the lease is given back."""
+
+    folder: Folder
+    name: str
+    silence_s: float
+    token: str = ""
+    """What the holder is known by that this process was, or tried to be; empty before."""
+
+    def release(self) -> None:
+        """Delete the file, unless somebody else holds the lease."""
+        if self._is_mine():
+            self.folder.delete(self.name)
+
+    def _is_mine(self) -> bool:
+        return LeaseState.of(self.folder, self.name).of_token(self.token)
 
 
 def silent_seconds(folder: Folder, name: str) -> float | None:

@@ -11,9 +11,9 @@ from typing import Final
 from uuid import uuid4
 
 from phasediag.errors import StoreError
-from phasediag.storage.folder import TEMPORARY, Folder
+from phasediag.storage.folder import TEMPORARY
 from phasediag.storage.holder import Holder
-from phasediag.storage.lease_file import LeaseState, is_folder, is_free
+from phasediag.storage.lease_file import NamedLease, is_folder, is_free
 
 WITHOUT_LINKS: Final = {
     errno.EPERM,
@@ -27,13 +27,8 @@ WITHOUT_LINKS: Final = {
 
 
 @dataclass(slots=True, kw_only=True)
-class LeaseOnDisk:
+class LeaseOnDisk(NamedLease):
     """Created exclusively; a stale one is replaced under a marker that only one taker can create."""
-
-    folder: Folder
-    name: str
-    silence_s: float
-    token: str = ""
 
     def take(self, holder: Holder) -> bool:
         """Take the lease where it is free; whether it was."""
@@ -65,20 +60,12 @@ class LeaseOnDisk:
             self.folder.write(self.name, holder.text)
         return self._is_mine()
 
-    def release(self) -> None:
-        """Delete the file, unless somebody else holds the lease."""
-        if self._is_mine():
-            self.folder.delete(self.name)
-
     @property
     def _path(self) -> Path:
         return Path(self.folder.path) / self.name
 
     def _is_free(self) -> bool:
         return is_free(self.folder, self.name, self.silence_s)
-
-    def _is_mine(self) -> bool:
-        return LeaseState.of(self.folder, self.name).of_token(self.token)
 
     def _marked(self, marker: Path, text: bytes) -> bool:
         """Create the marker, over one that a taker left when it was killed."""

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from phasediag.identity import ID_BYTES as ID_BYTES
 from phasediag.identity import Digests, digests_of_text
 from phasediag.registry import KINDS
-from phasediag.storage.folder import Buffer
+from phasediag.storage.folder import BytesLike
 from phasediag.storage.schema_arrow import SCHEMA_VERSION, parameter_type
-from phasediag.storage.seal import State, UnsoundError, seal_of, sealed
+from phasediag.storage.seal import UnsoundError, UnsoundState, seal_of, sealed
 from phasediag.trial import ENGINE, Parameter, TextArray
 from phasediag.version import VERSION
 
@@ -52,7 +52,7 @@ def roster_name(grid: str) -> str:
     return f"{PurePosixPath(grid).stem}{ROSTER}"
 
 
-def roster_state(content: bytes) -> tuple[Literal["intact", "unsealed"] | State, str]:
+def roster_state(content: bytes) -> tuple[Literal["intact", "unsealed"] | UnsoundState, str]:
     """The state of a file that holds a roster, and why it is so; one that is unsealed does not count."""
     try:
         seal, _ = seal_of(memoryview(content), len(content))
@@ -86,7 +86,7 @@ class Roster:
 
     lot: Lot
     parameters: Mapping[str, Parameter]
-    """Of the grid."""
+    """The parameters of the grid."""
     given: frozenset[str]
     """The parameters that its axes and points give values to."""
     sources: Mapping[str, str]
@@ -94,7 +94,7 @@ class Roster:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of each block, with what is constant in the metadata."""
+        """The schema of each block, with what is constant in the metadata."""
         constant = self.lot.expansion.constant
         varied = [name for name in self.lot.expansion.names if name not in constant]
         fields = [(name, parameter_type(self.parameters[name])) for name in varied]
@@ -119,7 +119,7 @@ class Roster:
             yield pa.table(arrays, schema=schema)
 
 
-def roster_file(roster: Roster, key: bytes) -> tuple[Buffer, ...]:
+def roster_file(roster: Roster, key: bytes) -> tuple[BytesLike, ...]:
     """A roster as the parts of a sealed Parquet file."""
     sink, schema = BytesIO(), roster.schema
     names = [name for name in schema.names if name != ID]

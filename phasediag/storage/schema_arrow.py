@@ -32,7 +32,7 @@ DECLARED: Final = b"phasediag_column"
 """Under this key a field holds the declaration of its column, as JSON."""
 METADATA: Final = {b"phasediag_schema": str(SCHEMA_VERSION).encode()}
 
-Status = Literal["ok", "diverged", "failed"]
+TrialStatus = Literal["ok", "diverged", "failed"]
 
 
 def _field(column: Column, numbers: pa.DataType | None = None) -> pa.Field:

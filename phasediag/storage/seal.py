@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
-State = Literal["damaged", "foreign", "missing", "newer"]
+UnsoundState = Literal["damaged", "foreign", "missing", "newer"]
 BLOCK: Final = 65_536
 """Bytes under one checksum."""
 DIGEST_BYTES: Final = 16
@@ -49,7 +49,7 @@ class UnsoundError(Exception):
         In a few words.
     """
 
-    def __init__(self, state: State, why: str) -> None:
+    def __init__(self, state: UnsoundState, why: str) -> None:
         super().__init__(why)
         self.state, self.why = state, why
 
@@ -300,7 +300,7 @@ def bundled(files: Mapping[str, bytes], **stated: str) -> list[bytes]:
     return [sealed_text({"files": sizes, "digest": digest, **stated}) + b"\n", *files.values()]
 
 
-def bundle_fault(content: bytes, **stated: str) -> tuple[Literal["intact", "unsealed"] | State, str]:
+def bundle_fault(content: bytes, **stated: str) -> tuple[Literal["intact", "unsealed"] | UnsoundState, str]:
     """The state of what `bundled` gave, and why it is so."""
     try:
         unbundled(content, **stated)

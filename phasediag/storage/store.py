@@ -172,7 +172,7 @@ class Store:
         return identity(self.folder, lambda: stated_id(self.folder))
 
     def bound(self) -> Store:
-        """The same, which from now on writes to no other sweep than lies here now, if one does."""
+        """The same store, which from now on writes to no other sweep than lies here now, if one does."""
         return replace(self, sweep_id=known_id(self.folder))
 
     def write_fragment(

@@ -12,9 +12,10 @@ from typing import Final, Self
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
 from phasediag.running.sources import place_sources
+from phasediag.storage.folder import SCHEMES
 from phasediag.sweeps.recorded import recorded_files
 
-SCHEMES: Final = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss", "file")
+OPENED: Final = (*SCHEMES, "file")
 """The schemes of storages that pyarrow opens on the cluster."""
 DIGEST_BYTES: Final = 16
 
@@ -70,9 +71,9 @@ def check_storage(storage: str) -> str:
         cache on the cluster.
     """
     scheme = re.match(r"([A-Za-z][\w+.-]*)://.", storage)
-    if storage.startswith("/") or (scheme and scheme[1] in SCHEMES):
+    if storage.startswith("/") or (scheme and scheme[1] in OPENED):
         return storage
-    what = f"names no storage that pyarrow opens ({', '.join(SCHEMES)})" if scheme else "is no URI"
+    what = f"names no storage that pyarrow opens ({', '.join(OPENED)})" if scheme else "is no URI"
     raise PhasediagError(
         f"--storage: '{storage}' {what}; give one that every node of the cluster reaches, s3://BUCKET/sweeps "
         "or gs://BUCKET/sweeps, or the absolute path of a folder that all of them mount"

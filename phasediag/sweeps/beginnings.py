@@ -59,7 +59,7 @@ def _beginning(step: int, members: list[tuple[int, str, str]]) -> Beginning:
 
 
 def _kept(store: Store) -> dict[str, list[tuple[int, str, str]]]:
-    """Of each course the steps, ids and packs of the trials whose weights are kept."""
+    """Steps, ids and packs, by course, of the trials whose weights are kept."""
     packs = pa.array(list(packs_with_weights(store.folder)), pa.string())
     held: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     if not len(packs):

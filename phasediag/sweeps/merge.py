@@ -17,10 +17,8 @@ from phasediag.storage.launches import added_to
 from phasediag.storage.lease import held_by, take
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import roster_of_grid, stored_grid
-from phasediag.sweeps.rows import MovedRows, add_rows
+from phasediag.sweeps.rows import LOSS_TOLERANCE, MovedRows, add_rows
 
-TOLERANCE: Final = 1e-4
-"""Relative difference of losses that law 1 allows between kernels."""
 _COMPARED: Final = ("trial_id", "status", "train_loss")
 
 
@@ -143,7 +141,7 @@ def _alike(row: Mapping[str, Any]) -> bool:
     one, two = row["train_loss"], row["train_loss there"]
     if one is None or two is None:
         return one is two
-    return isclose(one, two, rel_tol=TOLERANCE, abs_tol=1e-30) or (one != one and two != two)
+    return isclose(one, two, rel_tol=LOSS_TOLERANCE, abs_tol=1e-30) or (one != one and two != two)
 
 
 def _without(ids: pa.Array, others: pa.Array) -> pa.Array:

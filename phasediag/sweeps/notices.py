@@ -9,11 +9,10 @@ from typing import Final
 from phasediag.columns import RESULT_COLUMNS
 from phasediag.grids.columns import combinations, value_at
 from phasediag.grids.grid import Grid
+from phasediag.identity import SHORT
 from phasediag.registry import KINDS
 from phasediag.storage.store import Store
 
-SHORT: Final = 8
-"""Digits of a hash that are shown."""
 _LOOKS: Final = ".6g"
 """How a value is printed in a table or beside a tick."""
 

@@ -159,7 +159,7 @@ class Plan:
 
 
 def _unrelaxed(trials: Records, grid: Grid) -> int:
-    """Of some trials, those with decay whose training is too short for what decays to have decayed."""
+    """How many of some trials have decay, and train too briefly for what decays to have decayed."""
     rate, decay = (slowest(trials, name) for name in ("learning_rate", "weight_decay"))
     steps = trials.values("steps").astype(float)
     plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}

@@ -32,13 +32,11 @@ from phasediag.running.tile_run import TileRun
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
 from phasediag.sweeps.recorded import stored_grid, user_sources
-from phasediag.sweeps.rows import trial_named
+from phasediag.sweeps.rows import LOSS_TOLERANCE, trial_named
 from phasediag.trial import Trials
 
 HISTORY_POINTS: Final = 100
 """Measurements of a run whose grid asks for fewer."""
-TOLERANCE: Final = 1e-4
-"""Relative difference of losses that law 1 allows between kernels."""
 MEASURED_TOLERANCE: Final = 1e-2
 """Relative difference of the numbers of observables: to so much a curvature is known."""
 OUTCOME: Final = ("status", "steps_done", "diverged_at", "train_loss", "test_loss", "test_accuracy")
@@ -114,7 +112,7 @@ class Rerun:
     def _tolerance(self, name: str) -> float:
         if name in self.observables:
             return MEASURED_TOLERANCE
-        return 0.0 if name in COUNTS else TOLERANCE
+        return 0.0 if name in COUNTS else LOSS_TOLERANCE
 
 
 def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:

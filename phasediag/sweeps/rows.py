@@ -19,6 +19,8 @@ from phasediag.sweeps.status import rosters
 
 SHORTEST: Final = 4
 """Digits of an id that stand for it, where no other one begins so."""
+LOSS_TOLERANCE: Final = 1e-4
+"""Relative difference of losses that law 1 allows between kernels."""
 _SHOWN: Final = 3
 
 

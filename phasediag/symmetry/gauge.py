@@ -6,7 +6,7 @@ measured. There, every neuron has ||in||^2 = k ||out||^2, bias included in the i
 logarithms of the scales the squared norm is convex, so it is minimised neuron by neuron, layer
 after layer, over-relaxed.
 
-A sweep over a chain of L layers is a Gauss-Seidel step on a walk that is absorbed at both ends;
+A turn through a chain of L layers is a Gauss-Seidel step on a walk that is absorbed at both ends;
 its spectral radius is at most cos(pi / (L + 1)), whatever the weights, which fixes the best
 over-relaxation. Only correctly rounded operations are used (no pow, no exp, no matrix product):
 their results do not depend on where in a tile a trial stands.
@@ -29,10 +29,10 @@ from phasediag.symmetry.vectors import by_neuron, raw_neurons
 
 TOLERANCE: Final = 1e-13
 """A trial is balanced when no squared scale changes by more than this, relatively."""
-SWEEPS: Final = 2000
-"""Upper limit of sweeps: 3 layers take about 20, 20 layers about 120, nearly cut chains more."""
+MOST_TURNS: Final = 2000
+"""Turns through a chain at most: 3 layers take about 20, 20 layers about 120, nearly cut chains more."""
 NEAR: Final = 0.5
-"""Relative change of a squared scale below which a sweep is over-relaxed."""
+"""Relative change of a squared scale below which a turn is over-relaxed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -173,7 +173,7 @@ def _solve(layers: Sequence[_Layer], finite: Tensor) -> _Scales:
     alive = [into > 0 for into in scales.into]
     relaxation = 2 / (1 + math.sin(math.pi / (len(layers) + 1)))
     moving = finite
-    for _ in range(SWEEPS):
+    for _ in range(MOST_TURNS):
         change = torch.zeros_like(moving, dtype=torch.float64)
         for index, layer in enumerate(layers):
             change = torch.maximum(change, _update(index, layer, scales, alive[index], moving, relaxation))

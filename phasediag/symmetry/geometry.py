@@ -63,17 +63,21 @@ class Geometry:
         return self._raw()
 
     @cached_property
-    def _joined(self) -> Tensor:
-        return self.fixed.vectors
+    def _scaled(self) -> tuple[Tensor, Tensor]:
+        """The neuron vectors in units, and the units; in place, for a large layer is half a gigabyte."""
+        vectors = self.fixed.vectors
+        low, high = vectors.flatten(1).aminmax(dim=1)
+        unit = power_of_two(torch.maximum(-low, high))[:, None]
+        return vectors.div_(unit[:, None]), unit
 
-    @cached_property
+    @property
     def unit(self) -> Tensor:
         """The unit of length of each network, shape (networks, 1)."""
-        return power_of_two(self._joined.abs().flatten(1).amax(dim=1))[:, None]
+        return self._scaled[1]
 
-    @cached_property
+    @property
     def _vectors(self) -> Tensor:
-        return self._joined / self.unit[:, None]
+        return self._scaled[0]
 
     @cached_property
     def _parts(self) -> list[Part]:

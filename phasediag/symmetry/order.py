@@ -2,7 +2,8 @@
 
 Two neurons whose norms differ by less than sqrt(machine epsilon) * s, s the root mean square of
 the norms, are tied; so are, in turn, projections on a singular vector. Ties are broken only in
-trials where tied neighbours differ, as a singular value decomposition is costly.
+trials where tied neighbours differ, as a singular value decomposition is costly; in layers of trained
+models with thousands of neurons and of inputs, where it takes hours, the order is by norm alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch import Tensor
 ALIGNMENT: Final = 16
 """Matrices are padded to multiples of it: LAPACK rounds differently where they are not aligned."""
 
+MOST_DIRECTIONS: Final = 2048
+"""Ties are broken in layers with at most so many neurons, or so many numbers a neuron."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
@@ -28,7 +32,7 @@ class Part:
 
 
 def order_neurons(parts: Sequence[Part], norms: Tensor, pairs: Tensor) -> Tensor:
-    """Positions of the neurons in ascending order of norm, ties broken.
+    """Positions of the neurons in ascending order of norm, ties broken (in layers up to `MOST_DIRECTIONS`).
 
     Parameters
     ----------
@@ -44,6 +48,8 @@ def order_neurons(parts: Sequence[Part], norms: Tensor, pairs: Tensor) -> Tensor
     Int64, shape (trials, width).
     """
     ascending, order = norms.sort(dim=1, stable=True)
+    if all(min(part.vectors.shape[1:]) > MOST_DIRECTIONS for part in parts):
+        return order
     scale = norms.square().mean(dim=1, keepdim=True).sqrt()
     tolerance = torch.finfo(norms.dtype).eps ** 0.5 * scale
     block = _blocks(ascending.diff(dim=1) >= tolerance)

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from phasediag.theory.kernel import Projection
+from phasediag.theory.kernel import WeightProjection
 from phasediag.training.optimizers import Weights
 
 
 def residuals(
-    function: Callable[[Weights], Tensor], weights: Weights, projection: Projection, scales: Sequence[float]
+    function: Callable[[Weights], Tensor],
+    weights: Weights,
+    projection: WeightProjection,
+    scales: Sequence[float],
 ) -> Tensor:
     """What Eq. 4 leaves: |f(z + s w) - f(z) - s^2 w^T H w / 2|, z = P theta, w = (I - P) theta.
 
@@ -50,7 +53,9 @@ def residuals(
     return left.abs()
 
 
-def linear_term(function: Callable[[Weights], Tensor], weights: Weights, projection: Projection) -> float:
+def linear_term(
+    function: Callable[[Weights], Tensor], weights: Weights, projection: WeightProjection
+) -> float:
     """|w . grad f(z)|, which Eq. 4 says to be zero, in units of f."""
     symmetric = projection(weights)
     slope = grad(function)(symmetric)

@@ -15,7 +15,7 @@ from phasediag.measuring.entropy import pushforward
 from phasediag.training.network import Network
 from phasediag.training.optimizers import Weights
 
-Projection = Callable[[Weights], Weights]
+WeightProjection = Callable[[Weights], Weights]
 """P: the projection of weights on a symmetric subspace, as `Reduction.symmetrized`."""
 
 
@@ -34,7 +34,7 @@ class KernelModel(nn.Module):
         P.
     """
 
-    def __init__(self, module: nn.Module, start: Weights, projection: Projection) -> None:
+    def __init__(self, module: nn.Module, start: Weights, projection: WeightProjection) -> None:
         super().__init__()
         self.inner = deepcopy(module)
         self.code, self.start, self.projection = (module,), dict(start), projection
@@ -51,14 +51,14 @@ class KernelModel(nn.Module):
         return value["f"] + slope["f"]
 
 
-def kernel_network(network: Network, start: Weights, projection: Projection) -> tuple[Network, Weights]:
+def kernel_network(network: Network, start: Weights, projection: WeightProjection) -> tuple[Network, Weights]:
     """The kernel model as a network that `trial_step` trains, and its initial weights."""
     model = KernelModel(network.module, start, projection)
     weights = {f"inner.{name}": weight for name, weight in start.items()}
     return replace(network, module=model), weights
 
 
-def masked_features(module: nn.Module, start: Weights, projection: Projection, x: Tensor) -> Tensor:
+def masked_features(module: nn.Module, start: Weights, projection: WeightProjection, x: Tensor) -> Tensor:
     """Phi, whose rows are (P grad f_0(x_i))^T, one for every sample and output.
 
     Parameters

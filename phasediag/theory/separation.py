@@ -17,7 +17,7 @@ from phasediag.theory.gaps import GAP, cut_at_gap
 Strength = Literal["gamma", "temperature"]
 TEMPERATURES: Final = (NOISE_TEMPERATURE.name, TEMPERATURE.name, "lr_over_batch")
 """The columns that may tell the temperature; the first that there is does."""
-Verdict = Literal["rejected", "compatible", "cannot tell"]
+SeparationVerdict = Literal["rejected", "compatible", "cannot tell"]
 CONFIDENCE: Final = 0.95
 FEWEST_REPLICATES: Final = 3
 COLUMNS: Final = [
@@ -105,7 +105,7 @@ class SeparationTest:
     """Trials without a gap in their distances, which say nothing."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SeparationVerdict:
         """Rejected where the separation falls faster than kappa beyond doubt, so that no c > 0 can last."""
         if np.isnan(self.low):
             return "cannot tell"

@@ -29,7 +29,7 @@ from phasediag.training.graphs import Replayed, settle, strangers
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
 """Shapes and strides."""
-Program = tuple[Callable[..., Sequence[Tensor]], Any]
+CompiledCall = tuple[Callable[..., Sequence[Tensor]], Any]
 """A compiled graph of plain tensors, and its results as `skeleton` has them."""
 
 
@@ -67,7 +67,7 @@ class Compiled:
         self.function = function
         self.staying = staying
         self.seconds = 0.0
-        self._programs: dict[Layouts, Program] = {}
+        self._programs: dict[Layouts, CompiledCall] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's result; the first call with new layouts compiles."""
@@ -82,7 +82,7 @@ class Compiled:
             return arguments[0]
         return filled(result, run(*flat))
 
-    def _compiled(self, flat: Sequence[Tensor], form: Any, kept: int) -> Program:
+    def _compiled(self, flat: Sequence[Tensor], form: Any, kept: int) -> CompiledCall:
         started, device = time.monotonic(), flat[0].device
         if faults():
             raise UntranslatedError(faults()[0])

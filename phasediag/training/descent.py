@@ -31,7 +31,7 @@ WARMUP: Final = "schedule/warmup"
 """Steps of the warm-up, where there is one, float64."""
 CLIP: Final = "gradient_clip"
 FACTOR: Final = "layer_rates/"
-"""Before the position of a layer: its rate over that of the fastest one."""
+"""How the name begins that ends with the position of a layer: its rate over that of the fastest one."""
 FASTEST: Final = FACTOR + "fastest"
 """Rate of the fastest layer over the learning rate."""
 ROUNDING: Final = 1e-6

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-Places = tuple[int, ...]
+Positions = tuple[int, ...]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RecordedGraph:
     """A graph, and the places that it reads and writes."""
 
-    staying: Places
+    staying: Positions
     """Addresses of the tensors that stay."""
     fed: list[Tensor]
     """Where the others are copied to before every replay."""

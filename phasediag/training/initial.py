@@ -12,10 +12,10 @@ import numpy.typing as npt
 from phasediag.errors import PhasediagError
 
 Shapes = Mapping[str, tuple[int, ...]]
-Weights = dict[str, npt.NDArray[np.float64]]
+InitialWeights = dict[str, npt.NDArray[np.float64]]
 
 
-def initial_weights(shapes: Shapes, init: str, generator: np.random.Generator) -> Weights:
+def initial_weights(shapes: Shapes, init: str, generator: np.random.Generator) -> InitialWeights:
     """Weights at init_scale 1, by parameter name.
 
     Parameters
@@ -53,7 +53,7 @@ def _vector(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     return np.ones(shape) if name.rpartition(".")[2] == "weight" else np.zeros(shape)
 
 
-def _balanced(layers: Shapes, generator: np.random.Generator) -> Weights:
+def _balanced(layers: Shapes, generator: np.random.Generator) -> InitialWeights:
     shapes = list(layers.values())
     if any(len(shape) != 2 for shape in shapes) or any(a[0] != b[1] for a, b in pairwise(shapes)):
         raise PhasediagError(

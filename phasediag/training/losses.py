@@ -10,7 +10,7 @@ from torch import Tensor
 from phasediag.training.data import Task
 from phasediag.trial import Value
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 """One number for a batch, of the prediction and the target."""
 
 
@@ -22,19 +22,19 @@ def cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
     return -(target * prediction.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 
-LOSSES: Final[Mapping[str, Loss]] = {"squared": Task.loss, "cross_entropy": cross_entropy}
+LOSSES: Final[Mapping[str, LossFunction]] = {"squared": Task.loss, "cross_entropy": cross_entropy}
 
 
-def loss_of(values: Mapping[str, Value], task: type[Task]) -> Loss:
+def loss_of(values: Mapping[str, Value], task: type[Task]) -> LossFunction:
     """The loss of a trial's record: the one that it names, or the task's own."""
     named = values.get("loss")
     if named is not None:
         return LOSSES[str(named)]
     # a class that is no Task is refused where its data are looked at, after the network is built
-    own: Loss = getattr(task, "loss", Task.loss)
+    own: LossFunction = getattr(task, "loss", Task.loss)
     return own
 
 
-def is_mean(loss: Loss, task: type[Task]) -> bool:
+def is_mean(loss: LossFunction, task: type[Task]) -> bool:
     """Whether a loss is a mean over samples: one that a grid may name, or one of a task that states it."""
     return loss in LOSSES.values() or bool(vars(task).get("mean_over_samples", False))

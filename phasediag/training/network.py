@@ -36,7 +36,7 @@ from phasediag.training.control import Control, control_of
 from phasediag.training.data import Task
 from phasediag.training.descent import Descent, descent_of
 from phasediag.training.initial import initial_weights
-from phasediag.training.losses import Loss, loss_of
+from phasediag.training.losses import LossFunction, loss_of
 from phasediag.training.model import Model, module_class, stated
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
@@ -67,7 +67,7 @@ class Network:
     dtype: torch.dtype
     descent: Descent
     """By what it is trained."""
-    loss: Loss
+    loss: LossFunction
     """The loss of predictions and targets."""
     groups: tuple[NeuronGroup, ...]
     control: Control

@@ -22,7 +22,7 @@ from phasediag.training.initial import Shapes
 from phasediag.training.optimizers import Rates, Weights
 from phasediag.trial import Value, integer
 
-Arrays = Mapping[str, npt.NDArray[np.float64]]
+WeightArrays = Mapping[str, npt.NDArray[np.float64]]
 
 PADDING: Final = "padding/"
 """What the names of all constants of a trial begin with that padding adds."""
@@ -46,7 +46,7 @@ def corner(shape: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(size) for size in shape)
 
 
-def placed(weights: Arrays, shapes: Shapes) -> dict[str, npt.NDArray[np.float64]]:
+def placed(weights: WeightArrays, shapes: Shapes) -> dict[str, npt.NDArray[np.float64]]:
     """The tensors of one network in the corner of larger ones, zero elsewhere.
 
     By name, float64; `shapes` are those of the larger ones.

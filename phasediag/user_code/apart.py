@@ -25,7 +25,7 @@ from phasediag.source_lines import of_the_user
 from phasediag.user_code.looker import MADE, NOTED_BYTES, SAID, Looker, noted_in
 from phasediag.user_code.work import RAISE_INSTEAD, EndedError, Onlooker, looked_at, looking
 
-Made = TypeVar("Made")
+_Made = TypeVar("_Made")
 
 TICK_S: Final = 0.1
 """Between two glances whether the child is there at all, while it says nothing."""
@@ -43,7 +43,7 @@ class TracebackError(Exception):
     """Stands for the traceback of an error in the process that looked, as its cause."""
 
 
-def apart(look: Callable[[], Made]) -> Made:
+def apart(look: Callable[[], _Made]) -> _Made:
     """What a look at the user's code gives, taken by another process where that can be.
 
     Parameters
@@ -65,7 +65,7 @@ def apart(look: Callable[[], Made]) -> Made:
     except OSError:  # the system has no more processes, memory or files
         return _here(look)
     try:
-        made: Made = child.answer()
+        made: _Made = child.answer()
     except UnforkedError:
         return _here(look)
     finally:
@@ -114,7 +114,7 @@ def _forks() -> bool:
     return not (torch and torch.cuda.is_initialized()) and not (ray and ray.is_initialized())
 
 
-def _here(look: Callable[[], Made]) -> Made:
+def _here(look: Callable[[], _Made]) -> _Made:
     with looking(Onlooker()):
         return look()
 

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from phasediag.errors import PhasediagError
 from phasediag.library_messages import printed_before
-from phasediag.source_lines import Origin, line_of, of_the_user
+from phasediag.source_lines import CodeOrigin, line_of, of_the_user
 from phasediag.user_code.work import Onlooker, Work, looking
 
 NOTED_BYTES: Final = 8192
@@ -49,7 +49,7 @@ class Looker:
         self.answers, self.noted, self.fatal, self.alive = answers, noted, fatal, alive
         self.leave = os._exit
         self.pid = os.getpid()
-        self._places: dict[Origin, str] = {}
+        self._places: dict[CodeOrigin, str] = {}
 
     def take(self, look: Callable[[], Any]) -> NoReturn:
         """Look, answer, and end without anything that a process does at its end."""
@@ -152,5 +152,5 @@ class _Relay(TextIOBase):
         return len(text)
 
     def fileno(self) -> int:
-        """That of standard error, for processes that the user's code begins."""
+        """The descriptor of standard error, for processes that the user's code begins."""
         return 2

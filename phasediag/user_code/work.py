@@ -7,36 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from phasediag.errors import INTERRUPTED, PhasediagError
-from phasediag.source_lines import Origin, explained, place_of
+from phasediag.errors import INTERRUPTED, AdvisedError, PhasediagError
+from phasediag.source_lines import CodeOrigin, explained, place_of
 
 RAISE_INSTEAD: Final = "let it raise an error instead of ending the process"
 
 
-class EndedError(PhasediagError):
-    """Code of the user's that ended the process that looked at it, or asked for its end.
-
-    Parameters
-    ----------
-    problem
-        Which code, and how it ended the process.
-    remedy
-        What to do; empty where the problem says it.
-    """
-
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem, remedy)
-        self.problem, self.remedy = problem, remedy
-
-    def __str__(self) -> str:
-        return "; ".join(filter(None, (self.problem, self.remedy)))
+class EndedError(AdvisedError, PhasediagError):
+    """Code of the user's that ended the process that looked at it, or asked for its end, and how it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """Code of the user's that runs now."""
 
-    origin: Origin
+    origin: CodeOrigin
     name: str
     """What the grid calls the class; of a file, its name."""
     doing: str
@@ -90,7 +75,7 @@ def looking(look: Onlooker) -> Iterator[None]:
 
 
 @contextmanager
-def at_work(origin: Origin, name: str, doing: str) -> Iterator[None]:
+def at_work(origin: CodeOrigin, name: str, doing: str) -> Iterator[None]:
     """Tell whoever looks that a class of the user's runs within the block, or that her file is imported.
 
     Parameters

@@ -163,14 +163,14 @@ def test_a_pair_that_some_draws_lack_is_told_by_its_support() -> None:
     rng = np.random.default_rng(0)
     means = np.array([1.0, 0.9, 0.8, 0.48, 0.8, 0.9, 0.7, 0.3, 0.1])
     values = means[:, None] + 0.06 * rng.normal(size=10)
-    found = find_boundary(*row_of(values), 0.5, 1000, 0)
-    assert found.rising.tolist() == [False, True, False]
-    assert (found.support[:2] < 0.9).all()
-    assert found.support[2] == 1
-    assert np.isfinite(found.low).all()
-    assert np.isfinite(found.high).all()
-    assert found.low[0] <= found.position[0] <= found.high[0] <= found.position[1] + 1e-9
-    assert found.position[0] - 1e-9 <= found.low[1] <= found.position[1] <= found.high[1]
+    boundary = find_boundary(*row_of(values), 0.5, 1000, 0)
+    assert boundary.rising.tolist() == [False, True, False]
+    assert (boundary.support[:2] < 0.9).all()
+    assert boundary.support[2] == 1
+    assert np.isfinite(boundary.low).all()
+    assert np.isfinite(boundary.high).all()
+    assert boundary.low[0] <= boundary.position[0] <= boundary.high[0] <= boundary.position[1] + 1e-9
+    assert boundary.position[0] - 1e-9 <= boundary.low[1] <= boundary.position[1] <= boundary.high[1]
 
 
 def test_crossings_are_followed_to_the_nearest_of_their_direction() -> None:

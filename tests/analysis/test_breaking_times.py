@@ -98,9 +98,9 @@ def test_the_median_holds_what_was_not_seen_and_its_interval_covers() -> None:
     """
     rate, covered = 0.02, 0
     for seed in range(100):
-        found = breaking_times(*planted(rate, 40, 55, seed)).distribution.iloc[0]
-        assert found["broken"] < found["trials"] == 40
-        covered += bool(found["low"] <= np.log(2) / rate <= found["high"])
+        median = breaking_times(*planted(rate, 40, 55, seed)).distribution.iloc[0]
+        assert median["broken"] < median["trials"] == 40
+        covered += bool(median["low"] <= np.log(2) / rate <= median["high"])
     assert covered >= 90
 
 

@@ -19,18 +19,18 @@ def course(breaks: np.ndarray, drops: np.ndarray, trial: str = "a") -> pd.DataFr
 
 
 def pulses(at: list[int], height: float, width: int = 4) -> np.ndarray:
-    found = np.zeros(len(STEPS) - 1)
+    rates = np.zeros(len(STEPS) - 1)
     for start in at:
-        found[start : start + width] = height
-    return found
+        rates[start : start + width] = height
+    return rates
 
 
 def test_breaks_in_the_drops_are_found_and_told_by_how_much() -> None:
     drops = 0.01 + pulses([20, 60], 0.5)
-    found = coincidence(course(pulses([20, 60], 2), drops))
-    assert (found.broken, found.trials) == (16, 1)
-    assert found.ratio == pytest.approx(0.51 / drops.mean())
-    assert found.p_value < 0.05
+    overlap = coincidence(course(pulses([20, 60], 2), drops))
+    assert (overlap.broken, overlap.trials) == (16, 1)
+    assert overlap.ratio == pytest.approx(0.51 / drops.mean())
+    assert overlap.p_value < 0.05
     several = [course(pulses([20 + k, 60], 2), 0.01 + pulses([20 + k, 60], 0.5), str(k)) for k in range(3)]
     assert coincidence(pd.concat(several)).p_value < 0.001
 
@@ -54,15 +54,15 @@ def test_a_quiet_end_makes_early_courses_coincide_but_not_on_the_descent() -> No
     def burst() -> np.ndarray:
         return pulses([int(generator.integers(0, 17))], 1)
 
-    whole, falling = [], []
+    complete, falling = [], []
     for _ in range(200):
         rows = course(burst(), 1e-6 + burst())
-        whole.append(coincidence(rows, shifts=199).p_value)
+        complete.append(coincidence(rows, shifts=199).p_value)
         falling.append(coincidence(rows, shifts=199, descent=0.99).p_value)
-    told = np.array(falling)[~np.isnan(falling)]
-    assert np.mean(np.array(whole) <= 0.1) > 0.25
-    assert len(told) > 50
-    assert np.mean(told <= 0.1) < 0.15
+    decided = np.array(falling)[~np.isnan(falling)]
+    assert np.mean(np.array(complete) <= 0.1) > 0.25
+    assert len(decided) > 50
+    assert np.mean(decided <= 0.1) < 0.15
 
 
 def test_the_descent_ends_where_the_loss_has_fallen_by_its_share() -> None:
@@ -75,16 +75,16 @@ def test_the_descent_ends_where_the_loss_has_fallen_by_its_share() -> None:
 
 
 def test_breaks_away_from_the_drops_are_not_significant() -> None:
-    found = coincidence(course(pulses([80], 2), 0.001 + pulses([20], 0.5)))
-    assert found.ratio < 0.1
-    assert found.p_value > 0.5
+    overlap = coincidence(course(pulses([80], 2), 0.001 + pulses([20], 0.5)))
+    assert overlap.ratio < 0.1
+    assert overlap.p_value > 0.5
 
 
 def test_a_degree_that_only_grows_breaks_nothing() -> None:
-    found = coincidence(course(-pulses([20], 1), pulses([20], 0.5)))
-    assert found.broken == 0
-    assert np.isnan(found.ratio)
-    assert np.isnan(found.p_value)
+    overlap = coincidence(course(-pulses([20], 1), pulses([20], 0.5)))
+    assert overlap.broken == 0
+    assert np.isnan(overlap.ratio)
+    assert np.isnan(overlap.p_value)
 
 
 def test_a_history_without_losses_is_refused() -> None:

@@ -46,8 +46,8 @@ def rows_of(kind: str, replicates: int) -> tuple[Rows, SingleValues]:
 @pytest.mark.parametrize("replicates", COUNTS)
 @pytest.mark.parametrize("kind", ["ramp", "sigmoid"])
 def test_the_interval_of_a_boundary_covers_what_it_says(kind: str, replicates: int) -> None:
-    found = find_boundary(*rows_of(kind, replicates), 0.5, resamples=500, seed=0)
-    covered = np.mean((found.low <= 0) & (found.high >= 0))
+    boundary = find_boundary(*rows_of(kind, replicates), 0.5, resamples=500, seed=0)
+    covered = np.mean((boundary.low <= 0) & (boundary.high >= 0))
     assert LEAST <= covered <= MOST
 
 

@@ -80,9 +80,9 @@ def test_layers_of_homogeneity_1_are_counted_by_directions(tmp_path: Path) -> No
         trials = phasediag.load_trials(tmp_path / "g", threshold=cut)
         measured = phasediag.load_measurements(tmp_path / "g", last=True, threshold=cut)
         degrees = measured.pivot(index="trial_id", columns="observable", values="degree")
-        found = trials.set_index("trial_id")["activation"]
-        expected = degrees["directions"].where(found != "tanh", degrees["classes"])
-        assert degrees["directions"].isna().tolist() == (found[degrees.index] == "tanh").tolist()
+        activations = trials.set_index("trial_id")["activation"]
+        expected = degrees["directions"].where(activations != "tanh", degrees["classes"])
+        assert degrees["directions"].isna().tolist() == (activations[degrees.index] == "tanh").tolist()
         counts = trials.set_index("trial_id")["neuron_count"]
         assert counts.tolist() == expected[counts.index].tolist()
         assert (degrees["directions"] < degrees["classes"]).any()

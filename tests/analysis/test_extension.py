@@ -33,17 +33,17 @@ def planted() -> pd.DataFrame:
 
 
 def test_what_moved_is_counted_among_what_was_called_settled() -> None:
-    found = extension(planted(), factors=[2])
-    told = found.as_dict()
+    moved = extension(planted(), factors=[2])
+    plain = moved.as_dict()
     expected = {
         "trials": 12, "converged": 12, "phase_moved": 1, "settled": 11, "count_moved": 1, "largest_change": 3
     }  # fmt: skip
-    assert {name: told[name] for name in expected} == expected
-    cells = found.cells.set_index("weight_decay")
+    assert {name: plain[name] for name in expected} == expected
+    cells = moved.cells.set_index("weight_decay")
     assert cells["count moved"].to_dict() == {0.1: 0, 0.2: 1, 0.4: 0, 0.8: 0}
     assert cells["phase moved"].to_dict() == {0.1: 0, 0.2: 0, 0.4: 1, 0.8: 0}
     assert cells["largest change"].to_dict() == {0.1: 0, 0.2: 3, 0.4: 0, 0.8: 2}
-    text = found.summary()
+    text = moved.summary()
     assert "Of 12 whose phase had converged, 1 changed it (degree_normalized at 0.5)." in text
     assert (
         "Of 11 whose neuron_count had settled, 1 changed it, by 3 at most; of the 1 others, 1 changed" in text
@@ -61,17 +61,17 @@ def test_trials_of_other_files_are_not_the_same_ones_for_longer() -> None:
 
 def test_nothing_moved_says_so_without_a_warning() -> None:
     still = planted().assign(neuron_count=10, degree_normalized=0.2)
-    found = extension(still, factors=[2])
-    assert found.warnings == ()
-    assert found.plot() is not None
+    moved = extension(still, factors=[2])
+    assert moved.warnings == ()
+    assert moved.plot() is not None
 
 
 def test_what_diverges_or_fails_later_is_told_and_enters_no_pair() -> None:
     frame = planted()
     frame.loc[[1, 3], "status"] = ["diverged", "failed"]
-    found = extension(frame, factors=[2])
-    assert (len(found.pairs), found.diverged) == (10, 1)
-    assert "1 trials diverged when they were trained for longer." in found.warnings
+    moved = extension(frame, factors=[2])
+    assert (len(moved.pairs), moved.diverged) == (10, 1)
+    assert "1 trials diverged when they were trained for longer." in moved.warnings
 
 
 def test_trials_that_were_not_extended_are_refused() -> None:

@@ -31,12 +31,12 @@ def scaled_count(x, size, a=0.8, b=0.6):
 
 
 def test_the_exponents_of_a_scaled_count_are_recovered():
-    found = fit_collapse(sweep(scaled_count), resamples=50)
-    assert found.parameters.loc["y_exponent", "value"] == pytest.approx(0.8, abs=0.03)
-    assert found.parameters.loc["x_exponent", "value"] == pytest.approx(0.6, abs=0.04)
-    assert found.collapses
-    assert found.unscaled_quality > 10 * found.quality
-    assert "the curves collapse" in found.summary()
+    collapse = fit_collapse(sweep(scaled_count), resamples=50)
+    assert collapse.parameters.loc["y_exponent", "value"] == pytest.approx(0.8, abs=0.03)
+    assert collapse.parameters.loc["x_exponent", "value"] == pytest.approx(0.6, abs=0.04)
+    assert collapse.collapses
+    assert collapse.unscaled_quality > 10 * collapse.quality
+    assert "the curves collapse" in collapse.summary()
 
 
 def test_the_scaled_points_lie_on_one_curve():
@@ -55,23 +55,25 @@ def test_the_intervals_cover_the_exponents(scatter):
     hits = []
     for seed in range(500):
         trials = sweep(scaled_count, 0.1, seed, scatter=scatter)
-        found = fit_collapse(trials, resamples=100, seed=seed, room=1).parameters  # no width limits these
-        hits.append((found["low"] <= truth) & (found["high"] >= truth))
+        parameters = fit_collapse(
+            trials, resamples=100, seed=seed, room=1
+        ).parameters  # no width limits these
+        hits.append((parameters["low"] <= truth) & (parameters["high"] >= truth))
     share = pd.DataFrame(hits).mean()
     assert share.between(0.90, 0.99).all(), share.to_string()
 
 
 def test_a_count_independent_of_the_width_has_no_exponents():
-    found = fit_collapse(sweep(lambda x, _: 10 / (1 + (x / 0.03) ** 1.2)), resamples=30)
-    assert (found.parameters["low"] <= 0).all()
-    assert (found.parameters["high"] >= 0).all()
-    assert found.parameters["value"].abs().max() < 0.03
+    collapse = fit_collapse(sweep(lambda x, _: 10 / (1 + (x / 0.03) ** 1.2)), resamples=30)
+    assert (collapse.parameters["low"] <= 0).all()
+    assert (collapse.parameters["high"] >= 0).all()
+    assert collapse.parameters["value"].abs().max() < 0.03
 
 
 def test_curves_of_different_shape_do_not_collapse():
-    found = fit_collapse(sweep(lambda x, s: 10 * x ** (-0.2 * s)), resamples=5)
-    assert not found.collapses
-    assert "do not collapse" in found.summary()
+    collapse = fit_collapse(sweep(lambda x, s: 10 * x ** (-0.2 * s)), resamples=5)
+    assert not collapse.collapses
+    assert "do not collapse" in collapse.summary()
 
 
 def test_a_critical_point_and_its_exponents_are_recovered():
@@ -82,8 +84,8 @@ def test_a_critical_point_and_its_exponents_are_recovered():
         return size**-0.25 / (1 + np.exp((x - 1.0) * size**0.5 / 0.1))
 
     frame = sweep(mean, noise=0.02, xs=xs).rename(columns={"neuron_count": "order"})
-    found = fit_collapse(frame, y="order", form="critical", resamples=50)
-    values = found.parameters["value"]
+    collapse = fit_collapse(frame, y="order", form="critical", resamples=50)
+    values = collapse.parameters["value"]
     assert values["critical"] == pytest.approx(1.0, abs=0.01)
     assert values["x_exponent"] == pytest.approx(0.5, abs=0.06)
     assert values["y_exponent"] == pytest.approx(-0.25, abs=0.03)
@@ -106,11 +108,11 @@ def test_curves_that_only_shift_have_no_critical_point():
     frame = order_parameter(shifting)
     with pytest.raises(AnalysisError, match=r"no critical point in the data.*only shift.*no worse"):
         fit_collapse(frame, y="order", form="critical", resamples=5)
-    found = fit_collapse(frame, y="order", form="shift", resamples=100)
-    row = found.parameters.loc["x_shift"]
+    collapse = fit_collapse(frame, y="order", form="shift", resamples=100)
+    row = collapse.parameters.loc["x_shift"]
     assert row["low"] <= -0.06 <= row["high"]
-    assert found.collapses
-    assert found.excludes_shift is None
+    assert collapse.collapses
+    assert collapse.excludes_shift is None
 
 
 def test_a_critical_point_beyond_the_scan_is_refused():
@@ -122,18 +124,18 @@ def test_a_critical_point_beyond_the_scan_is_refused():
 def test_a_critical_point_is_claimed_only_where_a_shift_is_excluded():
     """A steepness that hardly grows with the size is nothing that data with this noise could show."""
     strong = order_parameter(lambda x, size: 1 / (1 + np.exp((x - 0.5) * size / 0.1)))
-    found = fit_collapse(strong, y="order", form="critical", resamples=5)
-    assert found.excludes_shift
-    assert "curves that only shift with log width are excluded" in found.summary()
-    told = 0
+    collapse = fit_collapse(strong, y="order", form="critical", resamples=5)
+    assert collapse.excludes_shift
+    assert "curves that only shift with log width are excluded" in collapse.summary()
+    excluded = 0
     for seed in range(4):
         weak = order_parameter(lambda x, size: 1 / (1 + np.exp((x - 0.5) * size**0.1 / 0.1)), 0.15, seed)
         with suppress(AnalysisError):  # one that lies outside the data is refused
-            found = fit_collapse(weak, y="order", form="critical", resamples=5)
-            assert not found.excludes_shift
-            assert "no critical point is shown" in found.summary()
-            told += 1
-    assert told
+            collapse = fit_collapse(weak, y="order", form="critical", resamples=5)
+            assert not collapse.excludes_shift
+            assert "no critical point is shown" in collapse.summary()
+            excluded += 1
+    assert excluded
 
 
 def corrected(x, size, analytic=0.0):
@@ -150,44 +152,44 @@ def test_corrections_to_scaling_are_noticed_and_taken_off(analytic):
     assert bare.parameters.loc["y_exponent", "moves"] > 0.02
     assert "y_exponent is not stable: it moves by" in bare.summary()
     assert any("y_exponent" in warning for warning in bare.warnings)
-    found = fit_collapse(frame, y="order", form="critical", omega=1.0, resamples=50)
+    collapse = fit_collapse(frame, y="order", form="critical", omega=1.0, resamples=50)
     truth = pd.Series({"y_exponent": 0.25, "x_exponent": 1.0, "critical": 0.5})
     off = (bare.parameters["value"] - truth).abs() > bare.parameters["high"] - bare.parameters["value"]
     assert off["y_exponent"]
-    half = (found.parameters["high"] - found.parameters["low"]) / 2
-    errors = (found.parameters["value"] - truth) / (half / 1.96)
+    half = (collapse.parameters["high"] - collapse.parameters["low"]) / 2
+    errors = (collapse.parameters["value"] - truth) / (half / 1.96)
     assert (errors.abs() < 3).all(), errors.to_string()
     assert half["y_exponent"] < 0.2
-    assert found.quality < bare.quality
-    assert "corrections of omega 1" in found.summary()
+    assert collapse.quality < bare.quality
+    assert "corrections of omega 1" in collapse.summary()
 
 
 def test_exponents_without_corrections_are_stable():
     """Each choice that could have been another one is named, with what it gives."""
-    found = fit_collapse(sweep(scaled_count), resamples=50)
-    assert set(found.scan["choice"]) == {
+    collapse = fit_collapse(sweep(scaled_count), resamples=50)
+    assert set(collapse.scan["choice"]) == {
         "without width 8", "without the lowest 25% of x", "without the highest 25% of x",
         "corrections of omega 1",
     }  # fmt: skip
-    assert found.parameters["stable"].all()
-    assert found.warnings == ()
-    assert "x_exponent is stable: it moves most" in found.summary()
-    assert (found.parameters["moves"] < 0.2).all()
+    assert collapse.parameters["stable"].all()
+    assert collapse.warnings == ()
+    assert "x_exponent is stable: it moves most" in collapse.summary()
+    assert (collapse.parameters["moves"] < 0.2).all()
 
 
 def test_too_few_sizes_for_another_choice_are_told():
     frame = sweep(scaled_count, xs=np.geomspace(1e-2, 0.1, 4))
-    found = fit_collapse(frame[frame["width"] > 16], resamples=5)
-    assert not len(found.scan)
-    assert found.parameters["stable"].isna().all()
-    assert "whether it is stable is not known" in found.summary()
+    collapse = fit_collapse(frame[frame["width"] > 16], resamples=5)
+    assert not len(collapse.scan)
+    assert collapse.parameters["stable"].isna().all()
+    assert "whether it is stable is not known" in collapse.summary()
     with pytest.raises(AnalysisError, match="need 3 values of 'width'"):
         fit_collapse(frame[frame["width"] > 16], omega=1.0)
 
 
 def test_two_replicates_give_no_interval():
-    found = fit_collapse(sweep(scaled_count, replicates=2), resamples=5).parameters
-    assert found[["low", "high"]].isna().all(axis=None)
+    parameters = fit_collapse(sweep(scaled_count, replicates=2), resamples=5).parameters
+    assert parameters[["low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ def test_another_threshold_counts_as_if_it_had_been_recorded(
     other = Threshold(absolute=absolute, relative=relative)
     write_measured_pack(Store.open(folder, "recorded"), 1, distances, Threshold())
     write_measured_pack(Store.open(folder, "other"), 1, distances, other)
-    found = load_trials(folder / "recorded", threshold=other)
+    trials = load_trials(folder / "recorded", threshold=other)
     expected = load_trials(folder / "other")
-    pd.testing.assert_frame_equal(found[COUNTED], expected[COUNTED], check_dtype=False)
-    assert found[["converged", "count_converged"]].all(axis=None)
-    assert (found["drift"].isna() == (np.array(widths) == 1)).all()
-    assert (found["threshold_absolute"] == absolute).all()
-    assert (found["threshold_relative"] == relative).all()
+    pd.testing.assert_frame_equal(trials[COUNTED], expected[COUNTED], check_dtype=False)
+    assert trials[["converged", "count_converged"]].all(axis=None)
+    assert (trials["drift"].isna() == (np.array(widths) == 1)).all()
+    assert (trials["threshold_absolute"] == absolute).all()
+    assert (trials["threshold_relative"] == relative).all()
     measured = load_measurements(folder / "recorded", threshold=other.model_dump())
     pd.testing.assert_frame_equal(
         measured[["trial_id", "observable", "degree", "normalized", "epsilon"]],
@@ -103,11 +103,11 @@ def test_a_store_without_scales_is_counted_from_its_norms(store: Store, tmp_path
     write_measured_pack(Store.open(tmp_path, "newer"), 1, distances, Threshold(), scale=root_mean_square)
     cut = {"absolute": 0.3, "relative": 0.4}
     for load in (load_trials, load_measurements):
-        found, expected = (
+        counted, expected = (
             load(path, threshold=cut).drop(columns="scale", errors="ignore")
             for path in (store.folder.path, tmp_path / "newer")
         )
-        pd.testing.assert_frame_equal(found, expected)
+        pd.testing.assert_frame_equal(counted, expected)
     assert load_trials(store.folder.path)["degree_of_breaking"].isna().all()
 
 
@@ -164,11 +164,11 @@ def test_every_observable_on_every_layer_can_be_counted_again(tmp_path: Path) ->
         )  # fmt: skip
         frames[sweep] = tmp_path / sweep
     for last in (True, False):
-        found = load_measurements(frames["one"], last=last, threshold=cut)
+        measurements = load_measurements(frames["one"], last=last, threshold=cut)
         expected = load_measurements(frames["other"], last=last)
-        assert set(found["observable"]) == set(distance_observables())
-        pd.testing.assert_frame_equal(found.drop(columns="pack_id"), expected.drop(columns="pack_id"))
-        assert (found["degree"] != load_measurements(frames["one"], last=last)["degree"]).any()
+        assert set(measurements["observable"]) == set(distance_observables())
+        pd.testing.assert_frame_equal(measurements.drop(columns="pack_id"), expected.drop(columns="pack_id"))
+        assert (measurements["degree"] != load_measurements(frames["one"], last=last)["degree"]).any()
     again, recorded = load_trials(frames["one"], threshold=cut), load_trials(frames["other"])
     pd.testing.assert_frame_equal(again[COUNTED], recorded[COUNTED])
 
@@ -178,8 +178,8 @@ def test_trials_without_a_layer_or_an_end_stay_null(store: Store) -> None:
     layers = {"measure_layer": [None, "hidden.1", "hidden.1"]}
     rows = trial_rows(pack_name(2), [1, 2, 3], ["ok", "diverged", "failed"], **layers)
     store.write_fragment(pack_name(2), rows, measured_rows(pack_name(2), [2]))
-    found = load_trials(store.folder.path, threshold={"absolute": 0.5, "relative": 0.0})
-    assert found[COUNTED].isna().all(axis=1).tolist() == [False, True, True, True]
+    trials = load_trials(store.folder.path, threshold={"absolute": 0.5, "relative": 0.0})
+    assert trials[COUNTED].isna().all(axis=1).tolist() == [False, True, True, True]
 
 
 def test_distances_that_were_not_stored_are_told(store: Store) -> None:
@@ -282,5 +282,5 @@ def test_reading_a_sweep_loads_neither_torch_nor_ray() -> None:
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": "."}
     command = [sys.executable, "-c", code]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=environment)
-    assert found.stdout.strip() == "[]"
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=environment)
+    assert outcome.stdout.strip() == "[]"

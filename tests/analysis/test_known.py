@@ -46,9 +46,9 @@ def known(frame, x, y, order):
 @pytest.mark.parametrize("swap", [False, True])
 def test_e9_in_the_plane_of_decay_and_width(swap):
     names = ("width", "weight_decay") if swap else ("weight_decay", "width")
-    found = known(hermite(), *names, "degree_normalized")
-    assert found.along == ("x" if swap else "y")
-    np.testing.assert_allclose(found.curve(np.array([2.0, 3, 8])), [1.28, 2.24, 3.44])
+    curve = known(hermite(), *names, "degree_normalized")
+    assert curve.along == ("x" if swap else "y")
+    np.testing.assert_allclose(curve.curve(np.array([2.0, 3, 8])), [1.28, 2.24, 3.44])
 
 
 @pytest.mark.parametrize("other", ["learning_rate", "lr_over_batch", "weight_decay"])
@@ -61,13 +61,13 @@ def test_e5_against_label_noise(other):
     frame = plane({"label_noise": [1.0, 3.0, 5.0], other: values}, **fixed)
     if other == "lr_over_batch":
         frame["learning_rate"] = frame["lr_over_batch"]
-    found = known(frame, "label_noise", other, "log_rate")
-    for value, sigma in zip(values, found.curve(np.array(values)), strict=True):
+    curve = known(frame, "label_noise", other, "log_rate")
+    for value, sigma in zip(values, curve.curve(np.array(values)), strict=True):
         rate = 0.05 if other == "weight_decay" else value
         gamma = value / 2 if other == "weight_decay" else 0.05
         assert (1 - 2 * rate * gamma + 2 * rate * 0.5) ** 2 - 4 * rate**2 * sigma**2 == pytest.approx(1)
     ax = phase_diagram(frame, "label_noise", other, order="log_rate", level=0.0).plot()
-    assert np.isfinite(draw_curve(ax, found.curve, found.along, found.name).get_xdata()).all()
+    assert np.isfinite(draw_curve(ax, curve.curve, curve.along, curve.name).get_xdata()).all()
 
 
 def test_e5_has_no_curve_at_rates_at_which_no_noise_collapses_the_chain():
@@ -88,9 +88,9 @@ def linear(axes, **changed):
 def test_e1_each_mode_of_the_rank_has_its_boundary(level, mode):
     frame = linear({"weight_decay": [0.25, 1.0, 4.0], "learning_rate": [0.01, 0.02]})
     diagram = phase_diagram(frame, "weight_decay", "learning_rate", order="rank", level=level)
-    found = known_boundary(frame, diagram)
-    assert (found.name, found.along) == ("exact (E1)", "y")
-    np.testing.assert_allclose(found.curve(np.array([0.01, 0.02])), 2 * mode)
+    boundary = known_boundary(frame, diagram)
+    assert (boundary.name, boundary.along) == ("exact (E1)", "y")
+    np.testing.assert_allclose(boundary.curve(np.array([0.01, 0.02])), 2 * mode)
 
 
 def test_e1_narrow_networks_do_not_reach_the_rank():

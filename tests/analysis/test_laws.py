@@ -96,8 +96,8 @@ def test_the_law_of_the_page_is_compared_drawn_and_told(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
-    assert found["best"]["name"] == "power law with a cut-off"
-    assert list(found["best"]["parameters"].values()) == pytest.approx([5, 0.7, 3], rel=0.15)
-    assert "the power law with a cut-off model (amplitude * x^-power * exp(-rate * x))" in found["summary"]
-    assert "power law with a cut-off" in found["labels"]
+    answer = json.loads(run.stdout)
+    assert answer["best"]["name"] == "power law with a cut-off"
+    assert list(answer["best"]["parameters"].values()) == pytest.approx([5, 0.7, 3], rel=0.15)
+    assert "the power law with a cut-off model (amplitude * x^-power * exp(-rate * x))" in answer["summary"]
+    assert "power law with a cut-off" in answer["labels"]

@@ -24,8 +24,8 @@ def decays(fits=20, seed=0):
 
 def test_each_fit_ends_at_its_own_minimum():
     residuals, truth = decays()
-    found = least_squares(residuals, np.ones_like(truth), STEPS, tolerance=1e-12)
-    for number, row in enumerate(found):
+    solution = least_squares(residuals, np.ones_like(truth), STEPS, tolerance=1e-12)
+    for number, row in enumerate(solution):
         alone = optimize.least_squares(lambda p, n=number: residuals(p[None], np.array([n]))[0], [1.0, 1.0])
         np.testing.assert_allclose(row, alone.x, atol=1e-5)
 
@@ -34,10 +34,10 @@ def test_a_fit_without_residuals_stays_where_it_is():
     residuals, truth = decays()
     starts = np.ones_like(truth)
     starts[3, 0] = -1.0
-    found = least_squares(residuals, starts, STEPS)
-    np.testing.assert_array_equal(found[3], [-1, 1])
-    assert np.isinf(squares(residuals(found[[3]], np.array([3]))))
-    assert (found[[0, 1, 2, 4], 0] > 0.3).all()
+    solution = least_squares(residuals, starts, STEPS)
+    np.testing.assert_array_equal(solution[3], [-1, 1])
+    assert np.isinf(squares(residuals(solution[[3]], np.array([3]))))
+    assert (solution[[0, 1, 2, 4], 0] > 0.3).all()
 
 
 def test_one_step_from_a_minimum_is_right_to_first_order():

@@ -170,8 +170,8 @@ def test_the_boundary_of_a_chain_goes_to_the_exact_one(
     command = ["diagram", str(tmp_path / "chain"), "--x", "weight_decay", "--order", "alive_count", "--level",
                "0.5", "--against", "steps", "--output", str(figure)]  # fmt: skip
     main([*command, "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert told["limits"][0]["limit"] == pytest.approx(row["limit"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["limits"][0]["limit"] == pytest.approx(row["limit"])
     assert figure.stat().st_size > 1000
     main(command)
     assert "goes to weight decay = " in capsys.readouterr().err

@@ -84,8 +84,8 @@ def test_the_interval_of_an_end_covers_what_it_says() -> None:
 def test_a_delay_of_unconverged_stages_is_no_loop() -> None:
     delayed = planted(np.full(4, 1.08), np.full(4, 0.92), unconverged=0.12)
     assert hysteresis(delayed, "alive_count").verdict == "no loop within the resolution"
-    told = planted(np.full(4, 1.08), np.full(4, 0.92))
-    assert hysteresis(told, "alive_count").verdict == "hysteresis"
+    loop = planted(np.full(4, 1.08), np.full(4, 0.92))
+    assert hysteresis(loop, "alive_count").verdict == "hysteresis"
 
 
 def test_a_way_that_never_comes_back_is_an_open_loop() -> None:

@@ -41,8 +41,8 @@ def test_why_nothing_is_measured(columns: dict[str, object], reason: str) -> Non
 
 def test_a_column_without_values_is_told_from_a_sweep_without_measurements() -> None:
     one = frame(neuron_count=1.0, width=1)
-    told = valueless(one, "degree_normalized", np.full(4, np.nan))
-    assert told == (
+    reason = valueless(one, "degree_normalized", np.full(4, np.nan))
+    assert reason == (
         "no trial that is ok has a value of 'degree_normalized': one neuron has no other to be equal to"
     )
     assert valueless(one, "test_accuracy", np.full(4, np.nan)).endswith("of 'test_accuracy'")

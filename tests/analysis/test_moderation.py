@@ -18,8 +18,8 @@ def sampled(rng: np.random.Generator, true: np.ndarray) -> np.ndarray:
 def test_variances_that_differ_by_chance_only_become_nearly_one() -> None:
     rng = np.random.default_rng(0)
     raw = sampled(rng, np.full((3, CELLS), 4.0))
-    found = moderated(raw, np.full_like(raw, FREEDOM))
-    assert np.abs(found / 4 - 1).max() < 0.15
+    variances = moderated(raw, np.full_like(raw, FREEDOM))
+    assert np.abs(variances / 4 - 1).max() < 0.15
     assert np.abs(raw / 4 - 1).max() > 1
 
 
@@ -36,8 +36,8 @@ def test_the_posterior_is_that_of_the_planted_prior(prior: float) -> None:
 def test_variances_of_different_orders_of_magnitude_keep_their_own() -> None:
     rng = np.random.default_rng(2)
     raw = sampled(rng, 10.0 ** rng.uniform(-6, 6, (1, CELLS)))
-    found = moderated(raw, np.full_like(raw, FREEDOM))
-    assert np.median(np.abs(np.log(found / raw))) < 0.1
+    variances = moderated(raw, np.full_like(raw, FREEDOM))
+    assert np.median(np.abs(np.log(variances / raw))) < 0.1
 
 
 def test_a_cell_of_one_value_takes_the_common_variance() -> None:

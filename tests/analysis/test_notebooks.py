@@ -125,6 +125,6 @@ def test_symmetry_breaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     grid = tmp_path / "grid.yaml"
     grid.write_text(text)
     assert phasediag.launch(grid, storage=str(tmp_path), executor="inline", compile="off").exit_code == 0
-    figures, told = executed("symmetry-breaking", monkeypatch, PHASEDIAG_SWEEP=str(tmp_path / "fig2"))
+    figures, printed = executed("symmetry-breaking", monkeypatch, PHASEDIAG_SWEEP=str(tmp_path / "fig2"))
     assert figures == 3
-    assert "init scale 2: no generator is lost" in told
+    assert "init scale 2: no generator is lost" in printed

@@ -52,17 +52,17 @@ def test_adaptive_capacity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     trained("fig-a5-mlp", tmp_path, short)
     short = {"replicates: 5": "replicates: 3", "steps: 8000": "steps: 20", "[4, 8, 16]": "[2, 4]"}
     trained("fig-a5-transformer", tmp_path, short)
-    figures, told = executed("paper/fig-a5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig-a5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 2
-    assert "degree of breaking rises with teacher width" in told
-    assert "head width^" in told
+    assert "degree of breaking rises with teacher width" in printed
+    assert "head width^" in printed
 
 
 @pytest.mark.slow
 def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained("fig10-mlp", tmp_path, {"steps: 40000": "steps: 100", "replicates: 5": "replicates: 3"})
     trained("fig10-transformer", tmp_path, {"steps: 8000": "steps: 20", "replicates: 5": "replicates: 3"})
-    figures, told = executed("paper/fig10", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig10", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 3
     for claim in (
         "rises with label noise",
@@ -70,7 +70,7 @@ def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "falls with teacher width",
         "teacher rank",
     ):
-        assert claim in told
+        assert claim in printed
 
 
 @pytest.mark.slow
@@ -78,9 +78,9 @@ def test_rank_against_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     short = {"steps: 500": "steps: 20", "replicates: 4": "replicates: 3"}
     wide = {f"width: {width}0" + "}": f"width: {width}" + "}" for width in (5, 10, 20, 40, 80)}
     trained("fig3-middle", tmp_path, short | wide)
-    figures, told = executed("paper/fig3-middle", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig3-middle", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 2
-    assert "(training = fixed samples, no decay)" in told
+    assert "(training = fixed samples, no decay)" in printed
 
 
 @pytest.mark.slow
@@ -99,9 +99,9 @@ def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: p
         short |= {"samples: 2000": "samples: 50"}
     trained(name, tmp_path, short)
     sweeps = {"PHASEDIAG_SWEEPS": str(tmp_path), "PHASEDIAG_SWEEP_NAME": name}
-    figures, told = executed("paper/fig4", monkeypatch, **sweeps)
+    figures, printed = executed("paper/fig4", monkeypatch, **sweeps)
     assert figures == 1
-    assert "20 steps: degree of breaking rises with rank of the incoming weights" in told
+    assert "20 steps: degree of breaking rises with rank of the incoming weights" in printed
 
 
 @pytest.mark.slow
@@ -110,10 +110,10 @@ def test_variation_inside_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     short = {"samples: 300": "samples: 50", "channels: 4": "channels: 1", "steps: 900": "steps: 4",
              "replicates: 5": "replicates: 3", "every: 300": "every: 2"}  # fmt: skip
     trained("fig5", tmp_path, short)
-    figures, told = executed("paper/fig5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 1
-    assert "within_class_share: syre " in told
-    assert "class_gap: syre " in told
+    assert "within_class_share: syre " in printed
+    assert "class_gap: syre " in printed
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_alignment_of_layers(fashion: None, tmp_path: Path, monkeypatch: pytest.
     trained("fig15", tmp_path, sizes | {"steps: 10000": "steps: 10", "[24, 48]": "[3, 4]"})
     longer = {"steps: 40000": "steps: 10", "steps: 160000": "steps: 20", "width: 32": "width: 4"}
     trained("fig6-long", tmp_path, sizes | longer)
-    figures, told = executed("paper/fig6", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig6", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 5
     for claim in (
         "adam, full batch, decay 0: first",
@@ -148,7 +148,7 @@ def test_alignment_of_layers(fashion: None, tmp_path: Path, monkeypatch: pytest.
         "tanh, two widths: ",
         "linear, two transformations: ",
     ):
-        assert claim in told
+        assert claim in printed
 
 
 def test_trained_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +162,6 @@ def test_trained_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         }
         torch.save(state, tmp_path / f"{name}.bin")
         record([tmp_path / f"{name}.bin"], tmp_path / "fig3-left", ReadingPlan(heads=2, parts=("attention",)))
-    figures, told = executed("paper/fig3-left", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
+    figures, printed = executed("paper/fig3-left", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 4
-    assert "MiniLM, 3 layers and MiniLM, 6 layers, stable rank / width: " in told
+    assert "MiniLM, 3 layers and MiniLM, 6 layers, stable rank / width: " in printed

@@ -57,24 +57,26 @@ def sigmoid(seed):
 def test_the_interval_covers_the_planted_boundary(method, plant):
     hits, errors = [], []
     for seed in range(500):
-        found = phase_diagram(plant(seed), X, Y, level=0.55, method=method, resamples=400, seed=seed).boundary
-        hits.append(found["low"].le(truth(found[Y])) & found["high"].ge(truth(found[Y])))
-        errors.append(np.log(found["position"] / truth(found[Y])))
+        boundary = phase_diagram(
+            plant(seed), X, Y, level=0.55, method=method, resamples=400, seed=seed
+        ).boundary
+        hits.append(boundary["low"].le(truth(boundary[Y])) & boundary["high"].ge(truth(boundary[Y])))
+        errors.append(np.log(boundary["position"] / truth(boundary[Y])))
     assert 0.90 <= np.mean(hits) <= 0.99
     assert abs(np.mean(errors)) < 0.03
 
 
 def test_the_level_of_a_mixture_is_equally_likely_in_both():
-    found = phase_diagram(two_states(0), X, Y, method="mixture", resamples=10)
-    shares = found.cells.set_index([X, Y])["upper_share"]
+    diagram = phase_diagram(two_states(0), X, Y, method="mixture", resamples=10)
+    shares = diagram.cells.set_index([X, Y])["upper_share"]
     upper = shares.mean()
 
     def excess(value):
         both = (1 - upper) * stats.norm.pdf(value, 0.2, 0.06), upper * stats.norm.pdf(value, 0.9, 0.02)
         return np.log(both[1] / both[0])
 
-    assert found.level == pytest.approx(brentq(excess, 0.4, 0.89), abs=0.03)
-    same = (shares >= 0.5) == (found.cells.set_index([X, Y])["phase"] == "symmetric")
+    assert diagram.level == pytest.approx(brentq(excess, 0.4, 0.89), abs=0.03)
+    same = (shares >= 0.5) == (diagram.cells.set_index([X, Y])["phase"] == "symmetric")
     assert same.all()
 
 
@@ -93,9 +95,9 @@ def test_a_mixture_follows_units_and_its_probability_never_falls(shift, scale, s
 def test_a_mixture_is_the_best_of_its_optima():
     """From the ends of the range alone the fit ended in one that a single component beats."""
     rng = np.random.default_rng(86)
-    found = Mixture.of(np.concatenate([rng.normal(0, 0.1, 60), rng.normal(1, 0.3, 90)]))
-    np.testing.assert_allclose(found.mean, [0, 1], atol=0.1)
-    assert found.bic_gain > 10
+    mixture = Mixture.of(np.concatenate([rng.normal(0, 0.1, 60), rng.normal(1, 0.3, 90)]))
+    np.testing.assert_allclose(mixture.mean, [0, 1], atol=0.1)
+    assert mixture.bic_gain > 10
 
 
 def test_one_component_is_no_mixture():
@@ -112,17 +114,17 @@ def test_the_steepest_place_needs_no_level():
     frame = grid(points=41, replicates=4)
     raw = 1 / (1 + np.exp(-4 * np.log(frame[X] / truth(frame[Y]))))
     frame["degree_normalized"] = 0.3 * raw + 0.6 * (frame[Y] > 1e-3)
-    found = phase_diagram(frame, X, Y, method="slope")
-    np.testing.assert_allclose(found.boundary["position"], truth(RATES), rtol=0.01)
-    side = np.where(found.cells[X] < truth(found.cells[Y]), "broken", "symmetric")
-    assert (found.cells["phase"] == side).all()
+    diagram = phase_diagram(frame, X, Y, method="slope")
+    np.testing.assert_allclose(diagram.boundary["position"], truth(RATES), rtol=0.01)
+    side = np.where(diagram.cells[X] < truth(diagram.cells[Y]), "broken", "symmetric")
+    assert (diagram.cells["phase"] == side).all()
 
 
 def test_a_flat_row_has_no_steepest_place():
     frame = grid().assign(degree_normalized=lambda f: np.where(f[Y] > 1e-3, 0.3, f[X].clip(0.05, 0.2)))
-    found = phase_diagram(frame, X, Y, method="slope").boundary
-    assert found["position"].isna().tolist() == [False, True]
-    assert found["converged"].isna().tolist() == [False, True]
+    boundary = phase_diagram(frame, X, Y, method="slope").boundary
+    assert boundary["position"].isna().tolist() == [False, True]
+    assert boundary["converged"].isna().tolist() == [False, True]
 
 
 def test_without_y_a_diagram_is_a_row_of_the_diagram():
@@ -143,8 +145,8 @@ def test_without_y_a_diagram_is_a_row_of_the_diagram():
 
 def test_an_expression_is_an_order_parameter():
     frame = sigmoid(1).assign(width=8, neuron_count=lambda f: f["degree_normalized"] * 8)
-    found = phase_diagram(frame, X, Y, order="neuron_count / width", resamples=50)
-    pd.testing.assert_frame_equal(found.boundary, phase_diagram(frame, X, Y, resamples=50).boundary)
+    diagram = phase_diagram(frame, X, Y, order="neuron_count / width", resamples=50)
+    pd.testing.assert_frame_equal(diagram.boundary, phase_diagram(frame, X, Y, resamples=50).boundary)
     above = phase_diagram(frame, X, Y, order="degree_normalized >= 0.5", resamples=50)
     share = frame.groupby([Y, X])["degree_normalized"].apply(lambda v: (v >= 0.5).mean())
     np.testing.assert_allclose(above.cells["mean"], share)
@@ -152,9 +154,9 @@ def test_an_expression_is_an_order_parameter():
 
 def test_a_null_in_an_expression_is_no_value():
     frame = sigmoid(1).assign(rank=pd.array([2, None] * 210, dtype="Int64"))
-    found = phase_diagram(frame, X, Y, order="rank >= 2", level=0.5)
-    assert found.cells["mean"].eq(1).all()
-    assert found.cells["replicates"].eq(5).all()
+    diagram = phase_diagram(frame, X, Y, order="rank >= 2", level=0.5)
+    assert diagram.cells["mean"].eq(1).all()
+    assert diagram.cells["replicates"].eq(5).all()
 
 
 @pytest.mark.parametrize(
@@ -177,24 +179,24 @@ def test_divergence_has_a_boundary_of_its_own():
     frame = sigmoid(2)
     frame["status"] = frame["status"].mask(frame[X] > 0.5, "diverged")
     frame.loc[frame["status"] == "diverged", "degree_normalized"] = np.nan
-    found = phase_diagram(frame, X, Y, order="diverged")
+    diagram = phase_diagram(frame, X, Y, order="diverged")
     edge = np.sort(frame[X].unique())
     inside = edge[edge < 0.5].max(), edge[edge > 0.5].min()
-    assert found.boundary["low"].to_numpy() == pytest.approx([inside[0]] * 2)
-    assert found.boundary["high"].to_numpy() == pytest.approx([inside[1]] * 2)
-    assert set(found.cells["phase"]) == {"stable", "diverged"}
+    assert diagram.boundary["low"].to_numpy() == pytest.approx([inside[0]] * 2)
+    assert diagram.boundary["high"].to_numpy() == pytest.approx([inside[1]] * 2)
+    assert set(diagram.cells["phase"]) == {"stable", "diverged"}
 
 
 def test_unconverged_is_a_phase_and_marks_the_boundary():
     frame = sigmoid(3)
     near = np.abs(np.log(frame[X] / truth(frame[Y]))) < 0.4
     frame["converged"] = ~(near & (frame[Y] < 1e-3))
-    found = phase_diagram(frame, X, Y, resamples=50)
-    assert found.boundary["converged"].tolist() == [False, True]
-    unconverged = found.cells["phase"] == "unconverged"
+    diagram = phase_diagram(frame, X, Y, resamples=50)
+    assert diagram.boundary["converged"].tolist() == [False, True]
+    unconverged = diagram.cells["phase"] == "unconverged"
     assert unconverged.any()
-    assert (found.cells.loc[unconverged, "unconverged_share"] > 0.5).all()
-    assert set(found.cells["phase"]) == {"broken", "symmetric", "unconverged"}
+    assert (diagram.cells.loc[unconverged, "unconverged_share"] > 0.5).all()
+    assert set(diagram.cells["phase"]) == {"broken", "symmetric", "unconverged"}
     rate = phase_diagram(frame.assign(log_rate=0.5 - frame["degree_normalized"]), X, Y, "log_rate", 0.0)
     assert set(rate.cells["phase"]) == {"growing", "collapsing"}
 
@@ -254,5 +256,5 @@ def test_a_line_shows_its_means_and_boundaries():
     first = diagram.cells[(diagram.cells[Y] == RATES[0]) & (diagram.cells["phase"] != "diverged")]
     np.testing.assert_array_equal(drawn.get_ydata(), first["mean"])
     assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "weight decay")
-    told = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert told[len(RATES) :] == ["boundary (0.5)", "its 95 % interval", "unconverged", "diverged"]
+    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert labels[len(RATES) :] == ["boundary (0.5)", "its 95 % interval", "unconverged", "diverged"]

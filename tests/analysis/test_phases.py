@@ -52,29 +52,31 @@ def boundary_of(frame, **options):
 
 
 def test_planted_boundary_is_recovered():
-    found = boundary_of(planted(noise=0.02, replicates=40))
-    np.testing.assert_allclose(found["position"], true_position(found[Y]), rtol=0.03)
-    assert (found["low"] < found["position"]).all()
-    assert (found["position"] < found["high"]).all()
-    assert found["crossings"].eq(1).all()
-    assert found["replicates"].eq(40).all()
+    boundary = boundary_of(planted(noise=0.02, replicates=40))
+    np.testing.assert_allclose(boundary["position"], true_position(boundary[Y]), rtol=0.03)
+    assert (boundary["low"] < boundary["position"]).all()
+    assert (boundary["position"] < boundary["high"]).all()
+    assert boundary["crossings"].eq(1).all()
+    assert boundary["replicates"].eq(40).all()
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
     hits = []
     for seed in range(200):
-        found = boundary_of(planted(seed, ys=RATES[:2]), seed=seed, resamples=500)
-        hits.append(found["low"].le(true_position(found[Y])) & found["high"].ge(true_position(found[Y])))
+        boundary = boundary_of(planted(seed, ys=RATES[:2]), seed=seed, resamples=500)
+        hits.append(
+            boundary["low"].le(true_position(boundary[Y])) & boundary["high"].ge(true_position(boundary[Y]))
+        )
     assert 0.90 <= np.mean(hits) <= 0.99
 
 
 def test_replicates_are_resampled_jointly_over_cells():
     """A replicate's shift is the same in all cells: resampling cells apart would average it away."""
     frame = planted(noise=0.25).assign(degree_normalized=lambda f: f["degree_normalized"].round(6))
-    found = boundary_of(frame)
+    boundary = boundary_of(frame)
     shifts = np.random.default_rng(0).normal(0, 0.25, 10)
     expected = 2 * 2.262 * shifts.std(ddof=1) / np.sqrt(10)
-    np.testing.assert_allclose(np.log(found["high"] / found["low"]), expected, rtol=0.25)
+    np.testing.assert_allclose(np.log(boundary["high"] / boundary["low"]), expected, rtol=0.25)
 
 
 @settings(max_examples=examples(30))
@@ -90,8 +92,8 @@ def test_boundary_ignores_row_order_and_follows_units(seed, factor):
 @pytest.mark.parametrize(("scale", "expected"), [("log", 10**-0.5), ("linear", 2.5)])
 def test_interpolates_on_the_scale_of_the_axis(scale, expected):
     xs = {"log": np.array([1e-2, 1e-1, 1e0, 1e1]), "linear": np.array([1.0, 2, 3, 4])}[scale]
-    found = boundary_of(from_means([[0.1, 0.25, 0.75, 0.9]] * 2, xs))
-    np.testing.assert_allclose(found["position"], expected, rtol=1e-12)
+    boundary = boundary_of(from_means([[0.1, 0.25, 0.75, 0.9]] * 2, xs))
+    np.testing.assert_allclose(boundary["position"], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -106,31 +108,31 @@ def test_scale_of_an_axis(values, kind):
 
 
 def test_no_crossing_is_nan():
-    found = boundary_of(from_means([[0.6, 0.7, 0.8], [0.1, 0.2, 0.3], [0.2, 0.45, 0.8]]))
-    assert found["position"].isna().tolist() == [True, True, False]
-    assert found["low"].isna().tolist() == [True, True, False]
-    assert found["crossings"].tolist() == [0, 0, 1]
+    boundary = boundary_of(from_means([[0.6, 0.7, 0.8], [0.1, 0.2, 0.3], [0.2, 0.45, 0.8]]))
+    assert boundary["position"].isna().tolist() == [True, True, False]
+    assert boundary["low"].isna().tolist() == [True, True, False]
+    assert boundary["crossings"].tolist() == [0, 0, 1]
 
 
 def test_every_crossing_of_a_row_is_stated_with_its_direction_and_branch():
     xs = np.geomspace(1e-2, 1, 6)
     frame = from_means([[0.4, 0.6, 0.4, 0.1, 0.8, 0.9]] * 2, xs, spread=0.01)
     diagram = phase_diagram(frame, X, Y)
-    found = diagram.boundary
-    assert found["crossings"].eq(3).all()
-    assert found["direction"].tolist() == ["rising", "falling", "rising"] * 2
-    assert found["branch"].tolist() == [2, 3, 1] * 2, "of equally many rows the steepest is the first"
+    boundary = diagram.boundary
+    assert boundary["crossings"].eq(3).all()
+    assert boundary["direction"].tolist() == ["rising", "falling", "rising"] * 2
+    assert boundary["branch"].tolist() == [2, 3, 1] * 2, "of equally many rows the steepest is the first"
     places = [(xs[0], xs[1]), (xs[1], xs[2]), (xs[3], xs[4])] * 2
-    assert all(low < at < high for at, (low, high) in zip(found["position"], places, strict=True))
-    assert (found["low"] < found["position"]).all()
-    assert (found["position"] < found["high"]).all()
+    assert all(low < at < high for at, (low, high) in zip(boundary["position"], places, strict=True))
+    assert (boundary["low"] < boundary["position"]).all()
+    assert (boundary["position"] < boundary["high"]).all()
     assert "2 of 2 rows cross 0.5 more than once" in " ".join(diagram.warnings)
     assert diagram.main["position"].between(xs[3], xs[4]).all()
     assert "2 (rising) in 2 of them" in diagram.findings[0]
     falling = phase_diagram(frame, X, Y, direction="falling")
     assert falling.boundary["direction"].tolist() == ["falling"] * 2
     pd.testing.assert_series_equal(
-        falling.boundary["low"], found["low"][found["branch"] == 3].reset_index(drop=True)
+        falling.boundary["low"], boundary["low"][boundary["branch"] == 3].reset_index(drop=True)
     )
     with pytest.raises(AnalysisError, match="direction='up' is unknown; it is one of rising, falling"):
         phase_diagram(frame, X, Y, direction="up")
@@ -138,35 +140,37 @@ def test_every_crossing_of_a_row_is_stated_with_its_direction_and_branch():
 
 def test_where_it_jumps_the_interval_is_at_least_the_cell():
     rows = [[0.0, 0.02, 0.97, 1.0], [0.2, 0.4, 0.6, 0.8]]
-    found = boundary_of(from_means(rows, spread=1e-4))
+    boundary = boundary_of(from_means(rows, spread=1e-4))
     xs = np.geomspace(1e-2, 1, 4)
-    assert found["low"][0] <= xs[1] * (1 + 1e-12)
-    assert found["high"][0] >= xs[2] * (1 - 1e-12)
-    np.testing.assert_allclose(found.loc[1, ["low", "high"]].astype(float), found["position"][1], rtol=2e-3)
+    assert boundary["low"][0] <= xs[1] * (1 + 1e-12)
+    assert boundary["high"][0] >= xs[2] * (1 - 1e-12)
+    np.testing.assert_allclose(
+        boundary.loc[1, ["low", "high"]].astype(float), boundary["position"][1], rtol=2e-3
+    )
 
 
 def test_a_step_of_a_staircase_is_a_jump():
     """A rank passes a third of its range in one cell and none in the next ones."""
     row, at = [0.0, 0.0, 0.3, 0.3, 0.7, 0.7, 1.0, 1.0], 3
     xs = np.geomspace(1e-2, 1, 8)
-    found = boundary_of(from_means([row] * 2, xs))
-    assert (found["low"] <= xs[at] * (1 + 1e-12)).all()
-    assert (found["high"] >= xs[at + 1] * (1 - 1e-12)).all()
+    boundary = boundary_of(from_means([row] * 2, xs))
+    assert (boundary["low"] <= xs[at] * (1 + 1e-12)).all()
+    assert (boundary["high"] >= xs[at + 1] * (1 - 1e-12)).all()
 
 
 def test_a_resolved_slope_is_no_jump():
     """Three cells that share the change, or a crossing at the end of a row: nothing tells of a step."""
     for row in ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.55, 0.7, 0.8, 0.9, 1.0]):
-        found = boundary_of(from_means([row] * 2, np.geomspace(1e-2, 1, 6), spread=1e-4))
-        np.testing.assert_allclose(found["low"], found["high"], rtol=2e-3)
+        boundary = boundary_of(from_means([row] * 2, np.geomspace(1e-2, 1, 6), spread=1e-4))
+        np.testing.assert_allclose(boundary["low"], boundary["high"], rtol=2e-3)
 
 
 def test_replicates_that_agree_exactly_tell_no_place_inside_the_cell():
     """As counts do: ranks 11, 8, 6, 4, 3, 2 of neighbouring cells, in every replicate."""
-    found = boundary_of(from_means([[11, 8, 6, 4, 3, 2]] * 2), level=2.5).iloc[0]
+    row = boundary_of(from_means([[11, 8, 6, 4, 3, 2]] * 2), level=2.5).iloc[0]
     edges = np.geomspace(1e-2, 1, 6)[4:]
-    np.testing.assert_allclose([found["low"], found["high"]], edges)
-    assert edges[0] < found["position"] < edges[1]
+    np.testing.assert_allclose([row["low"], row["high"]], edges)
+    assert edges[0] < row["position"] < edges[1]
 
 
 def test_an_interval_that_leaves_the_row_is_open():
@@ -175,10 +179,10 @@ def test_an_interval_that_leaves_the_row_is_open():
     frame = from_means([[0.9, 0.8, 0.7, 0.49]] * 2, xs, replicates=6)
     frame["degree_normalized"] += np.linspace(-0.2, 0.2, 6)[frame["replicate"]]
     diagram = phase_diagram(frame, X, Y)
-    found = diagram.boundary
-    assert found["high"].eq(np.inf).all()
-    assert found["censored"].eq("high").all()
-    assert (found["low"] < found["position"]).all()
+    boundary = diagram.boundary
+    assert boundary["high"].eq(np.inf).all()
+    assert boundary["censored"].eq("high").all()
+    assert (boundary["low"] < boundary["position"]).all()
     assert "2 of 2 boundary points have an interval that is open" in " ".join(diagram.warnings)
     row = json.loads(json.dumps(diagram.as_dict()))["boundary"][0]
     assert row["high"] is None
@@ -191,10 +195,10 @@ def test_an_interval_that_leaves_the_row_is_open():
 
 @pytest.mark.parametrize("replicates", [1, 2, 3])
 def test_interval_needs_three_replicates(replicates):
-    found = boundary_of(planted(replicates=replicates))
-    assert found["position"].notna().all()
-    assert found["low"].isna().all() == (replicates < 3)
-    assert found["replicates"].eq(replicates).all()
+    boundary = boundary_of(planted(replicates=replicates))
+    assert boundary["position"].notna().all()
+    assert boundary["low"].isna().all() == (replicates < 3)
+    assert boundary["replicates"].eq(replicates).all()
 
 
 def test_what_an_interval_is_conditional_on_is_said():
@@ -218,11 +222,11 @@ def test_a_lost_cell_breaks_its_row():
     frame = frame[~(at & frame[Y].eq(1))]
     frame["status"] = frame["status"].mask(at & frame[Y].eq(2), "failed")
     frame["status"] = frame["status"].mask(at & frame[Y].eq(3) & (frame["replicate"] < 3), "diverged")
-    found = phase_diagram(frame, X, Y)
-    assert found.boundary["position"].isna().tolist() == [True, True, True, False]
-    phases = found.cells[found.cells[X].eq(xs[2])].set_index(Y)["phase"]
+    diagram = phase_diagram(frame, X, Y)
+    assert diagram.boundary["position"].isna().tolist() == [True, True, True, False]
+    phases = diagram.cells[diagram.cells[X].eq(xs[2])].set_index(Y)["phase"]
     assert phases.to_dict() == {2.0: "missing", 3.0: "diverged", 4.0: "symmetric"}
-    shares = found.cells[found.cells[X].eq(xs[2])].set_index(Y)["diverged_share"]
+    shares = diagram.cells[diagram.cells[X].eq(xs[2])].set_index(Y)["diverged_share"]
     assert shares.to_dict() == {2.0: 0.0, 3.0: 0.75, 4.0: 0.0}
 
 
@@ -230,9 +234,9 @@ def test_a_refined_column_is_no_gap_in_the_other_rows():
     coarse = from_means([[0.0, 0.4, 0.6, 1.0]] * 4)
     xs = np.unique(coarse[X])
     extra = coarse[coarse[X].eq(xs[1]) & coarse[Y].eq(1)].assign(degree_normalized=0.45)
-    found = boundary_of(pd.concat([coarse, extra.assign(**{X: np.sqrt(xs[1] * xs[2])})]))
-    assert found["position"].notna().all()
-    assert found["position"][0] > found["position"][1]
+    boundary = boundary_of(pd.concat([coarse, extra.assign(**{X: np.sqrt(xs[1] * xs[2])})]))
+    assert boundary["position"].notna().all()
+    assert boundary["position"][0] > boundary["position"][1]
 
 
 def test_cells_hold_the_statistics_of_the_ok_trials():
@@ -311,9 +315,9 @@ def test_refusals_say_what_to_do(change, options, message):
 def test_a_rate_of_minus_infinity_counts_as_the_lowest():
     frame = planted(noise=0.0).assign(log_rate=lambda f: 0.5 - f["degree_normalized"])
     frame.loc[frame[X].eq(frame[X].max()), "log_rate"] = -np.inf
-    found = phase_diagram(frame, X, Y, order="log_rate", level=0)
-    np.testing.assert_allclose(found.boundary["position"], true_position(found.boundary[Y]), rtol=0.1)
-    assert set(found.cells["phase"]) == {"growing", "collapsing"}
+    diagram = phase_diagram(frame, X, Y, order="log_rate", level=0)
+    np.testing.assert_allclose(diagram.boundary["position"], true_position(diagram.boundary[Y]), rtol=0.1)
+    assert set(diagram.cells["phase"]) == {"growing", "collapsing"}
 
 
 def test_importing_the_analysis_loads_nothing_heavy():

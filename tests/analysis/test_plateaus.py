@@ -31,27 +31,27 @@ def values():
 
 def test_chains_that_have_settled_give_no_interval(values):
     """E5 at rate 0.2: 2.304 [2.271, 2.343] was stated where the exact value is 2.447."""
-    found = phase_diagram(chains(1e-12, values), "label_noise", None, "log_rate", 0.0)
-    row = found.boundary.loc[(found.boundary["position"] - TRUE).abs().idxmin()]
+    diagram = phase_diagram(chains(1e-12, values), "label_noise", None, "log_rate", 0.0)
+    row = diagram.boundary.loc[(diagram.boundary["position"] - TRUE).abs().idxmin()]
     assert abs(row["position"] / TRUE - 1) > 0.02
     assert row["plateau"]
     assert np.isnan(row["low"])
     assert np.isnan(row["high"])
-    assert any("start them smaller (init_scale)" in warning for warning in found.warnings)
+    assert any("start them smaller (init_scale)" in warning for warning in diagram.warnings)
 
 
 def test_chains_that_have_not_settled_give_the_exact_value(values):
-    found = phase_diagram(chains(1e-100, values), "label_noise", None, "log_rate", 0.0)
-    row = found.boundary.iloc[0]
+    diagram = phase_diagram(chains(1e-100, values), "label_noise", None, "log_rate", 0.0)
+    row = diagram.boundary.iloc[0]
     assert row["position"] == pytest.approx(TRUE, rel=0.02)
     assert row["low"] <= row["position"] <= row["high"]
     assert not row["plateau"]
-    assert not any("init_scale" in warning for warning in found.warnings)
+    assert not any("init_scale" in warning for warning in diagram.warnings)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_fine_grid_is_no_plateau(seed):
     """Twenty cells within the error of the crossing: the curve is clear of the level farther away."""
     fine = np.linspace(2.2, 2.7, 101)
-    found = phase_diagram(chains(1e-100, fine, seed), "label_noise", None, "log_rate", 0.0)
-    assert not found.boundary["plateau"].any()
+    diagram = phase_diagram(chains(1e-100, fine, seed), "label_noise", None, "log_rate", 0.0)
+    assert not diagram.boundary["plateau"].any()

@@ -66,10 +66,10 @@ def refined(field: Field, resolution: float, start: list[tuple[float, float]] | 
     """The trials of a refinement from 9 by 9 on."""
     trials = trained(start or product(DECAYS, RATES), field)
     for _ in range(20):
-        found = lattice(phase_diagram(trials, X, Y, resamples=2), DECAYS, RATES).propose(resolution)
-        if not found.points:
+        proposal = lattice(phase_diagram(trials, X, Y, resamples=2), DECAYS, RATES).propose(resolution)
+        if not proposal.points:
             return trials
-        trials = pd.concat([trials, trained(list(found.points), field)], ignore_index=True)
+        trials = pd.concat([trials, trained(list(proposal.points), field)], ignore_index=True)
     raise AssertionError("the refinement does not end")
 
 
@@ -78,8 +78,8 @@ def error(trials: pd.DataFrame) -> float:
     rows = phase_diagram(trials, X, Y, resamples=2).boundary
     assert rows["position"].notna().all()
     rates = np.geomspace(RATES[0], RATES[-1], 200)
-    found = np.interp(np.log(rates), np.log(rows[Y]), np.log(rows["position"]))
-    return float(np.sqrt(np.mean((found - np.log(exact(rates))) ** 2)))
+    interpolated = np.interp(np.log(rates), np.log(rows[Y]), np.log(rows["position"]))
+    return float(np.sqrt(np.mean((interpolated - np.log(exact(rates))) ** 2)))
 
 
 @pytest.mark.parametrize("field", [ramp, jump])
@@ -133,8 +133,8 @@ def test_what_is_missing_is_no_phase_and_divergence_only_on_request() -> None:
     ):  # fmt: skip
         places = {(0.0, 0.0): Place(side=side)}
         places |= {point: Place(side=Side.ABOVE) for point in [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]}
-        found = Lattice(x=axis, y=axis, columns=[0, 1], rows=[0, 1], places=places)
-        assert bool(found.propose(0.1, diverged=asked).points) == proposed
+        cells = Lattice(x=axis, y=axis, columns=[0, 1], rows=[0, 1], places=places)
+        assert bool(cells.propose(0.1, diverged=asked).points) == proposed
 
 
 values = st.floats(1e-6, 1e6, allow_nan=False)
@@ -178,13 +178,15 @@ def test_any_field_is_refined_to_the_resolution_within_the_lattice(seed: int, re
     x, y = Axis.of(X, xs, integers=False), Axis.of(Y, ys, integers=False)
     places = {point: Place(side=side(*point)) for point in product(xs, ys)}
     while (
-        found := Lattice(x=x, y=y, columns=xs.tolist(), rows=ys.tolist(), places=places).propose(resolution)
+        proposal := Lattice(x=x, y=y, columns=xs.tolist(), rows=ys.tolist(), places=places).propose(
+            resolution
+        )
     ).points:
-        assert len(set(found.points)) == len(found.points)
-        assert not places.keys() & set(found.points)
-        assert all(xs[0] <= px <= xs[-1] and ys[0] <= py <= ys[-1] for px, py in found.points)
-        places |= {point: Place(side=side(*point)) for point in found.points}
-    for cell in found.crossed:
+        assert len(set(proposal.points)) == len(proposal.points)
+        assert not places.keys() & set(proposal.points)
+        assert all(xs[0] <= px <= xs[-1] and ys[0] <= py <= ys[-1] for px, py in proposal.points)
+        places |= {point: Place(side=side(*point)) for point in proposal.points}
+    for cell in proposal.crossed:
         assert x.size(cell.left, cell.right) <= resolution * 1.001
         assert y.size(cell.bottom, cell.top) <= resolution * 1.001
 
@@ -220,13 +222,13 @@ def spent_on(wish: float | None, resolution: float) -> pd.DataFrame:
     trials = shifted(product(DECAYS, RATES), 0, 4)
     for _ in range(20):
         diagram = phase_diagram(trials, X, Y, resamples=300)
-        found = lattice(diagram, DECAYS, RATES).propose(
+        proposal = lattice(diagram, DECAYS, RATES).propose(
             resolution, crossings=crossings_of(diagram.boundary, Y), interval=wish
         )
-        if not found.points and not found.repeated:
+        if not proposal.points and not proposal.repeated:
             return trials
         counts = trials.groupby([X, Y]).size().to_dict()
-        more = [shifted([p], counts.get(p, 0), n) for p, n in (found.points | found.repeated).items()]
+        more = [shifted([p], counts.get(p, 0), n) for p, n in (proposal.points | proposal.repeated).items()]
         trials = pd.concat([trials, *more], ignore_index=True)
     raise AssertionError("the refinement does not end")
 
@@ -279,11 +281,11 @@ def test_an_island_between_the_points_is_found_by_looking_off_the_boundary() -> 
         trials = trained(product(decays, rates), field)
         for _ in range(20):
             diagram = phase_diagram(trials, X, Y, resamples=2)
-            found = lattice(diagram, decays, rates).propose(0.05, explore=explore)
-            if not found.points:
+            proposal = lattice(diagram, decays, rates).propose(0.05, explore=explore)
+            if not proposal.points:
                 break
-            assert (len(found.explored) > 0) == (explore > 0)
-            trials = pd.concat([trials, trained(list(found.points), field)], ignore_index=True)
+            assert (len(proposal.explored) > 0) == (explore > 0)
+            trials = pd.concat([trials, trained(list(proposal.points), field)], ignore_index=True)
         return int(((trials[X] < 0.1) & (trials["degree_normalized"] > 0.5)).sum())
 
     assert islands(0.0) == 0

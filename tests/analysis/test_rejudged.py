@@ -29,14 +29,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_flags_at_another_threshold_are_those_recorded_at_it(swept: Path) -> None:
     """Before, all were null, so that a fit refused every trial and a diagram took every trial."""
-    found = phasediag.load_trials(swept / "one", threshold=CUT)
+    trials = phasediag.load_trials(swept / "one", threshold=CUT)
     expected = phasediag.load_trials(swept / "other")
     columns = ["drift", *FLAGS]
-    pd.testing.assert_frame_equal(found[columns], expected[columns])
+    pd.testing.assert_frame_equal(trials[columns], expected[columns])
     as_recorded = phasediag.load_trials(swept / "one")
-    assert (as_recorded["unsettled"] != found["unsettled"]).any()
-    assert found["converged"].any()
-    assert not found["converged"].all()
+    assert (as_recorded["unsettled"] != trials["unsettled"]).any()
+    assert trials["converged"].any()
+    assert not trials["converged"].all()
     back = phasediag.load_trials(swept / "other", threshold={"absolute": 1e-3, "relative": 0.05})
     pd.testing.assert_frame_equal(back[columns], as_recorded[columns])
 
@@ -52,11 +52,11 @@ def test_what_a_diagram_says_of_convergence_survives_another_threshold(swept: Pa
 def test_a_sweep_recorded_before_keeps_its_flags_and_says_so() -> None:
     sweep = Path(__file__).parents[1] / "recorded" / "sweeps" / "recorded"
     with pytest.warns(CarriedWarning, match="is what was recorded, at their own threshold"):
-        found = phasediag.load_trials(sweep, threshold=CUT)
+        trials = phasediag.load_trials(sweep, threshold=CUT)
     recorded = phasediag.load_trials(sweep)
     assert recorded["converged"].notna().any()
-    pd.testing.assert_series_equal(found["converged"], recorded["converged"])
-    assert found["count_converged"].isna().all()
+    pd.testing.assert_series_equal(trials["converged"], recorded["converged"])
+    assert trials["count_converged"].isna().all()
 
 
 def test_flags_do_not_depend_on_how_many_are_judged_at_once(

@@ -41,12 +41,12 @@ def needed_exactly(width: float) -> int:
 @pytest.mark.parametrize("width", [0.3, 0.1, 0.04])
 def test_so_many_replicates_give_that_interval(width: float) -> None:
     """From 60 replicates: within 25 % of the exact number; an interval of so many is as wide within 30 %."""
-    found = replicates_needed(pilot(60), width)
-    assert found.needed == pytest.approx(needed_exactly(width), rel=0.25, abs=1)
-    assert found.fewest <= found.needed <= found.most
-    if found.needed < 60:
+    needed = replicates_needed(pilot(60), width)
+    assert needed.needed == pytest.approx(needed_exactly(width), rel=0.25, abs=1)
+    assert needed.fewest <= needed.needed <= needed.most
+    if needed.needed < 60:
         wide = [
-            np.log10(b.high / b.low).median() for b in (pilot(found.needed, s).boundary for s in range(40))
+            np.log10(b.high / b.low).median() for b in (pilot(needed.needed, s).boundary for s in range(40))
         ]
         assert np.median(wide) == pytest.approx(width, rel=0.3)
 
@@ -54,18 +54,18 @@ def test_so_many_replicates_give_that_interval(width: float) -> None:
 def test_a_small_pilot_says_how_little_it_knows() -> None:
     """Of 100 pilots of 4 replicates, 90 % intervals hold the exact number in 80 or more (5 % chance: 85)."""
     exact = needed_exactly(0.06)
-    found = [replicates_needed(pilot(4, seed), 0.06) for seed in range(100)]
-    assert sum(each.fewest <= exact <= each.most for each in found) >= 80
-    assert sum(each.needed != exact for each in found) > 50
-    assert np.median([each.most / each.fewest for each in found]) > 5
+    needs = [replicates_needed(pilot(4, seed), 0.06) for seed in range(100)]
+    assert sum(each.fewest <= exact <= each.most for each in needs) >= 80
+    assert sum(each.needed != exact for each in needs) > 50
+    assert np.median([each.most / each.fewest for each in needs]) > 5
 
 
 def test_what_replicates_do_not_reach_is_said() -> None:
-    found = replicates_needed(pilot(8, broad=1e-3, spread=0.001), 0.01)
-    assert found.needed == 0
-    assert "jumps within a cell of 0.083" in found.warnings[0]
-    assert "3 of 3 rows" in found.warnings[0]
-    assert "No number of replicates" in found.findings[0]
+    needed = replicates_needed(pilot(8, broad=1e-3, spread=0.001), 0.01)
+    assert needed.needed == 0
+    assert "jumps within a cell of 0.083" in needed.warnings[0]
+    assert "3 of 3 rows" in needed.warnings[0]
+    assert "No number of replicates" in needed.findings[0]
     assert (
         replicates_needed(pilot(8, converged=False), 0.1).rows["hindrance"].str.contains("train longer").all()
     )
@@ -81,7 +81,7 @@ def test_a_pilot_that_tells_nothing_is_refused() -> None:
 
 
 def test_it_is_drawn_and_told() -> None:
-    found = replicates_needed(pilot(5), 0.05)
-    assert found.as_dict()["needed"] == found.needed
-    assert "decades of weight decay" in found.summary()
-    assert "data:image/png" in found._repr_html_()
+    needed = replicates_needed(pilot(5), 0.05)
+    assert needed.as_dict()["needed"] == needed.needed
+    assert "decades of weight decay" in needed.summary()
+    assert "data:image/png" in needed._repr_html_()

@@ -67,40 +67,40 @@ def field(hurst: float, seed: int, side: int = SIDE) -> FloatArray:
 
 def test_a_circle_is_a_smooth_line() -> None:
     x, y = grid()
-    found = roughness_of(np.hypot(x - 0.47, y - 0.51) < 0.4)
-    assert found.dimension == pytest.approx(1, abs=0.03)
-    assert found.rough is False
-    assert "a smooth line" in found.findings[0]
+    roughness = roughness_of(np.hypot(x - 0.47, y - 0.51) < 0.4)
+    assert roughness.dimension == pytest.approx(1, abs=0.03)
+    assert roughness.rough is False
+    assert "a smooth line" in roughness.findings[0]
 
 
 def test_a_straight_boundary_has_a_position() -> None:
     x, y = grid()
-    found = roughness_of(y < 0.3 + 0.37 * x)
-    assert found.dimension == pytest.approx(1, abs=0.03)
-    assert found.crossings == 1
+    roughness = roughness_of(y < 0.3 + 0.37 * x)
+    assert roughness.dimension == pytest.approx(1, abs=0.03)
+    assert roughness.crossings == 1
     assert not diagram_of(y < 0.3 + 0.37 * x).scattered
-    assert len(found.findings) == 1
+    assert len(roughness.findings) == 1
 
 
 def test_koch_s_snowflake() -> None:
     """log 4 / log 3 = 1.262, within 0.05 at 512 cells."""
     x, y = grid()
     inside = Outline(koch(5)).contains_points(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
-    found = roughness_of(inside)
-    assert found.dimension == pytest.approx(log(4) / log(3), abs=0.05)
-    assert found.low < log(4) / log(3) < found.high
-    assert found.rough is True
-    assert found.stable
+    roughness = roughness_of(inside)
+    assert roughness.dimension == pytest.approx(log(4) / log(3), abs=0.05)
+    assert roughness.low < log(4) / log(3) < roughness.high
+    assert roughness.rough is True
+    assert roughness.stable
 
 
 def test_a_dimension_that_changes_with_the_distance_is_none_of_all() -> None:
     """A straight line that is blurred over six cells: rough at short distances and smooth at long ones."""
     side = np.arange(SIDE)
     edge = 60 + 0.7 * side + np.random.default_rng(0).integers(-3, 4, SIDE)
-    found = roughness_of(side[None, :] > edge[:, None])
-    assert found.small > found.large + 0.05
-    assert not found.stable
-    assert "NOT stable" in found.findings[0]
+    roughness = roughness_of(side[None, :] > edge[:, None])
+    assert roughness.small > roughness.large + 0.05
+    assert not roughness.stable
+    assert "NOT stable" in roughness.findings[0]
 
 
 def test_douady_s_rabbit() -> None:
@@ -110,16 +110,16 @@ def test_douady_s_rabbit() -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(400):
             z = z * z + (-0.122561 + 0.744862j)
-    found = roughness_of(np.abs(z) < 4)
-    assert found.dimension == pytest.approx(1.3934, abs=0.05)
+    roughness = roughness_of(np.abs(z) < 4)
+    assert roughness.dimension == pytest.approx(1.3934, abs=0.05)
 
 
 @pytest.mark.parametrize("hurst", [0.3, 0.5, 0.8])
 def test_contours_of_random_fields(hurst: float) -> None:
     """2 - H: the mean of 6 fields within 0.07, and 4 of 6 intervals hold it or miss by less than 0.05."""
-    found = [roughness_of(f > np.median(f)) for f in (field(hurst, seed, 256) for seed in range(6))]
-    assert np.mean([each.dimension for each in found]) == pytest.approx(2 - hurst, abs=0.07)
-    assert sum(each.low - 0.05 < 2 - hurst < each.high + 0.05 for each in found) >= 4
+    surfaces = [roughness_of(f > np.median(f)) for f in (field(hurst, seed, 256) for seed in range(6))]
+    assert np.mean([each.dimension for each in surfaces]) == pytest.approx(2 - hurst, abs=0.07)
+    assert sum(each.low - 0.05 < 2 - hurst < each.high + 0.05 for each in surfaces) >= 4
 
 
 def test_the_spread_of_a_rough_boundary_is_told_in_decades() -> None:
@@ -127,32 +127,32 @@ def test_the_spread_of_a_rough_boundary_is_told_in_decades() -> None:
     column = np.arange(128)
     teeth = np.where((column >= 51) & (column <= 76), column % 2 == 0, column > 76)
     image = np.tile(teeth, (128, 1))
-    found = roughness_of(image)
+    roughness = roughness_of(image)
     assert diagram_of(image).scattered
     assert "the boundary is no line, and none is drawn" in " ".join(diagram_of(image).warnings)
     step = 2 / 127
-    assert found.spread == pytest.approx(26 * step, abs=2 * step)
-    assert found.crossings > 20
-    assert "below that it has no position" in found.findings[1]
+    assert roughness.spread == pytest.approx(26 * step, abs=2 * step)
+    assert roughness.crossings > 20
+    assert "below that it has no position" in roughness.findings[1]
 
 
 @pytest.mark.parametrize(
-    ("upper", "told"),
+    ("upper", "message"),
     [
         (np.ones((100, 100), bool), "no boundary"),
         (np.arange(40 * 100).reshape(40, 100) > 1000, "100 x 40 cells are too few"),
     ],
 )
-def test_what_has_no_dimension_is_refused(upper: FloatArray, told: str) -> None:
-    with pytest.raises(AnalysisError, match=told):
+def test_what_has_no_dimension_is_refused(upper: FloatArray, message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
         roughness_of(upper)
 
 
 def test_few_blocks_have_no_interval() -> None:
     upper = np.zeros((128, 128), bool)
     upper[10:20, 10:20] = True
-    found = roughness_of(upper)
-    assert np.isnan(found.low)
-    assert found.rough is None
-    assert "no interval" in found.warnings[0]
-    assert found.as_dict()["low"] is None
+    roughness = roughness_of(upper)
+    assert np.isnan(roughness.low)
+    assert roughness.rough is None
+    assert "no interval" in roughness.warnings[0]
+    assert roughness.as_dict()["low"] is None

@@ -97,10 +97,10 @@ def test_what_is_left_out_comes_with_what_brings_it_in():
     frame = of_widths(lambda x, width: 0.5 * x**-0.4, widths=(8, 16, 32, 64))
     frame["neuron_count"] = frame["neuron_count"].clip(upper=frame["width"])
     frame.loc[frame["replicate"].eq(0), "converged"] = False
-    told = fit_scaling(frame, window=(0, 1), resamples=10).summary()
-    assert "limited by the width: " in told
-    assert "--room 1" in told
-    assert "not converged: train longer" in told
+    summary = fit_scaling(frame, window=(0, 1), resamples=10).summary()
+    assert "limited by the width: " in summary
+    assert "--room 1" in summary
+    assert "not converged: train longer" in summary
 
 
 def test_a_jump_at_the_end_of_the_window_has_no_exponent():
@@ -227,11 +227,11 @@ def claims(fit):
 def test_the_dependence_on_the_width_is_recovered(exponent, verdict):
     frame = of_widths(lambda x, width: 3 * x**-0.4 * (width / 200) ** exponent)
     fit = fit_scaling(frame, window=(0, 1), resamples=50)
-    found = fit.independence
-    assert found.low <= exponent <= found.high
-    assert found.values == WIDTHS
+    dependence = fit.independence
+    assert dependence.low <= exponent <= dependence.high
+    assert dependence.values == WIDTHS
     assert fit.claims[1].verdict == verdict
-    assert fit.as_dict()["independence"]["exponent"] == found.exponent
+    assert fit.as_dict()["independence"]["exponent"] == dependence.exponent
     assert {"limit", "limit_low", "limit_high"} <= set(fit.tables["widths"])
 
 
@@ -241,8 +241,8 @@ def test_the_interval_of_the_widths_exponent_covers_it():
     for seed in range(200):
         frame = of_widths(lambda x, w: 30 * np.exp(-8 * x) * (w / 200) ** 0.3, seed)
         columns = (frame[name].to_numpy(dtype=float) for name in ("width", "weight_decay", "neuron_count"))
-        found = fit_independence("width", *columns, frame["replicate"].to_numpy())
-        hits.append(found.low <= 0.3 <= found.high)
+        dependence = fit_independence("width", *columns, frame["replicate"].to_numpy())
+        hits.append(dependence.low <= 0.3 <= dependence.high)
     assert 0.90 <= np.mean(hits) <= 0.99
 
 

@@ -109,13 +109,13 @@ def test_every_fit_takes_the_same_trials_and_says_which_it_leaves_out() -> None:
         assert other.left_out == fit.left_out
         assert f"{fit.left_out[late]} {late}" in other.summary()
         assert f"{fit.n} trials, {fit.replicates} replicates" in other.summary()
-    whole = fit_collapse(frame, resamples=3)
-    assert whole.n == fit_strength(frame, resamples=3).n
-    assert whole.left_out[late] == fit.left_out[late]
+    collapse = fit_collapse(frame, resamples=3)
+    assert collapse.n == fit_strength(frame, resamples=3).n
+    assert collapse.left_out[late] == fit.left_out[late]
 
 
 def test_a_cell_of_no_counts_has_no_logarithm_and_is_told() -> None:
     frame = half_converged().assign(converged=True)
     empty = (frame["weight_decay"] == 1) & (frame["width"] == 64)
-    found = fit_collapse(frame.assign(neuron_count=frame["neuron_count"].mask(empty, 0)), resamples=3)
-    assert found.left_out["in cells of mean 0, which has no logarithm"] == int(empty.sum())
+    collapse = fit_collapse(frame.assign(neuron_count=frame["neuron_count"].mask(empty, 0)), resamples=3)
+    assert collapse.left_out["in cells of mean 0, which has no logarithm"] == int(empty.sum())

@@ -35,7 +35,7 @@ def test_each_problem_ends_where_scipy_ends(loss, size: int, iterations: int) ->
     def losses(parameters: FloatArray, problems: IntArray) -> FloatArray:
         return loss(parameters, tilts[problems])
 
-    found = minima(losses, starts, steps, xatol=XATOL, fatol=FATOL, iterations=iterations)
+    ends = minima(losses, starts, steps, xatol=XATOL, fatol=FATOL, iterations=iterations)
     for problem, start in enumerate(starts):
         simplex = np.vstack([start, start + np.diag(steps)])
         options = {"xatol": XATOL, "fatol": FATOL, "maxiter": iterations + 1, "initial_simplex": simplex}
@@ -44,7 +44,7 @@ def test_each_problem_ends_where_scipy_ends(loss, size: int, iterations: int) ->
                 lambda p, at=problem: losses(p[None], np.array([at]))[0], start,
                 method="Nelder-Mead", options=options,
             ).x  # fmt: skip
-        np.testing.assert_allclose(found[problem], alone, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(ends[problem], alone, rtol=1e-9, atol=1e-9)
 
 
 def test_what_has_ended_is_evaluated_no_more() -> None:

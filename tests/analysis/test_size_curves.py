@@ -68,15 +68,15 @@ def test_chi_squared_is_that_of_the_definition(form: Form, omega: float | None) 
     parameters = rng.normal(0.3, 0.1, (30, function.parameters))
     parameters[0, :2] = 0
     parameters[1, 1:3] = (9, -9)[: function.parameters - 1]
-    found = squares(
+    chi_squared = squares(
         function.residuals(means, np.broadcast_to(function.curves.error, means.shape))(
             parameters, np.arange(30)
         )
     )
-    assert found[1] == np.inf, "scaled so far apart that no curves overlap"
+    assert chi_squared[1] == np.inf, "scaled so far apart that no curves overlap"
     others = np.arange(30) != 1
     pairs = zip(parameters[others], means[others], strict=True)
-    np.testing.assert_allclose(found[others], [by_hand(function, *each) for each in pairs], rtol=1e-6)
+    np.testing.assert_allclose(chi_squared[others], [by_hand(function, *each) for each in pairs], rtol=1e-6)
 
 
 def test_cells_that_do_not_enter_do_not_matter() -> None:

@@ -83,8 +83,8 @@ def test_the_command_draws_and_tells_it_and_says_what_is_missing(
     figure = tmp_path / "diagram.png"
     main(["diagram", str(tmp_path / "g"), "--x", "weight_decay", "--y", "width", "--order", "alive_count",
           "--stability", "sign_flip", "--json", "--output", str(figure)])  # fmt: skip
-    told = json.loads(capsys.readouterr().out)["stability"]
-    assert [row["position"] for row in told] == pytest.approx([2.0, 2.0], rel=0.01)
+    answer = json.loads(capsys.readouterr().out)["stability"]
+    assert [row["position"] for row in answer] == pytest.approx([2.0, 2.0], rel=0.01)
     assert figure.is_file()
     with pytest.raises(AnalysisError, match="observables: \\[escape\\]"):
         stability(trials.drop(columns="escape_sign_flip"), diagram, "sign_flip")

@@ -195,13 +195,13 @@ def test_replicates_have_the_same_number_in_all_cells_whatever_their_order(seed:
 def test_a_crossing_lies_where_the_means_pass_the_level(seed: int) -> None:
     values = table(seed)
     cells, _ = laid_out(values)
-    found = located(values)
-    for row, (position, cell) in enumerate(zip(found.position, found.cell, strict=True)):
+    crossing = located(values)
+    for row, (position, cell) in enumerate(zip(crossing.position, crossing.cell, strict=True)):
         own = cells.value[cells.row == row]
         with np.errstate(invalid="ignore"):
             passes = (own[:-1] >= LEVEL) != (own[1:] >= LEVEL)
         passes &= ~np.isnan(own[:-1] + own[1:])
-        assert found.crossings[row] == passes.sum()
+        assert crossing.crossings[row] == passes.sum()
         assert np.isnan(position) == (cell < 0) == (not passes.any())
         if cell >= 0:
             between = np.interp(position, cells.coordinate[[cell, cell + 1]], [0, 1])
@@ -235,13 +235,13 @@ def test_a_boundary_moves_with_its_values_and_its_axis(seed: int) -> None:
 @given(SEEDS)
 def test_an_interval_holds_its_position_and_rows_do_not_know_of_each_other(seed: int) -> None:
     values = table(seed)
-    found = located(values)
-    known = ~np.isnan(found.low)
-    assert (found.low[known] <= found.position[known]).all()
-    assert (found.position[known] <= found.high[known]).all()
+    crossing = located(values)
+    known = ~np.isnan(crossing.low)
+    assert (crossing.low[known] <= crossing.position[known]).all()
+    assert (crossing.position[known] <= crossing.high[known]).all()
     alone = [located(values[[row]]) for row in range(len(values))]
     for name in ("position", "low", "high", "crossings", "replicates"):
-        np.testing.assert_array_equal([getattr(one, name)[0] for one in alone], getattr(found, name))
+        np.testing.assert_array_equal([getattr(one, name)[0] for one in alone], getattr(crossing, name))
 
 
 def test_a_gap_is_crossed_by_no_boundary() -> None:
@@ -271,10 +271,10 @@ def test_means_of_some_cells_are_those_of_all() -> None:
 def test_the_steepest_place_of_a_smooth_step_is_its_middle(place: float, width: float) -> None:
     at = np.arange(9, dtype=np.float64)
     values = np.repeat(np.tanh((at - place) / width)[None, :, None], 3, axis=2)
-    found = find_steepest(*laid_out(values), 20, 0)
-    assert found.position[0] == pytest.approx(place, abs=0.5)
+    steepest = find_steepest(*laid_out(values), 20, 0)
+    assert steepest.position[0] == pytest.approx(place, abs=0.5)
     mirrored = find_steepest(*laid_out(values[:, ::-1]), 20, 0)
-    assert 8 - mirrored.position[0] == pytest.approx(found.position[0], abs=1e-9)
+    assert 8 - mirrored.position[0] == pytest.approx(steepest.position[0], abs=1e-9)
     flat = find_steepest(*laid_out(np.full((1, 9, 3), 0.3)), 20, 0)
     assert np.isnan(flat.position[0])
     assert flat.cell[0] == -1

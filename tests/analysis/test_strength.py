@@ -39,29 +39,29 @@ def ranks(replicates=8):
 
 
 def test_the_planted_strength_is_recovered():
-    found = fit_strength(sweep(planted), resamples=20)
+    fit = fit_strength(sweep(planted), resamples=20)
     truth = pd.Series({"variance": 2.0, "noise": 6.0})
-    assert (found.parameters["low"] <= truth).all()
-    assert (found.parameters["high"] >= truth).all()
-    np.testing.assert_allclose(found.parameters["value"], truth, rtol=0.4)
-    assert found.models[0]["name"] == "one strength"
-    assert found.claim.verdict == "supported"
-    assert json.loads(json.dumps(found.as_dict()))["claim"]["verdict"] == "supported"
-    assert "AIC" not in found.summary()
+    assert (fit.parameters["low"] <= truth).all()
+    assert (fit.parameters["high"] >= truth).all()
+    np.testing.assert_allclose(fit.parameters["value"], truth, rtol=0.4)
+    assert fit.models[0]["name"] == "one strength"
+    assert fit.claim.verdict == "supported"
+    assert json.loads(json.dumps(fit.as_dict()))["claim"]["verdict"] == "supported"
+    assert "AIC" not in fit.summary()
 
 
 def test_no_law_of_the_counts_is_assumed():
     """Steps from rank 4 to 0: the power that was fitted before gave 3.2 [3.0, 3.4], and "not supported"."""
-    found = fit_strength(ranks(), resamples=20)
-    assert found.claim.verdict == "supported"
-    assert found.parameters.loc["variance", "low"] <= 4 <= found.parameters.loc["variance", "high"]
-    assert found.parameters.loc["variance", "value"] == pytest.approx(4, rel=0.05)
+    fit = fit_strength(ranks(), resamples=20)
+    assert fit.claim.verdict == "supported"
+    assert fit.parameters.loc["variance", "low"] <= 4 <= fit.parameters.loc["variance", "high"]
+    assert fit.parameters.loc["variance", "value"] == pytest.approx(4, rel=0.05)
 
 
 def test_the_fitted_strength_is_an_axis_of_a_scaling():
     frame = sweep(planted, noises=(0.0,))
-    found = fit_strength(frame, resamples=3)
-    fit = fit_scaling(frame, x=found.formula, window=(0, 1), resamples=50)
+    strength = fit_strength(frame, resamples=3)
+    fit = fit_scaling(frame, x=strength.formula, window=(0, 1), resamples=50)
     assert fit.models[0]["name"] == "power law"
     assert fit.exponent == pytest.approx(-0.5, abs=0.05)
 
@@ -127,9 +127,9 @@ def test_two_values_of_noise_tell_nothing_of_its_power():
 
 def test_without_label_noise_its_coefficient_is_zero():
     frame = sweep(planted, noises=(0.0,)).drop(columns="label_noise")
-    found = fit_strength(frame, resamples=10)
-    assert found.parameters.loc["noise", "value"] == 0
-    assert "label_noise" not in found.formula
+    fit = fit_strength(frame, resamples=10)
+    assert fit.parameters.loc["noise", "value"] == 0
+    assert "label_noise" not in fit.formula
 
 
 def test_other_axes_and_a_pinned_teacher_are_told():
@@ -138,9 +138,9 @@ def test_other_axes_and_a_pinned_teacher_are_told():
     frame["point_id"] = frame["point_id"] + frame.groupby(["weight_decay", "lr_over_batch"]).ngroup().astype(
         str
     )
-    found = fit_strength(frame.assign(data_seed=3), resamples=10)
-    assert "Pooled over init_scale" in found.summary()
-    assert "conditional on one teacher" in found.summary()
+    fit = fit_strength(frame.assign(data_seed=3), resamples=10)
+    assert "Pooled over init_scale" in fit.summary()
+    assert "conditional on one teacher" in fit.summary()
 
 
 @pytest.mark.parametrize(

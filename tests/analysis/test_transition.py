@@ -44,19 +44,19 @@ def test_a_smooth_change_is_continuous():
 
 
 def test_two_peaks_are_a_jump():
-    found = transition_order(coexisting(), X, Y, starts="init_scale", resamples=100)
-    assert found.verdict == "first order"
-    assert found.rows["bimodality"].gt(10).all()
-    assert found.rows["separation"].gt(10).all()
-    assert found.rows["reason"].str.contains("two peaks").all()
+    transition = transition_order(coexisting(), X, Y, starts="init_scale", resamples=100)
+    assert transition.verdict == "first order"
+    assert transition.rows["bimodality"].gt(10).all()
+    assert transition.rows["separation"].gt(10).all()
+    assert transition.rows["reason"].str.contains("two peaks").all()
 
 
 def test_hysteresis_is_measured_and_is_a_jump():
-    found = transition_order(continuous(shift=0.5), X, Y, starts="init_scale", resamples=200)
-    assert found.verdict == "first order"
-    np.testing.assert_allclose(found.rows["hysteresis"], 0.5, atol=0.05)
-    assert found.rows["hysteresis_low"].between(0.4, 0.5).all()
-    assert found.rows["hysteresis_high"].between(0.5, 0.6).all()
+    transition = transition_order(continuous(shift=0.5), X, Y, starts="init_scale", resamples=200)
+    assert transition.verdict == "first order"
+    np.testing.assert_allclose(transition.rows["hysteresis"], 0.5, atol=0.05)
+    assert transition.rows["hysteresis_low"].between(0.4, 0.5).all()
+    assert transition.rows["hysteresis_high"].between(0.5, 0.6).all()
 
 
 @pytest.mark.slow
@@ -72,19 +72,19 @@ def test_the_interval_of_the_hysteresis_covers_it():
 
 def test_a_jump_inside_one_cell_cannot_be_told():
     frame = grid().assign(degree_normalized=lambda f: (f[X] > 0.1) * 1.0)
-    found = transition_order(frame, X, Y, starts="init_scale")
-    assert found.verdict == "cannot tell"
-    assert found.rows["reason"].str.contains("refine").all()
-    assert found.rows["jump"].eq(1).all()
+    transition = transition_order(frame, X, Y, starts="init_scale")
+    assert transition.verdict == "cannot tell"
+    assert transition.rows["reason"].str.contains("refine").all()
+    assert transition.rows["jump"].eq(1).all()
 
 
 def test_without_starts_or_y():
     frame = continuous()
     frame = frame[(frame["init_scale"] == 1) & (frame[Y] == 8)]
-    found = transition_order(frame, X, resamples=50)
-    assert len(found.rows) == 1
-    assert found.verdict == "continuous"
-    assert found.rows["hysteresis"].isna().all()
+    transition = transition_order(frame, X, resamples=50)
+    assert len(transition.rows) == 1
+    assert transition.verdict == "continuous"
+    assert transition.rows["hysteresis"].isna().all()
 
 
 def diverging_cell(start, lost=4):
@@ -199,10 +199,10 @@ def test_a_continuous_transition_is_not_of_first_order_however_unfinished_its_ru
     assert early.verdict == "cannot tell"
     assert "front of training time" in early.rows["reason"].iloc[0]
     late = chain(2, (0.05, 0.8), 20_000, DECAYS)
-    found = transition_order(late, X, order="u", level=0.15, starts="init_scale")
-    assert found.rows["hysteresis_low"].iloc[0] <= 0 <= found.rows["hysteresis_high"].iloc[0]
-    assert found.verdict == "continuous"
-    assert found.rows["reason"].iloc[0] == "the replicates agree, no jump, no hysteresis"
+    transition = transition_order(late, X, order="u", level=0.15, starts="init_scale")
+    assert transition.rows["hysteresis_low"].iloc[0] <= 0 <= transition.rows["hysteresis_high"].iloc[0]
+    assert transition.verdict == "continuous"
+    assert transition.rows["reason"].iloc[0] == "the replicates agree, no jump, no hysteresis"
     rng = np.random.default_rng(0)
     many = pd.concat([late.assign(replicate=late["replicate"] + 3 * copy) for copy in range(4)])
     noisy = many.assign(u=many["u"] + rng.normal(0, 0.01, 12)[many["replicate"]])
@@ -217,9 +217,9 @@ SPINODAL = np.linspace(0.3, 0.7, 41)
 def test_a_start_that_never_leaves_the_origin_is_evidence_of_hysteresis():
     """E3 with starts 0.1, 0.4, 1: only the smallest was looked at, which is dead at every decay."""
     late = chain(3, (0.1, 0.4, 1.0), 20_000, SPINODAL)
-    found = transition_order(late, X, order="alive", starts="init_scale")
-    assert found.verdict == "first order"
-    least = found.rows[["hysteresis_low", "hysteresis_high"]].abs().min(axis=1).iloc[0]
+    transition = transition_order(late, X, order="alive", starts="init_scale")
+    assert transition.verdict == "first order"
+    least = transition.rows[["hysteresis_low", "hysteresis_high"]].abs().min(axis=1).iloc[0]
     assert 0.25 < least < 0.587 - 0.3
     both = transition_order(late[late["init_scale"] > 0.2], X, order="alive", starts="init_scale")
     assert both.verdict == "first order"

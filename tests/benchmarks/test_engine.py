@@ -27,9 +27,9 @@ def chained(rounds: int, kept: float, added: float) -> float:
 def test_a_peak_counts_the_operations_that_it_does() -> None:
     each_round = 2 * engine_peak.ROUNDS * engine_peak.CHAINS
     peaks = engine_peak.peaks()
-    found = {(p.dtype.itemsize, p.vector_bytes): p.operations / each_round for p in peaks}
-    assert {(4, 32), (8, 32)} <= set(found)
-    assert all(lanes == size / number for (number, size), lanes in found.items())
+    counted = {(p.dtype.itemsize, p.vector_bytes): p.operations / each_round for p in peaks}
+    assert {(4, 32), (8, 32)} <= set(counted)
+    assert all(lanes == size / number for (number, size), lanes in counted.items())
     loop: Any = library(engine_peak.TEXT).double_32
     loop.argtypes, loop.restype = [ctypes.c_longlong, *[ctypes.c_double] * 2], ctypes.c_double
     assert loop(7, 0.5, 0.25) == pytest.approx(chained(7, 0.5, 0.25), rel=1e-12)
@@ -38,10 +38,10 @@ def test_a_peak_counts_the_operations_that_it_does() -> None:
 @pytest.mark.slow
 def test_it_tells_the_share_of_the_peak_and_where_the_time_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "ROUND_SECONDS", 0.01)
-    told = CliRunner().invoke(engine.main, ["--width", "5", "--tile", "4", "--rounds", "1"])
-    assert told.exit_code == 0, told.output
+    outcome = CliRunner().invoke(engine.main, ["--width", "5", "--tile", "4", "--rounds", "1"])
+    assert outcome.exit_code == 0, outcome.output
     for words in ("share of the peak", "elementary functions", "products, second factor turned", "float64"):
-        assert words in told.output
+        assert words in outcome.output
 
 
 @pytest.mark.slow

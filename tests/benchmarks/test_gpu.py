@@ -23,8 +23,8 @@ def test_it_prints_rates_the_roof_the_ratio_and_the_targets() -> None:
     assert result.exit_code == 0, result.output
     rows = [line for line in result.output.splitlines() if line.startswith("│")]
     assert [row.split("│")[1].strip() for row in rows] == [gpu.PLAIN, "phasediag"]
-    for told in ("cpu, width 4", "steps a second, ms", "roof:", "300 x", "30%"):
-        assert told.split(",")[0] in result.output
+    for words in ("cpu, width 4", "steps a second, ms", "roof:", "300 x", "30%"):
+        assert words.split(",")[0] in result.output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -57,7 +57,7 @@ def test_boundaries_are_those_of_the_phase_diagram() -> None:
             for g in gamma for w in (1, 2) for r in range(3)
         ]
     )  # fmt: skip
-    found = boundaries(
+    readings = boundaries(
         "E1",
         "at {}",
         trials,
@@ -68,9 +68,9 @@ def test_boundaries_are_those_of_the_phase_diagram() -> None:
         level=0.5,
         tolerance=0.05,
     )
-    assert [reading.quantity for reading in found] == ["at 1", "at 2"]
-    assert [reading.exact for reading in found] == [0.5, 1.0]
-    assert [reading.fault for reading in found] == ["", ""]
+    assert [reading.quantity for reading in readings] == ["at 1", "at 2"]
+    assert [reading.exact for reading in readings] == [0.5, 1.0]
+    assert [reading.fault for reading in readings] == ["", ""]
 
 
 def test_an_unknown_result_is_named(tmp_path) -> None:

@@ -236,7 +236,7 @@ def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "told"),
+    ("content", "name", "message"),
     [
         (b"", "a.safetensors", "cannot be read as weights"),
         (b"x" * 100, "a.pt", "cannot be read as weights"),
@@ -245,9 +245,9 @@ def test_the_record_is_that_of_a_sweep(tmp_path: Path, bert: Path) -> None:
         (b"", "a.txt", "is of no kind that is read"),
     ],
 )
-def test_what_is_no_checkpoint_is_said(content: bytes, name: str, told: str, tmp_path: Path) -> None:
+def test_what_is_no_checkpoint_is_said(content: bytes, name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(PhasediagError, match=told):
+    with pytest.raises(PhasediagError, match=message):
         list(measured_parts(tmp_path / name, ReadingPlan(heads=1)))
 
 
@@ -288,8 +288,8 @@ def test_the_command_measures_what_templates_name(tmp_path: Path) -> None:
     means = json.loads(result.stdout)["attention"]["means"]
     assert [row["depth"] for row in means] == [1, 2, 3]
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
-    told = CliRunner().invoke(measure, arguments, catch_exceptions=False)
-    assert "stable_rank" in told.stderr
+    outcome = CliRunner().invoke(measure, arguments, catch_exceptions=False)
+    assert "stable_rank" in outcome.stderr
     for wrong in (["--query", "a{layer}"], ["--query", "a", "--key", "b{layer}"], ["--value", "v{layer}"]):
         with pytest.raises(PhasediagError, match=r"give|write"):
             CliRunner().invoke(measure, [str(tmp_path / "own.safetensors"), *wrong], catch_exceptions=False)

@@ -67,7 +67,7 @@ def shown(store: Store, folder: Path, width: int = 80, height: int = 24, ascii_o
 def letters(text: str, columns: int = DECAYS) -> list[str]:
     """The rows of the mesh without their labels: the first letter of each cell."""
     lines = [re.match(r"^ *[\d.e+-]+ ([●○×!·?│─#ox.|-]+)$", line.rstrip()) for line in text.splitlines()]
-    rows = [found[1] for found in lines if found]
+    rows = [match[1] for match in lines if match]
     return [row[:: len(row) // columns][:columns] for row in rows]
 
 
@@ -241,7 +241,7 @@ def test_the_diagram_fills_while_a_launch_runs(tmp_path: Path) -> None:
             process.kill()
             os.close(master)
         assert running.wait(60) == 0
-    counts = [int(found) for found in re.findall(r"(\d+)/20 trials", text)]
+    counts = [int(digits) for digits in re.findall(r"(\d+)/20 trials", text)]
     assert counts == sorted(counts)
     assert counts[-1] == 20
     assert len(set(counts)) > 2, "it was seen to fill"

@@ -161,19 +161,19 @@ def test_a_sweep_is_cited_with_its_versions_and_data(tmp_path: Path) -> None:
 
 def test_versions_are_told() -> None:
     assert phasediag("--version").stdout == f"phasediag, version {VERSION}\n"
-    told = json.loads(phasediag("--version", "--json").stdout)
-    assert told["phasediag"] == VERSION
-    assert all(told[name] for name in ("python", "torch", "ray", "pyarrow"))
+    answer = json.loads(phasediag("--version", "--json").stdout)
+    assert answer["phasediag"] == VERSION
+    assert all(answer[name] for name in ("python", "torch", "ray", "pyarrow"))
     citation = YAML(typ="safe", pure=True).load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == VERSION
 
 
 def test_the_help_lists_every_command_and_fits_a_terminal() -> None:
-    told = CliRunner().invoke(cli.commands, ["--help"], terminal_width=80).stdout
+    printed = CliRunner().invoke(cli.commands, ["--help"], terminal_width=80).stdout
     names = cli.commands.list_commands(click.Context(cli.commands))
-    assert all(re.search(rf"^  {name} ", told, flags=re.MULTILINE) for name in names)
-    assert "..." not in told.partition("Begin:")[2]
-    assert max(map(len, told.splitlines())) <= 80
+    assert all(re.search(rf"^  {name} ", printed, flags=re.MULTILINE) for name in names)
+    assert "..." not in printed.partition("Begin:")[2]
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_a_command_loads_no_other_command(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_every_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
         if name == "explain" and arguments[1].startswith("sweeps/"):
             arguments[2] = phasediag.load_trials("sweeps/two-axes").trial_id[0][:6]
         if name == "remove" and "--undo" in arguments:
-            whole = ["remove", "sweeps/two-axes", "--where", "weight_decay > 3", "--yes"]
-            assert runner.invoke(cli.commands, whole).exit_code == 0
+            removal = ["remove", "sweeps/two-axes", "--where", "weight_decay > 3", "--yes"]
+            assert runner.invoke(cli.commands, removal).exit_code == 0
         outcome = runner.invoke(cli.commands, arguments)
         never_refined = name == "refine" and "--undo" in arguments
         if never_refined:

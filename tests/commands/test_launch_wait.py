@@ -36,9 +36,9 @@ def test_a_sweep_that_becomes_free_is_trained(
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: lease.release())
     monkeypatch.setattr(launching, "time", clock)
     assert launched(write(tmp_path, TINY), "--compile", "off", "--wait", "2m") == 0
-    told = capsys.readouterr().err
-    assert told.count("note: waiting for 120 s: the sweep") == 1
-    assert "2 of 2 trials done" in told
+    printed = capsys.readouterr().err
+    assert printed.count("note: waiting for 120 s: the sweep") == 1
+    assert "2 of 2 trials done" in printed
 
 
 def test_a_sweep_that_stays_held_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

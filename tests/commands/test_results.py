@@ -34,21 +34,21 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     return frame
 
 
-def told(command: object, *arguments: str) -> dict[str, object]:
+def answer_of(command: object, *arguments: str) -> dict[str, object]:
     result = CliRunner().invoke(command, ["sweep", *arguments, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found: dict[str, object] = json.loads(result.stdout)
-    return found
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
 
 
 @pytest.mark.parametrize("method", ["level", "slope"])
 def test_a_diagram_along_one_axis(sweep: pd.DataFrame, tmp_path: Path, method: str) -> None:
     path = tmp_path / "line.png"
-    found = told(diagram, "--x", "weight_decay", "--where", "init_scale=1.0", "--method", method,
+    answer = answer_of(diagram, "--x", "weight_decay", "--where", "init_scale=1.0", "--method", method,
                  "--order", "neuron_count / width", "--where", "width=8", "--output", str(path))  # fmt: skip
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert len(found["boundary"]) == 2
-    assert {"position", "low", "high", "converged"} <= set(found["boundary"][0])
+    assert len(answer["boundary"]) == 2
+    assert {"position", "low", "high", "converged"} <= set(answer["boundary"][0])
 
 
 def test_a_diagram_shows_the_exact_boundary_where_it_is_known(
@@ -61,32 +61,32 @@ def test_a_diagram_shows_the_exact_boundary_where_it_is_known(
     for number, trials in enumerate((sweep, exact)):
         monkeypatch.setattr(frames, "load_for", lambda path, texts, trials=trials: trials)
         path = tmp_path / f"{number}.svg"
-        told(diagram, "--x", "weight_decay", "--y", "width", *chosen, "--output", str(path))
+        answer_of(diagram, "--x", "weight_decay", "--y", "width", *chosen, "--output", str(path))
         drawn.append(path.read_text())
     assert ["exact (E9)" in text for text in drawn] == [False, True]
 
 
 def test_the_order_of_the_transition(sweep: pd.DataFrame, tmp_path: Path) -> None:
-    found = told(diagram, "--x", "weight_decay", "--y", "lr_over_batch", "--where", "width=8",
+    answer = answer_of(diagram, "--x", "weight_decay", "--y", "lr_over_batch", "--where", "width=8",
                  "--level", "0.7", "--transition", "--starts", "init_scale", "--facet", "init_scale",
                  "--output", str(tmp_path / "d.svg"))  # fmt: skip
-    assert {row["verdict"] for row in found["transition"]} <= {"first order", "continuous", "cannot tell"}
-    assert len(found["transition"]) == 2
+    assert {row["verdict"] for row in answer["transition"]} <= {"first order", "continuous", "cannot tell"}
+    assert len(answer["transition"]) == 2
 
 
 def test_a_level_is_for_the_method_level(sweep: pd.DataFrame) -> None:
     with pytest.raises(PhasediagError, match="no meaning with --method slope"):
-        told(diagram, "--x", "weight_decay", "--method", "slope", "--level", "0.5")
+        answer_of(diagram, "--x", "weight_decay", "--method", "slope", "--level", "0.5")
 
 
 def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
     arguments = ("--x", "weight_decay", "--window", "0", "1", "--collapse", "--strength",
                  "--where", "init_scale=1.0")  # fmt: skip
-    found = told(scaling, *arguments)
-    assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(found)
-    assert found["collapse"]["parameters"]["y_exponent"]["low"] is not None
-    assert {model["name"] for model in found["strength"]["models"]} >= {"one strength", "weight decay alone"}
-    assert [claim["verdict"] for claim in found["claims"]][1:] == ["cannot tell", "supported"]
+    answer = answer_of(scaling, *arguments)
+    assert {"exponent", "low", "high", "window", "n", "models", "claims", "independence"} <= set(answer)
+    assert answer["collapse"]["parameters"]["y_exponent"]["low"] is not None
+    assert {model["name"] for model in answer["strength"]["models"]} >= {"one strength", "weight decay alone"}
+    assert [claim["verdict"] for claim in answer["claims"]][1:] == ["cannot tell", "supported"]
     text = CliRunner().invoke(scaling, ["sweep", *arguments], catch_exceptions=False).stdout
     assert "cannot tell: neuron_count is independent of width" in text
     assert "neuron_count follows the combined strength" in text
@@ -101,10 +101,10 @@ def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
     monkeypatch.setattr(sensitivity, "load_recounted", lambda path, trials, factor: trials)
     axes = ("--x", "layer_rates[0]", "--y", "layer_rates[1]", "--output", str(tmp_path / "rough.png"))
-    found = told(diagram, *axes, "--roughness")["roughness"]
-    assert isinstance(found, dict)
-    assert found["dimension"] == pytest.approx(1, abs=0.05)
-    assert found["crossings"] == 1
+    roughness = answer_of(diagram, *axes, "--roughness")["roughness"]
+    assert isinstance(roughness, dict)
+    assert roughness["dimension"] == pytest.approx(1, abs=0.05)
+    assert roughness["crossings"] == 1
     result = CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
     assert "smooth line" in result.stderr
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame.iloc[: 20 * 80])
@@ -116,11 +116,11 @@ def test_other_axes_are_facets_of_a_scaling(sweep: pd.DataFrame, tmp_path: Path)
     """Pooled, their exponent was none of either."""
     arguments = ("--x", "weight_decay", "--window", "0", "1", "--where", "init_scale=1.0")
     path = tmp_path / "fit.png"
-    apart = told(scaling, *arguments, "--output", str(path))["facets"]
+    apart = answer_of(scaling, *arguments, "--output", str(path))["facets"]
     assert [fit["of"] for fit in apart] == [{"lr_over_batch": 3e-4}, {"lr_over_batch": 3e-3}]
     for fit in apart:
         value = str(fit["of"]["lr_over_batch"])
-        alone = told(scaling, *arguments, "--where", f"lr_over_batch={value}")
+        alone = answer_of(scaling, *arguments, "--where", f"lr_over_batch={value}")
         assert alone["exponent"] == fit["exponent"]
     assert apart[0]["exponent"] < apart[1]["exponent"]
     assert {file.name for file in tmp_path.iterdir()} == {
@@ -134,7 +134,9 @@ def test_an_axis_of_many_values_is_refused_by_a_scaling(
     many = sweep.assign(label_noise=np.arange(len(sweep)) % 7)
     monkeypatch.setattr(frames, "load_trials", lambda path: many)
     with pytest.raises(PhasediagError, match="'label_noise' varies too"):
-        told(scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003")
+        answer_of(
+            scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003"
+        )
 
 
 def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +150,9 @@ def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame)
     drawing = tmp_path / "distribution.png"
     arguments = ("--x", "weight_decay", "--order", "m", "--size", "width", "--output", str(drawing))
-    found = told(distribution, *arguments)
-    assert found["crossings"][0]["position"] == pytest.approx(0.5, abs=0.1)
-    assert len(found["moments"]) == 10
+    answer = answer_of(distribution, *arguments)
+    assert answer["crossings"][0]["position"] == pytest.approx(0.5, abs=0.1)
+    assert len(answer["moments"]) == 10
     assert drawing.read_bytes().startswith(b"\x89PNG")
     result = CliRunner().invoke(distribution, ["sweep", *arguments], catch_exceptions=False)
     assert "the Binder cumulants of width 16 and 64 cross" in result.stderr

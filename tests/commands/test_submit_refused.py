@@ -31,9 +31,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
 def test_a_faulty_grid_goes_nowhere(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, line, _, said = BROKEN[kind]
     grid = write(tmp_path, text)
-    told = refused(capsys, grid, "--address", NOWHERE, "--storage", "s3://bucket/sweeps")
-    assert f"{grid}:{line}: " in told
-    assert said in told
+    message = refused(capsys, grid, "--address", NOWHERE, "--storage", "s3://bucket/sweeps")
+    assert f"{grid}:{line}: " in message
+    assert said in message
 
 
 @pytest.mark.parametrize(

@@ -370,7 +370,7 @@ def store(tmp_path: Path) -> Store:
 def test_what_a_pack_has_reached_survives_a_split(store: Store, tmp_path: Path) -> None:
     """Finished tiles are committed, the one in training goes on, and the rows are the same."""
     asked = parse_grid(TRAINED, Path("grid.yaml"))
-    whole = Launch(tmp_path / "whole", asked, per_pack=None).dispatch
+    undivided = Launch(tmp_path / "whole", asked, per_pack=None).dispatch
     launch = Launch(tmp_path / "split", asked, per_pack=None)
     claim = launch.idle("a")
     assert claim is not None
@@ -397,7 +397,7 @@ def test_what_a_pack_has_reached_survives_a_split(store: Store, tmp_path: Path) 
     while not resumed.done:
         resumed.advance(60)
     launch.dispatch.ledger.finish("a")
-    for each, dispatch in ((store, launch.dispatch), (whole.store, whole)):
+    for each, dispatch in ((store, launch.dispatch), (undivided.store, undivided)):
         while (left := dispatch.ledger.claim("a", CPU)) is not None:
             train(left, dispatch.job, each)
             dispatch.ledger.finish("a")

@@ -177,12 +177,12 @@ def test_users_files_reach_the_workers_by_content(executor: Any, tmp_path: Path)
         outcome = launched(folder, users_grid(folder, more=own, measure=measured), executor=how)
         assert (outcome.exit_code, outcome.status.ok) == (0, 8)
     assert_same_rows(here / "g", there / "g")
-    found = phasediag.load_trials(str(there / "g"))
+    loaded = phasediag.load_trials(str(there / "g"))
     sources = ("task_source", "model_source", "optimizer_source", "schedule_source")
-    assert all(found[source].iloc[0] for source in sources)
-    assert found["largest"].nunique() == 8
-    assert found["degree_of_symmetry"].between(0, 15).all()
-    assert found["train_loss"].nunique() == 8
+    assert all(loaded[source].iloc[0] for source in sources)
+    assert loaded["largest"].nunique() == 8
+    assert loaded["degree_of_symmetry"].between(0, 15).all()
+    assert loaded["train_loss"].nunique() == 8
 
 
 def test_a_failing_trial_is_reported(executor: Any, tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_the_content_of_a_users_file_is_part_of_the_identity(tmp_path: Path) -> 
     assert len(second) == 16
     assert second.loc[first.index, "train_loss"].equals(first["train_loss"])
     assert second["train_loss"].nunique() == 16
-    found = phasediag.status(str(tmp_path / "grid" / "g"))
-    assert (found.total, found.done, found.earlier) == (8, 8, 8)
+    counts = phasediag.status(str(tmp_path / "grid" / "g"))
+    assert (counts.total, counts.done, counts.earlier) == (8, 8, 8)
 
 
 def test_a_file_that_changes_within_a_process_is_noticed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "cores"),
+    ("variables", "cores"),
     [
         ({}, ALL),
         ({"SLURM_CPUS_PER_TASK": "4"}, 4),
@@ -35,8 +35,8 @@ def large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SLURM_CPUS_PER_TASK": "0"}, 1),
     ],
 )
-def test_slurm(told: dict[str, str], cores: int) -> None:
-    assert allowed_cores(told, NONE) == cores
+def test_slurm(variables: dict[str, str], cores: int) -> None:
+    assert allowed_cores(variables, NONE) == cores
 
 
 def machine(root: Path, groups: str, quotas: dict[str, str]) -> Path:
@@ -94,11 +94,11 @@ def test_plan_and_launch_count_the_same_workers(tmp_path: Path, limit: str) -> N
     bound = ["taskset", "-c", core] if limit == "affinity" else ["env", "SLURM_CPUS_PER_TASK=1"]
     environment = {**os.environ, "RAY_ADDRESS": ""}
 
-    def told(*arguments: str | Path) -> str:
+    def printed(*arguments: str | Path) -> str:
         asked = [*bound, *command(*arguments)]
         return subprocess.run(asked, env=environment, capture_output=True, text=True, check=True).stdout
 
-    assert "on 1 workers of this machine" in told("plan", grid, "--storage", tmp_path)
+    assert "on 1 workers of this machine" in printed("plan", grid, "--storage", tmp_path)
     counting = [sys.executable, "-c", COUNTING, str(grid), str(tmp_path)]
     counted = subprocess.run([*bound, *counting], env=environment, capture_output=True, text=True, check=True)
     assert counted.stdout.split() == ["1"]

@@ -33,14 +33,14 @@ def test_a_long_path_gets_a_short_folder_of_its_own(
     long = tmp_path / ("slurm_jobdir_" + 60 * "x")
     long.mkdir()
     monkeypatch.setenv(variable, str(long))
-    found = own_folder()
-    assert found is not None
+    own = own_folder()
+    assert own is not None
     try:
-        assert len(f"{found}{folders.INSIDE}") < folders.SOCKET_BYTES
-        assert stat.S_IMODE(found.stat().st_mode) == 0o700
-        assert found.name.startswith(f"pd-{os.getuid()}-")
+        assert len(f"{own}{folders.INSIDE}") < folders.SOCKET_BYTES
+        assert stat.S_IMODE(own.stat().st_mode) == 0o700
+        assert own.name.startswith(f"pd-{os.getuid()}-")
     finally:
-        found.rmdir()
+        own.rmdir()
 
 
 def test_the_usual_folder_serves_where_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,10 +54,10 @@ def test_a_folder_without_room_is_left_for_another_one(
 ) -> None:
     monkeypatch.setattr(folders, "is_roomy", lambda place: place == "/var/tmp")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = own_folder()
-    assert found is not None
-    found.rmdir()
-    assert found.parent == Path("/var/tmp")
+    own = own_folder()
+    assert own is not None
+    own.rmdir()
+    assert own.parent == Path("/var/tmp")
     scratch = Path(scratch_folder())
     scratch.rmdir()
     assert scratch.parent == Path("/var/tmp")
@@ -122,17 +122,17 @@ def test_a_limit_of_the_size_of_files_is_the_cause(tmp_path: Path) -> None:
 def test_a_limit_of_the_size_of_files_is_not_called_a_busy_machine(size: int, tmp_path: Path) -> None:
     grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
     with files_of_at_most(size):
-        found = run(
+        outcome = run(
             "launch", grid, "--storage", tmp_path, "--compile", "off", env=os.environ | {"RAY_ADDRESS": ""}
         )
-    assert found.returncode == 2, found.stderr
-    assert f"a file may have {size:,} bytes here" in found.stderr
-    assert "busy" not in found.stderr
+    assert outcome.returncode == 2, outcome.stderr
+    assert f"a file may have {size:,} bytes here" in outcome.stderr
+    assert "busy" not in outcome.stderr
     with files_of_at_most(300 * 2**20):
-        found = run(
+        outcome = run(
             "launch", grid, "--storage", tmp_path, "--compile", "off", env=os.environ | {"RAY_ADDRESS": ""}
         )
-    assert found.returncode == 0, found.stderr
+    assert outcome.returncode == 0, outcome.stderr
 
 
 @pytest.mark.slow
@@ -140,14 +140,14 @@ def test_a_machine_on_which_nothing_can_be_written_is_not_called_busy() -> None:
     wrapper = mounted(*((Path(place), "ro") for place in ("/tmp", "/dev/shm")))
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
         grid = write(Path(place), grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
-        found = subprocess.run(
+        outcome = subprocess.run(
             [*wrapper, *command("launch", grid, "--storage", place, "--compile", "off")],
             env=os.environ | {"HOME": "/proc", "RAY_ADDRESS": ""}, capture_output=True, text=True,
             timeout=240, check=False,
         )  # fmt: skip
-    assert found.returncode == 2, found.stderr
-    assert "/dev/shm (Read-only file system)" in found.stderr
-    assert "busy" not in found.stderr
+    assert outcome.returncode == 2, outcome.stderr
+    assert "/dev/shm (Read-only file system)" in outcome.stderr
+    assert "busy" not in outcome.stderr
 
 
 def test_a_cause_that_is_not_known_is_not_called_a_busy_machine() -> None:
@@ -161,7 +161,7 @@ def test_a_launch_with_a_long_tmpdir_trains_and_leaves_nothing(tmp_path: Path) -
     before = set(Path("/tmp").glob("pd-*"))
     grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 20}))
     environment = os.environ | {"TMPDIR": str(long), "RAY_ADDRESS": ""}
-    found = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
-    assert found.returncode == 0, found.stderr
-    assert "2 of 2 trials done" in found.stderr
+    outcome = run("launch", grid, "--storage", tmp_path, "--compile", "off", env=environment)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "2 of 2 trials done" in outcome.stderr
     assert set(Path("/tmp").glob("pd-*")) <= before

@@ -51,9 +51,9 @@ def head(version: str, **given: str) -> Iterator[str]:
             assert started.stdout is not None
             try:
                 for line in started.stdout:
-                    told = re.search(r"--address='([^']+)'", line)
-                    if told:
-                        yield told[1]
+                    address = re.search(r"--address='([^']+)'", line)
+                    if address:
+                        yield address[1]
                         return
                 pytest.fail("no address was told")
             finally:
@@ -65,17 +65,17 @@ def head(version: str, **given: str) -> Iterator[str]:
 def test_a_local_ray_trains_whatever_the_switch(tmp_path: Path, mode: str) -> None:
     grid = write(tmp_path, GRID)
     given = environment(tmp_path, RAY_AUTH_MODE=mode)
-    found = run("launch", grid, "--storage", tmp_path, *OPTIONS, env=given)
-    assert found.returncode == 0, found.stderr
-    assert "2 of 2 trials done" in found.stderr
+    outcome = run("launch", grid, "--storage", tmp_path, *OPTIONS, env=given)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "2 of 2 trials done" in outcome.stderr
 
 
 @pytest.mark.slow
 def test_a_home_that_cannot_be_written_keeps_no_launch_from_a_token(tmp_path: Path) -> None:
     grid = write(tmp_path, GRID)
     given = environment(Path("/proc/nowhere"), XDG_CACHE_HOME=str(tmp_path))
-    found = run("launch", grid, "--storage", tmp_path, *OPTIONS, env=given)
-    assert found.returncode == 0, found.stderr
+    outcome = run("launch", grid, "--storage", tmp_path, *OPTIONS, env=given)
+    assert outcome.returncode == 0, outcome.stderr
 
 
 @pytest.mark.slow
@@ -91,8 +91,8 @@ def test_a_cluster_that_asks_for_a_token(tmp_path: Path) -> None:
             assert "does not let this process in" in refused.stderr
             assert "RAY_AUTH_TOKEN" in refused.stderr
             assert "Traceback" not in refused.stderr
-        found = run("launch", grid, *options, env=environment(tmp_path, **token))
-        assert found.returncode == 0, found.stderr
+        outcome = run("launch", grid, *options, env=environment(tmp_path, **token))
+        assert outcome.returncode == 0, outcome.stderr
 
 
 @pytest.mark.slow

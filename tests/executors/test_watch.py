@@ -91,32 +91,32 @@ def simulated(
     -------
     Times at which it told what is left and what it told; the time of the end; seconds of all workers.
     """
-    waiting, told_left, busy = list(queue), [], 0.0
+    waiting, forecasts, busy = list(queue), [], 0.0
     running: list[tuple[float, int, Pack, float, float]] = []
     for worker in range(workers):
         running.append((20.0 + worker, worker, waiting.pop(0), 0.0, 0.0))
     while running:
         now, worker, pack, share, spent = min(running, key=lambda state: state[:2])
         running.remove((now, worker, pack, share, spent))
-        whole = pace[pack.pack_id] * pack.projected_seconds
+        seconds = pace[pack.pack_id] * pack.projected_seconds
         if share >= 1 and not waiting:
             continue
         if share >= 1:
             pack, share, spent = waiting.pop(0), 0.0, 0.0
-            whole = pace[pack.pack_id] * pack.projected_seconds
-        step = min(SLICE, (1 - share) * whole)
+            seconds = pace[pack.pack_id] * pack.projected_seconds
+        step = min(SLICE, (1 - share) * seconds)
         taken = step * float(rng.uniform(0.95, 1.05))
-        after = 1.0 if step < SLICE else share + step / whole
+        after = 1.0 if step < SLICE else share + step / seconds
         running.append((now + taken, worker, pack, after, spent + taken))
         busy += taken
         clock[0] = max(clock[0], now + taken)
         watch.report(pack.pack_id, progress(pack, after, spent=spent + taken))
         if watch.eta_s is not None:
-            told_left.append((clock[0], watch.eta_s))
-    return told_left, clock[0], busy
+            forecasts.append((clock[0], watch.eta_s))
+    return forecasts, clock[0], busy
 
 
-def told(pack: Pack, share: float, spent: Mapping[str, float], resumed: float = 0.0) -> Progress:
+def progress_of(pack: Pack, share: float, spent: Mapping[str, float], resumed: float = 0.0) -> Progress:
     return Progress(
         trials_done=share * len(pack.trials), resumed=resumed, failed=0, diverged=0, error="",
         done=share == 1, spent=dict(spent),
@@ -124,7 +124,7 @@ def told(pack: Pack, share: float, spent: Mapping[str, float], resumed: float = 
 
 
 def progress(pack: Pack, share: float, spent: float = 0.0, resumed: float = 0.0) -> Progress:
-    return told(pack, share, {"training": spent}, resumed)
+    return progress_of(pack, share, {"training": spent}, resumed)
 
 
 @pytest.mark.parametrize("slower", [0.5, 1.0, 3.0])
@@ -134,7 +134,7 @@ def test_the_eta_is_right_after_a_tenth_whatever_start_up_and_machine(
 ) -> None:
     all_packs = packs()
     watch = Expecting(all_packs, 800)
-    whole = sum(pack.projected_seconds for pack in all_packs)
+    total = sum(pack.projected_seconds for pack in all_packs)
     clock[0], worked = startup, 0.0
     watch.report(all_packs[0].pack_id, progress(all_packs[0], 1e-9))
     for pack in all_packs:
@@ -143,9 +143,9 @@ def test_the_eta_is_right_after_a_tenth_whatever_start_up_and_machine(
             clock[0] += taken
             worked += pack.projected_seconds / 10
             watch.report(pack.pack_id, progress(pack, part / 10, spent=part * taken))
-            if worked > 0.1 * whole:
-                assert watch.eta_s == pytest.approx(slower * (whole - worked), rel=0.02, abs=1e-3)
-    assert watch.eta_s == pytest.approx(0, abs=1e-6 * whole * slower)
+            if worked > 0.1 * total:
+                assert watch.eta_s == pytest.approx(slower * (total - worked), rel=0.02, abs=1e-3)
+    assert watch.eta_s == pytest.approx(0, abs=1e-6 * total * slower)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
@@ -159,9 +159,9 @@ def test_the_eta_is_right_within_a_fifth_after_a_tenth_where_projections_err_by_
     all_packs = pack_trials(asked.trials(), asked.parameters, Path(), workers=workers, compile_mode="off")
     pace = {pack.pack_id: 3.0 * wrong(pack, seed) for pack in all_packs}
     watch = Expecting(all_packs, sum(len(pack.trials) for pack in all_packs), workers=workers)
-    told, end, busy = simulated(watch, all_packs, pace, workers, clock, rng)
+    forecasts, end, busy = simulated(watch, all_packs, pace, workers, clock, rng)
     assert watch.eta_s == 0
-    late = [(at, left) for at, left in told if at > 20 + 0.1 * (end - 20)]
+    late = [(at, left) for at, left in forecasts if at > 20 + 0.1 * (end - 20)]
     assert len(late) > 50
     assert all(abs(at + left - end) < 0.2 * (end - at) + SLICE for at, left in late)
     assert busy > 0.9 * workers * (end - 20)
@@ -217,7 +217,7 @@ def test_the_rate_counts_from_the_first_trained_step_on(clock: list[float]) -> N
     watch = watch_of(pack)
     clock[0] = 100.0
     spent = {"compilation": 11.0, "training": 4.0}
-    watch.report(pack.pack_id, told(pack, 0.25, spent))
+    watch.report(pack.pack_id, progress_of(pack, 0.25, spent))
     assert watch.rate == pytest.approx(0.25 * len(pack.trials) / 4)
     clock[0] = 104.0
     assert watch.rate == pytest.approx(0.25 * len(pack.trials) / 8)

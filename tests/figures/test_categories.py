@@ -88,13 +88,13 @@ def test_categories_are_even_named_and_each_has_its_own_boundary(upwards: bool, 
     np.testing.assert_array_equal(corners[:, 0, 1] if upwards else corners[0, :, 0], [-0.5, 0.5, 1.5, 2.5])
     table = diagram.boundary if upwards else diagram.across
     assert table is not None
-    found = table.set_index("optimizer")["position"]
+    positions = table.set_index("optimizer")["position"]
     for name, at in BOUNDARY.items():
-        assert found[name] == pytest.approx(at, rel=0.1)
+        assert positions[name] == pytest.approx(at, rel=0.1)
     assert diagram.across is None or not upwards
     assert upwards or diagram.boundary["position"].isna().all()
     drawn = sorted(float(segment[:, 1 - place].mean()) for segment in strokes(ax, "_boundary"))
-    np.testing.assert_allclose(drawn, sorted(found))
+    np.testing.assert_allclose(drawn, sorted(positions))
     assert len(strokes(ax, "_interval")) == len(NAMES)
     assert_nothing_joins(ax, place)
     save(ax, tmp_path / "figure.png")
@@ -148,8 +148,8 @@ def test_long_names_are_upright_and_inside_the_figure() -> None:
     figure.draw_without_rendering()
     assert {label.get_rotation() for label in ax.get_xticklabels()} == {90.0}
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
-    whole = figure.bbox
-    assert all(whole.x0 <= box.x0 and whole.y0 <= box.y0 and box.x1 <= whole.x1 for box in boxes)
+    page = figure.bbox
+    assert all(page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 

@@ -96,13 +96,13 @@ def test_slices_draw_one_curve_a_value_told_apart_without_colour():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [({"x": "weigt_decay"}, "weight_decay"), ({"x": "width", "by": "trial"}, "at most 6"),
      ({"x": "width", "order": "empty"}, "finite empty")],
 )  # fmt: skip
-def test_slices_refuse_what_cannot_be_drawn(options, told):
+def test_slices_refuse_what_cannot_be_drawn(options, message):
     frame = replicated(empty=np.nan)
-    with pytest.raises(AnalysisError, match=told):
+    with pytest.raises(AnalysisError, match=message):
         slices(frame.assign(trial=range(len(frame))), **{"order": "train_loss", **options})
 
 
@@ -117,8 +117,8 @@ def history(degrees, layer="hidden.1"):
 
 def test_symmetries_break_and_mend_at_the_recorded_steps():
     rows = pd.concat([history([3, 3, 1, 1, 2]), history([3, 3, 3, 3, 3], "hidden.2")])
-    found = breaking_steps(rows.sample(frac=1, random_state=0))
-    assert found[["layer", "after", "step", "degree_before", "degree", "broken"]].to_numpy().tolist() == [
+    steps = breaking_steps(rows.sample(frac=1, random_state=0))
+    assert steps[["layer", "after", "step", "degree_before", "degree", "broken"]].to_numpy().tolist() == [
         ["hidden.1", 10, 20, 3, 1, 2],
         ["hidden.1", 30, 40, 1, 2, -1],
     ]

@@ -85,9 +85,9 @@ def test_unconverged_cells_are_hatched_and_no_others():
 
 def test_the_legend_names_only_what_is_drawn():
     frame = sweep()
-    whole = frame[frame["weight_decay"].between(XS[2] * 0.99, XS[4] * 1.01)]
-    assert legend_texts(draw(whole)) == {"boundary (0.5)", "95 % interval"}
-    assert "95 % interval" not in legend_texts(draw(whole[whole["replicate"] < 2]))
+    inner = frame[frame["weight_decay"].between(XS[2] * 0.99, XS[4] * 1.01)]
+    assert legend_texts(draw(inner)) == {"boundary (0.5)", "95 % interval"}
+    assert "95 % interval" not in legend_texts(draw(inner[inner["replicate"] < 2]))
 
 
 def test_the_boundary_is_drawn_where_it_was_found():
@@ -124,9 +124,9 @@ def test_a_boundary_beside_unconverged_cells_is_dashed_and_has_no_band():
     assert drawn(ax, "_boundary") == []
     assert all(len(path.vertices) == 0 for band in drawn(ax, "_interval") for path in band.get_paths())
     assert legend_texts(ax) == {"boundary, unconverged (0.5)", "unconverged", "diverged", "missing"}
-    (told,) = (legend.get_title().get_text() for legend in ax.figure.legends)
-    assert "5 of 5 boundary points lie beside unconverged cells" in told.replace("\n", " ")
-    assert told.replace("\n", " ") in " ".join(diagram.warnings)
+    (title,) = (legend.get_title().get_text() for legend in ax.figure.legends)
+    assert "5 of 5 boundary points lie beside unconverged cells" in title.replace("\n", " ")
+    assert title.replace("\n", " ") in " ".join(diagram.warnings)
 
 
 def test_only_the_part_beside_unconverged_cells_is_dashed():
@@ -153,8 +153,8 @@ def test_a_growth_rate_needs_no_convergence():
 def test_a_diagram_without_values_says_why():
     nothing = sweep(neuron_count=np.nan, model="my_net.py:Net").assign(degree_normalized=np.nan)
     diagram = phase_diagram(nothing, "weight_decay", "lr_over_batch")
-    (told,) = diagram.warnings
-    assert told.startswith("Nothing is measured: the model states no neuron_groups;")
+    (warning,) = diagram.warnings
+    assert warning.startswith("Nothing is measured: the model states no neuron_groups;")
     (legend,) = diagram.plot().figure.legends
     assert "states no neuron_groups" in legend.get_title().get_text().replace("\n", " ")
 
@@ -334,10 +334,10 @@ def test_every_axis_has_ticks_that_do_not_touch(kind, facets):
     drawing = draw(pd.concat([at(POSITIONS[kind], width=2**n) for n in range(4, 4 + facets)]))
     figure = drawing if isinstance(drawing, Figure) else drawing.figure
     figure.draw_without_rendering()
-    found = [x_ticks(ax) for ax in figure.axes[:facets]]
-    assert all(len(ticks) >= 2 for ticks in found)
-    assert apart([box for ticks in found for _, box in ticks])
-    assert not any("e" in text for ticks in found for text, _ in ticks)
+    shown = [x_ticks(ax) for ax in figure.axes[:facets]]
+    assert all(len(ticks) >= 2 for ticks in shown)
+    assert apart([box for ticks in shown for _, box in ticks])
+    assert not any("e" in text for ticks in shown for text, _ in ticks)
 
 
 def test_long_names_are_cut_nowhere():
@@ -364,16 +364,16 @@ def test_names_of_phases_know_where_lines_run(swap):
     axes = ("weight_decay", "lr_over_batch")[:: -1 if swap else 1]
     diagram = phase_diagram(frame, *axes)
     panel = panel_of(diagram, pd.Series(dtype=object))
-    found = crossed(panel, diagram)
+    crossings = crossed(panel, diagram)
     lines = edges(panel.x, diagram.x_scale)
     for row in diagram.boundary.dropna(subset="position").itertuples():
-        line = found[np.searchsorted(panel.y, getattr(row, axes[1]))]
+        line = crossings[np.searchsorted(panel.y, getattr(row, axes[1]))]
         assert line[np.searchsorted(lines, row.position) - 1]
         assert line[np.searchsorted(lines, row.low) - 1]
     decays = edges(XS, diagram.y_scale if swap else diagram.x_scale)
     place = np.searchsorted(decays, 0.4) - 1
-    assert (found[place] if swap else found[:, place]).all()
-    assert not found.all()
+    assert (crossings[place] if swap else crossings[:, place]).all()
+    assert not crossings.all()
 
 
 def test_small_axes_of_the_callers_have_no_names_of_phases():

@@ -74,7 +74,7 @@ def test_a_panel_is_drawn_on_given_axes(split):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"colour": "gray"}, "no option 'colour'; did you mean 'colours'"),
         ({"colours": "virdis"}, "did you mean 'viridis'"),
@@ -85,8 +85,8 @@ def test_a_panel_is_drawn_on_given_axes(split):
         ({"panel": {"width": 9}}, "one of 8, 16"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(split, options, told):
-    with pytest.raises(AnalysisError, match=told):
+def test_what_cannot_be_drawn_is_refused(split, options, message):
+    with pytest.raises(AnalysisError, match=message):
         split.plot(**options)
 
 
@@ -134,10 +134,10 @@ def test_panels_of_a_raster_are_files_of_their_own(split, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("raster.jpg", "a raster is a PNG"), ("no/raster.png", "cannot write")]
+    ("name", "message"), [("raster.jpg", "a raster is a PNG"), ("no/raster.png", "cannot write")]
 )
-def test_a_raster_that_cannot_be_written_is_told(made, tmp_path, name, told):
-    with pytest.raises(AnalysisError, match=told):
+def test_a_raster_that_cannot_be_written_is_told(made, tmp_path, name, message):
+    with pytest.raises(AnalysisError, match=message):
         save_raster(made, tmp_path / name)
 
 

@@ -15,10 +15,10 @@ def test_figures_look_like_seaborn_on_paper():
     wanted = {**sns.axes_style("ticks"), **sns.plotting_context("paper")}
     del wanted["image.cmap"]  # every figure names its own
     with style():
-        found = {name: rcParams[name] for name in wanted}
+        settings = {name: rcParams[name] for name in wanted}
     for name, value in wanted.items():
         rounded = round(value, 9) if isinstance(value, float) else value
-        assert found[name] == rounded, name
+        assert settings[name] == rounded, name
 
 
 def test_drawing_a_diagram_imports_no_statistics():

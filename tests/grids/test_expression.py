@@ -81,7 +81,7 @@ def test_a_constant_column_is_spread_over_all_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("wdth < 3", "did you mean 'width'?"),
         ("qqqq < 3", "names are those of the parameters"),
@@ -134,8 +134,8 @@ def test_a_constant_column_is_spread_over_all_rows() -> None:
         ("width < 3 or " * 100 + "bias", "longer than 1000"),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_anything_else_is_refused_with_its_reason(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse_expression(text, KINDS)
 
 

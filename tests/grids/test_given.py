@@ -83,12 +83,12 @@ def test_text_stays_text() -> None:
 def test_faults_name_their_keys_and_no_lines(grid: dict[Any, Any], faults: dict[str, str]) -> None:
     with pytest.raises(GridError) as caught:
         read_grid(grid)
-    told = {fault.key: str(fault) for fault in caught.value.faults}
-    assert told.keys() == faults.keys()
+    sentences = {fault.key: str(fault) for fault in caught.value.faults}
+    assert sentences.keys() == faults.keys()
     for key, words in faults.items():
-        assert told[key].startswith(f"grid: {key}: ")
-        assert words in told[key]
-        assert not re.search(r"\blines? \d|yaml:", told[key])
+        assert sentences[key].startswith(f"grid: {key}: ")
+        assert words in sentences[key]
+        assert not re.search(r"\blines? \d|yaml:", sentences[key])
 
 
 def test_a_fault_of_a_setting_of_a_dictionary_names_the_setting_or_the_key() -> None:

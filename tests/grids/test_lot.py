@@ -77,7 +77,7 @@ def grid_of(text: str) -> Grid:
 
 
 @cache
-def whole(text: str) -> Trials:
+def all_trials(text: str) -> Trials:
     return grid_of(text).trials()
 
 
@@ -98,7 +98,7 @@ def assert_same(some: Trials, rows: np.ndarray, trials: Trials) -> None:
 @pytest.mark.parametrize(("text", "count"), list(zip(GRIDS, COUNTS, strict=True)))
 def test_each_trial_is_that_of_its_own_values(text: str, count: int) -> None:
     """Its id is the hash of its record, as `test_trial` writes it out for one trial."""
-    grid, trials = grid_of(text), whole(text)
+    grid, trials = grid_of(text), all_trials(text)
     assert len(trials) == len(set(trials.trial_id)) == count
     for row, record in enumerate(trials.records()):
         lines = [
@@ -113,7 +113,7 @@ def test_each_trial_is_that_of_its_own_values(text: str, count: int) -> None:
 @settings(max_examples=examples(40))
 @given(text=st.sampled_from(GRIDS), size=st.integers(1, 100))
 def test_blocks_of_any_size_hold_every_trial_once(text: str, size: int) -> None:
-    trials, before = whole(text), 0
+    trials, before = all_trials(text), 0
     with blocks_of(size):
         made = grid_of(text).lot()
         assert ids_of(made.digests()).to_pylist() == trials.trial_id.tolist()
@@ -129,7 +129,7 @@ def test_blocks_of_any_size_hold_every_trial_once(text: str, size: int) -> None:
 @settings(max_examples=examples(40))
 @given(text=st.sampled_from(GRIDS), data=st.data())
 def test_any_trials_can_be_asked_for_in_any_order(text: str, data: st.DataObject) -> None:
-    trials = whole(text)
+    trials = all_trials(text)
     rows = np.array(data.draw(st.lists(st.integers(0, len(trials) - 1), min_size=1, max_size=30)))
     assert_same(grid_of(text).lot().of(rows).trials(), rows, trials)
     kept = np.isin(np.arange(len(trials)), rows)
@@ -149,8 +149,8 @@ def test_packs_are_the_same_whatever_the_blocks(text: str, size: int, workers: i
 
     with blocks_of(size):
         by_blocks = cut(grid.lot())
-    assert by_blocks == cut(whole(text))
-    assert sorted(i for _, ids, *_ in by_blocks for i in ids) == sorted(whole(text).trial_id)
+    assert by_blocks == cut(all_trials(text))
+    assert sorted(i for _, ids, *_ in by_blocks for i in ids) == sorted(all_trials(text).trial_id)
 
 
 @pytest.mark.parametrize("text", GRIDS)
@@ -193,7 +193,7 @@ def test_the_roster_is_the_same_whatever_the_blocks(text: str, size: int) -> Non
     assert by_blocks is not None
     assert by_blocks.to_pylist() == at_once.to_pylist()
     assert by_blocks.schema.equals(at_once.schema, check_metadata=True)
-    assert at_once["trial_id"].to_pylist() == whole(text).trial_id.tolist()
+    assert at_once["trial_id"].to_pylist() == all_trials(text).trial_id.tolist()
 
 
 def test_what_is_recorded_is_subtracted_block_by_block(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_an_index_that_is_nearly_a_parameter_is_a_fault(tmp_path: Path) -> None:
 def test_numbers_of_less_precision_are_read_by_their_shortest_decimal(tmp_path: Path, kind: str) -> None:
     values = pa.array(np.array([0.001, 0.1, 0.3], dtype=kind))
     pq.write_table(pa.table({"weight_decay": values}), tmp_path / "points.parquet")
-    found = read_grid(write(tmp_path, TEXT)).trials().values("weight_decay")
-    assert found.tolist() == [0.001, 0.1, 0.3]
+    decays = read_grid(write(tmp_path, TEXT)).trials().values("weight_decay")
+    assert decays.tolist() == [0.001, 0.1, 0.3]
 
 
 def test_lists_and_categories_of_single_precision_too(tmp_path: Path) -> None:
@@ -77,5 +77,5 @@ def test_values_that_print_alike_are_told(tmp_path: Path) -> None:
     frame = pd.DataFrame({"weight_decay": np.array(DECAYS, dtype="float32").astype(float)})
     grid = read(tmp_path, frame, "axes: {weight_decay: {logspace: [1e-4, 1e-1], num: 4}}\n")
     assert len(grid.trials()) == 8
-    (told,) = notices_of(grid, Store.at(tmp_path / "g"))
-    assert "print alike but are trained as different points (and 3 more such pairs)" in told
+    (notice,) = notices_of(grid, Store.at(tmp_path / "g"))
+    assert "print alike but are trained as different points (and 3 more such pairs)" in notice

@@ -101,9 +101,9 @@ def test_the_schema_leaves_combinations_to_the_reader(case: str, validator: Draf
 def test_defaults_in_the_schema_are_those_of_the_reader() -> None:
     fixed = grid_schema()["properties"]["fixed"]["anyOf"][0]["properties"]
     record = parse_grid("name: g\nfixed: {task: teacher_student}\n", Path("grid.yaml")).trials().record(0)
-    told = {name: fixed[name]["default"] for name in record if "default" in fixed[name]}
-    assert told.keys() >= {"learning_rate", "batch_size", "steps", "samples", "width", "bias"}
-    assert told == {name: record[name] for name in told}
+    defaults = {name: fixed[name]["default"] for name in record if "default" in fixed[name]}
+    assert defaults.keys() >= {"learning_rate", "batch_size", "steps", "samples", "width", "bias"}
+    assert defaults == {name: record[name] for name in defaults}
 
 
 def test_the_reference_lists_every_parameter_of_every_component() -> None:

@@ -69,9 +69,9 @@ def test_values_are_told_as_a_grid_spells_them(value: str) -> None:
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_the_reference_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    told = CliRunner().invoke(parameters, []).stdout
-    assert max(map(len, told.splitlines())) <= min(columns, 100)
-    assert all(f"  {row.name}: " in told for row in parameter_table())
+    printed = CliRunner().invoke(parameters, []).stdout
+    assert max(map(len, printed.splitlines())) <= min(columns, 100)
+    assert all(f"  {row.name}: " in printed for row in parameter_table())
     rows = json.loads(CliRunner().invoke(parameters, ["--json"]).stdout)
     assert [row["name"] for row in rows] == [row.name for row in parameter_table()]
 

@@ -38,10 +38,10 @@ def by_numpy(trials: Any, row: int) -> float:
 def test_the_threshold_is_the_correlation_of_the_training_set(noise: str, activation: str) -> None:
     axes = {"label_noise": [0.0, 1.5]}
     trials = grid_of(BASE | {"noise": noise, "activation": activation}, axes, replicates=2).trials()
-    found = collapse_weight_decay(tile_of(trials))
-    np.testing.assert_allclose(found, [by_numpy(trials, row) for row in range(4)], rtol=1e-9)
-    with_noise = found[trials.values("label_noise") > 0]
-    without = found[trials.values("label_noise") == 0]
+    thresholds = collapse_weight_decay(tile_of(trials))
+    np.testing.assert_allclose(thresholds, [by_numpy(trials, row) for row in range(4)], rtol=1e-9)
+    with_noise = thresholds[trials.values("label_noise") > 0]
+    without = thresholds[trials.values("label_noise") == 0]
     assert np.allclose(with_noise, without) == (noise == "fresh")
 
 

@@ -37,17 +37,17 @@ def waits(distance: Any, steps: int = STEPS) -> float:
 @given(rate=st.floats(1e-5, 2e-2), start=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
 def test_an_exponential_is_forecast_exactly(rate: float, start: float, sign: int) -> None:
     crossing = -sign * np.log(start) / rate - STEPS
-    found = waits(lambda step: start * np.exp(sign * rate * step))
+    steps_left = waits(lambda step: start * np.exp(sign * rate * step))
     if crossing > 1e-3:
-        assert found == pytest.approx(crossing, rel=1e-4)
+        assert steps_left == pytest.approx(crossing, rel=1e-4)
     elif crossing < -1e-3:
-        assert found == np.inf
+        assert steps_left == np.inf
 
 
 def test_an_algebraic_decay_is_not_forecast_too_late() -> None:
     """At a transition distances fall as step^(-1/2): 1.3 of the threshold is reached at 1.69 of the run."""
-    found = waits(lambda step: 1.3 * np.sqrt(STEPS / step))
-    assert 0.3 * STEPS < found <= 0.69 * STEPS
+    steps_left = waits(lambda step: 1.3 * np.sqrt(STEPS / step))
+    assert 0.3 * STEPS < steps_left <= 0.69 * STEPS
 
 
 def test_what_has_ended_or_only_fluctuates_does_not_move() -> None:
@@ -64,9 +64,9 @@ def test_relaxations_that_lack_no_more_than_rounding_are_enough(short: float, en
     """learning_time 200 at decay 0.05 is 9.9999999 relaxations in single precision."""
     steps = np.array([1e7])
     speed = RELAXATIONS * (1 - short) / steps
-    found = more_steps([], np.zeros(1), steps, RELAXATIONS / speed)
-    assert (found[0] == 0) == enough == bool(relaxed(speed * steps)[0])
-    assert relaxed(speed * (steps + found)).all()
+    lacking = more_steps([], np.zeros(1), steps, RELAXATIONS / speed)
+    assert (lacking[0] == 0) == enough == bool(relaxed(speed * steps)[0])
+    assert relaxed(speed * (steps + lacking)).all()
 
 
 def test_the_steps_that_are_missing_are_the_largest_of_all_reasons() -> None:
@@ -74,8 +74,8 @@ def test_the_steps_that_are_missing_are_the_largest_of_all_reasons() -> None:
     moving = none.copy()
     moving[1, :2] = (30.0, 50.0)
     moving[2, :2] = (30.0, 150.0)
-    found = more_steps([moving, none], np.array([0, 0, 0.01, 0.2]), steps, np.array([0, 0, 120.0, 0]))
-    assert found.tolist() == [0, 50, 20, 100]
+    lacking = more_steps([moving, none], np.array([0, 0, 0.01, 0.2]), steps, np.array([0, 0, 120.0, 0]))
+    assert lacking.tolist() == [0, 50, 20, 100]
 
 
 def chain(signal: float, decay: float, steps: int) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from phasediag.measuring.convergence import (
     tolerated,
 )
 from phasediag.measuring.judgement import counts_of, judged, words
-from phasediag.measuring.moments import UNIT, Moments, changes_of
+from phasediag.measuring.moments import UNIT, CourseMoments, changes_of
 from phasediag.observables.known import distance_observables
 
 STEPS = 1000
@@ -59,11 +59,11 @@ def test_what_may_cross_is_a_share_of_the_count_beyond_twenty(count: int, allowe
 @given(rate=st.floats(1e-5, 2e-2), start=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
 def test_an_exponential_is_followed_for_three_more_lengths(rate: float, start: float, sign: int) -> None:
     crossing = -sign * np.log(start) / rate - STEPS
-    found = wait(lambda step: start * np.exp(sign * rate * step))
+    steps_left = wait(lambda step: start * np.exp(sign * rate * step))
     if 1e-3 < crossing < 0.999 * LONGER * STEPS:
-        assert found == pytest.approx(crossing, rel=1e-4)
+        assert steps_left == pytest.approx(crossing, rel=1e-4)
     elif crossing > 1.001 * LONGER * STEPS:
-        assert found == np.inf
+        assert steps_left == np.inf
 
 
 def test_the_slow_merging_that_the_phase_lets_pass_moves_a_count() -> None:
@@ -86,12 +86,12 @@ def test_what_fluctuates_as_far_as_its_threshold_is_not_settled() -> None:
     assert wait(lambda step: 1.0001) == np.inf
 
 
-def moments(half: list[float], late: list[float], last: list[float]) -> Moments:
+def moments(half: list[float], late: list[float], last: list[float]) -> CourseMoments:
     ends = np.array([last])
-    return Moments.of(ends, changes_of(np.array([half]), np.array([late]), ends))
+    return CourseMoments.of(ends, changes_of(np.array([half]), np.array([late]), ends))
 
 
-def planted(merging: float) -> dict[str, Moments]:
+def planted(merging: float) -> dict[str, CourseMoments]:
     """A layer of 30 neurons: five of norm 1, the others dead; two of the five approach each other."""
     dead = [1e-9] * 25
     norms = [1.0] * 5
@@ -111,10 +111,10 @@ def test_the_count_that_moves_is_named(merging: float, unsettled: str) -> None:
     rules = {name: distance_observables()[name] for name in planted(1.0)}
     cut = (np.full(1, 1e-3), np.full(1, 0.05))
     steps = np.full(1, 1e5)
-    found = judged(planted(merging), rules, cut, steps, np.full(1, 20 / 1e5))
-    assert words(found.unsettled, counts_of(rules)).tolist() == [unsettled]
-    assert (found.count_more_steps[0] == 0) == (not unsettled)
-    assert found.more_steps[0] == 0
+    judgement = judged(planted(merging), rules, cut, steps, np.full(1, 20 / 1e5))
+    assert words(judgement.unsettled, counts_of(rules)).tolist() == [unsettled]
+    assert (judgement.count_more_steps[0] == 0) == (not unsettled)
+    assert judgement.more_steps[0] == 0
     short = judged(planted(merging), rules, cut, steps, np.full(1, 5 / 1e5))
     assert words(short.unsettled, counts_of(rules)).tolist() == [
         "alive_count degree_of_symmetry neuron_count"
@@ -125,9 +125,9 @@ def test_the_count_that_moves_is_named(merging: float, unsettled: str) -> None:
 def test_moments_come_back_to_a_hundredth_of_a_per_cent() -> None:
     rng = np.random.default_rng(0)
     half, late, last = (np.exp(rng.normal(0, 1.5, (5, 12))).astype(np.float32) for _ in range(3))
-    found = Moments.of(last, changes_of(half, late, last))
-    for measured, back in ((half, found.half), (late, found.late), (last, found.last)):
+    again = CourseMoments.of(last, changes_of(half, late, last))
+    for measured, back in ((half, again.half), (late, again.late), (last, again.last)):
         np.testing.assert_allclose(back, np.sort(measured, axis=1), rtol=0.6 / UNIT)
-    zero = Moments.of(np.zeros((1, 2)), changes_of(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))))
+    zero = CourseMoments.of(np.zeros((1, 2)), changes_of(np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))))
     assert np.isfinite(zero.half).all()
     assert zero.last.max() == 0

@@ -88,15 +88,15 @@ def test_every_term_is_that_of_a_loop_over_samples(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tile = trained(SMALL | given, {"learning_rate": [0.01, 0.05]}, replicates=2)
-    found = entropic_columns(tile, "hidden.1")
-    assert tuple(found) == COLUMNS
+    terms = entropic_columns(tile, "hidden.1")
+    assert tuple(terms) == COLUMNS
     for row in range(len(tile.trials)):
         expected = plain_terms(tile, row)
         for name, value in expected.items():
-            assert found[name][row] == pytest.approx(value, rel=1e-6), name
+            assert terms[name][row] == pytest.approx(value, rel=1e-6), name
     monkeypatch.setattr("phasediag.measuring.entropy.GRADIENT_NUMBERS", 4 * 4 * 30)
     for name, values in entropic_columns(tile, "hidden.1").items():
-        np.testing.assert_allclose(values, found[name], rtol=1e-10)
+        np.testing.assert_allclose(values, terms[name], rtol=1e-10)
 
 
 def test_a_trials_terms_do_not_depend_on_its_mates() -> None:
@@ -113,9 +113,9 @@ def test_a_trials_terms_do_not_depend_on_its_mates() -> None:
 def test_where_batches_do_not_vary_there_is_no_entropic_term() -> None:
     axes = {"noise": ["quenched", "fresh"]}
     for noise, expected in zip(axes["noise"], (0.0, np.nan), strict=True):
-        found = entropic_columns(trained(SMALL | {"batch_size": 0, "noise": noise}), "hidden.1")
-        np.testing.assert_array_equal(found["entropic_term"], expected)
-        assert (found["gradient_noise"] > 0).all()
+        terms = entropic_columns(trained(SMALL | {"batch_size": 0, "noise": noise}), "hidden.1")
+        np.testing.assert_array_equal(terms["entropic_term"], expected)
+        assert (terms["gradient_noise"] > 0).all()
     fixed = {"task": "hermite", "model": "hermite", "batch_size": 0, "steps": 3, "dtype": "float64"}
     population = entropic_columns(trained(fixed), "hidden.1")
     assert population["entropic_term"] == 0

@@ -196,14 +196,14 @@ def test_a_trial_is_measured_alike_in_every_tile(dtype, parity, homogeneity, siz
         weight[3] = torch.inf
         weight[4, :] = weight[4, :1]
     asked = requests(hidden)
-    whole = measure(parameters, groups, asked)
-    assert not any(torch.isnan(r.distances[[0, 1, 2, 4, 5, 6, 7, 8]]).any() for r in whole)
-    assert all(torch.isnan(r.distances[3]).all() and torch.isnan(r.norms[3]).all() for r in whole)
+    together = measure(parameters, groups, asked)
+    assert not any(torch.isnan(r.distances[[0, 1, 2, 4, 5, 6, 7, 8]]).any() for r in together)
+    assert all(torch.isnan(r.distances[3]).all() and torch.isnan(r.norms[3]).all() for r in together)
     for length in (module.CHUNK, 1):
         monkeypatch.setattr(module, "CHUNK", length)
         for rows in ([8, 7, 6, 5, 4, 3, 2, 1, 0], [5, 3], [1, 4, 8], [7, 7], [6]):
             part = measure({n: w[rows] for n, w in parameters.items()}, groups, asked)
-            for result, expected in zip(part, whole, strict=True):
+            for result, expected in zip(part, together, strict=True):
                 assert torch.equal(result.distances.nan_to_num(-1), expected.distances[rows].nan_to_num(-1))
                 assert torch.equal(result.norms.nan_to_num(-1), expected.norms[rows].nan_to_num(-1))
 
@@ -274,10 +274,10 @@ def test_log_norm_of_zero_is_finite_and_the_smallest(dtype):
 @dtypes
 def test_log_norm_does_not_depend_on_the_tile(dtype):
     parameters = mlp(37, (4, 6, 3), 1, dtype)
-    whole = log_norm(parameters, layers_of(1)[0])
+    together = log_norm(parameters, layers_of(1)[0])
     for rows in ([36], [0, 1, 2], list(range(36, -1, -1))):
         assert torch.equal(
-            log_norm({n: w[rows] for n, w in parameters.items()}, layers_of(1)[0]), whole[rows]
+            log_norm({n: w[rows] for n, w in parameters.items()}, layers_of(1)[0]), together[rows]
         )
 
 

@@ -119,20 +119,20 @@ def test_log_rate_is_the_growth_of_the_layers_norm_over_the_second_half(layer: i
         BASE | {"steps": steps}, {"weight_decay": [0.0, 3.0]}, measure={"layer": f"hidden.{layer}"}
     )
     trials = grid.trials()
-    found = columns(recorded(tile_of(trials), grid.measure), f"hidden.{layer}")["log_rate"]
+    rates = columns(recorded(tile_of(trials), grid.measure), f"hidden.{layer}")["log_rate"]
     for row in range(2):
         half, end = (np.linalg.norm(vectors(snapshot(trials, row, t), layer)) for t in (steps // 2, steps))
-        assert found[row] == pytest.approx(np.log(end / half) / (steps - steps // 2), rel=1e-9)
-    assert found[1] < found[0]
+        assert rates[row] == pytest.approx(np.log(end / half) / (steps - steps // 2), rel=1e-9)
+    assert rates[1] < rates[0]
 
 
 def test_log_rate_of_a_layer_that_is_zero_is_minus_infinity() -> None:
     """Underflow must not read as the boundary, whose rate is zero."""
     fixed = BASE | {"teacher_scale": 0, "depth": 2, "activation": "square", "bias": False, "steps": 10}
     grid = grid_of(fixed, {"init_scale": [0.0, 1.0]})
-    found = columns(recorded(tile_of(grid.trials()), grid.measure))["log_rate"]
-    assert found[0] == -np.inf
-    assert np.isfinite(found[1])
+    rates = columns(recorded(tile_of(grid.trials()), grid.measure))["log_rate"]
+    assert rates[0] == -np.inf
+    assert np.isfinite(rates[1])
 
 
 def test_log_rate_of_pure_decay_is_that_of_decay() -> None:
@@ -145,37 +145,37 @@ def test_log_rate_of_pure_decay_is_that_of_decay() -> None:
         "init_scale": 1e-160,
     }
     grid = grid_of(fixed | {"steps": 400}, {"weight_decay": [1.0, 3.0]})
-    found = columns(recorded(tile_of(grid.trials()), grid.measure))["log_rate"]
-    np.testing.assert_allclose(found, [np.log(1 - 0.05), np.log(1 - 0.15)], rtol=1e-6)
+    rates = columns(recorded(tile_of(grid.trials()), grid.measure))["log_rate"]
+    np.testing.assert_allclose(rates, [np.log(1 - 0.05), np.log(1 - 0.15)], rtol=1e-6)
 
 
 def test_drift_and_degrees_are_those_of_the_snapshots() -> None:
     fixed = BASE | {"activation": "gelu", "width": 12, "steps": 60, "learning_rate": 0.1}
     grid = grid_of(fixed, {"weight_decay": [0.0, 0.3, 1.0]}, replicates=2, measure=LOOSE)
     trials = grid.trials()
-    found = columns(recorded(tile_of(trials), grid.measure))
+    values = columns(recorded(tile_of(trials), grid.measure))
     for row in range(len(trials)):
         late, last = (
             permutation_degree(snapshot(trials, row, t), 1, grid.measure.threshold) for t in (54, 60)
         )
-        assert found["degree_of_symmetry"][row] == last
-        assert found["degree_normalized"][row] == pytest.approx(last / 11)
-        assert found["drift"][row] == pytest.approx((last - late) / 11)
-    assert len(set(found["degree_of_symmetry"])) > 1
-    assert (found["drift"] != 0).any()
+        assert values["degree_of_symmetry"][row] == last
+        assert values["degree_normalized"][row] == pytest.approx(last / 11)
+        assert values["drift"][row] == pytest.approx((last - late) / 11)
+    assert len(set(values["degree_of_symmetry"])) > 1
+    assert (values["drift"] != 0).any()
 
 
 def test_converged_needs_a_settled_degree_and_ten_relaxations_where_decay_acts() -> None:
     axes = {"weight_decay": [0.0, 0.1, 4.0]}
     grid = grid_of(BASE | {"learning_rate": 0.1, "steps": 100}, axes, measure=LOOSE)
-    found = columns(recorded(tile_of(grid.trials()), grid.measure))
-    np.testing.assert_allclose(found["relaxations"], [0, 0.1 * 0.1 * 100, 0.1 * 4 * 100])
+    values = columns(recorded(tile_of(grid.trials()), grid.measure))
+    np.testing.assert_allclose(values["relaxations"], [0, 0.1 * 0.1 * 100, 0.1 * 4 * 100])
     for drift, relaxations, converged in zip(
-        found["drift"], found["relaxations"], found["converged"], strict=True
+        values["drift"], values["relaxations"], values["converged"], strict=True
     ):
         settled = abs(drift) <= SMALL_DRIFT
         assert converged == (settled and (relaxations == 0 or relaxations >= RELAXATIONS))
-    assert found["converged"].tolist()[1:] == [0, 1]
+    assert values["converged"].tolist()[1:] == [0, 1]
 
 
 def test_a_drifting_trial_is_not_converged() -> None:
@@ -213,12 +213,12 @@ def test_trials_of_different_length_are_measured_as_if_alone() -> None:
 
 def test_one_neuron_has_no_normalized_degree() -> None:
     grid = grid_of(BASE | {"width": 1, "depth": 2, "bias": False}, replicates=2)
-    found = columns(recorded(tile_of(grid.trials()), grid.measure))
-    assert np.isnan(found["degree_normalized"]).all()
-    assert np.isnan(found["drift"]).all()
-    assert found["degree_of_symmetry"].tolist() == [0, 0]
-    assert found["alive_count"].tolist() == found["neuron_count"].tolist() == [1, 1]
-    assert found["converged"].tolist() == [1, 1]
+    values = columns(recorded(tile_of(grid.trials()), grid.measure))
+    assert np.isnan(values["degree_normalized"]).all()
+    assert np.isnan(values["drift"]).all()
+    assert values["degree_of_symmetry"].tolist() == [0, 0]
+    assert values["alive_count"].tolist() == values["neuron_count"].tolist() == [1, 1]
+    assert values["converged"].tolist() == [1, 1]
 
 
 def test_a_network_without_hidden_layer_has_nothing_to_measure() -> None:
@@ -226,9 +226,9 @@ def test_a_network_without_hidden_layer_has_nothing_to_measure() -> None:
     recorder = recorded(tile_of(grid.trials()), grid.measure)
     assert recorder.recording.blocks == []
     assert recorder.started
-    found = columns(recorder)
-    for name in set(found) - {"relaxations"}:
-        assert np.isnan(found[name]).all(), name
+    values = columns(recorder)
+    for name in set(values) - {"relaxations"}:
+        assert np.isnan(values[name]).all(), name
 
 
 def test_a_layer_that_the_network_lacks_is_left_out() -> None:

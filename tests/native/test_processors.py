@@ -66,15 +66,15 @@ def products_of(dtype: torch.dtype) -> tuple[Callable[..., Sequence[Tensor]], li
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_products(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     step, arguments = products_of(dtype)
-    found = []
+    results = []
     for name in ("AVX2", "AVX512"):
         capability(monkeypatch, name)
         program = NativeProgram(step, [t[0].clone() for t in arguments], [Slot.TRIAL] * len(arguments))
         held = [tensor.clone() for tensor in arguments]
         program(held, torch.zeros(2, dtype=torch.int64), steps=1)
-        found.append(held)
-    assert all(torch.equal(narrow, wide) for narrow, wide in zip(*found, strict=True))
-    assert not torch.equal(found[0][0], arguments[0])
+        results.append(held)
+    assert all(torch.equal(narrow, wide) for narrow, wide in zip(*results, strict=True))
+    assert not torch.equal(results[0][0], arguments[0])
 
 
 @WIDE
@@ -82,15 +82,15 @@ def test_products(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_training(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = grid_of(STRUCTURES[name], {"weight_decay": [0.001, 0.1]}).trials()
-    found = []
+    trained = []
     for each in ("AVX2", "AVX512"):
         capability(monkeypatch, each)
         tile = tile_of(trials, compiled=True)
         tile.advance(tile.steps[0])
         assert isinstance(tile.program.steps, Native), tile.program.notice
-        found.append((*tile.weights.values(), *tile.losses()[:2]))
-    assert all(torch.equal(narrow, wide) for narrow, wide in zip(*found, strict=True))
-    assert all(torch.isfinite(each).all() for each in found[0])
+        trained.append((*tile.weights.values(), *tile.losses()[:2]))
+    assert all(torch.equal(narrow, wide) for narrow, wide in zip(*trained, strict=True))
+    assert all(torch.isfinite(each).all() for each in trained[0])
 
 
 @NATIVE

@@ -50,13 +50,13 @@ UNARY: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-def assert_same(found: Tensor, expected: Tensor, ulps: float = 4) -> None:
-    assert found.dtype == expected.dtype
+def assert_same(actual: Tensor, expected: Tensor, ulps: float = 4) -> None:
+    assert actual.dtype == expected.dtype
     if not expected.is_floating_point():
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
         return
     unit = torch.finfo(expected.dtype).eps
-    torch.testing.assert_close(found, expected, rtol=ulps * unit, atol=1e-37, equal_nan=True)
+    torch.testing.assert_close(actual, expected, rtol=ulps * unit, atol=1e-37, equal_nan=True)
 
 
 def multiplied(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -92,9 +92,9 @@ def test_of_one_number(name: str, dtype: torch.dtype) -> None:
 def test_angles(name: str, dtype: torch.dtype) -> None:
     """To rounding of the largest value: near a zero far out the angle itself is no better known."""
     values = torch.linspace(-300, 300, 2001, dtype=dtype).repeat(2, 1)
-    found = natively(getattr(torch, name), values)
+    angles = natively(getattr(torch, name), values)
     unit = torch.finfo(dtype).eps
-    torch.testing.assert_close(found, getattr(torch, name)(values), rtol=0, atol=4 * unit)
+    torch.testing.assert_close(angles, getattr(torch, name)(values), rtol=0, atol=4 * unit)
     ends = natively(getattr(torch, name), torch.tensor([[INF, NAN, 1e30, -1e30]] * 2, dtype=dtype))
     assert ends[:, :2].isnan().all()
     assert (ends[:, 2:].abs() <= 1).all()

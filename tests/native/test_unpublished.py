@@ -78,12 +78,12 @@ WITHOUT = {
 }
 
 
-def assert_trained_alike(found: Any) -> None:
+def assert_trained_alike(outcome: Any) -> None:
     """As trials are trained uncompiled, to rounding."""
-    plain = tile_of(found.trials)
+    plain = tile_of(outcome.trials)
     plain.advance(12)
     for name, weights in plain.weights.items():
-        torch.testing.assert_close(found.weights[name], weights, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(outcome.weights[name], weights, rtol=1e-4, atol=1e-6)
 
 
 @NATIVE

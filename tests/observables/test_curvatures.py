@@ -82,8 +82,8 @@ def dense(network: Specimen, at: Mapping[str, Tensor]) -> Tensor:
     def loss(joined: Tensor) -> Tensor:
         return network.loss(split(joined, at, names))
 
-    found: Tensor = hessian(loss, join(at, names))
-    return found
+    matrix: Tensor = hessian(loss, join(at, names))
+    return matrix
 
 
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "linear"])
@@ -149,8 +149,8 @@ def test_escape_is_the_smallest_eigenvalue_in_the_breaking_directions(
     values, directions = torch.linalg.eigh(unit - kept)
     breaking = directions[:, values > 0.5]
     expected = torch.linalg.eigvalsh(breaking.T @ dense(network, at) @ breaking)[0]
-    found = Escape().measure(network)[0 if symmetry is Permutation else 1]
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+    escape = Escape().measure(network)[0 if symmetry is Permutation else 1]
+    torch.testing.assert_close(escape, expected, rtol=1e-7, atol=1e-9)
 
 
 def test_escape_from_the_origin_is_the_exact_collapse_threshold(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_effective_rank_of_known_spectra() -> None:
     ) == pytest.approx(1)
     assert float(effective_rank(torch.zeros(3, 2).double())) == 0
     share = np.array([0.5, 0.25, 0.25])
-    found = float(effective_rank(torch.diag(torch.tensor([2.0, -1.0, 1.0])).double()))
-    assert found == pytest.approx(np.exp(-(share * np.log(share)).sum()))
+    rank = float(effective_rank(torch.diag(torch.tensor([2.0, -1.0, 1.0])).double()))
+    assert rank == pytest.approx(np.exp(-(share * np.log(share)).sum()))
     many = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0)).double()
     torch.testing.assert_close(vmap(effective_rank)(many), torch.stack([effective_rank(m) for m in many]))

@@ -57,8 +57,7 @@ def test_the_page_is_true(tmp_path: Path) -> None:
     assert figure.stat().st_size > 1000
 
     def again(**options: bool) -> int:
-        found = phasediag.launch(grid, str(tmp_path / "sweeps"), executor="inline", **options)
-        return found.trained
+        return phasediag.launch(grid, str(tmp_path / "sweeps"), executor="inline", **options).trained
 
     assert again() == 0
     write(tmp_path, FILE[1].replace("along / square", "2 * along / square"), "curvature.py")

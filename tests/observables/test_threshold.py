@@ -22,8 +22,8 @@ LEVELS = st.floats(0, 2)
 def test_epsilon_is_the_larger_of_absolute_and_relative(
     norms: np.ndarray, absolute: float, relative: float
 ) -> None:
-    found = Threshold(absolute=absolute, relative=relative).epsilon(norms)
-    for row, epsilon in zip(norms.tolist(), found.tolist(), strict=True):
+    thresholds = Threshold(absolute=absolute, relative=relative).epsilon(norms)
+    for row, epsilon in zip(norms.tolist(), thresholds.tolist(), strict=True):
         squares = math.fsum(v**2 for v in row)
         scale = math.sqrt(math.fsum(v**4 for v in row) / squares) if squares > 0 else 0.0
         assert epsilon == pytest.approx(max(absolute, relative * scale), rel=1e-12)
@@ -65,10 +65,10 @@ def test_the_relative_threshold_scales_with_the_layer(
 def test_degrees_count_one_by_one(distances: np.ndarray, epsilon: float) -> None:
     each = np.full(len(distances), epsilon)
     for observable in ALWAYS:
-        found = distance_observables()[observable].count(distances, each, 1e-3).tolist()
+        degrees = distance_observables()[observable].count(distances, each, 1e-3).tolist()
         below = [sum(v < epsilon for v in row) for row in distances.tolist()]
         above = [sum(v >= epsilon for v in row) for row in distances.tolist()]
-        assert found == (above if observable == "classes" else below)
+        assert degrees == (above if observable == "classes" else below)
 
 
 @given(DISTANCES, LEVELS, LEVELS)
@@ -108,7 +108,7 @@ def test_each_trial_has_its_own_threshold() -> None:
 
 @given(DISTANCES, st.floats(0, 2))
 def test_the_rank_counts_what_stands_out(singular: np.ndarray, absolute: float) -> None:
-    found = distance_observables()["rank"].count(singular, np.full(len(singular), np.nan), absolute).tolist()
+    ranks = distance_observables()["rank"].count(singular, np.full(len(singular), np.nan), absolute).tolist()
     expected = [
         sum(float(v) > max(absolute, float(np.float32(RANK_TOLERANCE) * row.max())) for v in row)
         for row in singular
@@ -117,7 +117,7 @@ def test_the_rank_counts_what_stands_out(singular: np.ndarray, absolute: float) 
         any(np.isclose(float(v), max(absolute, RANK_TOLERANCE * float(row.max())), rtol=1e-5) for v in row)
         for row in singular
     ]
-    assert all(a == b or close for a, b, close in zip(found, expected, near, strict=True))
+    assert all(a == b or close for a, b, close in zip(ranks, expected, near, strict=True))
 
 
 def test_the_rank_of_known_matrices() -> None:

@@ -38,23 +38,23 @@ def programs(packs: list[Pack]) -> list[dict[str, Any]]:
 @st.composite
 def bundles(draw: st.DrawFn) -> list[Bundle]:
     kinds = st.tuples(st.integers(1, 100), st.integers(1, 100), st.sampled_from("ab"))
-    found = []
+    made = []
     for width, batch, kind in draw(st.lists(kinds, min_size=1, max_size=40, unique=True)):
         shapes = {"first": (width, 5), "second": (width, width), "third": (1, width)}
         flops = 6.0 * batch * (6 * width + width**2)
         trials = draw(st.integers(1, 500))
-        found.append(
+        made.append(
             Bundle(
                 kind=kind, free=("width", "batch_size"), sizes=(width, batch), shapes=shapes, flops=flops,
                 trials=trials, steps=trials * draw(st.floats(1, 1e6)),
             )
         )  # fmt: skip
-    return found
+    return made
 
 
-def seconds_of(found: list[Bundle]) -> Any:
+def seconds_of(joined: list[Bundle]) -> Any:
     def seconds(position: int, trials: int, steps: float) -> float:
-        flops = found[position].flops
+        flops = joined[position].flops
         cost = Cost(flops=flops, numbers=flops / 50, bytes=flops / 10, layers=3)
         return Conditions(workers=2, compile_mode="auto", trials_per_pack=None).seconds(cost, trials, steps)
 
@@ -63,17 +63,17 @@ def seconds_of(found: list[Bundle]) -> Any:
 
 @settings(max_examples=examples(200))
 @given(bundles())
-def test_buckets_waste_little_and_save_time(found: list[Bundle]) -> None:
-    seconds = seconds_of(found)
-    joined = buckets(found, seconds)
-    assert sorted(chain.from_iterable(joined)) == list(range(len(found)))
+def test_buckets_waste_little_and_save_time(drawn: list[Bundle]) -> None:
+    seconds = seconds_of(drawn)
+    joined = buckets(drawn, seconds)
+    assert sorted(chain.from_iterable(joined)) == list(range(len(drawn)))
     for members in joined:
-        head, bucket = found[members[0]], [found[i] for i in members]
+        head, bucket = drawn[members[0]], [drawn[i] for i in members]
         assert all(head.kind == each.kind and head.holds(each) for each in bucket)
         arithmetic = sum(each.flops * each.steps for each in bucket)
         assert head.flops * sum(each.steps for each in bucket) < (1 + WASTE) * arithmetic + 1e-6
         shared = seconds(members[0], sum(each.trials for each in bucket), sum(each.steps for each in bucket))
-        apart = sum(seconds(i, found[i].trials, found[i].steps) for i in members)
+        apart = sum(seconds(i, drawn[i].trials, drawn[i].steps) for i in members)
         assert shared <= apart * (1 + 1e-12)
         for name, size in envelope_of(bucket).items():
             sizes = {each.sizes[each.free.index(name)] for each in bucket}

@@ -25,15 +25,15 @@ WIDE = {"task": "teacher_student", "width": 128, "depth": 5, "optimizer": "adam"
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A GPU of 80 GiB; what is set of it."""
-    told: dict[str, Any] = {"free": 80 * GIB, "reserved": 0, "part": 1.0}
+    stated: dict[str, Any] = {"free": 80 * GIB, "reserved": 0, "part": 1.0}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (told["free"], 80 * GIB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: told["reserved"])
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part: told.update(part=part))
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: told["part"])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (stated["free"], 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: stated["reserved"])
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part: stated.update(part=part))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: stated["part"])
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Z1")
     products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    yield told
+    yield stated
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
 
 
@@ -91,9 +91,9 @@ def test_one_tile_fills_a_gpu() -> None:
 
 
 def test_a_gpu_is_projected_to_be_faster_and_a_half_takes_twice_as_long() -> None:
-    core, whole, half = (
+    core, device, half = (
         sum(pack.projected_seconds for pack in packs_on(gpus, 5000, compile_mode="on"))
         for gpus in (0.0, 1.0, 0.5)
     )
-    assert core > 50 * whole
-    assert 1.5 * whole < half <= 2 * whole
+    assert core > 50 * device
+    assert 1.5 * device < half <= 2 * device

@@ -95,8 +95,8 @@ def test_a_program_is_made_once_for_each_structure_and_the_forecast_sees_the_sam
     forecast = Forecast()
     for pack in packs:
         forecast.begin(pack)
-    told = {course.structure for course in forecast.courses.values()}
-    assert len(programs) == len(told) == len({str(program(pack, grid)) for pack in packs}) < len(packs)
+    foreseen = {course.structure for course in forecast.courses.values()}
+    assert len(programs) == len(foreseen) == len({str(program(pack, grid)) for pack in packs}) < len(packs)
 
 
 def record(**changed: Value) -> Trials:

@@ -48,7 +48,7 @@ class Turned(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "group", "told"),
+    ("module", "group", "message"),
     [
         (Layered(torch.tanh), replace(RIGHT, parity="odd"), ""),
         (Layered(torch.relu), replace(RIGHT, homogeneity=1), ""),
@@ -65,12 +65,12 @@ class Turned(nn.Module):
     ],
 )
 def test_what_a_group_states_is_tried_on_the_function(
-    module: nn.Module, group: NeuronGroup, told: str
+    module: nn.Module, group: NeuronGroup, message: str
 ) -> None:
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
     broken = broken_symmetries(module, (group,), x)
-    assert [told in sentence for sentence in broken] == [True] * bool(told)
+    assert [message in sentence for sentence in broken] == [True] * bool(message)
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
 
 

@@ -189,7 +189,7 @@ def _grid(folder: Path, task: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("task", "told"),
+    ("task", "message"),
     [
         ("GlobalTeacher", "other data each time"),
         ("KeptGenerator", "other data each time"),
@@ -209,9 +209,9 @@ def _grid(folder: Path, task: str) -> Path:
         ("TurnedAway", "augmented.*not finite"),
     ],
 )
-def test_data_that_depend_on_more_than_the_trial_are_refused(tmp_path: Path, task: str, told: str) -> None:
+def test_data_that_depend_on_more_than_the_trial_are_refused(tmp_path: Path, task: str, message: str) -> None:
     path = _grid(tmp_path, task)
-    with pytest.raises(PhasediagError, match=told) as refusal:
+    with pytest.raises(PhasediagError, match=message) as refusal:
         phasediag.launch(path, str(tmp_path / "sweeps"), executor="inline", compile="off")
     assert "my_task.py:" in str(refusal.value)
     assert not list(tmp_path.rglob("*.parquet"))

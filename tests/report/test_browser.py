@@ -199,9 +199,9 @@ def test_the_page_counts_as_the_analysis_does_at_every_threshold(explored, store
                 assert stats["phase"] == made.cells["phase"].tolist()
         if level is None:
             continue
-        found = asked(explored, f"diagram.crossings({number}, diagram.statistics({number}, {place}))")
+        crossings = asked(explored, f"diagram.crossings({number}, diagram.statistics({number}, {place}))")
         position = made.boundary["position"].dropna().to_numpy()
-        np.testing.assert_allclose(np.exp([each["position"] for each in found]), position, rtol=1e-12)
+        np.testing.assert_allclose(np.exp([each["position"] for each in crossings]), position, rtol=1e-12)
 
 
 def test_the_interval_of_a_cell_is_that_of_the_slices(explored, stored):

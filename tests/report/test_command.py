@@ -23,19 +23,19 @@ def test_the_page_is_written_and_its_path_printed(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["planted", "--output", "missing/page.html"], "cannot write"),
         (["planted", "--x", "weigt_decay"], "weight_decay"),
         (["plantet"], "planted"),
     ],
 )
-def test_what_cannot_be_done_is_told_without_a_traceback(folder, capsys, monkeypatch, arguments, told):
+def test_what_cannot_be_done_is_told_without_a_traceback(folder, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as exit:
         main(["report", *arguments])
     assert exit.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert told in error
+    assert message in error
     assert not (folder / "report.html").exists()

@@ -59,19 +59,19 @@ def test_the_table_is_the_boundary(folder, narrow):
     made = phase_diagram(narrow, "weight_decay", "lr_over_batch").main
     assert len(rows) == len(made)
     for line, row in zip(rows, made.to_dict("records"), strict=True):
-        told = [float(number) for number in re.findall(r"\$([\d.]+)\$", line)]
+        numbers = [float(number) for number in re.findall(r"\$([\d.]+)\$", line)]
         np.testing.assert_allclose(
-            told, [row[n] for n in ("lr_over_batch", "position", "low", "high")], rtol=1e-3
+            numbers, [row[n] for n in ("lr_over_batch", "position", "low", "high")], rtol=1e-3
         )
 
 
 def test_methods_tell_design_rules_and_what_is_left_out(folder):
     text = (folder / "methods.tex").read_text()
-    for told in (
+    for words in (
         "120 networks at", "5 replicates each", "weight decay (0.01 to 1, 8 values)", "crosses 0.5",
         "1 diverged, 0 failed", "1 had not converged", "PyTorch 2.13.0", "logarithm of weight decay",
     ):  # fmt: skip
-        assert told in text, told
+        assert words in text, words
 
 
 @pytest.mark.parametrize(

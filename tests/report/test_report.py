@@ -144,7 +144,7 @@ def test_a_sound_sweep_has_no_warnings_but_that_of_its_replicates():
 
 
 @pytest.mark.parametrize(
-    ("changed", "planned", "told"),
+    ("changed", "planned", "message"),
     [
         ({}, 300, "60 of 300 planned trials are missing"),
         ({"status": "failed"}, 240, "240 of 240 trials failed"),
@@ -155,16 +155,18 @@ def test_a_sound_sweep_has_no_warnings_but_that_of_its_replicates():
         ({"git_commit": "abc-dirty"}, 240, "uncommitted changes"),
     ],
 )  # fmt: skip
-def test_warnings_name_what_is_wrong(changed, planned, told):
+def test_warnings_name_what_is_wrong(changed, planned, message):
     frame = planted(5).assign(**changed)
     frame["converged"] = frame["converged"].astype("boolean")
-    assert any(told in warning for warning in about_trials(frame, planned))
+    assert any(message in warning for warning in about_trials(frame, planned))
 
 
-@pytest.mark.parametrize(("replicates", "told"), [(2, "too few for an interval"), (4, "Only 4 replicates")])
-def test_few_replicates_are_warned_of(replicates, told):
+@pytest.mark.parametrize(
+    ("replicates", "message"), [(2, "too few for an interval"), (4, "Only 4 replicates")]
+)
+def test_few_replicates_are_warned_of(replicates, message):
     (warning,) = about_trials(planted(replicates), 0)
-    assert told in warning
+    assert message in warning
 
 
 def test_a_front_of_training_time_is_told_from_a_boundary():
@@ -244,10 +246,10 @@ def test_failed_trials_are_told_with_their_errors():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({"x": "weigt_decay"}, "weight_decay"), ({"order": "rnk"}, "rnk")]
+    ("options", "message"), [({"x": "weigt_decay"}, "weight_decay"), ({"order": "rnk"}, "rnk")]
 )
-def test_unknown_columns_are_refused(options, told):
-    with pytest.raises(AnalysisError, match=told):
+def test_unknown_columns_are_refused(options, message):
+    with pytest.raises(AnalysisError, match=message):
         report(sweep(planted()), **options)
 
 

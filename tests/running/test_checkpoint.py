@@ -93,15 +93,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
     checkpoint.write(store, "p", written)
     assert store.checkpoints() == ["p"]
-    found = checkpoint.read(store, "p")
-    assert found is not None
-    assert (found.header, found.error) == (header, "E")
-    assert found.header == checkpoint.read_header(store, "p")
-    assert [(w.rows.tolist(), w.size) for w in found.queue] == [([0, 1], 2), ([], 3)]
-    assert len(found.finished) == 11
-    assert all(tile.trials.equals(rows) and tile.measurements.equals(rows) for tile in found.finished)
-    assert all(tile.kept.trial("a")["w"].tolist() == [2.0, 3.0] for tile in found.finished)  # type: ignore[index]
-    again = found.current
+    read = checkpoint.read(store, "p")
+    assert read is not None
+    assert (read.header, read.error) == (header, "E")
+    assert read.header == checkpoint.read_header(store, "p")
+    assert [(w.rows.tolist(), w.size) for w in read.queue] == [([0, 1], 2), ([], 3)]
+    assert len(read.finished) == 11
+    assert all(tile.trials.equals(rows) and tile.measurements.equals(rows) for tile in read.finished)
+    assert all(tile.kept.trial("a")["w"].tolist() == [2.0, 3.0] for tile in read.finished)  # type: ignore[index]
+    again = read.current
     assert again is not None
     assert (again.work.rows.tolist(), again.work.size) == ([3, 1], 4)
     assert (again.step, again.wall_s, again.started_at, again.blocks) == (
@@ -156,7 +156,7 @@ def test_one_that_lacks_something_is_damaged(lacking: str, grid: Grid, tmp_path:
 @pytest.mark.parametrize("version", [None, 0, checkpoint.VERSION + 1])
 def test_one_of_another_version_is_left_aside(version: int | None, grid: Grid, tmp_path: Path) -> None:
     """Of those without a version too; only its trials are asked for, whatever else it holds."""
-    whole, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "left")
+    undisturbed, store = Store.at(tmp_path / "whole"), Store.at(tmp_path / "left")
     run = kept(grid, store)
     changed(store, run.pack.pack_id, version=version, tile_size=None, current="another format", queue=7)
     header = checkpoint.read_header(store, run.pack.pack_id)
@@ -166,7 +166,7 @@ def test_one_of_another_version_is_left_aside(version: int | None, grid: Grid, t
     again = run_of(grid, store)
     assert again.progress().resumed == 0
     assert checkpoint.read(store, run.pack.pack_id) is None
-    for each in (again, run_of(grid, whole)):
+    for each in (again, run_of(grid, undisturbed)):
         while not each.done:
             each.advance(60)
     assert store.checkpoints() == []
@@ -186,8 +186,8 @@ def test_plan_and_launch_tell_of_what_is_left_aside(
     continued = [each for each in planned.packs if each.pack_id == run.pack.pack_id]
     assert continued or foreign
     assert all(each.structure == run.pack.structure for each in continued)
-    told: list[str] = []
-    assert launched(tmp_path, GRID, notify=told.append).exit_code == 0
-    assert any(LEFT in sentence for sentence in told) is foreign
+    notices: list[str] = []
+    assert launched(tmp_path, GRID, notify=notices.append).exit_code == 0
+    assert any(LEFT in sentence for sentence in notices) is foreign
     launched(tmp_path, GRID)
     assert store.checkpoints() == []

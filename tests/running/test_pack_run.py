@@ -147,8 +147,8 @@ def test_a_device_with_less_room_takes_smaller_tiles(
     monkeypatch.setattr(pack_run, "room", lambda device: tiles * pack.projected_bytes)
     run = PackRun(pack, job_of(grid, small), small, CPU)
     assert [work.size for work in run.queue] == [len(work.rows) for work in run.queue] == sizes
-    told = f"no room for tiles of 18 trials: taking {sizes[0]}"
-    assert run.progress().notice == (told if tiles < 1 else "")
+    notice = f"no room for tiles of 18 trials: taking {sizes[0]}"
+    assert run.progress().notice == (notice if tiles < 1 else "")
     finished(grid, pack, small)
     assert_same_rows(undisturbed, tmp_path / "small")
 

@@ -95,9 +95,9 @@ def test_a_damaged_file_is_told_set_aside_and_trained_again(
     content = bytearray(folder.read(file))
     content[len(content) // 3] ^= 1
     folder.write(file, bytes(content))
-    told = said("verify", sweep)
-    assert told.returncode == 1
-    assert f"measurements/{file}: damaged" in told.stdout
+    verdict = said("verify", sweep)
+    assert verdict.returncode == 1
+    assert f"measurements/{file}: damaged" in verdict.stdout
     assert said("verify", sweep, "--repair").returncode == 0
     assert put(server, name, tmp_path, MORE).trained > 0
     assert_same_rows(sweep, local)
@@ -164,8 +164,8 @@ def test_a_server_that_does_not_answer_for_a_while_loses_nothing(
     os.kill(server.pid, signal.SIGSTOP)
     time.sleep(AWAY_S)
     os.kill(server.pid, signal.SIGCONT)
-    told = launch.communicate(timeout=240)[1]
-    assert launch.returncode == 0, told
+    printed = launch.communicate(timeout=240)[1]
+    assert launch.returncode == 0, printed
     assert_same_rows(store.folder.uri, slow)
 
 
@@ -177,8 +177,8 @@ def test_an_array_meets_in_a_bucket_and_goes_on_without_the_one_that_led(
     wait_for_fragments(store)
     leader = next(each for each in places if each.pid == Holder.parse(store.folder.read("lease")).pid)
     leader.kill()
-    told = {each: each.communicate(timeout=240)[1] for each in places}
-    assert [each.returncode for each in places if each is not leader] == [0], told
+    printed = {each: each.communicate(timeout=240)[1] for each in places}
+    assert [each.returncode for each in places if each is not leader] == [0], printed
     assert_same_rows(store.folder.uri, slow)
     assert store.checkpoints() == []
     assert (store.folder / "places").entries() == []

@@ -51,9 +51,9 @@ def test_a_read_column_is_the_decoded_column(options, names):
 def test_only_what_is_sure_counts_as_constant():
     """A NaN beside a float is in no statistics, nor is the sign of a zero."""
     sure = {"text": "relu", "number": 3, "truth": True, "one": 1, "null": None, "null_float": None}
-    for options, found in (({}, sure), ({"row_group_size": 5}, sure), ({"write_statistics": False}, {})):
+    for options, expected in (({}, sure), ({"row_group_size": 5}, sure), ({"write_statistics": False}, {})):
         file = file_of(COLUMNS, **options)
-        assert constants(file.schema_arrow, file.metadata, list(COLUMNS)) == found
+        assert constants(file.schema_arrow, file.metadata, list(COLUMNS)) == expected
 
 
 def test_files_of_a_sweep_need_not_be_alike():

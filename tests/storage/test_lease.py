@@ -441,9 +441,9 @@ def test_news_come_before_the_next_heartbeat(store: Store, monkeypatch: pytest.M
 
 def reader(store: Store) -> Holder:
     """The holder as another process sees it."""
-    found = held_by(store)
-    assert found is not None
-    return found
+    holder = held_by(store)
+    assert holder is not None
+    return holder
 
 
 def test_a_clock_that_is_set_does_not_free_the_lease_of_a_process_that_runs(store: Store) -> None:

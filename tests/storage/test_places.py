@@ -37,9 +37,9 @@ def test_what_is_no_storage_is_told_in_a_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         main(["status", place])
-    told = capsys.readouterr().err
-    assert (end.value.code, told.count("\n")) == (2, 1)
-    assert said in told
+    printed = capsys.readouterr().err
+    assert (end.value.code, printed.count("\n")) == (2, 1)
+    assert said in printed
     assert list(tmp_path.iterdir()) == []
 
 

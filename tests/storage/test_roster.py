@@ -47,14 +47,14 @@ def table_of(grid: Grid) -> pa.Table:
 def test_what_is_kept_is_what_the_grid_expands_to(text: str) -> None:
     grid = grid_of(text)
     trials, key = grid.trials(), key_of(text, {})
-    found = read_roster(b"".join(roster_file(packed(grid), key)), key)
-    assert found is not None
-    assert found.to_pylist() == table_of(grid).to_pylist()
-    assert found["trial_id"].to_pylist() == trials.trial_id.tolist()
+    read = read_roster(b"".join(roster_file(packed(grid), key)), key)
+    assert read is not None
+    assert read.to_pylist() == table_of(grid).to_pylist()
+    assert read["trial_id"].to_pylist() == trials.trial_id.tolist()
     for name in trials.columns:
-        kept = [tuple(v) if isinstance(v, list) else v for v in found[name].to_pylist()]
+        kept = [tuple(v) if isinstance(v, list) else v for v in read[name].to_pylist()]
         assert kept == trials.values(name).tolist(), name
-    assert given_of(found) == grid.given
+    assert given_of(read) == grid.given
 
 
 def test_given_are_the_parameters_of_axes_and_points() -> None:
@@ -77,10 +77,10 @@ def test_a_trial_takes_sixteen_bytes() -> None:
 def test_a_damaged_file_does_not_count(place: int, bit: int) -> None:
     grid, key = grid_of(AXES), b"key"
     content = bytearray(b"".join(roster_file(packed(grid), key)))
-    whole = read_roster(bytes(content), key)
+    intact = read_roster(bytes(content), key)
     content[place % len(content)] ^= 1 << bit
-    found = read_roster(bytes(content), key)
-    assert found is None or found.equals(whole, check_metadata=True)
+    damaged = read_roster(bytes(content), key)
+    assert damaged is None or damaged.equals(intact, check_metadata=True)
     assert read_roster(bytes(content[: place % len(content)]), key) is None
 
 

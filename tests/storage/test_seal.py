@@ -37,10 +37,10 @@ def content() -> bytes:
     return b"".join(sealed(parquet(ROWS), sweep="s", file=FILE, schema=2))
 
 
-def checked(whole: bytes) -> None:
-    seal, _ = seal_of(memoryview(whole), len(whole))
+def checked(file: bytes) -> None:
+    seal, _ = seal_of(memoryview(file), len(file))
     assert seal is not None
-    seal.check(memoryview(whole)[: seal.end])
+    seal.check(memoryview(file)[: seal.end])
 
 
 def test_another_reader_finds_the_same_rows(tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_another_reader_finds_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_every_flipped_bit_and_every_cut_is_found() -> None:
-    whole = content()
-    checked(whole)
-    for place in range(len(whole)):
-        damaged = bytearray(whole)
+    intact = content()
+    checked(intact)
+    for place in range(len(intact)):
+        damaged = bytearray(intact)
         damaged[place] ^= 1 << place % 8
         with pytest.raises(UnsoundError):
             checked(bytes(damaged))
         if place % 7 == 0:
             with pytest.raises(UnsoundError):
-                checked(whole[:place])
+                checked(intact[:place])
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 @pytest.mark.parametrize("columns", [None, ("trial_id",), ("distances", "step")])
 def test_a_large_file_is_read_by_blocks(large: Store, columns: tuple[str, ...] | None) -> None:
-    whole = pq.read_table(Path(large.folder.path) / FILE)
-    found = read(large.folder, [Source(path=FILE, sweep_id=large.identity())], columns)
-    assert set(found.column_names) == set(whole.column_names if columns is None else columns)
-    assert found.equals(whole.select(found.column_names))
+    expected = pq.read_table(Path(large.folder.path) / FILE)
+    rows = read(large.folder, [Source(path=FILE, sweep_id=large.identity())], columns)
+    assert set(rows.column_names) == set(expected.column_names if columns is None else columns)
+    assert rows.equals(expected.select(rows.column_names))
 
 
 def test_only_the_blocks_that_are_read_are_checked(large: Store) -> None:
@@ -99,11 +99,11 @@ def test_a_file_stands_for_its_place_alone(tmp_path: Path) -> None:
     for each in (store, other):
         write_pack(each, 1, [1])
     ours, theirs = (Path(each.folder.path) / "trials" / f"{pack_name(1)}.parquet" for each in (store, other))
-    whole = ours.read_bytes()
+    intact = ours.read_bytes()
     ours.write_bytes(theirs.read_bytes())
     with pytest.warns(DamageWarning, match="is foreign .it is of another sweep"):
         assert len(store.committed()) == 0
-    ours.write_bytes(whole)
+    ours.write_bytes(intact)
     for file in (ours, ours.parents[1] / "measurements" / ours.name):
         file.with_name(f"{pack_name(2)}.parquet").write_bytes(file.read_bytes())
     with pytest.warns(DamageWarning, match=f"it was written as trials/{pack_name(1)}.parquet"):
@@ -152,14 +152,14 @@ def test_a_sealed_text_is_read_as_written_or_not_at_all(values: dict, data: st.D
 
 def test_a_bundle_is_read_as_written_or_not_at_all() -> None:
     files = {"a": b"12345", "b": b"", "c": bytes(range(256))}
-    whole = b"".join(bundled(files, pack="p", sweep="s"))
-    assert unbundled(whole, pack="p", sweep="s") == unbundled(whole, pack="p", sweep="") == files
-    for place in range(len(whole)):
-        damaged = bytearray(whole)
+    intact = b"".join(bundled(files, pack="p", sweep="s"))
+    assert unbundled(intact, pack="p", sweep="s") == unbundled(intact, pack="p", sweep="") == files
+    for place in range(len(intact)):
+        damaged = bytearray(intact)
         damaged[place] ^= 1 << place % 8
-        for each in (bytes(damaged), whole[:place]):
+        for each in (bytes(damaged), intact[:place]):
             with pytest.raises(UnsoundError):
                 unbundled(each, pack="p", sweep="s")
     for stated in ({"pack": "q"}, {"sweep": "t"}):
         with pytest.raises(UnsoundError, match="another"):
-            unbundled(whole, **stated)
+            unbundled(intact, **stated)

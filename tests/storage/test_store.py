@@ -87,11 +87,11 @@ def test_written_rows_are_read_back(tmp_path_factory: pytest.TempPathFactory, va
     columns = {name: [value[i] for value in values] for i, name in enumerate(kinds)}
     written = trial_rows(pack_name(1), numbers, parameters=[*TRAINING, *parameters], **columns)
     store.write_fragment(pack_name(1), written, measured_rows(pack_name(1), numbers))
-    found = store.trials_table()
-    assert found.schema.names == written.schema.names if len(values) else True
+    trials = store.trials_table()
+    assert trials.schema.names == written.schema.names if len(values) else True
     for name in kinds:
         expected = [list(v) if isinstance(v, tuple) else v for v in columns[name]]
-        assert str(found[name].to_pylist() if name in found.schema.names else []) == str(expected)
+        assert str(trials[name].to_pylist() if name in trials.schema.names else []) == str(expected)
     assert store.measurements_table().drop_columns("distances").to_pylist() == (
         measured_rows(pack_name(1), numbers).drop_columns("distances").to_pylist()
     )
@@ -120,8 +120,8 @@ def test_a_table_refuses_unknown_and_ragged_columns() -> None:
 
 def test_matrices_become_lists_row_by_row() -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)[:, ::-1]
-    found = table(measurements_schema(), {"distances": values}, 2)["distances"].to_pylist()
-    assert found == values.tolist()
+    lists = table(measurements_schema(), {"distances": values}, 2)["distances"].to_pylist()
+    assert lists == values.tolist()
 
 
 def test_files_state_the_version_of_the_schema(store: Store) -> None:
@@ -156,10 +156,10 @@ def test_old_and_new_columns_are_read_together(store: Store) -> None:
     store.write_fragment(pack_name(1), old, measured_rows(pack_name(1), [1]))
     fresh = trial_rows(pack_name(2), [2], parameters=new, momentum_of_teacher=[0.5], rank=[7])
     store.write_fragment(pack_name(2), fresh, measured_rows(pack_name(2), [2]))
-    found = store.trials_table()
-    assert found["momentum_of_teacher"].to_pylist() == [None, 0.5]
-    assert found["rank"].to_pylist() == [None, 7]
-    assert found.schema.names == trials_schema(new).names
+    trials = store.trials_table()
+    assert trials["momentum_of_teacher"].to_pylist() == [None, 0.5]
+    assert trials["rank"].to_pylist() == [None, 7]
+    assert trials.schema.names == trials_schema(new).names
     assert store.trials_table(["rank", "trial_id"]).schema.names == ["rank", "trial_id"]
 
 
@@ -261,9 +261,9 @@ def test_a_checkpoint_is_read_as_written(
 def test_a_damaged_checkpoint_counts_as_none(store: Store) -> None:
     store.write_checkpoint("a", {"weights": b"12345"})
     file = Path(store.folder.path) / "checkpoints" / "a" / "state"
-    whole = file.read_bytes()
-    for size in range(len(whole)):
-        file.write_bytes(whole[:size])
+    intact = file.read_bytes()
+    for size in range(len(intact)):
+        file.write_bytes(intact[:size])
         assert store.read_checkpoint("a") is None
 
 
@@ -275,11 +275,11 @@ def test_committed_tells_the_status_of_each_trial(kind: str, request: pytest.Fix
     store: Store = request.getfixturevalue(kind)
     assert store.committed().counts == {"ok": 0, "diverged": 0, "failed": 0}
     write_pack(store, 1, [0, 1, 2], ["ok", "diverged", "failed"])
-    found = store.committed()
+    committed = store.committed()
     asked = np.array([trial_id(i) for i in (2, 9, 0, 1)], dtype=object)
-    assert found.status_of(asked).tolist() == ["failed", "", "ok", "diverged"]
-    assert found.counts == {"ok": 1, "diverged": 1, "failed": 1}
-    assert found.status_of(np.array([], dtype=object)).tolist() == []
+    assert committed.status_of(asked).tolist() == ["failed", "", "ok", "diverged"]
+    assert committed.counts == {"ok": 1, "diverged": 1, "failed": 1}
+    assert committed.status_of(np.array([], dtype=object)).tolist() == []
 
 
 ATTEMPTS = st.lists(
@@ -306,9 +306,9 @@ def test_one_row_a_trial_and_its_measurements(
         key = (status == "failed", -started, number)
         best[trial] = min(best.get(trial, key), key)
     expected = {trial_id(trial): float(key[2]) for trial, key in best.items()}
-    found = store.trials_table()
-    assert dict(zip(found["trial_id"].to_pylist(), found["wall_s"].to_pylist(), strict=True)) == expected
-    assert len(found) == len(expected)
+    trials = store.trials_table()
+    assert dict(zip(trials["trial_id"].to_pylist(), trials["wall_s"].to_pylist(), strict=True)) == expected
+    assert len(trials) == len(expected)
     measured = store.measurements_table().select(["trial_id", "pack_id", "step"]).to_pylist()
     assert measured == [
         {"trial_id": trial, "pack_id": pack_name(int(pack)), "step": step}
@@ -400,10 +400,10 @@ def test_a_killed_writer_leaves_no_part_of_a_fragment(store: Store) -> None:
             assert child.stdout.readline() == b"written\n"
             time.sleep(wait)
             child.kill()
-        found, measured = store.committed(), store.measurements_table()
-        assert len(found) > 0
-        assert len(found) % 4 == 0
-        assert len(measured) == 2 * len(found)
+        committed, measured = store.committed(), store.measurements_table()
+        assert len(committed) > 0
+        assert len(committed) % 4 == 0
+        assert len(measured) == 2 * len(committed)
         assert measured["distances"].null_count == 0
 
 
@@ -568,9 +568,9 @@ def test_readers_go_on_during_a_launch_and_compactions(store: Store) -> None:
     thread.start()
     seen = 1
     while not done.is_set():
-        found = len(store.committed())
-        assert found >= seen
-        seen = found
+        committed = len(store.committed())
+        assert committed >= seen
+        seen = committed
         assert len(store.measurements_table()) >= 2 * seen
     thread.join()
     assert not faults
@@ -621,13 +621,13 @@ def test_only_one_compaction_runs(store: Store) -> None:
 def test_damage_is_told(store: Store) -> None:
     pack = write_pack(store, 1, [1])
     file = Path(store.folder.path) / "trials" / f"{pack}.parquet"
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-20])
+    intact = file.read_bytes()
+    file.write_bytes(intact[:-20])
     with pytest.warns(
         DamageWarning, match=rf"trials/{pack}.parquet is damaged .*the next launch trains it again"
     ):
         assert len(store.committed()) == 0
-    file.write_bytes(whole)
+    file.write_bytes(intact)
     (Path(store.folder.path) / "manifest.json").write_text(json.dumps({"generation": 1}))
     with pytest.warns(DamageWarning, match=r"manifest.json is damaged .*its copy is taken"):
         assert len(store.committed()) == 1

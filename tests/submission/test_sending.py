@@ -168,9 +168,9 @@ def test_what_ends_a_launch_from_outside_is_told(
 ) -> None:
     client = FakeClient(course=[("FAILED", "", code)], message=message)
     job = send(LAUNCH, served(client), lambda text: None)
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as caught:
         ending(follow(job, served(client), lambda text: None), served(client))
-    assert words in str(told.value)
+    assert words in str(caught.value)
 
 
 def test_a_stop_waits_for_the_drain_and_says_what_was_written_since() -> None:

@@ -76,9 +76,9 @@ def test_statistics_take_the_longest_and_say_so(swept: Path) -> None:
         taken = newest(trials, ("weight_decay",))
     assert taken["steps"].tolist() == [160] * 4
     assert len(newest(trials, ("weight_decay", "steps"))) == 12
-    found = extension(trials)
-    assert found.factors == (2, 4)
-    assert found.pairs["longest"].tolist() == [160] * 4
+    moved = extension(trials)
+    assert moved.factors == (2, 4)
+    assert moved.pairs["longest"].tolist() == [160] * 4
 
 
 def test_a_point_whose_extension_is_not_complete_keeps_its_length(swept: Path) -> None:
@@ -169,10 +169,10 @@ def test_a_length_that_is_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:
 
 def test_a_schedule_that_follows_the_length_is_told_of(tmp_path: Path) -> None:
     launched(tmp_path, grid_text({"weight_decay": [0.5]}, {**FIXED, "schedule": "cosine"}))
-    told: list[str] = []
-    done = extend(tmp_path / "g", 2, train=train, notify=told.append)
-    assert done.notes == tuple(told)
-    assert told[0].startswith("the schedule cosine follows the length of training")
+    notices: list[str] = []
+    done = extend(tmp_path / "g", 2, train=train, notify=notices.append)
+    assert done.notes == tuple(notices)
+    assert notices[0].startswith("the schedule cosine follows the length of training")
 
 
 @pytest.mark.parametrize(("given", "message"), [(1, "above 1"), (float("nan"), "above 1")])

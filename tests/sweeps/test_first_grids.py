@@ -65,8 +65,8 @@ def test_every_grid_of_jobs_is_planned(grid: Path, tmp_path: Path) -> None:
         return
     outcome = CliRunner().invoke(plan, [str(grid), "--storage", str(tmp_path), "--json"])
     assert outcome.exit_code == 0, outcome.output
-    told = json.loads(outcome.stdout)
-    assert told["trials"] == told["missing"] > 0
+    answer = json.loads(outcome.stdout)
+    assert answer["trials"] == answer["missing"] > 0
 
 
 @grids(LITERATURE)

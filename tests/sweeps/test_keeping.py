@@ -57,11 +57,11 @@ def test_what_is_removed_comes_back_whole(sweep: Path, original: Path, compacted
     if compacted:
         done("compact", sweep)
     asked = ("remove", sweep, "--where", "weight_decay > 0.5 and init_scale == 1")
-    told = json.loads(done(*asked, "--json").stdout)
-    assert (told["trials"], told["place"]) == (2, "")
+    answer = json.loads(done(*asked, "--json").stdout)
+    assert (answer["trials"], answer["place"]) == (2, "")
     assert_same_rows(sweep, original)
-    told = json.loads(done(*asked, "--yes", "--json").stdout)
-    assert told["trials"] == 2
+    answer = json.loads(done(*asked, "--yes", "--json").stdout)
+    assert answer["trials"] == 2
     left = phasediag.load_trials(sweep)
     assert len(left) == 6
     assert not ((left.weight_decay > 0.5) & (left.init_scale == 1)).any()
@@ -76,8 +76,8 @@ def test_what_is_removed_comes_back_whole(sweep: Path, original: Path, compacted
 def test_what_was_trained_anew_is_not_brought_back_twice(sweep: Path, original: Path) -> None:
     done("remove", sweep, "--where", "init_scale=1", "--yes")
     launched(sweep.parent, MEASURED)
-    told = json.loads(done("remove", sweep, "--undo", "--json").stdout)
-    assert (told["trials"], told["newer"]) == (0, 4)
+    answer = json.loads(done("remove", sweep, "--undo", "--json").stdout)
+    assert (answer["trials"], answer["newer"]) == (0, 4)
     assert len(measurements(sweep)) == len(measurements(original))
     assert list(rows(sweep).index) == list(rows(original).index)
 
@@ -106,8 +106,8 @@ def test_merging_adds_what_is_missing_and_every_row_once(tmp_path: Path, origina
     into = Path(launched(tmp_path / "a", half).sweep)
     source = Path(launched(tmp_path / "b", other).sweep)
     before = rows(source)
-    told = json.loads(done("merge", into, source, "--dry-run", "--json").stdout)
-    assert (told["trials"], told["shared"], told["different"], told["grids"]) == (4, 4, 0, 1)
+    answer = json.loads(done("merge", into, source, "--dry-run", "--json").stdout)
+    assert (answer["trials"], answer["shared"], answer["different"], answer["grids"]) == (4, 4, 0, 1)
     assert len(rows(into)) == 4
     done("merge", into, source)
     assert_same_rows(into, original)
@@ -172,8 +172,8 @@ def test_the_first_digits_of_an_id_are_enough(sweep: Path) -> None:
     with pytest.raises(PhasediagError, match="of which the first 4"):
         trial_named(store, ids[0][:2])
     chosen = phasediag.load_trials(sweep)
-    told = json.loads(done("explain", sweep, ids[3][:8], "--json").stdout)
-    assert told["trial_id"] == ids[3]
+    answer = json.loads(done("explain", sweep, ids[3][:8], "--json").stdout)
+    assert answer["trial_id"] == ids[3]
     out = done("export", sweep, "--csv", sweep / "one.csv", "--where", f"trial_id={ids[3][:8]}").stdout
     assert pd.read_csv(out.strip()).trial_id.tolist() == [ids[3]]
     assert len(chosen) == 8
@@ -182,16 +182,16 @@ def test_the_first_digits_of_an_id_are_enough(sweep: Path) -> None:
 def test_a_trial_is_explained(sweep: Path) -> None:
     frame = phasediag.load_trials(sweep).query("weight_decay == 0.1 and init_scale == 0.5 and replicate == 0")
     (trial,) = frame.trial_id
-    told = json.loads(done("explain", sweep, trial[:10], "--json").stdout)
-    assert told["values"] == {"init_scale": "0.5", "weight_decay": "0.1"}
-    assert told["why"] == ["0001.yaml: a point of the grid as it was launched"]
-    assert (told["world"], told["point"]) == (4, 2)
-    assert {(each["axis"], each["value"]) for each in told["neighbours"]} == {
+    answer = json.loads(done("explain", sweep, trial[:10], "--json").stdout)
+    assert answer["values"] == {"init_scale": "0.5", "weight_decay": "0.1"}
+    assert answer["why"] == ["0001.yaml: a point of the grid as it was launched"]
+    assert (answer["world"], answer["point"]) == (4, 2)
+    assert {(each["axis"], each["value"]) for each in answer["neighbours"]} == {
         ("init_scale", "1"), ("weight_decay", "1"),
     }  # fmt: skip
-    assert told["redo"].startswith(f"phasediag rerun {sweep} {trial[:12]} --save ")
+    assert answer["redo"].startswith(f"phasediag rerun {sweep} {trial[:12]} --save ")
     words = done("explain", trial[:10], "--storage", sweep.parent).stdout
-    assert f"again: {told['redo']}" in words
+    assert f"again: {answer['redo']}" in words
     assert "next along weight_decay: 1, degree_normalized" in words
     assert max(map(len, words.splitlines())) < 250
     assert "no sweep in" in str(command("explain", "abcdabcd", "--storage", sweep.parent).exception)
@@ -199,13 +199,13 @@ def test_a_trial_is_explained(sweep: Path) -> None:
 
 def test_a_changed_grid_is_explained(sweep: Path) -> None:
     grid = write(sweep.parent, MEASURED.replace("[0.1, 1.0]", "[0.1, 2.0]"))
-    told = json.loads(done("explain", grid, "--storage", sweep.parent, "--json").stdout)
-    assert (told["kept"], told["added"], told["dropped"], told["planned"]) == (4, 4, 4, 0)
-    assert told["changes"] == ["weight_decay: no longer 1; new: 2"]
+    answer = json.loads(done("explain", grid, "--storage", sweep.parent, "--json").stdout)
+    assert (answer["kept"], answer["added"], answer["dropped"], answer["planned"]) == (4, 4, 4, 0)
+    assert answer["changes"] == ["weight_decay: no longer 1; new: 2"]
     every = ("explain", grid, "--storage", sweep.parent, "--set", "steps=5")
-    told = json.loads(done(*every, "--json").stdout)
-    assert (told["kept"], told["added"], told["dropped"]) == (0, 8, 8)
-    assert "steps: no longer 4; new: 5" in told["changes"]
+    answer = json.loads(done(*every, "--json").stdout)
+    assert (answer["kept"], answer["added"], answer["dropped"]) == (0, 8, 8)
+    assert "steps: no longer 4; new: 5" in answer["changes"]
     assert "every trial is new" in done(*every).stdout
     elsewhere = done("explain", grid, "--storage", sweep.parent / "nowhere").stdout
     assert "all 8 trials are new" in elsewhere
@@ -218,9 +218,9 @@ def test_a_grid_with_lists_is_explained(tmp_path: Path) -> None:
     )
     launched(tmp_path, text)
     grid = write(tmp_path, text.replace("0.2", "0.3"))
-    told = json.loads(done("explain", grid, "--storage", tmp_path, "--json").stdout)
-    assert (told["kept"], told["added"], told["dropped"]) == (1, 1, 1)
-    assert told["changes"] == ["singular_values: no longer [1,0.2]; new: [1,0.3]"]
+    answer = json.loads(done("explain", grid, "--storage", tmp_path, "--json").stdout)
+    assert (answer["kept"], answer["added"], answer["dropped"]) == (1, 1, 1)
+    assert answer["changes"] == ["singular_values: no longer [1,0.2]; new: [1,0.3]"]
 
 
 def test_trials_are_exported(sweep: Path, tmp_path: Path) -> None:

@@ -176,16 +176,16 @@ def test_only_what_a_longer_course_passes_through_is_gone_on_from(tmp_path: Path
     sweep = launched(tmp_path, text).sweep
     for steps, measure in ((30, 5), (60, 5), (40, 10)):
         longer = text.replace(f"steps: {STEPS}", f"steps: {steps}").replace("every: 5", f"every: {measure}")
-        told: list[str] = []
+        notices: list[str] = []
         straight = launched(tmp_path / f"{steps} {measure}", longer).sweep
         if measure == 5:
-            launched(tmp_path, longer, notify=told.append)
+            launched(tmp_path, longer, notify=notices.append)
             rows = phasediag.load_trials(sweep)
             rows = rows[rows["steps"] == steps].set_index("schedule")
             expected = {30: None, 60: 30}[steps]
             assert rows["from_step"].isna().to_dict() == {"constant": expected is None, "cosine": True}
             assert expected is None or rows.loc["constant", "from_step"] == expected
-            assert any("go on from the kept weights" in each for each in told) is (expected is not None)
+            assert any("go on from the kept weights" in each for each in notices) is (expected is not None)
             assert_same_rows(sweep, straight, only=pd.Index(rows["trial_id"]))
         else:
             launched(tmp_path / "other", text)
@@ -243,11 +243,11 @@ def test_until_converged_goes_on_from_round_to_round(tmp_path: Path) -> None:
     assert (kept["from_step"].fillna(0) == np.where(kept["steps"] > 10, kept["steps"] // 2, 0)).all()
     assert bare_rows["from_step"].isna().all()
     assert_same_rows(*sweeps)
-    told = command("explain", sweeps[0], kept.index[kept["steps"] == 40][0]).output
-    assert "trained on from step 20" in told
-    assert "its last weights are kept" in told
-    told = command("explain", sweeps[1], kept.index[0]).output
-    assert "trained from the start; its last weights are not kept" in told
+    explanation = command("explain", sweeps[0], kept.index[kept["steps"] == 40][0]).output
+    assert "trained on from step 20" in explanation
+    assert "its last weights are kept" in explanation
+    explanation = command("explain", sweeps[1], kept.index[0]).output
+    assert "trained from the start; its last weights are not kept" in explanation
 
 
 def train_here(folder: Path) -> Any:
@@ -341,34 +341,34 @@ def test_other_things_to_keep_are_refused_at_their_line(given: str, words: str) 
 def test_trials_that_were_recorded_without_are_told_of_and_trained_again_when_asked(tmp_path: Path) -> None:
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 4})
     sweep = launched(tmp_path, text).sweep
-    before, told = phasediag.load_trials(sweep), list[str]()
+    before, notices = phasediag.load_trials(sweep), list[str]()
     with pytest.raises(
         PhasediagError, match=r"write `keep: weights` in its grid and launch with --remeasure"
     ):
         load_weights(sweep, before["trial_id"][0])
     kept = text + "keep: weights\n"
-    assert launched(tmp_path, kept, notify=told.append).trained == 0
-    assert [each for each in told if "keep: 2 trials are recorded without their weights" in each]
+    assert launched(tmp_path, kept, notify=notices.append).trained == 0
+    assert [each for each in notices if "keep: 2 trials are recorded without their weights" in each]
     assert launched(tmp_path, kept, remeasure=True).trained == 2
     assert load_weights(sweep, before["trial_id"][0])
-    assert launched(tmp_path, kept, remeasure=True, notify=told.append).trained == 0
+    assert launched(tmp_path, kept, remeasure=True, notify=notices.append).trained == 0
     assert launched(tmp_path, text).trained == 0
 
 
 def test_a_plan_foretells_their_bytes(tmp_path: Path, original: Path) -> None:
     text = (original.parent / "grid.yaml").read_text()
     grid = write(tmp_path, text)
-    told = json.loads(command("plan", grid, "--storage", tmp_path, "--json").stdout)
+    answer = json.loads(command("plan", grid, "--storage", tmp_path, "--json").stdout)
     size = sum(path.stat().st_size for path in (original / "weights").iterdir())
-    assert told["weights_bytes"] == 2 * 2 * sum(3 * 4 * (16 * width + width * 16) for width in (16, 32))
-    assert told["weights_bytes"] <= size < 1.2 * told["weights_bytes"] + 4096 * 3
-    assert told["store_bytes"] > told["weights_bytes"]
+    assert answer["weights_bytes"] == 2 * 2 * sum(3 * 4 * (16 * width + width * 16) for width in (16, 32))
+    assert answer["weights_bytes"] <= size < 1.2 * answer["weights_bytes"] + 4096 * 3
+    assert answer["store_bytes"] > answer["weights_bytes"]
     half = write(tmp_path, text.replace("keep: weights", "keep: {weights: 0.5}"))
-    told_half = " ".join(re.sub(r"[│┃]", " ", command("plan", half, "--storage", tmp_path).output).split())
-    assert "of it kept weights, of 0.5 of the trials" in told_half
+    printed = " ".join(re.sub(r"[│┃]", " ", command("plan", half, "--storage", tmp_path).output).split())
+    assert "of it kept weights, of 0.5 of the trials" in printed
     bare_grid = write(tmp_path, text.replace("keep: weights\n", ""))
     bare = json.loads(command("plan", bare_grid, "--storage", tmp_path, "--json").stdout)
-    assert bare["store_bytes"] == told["store_bytes"] - told["weights_bytes"]
+    assert bare["store_bytes"] == answer["store_bytes"] - answer["weights_bytes"]
     assert "weights_bytes" not in bare
 
 

@@ -75,8 +75,10 @@ def test_the_order_of_trials_names_no_trial_otherwise(grid: Grid, random: Any) -
     random.shuffle(order)
     shuffled = grid.trials().take(order)
     assert shuffled.trial_id.tolist() == grid.trials().trial_id[order].tolist()
-    whole = {"trials_per_pack": len(order), "workers": 1}
-    assert {p.pack_id for p in packed(grid, **whole)} == {p.pack_id for p in packed(grid, order, **whole)}
+    one_pack = {"trials_per_pack": len(order), "workers": 1}
+    assert {p.pack_id for p in packed(grid, **one_pack)} == {
+        p.pack_id for p in packed(grid, order, **one_pack)
+    }
 
 
 @given(grids(), st.integers(1, 4))
@@ -125,8 +127,8 @@ def test_law_6_a_plan_needs_no_data_and_trains_nothing(
 
     monkeypatch.setattr(InlineExecutor, "run", never)
     monkeypatch.setattr(LinearMap, "draw", never)
-    found = phasediag.plan(built_in(tmp_path), str(tmp_path / "storage"))
-    assert (len(found.survey.trials), len(found.survey.missing), found.points) == (2, 2, 2)
+    plan = phasediag.plan(built_in(tmp_path), str(tmp_path / "storage"))
+    assert (len(plan.survey.trials), len(plan.survey.missing), plan.points) == (2, 2, 2)
     assert not (tmp_path / "storage").exists()
 
 
@@ -147,29 +149,29 @@ def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
         "assert not {'ray', 'matplotlib', 'sklearn'} & {name.split('.')[0] for name in sys.modules}"
     )
     grid = built_in(tmp_path)
-    found = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-c", code, str(grid), str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["missing"] == 2
+    assert outcome.returncode == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["missing"] == 2
 
 
 def test_a_plan_counts_what_is_done_failed_and_missing(tmp_path: Path) -> None:
     axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 10}
     launched(tmp_path, grid_text(axes, fixed, replicates=2))
     wider = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1, 1]"}, fixed, replicates=2))
-    found = phasediag.plan(wider, str(tmp_path))
-    assert (found.survey.done, found.survey.failed, len(found.survey.missing)) == (4, 0, 2)
-    assert set(found.survey.missing.trials().values("weight_decay")) == {1.0}
+    plan = phasediag.plan(wider, str(tmp_path))
+    assert (plan.survey.done, plan.survey.failed, len(plan.survey.missing)) == (4, 0, 2)
+    assert set(plan.survey.missing.trials().values("weight_decay")) == {1.0}
 
 
 def test_the_projected_store_is_of_the_size_it_gets(tmp_path: Path) -> None:
     text = grid_text({"weight_decay": "{linspace: [0.01, 1], num: 256}"}, {"steps": 2}, replicates=2)
     expected = phasediag.plan(write(tmp_path, text), str(tmp_path)).store_bytes
     launched(tmp_path, text)
-    found = sum(path.stat().st_size for path in (tmp_path / "g").rglob("*.parquet"))
-    assert expected / 4 < found < 4 * expected
+    size = sum(path.stat().st_size for path in (tmp_path / "g").rglob("*.parquet"))
+    assert expected / 4 < size < 4 * expected
 
 
 def test_the_time_of_a_plan_is_that_of_a_launch_and_not_of_its_steps_alone(tmp_path: Path) -> None:

@@ -56,16 +56,16 @@ def refined(sweep: Path, **options: Any) -> Refinement:
 
 def test_the_boundary_is_found_where_it_is_and_a_second_refinement_adds_nothing(tmp_path: Path) -> None:
     launched(tmp_path, grid(replicates=2))
-    found = refined(tmp_path / "chain", resolution=0.1)
-    assert (found.exit_code, found.stopped) == (0, "")
-    sizes = [(done.size_x, done.size_y) for done in found.rounds]
+    refinement = refined(tmp_path / "chain", resolution=0.1)
+    assert (refinement.exit_code, refinement.stopped) == (0, "")
+    sizes = [(done.size_x, done.size_y) for done in refinement.rounds]
     assert sizes == sorted(sizes, reverse=True)
     assert max(sizes[-1]) <= 0.1 * 1.001
-    np.testing.assert_allclose(found.boundary["position"], 1.0, rtol=0.02)
+    np.testing.assert_allclose(refinement.boundary["position"], 1.0, rtol=0.02)
     status = phasediag.status(tmp_path / "chain")
     assert (status.missing, status.failed) == (0, 0)
-    assert found.rounds[-1].spent == status.total - 24 == sum(done.added for done in found.rounds)
-    assert found.rounds[-1].trials == status.total < 0.6 * found.rounds[-1].dense
+    assert refinement.rounds[-1].spent == status.total - 24 == sum(done.added for done in refinement.rounds)
+    assert refinement.rounds[-1].trials == status.total < 0.6 * refinement.rounds[-1].dense
     trials = phasediag.load_trials(tmp_path / "chain")
     assert (trials.groupby("point_id")["replicate"].nunique() == 2).all()
     again = refined(tmp_path / "chain", resolution=0.1)
@@ -79,9 +79,9 @@ def test_a_design_from_a_file_is_refined_like_its_axes(tmp_path: Path) -> None:
     points.to_parquet(tmp_path / "points.parquet")
     lines = ["name: chain", "fixed:", *(f"  {n}: {v}" for n, v in FIXED.items() if n not in AXES)]
     launched(tmp_path, "\n".join([*lines, "points: points.parquet", "replicates: 2"]) + "\n")
-    found = refined(tmp_path / "chain")
-    assert found.rounds[-1].spent > 0
-    np.testing.assert_allclose(found.boundary["position"], 1.0, rtol=0.1)
+    refinement = refined(tmp_path / "chain")
+    assert refinement.rounds[-1].spent > 0
+    np.testing.assert_allclose(refinement.boundary["position"], 1.0, rtol=0.1)
 
 
 def test_every_slice_is_refined_for_itself_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_a_round_that_exceeds_the_budget_is_not_begun(tmp_path: Path) -> None:
 
 def test_points_that_the_grid_excludes_are_asked_once(tmp_path: Path) -> None:
     launched(tmp_path, grid(exclude='["weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03"]'))
-    found = refined(tmp_path / "chain", resolution=0.1)
-    assert found.rounds[-1].coming == 0
+    refinement = refined(tmp_path / "chain", resolution=0.1)
+    assert refinement.rounds[-1].coming == 0
     trials = phasediag.load_trials(tmp_path / "chain")
     assert not trials.eval("weight_decay > 0.9 and weight_decay < 1.5 and learning_rate < 0.03").any()
 
@@ -167,11 +167,11 @@ def test_the_command_tells_what_each_round_gained(tmp_path: Path, capsys: Captur
         main(arguments)
     assert stopped.value.code == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert [done["number"] for done in told["rounds"]] == list(range(len(told["rounds"])))
-    assert err.count("cells on the boundary, at most") == len(told["rounds"])
+    answer = json.loads(out)
+    assert [done["number"] for done in answer["rounds"]] == list(range(len(answer["rounds"])))
+    assert err.count("cells on the boundary, at most") == len(answer["rounds"])
     assert "the resolution is reached" in err
-    assert {"learning_rate", "position"} <= told["boundary"][0].keys()
+    assert {"learning_rate", "position"} <= answer["boundary"][0].keys()
 
 
 ARGUMENTS = (
@@ -306,13 +306,13 @@ def test_replicates_are_added_where_an_interval_is_wished(tmp_path: Path) -> Non
         return float((rows["high"] - rows["low"]).median())
 
     options = {"order": "alive_count", "level": 0.5, "resolution": 0.5, "beyond": True, "explore": 0.0}
-    found = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
-    assert (found.exit_code, found.stopped) == (0, "")
+    refinement = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
+    assert (refinement.exit_code, refinement.stopped) == (0, "")
     after = phasediag.load_trials(tmp_path / "chain")
     assert after.groupby("point_id")["replicate"].nunique().max() >= 8
     assert width(after) < width(before)
     assert width(after) <= 0.25 * 3.5
-    assert sum(done.repeats for done in found.rounds) > 0
+    assert sum(done.repeats for done in refinement.rounds) > 0
     again = refined(tmp_path / "chain", interval=0.25, budget=2000, **options)
     assert [done.added for done in again.rounds] == [0]
     undone = undo(tmp_path / "chain", REFINEMENT)

@@ -38,8 +38,8 @@ def error(
     ).boundary.dropna(subset="position")
     assert rows[y].min() == min(at)
     assert rows[y].max() == max(at)
-    found = np.interp(np.log(at), np.log(rows[y]), np.log(rows["position"]))
-    return float(np.sqrt(np.mean((found - np.log(exact(at))) ** 2)))
+    interpolated = np.interp(np.log(at), np.log(rows[y]), np.log(rows["position"]))
+    return float(np.sqrt(np.mean((interpolated - np.log(exact(at))) ** 2)))
 
 
 def compared(

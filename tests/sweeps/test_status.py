@@ -45,24 +45,24 @@ def test_a_launch_keeps_the_ids_of_every_grid(grown: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "nonsense", "of another grid"])
 def test_status_is_the_same_without_them(grown: Path, damage: str) -> None:
-    whole = {path: path.read_bytes() for path in kept(grown)}
-    found = status(grown / "g")
-    assert (found.total, found.done, found.missing) == (9, 9, 0)
-    first, second = whole
+    contents = {path: path.read_bytes() for path in kept(grown)}
+    counts = status(grown / "g")
+    assert (counts.total, counts.done, counts.missing) == (9, 9, 0)
+    first, second = contents
     try:
-        for path in whole:
+        for path in contents:
             if damage == "gone":
                 path.unlink()
             else:
-                other = whole[second if path == first else first]
-                path.write_bytes({"cut": whole[path][:-9], "nonsense": b"?"}.get(damage, other))
-        assert status(grown / "g") == found
+                other = contents[second if path == first else first]
+                path.write_bytes({"cut": contents[path][:-9], "nonsense": b"?"}.get(damage, other))
+        assert status(grown / "g") == counts
     finally:
-        for path, content in whole.items():
+        for path, content in contents.items():
             path.write_bytes(content)
 
 
-def told(*arguments: str | Path) -> tuple[str, bool]:
+def printed(*arguments: str | Path) -> tuple[str, bool]:
     """What a command prints, and whether it loaded torch."""
     code = (
         "import sys; from phasediag.cli import main\n"
@@ -81,7 +81,7 @@ def told(*arguments: str | Path) -> tuple[str, bool]:
 
 @pytest.mark.parametrize("option", [[], ["--json"], ["--watch"]])
 def test_status_loads_no_torch(grown: Path, option: list[str]) -> None:
-    said, torch = told("status", grown / "g", *option)
+    said, torch = printed("status", grown / "g", *option)
     assert "9" in said
     assert not torch
 
@@ -93,18 +93,18 @@ def test_without_ids_it_must_load_torch_and_says_the_same(grown: Path, tmp_path:
     for path in kept(tmp_path):
         path.unlink()
     for option in ("--json", "--watch"):
-        before, loaded = told("status", tmp_path / "g", option)
+        before, loaded = printed("status", tmp_path / "g", option)
         assert loaded
         launched(tmp_path, grid_text(AXES, FIXED))
         assert kept(tmp_path), "a launch of a recorded grid keeps what was missing"
-        assert told("status", tmp_path / "g", option) == (before, False)
+        assert printed("status", tmp_path / "g", option) == (before, False)
         kept(tmp_path)[0].unlink()
 
 
 def test_a_plan_of_an_old_store_is_the_same(grown: Path) -> None:
     grid = write(grown, grid_text({"weight_decay": "[0.01, 0.1, 1]"}, FIXED, replicates=2), "wider.yaml")
-    found = phasediag.plan(grid, str(grown)).survey
-    assert (found.done, found.failed, len(found.missing)) == (4, 0, 2)
+    survey = phasediag.plan(grid, str(grown)).survey
+    assert (survey.done, survey.failed, len(survey.missing)) == (4, 0, 2)
 
 
 RANK = "{observables: [permutation, rank]}"
@@ -133,7 +133,7 @@ def test_measurements_are_read_only_where_trials_leave_it_open(
 
 
 def test_json_has_every_field(grown: Path) -> None:
-    said, _ = told("status", grown / "g", "--json")
+    said, _ = printed("status", grown / "g", "--json")
     assert {"total", "done", "ok", "diverged", "failed", "missing", "rate", "eta_s"} <= set(json.loads(said))
 
 
@@ -144,9 +144,9 @@ def test_during_a_launch_it_says_what_the_launch_says(grown: Path) -> None:
     with take(store, heartbeat_s=0.02) as lease:
         lease.tell(lambda: {"in_training": 4.25, "rate": 2.0, "eta_s": 3.5})
         wait_for_news(store)
-        found = status_of([digests_of(more)], store)
-        assert (found.done, found.missing, found.in_training) == (6, 12, 4.25)
-        assert (found.rate, found.eta_s) == (2.0, 3.5)
+        counts = status_of([digests_of(more)], store)
+        assert (counts.done, counts.missing, counts.in_training) == (6, 12, 4.25)
+        assert (counts.rate, counts.eta_s) == (2.0, 3.5)
     assert status_of([digests_of(more)], store).in_training == 0
 
 
@@ -155,8 +155,8 @@ def test_a_launch_that_tells_more_than_is_missing_is_not_believed(grown: Path) -
     with take(store, heartbeat_s=0.02) as lease:
         lease.tell(lambda: {"in_training": 400.0, "rate": None, "eta_s": None})
         wait_for_news(store)
-        found = status(grown / "g")
-        assert (found.missing, found.in_training) == (0, 0.0)
+        counts = status(grown / "g")
+        assert (counts.missing, counts.in_training) == (0, 0.0)
 
 
 def trials_of(folder: Path, axes: dict[str, str], **top: object) -> TextArray:

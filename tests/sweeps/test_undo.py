@@ -180,9 +180,9 @@ def test_the_command_takes_back_and_says_so(sweep: Path, capsys: Captured) -> No
     capsys.readouterr()
     main(["refine", str(sweep), "--undo", "--json"])
     out, err = capsys.readouterr()
-    told = json.loads(out)
+    answer = json.loads(out)
     assert err.startswith("taken back: the refinement of weight_decay by learning_rate")
-    assert f"{told['trials']:,} trials of its own are kept in {told['place']}" in err
+    assert f"{answer['trials']:,} trials of its own are kept in {answer['place']}" in err
     assert phasediag.status(sweep).total == 12
 
 

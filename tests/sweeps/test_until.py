@@ -141,7 +141,7 @@ def test_statistics_take_the_longest_of_each_point(finished: Finished) -> None:
 def test_what_was_interrupted_goes_on_and_leaves_the_same_rows(
     finished: Finished, swept: Path, cut: int
 ) -> None:
-    whole, other = finished[0], swept
+    undisturbed, other = finished[0], swept
     calls: list[Path] = []
 
     def cut_off(grid: Path, *, sweep: str) -> Outcome:
@@ -159,8 +159,8 @@ def test_what_was_interrupted_goes_on_and_leaves_the_same_rows(
     done = trained_on(other, most=8, notify=said.append)
     assert any("are not done: they come first" in sentence for sentence in said)
     assert stopped.trained + done.trained == 16
-    assert_same_rows(whole, other)
-    names = [sorted(path.name for path in (s / "grids").glob("*.yaml")) for s in (whole, other)]
+    assert_same_rows(undisturbed, other)
+    names = [sorted(path.name for path in (s / "grids").glob("*.yaml")) for s in (undisturbed, other)]
     assert names[0] == names[1]
 
 

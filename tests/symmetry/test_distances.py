@@ -20,7 +20,7 @@ from phasediag.symmetry.distances import (
     spanning_tree,
     tree_edges,
 )
-from phasediag.symmetry.order import neighbours, order_neurons, padded
+from phasediag.symmetry.order import Part, neighbours, order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
 from properties import examples
 
@@ -149,8 +149,25 @@ def test_edges_connect_the_neurons():
 @NATIVE
 def test_a_trial_is_measured_alike_alone_and_in_company():
     vectors = torch.randn(6, 19, 7, generator=torch.Generator().manual_seed(3))
-    whole = native.pairs(vectors, flips=True)
-    assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], whole[i]) for i in range(6))
+    together = native.pairs(vectors, flips=True)
+    assert all(torch.equal(native.pairs(vectors[i : i + 1], flips=True)[0], together[i]) for i in range(6))
+
+
+@NATIVE
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_strips_of_one_trial_are_shared_out_among_threads(dtype: torch.dtype):
+    """Whatever the width leaves for the last strip, and however many threads there are."""
+    draw = torch.Generator().manual_seed(5)
+    before = torch.get_num_threads()
+    try:
+        for width in (1, 15, 16, 17, 40, 67):
+            vectors = torch.randn(1, width, 9, generator=draw, dtype=dtype)
+            expected = (vectors[:, :, None] - vectors[:, None]).square().sum(dim=3).sqrt()
+            for threads in (1, 2, 5):
+                torch.set_num_threads(threads)
+                torch.testing.assert_close(native.pairs(vectors, flips=False), expected)
+    finally:
+        torch.set_num_threads(before)
 
 
 @given(parities, st.integers(0, 2**32))
@@ -161,6 +178,18 @@ def test_neurons_without_ties_stand_in_order_of_norm(parity, seed):
     norms = neurons.vectors.norm(dim=2)
     order = order_neurons(parts, norms, pair_distances(parts))
     assert torch.equal(order, norms.argsort(dim=1))
+
+
+def test_thousands_of_directions_are_ordered_by_norm_alone(monkeypatch: pytest.MonkeyPatch):
+    """Their singular value decomposition would take hours; fewer numbers a neuron have it at any width."""
+    monkeypatch.setattr("phasediag.symmetry.order.MOST_DIRECTIONS", 3)
+    angle = torch.linspace(0, 3, 6, dtype=torch.float64)
+    vectors = torch.stack([angle.cos(), angle.sin(), 0 * angle, 0 * angle], dim=1)[None]
+    norms = vectors.norm(dim=2)
+    for numbers, by_norm in ((4, True), (3, False)):
+        parts = [Part(vectors=vectors[:, :, :numbers], flips=False)]
+        order = order_neurons(parts, norms, pair_distances(parts))
+        assert torch.equal(order, norms.sort(dim=1, stable=True).indices) == by_norm
 
 
 def test_ties_are_broken_by_the_leading_singular_vector():

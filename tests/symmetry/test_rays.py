@@ -23,8 +23,8 @@ INPUTS = 3
 def directions(vectors, parity=None):
     """What the observable stores of a layer of homogeneity 1 with these neuron vectors, numpy."""
     asked = requests(1, ("directions",))
-    (found,) = measure(planted(vectors, INPUTS), layers_of(1, parity=parity, homogeneity=1), asked)
-    return found.distances.numpy(), found.norms.numpy()
+    (measured,) = measure(planted(vectors, INPUTS), layers_of(1, parity=parity, homogeneity=1), asked)
+    return measured.distances.numpy(), measured.norms.numpy()
 
 
 def count(vectors, relative=0.05):
@@ -35,13 +35,13 @@ def count(vectors, relative=0.05):
 
 def spread_rays(draw, kinds):
     """Balanced neuron vectors of norms 0.5 to 2, all more than 20 degrees apart; shape (kinds, 6)."""
-    found = []
-    while len(found) < kinds:
+    parts = []
+    while len(parts) < kinds:
         into, out = draw.normal(size=INPUTS + 1), draw.normal(size=2)
         unit = np.concatenate([into / np.linalg.norm(into), out / np.linalg.norm(out)]) / np.sqrt(2)
-        if all(unit @ other / np.linalg.norm(other) < np.cos(np.pi / 9) for other in found):
-            found.append(unit * draw.uniform(0.5, 2))
-    return np.array(found)
+        if all(unit @ other / np.linalg.norm(other) < np.cos(np.pi / 9) for other in parts):
+            parts.append(unit * draw.uniform(0.5, 2))
+    return np.array(parts)
 
 
 def split(draw, vectors, copies):
@@ -56,9 +56,9 @@ def split(draw, vectors, copies):
 def test_rays_are_counted_however_they_are_split(seed, kinds, copies, dead):
     """And however wide the layer is: the distances of the rays are the same in units of the scale."""
     draw = np.random.default_rng(seed)
-    whole = spread_rays(draw, kinds)
-    pieces = np.concatenate([split(draw, whole, copies), np.zeros((dead, whole.shape[1]))])
-    vectors, alone = (torch.from_numpy(each)[None] for each in (pieces, whole))
+    weights = spread_rays(draw, kinds)
+    pieces = np.concatenate([split(draw, weights, copies), np.zeros((dead, weights.shape[1]))])
+    vectors, alone = (torch.from_numpy(each)[None] for each in (pieces, weights))
     assert count(vectors) == count(alone) == [kinds]
     (distances, norms), (expected, own) = directions(vectors), directions(alone)
     relative, wanted = distances[0] / living_scale(norms), expected[0] / living_scale(own)
@@ -110,8 +110,8 @@ def test_equal_norms_are_as_far_apart_as_their_vectors():
 @pytest.mark.parametrize("parity", [None, "odd", "even"])
 def test_nothing_is_free_where_the_activation_is_not_of_homogeneity_1(parity):
     parameters, groups = mlp(3, (3, 9, 2), 5), layers_of(1, parity=parity, homogeneity=2)
-    found, classes = measure(parameters, groups, requests(1, ("directions", "classes")))
-    assert torch.equal(found.distances, classes.distances)
+    along_rays, classes = measure(parameters, groups, requests(1, ("directions", "classes")))
+    assert torch.equal(along_rays.distances, classes.distances)
 
 
 @NATIVE

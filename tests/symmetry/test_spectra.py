@@ -31,14 +31,16 @@ SEEDS = st.integers(0, 2**31 - 1)
 
 
 def of(parameters: dict[str, Tensor], groups: list[NeuronGroup], observable: Any, layer: str) -> Distances:
-    (found,) = measure(parameters, groups, [Request(observable=observable, layer=layer)])
-    return found
+    (spectrum,) = measure(parameters, groups, [Request(observable=observable, layer=layer)])
+    return spectrum
 
 
-def counted(found: Distances, threshold: Threshold | None = None) -> np.ndarray:
+def counted(spectrum: Distances, threshold: Threshold | None = None) -> np.ndarray:
     cut = threshold or Threshold()
-    epsilon = cut.epsilon(found.norms.numpy())
-    return distance_observables()[found.observable].count(found.distances.numpy(), epsilon, cut.absolute)
+    epsilon = cut.epsilon(spectrum.norms.numpy())
+    return distance_observables()[spectrum.observable].count(
+        spectrum.distances.numpy(), epsilon, cut.absolute
+    )
 
 
 def head(trials: int, width: int, stream: int, seed: int, rank: int | None = None) -> dict[str, Tensor]:
@@ -134,12 +136,12 @@ def test_rescaling_is_invariant_across_layers(sizes: list[int], k: int, seed: in
 
 def test_rescaling_without_a_gauge_is_the_smallest_norm_over_the_scale() -> None:
     parameters = mlp(1, (3, 5, 2), 4)
-    found = of(parameters, layers_of(1), "rescaling", "hidden.1").distances[0]
+    smallest = of(parameters, layers_of(1), "rescaling", "hidden.1").distances[0]
     layer = neurons(parameters, layers_of(1)[0], layers_of(1))
     into = torch.cat([layer.incoming, layer.bias], dim=2)[0]
     scale = torch.logspace(-2, 2, 200001, dtype=torch.float64)[:, None]
     norms = torch.hypot(scale * into.norm(dim=1), layer.outgoing[0].norm(dim=1) / scale)
-    torch.testing.assert_close(found, norms.amin(dim=0).sort().values, rtol=1e-8, atol=0)
+    torch.testing.assert_close(smallest, norms.amin(dim=0).sort().values, rtol=1e-8, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -152,9 +154,9 @@ def test_a_trial_does_not_depend_on_its_tile(dtype: torch.dtype) -> None:
     together = measure(parameters, groups, requests)
     for trial in (0, 3, 6):
         alone = measure({n: p[trial : trial + 1] for n, p in parameters.items()}, groups, requests)
-        for whole, one in zip(together, alone, strict=True):
-            assert whole.distances.dtype == dtype
-            assert torch.equal(whole.distances[trial], one.distances[0])
+        for company, one in zip(together, alone, strict=True):
+            assert company.distances.dtype == dtype
+            assert torch.equal(company.distances[trial], one.distances[0])
 
 
 def test_trials_that_are_not_finite_are_nan_and_extreme_ones_are_measured() -> None:
@@ -162,10 +164,10 @@ def test_trials_that_are_not_finite_are_nan_and_extreme_ones_are_measured() -> N
     scales = torch.tensor([1, 1e-150, 1e150, torch.nan], dtype=torch.float64)[:, None, None]
     parameters = {name: p * scales for name, p in reference.items()}
     for observable in CONTINUOUS:
-        found = of(parameters, [HEAD], observable, "head.1.1").distances
-        assert found[3].isnan().all()
+        distances = of(parameters, [HEAD], observable, "head.1.1").distances
+        assert distances[3].isnan().all()
         for trial, scale in ((1, 1e-150), (2, 1e150)):
-            torch.testing.assert_close(found[trial] / scale, found[0], rtol=1e-9, atol=0)
+            torch.testing.assert_close(distances[trial] / scale, distances[0], rtol=1e-9, atol=0)
 
 
 def test_heads_share_parameters_as_spans() -> None:
@@ -191,9 +193,9 @@ def test_heads_share_parameters_as_spans() -> None:
                    "key": parameters["blocks.0.output.weight"][:, :, rows].mT}  # fmt: skip
         for observable in (*CONTINUOUS, "permutation", "sign_flip", "classes", "rank"):
             expected = of(own, [HEAD], observable, "head.1.1")
-            found = of(parameters, groups, observable, group.name)
-            torch.testing.assert_close(found.distances, expected.distances, rtol=1e-9, atol=1e-9)
-            torch.testing.assert_close(found.norms, expected.norms)
+            spectrum = of(parameters, groups, observable, group.name)
+            torch.testing.assert_close(spectrum.distances, expected.distances, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(spectrum.norms, expected.norms)
         torch.testing.assert_close(log_norm(parameters, group), log_norm(own, HEAD))
 
 
@@ -215,7 +217,7 @@ def test_e1_both_forms_are_twice_the_soft_threshold() -> None:
     tile.advance(1500)
     expected = np.sort(2 * np.maximum(np.array([*singular_values, 0, 0]) - decay / 2, 0))[::-1]
     for observable in ("rotation", "double_rotation"):
-        found = of(tile.state.weights, list(tile.program.network.groups), observable, "hidden.1")  # type: ignore[arg-type]
-        squares = found.distances.numpy() ** 2
+        spectrum = of(tile.state.weights, list(tile.program.network.groups), observable, "hidden.1")  # type: ignore[arg-type]
+        squares = spectrum.distances.numpy() ** 2
         np.testing.assert_allclose(squares, np.tile(expected, (2, 1)), atol=1e-6)
-        np.testing.assert_array_equal(counted(found), 3)
+        np.testing.assert_array_equal(counted(spectrum), 3)

@@ -84,10 +84,10 @@ def test_a_test_set_of_the_file_is_taken_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("labels", [LABELS, LABELS.astype(np.uint8), LABELS[:, None], LABELS > 0])
 def test_whole_numbers_are_classes(tmp_path: Path, labels: Any) -> None:
     np.savez(tmp_path / "data.npz", x=X, y=labels)
-    found = component("task", "data.npz", tmp_path)
+    component_class = component("task", "data.npz", tmp_path)
     known = np.unique(labels)
-    assert found.classes == len(known)
-    assert found.cls.sizes({}) == (6, len(known))
+    assert component_class.classes == len(known)
+    assert component_class.cls.sizes({}) == (6, len(known))
     x, y = task_in(tmp_path).train_set()
     rows = [int(np.flatnonzero((X.reshape(20, 6) == row.numpy()).all(axis=1))[0]) for row in x]
     assert known[y.argmax(dim=1).numpy()].tolist() == labels.reshape(-1)[rows].tolist()
@@ -95,7 +95,7 @@ def test_whole_numbers_are_classes(tmp_path: Path, labels: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"y": NUMBERS}, "no array 'x'"),
         ({"x": X}, "no array 'y'"),
@@ -117,10 +117,10 @@ def test_whole_numbers_are_classes(tmp_path: Path, labels: Any) -> None:
         ({"x": X, "y": LABELS, "x_test": X, "y_test": NUMBERS}, "whole numbers in both"),
     ],
 )
-def test_faults_of_a_file_are_one_sentence_each(tmp_path: Path, arrays: dict[str, Any], told: str) -> None:
+def test_faults_of_a_file_are_one_sentence_each(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     np.savez(tmp_path / "data.npz", **arrays)
     path = grid_file(tmp_path, **SPLIT)
-    with pytest.raises(PhasediagError, match=re.escape(told)) as refused:
+    with pytest.raises(PhasediagError, match=re.escape(message)) as refused:
         phasediag.plan(path, str(tmp_path / "sweeps"))
     text = str(refused.value)
     assert (refused.value.exit_code, text.count("grid.yaml:"), text.count("data.npz")) >= (2, 1, 1)

@@ -148,10 +148,10 @@ def test_digits_are_the_images_and_their_classes() -> None:
     counts = torch.cat([y, test_y]).sum(0).tolist()
     assert counts == np.bincount(classes).tolist()
     scale = np.sqrt(np.mean((pixels - pixels.mean(0)) ** 2))
-    found = np.concatenate([every.numpy(), torch.cat([y, test_y]).argmax(1)[:, None].numpy()], axis=1)
+    samples = np.concatenate([every.numpy(), torch.cat([y, test_y]).argmax(1)[:, None].numpy()], axis=1)
     expected = np.concatenate([(pixels - pixels.mean(0)) / scale, classes[:, None]], axis=1)
-    order = [np.lexsort(rows.round(9).T) for rows in (found, expected)]
-    np.testing.assert_allclose(found[order[0]], expected[order[1]], atol=1e-9)
+    order = [np.lexsort(rows.round(9).T) for rows in (samples, expected)]
+    np.testing.assert_allclose(samples[order[0]], expected[order[1]], atol=1e-9)
     few = task({"task": "digits", "samples": 100})
     assert torch.equal(few.train_set()[0] * 2, x[:100])
     assert torch.equal(few.test_set()[0] * 2, test_x)

@@ -141,8 +141,8 @@ def test_a_continuous_transition_leaves_no_room_for_a_constant(tmp_path: Path) -
         "weight_decay: [0.4, 0.8, 1.0, 1.1, 1.2]",
         "measure: {threshold: {absolute: 1e-3, relative: 0}}\n",
     )
-    found = separations(trials, classes).set_index("gamma")
-    for gamma, row in found.iterrows():
+    by_trial = separations(trials, classes).set_index("gamma")
+    for gamma, row in by_trial.iterrows():
         apart = np.sqrt(0.64 - float(gamma))
         mean = 0.6
         assert sorted([mean + apart / 2, min(apart, mean - apart / 2)])[0] == pytest.approx(
@@ -159,10 +159,10 @@ def test_trained_layers_hold_no_more_neurons_than_fit(tmp_path: Path) -> None:
         "weight_decay: [0.003, 0.01, 0.03, 0.1]",
         "replicates: 2\n",
     )
-    found = separations(trials, classes).set_index("trial_id")
-    assert len(found) >= 6
+    by_trial = separations(trials, classes).set_index("trial_id")
+    assert len(by_trial) >= 6
     largest = classes.set_index("trial_id")["distances"].map(lambda d: float(np.max(d)))
-    for trial_id, row in found.iterrows():
+    for trial_id, row in by_trial.iterrows():
         assert row["neuron_count"] <= packing_bound(largest[trial_id], row["separation"], 3)
         assert row["merged"] < row["separation"] or np.isnan(row["merged"])
     with pytest.raises(AnalysisError, match="observable="):

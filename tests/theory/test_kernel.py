@@ -119,8 +119,8 @@ def test_lazy_networks_approach_the_limit() -> None:
         rate = 0.5 * largest_rate(features, len(data.x)) / scale**2
         weights = {f"inner.{name}": weight for name, weight in start.items()}
         state = descended(lazy, weights, data, rate, 600)
-        found = functional_call(lazy.module, state.weights, (fresh,))
-        distances.append(float((found - expected).abs().max()))
+        outputs = functional_call(lazy.module, state.weights, (fresh,))
+        distances.append(float((outputs - expected).abs().max()))
     assert distances[1] < 0.15 * distances[0]
     assert distances[1] < 0.01 * float(
         (expected - functional_call(network.module, start, (fresh,))).abs().max()

@@ -27,11 +27,11 @@ BOTH = {"hidden.1": [0, 1, 0, DEAD, 1, 2], "hidden.2": [DEAD, 0, 0, 1, DEAD, 1]}
 
 
 def batches(tile: Tile) -> list[Samples]:
-    found = []
+    drawn = []
     for step in range(STEPS):
         batch = tile.batches.at(step)
-        found.append(Samples(x=batch.x[0], y=batch.y[0], noise=batch.noise[0]))
-    return found
+        drawn.append(Samples(x=batch.x[0], y=batch.y[0], noise=batch.noise[0]))
+    return drawn
 
 
 def start(tile: Tile) -> dict[str, Tensor]:

@@ -88,8 +88,8 @@ def test_values_share_a_program_and_train_as_each_by_its_own(sort: str, tmp_path
     assert len(structures(apart.trials(), apart.parameters)[0]) == len(values)
     for row in range(len(one.trials())):
         for name, weight in weights_of(apart, row).items():
-            found = tile.weights[name][row]
-            torch.testing.assert_close(found, weight, rtol=1e-5, atol=1e-6, msg=f"{name} of row {row}")
+            weights = tile.weights[name][row]
+            torch.testing.assert_close(weights, weight, rtol=1e-5, atol=1e-6, msg=f"{name} of row {row}")
     assert not torch.equal(tile.weights["second.weight"][0], tile.weights["second.weight"][-1])
 
 
@@ -104,7 +104,7 @@ def test_law_1_a_value_does_not_depend_on_its_mates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sort", "told"),
+    ("sort", "message"),
     [
         (("sizes", 0.5, "self.third = nn.Linear(width, int(100 * sizes))", PLAIN), "third.out_features"),
         (("flag", 0.5, "self.deep = flag > 0.3", PLAIN), "deep"),
@@ -115,9 +115,9 @@ def test_law_1_a_value_does_not_depend_on_its_mates(tmp_path: Path) -> None:
          "leave 'listed' out of `batched`"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_batched_is_refused(sort: Sort, told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_batched_is_refused(sort: Sort, message: str, tmp_path: Path) -> None:
     grid = grid_of(tmp_path, sort, [0.2, 9.0])
-    with pytest.raises(PhasediagError, match=told) as refused:
+    with pytest.raises(PhasediagError, match=message) as refused:
         phasediag.plan(grid.path, str(tmp_path / "sweeps"))
     assert refused.value.exit_code == 2
 

@@ -41,9 +41,9 @@ def test_nested_arguments_and_results_keep_their_shape() -> None:
     double = Compiled(lambda a, b: ({"sum": a["x"] + b, "x": a["x"]}, 2 * b))
     for rows, value in ((2, 1.0), (2, 5.0), (4, 3.0), (2, 7.0)):
         x, b = torch.full((rows, 3), value), torch.ones(rows, 3)
-        found, twice = double({"x": x}, b)
-        assert torch.equal(found["sum"], x + b)
-        assert torch.equal(found["x"], x)
+        doubled, twice = double({"x": x}, b)
+        assert torch.equal(doubled["sum"], x + b)
+        assert torch.equal(doubled["x"], x)
         assert torch.equal(twice, 2 * b)
 
 
@@ -110,12 +110,12 @@ def tile(width: int) -> Tile:
     return program.tile(trials)
 
 
-def assert_plain(found: Tile) -> None:
+def assert_plain(uncompiled: Tile) -> None:
     """It has trained as if it had never been asked to be compiled."""
-    plain = tile_of(found.trials)
+    plain = tile_of(uncompiled.trials)
     plain.advance(3)
     for name, weights in plain.weights.items():
-        assert torch.equal(found.weights[name], weights)
+        assert torch.equal(uncompiled.weights[name], weights)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -124,10 +124,10 @@ def test_a_fault_of_the_machine_is_found_once_and_steps_are_taken_as_they_are(
 ) -> None:
     calls = failing(monkeypatch, tmp_path, FAULTS[fault])
     for width in (3, 4, 5):
-        found = tile(width)
-        found.advance(3)
-        assert_plain(found)
-        assert "training uncompiled" in found.program.notice
+        trained = tile(width)
+        trained.advance(3)
+        assert_plain(trained)
+        assert "training uncompiled" in trained.program.notice
     assert calls == [None]
 
 
@@ -136,10 +136,10 @@ def test_what_one_function_is_at_fault_for_is_tried_again_with_another_one(
 ) -> None:
     calls = failing(monkeypatch, tmp_path, AssertionError("a case that nobody thought of"))
     for width in (3, 4):
-        found = tile(width)
-        found.advance(3)
-        assert_plain(found)
-        assert "nobody thought of" in found.program.notice
+        trained = tile(width)
+        trained.advance(3)
+        assert_plain(trained)
+        assert "nobody thought of" in trained.program.notice
     assert calls == [None, None]
 
 

@@ -231,9 +231,9 @@ def test_a_controlled_network_trains_like_a_plain_loop_over_dense_matrices(kind:
             loss.backward()
             stepper.step()
         for name, expected in effective(parameters | fixed).items():
-            found = torch.from_numpy(weights_of(tile, row)[name])
-            torch.testing.assert_close(found, expected.detach(), rtol=1e-9, atol=1e-11)
-            assert not torch.allclose(found, starts[row][name], atol=1e-4)
+            weights = torch.from_numpy(weights_of(tile, row)[name])
+            torch.testing.assert_close(weights, expected.detach(), rtol=1e-9, atol=1e-11)
+            assert not torch.allclose(weights, starts[row][name], atol=1e-4)
 
 
 def test_dcs_merges_neurons_below_the_decay_at_which_they_merge_alone() -> None:
@@ -324,7 +324,7 @@ def test_controls_are_an_axis_and_their_parameters_belong_to_one_of_them() -> No
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"syre_scale": 0.1}, "syre_scale is given, and no point has control: syre"),
         ({"control": "gate", "dcs_symmetry": "weights"}, "set control: dcs, or leave dcs_symmetry out"),
@@ -333,8 +333,8 @@ def test_controls_are_an_axis_and_their_parameters_belong_to_one_of_them() -> No
         ({"control": "sire"}, "dcs, gate, syre"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(GridError, match=told):
+def test_what_cannot_be_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(GridError, match=message):
         grid_of(SMALL | given)
 
 
@@ -354,8 +354,8 @@ def test_a_sweep_over_controls_records_and_saves_the_weights_of_the_network(tmp_
         name: name == "none" for name in ("none", "dcs", "gate", "syre")
     }
     for name, row in rows.iterrows():
-        found = rerun(tmp_path / "g", str(row["trial_id"]), tmp_path / str(name))
-        assert found.train_loss == pytest.approx(row["train_loss"], rel=1e-6)
+        again = rerun(tmp_path / "g", str(row["trial_id"]), tmp_path / str(name))
+        assert again.train_loss == pytest.approx(row["train_loss"], rel=1e-6)
         weights = safetensors.torch.load_file(tmp_path / str(name) / "weights.safetensors")
         assert {n: tuple(w.shape) for n, w in weights.items()} == {
             "layers.0.weight": (16, 16), "layers.1.weight": (16, 16)

@@ -208,8 +208,8 @@ def test_the_mean_rate_is_that_of_the_steps(case: str) -> None:
     slowest = min([rate for rate in values["layer_rates"] or [1.0] if rate > 0])  # type: ignore[union-attr]
     for done in (1, 30, STEPS):
         expected = 0.02 * slowest * float(each[:done].mean())
-        found = mean_rates(descent, tile.rates, np.array([done, done]))
-        assert found == pytest.approx([expected] * 2, rel=1e-12)
+        means = mean_rates(descent, tile.rates, np.array([done, done]))
+        assert means == pytest.approx([expected] * 2, rel=1e-12)
     sampled = mean_rates(descent, tile.rates, np.array([STEPS]), most=25)
     assert sampled == pytest.approx([expected], rel=0.1)
 

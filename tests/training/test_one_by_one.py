@@ -34,23 +34,23 @@ def one_by_one(trials: Trials) -> Tile:
     return tile
 
 
-def assert_close(found: Tile, expected: Tile) -> None:
-    assert found.state.steps_done.tolist() == expected.state.steps_done.tolist()
+def assert_close(tile: Tile, expected: Tile) -> None:
+    assert tile.state.steps_done.tolist() == expected.state.steps_done.tolist()
     for name, tensor in expected.state.tensors().items():
-        torch.testing.assert_close(found.state.tensors()[name], tensor, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(tile.state.tensors()[name], tensor, rtol=1e-8, atol=1e-10)
 
 
 def test_as_side_by_side() -> None:
     """Weights, moments and running statistics, also of a trial that ends before the others."""
     trials = trials_of(SMALL)
-    found, expected = one_by_one(trials), tile_of(trials)
+    alone, expected = one_by_one(trials), tile_of(trials)
     expected.program.steps = Vmapped(expected.network, CPU, compiled=False)
-    for tile in (found, expected):
+    for tile in (alone, expected):
         tile.rates["steps"][1] = 1
         tile.advance(2)
-    assert_close(found, expected)
-    assert found.state.steps_done.tolist() == [2, 1, 2]
-    assert "one network after the other" in found.program.notice
+    assert_close(alone, expected)
+    assert alone.state.steps_done.tolist() == [2, 1, 2]
+    assert "one network after the other" in alone.program.notice
 
 
 def test_large_convolutions_are_and_a_trial_has_the_same_bits_in_any_company() -> None:

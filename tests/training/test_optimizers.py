@@ -101,14 +101,14 @@ def test_the_first_adaptive_step_is_the_learning_rate(name: str) -> None:
 
 def test_optimizers_differ() -> None:
     """An update that ignored its decay, momentum or coupling would pass for another one."""
-    found = {
+    weights = {
         (name, decay): ours(name, 0.05, decay, torch.float64)["layers.0.weight"]
         for name in OPTIMIZERS
         for decay in (0.0, 0.3)
     }
     same = {("adam", 0.0), ("adamw", 0.0)}
-    for one, first in found.items():
-        for other, second in found.items():
+    for one, first in weights.items():
+        for other, second in weights.items():
             close = torch.allclose(first, second, rtol=1e-6)
             assert close == (one == other or {one, other} == same)
 

@@ -76,19 +76,19 @@ def assert_padding_is_exact(
     grid: Grid, rtol: float, names: tuple[str, ...] = ("width", "batch_size")
 ) -> None:
     """100 steps of all trials in one tile, against those of every structure in a tile of its own."""
-    folder, found = grid.path.parent, grid.trials()
-    envelope = {name: int(found.values(name).max()) for name in names}
-    tile = together(found, folder, envelope)
+    folder, mixed = grid.path.parent, grid.trials()
+    envelope = {name: int(mixed.values(name).max()) for name in names}
+    tile = together(mixed, folder, envelope)
     tile.advance(STEPS)
-    parts = parts_of(tile, len(found))
-    assert sorted(row for rows, _ in parts for row in rows) == list(range(len(found)))
+    parts = parts_of(tile, len(mixed))
+    assert sorted(row for rows, _ in parts for row in rows) == list(range(len(mixed)))
     for tensors in (tile.state.weights, *tile.state.moments.values()):
         for name, tensor in tensors.items():
             assert not tensor[~tile.rates[INSIDE + name]].any(), f"{name} left its corner"
     for rows, part in parts:
         for size in set(part.trials.values("batch_size")):
             chosen = np.flatnonzero(part.trials.values("batch_size") == size)
-            alone = together(found.take(rows[chosen]), folder, {})
+            alone = together(mixed.take(rows[chosen]), folder, {})
             alone.advance(STEPS)
             for name, own in alone.weights.items():
                 padded = part.weights[name][chosen]
@@ -187,8 +187,8 @@ def test_padding_is_exact_for_the_other_models() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_compiled_program_pads_alike() -> None:
-    found = small(SMALL | {"depth": 3, "dtype": "float64"}).trials()
-    tiles = [together(found, Path(), {"width": 8, "batch_size": 7}, compiled) for compiled in (False, True)]
+    mixed = small(SMALL | {"depth": 3, "dtype": "float64"}).trials()
+    tiles = [together(mixed, Path(), {"width": 8, "batch_size": 7}, compiled) for compiled in (False, True)]
     for tile in tiles:
         tile.advance(STEPS)
     for name, weights in tiles[0].weights.items():
@@ -197,8 +197,8 @@ def test_a_compiled_program_pads_alike() -> None:
 
 @pytest.mark.parametrize("fixed", [{}, {"samples": 0}, {"noise": "fresh"}], ids=str)
 def test_a_padded_batch_begins_with_the_batch_of_the_trial_alone(fixed: dict[str, Any]) -> None:
-    found = grid_of(SMALL | fixed, {"batch_size": [7, 90, 3000]}).trials()
-    worlds = [task_of(found, row) for row in range(3)]
+    mixed = grid_of(SMALL | fixed, {"batch_size": [7, 90, 3000]}).trials()
+    worlds = [task_of(mixed, row) for row in range(3)]
     fresh = fixed.get("noise") == "fresh"
     padded = PaddedBatches(worlds, 3000, fresh, torch.float64, CPU)
     assert not padded.constant
@@ -216,14 +216,14 @@ def test_a_padded_batch_begins_with_the_batch_of_the_trial_alone(fixed: dict[str
 
 def test_the_constants_of_padding_depend_on_the_envelope_alone() -> None:
     """So that all tiles of a pack, and what is compiled ahead of it, are one program."""
-    found = small(SMALL).trials()
+    mixed = small(SMALL).trials()
     envelope = {"width": 8, "batch_size": 7}
-    size = found.values("width") * 10 + found.values("batch_size")
+    size = mixed.values("width") * 10 + mixed.values("batch_size")
     seen = set()
     for row in (int(size.argmin()), int(size.argmax())):
-        tile = together(found.take(np.array([row, row])), Path(), envelope)
+        tile = together(mixed.take(np.array([row, row])), Path(), envelope)
         seen.add(tuple((name, tuple(rate.shape)) for name, rate in tile.rates.items()))
-        assert tile.rates[OWN].sum(dim=1).tolist() == [found.values("batch_size")[row]] * 2
+        assert tile.rates[OWN].sum(dim=1).tolist() == [mixed.values("batch_size")[row]] * 2
         assert {name: tuple(w.shape[1:]) for name, w in tile.weights.items()} == tile.network.shapes
     assert len(seen) == 1
 
@@ -301,17 +301,17 @@ def grid(tmp_path: Path) -> Grid:
 
 
 def padded_pack(grid: Grid) -> Pack:
-    (found,) = pack_trials(grid.trials(), grid.parameters, Path(), workers=1, compile_mode="off")
-    assert found.structure.envelope == {"width": 8, "batch_size": 8}
-    return replace(found, tile_size=10, shared=False)
+    (pack,) = pack_trials(grid.trials(), grid.parameters, Path(), workers=1, compile_mode="off")
+    assert pack.structure.envelope == {"width": 8, "batch_size": 8}
+    return replace(pack, tile_size=10, shared=False)
 
 
 def job_of(grid: Grid, store: Store) -> Job:
     return Job(sweep=store.folder.uri, measure=grid.measure, parameters=grid.parameters)
 
 
-def finished(grid: Grid, whole: Pack, store: Store) -> PackRun:
-    run = PackRun(whole, job_of(grid, store), store, CPU)
+def finished(grid: Grid, pack: Pack, store: Store) -> PackRun:
+    run = PackRun(pack, job_of(grid, store), store, CPU)
     while not run.done:
         run.advance(60)
     return run

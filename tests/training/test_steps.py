@@ -59,10 +59,10 @@ def test_a_model_of_torch_is_followed(tmp_path: Path, expression: str, optimizer
     assert native(tile)
     assert tile.program.losses is not None
     data = tile.batches.test_set()
-    found = tile.program.losses.of(tile.weights, tile.rates["label_noise"], tile.world, data)
-    assert found is not None
+    losses = tile.program.losses.of(tile.weights, tile.rates["label_noise"], tile.world, data)
+    assert losses is not None
     tile.program.losses = None
-    torch.testing.assert_close(found, tile.losses()[1], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses, tile.losses()[1], rtol=1e-5, atol=1e-6)
 
 
 @NATIVE

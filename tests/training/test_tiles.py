@@ -108,11 +108,11 @@ def assert_like_plain_loop(
     moved = False
     for row, start in enumerate(starts):
         weights, train_loss, test_loss = plain_training(tile, row, start)
-        for (name, found), expected in zip(weights_of(tile, row).items(), weights, strict=True):
+        for (name, weight), expected in zip(weights_of(tile, row).items(), weights, strict=True):
             np.testing.assert_allclose(
-                found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+                weight, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
             )
-            moved |= not np.allclose(found, start[name], rtol=1e-3)
+            moved |= not np.allclose(weight, start[name], rtol=1e-3)
         assert float(train[row]) == pytest.approx(train_loss, rel=tolerance)
         assert float(test[row]) == pytest.approx(test_loss, rel=tolerance)
     assert moved
@@ -194,12 +194,12 @@ def test_losses_do_not_depend_on_how_trials_are_chunked(monkeypatch: pytest.Monk
     samples = 500
     fixed = WIDE | {"outputs": 1, "samples": samples, "test_samples": samples, "dtype": "float32", "steps": 1}
     trials = grid_of(fixed, {"weight_decay": [0.0, 0.1, 0.2]}, replicates=5).trials()
-    whole = outcome(trained(trials, 1))
+    at_once = outcome(trained(trials, 1))
     monkeypatch.setattr("phasediag.training.evaluation.EVALUATION_NUMBERS", 2 * samples * (16 + 1 + 16))
     for count in range(2, len(trials) + 1):
         fewer = outcome(trained(trials.take(np.arange(count)), 1))
-        for found, expected in zip(fewer[-2:], whole[-2:], strict=True):
-            assert torch.equal(found, expected[:count])
+        for actual, expected in zip(fewer[-2:], at_once[-2:], strict=True):
+            assert torch.equal(actual, expected[:count])
 
 
 @pytest.mark.parametrize("fixed", [{}, {"optimizer": "adam"}, {"momentum": 0.5}, {"samples": 0}])
@@ -212,8 +212,8 @@ def test_training_can_stop_anywhere_and_be_continued(fixed: dict[str, Any]) -> N
         saved = {name: tensor.clone() for name, tensor in pieces.state.tensors().items()}
         pieces = tile_of(trials)
         pieces.restore(saved, until)
-    for found, expected in zip(outcome(pieces), straight, strict=True):
-        assert torch.equal(found, expected)
+    for actual, expected in zip(outcome(pieces), straight, strict=True):
+        assert torch.equal(actual, expected)
 
 
 def test_trials_of_different_length_freeze_when_they_are_done() -> None:
@@ -263,14 +263,14 @@ def test_data_seed_pins_the_data_and_not_the_start() -> None:
         assert not torch.equal(tile.batches.at(0).x[0], tile.batches.at(0).x[other])
 
 
-def assert_trains_like(found: Tile, expected: Tile, relative: float) -> None:
+def assert_trains_like(tile: Tile, expected: Tile, relative: float) -> None:
     """To rounding: operations are fused and reordered."""
-    assert torch.equal(found.state.steps_done, expected.state.steps_done)
-    assert torch.equal(found.state.alive, expected.state.alive)
+    assert torch.equal(tile.state.steps_done, expected.state.steps_done)
+    assert torch.equal(tile.state.alive, expected.state.alive)
     for name, tensor in expected.state.tensors().items():
         if tensor.is_floating_point():
             torch.testing.assert_close(
-                found.state.tensors()[name], tensor, rtol=relative, atol=relative * float(tensor.abs().max())
+                tile.state.tensors()[name], tensor, rtol=relative, atol=relative * float(tensor.abs().max())
             )
 
 

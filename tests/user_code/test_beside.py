@@ -97,7 +97,7 @@ def task(folder: Path, read: str = BESIDE, head: str = "", more: str = "") -> st
     return FILED.format(more=more)
 
 
-def whole(folder: Path, text: str) -> Grid:
+def loaded_grid(folder: Path, text: str) -> Grid:
     """The grid with all that its classes open."""
     return completed(read_grid(write(folder, text)))
 
@@ -141,9 +141,9 @@ WAYS = {
 
 def answer(folder: Path) -> tuple[str, torch.Tensor]:
     """The hash of the model beside a folder's grid, and what it computes."""
-    found = component("model", "net.py:Net", folder)
+    model = component("model", "net.py:Net", folder)
     torch.manual_seed(0)
-    return found.source, found.cls(16, 1)(torch.ones(2, 16)).detach()
+    return model.source, model.cls(16, 1)(torch.ones(2, 16)).detach()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -191,12 +191,12 @@ def test_a_file_inside_a_package_imports_its_neighbours(tmp_path: Path) -> None:
 
 
 def test_two_sweeps_of_one_process_keep_their_own_modules(tmp_path: Path) -> None:
-    found = {}
+    names = {}
     for name in ("tanh", "relu"):
         write(tmp_path / name, ACT.format(name), "helpers.py")
-        found[name] = loss(tmp_path / name, net(tmp_path / name, lazy="from helpers import act"))
-    assert found["tanh"] != found["relu"]
-    one, other = (component("model", "net.py:Net", tmp_path / name) for name in found)
+        names[name] = loss(tmp_path / name, net(tmp_path / name, lazy="from helpers import act"))
+    assert names["tanh"] != names["relu"]
+    one, other = (component("model", "net.py:Net", tmp_path / name) for name in names)
     assert one.cls.__module__ != other.cls.__module__
     assert one.source != other.source
 
@@ -228,7 +228,7 @@ def test_one_file_keeps_the_hash_it_always_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("helper", "told"),
+    ("helper", "message"),
     [
         (
             "import nonesuch\n",
@@ -238,9 +238,9 @@ def test_one_file_keeps_the_hash_it_always_had(tmp_path: Path) -> None:
         ("raise SystemExit(3)\n", r"helpers.py:1: SystemExit: 3 .*raise an error instead of ending"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_one_error(tmp_path: Path, helper: str, told: str) -> None:
+def test_a_module_that_cannot_be_imported_is_one_error(tmp_path: Path, helper: str, message: str) -> None:
     write(tmp_path, helper, "helpers.py")
-    with pytest.raises(GridError, match=told):
+    with pytest.raises(GridError, match=message):
         read_grid(write(tmp_path, net(tmp_path, "from helpers import act")))
 
 
@@ -259,13 +259,15 @@ def test_a_data_file_that_is_opened_is_hashed(tmp_path: Path, way: str, cached: 
     read = READS[way]
     head = f"from functools import cache\n@cache\ndef held_():\n    {read}\n    return held" if cached else ""
     text = task(tmp_path, "held = held_()" if cached else read, head)
-    first = whole(tmp_path, text)
+    first = loaded_grid(tmp_path, text)
     assert set(first.data) == {file}
-    assert whole(tmp_path, text).sources == first.sources, "what is cached in the process counts as opened"
+    assert loaded_grid(tmp_path, text).sources == first.sources, (
+        "what is cached in the process counts as opened"
+    )
     data(tmp_path, 1, file)
-    assert whole(tmp_path, text).sources != first.sources
+    assert loaded_grid(tmp_path, text).sources != first.sources
     data(tmp_path, 0, file)
-    assert whole(tmp_path, text).trials().trial_id.tolist() == first.trials().trial_id.tolist()
+    assert loaded_grid(tmp_path, text).trials().trial_id.tolist() == first.trials().trial_id.tolist()
 
 
 def test_new_data_are_trained_on_and_both_are_kept(tmp_path: Path) -> None:
@@ -319,10 +321,10 @@ def test_a_file_elsewhere_is_told_to_be_no_part_of_the_record(tmp_path: Path) ->
     text = task(folder, f"held = np.load({str(away)!r})")
     said: list[str] = []
     phasediag.launch(write(folder, text), folder, executor="inline", compile="off", notify=said.append)
-    told = [sentence for sentence in said if "lies outside of the grid's folder" in sentence]
-    assert len(told) == 1
-    assert told[0].startswith(str(away))
-    assert phasediag.plan(folder / "grid.yaml", folder).survey.notices == tuple(told)
+    warnings = [sentence for sentence in said if "lies outside of the grid's folder" in sentence]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(str(away))
+    assert phasediag.plan(folder / "grid.yaml", folder).survey.notices == tuple(warnings)
     data(folder)
     assert not phasediag.plan(write(folder, task(folder)), tmp_path / "fresh").survey.notices
 
@@ -359,28 +361,28 @@ def test_files_may_be_named(tmp_path: Path, way: str) -> None:
         write((folder / name).parent, name, Path(name).name)
     data(folder)
     text = task(folder, more=f"files: {listed}")
-    found = whole(folder, text)
+    first = loaded_grid(folder, text)
     store = Store.at(tmp_path / "kept")
-    name = store.save_grid(text, recorded_files(found))
+    name = store.save_grid(text, recorded_files(first))
     assert set(store.grid_sources(name)) == {"data_task.py", "data.npz", *expected}
-    assert stored_grid(store, name, text, tmp_path / "again").sources == found.sources
+    assert stored_grid(store, name, text, tmp_path / "again").sources == first.sources
     (folder / min(expected)).write_bytes((folder / min(expected)).read_bytes() + b"0")
     assert read_grid(folder / "grid.yaml").sources != read_grid(folder / "grid.yaml").with_data({}).sources
-    assert whole(folder, text).sources != found.sources, "new trials, whatever the file is for"
+    assert loaded_grid(folder, text).sources != first.sources, "new trials, whatever the file is for"
 
 
 @pytest.mark.parametrize(
-    ("listed", "told"),
+    ("listed", "message"),
     [
         ("[nonesuch.npz]", r"files\[0\].*'nonesuch.npz' does not exist"), ("['*.csv']", "matches no file"),
         ("data.npz", "is not a list"), ("[3]", "is no path"), ("[/etc/hostname]", "is an absolute path"),
         ("[empty]", "is a folder without files"), ("['~/data.npz']", "is an absolute path"),
     ],
 )  # fmt: skip
-def test_files_that_are_not_there_are_one_error(tmp_path: Path, listed: str, told: str) -> None:
+def test_files_that_are_not_there_are_one_error(tmp_path: Path, listed: str, message: str) -> None:
     data(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GridError, match=told):
+    with pytest.raises(GridError, match=message):
         read_grid(write(tmp_path, task(tmp_path, more=f"files: {listed}")))
 
 
@@ -415,8 +417,8 @@ def test_a_fresh_process_elsewhere_finds_the_same_trials(tmp_path: Path) -> None
         "import sys, phasediag; found = phasediag.plan(sys.argv[1], sys.argv[2]).survey; "
         "print(found.done, len(found.missing))"
     )
-    found = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "b" / "grid.yaml"), str(tmp_path / "b")],
         capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
-    assert found.stdout.strip() == "2 0", found.stderr
+    assert outcome.stdout.strip() == "2 0", outcome.stderr

@@ -34,9 +34,9 @@ SMALL = {
 
 def example(file: str) -> str:
     """The listing on the page that begins with a comment of the file's name."""
-    found = re.search(rf"```\w+\n# {re.escape(file)}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    return found.group(1)
+    block = re.search(rf"```\w+\n# {re.escape(file)}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert block is not None
+    return block.group(1)
 
 
 def written(folder: Path, **files: str) -> Path:

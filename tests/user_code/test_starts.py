@@ -42,16 +42,16 @@ def _notes(folder: Path, init: str = "own", scales: str = "[1.0]", **parts: str)
     (folder / "grid.yaml").write_text(
         GRID.format(init="" if "init" in scales else f"init: {init}, ", scales=scales)
     )
-    told: list[str] = []
+    notices: list[str] = []
     phasediag.launch(
-        folder / "grid.yaml", str(folder / "st"), executor="inline", compile="off", notify=told.append
+        folder / "grid.yaml", str(folder / "st"), executor="inline", compile="off", notify=notices.append
     )
-    return told
+    return notices
 
 
 @pytest.mark.parametrize("where", ["above", "before"])
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "message"),
     [
         ("torch.set_default_dtype(torch.float64)", "dtype: float64 in the grid"),
         ("torch.set_default_device('meta')", "default device"),
@@ -59,9 +59,9 @@ def _notes(folder: Path, init: str = "own", scales: str = "[1.0]", **parts: str)
     ],
 )
 def test_settings_of_torch_for_the_whole_process_are_refused(
-    tmp_path: Path, where: str, statement: str, told: str
+    tmp_path: Path, where: str, statement: str, message: str
 ) -> None:
-    with pytest.raises((PhasediagError, ValueError), match=told) as refusal:
+    with pytest.raises((PhasediagError, ValueError), match=message) as refusal:
         _notes(tmp_path, **{where: statement})
     assert "net.py" in str(refusal.value)
     assert torch.get_default_dtype() == torch.float32
@@ -78,18 +78,18 @@ def test_replicates_that_start_alike_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("init", "scales"), [("kaiming_normal", "[1.0]"), ("own", "[1.0, 2.0]")])
 def test_copies_of_what_starts_otherwise_are_told(tmp_path: Path, init: str, scales: str) -> None:
     copy = 'self.register_buffer("kept", self.first.weight.detach().clone())'
-    told = _notes(tmp_path, init, scales, after=copy)
-    assert any("'kept' is a copy of the constructor's 'first.weight'" in note for note in told)
+    notes = _notes(tmp_path, init, scales, after=copy)
+    assert any("'kept' is a copy of the constructor's 'first.weight'" in note for note in notes)
     assert not any("is a copy of" in note for note in _notes(tmp_path, after=copy))
 
 
 def test_a_scale_without_effect_is_told(tmp_path: Path) -> None:
     after = "self.__class__ = Table; self.first, self.second = nn.Embedding(1, inputs), None"
     above = "class Table(nn.Module):\n    def forward(self, x):\n        return x @ self.first.weight.T"
-    told = _notes(tmp_path, "own", "[1.0, 2.0]", after=after, above=above)
-    assert any("init_scale changes nothing" in note for note in told)
+    notes = _notes(tmp_path, "own", "[1.0, 2.0]", after=after, above=above)
+    assert any("init_scale changes nothing" in note for note in notes)
 
 
 def test_starts_are_told_where_init_is_an_axis(tmp_path: Path) -> None:
-    told = _notes(tmp_path, "own", "[1.0], init: [own, kaiming_normal]")
-    assert any("by kaiming_normal" in note for note in told)
+    notes = _notes(tmp_path, "own", "[1.0], init: [own, kaiming_normal]")
+    assert any("by kaiming_normal" in note for note in notes)

@@ -82,15 +82,15 @@ def test_a_diagram_takes_the_newest_and_says_so(edited: Path) -> None:
     with pytest.warns(
         VersionsWarning, match=r"2 versions .* taken is the newest, .*18 of .*--where model_source"
     ):
-        found = DRAW(trials)
-    assert (found.cells["replicates"] == 3).all()
-    pd.testing.assert_frame_equal(found.cells, DRAW(versions(edited)[1]).cells)
+        diagram = DRAW(trials)
+    assert (diagram.cells["replicates"] == 3).all()
+    pd.testing.assert_frame_equal(diagram.cells, DRAW(versions(edited)[1]).cells)
 
 
 def test_versions_that_are_asked_for_are_drawn_apart(edited: Path) -> None:
-    found = DRAW(phasediag.load_trials(edited), facet="model_source")
-    assert found.facets == ("model_source",)
-    assert (found.cells["replicates"] == 3).all()
+    diagram = DRAW(phasediag.load_trials(edited), facet="model_source")
+    assert diagram.facets == ("model_source",)
+    assert (diagram.cells["replicates"] == 3).all()
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_file_that_is_changed_back_is_the_newest_again(tmp_path: Path) -> None
     with pytest.warns(VersionsWarning):
         kept = newest(phasediag.load_trials(tmp_path / "edited"))
     assert set(kept["trial_id"]) == set(versions(tmp_path / "edited")[0]["trial_id"])
-    found = phasediag.status(tmp_path / "edited")
-    assert (found.total, found.done, found.earlier) == (6, 6, 6)
+    counts = phasediag.status(tmp_path / "edited")
+    assert (counts.total, counts.done, counts.earlier) == (6, 6, 6)
 
 
 LATE = """
@@ -155,8 +155,8 @@ def test_failed_trials_of_an_earlier_version_do_not_haunt_the_sweep(tmp_path: Pa
     assert phasediag.status(tmp_path / "edited").failed == 6
     write(tmp_path, task.format("    pass\n"), "task.py")
     assert launched(tmp_path, text).exit_code == 0
-    found = phasediag.status(tmp_path / "edited")
-    assert (found.total, found.done, found.failed, found.missing, found.earlier) == (6, 6, 0, 0, 6)
+    counts = phasediag.status(tmp_path / "edited")
+    assert (counts.total, counts.done, counts.failed, counts.missing, counts.earlier) == (6, 6, 0, 0, 6)
 
 
 def command(*arguments: Any) -> int:
@@ -183,8 +183,8 @@ def test_commands_say_it_once_and_take_either(edited: Path, tmp_path: Path, caps
     assert "versions" not in said.err
     assert command("status", edited, "--json") == 0
     said = capsys.readouterr()
-    told = json.loads(said.out)
-    assert (told["total"], told["done"], told["earlier"]) == (18, 18, 18)
+    answer = json.loads(said.out)
+    assert (answer["total"], answer["done"], answer["earlier"]) == (18, 18, 18)
     assert "18 trials belong to earlier versions" in said.err
     assert command("report", edited, "--output", tmp_path / "r.html") == 0
     assert "2 versions of its files" in (tmp_path / "r.html").read_text()
@@ -203,10 +203,10 @@ def test_a_longer_launch_takes_the_place_of_the_shorter(tmp_path: Path, lengths:
     with pytest.warns(
         VersionsWarning, match="taken is the newest, .* left out are 18 of steps 20; --where steps=20"
     ):
-        found = DRAW(trials)
-    assert found.facets == ()
-    assert (found.cells["replicates"] == 3).all()
-    assert len(found.cells) == 6
+        diagram = DRAW(trials)
+    assert diagram.facets == ()
+    assert (diagram.cells["replicates"] == 3).all()
+    assert len(diagram.cells) == 6
     DRAW(trials[trials["steps"] == 20])
     assert DRAW(trials, facet="steps").facets == ("steps",)
 
@@ -218,16 +218,16 @@ def test_lengths_given_as_relaxations_are_told_apart_too(tmp_path: Path) -> None
     trials = phasediag.load_trials(tmp_path / "edited")
     words = "newest, relaxations 0.1 .18 trials., left out are 18 of relaxations 0.05; launch them"
     with pytest.warns(VersionsWarning, match=words):
-        found = DRAW(trials)
-    assert (found.facets, len(found.cells)) == ((), 6)
-    assert (found.cells["replicates"] == 3).all()
+        diagram = DRAW(trials)
+    assert (diagram.facets, len(diagram.cells)) == ((), 6)
+    assert (diagram.cells["replicates"] == 3).all()
 
 
 def test_an_axis_of_steps_stays_an_axis_and_other_regions_stay(tmp_path: Path) -> None:
     write(tmp_path, NET.format(act="tanh"), "net.py")
     launched(tmp_path, grid("init_scale: 1").replace("axes: {", "axes: {steps: [10, 20], "))
-    found = DRAW(phasediag.load_trials(tmp_path / "edited"))
-    assert found.facets == ("steps",)
+    diagram = DRAW(phasediag.load_trials(tmp_path / "edited"))
+    assert diagram.facets == ("steps",)
     other = tmp_path / "other"
     write(other, NET.format(act="tanh"), "net.py")
     launched(other, grid("steps: 20"))
@@ -241,9 +241,9 @@ def test_rerun_trains_the_stored_copy_of_either_version(
     monkeypatch.chdir(edited.parent)
     for number, rows in enumerate(versions(edited)):
         row = rows.iloc[0]
-        found = rerun(edited, row["trial_id"], tmp_path / str(number))
-        assert found.train_loss == pytest.approx(row["train_loss"], rel=1e-6)
-        assert found.differs == ()
+        again = rerun(edited, row["trial_id"], tmp_path / str(number))
+        assert again.train_loss == pytest.approx(row["train_loss"], rel=1e-6)
+        assert again.differs == ()
         assert (
             json.loads((tmp_path / str(number) / "trial.json").read_text())["model_source"]
             == row["model_source"]
@@ -314,12 +314,12 @@ def test_rerun_trains_compiled_and_on_the_threads_of_a_worker(
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        found = rerun(tmp_path / "edited", trial["trial_id"], tmp_path / "x")
+        again = rerun(tmp_path / "edited", trial["trial_id"], tmp_path / "x")
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert set(seen) == {(True, 1)}
-    assert found.differs == ()
+    assert again.differs == ()
 
 
 def test_a_stored_copy_that_was_edited_is_one_error(edited: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -361,9 +361,9 @@ def test_refine_grows_the_folder_that_is_given(
             x="weight_decay", y="learning_rate", order="train_loss", level=level, resolution=0.6, budget=60,
             beyond=True,
         )  # fmt: skip
-        found = refine(given, goal, train=inline)
+        refinement = refine(given, goal, train=inline)
     after = phasediag.status(folder)
-    assert after.total - before.total == sum(done.added for done in found.rounds) > 0
+    assert after.total - before.total == sum(done.added for done in refinement.rounds) > 0
     assert after.missing == 0
     assert after.earlier == before.earlier
     if how == "copied":
@@ -382,7 +382,7 @@ def without_model_source(rows: pa.Table) -> pa.Table:
 
 def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) -> None:
     """They have no `model_source`: plan and launch say that their numbers are of another network."""
-    for name, freeze, told in (
+    for name, freeze, warned in (
         ("plain", "pass", False),
         ("frozen", "self.first.requires_grad_(False)", True),
     ):
@@ -398,5 +398,5 @@ def test_trials_from_before_frozen_weights_were_kept_are_told(tmp_path: Path) ->
         path = folder / "grid.yaml"
         phasediag.launch(path, folder, executor="inline", notify=said.append)
         words = [text for text in said if "18 trials were recorded by a phasediag that kept neither" in text]
-        assert bool(words) is told
+        assert bool(words) is warned
         assert phasediag.plan(path, folder).survey.notices == tuple(words)

@@ -166,7 +166,7 @@ def classes_in(file: Path) -> list[str]:
 
 
 def networks() -> list[Animal]:
-    found = []
+    animals = []
     for file in sorted(FOLDER.glob("networks_*.py")):
         if file.stem == "networks_einops" and importlib.util.find_spec("einops") is None:
             continue
@@ -174,34 +174,34 @@ def networks() -> list[Animal]:
             name = f"{file.name}:{cls}"
             if file.stem == "networks_refused" and cls not in TRAINED_AMONG_REFUSED:
                 either = cls in EITHER_NETWORKS
-                found.append(
+                animals.append(
                     Animal(
                         name=name, refused=None if either else True, tells=REFUSED_NETWORKS[cls],
                         fixed=OWN_VALUES.get(name, {}),
                     )
                 )  # fmt: skip
                 continue
-            turn = OPTIMIZERS[len(found) % len(OPTIMIZERS)]
+            turn = OPTIMIZERS[len(animals) % len(OPTIMIZERS)]
             turn = OPTIMIZERS[0] if cls in WITHOUT_GRADIENT else turn
             fixed = turn | OWN_VALUES.get(name, {})
-            found.append(Animal(name=name, refused=None if name in MAY_BE_REFUSED else False, fixed=fixed))
-    return found
+            animals.append(Animal(name=name, refused=None if name in MAY_BE_REFUSED else False, fixed=fixed))
+    return animals
 
 
 def tasks() -> list[Animal]:
-    found = []
+    animals = []
     for cls in classes_in(FOLDER / "tasks_trained.py"):
         noise = {"label_noise": 0.2} if cls in TASKS_WITH_NOISE else {}
-        turn = OPTIMIZERS[len(found) % len(OPTIMIZERS)]
+        turn = OPTIMIZERS[len(animals) % len(OPTIMIZERS)]
         fixed = turn | noise | TASK_VALUES.get(cls, {})
-        found.append(Animal(name=f"tasks_trained.py:{cls}", fixed=fixed))
+        animals.append(Animal(name=f"tasks_trained.py:{cls}", fixed=fixed))
     for cls in [*classes_in(FOLDER / "tasks_refused.py")]:
         noise = {"label_noise": 0.2} if cls.startswith("Nois") else {}
         refused = None if cls in EITHER_TASKS else True
-        found.append(
+        animals.append(
             Animal(name=f"tasks_refused.py:{cls}", refused=refused, tells=REFUSED_TASKS[cls], fixed=noise)
         )
-    return found
+    return animals
 
 
 NETWORKS, TASKS = networks(), tasks()

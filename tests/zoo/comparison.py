@@ -94,10 +94,10 @@ def verdict(animal: Animal, folder: Path, *, compiled: bool = False, **changed: 
     if animal.refused:
         return Verdict(result="planned")
     grid = read_grid(path)
-    found = [
+    differing = [
         each for tile, own in tiles(grid, compiled) for each in against_plain(tile, own, grid.path.parent)
     ]
-    difference, where = max(found)
+    difference, where = max(differing)
     return Verdict(
         result="equal" if difference <= TOLERANCE else "different", difference=difference, where=where
     )
@@ -109,17 +109,17 @@ def against_plain(tile: Tile, trials: Trials, folder: Path) -> Iterator[tuple[fl
     train, test, _ = tile.losses()
     for row in (0, len(trials) - 1):
         weights = {name: w[row].numpy() for name, w in tile.weights.items()}
-        found = Trained(weights=weights, train_loss=float(train[row]), test_loss=float(test[row]))
-        yield from compared(found, trials, row, folder)
+        ours = Trained(weights=weights, train_loss=float(train[row]), test_loss=float(test[row]))
+        yield from compared(ours, trials, row, folder)
 
 
-def compared(found: Trained, trials: Trials, row: int, folder: Path) -> Iterator[tuple[float, str]]:
+def compared(ours: Trained, trials: Trials, row: int, folder: Path) -> Iterator[tuple[float, str]]:
     """The differences of what is found from the plain loop, and where they are."""
     plain = plain_loop.trained(trials, row, folder)
-    assert plain.train_loss < LARGEST_LOSS, f"{dict(told(trials, row))} diverges alone: take smaller steps"
+    assert plain.train_loss < LARGEST_LOSS, f"{dict(varied(trials, row))} diverges alone: take smaller steps"
     small = SMALL[str(trials.record(row)["dtype"])]
-    for place, difference in differences(found, plain, small):
-        yield difference, f"{place} of {dict(told(trials, row))}"
+    for place, difference in differences(ours, plain, small):
+        yield difference, f"{place} of {dict(varied(trials, row))}"
 
 
 def tiles(grid: Grid, compiled: bool) -> Iterator[tuple[Tile, Trials]]:
@@ -131,19 +131,19 @@ def tiles(grid: Grid, compiled: bool) -> Iterator[tuple[Tile, Trials]]:
         yield Program(own.record(0), grid.path.parent, CPU, compiled).tile(own), own
 
 
-def told(trials: Trials, row: int) -> Iterator[tuple[str, Any]]:
+def varied(trials: Trials, row: int) -> Iterator[tuple[str, Any]]:
     record = trials.record(row)
     yield from ((name, record[name]) for name in ("model", "weight_decay", "init") if name in record)
     yield "replicate", int(trials.replicate[row])
 
 
-def differences(found: Trained, plain: Trained, small: float) -> Iterator[tuple[str, float]]:
+def differences(trained: Trained, plain: Trained, small: float) -> Iterator[tuple[str, float]]:
     """Relative ones, of losses and of each parameter by the largest number of it, or by what is small."""
     for place in ("train_loss", "test_loss"):
-        ours, theirs = getattr(found, place), getattr(plain, place)
+        ours, theirs = getattr(trained, place), getattr(plain, place)
         yield place, relative(np.array(ours), np.array(theirs), 1e-12)
     for name, weight in plain.weights.items():
-        ours = found.weights.get(name)
+        ours = trained.weights.get(name)
         yield name, np.inf if ours is None else relative(ours, weight, small)
 
 

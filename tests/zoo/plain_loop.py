@@ -158,21 +158,21 @@ def in_precision(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 def matrices(module: nn.Module) -> set[str]:
     """The weight matrices: of a layer of torch, or named by a neuron group."""
     groups = getattr(module, "neuron_groups", ())
-    found = {name for group in groups for name in (*group.incoming, *group.outgoing)}
+    names = {name for group in groups for name in (*group.incoming, *group.outgoing)}
     for path, part in module.named_modules():
         if isinstance(part, LAYERS):
-            found |= {joined(path, n) for n, p in part.named_parameters(recurse=False) if p.dim() > 1}
-    return found
+            names |= {joined(path, n) for n, p in part.named_parameters(recurse=False) if p.dim() > 1}
+    return names
 
 
 def biases(module: nn.Module) -> set[str]:
     groups = getattr(module, "neuron_groups", ())
-    found = {name for group in groups for name in group.bias}
+    names = {name for group in groups for name in group.bias}
     for path, part in module.named_modules():
         if isinstance(part, LAYERS):
             own = part.named_parameters(recurse=False)
-            found |= {joined(path, n) for n, p in own if p.dim() == 1 and "bias" in n}
-    return found
+            names |= {joined(path, n) for n, p in own if p.dim() == 1 and "bias" in n}
+    return names
 
 
 def joined(path: str, name: str) -> str:

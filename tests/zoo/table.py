@@ -31,9 +31,9 @@ def main() -> None:
         for animal in (*NETWORKS, *TASKS):
             if chosen.only not in animal.name:
                 continue
-            found = judged(animal, folder, compiled=chosen.compiled, dtype=chosen.dtype, **single)
-            counts[f"{animal.kind} {found.result}"] += 1
-            print(line(animal, found, folder), flush=True)
+            outcome = judged(animal, folder, compiled=chosen.compiled, dtype=chosen.dtype, **single)
+            counts[f"{animal.kind} {outcome.result}"] += 1
+            print(line(animal, outcome, folder), flush=True)
     print("\n" + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
 
 
@@ -44,11 +44,11 @@ def judged(animal: Animal, folder: Path, **changed: object) -> Verdict:
         return Verdict(result="raised", sentence=f"{type(error).__name__}: {error}")
 
 
-def line(animal: Animal, found: Verdict, folder: Path) -> str:
-    sentence = " ".join(found.sentence.replace(f"{folder}/", "").replace("|", "\\|").split())
-    difference = f"{found.difference:.0e}" if found.result in ("equal", "different") else ""
-    told = sentence or ("" if found.result == "equal" else found.where)
-    return f"| `{animal.name}` | {found.result} | {difference} | {told} |"
+def line(animal: Animal, outcome: Verdict, folder: Path) -> str:
+    sentence = " ".join(outcome.sentence.replace(f"{folder}/", "").replace("|", "\\|").split())
+    difference = f"{outcome.difference:.0e}" if outcome.result in ("equal", "different") else ""
+    reason = sentence or ("" if outcome.result == "equal" else outcome.where)
+    return f"| `{animal.name}` | {outcome.result} | {difference} | {reason} |"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from phasediag.sweeps.rerun import rerun
 from zoo import plain_loop
 from zoo.catalogue import NETWORKS, Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed, assert_of_use, in_files
-from zoo.comparison import TOLERANCE, Trained, axes_of, compared, grid_file, planned, told, verdict
+from zoo.comparison import TOLERANCE, Trained, axes_of, compared, grid_file, planned, varied, verdict
 from zoo.table import NETWORK_FILES
 
 TRAINED = [animal for animal in NETWORKS if animal.refused is False]
@@ -43,10 +43,12 @@ def assert_rows_are_of_plain_loops(path: Path, storage: Path, **options: Any) ->
     faults = []
     for row in range(len(trials)):
         plain = plain_loop.trained(trials, row, path.parent)
-        found = rows.loc[trials.trial_id[row]]
+        recorded = rows.loc[trials.trial_id[row]]
         for column, loss in (("train_loss", plain.train_loss), ("test_loss", plain.test_loss)):
-            if not abs(found[column] - loss) <= TOLERANCE * abs(loss):
-                faults.append(f"{dict(told(trials, row))}: {column} {found[column]:.6g}, plain {loss:.6g}")
+            if not abs(recorded[column] - loss) <= TOLERANCE * abs(loss):
+                faults.append(
+                    f"{dict(varied(trials, row))}: {column} {recorded[column]:.6g}, plain {loss:.6g}"
+                )
     assert not faults, "\n".join(faults)
 
 
@@ -115,8 +117,8 @@ def test_a_rerun_gives_the_weights_of_the_plain_loop(file: str, folder: Path, tm
         again = rerun(tmp_path / "zoo", trials.trial_id[row], tmp_path / "again")
         weights = load_file(tmp_path / "again" / "weights.safetensors")
         plain = plain_loop.trained(trials, row, path.parent)
-        found = Trained(weights=weights, train_loss=again.train_loss or 0.0, test_loss=plain.test_loss)
-        assert max(compared(found, trials, row, path.parent))[0] <= TOLERANCE
+        ours = Trained(weights=weights, train_loss=again.train_loss or 0.0, test_loss=plain.test_loss)
+        assert max(compared(ours, trials, row, path.parent))[0] <= TOLERANCE
 
 
 @pytest.mark.slow

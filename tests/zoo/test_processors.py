@@ -29,7 +29,7 @@ def test_a_network_has_the_same_bits(
     path = grid_file(folder, [animal], axes_of(animal), dtype=dtype)
     assert not planned(path)
     grid = read_grid(path)
-    found = []
+    trained = []
     for name in ("AVX2", "AVX512"):
         capability(monkeypatch, name)
         tile, _ = next(tiles(grid, compiled=True))
@@ -39,5 +39,5 @@ def test_a_network_has_the_same_bits(
         except UnsupportedError:
             pytest.skip("it has no native program")
         tile.advance(STEPS)
-        found.append(tile.weights)
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+        trained.append(tile.weights)
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])

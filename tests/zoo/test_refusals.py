@@ -23,9 +23,9 @@ pytestmark = pytest.mark.filterwarnings(SLOW_WORDS)
 
 @pytest.mark.parametrize("animal", REFUSED, ids=lambda a: a.name)
 def test_a_plan_refuses_what_cannot_be_trained_right(animal: Animal, folder: Path) -> None:
-    found = verdict(animal, folder)
-    assert found.result != "planned", f"{animal.name} should be refused"
-    assert_as_claimed(animal, found)
+    outcome = verdict(animal, folder)
+    assert outcome.result != "planned", f"{animal.name} should be refused"
+    assert_as_claimed(animal, outcome)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from phasediag.executors.places import workers_on
 from phasediag.executors.ray_tune.connection import knock
 
 KNOCK_SECONDS: Final = 2.0
-Node = Mapping[str, Any]
+RayNode = Mapping[str, Any]
 
 
-def nodes_alive() -> list[Node]:
+def nodes_alive() -> list[RayNode]:
     """The nodes of the cluster that answer, as Ray describes them."""
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
@@ -31,7 +31,7 @@ def lives(node_id: str) -> bool:
     return False
 
 
-def places_on(node: Node, cpus: float, gpus: float) -> int:
+def places_on(node: RayNode, cpus: float, gpus: float) -> int:
     """Packs that a node can train at once."""
     resources: Mapping[str, float] = node["Resources"]
     by_cpu = int(resources.get("CPU", 0) / cpus)
@@ -53,7 +53,7 @@ def missing(resources: Mapping[str, float]) -> str:
     return f"no node has {wanted} yet; {described(nodes)}; waiting for the autoscaler, or for nodes to join"
 
 
-def described(nodes: Sequence[Node]) -> str:
+def described(nodes: Sequence[RayNode]) -> str:
     """`3 nodes, 8 CPUs, 0 GPUs`."""
     cpus, gpus = (sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
     return f"{len(nodes)} node{'s' * (len(nodes) != 1)}, {cpus:g} CPUs, {gpus:g} GPUs"

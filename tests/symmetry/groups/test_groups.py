@@ -99,10 +99,12 @@ def moved(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 def symmetries(module: Any) -> list[NeuronSymmetry]:
-    found = declared(module.neuron_groups)
+    of_network = declared(module.neuron_groups)
     if isinstance(module, Covariance):
-        found.append(Rotation(NeuronGroup(name="metric", incoming=("metric.weight",), bias=("metric.bias",))))
-    return found
+        of_network.append(
+            Rotation(NeuronGroup(name="metric", incoming=("metric.weight",), bias=("metric.bias",)))
+        )
+    return of_network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -255,11 +257,13 @@ def test_objects_and_observables_measure_the_same(
     module = network()
     tile = {name: torch.stack([p, 0.1 * p, torch.zeros_like(p)]) for name, p in drawn(module, 8).items()}
     for group in module.neuron_groups:
-        (found,) = measure(tile, module.neuron_groups, [Request(observable=observable, layer=group.name)])
+        (measured,) = measure(tile, module.neuron_groups, [Request(observable=observable, layer=group.name)])
         for trial in range(3):
             one = {name: p[trial] for name, p in tile.items()}
             expected = symmetry(group).generator_distances(one).sort().values
-            torch.testing.assert_close(found.distances[trial].sort().values, expected, rtol=1e-8, atol=1e-8)
+            torch.testing.assert_close(
+                measured.distances[trial].sort().values, expected, rtol=1e-8, atol=1e-8
+            )
 
 
 def test_the_shift_of_a_dead_input_is_a_translation() -> None:
