@@ -47,7 +47,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """That a pack was given back."""
+    """One return of a pack by a place."""
 
     name: str
     """Of the place."""
