@@ -47,7 +47,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class GivenBack:
-    """One return of a pack by a place."""
+    """A pack given back by a place."""
 
     name: str
     """Of the place."""
