@@ -50,7 +50,7 @@ class GivenBack:
     """A pack given back by a place."""
 
     name: str
-    """Of the place."""
+    """The place."""
     why: Breakdown
 
 
