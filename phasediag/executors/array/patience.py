@@ -15,7 +15,7 @@ BORNE_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 0.5
 """Between two tries."""
 
-Result = TypeVar("Result")
+Answered = TypeVar("Answered")
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Patience:
         return lasts(error) or now - self.since > BORNE_SECONDS
 
 
-def borne(act: Callable[[], Result], ending: Drain) -> Result:
+def borne(act: Callable[[], Answered], ending: Drain) -> Answered:
     """What an act on the storage comes to; it is tried again while the storage fails for a while.
 
     Raises
