@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from typing import ClassVar, Final
 
 BAD_INPUT: Final = 2
 """Exit code of everything that is refused before it runs."""
@@ -21,6 +21,15 @@ class PhasediagError(Exception):
     """A mistake or a limit that the user can act on; printed without a traceback."""
 
     exit_code: int = BAD_INPUT
+
+
+class RecordsWarning(UserWarning):
+    """What must be known of the records that are read; a command says it as a message.
+
+    `word` stands before the message.
+    """
+
+    word: ClassVar[str] = "note"
 
 
 class AdvisedError(Exception):
