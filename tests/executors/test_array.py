@@ -234,7 +234,7 @@ def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
 
 
 def test_two_that_are_launched_alike_share_the_work(tmp_path: Path) -> None:
-    """In threads of this process; each trial is trained once."""
+    """In threads of this process, which train in turns; each trial is trained once."""
     text = GRID + "resources: {trials_per_pack: 2}\n"
     trained = list[int]()
 
