@@ -17,6 +17,7 @@ from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
 from phasediag.analysis.size_curves import Form, SizeCurves
 from phasediag.analysis.size_fit import SizeFit, fit_curves, neutral
+from phasediag.analysis.size_profile import along_the_valley
 from phasediag.analysis.size_scan import FEWEST_SIZES, SCANNED, scan
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
@@ -241,6 +242,7 @@ def fit_collapse(
     means = curves.drawn(draws.weights)
     drawn = fit.drawn(means)
     low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named, percentiles=False))
+    low, high = along_the_valley(fit, low, high)
     if curves.sums.agree:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     other = scan(fit, (low, high), means, drawn, draws, size)
