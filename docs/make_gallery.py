@@ -69,6 +69,12 @@ class Picture:
 
 PICTURES = (
     Picture(
+        "jobs/quickstart.yaml",
+        "The quickstart",
+        "Noise on labels and in gradients makes the neurons equal at weaker decay than the data predict "
+        "without any (dashed); the width hardly moves that.",
+    ),
+    Picture(
         "jobs/templates/two-axes.yaml",
         "The template of `phasediag init`",
         "Linear networks on fresh data: the boundary bends to weaker decay as gradient noise grows.",

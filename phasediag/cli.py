@@ -15,7 +15,8 @@ from typing import Final, NoReturn
 
 import click
 
-from phasediag.commands.options import say, telling_of_damage
+from phasediag.commands.letters import write_what_can_be_written
+from phasediag.commands.options import say, telling
 from phasediag.commands.versions import print_version
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words
 from phasediag.executors.signals import STOPPING, handled
@@ -92,10 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         _hardly_collect_garbage()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    write_what_can_be_written()
     try:
         with (
             handled(_stop, [number for number in STOPPING if number != signal.SIGINT]),
-            telling_of_damage(),
+            telling(),
         ):
             commands.main(given, prog_name="phasediag", standalone_mode=False)
     except click.ClickException as error:

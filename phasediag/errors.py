@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from typing import ClassVar, Final
 
 BAD_INPUT: Final = 2
 """Exit code of everything that is refused before it runs."""
@@ -21,6 +21,15 @@ class PhasediagError(Exception):
     """A mistake or a limit that the user can act on; printed without a traceback."""
 
     exit_code: int = BAD_INPUT
+
+
+class RecordsWarning(UserWarning):
+    """What must be known of the records that are read; a command says it as a message.
+
+    `word` stands before the message.
+    """
+
+    word: ClassVar[str] = "note"
 
 
 class AdvisedError(Exception):
@@ -141,6 +150,16 @@ def in_words(error: OSError) -> str:
     advice = next((advice for numbers, advice in WAYS_OUT.items() if error.errno in numbers), "")
     what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return "; ".join(filter(None, [f"{what}:{where}" if where else what, advice]))
+
+
+LASTING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+"""Errors of the operating system that stay until somebody does something about them."""
+
+
+def lasts(error: BaseException) -> bool:
+    """Whether an error will be there as well a while later, by what the operating system said of it."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    return isinstance(cause, OSError) and cause.errno in LASTING
 
 
 OTHERS_WORDS: Final = {

@@ -444,6 +444,12 @@ BROKEN: dict[str, tuple[str, int, str, str]] = {
         "ramp.parameter",
         "changes the program or its shapes",
     ),
+    "ramp of nothing known": (
+        ramped(f"parameter: beta, {WALK}"),
+        4,
+        "ramp.parameter",
+        "allowed: gradient_clip, input_scale, label_noise, learning_rate",
+    ),
     "ramp of the temperature": (
         ramped(f"parameter: lr_over_batch, {WALK}"),
         4,

@@ -369,7 +369,16 @@ def test_an_error_of_a_file_is_told_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(5.4, "5 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7500, "2 h 05 min")]
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (0.4, "under a second"),
+        (5.4, "5 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said

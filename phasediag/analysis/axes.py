@@ -151,8 +151,15 @@ def given_in(trials: pd.DataFrame) -> frozenset[str]:
     return frozenset(trials.attrs.get(LAUNCHES, {}).get("given", ()))
 
 
-def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tuple[str, ...]:
+def unnamed_axes(
+    trials: pd.DataFrame, named: tuple[str, ...], order: str, places: str = "x, y, facet"
+) -> tuple[str, ...]:
     """The axes that vary inside the cells of those that are named, and become facets.
+
+    Parameters
+    ----------
+    places
+        Where an axis can be named, for the message.
 
     Raises
     ------
@@ -163,9 +170,9 @@ def unnamed_axes(trials: pd.DataFrame, named: tuple[str, ...], order: str) -> tu
     for name, values in axes.items():
         if len(values) > MOST_FACET_VALUES:
             raise AnalysisError(
-                f"'{name}' varies too ({len(values)} values) and is named in none of x, y, facet; an axis "
-                f"becomes a facet by itself up to {MOST_FACET_VALUES} values: pass facet='{name}', or keep "
-                f"the trials of one value, such as trials[trials['{name}'] == {values.tolist()[0]!r}]"
+                f"'{name}' varies too ({len(values)} values) and is named in none of {places}; an axis "
+                f"becomes a facet by itself up to {MOST_FACET_VALUES} values: name it in one of them, or "
+                f"keep the trials of one value, such as those where {name}={values.tolist()[0]} (--where)"
             )
     return tuple(axes)
 
@@ -182,7 +189,7 @@ def parts(trials: pd.DataFrame, texts: Sequence[str]) -> Iterator[tuple[dict[str
     AnalysisError
         Where an axis has more than 6 values.
     """
-    facets = list(unnamed_axes(trials, _named(trials, texts), ""))
+    facets = list(unnamed_axes(trials, _named(trials, texts), "", "x, y"))
     if not facets:
         yield {}, trials
         return

@@ -6,9 +6,13 @@ import warnings
 
 import pandas as pd
 
+from phasediag.errors import RecordsWarning
 
-class DecoupledDecayWarning(UserWarning):
+
+class DecoupledDecayWarning(RecordsWarning):
     """A diagram over the weight decay of adamw, which has no collapse threshold to compare with."""
+
+    word = "warning"
 
 
 def warn_of_adamw(trials: pd.DataFrame, axes: tuple[str, ...]) -> None:

@@ -63,7 +63,7 @@ def numbers(trials: pd.DataFrame, name: str) -> FloatArray:
     if categorical(trials, name):
         raise AnalysisError(
             f"column '{name}' is not numeric (it holds {column.dtype}); choose a column of numbers, "
-            f"or use '{name}' as facet="
+            f"or make '{name}' a facet"
         )
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 

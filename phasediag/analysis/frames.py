@@ -28,7 +28,7 @@ from phasediag.columns import (
     RESULT_COLUMNS,
     STAGES,
 )
-from phasediag.errors import AnalysisError, nearest
+from phasediag.errors import AnalysisError, RecordsWarning, nearest
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, breaking, root_mean_square
 from phasediag.storage.launches import LAUNCHES, launches_of
@@ -47,7 +47,7 @@ _ARRAYS: Final = frozenset(column.name for column in MEASUREMENTS if column.type
 """The lists of measurements, which stay arrays in a frame."""
 
 
-class CarriedWarning(UserWarning):
+class CarriedWarning(RecordsWarning):
     """Whether trials at another threshold have converged is what was recorded."""
 
 

@@ -20,7 +20,7 @@ from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.lengths import ORIGINAL, points_of, superseded
 from phasediag.arrays import BoolArray
 from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE
-from phasediag.errors import AnalysisError
+from phasediag.errors import AnalysisError, RecordsWarning
 from phasediag.identity import SHORT, names_a_file
 from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
@@ -35,7 +35,7 @@ _COUNTED: Final = {
 """The columns whose meaning they give."""
 
 
-class VersionsWarning(UserWarning):
+class VersionsWarning(RecordsWarning):
     """A statistic was given trials of several versions and takes the newest."""
 
 

@@ -93,7 +93,7 @@ class Instrument:
         measure = {**grid.get("measure", {}), "threshold": threshold}
         path = self.folder / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
+        with path.open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump({"name": name, **grid, "fixed": fixed, "measure": measure}, file)
         outcome = launch(path, str(self.folder), executor=self.executor, compile=self.compile)
         if outcome.exit_code:

@@ -55,7 +55,7 @@ def _program() -> Any:
     try:
         if not suits():
             raise UnsupportedError(given_up() or "its processor has no AVX2")
-        program = library(SOURCE.read_text()).magnetisations
+        program = library(SOURCE.read_text(encoding="utf-8")).magnetisations
     except UnsupportedError as error:
         raise PhasediagError(
             f"the Ising model is simulated by a compiled program, and none can be made here: {error}; "

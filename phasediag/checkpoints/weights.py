@@ -142,7 +142,7 @@ class _Sharded(StoredTensors):
     @cached_property
     def _files(self) -> Mapping[str, str]:
         try:
-            files: Mapping[str, str] = json.loads(self.index.read_text())["weight_map"]
+            files: Mapping[str, str] = json.loads(self.index.read_text(encoding="utf-8"))["weight_map"]
         except (ValueError, KeyError, OSError) as error:
             raise _unreadable(self.index, error) from error
         return files
@@ -223,7 +223,7 @@ def settings_of(path: Path) -> Mapping[str, Any]:
     if not file.is_file():
         return {}
     try:
-        held = json.loads(file.read_text())
+        held = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise _unreadable(file, error) from error
     if not isinstance(held, dict):

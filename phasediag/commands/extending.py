@@ -58,7 +58,7 @@ def trained_on(sweep_or_grid: str, most: float, order: str, storage: str, launch
 
 def described_longer_round(coming: LongerRound) -> str:
     """What a round will train and about how long that takes; once it is trained, what moved."""
-    from phasediag.commands.progress import duration
+    from phasediag.sweeps.status import about
 
     if coming.moved is not None:
         pairs = coming.moved.pairs
@@ -67,7 +67,7 @@ def described_longer_round(coming: LongerRound) -> str:
             f"round {coming.number}: of {len(pairs):,} trials {phases:,} changed their phase and {counts:,} "
             f"their {coming.moved.count}"
         )
-    takes = "" if isnan(coming.coming_s) else f", about {duration(coming.coming_s)} of one worker"
+    takes = "" if isnan(coming.coming_s) else f", {about(coming.coming_s)} of one worker"
     return (
         f"round {coming.number}: {coming.points:,} of {coming.of:,} points are not settled; their "
         f"{coming.trials:,} trials are trained to {coming.factor:g} times their first steps{takes}"

@@ -30,8 +30,6 @@ EVERY_S: Final = 2.0
 """Between two looks at the store, at least."""
 MOST_FAILED: Final = 5
 """Failed cells that are named."""
-FALLBACK: Final[Mapping[str, str]] = {"●": "#", "○": "o", "×": "x", "·": ".", "│": "|", "─": "-"}
-"""Letters of terminals that know only ASCII."""
 MARKS: Final[Mapping[str, tuple[str, str]]] = {
     "above": ("●", "blue"),
     "below": ("○", "yellow"),
@@ -138,7 +136,7 @@ def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
     )  # fmt: skip
 
 
-def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> RenderableType:
+def drawn(view: View, width: int, height: int) -> RenderableType:
     """The diagram as large as the terminal, what its letters mean, and the cells that failed.
 
     Lines part neighbouring cells that are on different sides of the level, where cells have room for them.
@@ -147,8 +145,6 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
     ----------
     width, height
         Of the terminal, in letters; neighbouring cells share a letter where there are more.
-    ascii_only
-        Whether the terminal knows no other letters.
     """
     parts: list[RenderableType] = [Text(view.status.in_words, overflow="fold")]
     if view.nothing:
@@ -157,10 +153,6 @@ def drawn(view: View, width: int, height: int, ascii_only: bool = False) -> Rend
         failed = _failed(view)
         parts += _mesh(view, width, max(4, height - 9 - len(failed)))
         parts += [_legend(view), *(Text(line, overflow="ellipsis", no_wrap=True) for line in failed)]
-    if ascii_only:
-        for part in parts:
-            if isinstance(part, Text):
-                part.plain = "".join(FALLBACK.get(letter, letter) for letter in part.plain)
     return Group(*parts)
 
 
@@ -281,11 +273,10 @@ def watch(
         Where there is no such sweep, or no such axis.
     """
     source = _Source(store=_launched(sweep, console, every_s), x=x, y=y, order=order, level=level)
-    ascii_only = not (console.encoding or "").lower().startswith("utf")
     view = source.look()
 
     def picture() -> RenderableType:
-        return drawn(view, console.width, console.height, ascii_only)
+        return drawn(view, console.width, console.height)
 
     if not console.is_terminal:
         while view.status.missing:

@@ -78,6 +78,7 @@ def plan(
         raise click.UsageError("--pilot, --x and --width go together; give all three, or none")
     from phasediag.commands.progress import duration, size
     from phasediag.sweeps import sweep
+    from phasediag.sweeps.status import about
 
     planned = sweep.plan(
         grid, storage, compile_mode=compile_mode, retry_failed=retry_failed, settings=settings
@@ -99,14 +100,16 @@ def plan(
             **{name: f"{values[name]:,}" for name in ("trials", "points", "done", "missing", "failed")},
             "packs": f"{len(planned.programs):,} ({compiled:,} compiled)",
             "memory of a tile": size(planned.bytes),
-            "time": f"about {duration(planned.seconds)} on {planned.workers} workers of this machine "
-            f"({duration(planned.training_seconds)} of it training)",
+            "time": f"{about(planned.seconds)} on {planned.workers} workers of this machine "
+            f"({duration(planned.training_seconds)} of it training)"
+            if planned.programs
+            else "nothing to train",
             "store": size(planned.store_bytes) + _of_weights(planned),
         }
         print_table(f"{survey.grid.name}: {grid}", shown)
     for text in planned.warnings:
         say(f"warning: {text}")
-    for note in planned.notes:
+    for note in filter(None, (planned.advice, *planned.notes)):
         say(f"note: {note}")
     if needed is not None:
         say(needed.summary())

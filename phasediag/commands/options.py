@@ -9,8 +9,9 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -18,13 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from phasediag.commands.offers import ColumnArgument, ConditionType, sweeps
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, RecordsWarning
 
+_SAID: Final[ContextVar[set[str] | None]] = ContextVar("said", default=None)
+"""What a command has said of the records that it reads."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
 COLUMN = ColumnArgument()
-LEVEL = click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+LEVEL = click.option(
+    "--level", type=float, help="The order parameter on the boundary; default: 0.5, of a rate 0."
+)
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),
     help="Only these trials: NAME=VALUE, or a condition as in exclude, 'width < 64 and rank > 1'.",
@@ -108,41 +113,36 @@ def say(text: str, err: bool = True) -> None:
 
 @contextmanager
 def telling(sentences: list[str] | None = None) -> Iterator[None]:
-    """Say the warnings of a statistic as messages, each once; with `sentences`, note them there too."""
-    from phasediag.analysis.versions import VersionsWarning
+    """Say what must be known of the records that are read as messages, each once.
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", VersionsWarning)
-        yield
-    for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, VersionsWarning)):
-        say(f"note: {text}")
-        if sentences is not None:
-            sentences.append(text)
-    for w in caught:
-        if not issubclass(w.category, VersionsWarning):
-            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-
-
-@contextmanager
-def telling_of_damage() -> Iterator[None]:
-    """Say what is damaged in a sweep as messages, each once."""
-    from phasediag.storage.damage import DamageWarning
-
-    said: set[str] = set()
+    Parameters
+    ----------
+    sentences
+        Where those are noted, too, that are no warnings.
+    """
+    outer = _SAID.get()
+    said = set() if outer is None else outer
+    token = _SAID.set(said)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DamageWarning)
+        warnings.simplefilter("always", RecordsWarning)
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             text = str(message)
-            if not issubclass(category, DamageWarning):
+            if not issubclass(category, RecordsWarning):
                 usual(message, category, *where, **more)
-            elif text not in said:
+                return
+            if text not in said:
                 said.add(text)
-                say(f"warning: {text}")
+                say(f"{category.word}: {text}")
+            if sentences is not None and category.word == RecordsWarning.word and text not in sentences:
+                sentences.append(text)
 
         warnings.showwarning = show
-        yield
+        try:
+            yield
+        finally:
+            _SAID.reset(token)
 
 
 def print_table(title: str, rows: dict[str, str]) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from phasediag.analysis.phases import PhaseDiagram
     from phasediag.analysis.result import Result
 
+MOST_NAMED: Final = 3
+"""Facets that are named with the reason why they have no law."""
 
 _ASKED: Final = together("asked", {
     "x": click.option("--x", type=COLUMN, required=True, help="Parameter across, or an expression."),
@@ -241,14 +243,24 @@ def scaling(
         if besides["strength"] or besides["temperature"]
         else ()
     )
-    answers = []
+    answers: list[dict[str, Any]] = []
+    paragraphs, refused = [], {}
     for values, part in parts(trials, (asked["x"], asked["y"], "width", *own)):
-        said, lines = _scaled(sweep_path, part, asked, besides, _beside(output, values))
+        title = ", ".join(f"{name} = {shown(value)}" for name, value in values.items())
+        try:
+            said, lines = _scaled(sweep_path, part, asked, besides, _beside(output, values))
+        except AnalysisError as error:  # of this facet: the others may have a law
+            if not values:
+                raise
+            refused[title] = str(error)
+            said, lines = {"no_fit": str(error)}, [f"no law is fitted: {error}"]
         answers.append({"of": values, **said} if values else said)
-        if not as_json:
-            title = [", ".join(f"{name} = {shown(value)}" for name, value in values.items()) + ":"]
-            say("\n".join([*(title if values else []), *lines]), err=False)
-    if as_json:
+        paragraphs.append("\n".join([*([f"{title}:"] if values else []), *lines]))
+    if len(refused) == len(answers):
+        raise AnalysisError(_refused_everywhere(refused))
+    if not as_json:
+        say("\n".join(paragraphs), err=False)
+    else:
         one = answers[0] if len(answers) == 1 else {"facets": answers}
         click.echo(json.dumps({**one, "notices": notices}))
 
@@ -289,6 +301,16 @@ def _scaled(
     said |= {name: result.as_dict() for name, result in more.items()}
     results: list[Result] = [fit, *([] if moves is None else [moves]), *more.values()]
     return said, [result.summary() for result in results]
+
+
+def _refused_everywhere(reasons: Mapping[str, str]) -> str:
+    """Why no facet has a law, each reason once with the facets that it is of."""
+    sentences = []
+    for reason in dict.fromkeys(reasons.values()):
+        facets = [facet for facet, its in reasons.items() if its == reason]
+        more = f"; and {len(facets) - MOST_NAMED} more" if len(facets) > MOST_NAMED else ""
+        sentences.append(f"{'; '.join(facets[:MOST_NAMED])}{more}: {reason}")
+    return "\n".join(sentences)
 
 
 def _beside(output: Path | None, values: Mapping[str, Any]) -> Path | None:

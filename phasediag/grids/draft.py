@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -152,8 +152,16 @@ class Draft:
             else:
                 self._report.unknown(line, key, key, list(TOP_KEYS))
 
-    def _declarations(self, name: str, key: str, line: int) -> tuple[Parameter, ...]:
-        """The declarations of a parameter; a fault and nothing where the grid has no such parameter."""
+    def _declarations(
+        self, name: str, key: str, line: int, among: Collection[str] | None = None
+    ) -> tuple[Parameter, ...]:
+        """The declarations of a parameter; a fault and nothing where the grid has no such parameter.
+
+        Parameters
+        ----------
+        among
+            Those that may stand there, for the fault; None: all of the grid.
+        """
         declared = self.catalogue.declarations(name)
         if self._unjudged and name in self.catalogue.extra and not self.catalogue.declared(name):
             return ()  # by whichever class is in the file that is missing
@@ -170,7 +178,7 @@ class Draft:
         else:
             remedy = nearest(name, [*self.catalogue.parameters, "replicates"])
             remedy = remedy.replace("'replicates'?", "'replicates', at the top level of the grid?")
-            remedy += f" allowed: {', '.join(sorted(self.catalogue.parameters))}"
+            remedy += f" allowed: {', '.join(sorted(among or self.catalogue.parameters))}"
         self._report.add(line, key, problem, remedy.strip())
         return ()
 

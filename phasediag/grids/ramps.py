@@ -25,8 +25,9 @@ _LENGTHS: Final = {
 }
 """What stands instead of steps, and the parameters on which the steps then depend."""
 
-Declarations = Callable[[str, str, int], tuple[Parameter, ...]]
-"""What declares a name, which stands at a key and a line: its declarations, or none and a fault."""
+Declarations = Callable[[str, str, int, Collection[str]], tuple[Parameter, ...]]
+"""What declares a name, which stands at a key and a line and may be one of some: its declarations, or none
+and a fault."""
 
 
 class RampSection(FileSection):
@@ -101,10 +102,11 @@ def read_ramp(
     assert isinstance(node.content, dict)
     before = len(report.faults)
     name, line = section.parameter, node.content["parameter"].line
-    declarations = declared(name, "ramp.parameter", line)
+    allowed = [n for n, parameter in catalogue.parameters.items() if not unfit(n, (parameter,))]
+    declarations = declared(name, "ramp.parameter", line, allowed)
     if declarations and (fault := unfit(name, declarations)):
-        allowed = ", ".join(n for n, p in catalogue.parameters.items() if not unfit(n, (p,)))
-        report.add(line, "ramp.parameter", f"'{name}' {fault}", f"allowed: {allowed}")
+        ways = [*_made_batched(name, catalogue), f"allowed: {', '.join(sorted(allowed))}"]
+        report.add(line, "ramp.parameter", f"'{name}' {fault}", "; ".join(ways))
         return None
     for place in (place for place, names in given.items() if name in names):
         problem = f"'{name}' stands in {place} too, and the ramp gives it its values"
@@ -133,6 +135,20 @@ def unfit(name: str, declarations: Collection[Parameter]) -> str:
     if any(declaration.kind is not float for declaration in declarations):
         return "is no number that can change continuously"
     return "matters before the first step alone" if name in _AT_THE_START else ""
+
+
+def _made_batched(name: str, catalogue: Catalogue) -> list[str]:
+    """How a number of a class of the user's becomes one that can be ramped; nothing where it is no number."""
+    owner = next((part for part in catalogue.components if part.source and name in part.parameters), None)
+    if owner is None or owner.parameters[name].kind is not float:
+        return []
+    if getattr(owner.cls, "declares", None) is not None:
+        change = f"give it role=Role.BATCHED in `declares` of {owner.name}"
+    elif owner.kind == "model":
+        change = f"write batched = ('{name}',) in {owner.name}"
+    else:
+        change = f"leave it out of `structural` of {owner.name}"
+    return [f"{change}, if it changes numbers alone"]
 
 
 def _check_parts(catalogue: Catalogue, line: int, report: Report) -> None:

@@ -67,7 +67,9 @@ def ready_grids() -> dict[str, ReadyGrid]:
 def grids_below(folder: Path) -> list[Path]:
     """The grids in a folder and below; what has no name at its top level, as a manifest, is none."""
     paths = sorted(folder.rglob("*.yaml"))
-    return [path for path in paths if re.search(r"^name:", path.read_text(), flags=re.MULTILINE)]
+    return [
+        path for path in paths if re.search(r"^name:", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    ]
 
 
 def ready_names() -> frozenset[str]:

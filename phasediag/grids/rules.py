@@ -26,7 +26,10 @@ CONTROLLED: Final[dict[str, tuple[str, Value]]] = {
 SHORTHANDS: Final = frozenset(p.name for p in TRAINING if p.role is Role.SHORTHAND)
 """Columns that points have only while a grid is expanded."""
 _ROUNDING: Final = 1e-9
-_MOST_STEPS: Final = 2**53
+MOST_STEPS: Final = 2**53
+"""The longest training of a trial."""
+LENGTHS: Final = ("steps", "learning_time", "relaxations")
+"""What may give the length of a training; each determines the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,7 @@ def contradictions(given: frozenset[str], hold: Hold) -> list[tuple[str, str, st
     elif {"lr_over_batch", determined} <= given:
         problem = f"lr_over_batch with {hold} held determines {determined}, which is given too"
         faults.append(("lr_over_batch", problem, f"leave {determined} out, or write hold: {determined}"))
-    lengths = [name for name in ("steps", "learning_time", "relaxations") if name in given]
+    lengths = [name for name in LENGTHS if name in given]
     if len(lengths) > 1:
         problem = f"{' and '.join(lengths)} are {'both' if len(lengths) == 2 else 'all'} given"
         faults.append((lengths[-1], problem, "leave all but one out: each determines the others"))
@@ -282,7 +285,7 @@ def _relaxing_steps(
 
 
 def _step_count(exact: float, given: str) -> int:
-    if exact > _MOST_STEPS:
+    if exact > MOST_STEPS:
         raise RefusedError(f"{given} takes {exact:.3g} steps", "shorten it")
     nearest = round(exact)
     near = abs(exact - nearest) <= _ROUNDING * max(1.0, exact)

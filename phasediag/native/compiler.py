@@ -133,10 +133,10 @@ def _build(text: str, built: Path, patient: bool = True) -> None:
     partial, said = source.with_suffix(".so"), source.with_suffix(".txt")
     command = [*compiler(), *options(), "-o", str(partial), str(source)]
     try:
-        source.write_text(text)
+        source.write_text(text, encoding="utf-8")
         code = _run(command, said, (lambda: fault_of(built.parent)) if patient else None)
         if code:
-            message = said.read_text(errors="replace").strip()[-SAID:] or _ended(code)
+            message = said.read_text(encoding="utf-8", errors="replace").strip()[-SAID:] or _ended(code)
             raise UnsupportedError(f"{' '.join(compiler())} refuses {source.name}: {message}")
         content = partial.read_bytes()
         with partial.open("wb") as file:

@@ -150,7 +150,7 @@ def _loops(dtype: torch.dtype) -> ctypes.CDLL | None:
     number = f"#define NUMBER {TYPES[dtype]}\n"
     parts = (VECTORS, DISTANCES, MERGING)
     try:
-        loops = library("".join([HEAD, number, *(part.read_text() for part in parts)]))
+        loops = library("".join([HEAD, number, *(part.read_text(encoding="utf-8") for part in parts)]))
     except UnsupportedError:
         return None
     for loop in (loops.same_sign, loops.either_sign):

@@ -29,14 +29,14 @@ def remember(note: Path, folder: Path, before: dict[str, int]) -> None:
     """Write the hashes of the libraries that are new in a folder to a note."""
     new = [name for name, written in libraries(folder).items() if before.get(name) != written]
     partial = note.with_suffix(f".{uuid4().hex}")
-    partial.write_text(json.dumps({name: _hash(folder / name) for name in new}))
+    partial.write_text(json.dumps({name: _hash(folder / name) for name in new}), encoding="utf-8")
     os.replace(partial, note)
 
 
 def drop_damaged(note: Path, folder: Path) -> bool:
     """Delete the libraries of a note that are not as they were, and then the note; whether it did."""
     try:
-        noted = json.loads(note.read_text() or "{}")
+        noted = json.loads(note.read_text(encoding="utf-8") or "{}")
         damaged = [folder / name for name, digest in noted.items() if _hash(folder / name) != digest]
     except (ValueError, AttributeError, TypeError):
         damaged = [note]

@@ -99,8 +99,8 @@ class Writer:
     def source(self) -> ProgramText:
         """The text."""
         multiplies = any(isinstance(kernel, Product) for kernel in self.routine.kernels)
-        products = [path.read_text() for path in (VECTORS, PRODUCTS)] if multiplies else []
-        lines = [HEAD, ELEMENTARY.read_text(), *products, START]
+        products = [path.read_text(encoding="utf-8") for path in (VECTORS, PRODUCTS)] if multiplies else []
+        lines = [HEAD, ELEMENTARY.read_text(encoding="utf-8"), *products, START]
         for number, buffer in enumerate(self.given):
             lines.append(self._argument(number, buffer))
         for buffer, offset in self.offsets.items():

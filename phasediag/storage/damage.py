@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from phasediag.errors import StoreError
+from phasediag.errors import RecordsWarning, StoreError
 from phasediag.storage.seal import UnsoundError, UnsoundState
 
 QUARANTINE: Final = "quarantine"
@@ -18,8 +18,10 @@ NAMED_AT_MOST: Final = 5
 """Files of a sweep that are named in one warning."""
 
 
-class DamageWarning(UserWarning):
+class DamageWarning(RecordsWarning):
     """Some files of a sweep are left out, since they are not as they were written."""
+
+    word = "warning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

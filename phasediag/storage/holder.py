@@ -136,7 +136,7 @@ def _ticks(pid: int) -> int | None:
 def _machine() -> str:
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.exists() and namespace.exists():
-        return f"{boot.read_text().strip()} {os.readlink(namespace)}"
+        return f"{boot.read_text(encoding='utf-8').strip()} {os.readlink(namespace)}"
     return f"{socket.gethostname()} {psutil.boot_time():.0f}"
 
 

@@ -217,7 +217,7 @@ def _token() -> str:
     given = os.environ.get("RAY_AUTH_TOKEN", "").strip()
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     try:
-        return given or path.read_text().strip()
+        return given or path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

@@ -60,7 +60,7 @@ class Design:
     def written(self, folder: Path, text: str, files: Mapping[str, bytes] = MappingProxyType({})) -> Path:
         """A grid file with this text, beside the user's files of this design and other files."""
         path = place_sources({**self.sources, **files}, folder / Path(self.name).stem) / "grid.yaml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return path
 
     def extended(self, points: Sequence[Mapping[str, Any]], why: str, replicates: int) -> str:

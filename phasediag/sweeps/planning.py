@@ -7,32 +7,28 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from phasediag.executors.executor import Staff
 from phasediag.executors.ledger import Ledger
 from phasediag.grids.grid import Grid
 from phasediag.grids.lot import Lot
 from phasediag.identity import ID_BYTES, Ids
-from phasediag.measuring.convergence import relaxed
 from phasediag.packing.machine import machine_of
 from phasediag.packing.origin import Origin
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of, state_bytes
 from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
 from phasediag.packing.structure import Structure, structure_of, structures
-from phasediag.ramp import lengths, slowest
+from phasediag.ramp import lengths
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.beginnings import beginnings_of
-from phasediag.sweeps.status import duration
+from phasediag.sweeps.relaxing import Relaxing, relaxing_of
+from phasediag.sweeps.status import about
 from phasediag.sweeps.survey import Survey
 from phasediag.training.network import network_of
-from phasediag.training.pace import mean_rates
-from phasediag.trial import Records
 
 ROW_BYTES: Final = 120
 """A row of `trials` and its undetailed rows of `measurements`, compressed."""
@@ -42,8 +38,6 @@ START_SECONDS: Final = 6.0
 """Until the workers of a local Ray train, measured by `benchmarks/overhead.py`; inline launches take less."""
 BESIDES: Final = 1.07
 """Time of a pack over that of its steps: measuring, writing, and a worker that waits for the next."""
-SAMPLED_STEPS: Final = 1024
-"""Steps of a trial whose learning rates are averaged before it is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -56,6 +50,8 @@ class Plan:
     cuts: tuple[Cut, ...]
     """All other packs to train, longest first."""
     workers: int
+    relaxing: Relaxing
+    """Whether what decays has the time to, in all trials of the grid."""
     notes: tuple[str, ...] = ()
     """What the user should know beforehand, in sentences."""
 
@@ -129,21 +125,15 @@ class Plan:
         return int(grid.keep * total)
 
     @property
-    def unrelaxed(self) -> int:
-        """Trials with decay whose training is too short for what decays to have decayed."""
-        return sum(_unrelaxed(block, self.survey.grid) for block in self.survey.trials.blocks())
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """What must be known before a launch, in whole sentences."""
-        if not self.unrelaxed:
-            return self.survey.notices
-        return (
-            *self.survey.notices,
-            f"{self.unrelaxed:,} of {len(self.survey.trials):,} trials train for fewer than 10 relaxation "
-            "times (learning_rate * weight_decay * steps < 10): a boundary among them is a front of training "
-            "time, not of phases; raise steps, or give relaxations: 20 under fixed instead",
-        )
+        return (*self.survey.notices, *filter(None, [self.relaxing.warning]))
+
+    @property
+    def advice(self) -> str:
+        """What would give trials that are too short the steps that they need; empty where none is."""
+        untouched = len(self.survey.missing) == len(self.survey.trials)
+        return self.relaxing.remedy(self.survey.grid, self.training_seconds if untouched else None)
 
     def __repr__(self) -> str:
         """What a launch would do, in words."""
@@ -153,33 +143,10 @@ class Plan:
             f"{survey.done:,} done, {survey.failed:,} failed, {len(survey.missing):,} missing"
         )
         if self.programs:
-            counts += f"; about {duration(self.seconds)} on {self.workers} workers of this machine"
+            counts += f"; {about(self.seconds)} on {self.workers} workers of this machine"
         warnings = (f"warning: {text}" for text in self.warnings)
-        return "\n".join([counts, *warnings, *(f"note: {text}" for text in self.notes)])
-
-
-def _unrelaxed(trials: Records, grid: Grid) -> int:
-    """How many of some trials have decay, and train too briefly for what decays to have decayed."""
-    rate, decay = (slowest(trials, name) for name in ("learning_rate", "weight_decay"))
-    steps = trials.values("steps").astype(float)
-    plain = {"schedule": "constant", "warmup_steps": 0, "layer_rates": None}
-    if any(trials.columns[name].pool != (value,) for name, value in plain.items()):
-        rate = _mean_rates(trials, grid)
-    return int(((decay > 0) & ~relaxed(rate * decay * steps)).sum())
-
-
-def _mean_rates(trials: Records, grid: Grid) -> npt.NDArray[np.float64]:
-    """The rates of `phasediag.training.pace` of trials that do all their steps, to a thousandth."""
-    distinct, group = structures(trials, grid.parameters)
-    means = np.empty(len(trials))
-    for number, structure in enumerate(distinct):
-        rows = np.flatnonzero(group == number)
-        descent = network_of(structure.record, grid.folder).descent
-        some = trials.take(rows)
-        rates = {"learning_rate": torch.from_numpy(some.values("learning_rate").astype(float))}
-        rates |= descent.constants(some.records(), torch.float64, torch.device("cpu"))
-        means[rows] = mean_rates(descent, rates, some.values("steps").astype(np.int64), most=SAMPLED_STEPS)
-    return means
+        notes = (f"note: {text}" for text in (self.advice, *self.notes) if text)
+        return "\n".join([counts, *warnings, *notes])
 
 
 def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: CompileMode = "auto") -> Plan:
@@ -203,7 +170,7 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
     longest_first = sorted(cuts, key=lambda cut: -cut.projection.seconds)
     return Plan(
         survey=survey, resumed=tuple(resumed), cuts=tuple(longest_first), workers=workers,
-        notes=(*notes, *beginnings.notes),
+        relaxing=relaxing_of(survey.trials, grid), notes=(*notes, *beginnings.notes),
     )  # fmt: skip
 
 

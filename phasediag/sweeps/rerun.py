@@ -156,7 +156,7 @@ def rerun(sweep: str | Path, trial_id: str, folder: Path) -> Rerun:
     pq.write_table(result.measurements, folder / "history.parquet")
     pq.write_table(losses, folder / "losses.parquet")
     row = result.trials.to_pylist()[0]
-    (folder / "trial.json").write_text(json.dumps(row, indent=2, default=str))
+    (folder / "trial.json").write_text(json.dumps(row, indent=2, default=str), encoding="utf-8")
     return Rerun(folder=folder, row=row, recorded=recorded, observables=observables)
 
 

@@ -80,11 +80,18 @@ class Status:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `45 s`, `12 min` or `3 h 05 min`."""
+    """Seconds as `under a second`, `45 s`, `12 min` or `3 h 05 min`."""
+    if 0 < seconds < 1:
+        return "under a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def about(seconds: float) -> str:
+    """A time that is estimated: `about 45 s`, or `under a second`."""
+    return duration(seconds) if 0 < seconds < 1 else f"about {duration(seconds)}"
 
 
 def status(sweep: str | Path) -> Status:

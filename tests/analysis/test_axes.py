@@ -56,7 +56,9 @@ def test_of_two_lengths_that_of_fewer_values_is_the_axis() -> None:
 
 def test_an_axis_of_many_values_must_be_named() -> None:
     frame = lattice(weight_decay=[0.1, 0.2], width=list(range(1, 8)))
-    with pytest.raises(AnalysisError, match=r"'width' varies too \(7 values\).*facet='width'"):
+    with pytest.raises(
+        AnalysisError, match=r"'width' varies too \(7 values\).* name it in one of them, .*width="
+    ):
         unnamed_axes(frame, ("weight_decay",), "neuron_count")
     assert unnamed_axes(frame, ("weight_decay", "width"), "neuron_count") == ()
 

@@ -94,7 +94,10 @@ def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Dimensions" in printed
 
 
-CARRYING = frozenset({"fig3-left", "fig3-middle", "fig4", "fig6", "fig10", "fig-a5"})
+CARRYING = frozenset({
+    "fig3-left", "fig3-middle", "fig4", "fig6", "fig10", "fig-a5", "quickstart", "phase-boundary",
+    "refinement", "from-a-million-rows",
+})  # fmt: skip
 """Notebooks that were run and kept with what they show (`make notebooks`); the others are kept without."""
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from phasediag.cli import main
 from phasediag.commands import filling
 from phasediag.commands.filling import MARKS, drawn, planned_of, view_of
+from phasediag.commands.letters import in_ascii
 from phasediag.grids.grid import parse_grid
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
@@ -55,10 +56,10 @@ def planned_grids(store: Store) -> list[pa.Table]:
     return [roster for _, roster in rosters(store, None)]
 
 
-def shown(store: Store, folder: Path, width: int = 80, height: int = 24, ascii_only: bool = False) -> str:
+def shown(store: Store, folder: Path, width: int = 80, height: int = 24) -> str:
     planned = planned_of(planned_grids(store), None, None)
     console = Console(width=width, height=height, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(drawn(view_of(store, planned, "degree_normalized", 0.5), width, height, ascii_only))
+    console.print(drawn(view_of(store, planned, "degree_normalized", 0.5), width, height))
     text = console.export_text()
     console.file.close()
     return text
@@ -85,8 +86,8 @@ def test_each_cell_has_its_letter_at_its_place(tmp_path: Path) -> None:
     assert "19/20" not in text
     assert "18/20 trials, 1 failed, 1 diverged, no launch is running" in text
     assert "! weight_decay=0.03162, learning_rate=0.2: 1 failed: boom" in text
-    assert letters(shown(store, tmp_path, ascii_only=True)) == ["oox##", "oo###", "o!###", ".o###"]
-    assert shown(store, tmp_path, ascii_only=True).isascii()
+    ascii_text = "".join(letter if letter.isascii() else in_ascii(letter) for letter in text)
+    assert letters(ascii_text) == ["oox##", "oo###", "o!###", ".o###"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
@@ -137,7 +138,7 @@ def test_what_is_in_training_is_counted(tmp_path: Path) -> None:
 
 def test_letters_tell_all_without_colour() -> None:
     assert len({letter for letter, _ in MARKS.values()}) == len(MARKS)
-    assert len({filling.FALLBACK.get(letter, letter) for letter, _ in MARKS.values()}) == len(MARKS)
+    assert len({in_ascii(letter) for letter, _ in MARKS.values()}) == len(MARKS)
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -128,12 +128,33 @@ def test_other_axes_are_facets_of_a_scaling(sweep: pd.DataFrame, tmp_path: Path)
     }  # fmt: skip
 
 
+def test_a_facet_without_a_law_is_named_and_hinders_no_other(
+    sweep: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count that does not vary in one facet: the other has its law; in no facet: all are named."""
+    arguments = ("--x", "weight_decay", "--window", "0", "1", "--where", "init_scale=1.0")
+    quiet = sweep["lr_over_batch"] == 3e-4
+    flat = sweep.assign(status=sweep["status"].where(~quiet, "diverged"))
+    monkeypatch.setattr(frames, "load_trials", lambda path: flat)
+    without, fit = answer_of(scaling, *arguments)["facets"]
+    assert without["of"] == {"lr_over_batch": 3e-4}
+    assert set(without) == {"of", "no_fit"}
+    assert isinstance(fit["exponent"], float)
+    said = CliRunner().invoke(scaling, ["sweep", *arguments], catch_exceptions=False).stdout
+    assert f"lr_over_batch = 0.0003:\nno law is fitted: {without['no_fit']}\nlr_over_batch = 0.003:" in said
+    monkeypatch.setattr(frames, "load_trials", lambda path: sweep.assign(status="diverged"))
+    with pytest.raises(PhasediagError, match=r"^lr_over_batch = 0\.0003; lr_over_batch = 0\.003: "):
+        answer_of(scaling, *arguments)
+
+
 def test_an_axis_of_many_values_is_refused_by_a_scaling(
     sweep: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = sweep.assign(label_noise=np.arange(len(sweep)) % 7)
     monkeypatch.setattr(frames, "load_trials", lambda path: many)
-    with pytest.raises(PhasediagError, match="'label_noise' varies too"):
+    with pytest.raises(
+        PhasediagError, match=r"'label_noise' varies too .* none of x, y; .*label_noise=0 \(--where"
+    ):
         answer_of(
             scaling, "--x", "weight_decay", "--where", "init_scale=1.0", "--where", "lr_over_batch=0.003"
         )

@@ -72,7 +72,7 @@ def test_plan_counts_all_stages(tmp_path: Path) -> None:
     )
     training = [sum(pack.projected_seconds for pack in plan.packs) for plan in (plain, walked)]
     assert training[1] == pytest.approx(5 * training[0])
-    assert walked.unrelaxed == 2  # 0.02 * 0.02 * 40 at the slowest stage
+    assert walked.relaxing.short == 2  # 0.02 * 0.02 * 40 at the slowest stage
 
 
 def _written(folder: Path, text: str) -> Path:

@@ -205,7 +205,7 @@ def test_the_mean_rate_is_that_of_the_steps(case: str) -> None:
     each = torch.ones(STEPS, dtype=torch.float64)
     if descent.scheduled:
         each = torch.stack([descent.factor(rates, torch.tensor(step + 1)) for step in range(STEPS)])
-    slowest = min([rate for rate in values["layer_rates"] or [1.0] if rate > 0])  # type: ignore[union-attr]
+    slowest = min(rate for rate in values["layer_rates"] or [1.0] if rate > 0)  # type: ignore[union-attr]
     for done in (1, 30, STEPS):
         expected = 0.02 * slowest * float(each[:done].mean())
         means = mean_rates(descent, tile.rates, np.array([done, done]))

@@ -67,7 +67,7 @@ def _error_of(trial: Any) -> str:
     """The last line of what ended a Tune trial; which file holds it is not documented (Ray 2.59, 2.60)."""
     lines: list[str] = []
     with suppress(OSError, TypeError):
-        text = Path(getattr(trial, "error_file", "")).read_text(errors="replace")
+        text = Path(getattr(trial, "error_file", "")).read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].partition(". Worker exit type")[0][:MOST_SHOWN] if lines else "lost"
 
