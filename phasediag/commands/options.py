@@ -27,7 +27,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
 COLUMN = ColumnArgument()
-LEVEL = click.option("--level", type=float, help="Its value on the boundary; default: 0.5, of a rate 0.")
+LEVEL = click.option(
+    "--level", type=float, help="The order parameter's value on the boundary; default: 0.5, of a rate 0."
+)
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),
     help="Only these trials: NAME=VALUE, or a condition as in exclude, 'width < 64 and rank > 1'.",
@@ -39,9 +41,8 @@ SET = click.option(
 )  # fmt: skip
 STORAGE = click.option(
     "--storage", default="./sweeps", show_default=True,
-    help="Folder or URI that holds the sweeps. Of a bucket: s3://bucket/prefix, where need be with "
-    "?endpoint_override=HOST:PORT&scheme=http&region=REGION behind it, or AWS_ENDPOINT_URL and AWS_REGION; "
-    "keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
+    help="Folder or URI that holds the sweeps. A bucket is s3://bucket/prefix; keys, server and region are "
+    "those of the variables AWS_..., or stand behind it (?endpoint_override=HOST:PORT): docs/storage.md.",
 )  # fmt: skip
 COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
