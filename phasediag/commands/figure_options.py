@@ -12,7 +12,8 @@ from phasediag.commands.options import together
 _LIMITS: Final[dict[str, Any]] = {"nargs": 2, "type": float, "metavar": "LOW HIGH"}
 _SCALE: Final = click.Choice(["linear", "log"])
 _OPTIONS: Final = {
-    "size": click.option("--size", nargs=2, type=float, metavar="WIDTH HEIGHT", help="The figure, in inches."),
+    "size": click.option("--size", nargs=2, type=float, metavar="WIDTH HEIGHT",
+                         help="Of the figure, in inches."),
     "title": click.option("--title", help="Words above the diagram."),
     "x_label": click.option("--x-label", help="Words at the axis across; so --y-label, --order-label."),
     "y_label": click.option("--y-label", hidden=True),
