@@ -11,16 +11,17 @@ from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED, BrokenFileError, RefusedError, nearest
-from phasediag.source_lines import line_of
+from phasediag.source_lines import line_of, place_of
 from phasediag.trial import Constraint, Parameter
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
 from phasediag.user_code.work import EndedError
 
+_Plain = TypeVar("_Plain", bool, int)
 ComponentKind = Literal["task", "model", "optimizer", "schedule"]
 KINDS: Final[tuple[ComponentKind, ...]] = get_args(ComponentKind)
 """Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
@@ -95,12 +96,23 @@ def _built_in_component(kind: ComponentKind, name: str) -> Component:
 
 
 def _component(kind: ComponentKind, name: str, cls: type[Any], **of_user: Any) -> Component:
+    task = kind == "task"
     return Component(
         kind=kind, name=name, cls=cls, parameters=parameters_of(cls, kind),
-        constraints=getattr(cls, "constraints", ()), always_fresh=bool(getattr(cls, "always_fresh", False)),
-        population=bool(getattr(cls, "population", False)), classes=int(getattr(cls, "classes", 0)),
-        **of_user,
+        constraints=getattr(cls, "constraints", ()),
+        always_fresh=task and _stated(cls, "always_fresh", False),
+        population=task and _stated(cls, "population", False),
+        classes=_stated(cls, "classes", 0) if task else 0, **of_user,
     )  # fmt: skip
+
+
+def _stated(cls: type[Any], name: str, default: _Plain) -> _Plain:
+    """What a task states of itself; its class is asked before there is an object of it, so no property."""
+    value = getattr(cls, name, default)
+    if type(value) is type(default):
+        return value
+    kind = "True or False" if isinstance(default, bool) else "a whole number"
+    raise RefusedError(f"{place_of(cls)}: {cls.__name__}.{name} is {value!r:.60}", f"write {name} = {kind}")
 
 
 @lru_cache(maxsize=8)

@@ -132,6 +132,9 @@ class Alone:
         target = self.network.task.noisy(self.batch.y, self.batch.noise, self.rates["label_noise"])
         loss = self._loss(prediction, target)
         self._check_number(prediction, target, loss)
+        if not bool(torch.isfinite(loss)):  # a trial stays as it is then, which `check_starts` tells
+            self.left = {}
+            return
         self._check_mean(prediction, target, loss)
         trained = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         if not loss.requires_grad:
@@ -147,7 +150,7 @@ class Alone:
             for (name, parameter), slope in zip(trained.items(), slopes, strict=True):
                 if slope is not None:
                     parameter.sub_(slope + decay * parameter)
-                elif decay:
+                elif decay and parameter.numel():
                     self._takes_no_part(name)
 
     def _check_number(self, prediction: Tensor, target: Tensor, loss: Tensor) -> None:
@@ -231,14 +234,14 @@ class Alone:
         """
         random, before, state = generators(), fingerprint(self.module), self.network.habits.state
         given = {name: weight.detach().clone() for name, weight in self.module.named_parameters()}
-        with self._chance():
+        with self.chance():
             prediction = self.module(x)
         where = f"{place_of(self.model.cls)}: {self.model.name}"
         for name, weight in self.module.named_parameters():
             if not torch.equal(weight, given[name]):
                 raise PhasediagError(f"{where}: its forward changes the parameter '{name}' in place: {_SAME}")
         if generators() != random:
-            with self._chance():
+            with self.chance():
                 part = _culprit(self.module, x, generators)
             raise PhasediagError(
                 f"{where}: its forward draws random numbers (in {part}) by what is not one of Dropout, "
@@ -249,14 +252,14 @@ class Alone:
         buffers = dict(self.module.named_buffers())
         self.left = {name: buffers[name].detach().clone() for name in state}
         if not state:
-            with self._chance():
+            with self.chance():
                 again = self.module(x)
             if isinstance(prediction, Tensor) and not _alike(prediction, again):
                 raise PhasediagError(f"{where}: two passes of the same samples differ: {_SAME}")
         self._evaluate(x, where)
         return prediction
 
-    def _chance(self) -> AbstractContextManager[Any]:
+    def chance(self) -> AbstractContextManager[Any]:
         """The random numbers of the trial's first step."""
         random = self.network.habits.random
         return Chance(self.rates[CHANCE], torch.tensor(0)) if random else nullcontext()

@@ -13,16 +13,19 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.registry import Component
+from phasediag.rehearsal.dry_classes import check_stated, check_targets
+from phasediag.rehearsal.dry_draws import AUGMENTED, DRAW, TEST, TRAIN, check_each
 from phasediag.source_lines import explained, place_of
 from phasediag.training.data import DrawnTask, Task
 from phasediag.training.network import sizes_of
 from phasediag.training.visible import DATA_SEED, Visible, hidden_names
-from phasediag.trial import Streams, Value
+from phasediag.trial import Streams, Value, number
 from phasediag.user_code.work import at_work
 
+OF_CLASS: Final = ("loss", "sizes", "noisy", "mean_over_samples", "always_fresh", "population")
+"""What is asked of a task's class, before there is an object of it."""
 DRAWN: Final = 8
 """Samples that are drawn to look at, where data are fresh."""
-AUGMENTED: Final = "augmented(x, generator)"
 STREAMS: Final = (
     "let them be a function of self.values, of self.streams.generator('data') and of the generator that is "
     "given, alone: no other generator of torch, numpy or Python, no clock, nothing kept by an earlier call"
@@ -87,14 +90,15 @@ def made_by(cls: type[Task], name: str, world: World) -> Made:
 
 
 def _sets(made: Task, where: str) -> dict[str, Any]:
-    """Inputs and targets of a task, by the method that gives them."""
-    sets = {"test_set()": made.test_set()}
+    """Inputs and targets of a task, by the method that gives them, in the order in which training asks."""
+    sets: dict[str, Any] = {}
     if made.fresh:
-        sets["draw(generator, count)"] = _drawn(made, where)
+        sets[DRAW] = _drawn(made, where)
     else:
-        sets["train_set()"] = made.train_set()
-        if made.augments and _is_pair(sets["train_set()"]):
-            sets[AUGMENTED] = _augmented(made, sets["train_set()"])
+        sets[TRAIN] = made.train_set()
+        if made.augments and _is_pair(sets[TRAIN]):
+            sets[AUGMENTED] = _augmented(made, sets[TRAIN])
+    sets[TEST] = made.test_set()
     return sets
 
 
@@ -106,7 +110,8 @@ def check_data(task: Component, world: World) -> Made:
     PhasediagError
         Where the task raises, gives no tensors of the sizes that it states (of what `augmented` makes of
         its samples, too), numbers that are not finite,
-        label noise of its own that would be added once more, or other data when it is asked again.
+        label noise of its own that would be added once more, classes that are not those of its targets, or
+        other data when it is asked again.
     """
     where = f"{place_of(task.cls)}: {task.name}"
     if not issubclass(task.cls, Task):
@@ -114,8 +119,11 @@ def check_data(task: Component, world: World) -> Made:
     inputs, outputs = sizes_of(task, world.record)
     made = made_by(task.cls, task.name, world)
     noise = made.noise
+    _check_asked_of_class(where, made.task)
+    check_stated(where, task.classes, made.task, outputs)
     for method, pair in made.sets.items():
         _check_pair(f"{where}.{method}", pair, inputs, outputs)
+    check_targets(where, made.task, made.sets, number(world.record.get("label_noise") or 0.0))
     width = outputs + made.task.redraws_labels()
     if not isinstance(noise, Tensor) or noise.shape != (DRAWN, width):
         raise PhasediagError(
@@ -139,15 +147,17 @@ def check_data(task: Component, world: World) -> Made:
             f"{where} makes other data each time, of the same trial: a resumed or repeated one would train "
             f"on others; {STREAMS}"
         )
+    with at_work(task.cls, task.name, "its data"):
+        check_each(where, made.task, made.sets)
     return made
 
 
 def _other_when_called_again(made: Made) -> bool:
-    again = {"test_set()": made.task.test_set()}
+    again = {TEST: made.task.test_set()}
     if isinstance(made.task, DrawnTask) and made.task.fresh:
-        again["draw(generator, count)"] = _drawn(made.task, made.task.__class__.__name__)
+        again[DRAW] = _drawn(made.task, made.task.__class__.__name__)
     if AUGMENTED in made.sets:
-        again[AUGMENTED] = _augmented(made.task, made.sets["train_set()"])
+        again[AUGMENTED] = _augmented(made.task, made.sets[TRAIN])
     noise = made.task.unit_noise(made.task.streams.generator("noise"), DRAWN)
     return replace(made, sets={**made.sets, **again}, noise=noise).digest != made.digest
 
@@ -169,6 +179,16 @@ def _augmented(made: Task, train_set: Any) -> Any:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _check_asked_of_class(where: str, task: Task) -> None:
+    """Refuse an object that has of its own what is asked of its class, and would not be heard."""
+    own = [name for name in OF_CLASS if name in vars(task)]
+    if own:
+        raise PhasediagError(
+            f"{where}: its constructor sets '{own[0]}', and trials ask its class; write it in the class (a "
+            "loss as @staticmethod def loss(prediction, target); for several losses, several classes)"
+        )
 
 
 def _check_pair(where: str, pair: Any, inputs: int, outputs: int) -> None:

@@ -6,9 +6,11 @@ module that remembers something from pass to pass would train otherwise than alo
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import random
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,6 +29,8 @@ _ATOMS: Final = (
     bool, int, float, complex, str, bytes, type, ModuleType, torch.dtype, torch.device, itertools.count,
 )  # fmt: skip
 """What its text tells all about."""
+_HOLDERS: Final = (nn.Module, SimpleNamespace, argparse.Namespace, threading.local)
+"""Objects of libraries that hold what a user gives them."""
 _LARGEST: Final = 100_000
 """Values that are looked at; what lies beyond is not compared."""
 
@@ -37,10 +41,12 @@ Fingerprint = dict[str, object]
 def fingerprint(module: nn.Module) -> Fingerprint:
     """Buffers and attributes of a module and its parts; what its code keeps in functions, classes, globals.
 
-    Parameters are left out: a pass is given others.
+    Parameters are left out: a pass is given others. So are modules that are registered, where attributes hold
+    them once more: they are looked at as parts.
     """
     noted: Fingerprint = {}
     look = _Look(noted)
+    look.passed_over = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
         for name, value in vars(part).items():
@@ -88,11 +94,13 @@ class _Look:
 
     def __init__(self, noted: Fingerprint) -> None:
         self.noted = noted
+        self.passed_over: set[int] = set()
+        """Identities of what is not noted."""
         self._seen: set[int] = set()
 
     def at(self, path: str, value: Any) -> None:
         """Note a value, or what it consists of."""
-        if len(self.noted) >= _LARGEST:
+        if len(self.noted) >= _LARGEST or id(value) in self.passed_over:
             return
         plain = _plain(value)
         if plain is not None:
@@ -174,7 +182,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", value.fget
     elif isinstance(value, partial):
         yield from (("", value.func), (".args", value.args), (".keywords", value.keywords))
-    elif isinstance(value, nn.Module | SimpleNamespace) or _users(type(value).__module__):
+    elif isinstance(value, _HOLDERS) or _users(type(value).__module__):
         yield from _of_object(value)
 
 

@@ -78,6 +78,7 @@ def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
     from phasediag.rehearsal.dry_descent import check_descent
     from phasediag.rehearsal.dry_measurement import dry_measurement
+    from phasediag.rehearsal.dry_start import check_starts
     from phasediag.rehearsal.dry_step import dry_step
     from phasediag.rehearsal.dry_worlds import check_worlds
 
@@ -85,7 +86,8 @@ def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     some, notes = trials.take(_samples(trials, np.arange(len(trials)), model)), list[str]()
     if users & {"task", "model"}:
         check_worlds(trials, grid.folder)
-        notes = dry_step(some, grid.measure, grid.folder)
+        starts = check_starts(trials, grid.folder)
+        notes = [*dry_step(some, grid.measure, grid.folder), *starts]
     if users & {"optimizer", "schedule"}:
         check_descent(some, grid.folder)
     if grid.observables:

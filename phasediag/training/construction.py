@@ -260,7 +260,16 @@ def neuron_groups_of(module: nn.Module, place: str) -> tuple[NeuronGroup, ...]:
         if not isinstance(group, NeuronGroup):
             raise PhasediagError(f"{place}: neuron_groups holds {group!r:.60}, which is no NeuronGroup")
         _check_group(group, shapes, place)
+    if again := _named_twice([group.name for group in stated]):
+        raise PhasediagError(
+            f"{place}: neuron_groups holds two groups '{again}'; give each a name of its own"
+        )
     return tuple(stated)
+
+
+def _named_twice(names: Sequence[str]) -> str:
+    """The first name that is there again; '' where each is there once."""
+    return next((name for number, name in enumerate(names) if name in names[:number]), "")
 
 
 def _stated(module: nn.Module, place: str) -> Any:
@@ -300,6 +309,12 @@ def _check_group(group: NeuronGroup, shapes: Mapping[str, tuple[int, ...]], plac
                 )
             span = group.span_of(role == "outgoing")
             counts[name] = shapes[name][axis] if span is None else span[1] - span[0]
+    for role in roles:
+        if again := _named_twice(getattr(group, role)):
+            raise PhasediagError(
+                f"{place}: neuron group {group.name} names the {role} parameter '{again}' twice, so that it "
+                "would count twice in each distance; name it once"
+            )
     if not group.incoming:
         raise PhasediagError(f"{place}: neuron group {group.name} names no incoming parameter")
     if len(set(counts.values())) > 1:

@@ -208,7 +208,7 @@ class Network:
         left = {name: placed[self._place_of[name]] for name in state}
         for name, tensor in left.items():
             if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype:
-                raise PhasediagError(
+                raise ValueError(
                     f"a pass in training leaves the buffer '{name}' with shape {tuple(tensor.shape)} and "
                     f"{tensor.dtype}, and it had {tuple(weights[name].shape)} and {weights[name].dtype}; "
                     "keep both"

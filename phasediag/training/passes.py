@@ -15,7 +15,8 @@ from phasediag.training.chance import Chance
 
 SAMPLES: Final = 8
 """Samples of a pass that is watched."""
-PASSES: Final = 3
+SIZES: Final = (1.0, 1.0, 1e3)
+"""By what the inputs of each pass that is watched are multiplied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Habits:
     """What passes in training do."""
 
     state: tuple[str, ...] = ()
-    """The buffers that they change, by name."""
+    """The buffers that they change or put others in place of, by name."""
     random: bool = False
     """Whether they draw random numbers that `Chance` can give."""
 
@@ -31,7 +32,9 @@ class Habits:
 def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Sequence[str] = ()) -> Habits:
     """Watch some passes of a module, which is left as they leave it.
 
-    A module that cannot pass samples has none: the dry step tells why.
+    Of normal numbers, and of large ones, by which a maximum changes that seldom does; where the module cannot
+    pass those, of zeros and ones, which are indices of any table.
+    A module that cannot pass samples has no habits: the dry step tells why.
 
     Parameters
     ----------
@@ -43,22 +46,28 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Se
         Floats that are tensors in a pass of many networks.
     """
     generator = torch.Generator().manual_seed(0)
-    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    before = {name: (buffer, buffer.clone()) for name, buffer in module.named_buffers()}
     chance = Chance(torch.zeros(2, dtype=torch.int64), torch.tensor(0))
-    try:
-        own = {n: torch.tensor(v, dtype=dtype) for n, v in attributes_in(module, attributes).items()}
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), chance, holding(module, own):
-            for _ in range(PASSES):
-                module(torch.randn(SAMPLES, inputs, generator=generator).to(dtype))
-    except Exception:
-        return Habits()
+    own = {n: torch.tensor(v, dtype=dtype) for n, v in attributes_in(module, attributes).items()}
+    normal = torch.randn(len(SIZES), SAMPLES, inputs, generator=generator)
+    sized = normal * torch.tensor(SIZES)[:, None, None]
+    indices = torch.randint(2, normal.shape, generator=generator)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), chance, holding(module, own):
+        if not any(_passed(module, given.to(dtype)) for given in (sized, indices)):
+            return Habits()
     after = dict(module.named_buffers())
-    changed = (n for n, b in before.items() if n not in after or not _same(b, after[n]))
+    changed = (n for n, (b, was) in before.items() if after.get(n) is not b or not torch.equal(b, was))
     return Habits(state=tuple(changed), random=chance.drawn > 0)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+def _passed(module: nn.Module, given: Tensor) -> bool:
+    """Whether a module passes the first of some samples, shape (passes, samples, inputs)."""
+    for number, samples in enumerate(given):
+        try:
+            module(samples)
+        except Exception:
+            return number > 0
+    return True
 
 
 @contextmanager

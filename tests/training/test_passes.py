@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from phasediag.grids.grid import Grid
 from phasediag.training.chance import Chance, keys_of, threefry2x32
+from phasediag.training.passes import habits_of
 from phasediag.training.tiles import Program, Tile
 from small_packs import pack_trials
 from trained_tiles import CPU, grid_of
@@ -113,6 +114,44 @@ def test_what_has_a_generator_of_its_own_is_left_alone() -> None:
         drawn = torch.rand(3, generator=torch.Generator().manual_seed(0))
         assert chance.drawn == 0
     assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(0)))
+
+
+class Tokens(nn.Module):
+    """Ids, which normal numbers are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Embedding(3, 4), nn.BatchNorm1d(20)
+        self.drop, self.head = nn.Dropout(0.2), nn.Linear(20, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.head(self.drop(self.norm(self.embed(x.long()).flatten(1))))
+        return made
+
+
+class Ceiling(nn.Module):
+    """The largest number so far, above those of most batches; and a mask that is put in place anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("largest", torch.tensor(9.0))
+        self.register_buffer("mask", torch.ones(5))
+        self.register_buffer("table", torch.ones(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.largest.copy_(torch.maximum(self.largest, x.abs().max()))
+        self.mask = 1.0 * self.mask
+        return x / self.largest * self.mask * self.table
+
+
+def test_state_and_chance_of_what_takes_indices_are_seen() -> None:
+    seen = habits_of(Tokens(), 5, torch.float32)
+    assert seen.random
+    assert seen.state == ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked")
+
+
+def test_a_state_that_few_batches_change_is_one() -> None:
+    assert habits_of(Ceiling(), 5, torch.float32).state == ("largest", "mask")
 
 
 def test_law_1_state_and_chance_do_not_depend_on_the_mates(grid: Grid) -> None:

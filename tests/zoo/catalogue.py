@@ -53,7 +53,8 @@ OPTIMIZERS: tuple[dict[str, Any], ...] = (
 
 REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "DroppedEncoder": ("layer", "dropout"), "RandomReLU": ("act",),
-    "OldSpectral": ("first",), "PlainMeans": ("norm", "momentum"), "LSTM": ("memory",),
+    "OldSpectral": ("first.weight", "spectral_norm", "matrix_norm"), "PlainMeans": ("norm", "momentum"),
+    "LSTM": ("memory",),
     "GRU": ("memory", "GRUCell"),
     "Elman": ("memory", "RNNCell"), "ComplexWeights": ("spectral", "complex"), "Counter": ("calls",),
     "SubmoduleCounter": ("steps_seen",), "ClassCounter": (), "GlobalCounter": (), "ClosureCounter": (),
@@ -81,6 +82,13 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "MaxNorm": ("embed", "max_norm"), "RenormedInPlace": ("first.weight", "in place"),
     "Pruned": ("first.weight", "parametrizations"), "OldWeightNorm": ("first.weight", "parametrizations"),
     "ViewOfAParameter": ("half", "compute it in forward"),
+    "PlainList": ("layers[0].weight", "nn.ModuleList"), "PlainGains": ("gains['of'][0]", "nn.ParameterList"),
+    "PlainLeaf": ("gain", "requires_grad_(False)"), "Cycled": ("gains", "cycle", "register_buffer"),
+    "HeadAlone": ("first.weight", "requires_grad_(False)"),
+    "Cold": ("temperature=0.0", "predictions"), "Logarithm": ("predictions",),
+    "RootAtZero": ("'shift'", "slope"), "GroupsOfOneName": ("hidden.1", "a name of its own"),
+    "ParameterTwice": ("first.weight", "twice"), "CountsInNamespace": ("args.calls",),
+    "GrowingBuffer": ("memory", "keep both"),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
 EITHER_NETWORKS = {
@@ -127,13 +135,18 @@ REFUSED_TASKS: dict[str, tuple[str, ...]] = {
     "Empty": ("train_set",), "EmptyTest": ("test_set",), "Arrays": ("ndarray",), "Lone": ("pair",),
     "NotFinite": ("finite",), "NotFiniteTest": ("test_set",), "ComplexData": ("complex",),
     "LossOfEach": ("loss",), "LossMethod": ("loss",), "LossNumber": ("loss",), "LossNothing": ("loss",),
-    "LossNotANumber": ("its loss is nan at the start",),
+    "LossNotANumber": ("the loss is not finite at the start",),
     "LossRandom": ("random",), "LossDetached": ("loss",), "LossCounting": ("loss",), "LossBroadcast": (),
     "NoisyTwice": ("label_noise", "unit_noise"), "NoiseShape": ("unit_noise",),
     "NoiseNotFinite": ("unit_noise",), "FreshWithoutDraw": ("DrawnTask",), "DrawShape": ("(",),
     "Raising": ("the shared disk is away",), "RaisingTest": ("data",),
     "RaisingConstructor": ("no such corpus",), "RaisingSizes": ("corpus",), "SizesOfText": ("sizes",),
-    "GlobalRandom": (), "GlobalNumpy": (),
+    "GlobalRandom": (), "GlobalNumpy": (), "OneLogit": ("classes = 2", "1 for a target"),
+    "OneMoreOutput": ("classes = 2", "3 for a target"), "SeveralAtOnce": ("test_set()", "several classes"),
+    "NoisySigns": ("train_set()", "one-hot"), "NoisyBeyondAll": ("label_noise is 1.5",),
+    "ClassesOfObject": ("write classes = 2 in the class",), "ClassesProperty": ("classes", "a whole number"),
+    "NamedClasses": ("classes", "a whole number"), "FreshProperty": ("always_fresh", "True or False"),
+    "LossInfinite": ("the loss is not finite",), "LossOfObject": ("'loss'", "write it in the class"),
 }  # fmt: skip
 """By class of tasks_refused.py."""
 EITHER_TASKS = {"LossBroadcast", "SizesMethod", "LossMethod"}
@@ -196,7 +209,7 @@ def tasks() -> list[Animal]:
         fixed = turn | noise | TASK_VALUES.get(cls, {})
         animals.append(Animal(name=f"tasks_trained.py:{cls}", fixed=fixed))
     for cls in [*classes_in(FOLDER / "tasks_refused.py")]:
-        noise = {"label_noise": 0.2} if cls.startswith("Nois") else {}
+        noise = {"label_noise": 1.5 if cls == "NoisyBeyondAll" else 0.2} if cls.startswith("Nois") else {}
         refused = None if cls in EITHER_TASKS else True
         animals.append(
             Animal(name=f"tasks_refused.py:{cls}", refused=refused, tells=REFUSED_TASKS[cls], fixed=noise)

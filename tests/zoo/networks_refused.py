@@ -1,5 +1,7 @@
 """Networks that cannot be trained in packs as they are, each for one reason that a plan tells."""
 
+import argparse
+import itertools
 import random
 import warnings
 
@@ -499,10 +501,96 @@ class NoModule:
         return x @ self.w.T
 
 
+class PlainList(nn.Module):
+    """Layers in a list of Python's, of which no optimizer hears."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.layers = [nn.Linear(inputs, width), nn.Linear(width, width)]
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return self.head(x)
+
+
+class PlainGains(Base):
+    """The same of parameters, equal for all replicates."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.gains = {"of": (nn.Parameter(torch.ones(width)),)}
+
+    def middle(self, h):
+        return h * self.gains["of"][0]
+
+
+class PlainLeaf(Base):
+    """A tensor that asks for a gradient, and is no parameter."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.gain = torch.ones(width, requires_grad=True)
+
+    def middle(self, h):
+        return h * self.gain
+
+
+class Cycled(Base):
+    """A gain that changes late, kept in an iterator of Python's."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.gains = itertools.cycle([1.0] * 40 + [3.0])
+
+    def middle(self, h):
+        return h * next(self.gains)
+
+
+class HeadAlone(Base):
+    """Of which an optimizer is given one layer."""
+
+    def parameters(self, recurse=True):
+        return self.second.parameters(recurse)
+
+
 class NothingToTrain(Base):
     def __init__(self, inputs: int, outputs: int, width: int = 8):
         super().__init__(inputs, outputs, width)
         self.requires_grad_(False)
+
+
+# ---- what is no number at the start ---------------------------------------------------------------------
+
+
+class Cold(Base):
+    """A temperature that may be 0."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8, temperature: float = 0.0):
+        super().__init__(inputs, outputs, width)
+        self.temperature = temperature
+
+    def middle(self, h):
+        return torch.softmax(h / self.temperature, dim=-1)
+
+
+class Logarithm(Base):
+    """Of what is negative as often as not."""
+
+    def middle(self, h):
+        return torch.log(h)
+
+
+class RootAtZero(Base):
+    """A finite loss, and a slope that is none: the norm of zeros."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def middle(self, h):
+        return h + self.shift.square().sum().sqrt()
 
 
 # ---- what comes out ---------------------------------------------------------------------------------
@@ -575,6 +663,46 @@ class WrongAxisInGroups(Base):
             name="hidden.1", incoming=("first.weight",), bias=("second.bias",), outgoing=("second.weight",)
         ),
     )
+
+
+class GroupsOfOneName(Base):
+    """Two layers, one name."""
+
+    neuron_groups = (
+        NeuronGroup(name="hidden.1", incoming=("first.weight",), outgoing=("second.weight",)),
+        NeuronGroup(name="hidden.1", incoming=("second.weight",)),
+    )
+
+
+class ParameterTwice(Base):
+    """Its neurons would be longer than they are."""
+
+    neuron_groups = (NeuronGroup(name="hidden.1", incoming=("first.weight", "first.weight")),)
+
+
+class CountsInNamespace(Base):
+    """Arguments of a command line, and a count among them."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.args = argparse.Namespace(calls=0)
+
+    def middle(self, h):
+        self.args.calls += 1
+        return h * (1.0 if self.args.calls < 30 else 2.0)
+
+
+class GrowingBuffer(Base):
+    """A memory of all passes."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__(inputs, outputs, width)
+        self.register_buffer("memory", torch.zeros(1, width))
+
+    def middle(self, h):
+        if self.training:
+            self.memory = torch.cat([self.memory, h.detach().mean(dim=0, keepdim=True)])
+        return h
 
 
 class OneGroup(Base):

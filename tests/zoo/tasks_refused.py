@@ -294,6 +294,120 @@ class LossNotANumber(Base):
         return (prediction - target).square().mean() * (target - target).sum() / (target - target).sum()
 
 
+class LossInfinite(Base):
+    """A relative error, of targets that are 0."""
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, y.clamp(min=0)
+
+    @staticmethod
+    def loss(prediction, target):
+        return ((prediction - target) / target).square().mean()
+
+
+class LossOfObject(Base):
+    """A loss that is chosen by the constructor, which nobody would ask for."""
+
+    def __init__(self, values, streams):
+        super().__init__(values, streams)
+        self.loss = torch.nn.functional.l1_loss
+
+
+class OneLogit(Base):
+    """Two classes by one number: the largest output is always the same."""
+
+    classes = 2
+
+    @staticmethod
+    def sizes(values):
+        return 4, 1
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, (y[:, :1] > 0).double()
+
+
+class OneMoreOutput(Base):
+    """An output that is no class, and that label noise would draw."""
+
+    classes = 2
+
+    @staticmethod
+    def sizes(values):
+        return 4, 3
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, torch.nn.functional.one_hot((y[:, 0] > 0).long(), 3).double()
+
+
+class SeveralAtOnce(Base):
+    """Several classes may be right."""
+
+    classes = 2
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, (y > 0).double()
+
+
+class NoisySigns(Base):
+    """Classes by signs, of which label noise would make zeros and ones."""
+
+    declares = label_noise_parameters()
+    classes = 2
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, 2 * torch.nn.functional.one_hot((y[:, 0] > 0).long(), 2).double() - 1
+
+
+class NoisyBeyondAll(Base):
+    """A share of labels that is no share."""
+
+    declares = label_noise_parameters()
+    classes = 2
+
+    def some(self, stream, count):
+        x, y = super().some(stream, count)
+        return x, torch.nn.functional.one_hot((y[:, 0] > 0).long(), 2).double()
+
+
+class ClassesOfObject(Base):
+    """Known once it has seen its data."""
+
+    def __init__(self, values, streams):
+        super().__init__(values, streams)
+        self.classes = 2
+
+
+class ClassesProperty(Base):
+    @property
+    def classes(self):
+        return 2
+
+
+class NamedClasses(Base):
+    classes = ("cat", "dog")
+
+
+class FreshProperty(DrawnTask):
+    declares = ()
+
+    @property
+    def always_fresh(self):
+        return True
+
+    @staticmethod
+    def sizes(values):
+        return 4, 1
+
+    def draw(self, generator, count):
+        x = torch.from_numpy(generator.standard_normal((count, 4)))
+        return x, x[:, :1]
+
+
 class RaisingConstructor(Base):
     def __init__(self, values, streams):
         super().__init__(values, streams)
