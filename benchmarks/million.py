@@ -312,13 +312,18 @@ def main(trials: int, folder: Path | None, only: Sequence[str], seals: int, comp
 def add_rows(
     table: Table, tasks: Sequence[Task], places: dict[str, str], seals: int, remark: str = ""
 ) -> None:
-    """Time operations, as they are or for what seals cost, and write the rows of the table."""
+    """Time operations, as they are or for what seals cost, and write the rows of the table.
+
+    Each row is told on standard error as soon as it is known: all of them take minutes.
+    """
     for task in tasks:
         if seals:
-            for cells in cost_of_seals(task, places, seals):
-                table.add_row(f"{task.name}{remark}", *cells)
+            rows = [(f"{task.name}{remark}", *cells) for cells in cost_of_seals(task, places, seals)]
         else:
-            table.add_row(*row(task, measured(task, places), remark))
+            rows = [row(task, measured(task, places), remark)]
+        for cells in rows:
+            click.echo("  ".join(cells), err=True)
+            table.add_row(*cells)
 
 
 if __name__ == "__main__":

@@ -70,9 +70,9 @@ _COUNT: Final = (0.0, inf)
 LEADING: Final[tuple[Column, ...]] = (
     _about("trial_id", "string", "Hash of all that determines the trial, 32 hexadecimal digits."),
     _about("pack_id", "string", "Hash of the trials of the pack that trained it."),
-    _about("point_id", "string", "The same as trial_id without replicate and seed."),
+    _about("point_id", "string", "Like trial_id, without replicate and seed."),
     _about("replicate", "int64", "Index of the independent seed at a point."),
-    _about("seed", "int64", "Of the trial's random streams: from the grid's seed and the replicate alone."),
+    _about("seed", "int64", "Begins the random streams: from the grid's seed and the replicate alone."),
 )
 """The columns of `trials` before the parameters."""
 
@@ -128,16 +128,16 @@ RESULTS: Final[tuple[Column, ...]] = (
     Column(name="entropic_sign_flip", bounds=(-1.0, 1.0),
            meaning="Cosine between the entropic force and the way to dead neurons."),
     _about("threshold_absolute", "float64", "The absolute part of the threshold of the counts."),
-    _about("threshold_relative", "float64", "Its relative part, of the scale of the living neurons."),
+    _about("threshold_relative", "float64", "The relative part, of the scale of the living neurons."),
     _about("measure_layer", "string", "The layer that the counts of this row are of."),
     _about("definitions", "int64", "Which definitions its counts follow, see docs/measures.md; null: 1."),
     _about("wall_s", "float64", "The trial's share of the seconds of its tile."),
     _about("projected_bytes", "int64", "Memory that its pack was planned to need."),
     _about("measured_bytes", "int64", "Memory that the process, or on a GPU the tile, held at most."),
     _about("device", "string", "The device in words."),
-    _about("phasediag_version", "string", "Of the program that trained it."),
-    _about("git_commit", "string", "Of the folder from which it was launched."),
-    _about("torch_version", "string", "Of PyTorch."),
+    _about("phasediag_version", "string", "The version of phasediag that trained it."),
+    _about("git_commit", "string", "The commit of the folder from which it was launched."),
+    _about("torch_version", "string", "The version of PyTorch that trained it."),
     _about("model_source", "string", "Hash of the user's files behind the model; empty for built-in ones."),
     _about("task_source", "string", "Hash of the user's files behind the task; empty for built-in ones."),
     _about("optimizer_source", "string", "Hash of those behind the optimizer; empty for built-in ones."),
@@ -170,7 +170,7 @@ MEASUREMENTS: Final[tuple[Column, ...]] = (
     _about("log_change_half", "changes",
            "1024 log(distance at the end / at half of the run), of the distances in ascending order; at the "
            "last step, of observables that are counted on the measured layer."),
-    _about("log_change_late", "changes", "The same from 0.9 of the run."),
+    _about("log_change_late", "changes", "Like log_change_half, from 0.9 of the run."),
 )  # fmt: skip
 """The columns of `measurements`, in their order."""
 

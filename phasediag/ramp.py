@@ -37,7 +37,7 @@ RAMP: Final[tuple[Parameter, ...]] = (
               "value of the last stage."),
     Parameter(name="ramp_values", type=Annotated[tuple[FiniteFloat, ...], Field(min_length=1)] | None,
               default=None, neutral=None, role=Role.SWITCHED,
-              meaning="Its value in each stage; a stage takes `steps` steps."),
+              meaning="What `ramp` takes in each stage; a stage takes `steps` steps."),
     Parameter(name="ramp_kick", type=NonNegativeFloat, default=0.0, neutral=0.0, role=Role.BATCHED,
               unit="weights", meaning="Standard deviation of what is added to every number that is trained "
               "before each stage but the first."),

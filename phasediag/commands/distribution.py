@@ -23,7 +23,7 @@ _ASKED: Final = together("asked", {
     "centre": click.option("--centre", type=float, default=0.0, show_default=True,
                            help="The order parameter of the symmetric state."),
     "bins": click.option("--bins", type=click.IntRange(min=2), default=20, show_default=True,
-                         help="Of the histograms."),
+                         help="Bins of the histograms."),
 })  # fmt: skip
 """What `phasediag.analysis.distributions.distributions` is asked for."""
 

@@ -20,10 +20,11 @@ _TEMPLATES: Final = together("templates", {
     "query": click.option("--query", metavar="TEMPLATE", help="Name of the query matrices, with {layer} for "
                           "the number; default: known layouts (BERT, ViT, DINOv2, GPT-2, Llama, timm, "
                           "torchvision)."),
-    "key": click.option("--key", metavar="TEMPLATE", help="The same of the key matrices."),
-    "value": click.option("--value", metavar="TEMPLATE", default="", help="The same of the value matrices."),
+    "key": click.option("--key", metavar="TEMPLATE", help="Like --query, of the key matrices."),
+    "value": click.option("--value", metavar="TEMPLATE", default="",
+                           help="Like --query, of the value matrices."),
     "output_matrix": click.option("--output-matrix", metavar="TEMPLATE", default="",
-                                  help="The same of the output matrices."),
+                                  help="Like --query, of the output matrices."),
 })  # fmt: skip
 """Names of the matrices of heads."""
 

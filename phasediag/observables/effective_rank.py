@@ -25,10 +25,10 @@ class EffectiveRank(NumberObservable):
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="effective_rank", bounds=(0.0, float("inf")), level=1.5,
                below="symmetric", above="broken", label="effective rank of the incoming weights",
-               meaning="Of the weights; 0 for zeros."),
+               meaning="Effective rank of the weights; 0 for zeros."),
         Column(name="effective_rank_features", bounds=(0.0, float("inf")), level=1.5,
                below="symmetric", above="broken", label="effective rank of the features",
-               meaning="Of the layer's features on the test set; null where these are not known."),
+               meaning="Effective rank of features on the test set; null where these are not known."),
     )  # fmt: skip
 
     def measure(self, network: Specimen) -> Tensor:

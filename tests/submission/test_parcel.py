@@ -9,6 +9,7 @@ import pytest
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import read_grid
 from phasediag.grids.settings import parse_setting
+from phasediag.storage.folder import SCHEMES
 from phasediag.submission.parcel import Parcel, check_storage
 from phasediag.sweeps.sweep import completed
 from small_sweeps import grid_text, write
@@ -84,7 +85,14 @@ def test_a_digest_tells_grids_and_options_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "storage", ["s3://bucket/sweeps", "gs://b/x?endpoint=1", "/shared/sweeps", "file:///x"]
+    "storage",
+    [
+        "s3://bucket/sweeps",
+        "gs://b/x?endpoint=1",
+        "/shared/sweeps",
+        "file:///x",
+        *(f"{s}://b/x" for s in SCHEMES),
+    ],
 )
 def test_a_storage_that_a_cluster_may_reach(storage: str) -> None:
     assert check_storage(storage) == storage
