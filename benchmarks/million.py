@@ -5,8 +5,7 @@ python benchmarks/million.py
 Trains nothing: fragments with made-up results are written through the store, one for each pack that
 `plan` makes, in the columns that a launch writes. Then each operation runs in a process of its own and
 is timed whole, start-up and imports included, with the peak of its memory. `--folder` keeps the sweep
-for another run. `--seals 5` times each operation five times with and five times without a look at the
-seals of files, in turns, instead, and tells what they take of the files.
+for another run. The share of seals is that of their checksums in the CPU time of the same process.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from phasediag.observables.threshold import living_scale
 from phasediag.packing.pack import Pack
 from phasediag.running.job import Job
 from phasediag.running.rows import block_rows, trial_rows
+from phasediag.storage.manifest import KINDS
 from phasediag.storage.schema_arrow import measurements_schema
 from phasediag.storage.seal import seal_of
 from phasediag.storage.store import Store
@@ -59,9 +59,8 @@ replicates: 5
 measure: {observables: [permutation, sign_flip, rank]}
 """
 WRITERS: Final = 4
-PLAIN: Final = ("operation", "wall s", "CPU s", "peak GB", "target", "")
-SEALED: Final = ("operation", "time", "seconds", "without seals", "seals cost")
-"""The heads of the tables, without and with `--seals`."""
+FOOT: Final = 8
+"""The last bytes of a Parquet file, behind its footer: the length of that, and a mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +109,26 @@ TASKS: Final = (
 PEAK: Final = (
     "import sys; "
     "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')); "
-    "print(peak, file=sys.__stdout__)"
+    "print(peak, sum(spent), file=sys.__stdout__)"
 )
 """kB; unlike getrusage's, it starts anew with the process's program. A command leaves `sys.stdout` alone."""
-BLIND: Final = (
-    "from phasediag.storage import opening, seal; opening._checked = lambda raw, *source: (raw, None); "
-    "opening._check_form = lambda *file: None; seal.Seal.check = lambda *content: None"
-)
-"""Read as if there were no seals: Parquet's reader sees the file itself, as it did before there were any."""
+CLOCK: Final = """
+import time
+from phasediag.storage import seal
+spent = []
+def timed(function):
+    def call(*given, **named):
+        start = time.thread_time()
+        try:
+            return function(*given, **named)
+        finally:
+            spent.append(time.thread_time() - start)
+    return call
+seal.Seal.check = timed(seal.Seal.check)
+for each in ("seal_of", "sealed", "sealed_text", "unsealed_text"):
+    setattr(seal, each, timed(getattr(seal, each)))
+"""
+"""Times what makes and checks seals, before anything imports it: two runs differ by more than that takes."""
 COMPACT: Final = Task(name="compact", code=CLI.format("['compact', SWEEP]"))
 
 
@@ -127,15 +138,17 @@ class Measured:
 
     wall_s: float
     cpu_s: float
+    seals_s: float
+    """CPU time of seals."""
     gb: float
     """Peak of the resident memory, 10^9 bytes."""
 
 
-def measured(task: Task, places: dict[str, str], before: str = "") -> Measured:
-    """Run an operation in a fresh interpreter, after some other code; its output is dropped."""
+def measured(task: Task, places: dict[str, str]) -> Measured:
+    """Run an operation in a fresh interpreter; its output is dropped."""
     names = "; ".join(f"{name} = {value!r}" for name, value in places.items())
     guarded = f"try:\n    {task.code}\nexcept SystemExit as end:\n    assert not end.code, end.code"
-    code = "\n".join([before, names, guarded, PEAK])
+    code = "\n".join([CLOCK, names, guarded, PEAK])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -146,7 +159,8 @@ def measured(task: Task, places: dict[str, str], before: str = "") -> Measured:
     return Measured(
         wall_s=wall_s,
         cpu_s=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
-        gb=int(done.stdout.split()[-1]) / 1e6,
+        seals_s=float(done.stdout.split()[-1]),
+        gb=int(done.stdout.split()[-2]) / 1e6,
     )
 
 
@@ -221,19 +235,15 @@ def stored(sweep: Path) -> tuple[int, int]:
 
 
 def of_seals(sweep: Path) -> float:
-    """The share of seals in the bytes of the Parquet files of a sweep."""
-    sizes = [(path.stat().st_size, path.read_bytes()) for path in sweep.rglob("*.parquet")]
-    seals = [(seal_of(memoryview(content), size)[0], size, content[-8:-4]) for size, content in sizes]
-    taken = sum(size - seal.end - int.from_bytes(foot, "little") - 8 for seal, size, foot in seals if seal)
-    return taken / sum(size for size, _ in sizes)
-
-
-def cost_of_seals(task: Task, places: dict[str, str], rounds: int) -> Iterator[list[str]]:
-    """Cells of what an operation takes with and without a look at seals: the shortest of so many times."""
-    both = [(measured(task, places), measured(task, places, BLIND)) for _ in range(rounds)]
-    for name, kind in (("wall", "wall_s"), ("CPU", "cpu_s")):
-        looked, blind = (min(getattr(each, kind) for each in way) for way in zip(*both, strict=True))
-        yield [name, f"{looked:.2f}", f"{blind:.2f}", f"{looked / blind - 1:+.1%}"]
+    """The share of seals in the bytes of the files of a sweep that hold its rows."""
+    taken = total = 0
+    for path in [path for kind in KINDS for path in (sweep / kind).glob("*.parquet")]:
+        content = path.read_bytes()
+        seal, _ = seal_of(memoryview(content), len(content))
+        total += len(content)
+        if seal is not None:
+            taken += len(content) - seal.end - FOOT - int.from_bytes(content[-FOOT:-4], "little")
+    return taken / total
 
 
 @contextmanager
@@ -252,8 +262,8 @@ def row(task: Task, spent: Measured, remark: str = "") -> tuple[str, ...]:
     limits += [f"{task.most_gb:g} GB"] if task.most_gb else []
     missed = spent.wall_s > (task.most_s or np.inf) or spent.gb > (task.most_gb or np.inf)
     verdict = "" if not limits else "[red]missed" if missed else "[green]met"
-    cells = (f"{spent.wall_s:.1f}", f"{spent.cpu_s:.1f}", f"{spent.gb:.2f}", ", ".join(limits), verdict)
-    return (f"{task.name}{remark}", *cells)
+    times = (f"{spent.wall_s:.1f}", f"{spent.cpu_s:.1f}", f"{spent.seals_s / spent.cpu_s:.1%}")
+    return (f"{task.name}{remark}", *times, f"{spent.gb:.2f}", ", ".join(limits), verdict)
 
 
 @click.command(help=__doc__)
@@ -268,13 +278,10 @@ def row(task: Task, spent: Measured, remark: str = "") -> tuple[str, ...]:
     "--folder", type=click.Path(path_type=Path), help="Keep the sweep here; one that is there serves."
 )
 @click.option("--only", multiple=True, help="Only the operations whose name contains this; several add up.")
-@click.option(
-    "--seals", type=click.IntRange(min=0), default=0, help="Tell what seals cost, in so many rounds."
-)
 @click.option("--compact/--no-compact", "compacting", default=True, show_default=True)
-def main(trials: int, folder: Path | None, only: Sequence[str], seals: int, compacting: bool) -> None:
+def main(trials: int, folder: Path | None, only: Sequence[str], compacting: bool) -> None:
     console = Console()
-    heads = SEALED if seals else PLAIN
+    heads = ("operation", "wall s", "CPU s", "of it seals", "peak GB", "target", "")
     table = Table(*heads, title=f"{trials:,} trials")
     chosen = [task for task in TASKS if not only or any(each in task.name for each in only)]
     with kept(folder) as root:
@@ -294,36 +301,24 @@ def main(trials: int, folder: Path | None, only: Sequence[str], seals: int, comp
             "GRID": str(grid), "EMPTY": str(root / "empty"), "STORAGE": str(root / "sweeps"),
             "SWEEP": str(sweep), "FIGURE": str(root / "diagram.png"),
         }  # fmt: skip
-        add_rows(table, chosen, places, seals)
-        if seals:
-            console.print(f"seals: {of_seals(sweep):.2%} of the bytes of files")
+        add_rows(table, chosen, places)
         if compacting and not only:
-            spent = measured(COMPACT, places)
+            add_rows(table, [COMPACT], places)
             measured(COMPACT, places)  # deletes what the first one replaced
-            if not seals:
-                table.add_row(*row(COMPACT, spent))
             files, size = stored(sweep)
             table.add_section()
-            add_rows(table, chosen, places, seals, ", compacted")
+            add_rows(table, chosen, places, ", compacted")
             console.print(f"compacted: {files:,} files, {size / trials:.0f} bytes a trial")
+        console.print(f"seals take {of_seals(sweep):.3%} of the bytes of its rows' files")
         console.print(table)
 
 
-def add_rows(
-    table: Table, tasks: Sequence[Task], places: dict[str, str], seals: int, remark: str = ""
-) -> None:
-    """Time operations, as they are or for what seals cost, and write the rows of the table.
-
-    Each row is told on standard error as soon as it is known: all of them take minutes.
-    """
+def add_rows(table: Table, tasks: Sequence[Task], places: dict[str, str], remark: str = "") -> None:
+    """Time operations, and write the rows of the table; each is told as soon as it is known, too."""
     for task in tasks:
-        if seals:
-            rows = [(f"{task.name}{remark}", *cells) for cells in cost_of_seals(task, places, seals)]
-        else:
-            rows = [row(task, measured(task, places), remark)]
-        for cells in rows:
-            click.echo("  ".join(cells), err=True)
-            table.add_row(*cells)
+        cells = row(task, measured(task, places), remark)
+        click.echo("  ".join(cells), err=True)
+        table.add_row(*cells)
 
 
 if __name__ == "__main__":

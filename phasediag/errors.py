@@ -152,6 +152,16 @@ def in_words(error: OSError) -> str:
     return "; ".join(filter(None, [f"{what}:{where}" if where else what, advice]))
 
 
+LASTING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+"""Errors of the operating system that stay until somebody does something about them."""
+
+
+def lasts(error: BaseException) -> bool:
+    """Whether an error will be there as well a while later, by what the operating system said of it."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    return isinstance(cause, OSError) and cause.errno in LASTING
+
+
 OTHERS_WORDS: Final = {
     "learning_rate": ("lr", "eta", "step_size", "rate"),
     "weight_decay": ("wd", "decay", "l2", "lambda", "gamma", "regularization"),

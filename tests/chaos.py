@@ -138,9 +138,6 @@ class Round:
         self.full(-1)
 
     def _short(self) -> None:
-        if self.executor == "array":  # one that leads and cannot write is given up after two minutes
-            self._error()
-            return
         self._launch(Trap(kind="short", at=self._at(), size=int(self.rng.integers(20_000))))
 
     def _clock(self) -> None:

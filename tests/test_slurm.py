@@ -6,6 +6,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,30 @@ pytestmark = [
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
 ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
-AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
-SHORT = grid_text(AXES, {"steps": 500}, replicates=2, resources="{trials_per_pack: 2}")
-STEPS = 6000
-LONG = grid_text(AXES, {"steps": STEPS}, replicates=2, resources="{trials_per_pack: 2}")
-"""6 packs, each of more seconds than a slice between two results: a drain finds packs in training."""
-WINDOWS_SECONDS = 260
-"""Of training by one worker: more than two workers do in two times of at most 90 s, less the start of Ray."""
+STEPS = 200
+GRID = grid_text(
+    {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}, {"steps": STEPS}, replicates=2,
+    resources="{trials_per_pack: 2}", measure="{every: 20, observables: [permutation, 'slow.py:Slow']}",
+)  # fmt: skip
+"""6 packs of next to no training, each of which is measured 11 times."""
+SLOW = """
+import os
+import time
+
+from phasediag.columns import Column
+from phasediag.observables.observable import NumberObservable
+
+
+class Slow(NumberObservable):
+    columns = (Column(name="probe_mean", meaning="The mean of the probe.", label="mean of the probe"),)
+
+    def measure(self, network):
+        there = time.monotonic() + float(os.environ.get("PD_PAUSE", 0))
+        while time.monotonic() < there and os.path.exists(os.environ["PD_SLOW"]):
+            time.sleep(0.05)
+        return network.probe.mean().reshape(1)
+"""
+"""Takes time without taking a core, as long as a file is there."""
 COMPILE = ("--compile", "off")
 
 
@@ -45,18 +63,42 @@ def slurm() -> Iterator[SlurmHere]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The sweep of a grid that nothing disturbed."""
-    made: dict[str, Path] = {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write(folder, SLOW, "slow.py")
+    assert launched(folder, GRID).exit_code == 0
+    return folder / "g"
 
-    def sweep(text: str) -> Path:
-        if text not in made:
-            folder = tmp_path_factory.mktemp("undisturbed")
-            assert launched(folder, text).exit_code == 0
-            made[text] = folder / "g"
-        return made[text]
 
-    return sweep
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The grid in a folder, and jobs that train it there."""
+
+    slurm: SlurmHere
+    folder: Path
+    text: str = GRID
+
+    def __post_init__(self) -> None:
+        write(self.folder, self.text)
+        write(self.folder, SLOW, "slow.py")
+        self.slow.touch()
+
+    @property
+    def sweep(self) -> Path:
+        return self.folder / "g"
+
+    @property
+    def slow(self) -> Path:
+        """As long as this file is there, a training takes its time."""
+        return self.folder / "slow"
+
+    def submit(self, script: Path, *options: str, pause_s: float = 1.0) -> str:
+        """A job whose trainings pause for so long at each measurement."""
+        exported = f"--export=ALL,PD_PAUSE={pause_s},PD_SLOW={self.slow}"
+        return self.slurm.submit(
+            exported, *options, script, self.folder / "grid.yaml", self.folder, *COMPILE
+        )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], object], within: float = 240) -> None:
@@ -68,29 +110,28 @@ def wait_for(condition: Callable[[], object], within: float = 240) -> None:
 
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_job_as_shipped_trains_all_on_all_of_its_nodes(
-    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path, nodes: int
+    slurm: SlurmHere, undisturbed: Path, tmp_path: Path, nodes: int
 ) -> None:
-    grid = write(tmp_path, LONG)
-    job = slurm.submit(f"--nodes={nodes}", SCRIPT, grid, tmp_path, *COMPILE)
+    batch = Batch(slurm, tmp_path)
+    job = batch.submit(SCRIPT, f"--nodes={nodes}")
     assert slurm.ended(job, within=300) == "COMPLETED", slurm.log(job)
     assert "12 of 12 trials done (0 diverged), 0 failed, 0 missing; 12 trained" in slurm.log(job)
     assert "joined in time" not in slurm.log(job)
-    assert_same_rows(tmp_path / "g", undisturbed(LONG))
+    assert_same_rows(batch.sweep, undisturbed)
 
 
 def test_a_faulty_grid_ends_before_anything_starts(slurm: SlurmHere, tmp_path: Path) -> None:
-    grid = write(tmp_path, LONG.replace(f"steps: {STEPS}", "steps: many"))
-    job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path)
+    batch = Batch(slurm, tmp_path, GRID.replace(f"steps: {STEPS}", "steps: many"))
+    job = batch.submit(SCRIPT, "--nodes=1")
     assert slurm.ended(job, within=60) == "FAILED"
     assert slurm.value(job, "ExitCode") == "2:0"
-    assert f"{grid}:" in slurm.log(job)
+    assert f"{tmp_path / 'grid.yaml'}:" in slurm.log(job)
     assert "fixed.steps" in slurm.log(job)
 
 
 def test_a_head_that_cannot_start_ends_the_job(slurm: SlurmHere, tmp_path: Path) -> None:
     """Its port is taken; before, the job waited for it to the end of its time."""
-    grid = write(tmp_path, SHORT)
-    job = slurm.submit("--nodes=1", "--hold", SCRIPT, grid, tmp_path)
+    job = Batch(slurm, tmp_path).submit(SCRIPT, "--nodes=1", "--hold")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 20000 + int(job) % 10000))
         slurm.run("scontrol", "release", job)
@@ -100,10 +141,10 @@ def test_a_head_that_cannot_start_ends_the_job(slurm: SlurmHere, tmp_path: Path)
 
 
 def test_a_cancelled_job_keeps_what_it_has_reached(
-    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+    slurm: SlurmHere, undisturbed: Path, tmp_path: Path
 ) -> None:
-    grid, sweep = write(tmp_path, LONG), tmp_path / "g"
-    job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path, *COMPILE)
+    batch = Batch(slurm, tmp_path)
+    sweep, job = batch.sweep, batch.submit(SCRIPT, "--nodes=1")
     wait_for(lambda: fragments(sweep))
     slurm.run("scancel", job)
     assert slurm.ended(job, within=120) == "CANCELLED"
@@ -112,37 +153,32 @@ def test_a_cancelled_job_keeps_what_it_has_reached(
     assert unfinished
     assert held_by(Store.at(sweep)) is None
     before, resumed = fragments(sweep), time.time()
-    again = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path, *COMPILE)
+    batch.slow.unlink()
+    again = batch.submit(SCRIPT, "--nodes=1")
     assert slurm.ended(again, within=240) == "COMPLETED", slurm.log(again)
     assert {pack: at for pack, at in fragments(sweep).items() if pack in before} == before
     rows = phasediag.load_trials(str(sweep)).groupby("pack_id")["started_at"].min()
     assert all(rows[pack].timestamp() < resumed for pack in unfinished if pack in rows)
-    assert_same_rows(sweep, undisturbed(LONG))
+    assert_same_rows(sweep, undisturbed)
 
 
 def test_a_time_limit_queues_a_job_again_until_all_is_done(
-    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+    slurm: SlurmHere, undisturbed: Path, tmp_path: Path
 ) -> None:
-    """Slurm (22.05) warns up to a minute before it should: after 30 to 90 s."""
-    spent = phasediag.load_trials(str(undisturbed(LONG)))["wall_s"].sum()
-    steps = int(STEPS * WINDOWS_SECONDS / spent)
-    text = LONG.replace(f"steps: {STEPS}", f"steps: {steps}")
-    grid, sweep = write(tmp_path, text), tmp_path / "g"
-    job = slurm.submit(
-        "--nodes=1", "--time=2", "--signal=B:TERM@30", SCRIPT, grid, tmp_path, *COMPILE
-    )  # fmt: skip
-    assert slurm.ended(job, within=840) == "COMPLETED", slurm.log(job)
+    """Slurm (22.05) warns up to a minute before it should: after 60 to 120 s."""
+    batch = Batch(slurm, tmp_path)
+    job = batch.submit(SCRIPT, "--nodes=1", "--time=3", "--signal=B:TERM@60", pause_s=8)
+    wait_for(lambda: int(slurm.value(job, "Restarts")) >= 2 or slurm.state(job) == "FAILED", within=500)
+    batch.slow.unlink()
+    assert slurm.ended(job, within=240) == "COMPLETED", slurm.log(job)
     assert int(slurm.value(job, "Restarts")) >= 2, slurm.log(job)
-    rows = phasediag.load_trials(str(sweep))
-    assert len(rows) == 12
-    assert not rows["trial_id"].duplicated().any()
-    assert not list((sweep / "checkpoints").glob("*"))
+    assert not list((batch.sweep / "checkpoints").glob("*"))
+    assert_same_rows(batch.sweep, undisturbed)
 
 
 def test_a_job_that_gets_nowhere_is_not_queued_again(slurm: SlurmHere, tmp_path: Path) -> None:
     """Its warning comes before it has trained anything."""
-    grid = write(tmp_path, LONG)
-    job = slurm.submit("--nodes=1", SCRIPT, grid, tmp_path, *COMPILE)
+    job = Batch(slurm, tmp_path).submit(SCRIPT, "--nodes=1")
     wait_for(lambda: "starting workers" in slurm.log(job))
     slurm.run("scancel", "--batch", "--signal=TERM", job)
     assert slurm.ended(job, within=60) == "FAILED", slurm.log(job)
@@ -151,25 +187,21 @@ def test_a_job_that_gets_nowhere_is_not_queued_again(slurm: SlurmHere, tmp_path:
     assert "it is not queued again" in slurm.log(job)
 
 
-def test_the_tasks_of_an_array_share_one_sweep(
-    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
-) -> None:
-    grid = write(tmp_path, LONG)
-    job = slurm.submit("--array=1-3", ARRAY, grid, tmp_path, *COMPILE)
+def test_the_tasks_of_an_array_share_one_sweep(slurm: SlurmHere, undisturbed: Path, tmp_path: Path) -> None:
+    batch = Batch(slurm, tmp_path)
+    job = batch.submit(ARRAY, "--array=1-3")
     for task in (1, 2, 3):
         assert slurm.ended(f"{job}_{task}", within=300) == "COMPLETED", slurm.log(job)
-    rows = phasediag.load_trials(str(tmp_path / "g"))
-    assert len(rows) == 12
-    assert_same_rows(tmp_path / "g", undisturbed(LONG))
+    assert_same_rows(batch.sweep, undisturbed)
 
 
 def test_an_array_goes_on_without_a_task_that_is_killed(
-    slurm: SlurmHere, undisturbed: Callable[[str], Path], tmp_path: Path
+    slurm: SlurmHere, undisturbed: Path, tmp_path: Path
 ) -> None:
-    grid, sweep = write(tmp_path, LONG), tmp_path / "g"
-    job = slurm.submit("--array=1-3", ARRAY, grid, tmp_path, *COMPILE)
-    wait_for(lambda: fragments(sweep))
+    batch = Batch(slurm, tmp_path)
+    job = batch.submit(ARRAY, "--array=1-3")
+    wait_for(lambda: fragments(batch.sweep))
     slurm.run("scancel", "--signal=KILL", "--full", f"{job}_2")
     for task in (1, 3):
         assert slurm.ended(f"{job}_{task}", within=400) == "COMPLETED", slurm.log(job)
-    assert_same_rows(sweep, undisturbed(LONG))
+    assert_same_rows(batch.sweep, undisturbed)

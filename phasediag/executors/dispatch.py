@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phasediag.packing.pack import Pack
 
 STRIKES: Final = 2
-"""Packs that a machine may give back; then it is benched."""
+"""How often a machine may give a pack back, be it the same one; then it is benched."""
 WORKER_DEATHS: Final = 2
 """A pack goes to so many more workers after one died under it, if it gets no further; then it is split."""
 NODE_LOSSES: Final = 5
@@ -43,6 +43,15 @@ class Losses:
     nodes: int = 0
     reached: float = 0.0
     """Trials' worth of training in the latest checkpoint that was continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A pack given back by a place."""
+
+    name: str
+    """The place."""
+    why: Breakdown
 
 
 @dataclass(slots=True)
@@ -76,7 +85,7 @@ class Dispatch:
     grows: bool = False
     """Whether more may come."""
     strikes: int = 1
-    """Packs that a machine may give back; then it is benched."""
+    """How often a machine may give a pack back; then it is benched."""
     _present: int = 0
     """Places for which there was room when that was asked last."""
     _met: int = 0
@@ -90,8 +99,10 @@ class Dispatch:
     """The pace of all places together."""
     _paces: defaultdict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     _losses: defaultdict[str, Losses] = field(default_factory=lambda: defaultdict(Losses))
-    _given_back: defaultdict[str, dict[str, Breakdown]] = field(default_factory=lambda: defaultdict(dict))
-    """By node: the packs that it has given back, and why."""
+    _given_back: defaultdict[str, dict[str, list[GivenBack]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """By node: the packs that it has given back, each time that it has."""
     _accepted: set[str] = field(default_factory=set)
     _unstarted: int = 0
 
@@ -193,8 +204,9 @@ class Dispatch:
             if not self._end_if_all_benched(refused):
                 self.watch.tell(f"the machine {place.host} trains nothing: {place.refusal}")
 
-    def _suspect(self, place: WorkerPlace, pack: Pack, breakdown: Breakdown) -> None:
+    def _suspect(self, name: str, pack: Pack, breakdown: Breakdown) -> None:
         """Count a pack against a device under it, unless it has broken another machine's as well."""
+        place = self._places[name]
         others = [
             packs for node, packs in self._given_back.items() if node != place.node and pack.pack_id in packs
         ]
@@ -202,7 +214,7 @@ class Dispatch:
             del packs[pack.pack_id]
         if others:
             return
-        self._given_back[place.node][pack.pack_id] = breakdown
+        self._given_back[place.node][pack.pack_id] = [GivenBack(name, breakdown)]
         if self._benched(place) and not self._end_if_all_benched(breakdown):
             self.watch.tell(f"the machine {place.host} trains nothing more: {breakdown.error}")
 
@@ -237,6 +249,7 @@ class Dispatch:
             self._losses.pop(pack.pack_id, None)
             self._measure(name, pack, progress)
             self._judge(pack, progress)
+            self._forgive(name)
 
     def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
         """Take in how fast a place was."""
@@ -249,10 +262,19 @@ class Dispatch:
     def _judge(self, pack: Pack, progress: Progress) -> None:
         """Where a pack was given back and is done now: its errors were its own if they came again."""
         for packs in self._given_back.values():
-            breakdown = packs.get(pack.pack_id)
-            if breakdown is not None and breakdown.of_tile and progress.failed:
-                self._accepted.add(breakdown.error)
+            own = {each.why.error for each in packs.get(pack.pack_id, ()) if each.why.of_tile}
+            if own and progress.failed:
+                self._accepted |= own
                 del packs[pack.pack_id]
+
+    def _forgive(self, name: str) -> None:
+        """Forget that the storage refused what a place had trained: it was away, and is there again."""
+        node = self._places[name].node
+        left = {
+            pack_id: [each for each in times if each.name != name or not each.why.of_storage]
+            for pack_id, times in self._given_back[node].items()
+        }
+        self._given_back[node] = {pack_id: times for pack_id, times in left.items() if times}
 
     def _claim(self, name: str) -> PackClaim | None:
         place = self._places[name]
@@ -286,13 +308,13 @@ class Dispatch:
         place, pack = self._places[name], self.ledger.end(name)
         if breakdown.of_process and pack is not None:
             if self.grows:
-                self._suspect(place, pack, breakdown)
+                self._suspect(name, pack, breakdown)
             self._count_loss(pack, f"{place.host}: {breakdown.error}", breakdown.error)
             return
         if pack is not None:
             self.watch.forget(pack.pack_id)
             self.ledger.offer([pack])
-            self._given_back[place.node][pack.pack_id] = breakdown
+            self._given_back[place.node].setdefault(pack.pack_id, []).append(GivenBack(name, breakdown))
         if self._end_if_all_benched(breakdown):
             return
         if self._benched(place):
@@ -301,7 +323,8 @@ class Dispatch:
             self.watch.tell(f"{place.host}: {breakdown.error}: its pack of {len(pack)} trials goes elsewhere")
 
     def _benched(self, place: WorkerPlace) -> bool:
-        return bool(place.refusal) or len(self._given_back[place.node]) >= self.strikes
+        given_back = sum(map(len, self._given_back[place.node].values()))
+        return bool(place.refusal) or given_back >= self.strikes
 
     def _end_if_all_benched(self, breakdown: Breakdown) -> bool:
         """End the launch where no machine is left that trains, and none is about to come; whether it does."""

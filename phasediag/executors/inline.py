@@ -10,7 +10,9 @@ from typing import Final
 
 import torch
 
+from phasediag.errors import PhasediagError
 from phasediag.executors.dispatch import Dispatch
+from phasediag.executors.drain import Drain
 from phasediag.executors.executor import Staff
 from phasediag.executors.places import allowed_cores, workers_on
 from phasediag.executors.worker import Worker
@@ -43,7 +45,19 @@ class InlineExecutor:
             report: WorkerReport | None = worker.step(0)
             while report is not None and not dispatch.over:
                 report = _next(worker, dispatch, report)
-            worker.set_aside()
+            set_aside(worker, dispatch.watch.ending)
+
+
+def set_aside(worker: Worker, ending: Drain) -> None:
+    """Let a worker keep what an unfinished pack has reached.
+
+    Where the launch ends because something broke, that is what is told, not that nothing can be kept either.
+    """
+    try:
+        worker.set_aside()
+    except (PhasediagError, OSError):
+        if ending.breakdown is None:
+            raise
 
 
 @contextmanager

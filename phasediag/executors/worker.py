@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
 
 import torch
 
@@ -24,6 +27,26 @@ LOOKS: Final = 5
 """At the lease, a second apart: a shared filesystem may be late."""
 
 
+_TRAINING: Final = threading.RLock()
+_Given = ParamSpec("_Given")
+_Gives = TypeVar("_Gives")
+
+
+def alone(act: Callable[_Given, _Gives]) -> Callable[_Given, _Gives]:
+    """Let one thread of this process at a time carry out something that trains.
+
+    The modules that networks are computed by, into which their weights are put, and the random generators
+    of torch, numpy and Python are there once for all threads.
+    """
+
+    @wraps(act)
+    def acting(*given: _Given.args, **named: _Given.kwargs) -> _Gives:
+        with _TRAINING:
+            return act(*given, **named)
+
+    return acting
+
+
 class Worker:
     """What one place trains with.
 
@@ -37,6 +60,7 @@ class Worker:
         What stands for the machine; empty: its name.
     """
 
+    @alone
     def __init__(self, job: Job, *, cpus: float, gpus: float, tf32: bool, node: str = "") -> None:
         torch.set_num_threads(max(1, int(cpus)))
         self.job, self.store = job, Store(folder=Folder.at(job.sweep), sweep_id=job.sweep_id)
@@ -56,6 +80,7 @@ class Worker:
         """Whether it has a pack."""
         return self.run is not None
 
+    @alone
     def take(self, claim: PackClaim) -> WorkerReport | None:
         """Begin with a pack, or continue from its checkpoint; a report where that cannot be.
 
@@ -75,6 +100,7 @@ class Worker:
         self.store = self.run.store
         return None
 
+    @alone
     def step(self, seconds: float) -> WorkerReport:
         """Train for a slice, if there is anything to train."""
         if self.run is None:
@@ -100,6 +126,7 @@ class Worker:
             return breakdown
         return Breakdown(error=f"{breakdown.error}; {sick}", of_machine=True)
 
+    @alone
     def set_aside(self) -> None:
         """Keep what an unfinished pack has reached."""
         if self.run is not None:

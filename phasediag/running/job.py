@@ -63,6 +63,11 @@ class Breakdown:
     of_process: bool = False
     """Whether nothing runs in the worker's process any more, as after an error of a GPU."""
 
+    @property
+    def of_storage(self) -> bool:
+        """Whether it is the storage that does not take what was trained."""
+        return not (self.of_machine or self.of_tile or self.of_process)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlace:

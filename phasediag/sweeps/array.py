@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from phasediag.errors import LeaseHeldError
+from phasediag.errors import LeaseHeldError, StoreError
 from phasediag.executors.watch import Watch
 from phasediag.grids.lot import Lot
 from phasediag.identity import Ids
@@ -49,8 +50,9 @@ def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Lot]:
             try:
                 return led(order, lease, job, runner)
             finally:
-                if not lease.lost:
-                    close(order.store)
+                with suppress(StoreError):  # letters that stay are passed over by whoever leads next
+                    if not lease.lost:
+                        close(order.store)
     return followed, trials
 
 

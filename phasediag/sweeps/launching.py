@@ -165,9 +165,10 @@ class _Launch:
             self.runner.run(dispatch, self.job)
 
     def _rehearse(self) -> None:
+        from phasediag.executors.worker import alone
         from phasediag.sweeps.rehearsal import rehearse
 
-        for sentence in rehearse(self.survey):
+        for sentence in alone(rehearse)(self.survey):
             self.notify(sentence)
 
     def _record(self) -> None:

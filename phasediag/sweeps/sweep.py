@@ -221,8 +221,7 @@ def _leaving_no_shell(store: Store) -> Iterator[None]:
 
 def _ended_by(breakdown: Breakdown, trained: int) -> PhasediagError:
     """The error of a launch that broke down after it had committed so many trials."""
-    under_way = breakdown.of_machine and trained
-    return MachineError(f"{breakdown.error}; {KEPT}") if under_way else PhasediagError(breakdown.error)
+    return MachineError(f"{breakdown.error}; {KEPT}") if trained else PhasediagError(breakdown.error)
 
 
 def completed(grid: Grid) -> Grid:

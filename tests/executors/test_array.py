@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -15,12 +17,20 @@ from pathlib import Path
 
 import pytest
 
-from phasediag.errors import LeaseHeldError, PhasediagError, SweepGoneError
-from phasediag.executors.array import letters
+from phasediag.errors import LeaseHeldError, PhasediagError, StoreError, SweepGoneError
+from phasediag.executors.array import leading, letters, patience
+from phasediag.executors.array.leading import Correspondence
 from phasediag.executors.array.letters import Answer, Ending, Leader, Letter, WrittenClaim
+from phasediag.executors.array.patience import BORNE_SECONDS, borne
+from phasediag.executors.dispatch import Dispatch
+from phasediag.executors.drain import Drain
+from phasediag.executors.ledger import Ledger
+from phasediag.executors.watch import Watch
+from phasediag.grids.grid import parse_grid
 from phasediag.packing.machine import CPU, GPU
+from phasediag.packing.stock import Conditions, stocks_of
 from phasediag.running.checkpoint import Header
-from phasediag.running.job import Breakdown, Progress, WorkerPlace, WorkerReport
+from phasediag.running.job import Breakdown, Job, Progress, WorkerPlace, WorkerReport
 from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
 from phasediag.storage.lease import take
@@ -86,6 +96,134 @@ def test_what_is_no_letter_is_none(tmp_path: Path, content: bytes) -> None:
 GRID = grid_text({"weight_decay": "{linspace: [0.01, 1], num: 12}"}, {"steps": 20})
 
 
+@pytest.fixture
+def places(tmp_path: Path) -> Correspondence:
+    """Those of a launch that this process leads, with 6 packs to train."""
+    asked = parse_grid(GRID, Path("grid.yaml"))
+    store = Store.at(tmp_path / "sweep")
+    (tmp_path / "sweep").mkdir()
+    job = Job(sweep=store.folder.uri, measure=asked.measure, parameters=asked.parameters, token="token")
+    conditions = Conditions(workers=2, compile_mode="off", trials_per_pack=2)
+    ledger = Ledger(stocks_of(asked.trials(), asked.parameters, Path(), conditions), [], CPU)
+    dispatch = Dispatch(ledger=ledger, watch=Watch(total=12), job=job, store=store, strikes=2, grows=True)
+    return Correspondence(dispatch=dispatch, job=job, store=store)
+
+
+def tells_that_it_waits(places: Correspondence, name: str, number: int = 0, pid: int = os.getpid()) -> None:
+    letter = Letter(
+        number=number, leader="token", holder=replace(Holder.this_process("place"), pid=pid),
+        report=WorkerReport(place=replace(PLACE, node=name)),
+    )  # fmt: skip
+    letters.write_letter(letters.folder_of(places.store), name, letter)
+
+
+def refused(number: int) -> StoreError:
+    error = StoreError(f"cannot write it: {os.strerror(number)}")
+    error.__cause__ = OSError(number, os.strerror(number))
+    return error
+
+
+class Refusing:
+    """An act on the storage that is refused so often, or always."""
+
+    def __init__(self, number: int, times: float = float("inf")) -> None:
+        self.number, self.left = number, times
+
+    def __call__(self, *_: object) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise refused(self.number)
+        return "done"
+
+
+def test_what_could_not_be_written_to_a_place_is_written_later(
+    places: Correspondence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, its pack was claimed for ever, and nobody trained it."""
+    tells_that_it_waits(places, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(leading, "write_answer", Refusing(errno.EIO))
+        with pytest.raises(StoreError):
+            places.look()
+    tells_that_it_waits(places, "a", number=1)
+    places.look()
+    answer, held = letters.read_answer(letters.folder_of(places.store), "a"), places.dispatch.ledger.held("a")
+    assert answer is not None
+    assert answer.claim is not None
+    assert held is not None
+    assert set(answer.claim.header.trial_ids) == set(held.trials.trial_id.tolist())
+
+
+@pytest.mark.parametrize("how", ["killed", "left"])
+def test_a_place_that_is_gone_loses_its_pack_though_its_letters_stay(
+    places: Correspondence, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    tells_that_it_waits(places, "a", pid=ended.pid if how == "killed" else os.getpid())
+    places.look()
+    assert places.dispatch.ledger.held("a") is not None
+    if how == "left":
+        letters.forget(letters.folder_of(places.store), "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(leading, "forget", Refusing(errno.EIO))
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                places.look()
+            assert places.dispatch.ledger.held("a") is None
+    places.look()
+    assert letters.reports_in(letters.folder_of(places.store)) == []
+    assert places.dispatch.ledger.claimed == 0
+    assert len(places.dispatch.watch.sentences) == 1
+
+
+@pytest.mark.parametrize(("number", "borne_s"), [(errno.EFBIG, 0.0), (errno.EIO, BORNE_SECONDS)])
+def test_one_that_cannot_write_leads_no_longer(
+    places: Correspondence, number: int, borne_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once where that will not pass, else after a while; the others are left to themselves."""
+    now = [100.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    tells_that_it_waits(places, "a")
+    monkeypatch.setattr(leading, "write_answer", Refusing(number))
+    if borne_s:
+        assert places._keep()
+        now[0] += borne_s - 1
+        assert places._keep()
+        assert not places.over()
+        now[0] += 2
+    assert not places._keep()
+    assert places.over()
+    breakdown = places.dispatch.watch.ending.breakdown
+    assert breakdown is not None
+    assert f"cannot lead the others any more: cannot write it: {os.strerror(number)}" in breakdown.error
+    places.end()
+    assert letters.read_answer(letters.folder_of(places.store), "a") is None
+
+
+def test_a_storage_that_is_away_is_no_place_that_left(places: Correspondence) -> None:
+    tells_that_it_waits(places, "a")
+    places.look()
+    sweep = Path(places.store.folder.path)
+    away = sweep.rename(sweep.with_name("away"))
+    with pytest.raises(SweepGoneError):
+        places.look()
+    assert places.dispatch.ledger.held("a") is not None
+    away.rename(sweep)
+    places.look()
+    assert places.dispatch.ledger.held("a") is not None
+
+
+def test_a_storage_that_fails_for_a_while_is_borne(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
+    assert borne(Refusing(errno.EIO, times=3), Drain()) == "done"
+    for number, reason in ((errno.EROFS, ""), (errno.EIO, "SIGTERM")):
+        act = Refusing(number, times=3)
+        with pytest.raises(StoreError):
+            borne(act, Drain(reason=reason))
+        assert act.left == 2
+
+
 def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
     outcome = launched(tmp_path / "array", GRID, executor="array")
     assert (outcome.exit_code, outcome.trained) == (0, 12)
@@ -96,7 +234,7 @@ def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
 
 
 def test_two_that_are_launched_alike_share_the_work(tmp_path: Path) -> None:
-    """In threads of this process; each trial is trained once."""
+    """In threads of this process, which train in turns; each trial is trained once."""
     text = GRID + "resources: {trials_per_pack: 2}\n"
     trained = list[int]()
 
@@ -260,6 +398,44 @@ def test_whoever_ends_the_others_go_on(tmp_path: Path, who: str, number: signal.
     if who == "follower":
         what = "died (its process is gone)" if number == signal.SIGKILL else "ends early"
         assert what in said[leader][1]
+
+
+def cannot_write(process: subprocess.Popen[str], size: int) -> None:
+    """Let no file of a process be larger from now on."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.slow
+def test_where_the_leader_cannot_write_to_the_others_they_go_on(tmp_path: Path) -> None:
+    with array(tmp_path, 18) as made:
+        made.wait_for(6, 3)
+        leader, began = made.leader, time.monotonic()
+        cannot_write(leader, 100)
+        code, said = made.end(leader)
+        took = time.monotonic() - began
+        others = [made.end(process) for process in made.processes if process is not leader]
+    assert code == 3, said
+    assert "File too large" in said
+    assert took < 30
+    assert [code for code, _ in others] == [0, 0], others
+    assert_complete(made)
+
+
+@pytest.mark.slow
+def test_a_machine_that_cannot_keep_what_it_trains_ends_the_launch(tmp_path: Path) -> None:
+    """The one that leads writes letters, but no fragment."""
+    with array(tmp_path, 18) as made:
+        made.wait_for(6, 3)
+        cannot_write(made.leader, 2000)
+        began = time.monotonic()
+        ended = [made.end(process) for process in made.processes]
+        assert time.monotonic() - began < 30
+        for code, said in ended:
+            assert code in (2, 3), said
+            assert "File too large" in said
+        assert made.end(made.start())[0] == 0
+    assert sum(made.begun.values()) <= 18 + 3 + 3
+    assert_complete(made)
 
 
 @pytest.mark.slow

@@ -161,6 +161,21 @@ def test_a_machine_that_gives_back_two_packs_gets_no_more(tmp_path: Path) -> Non
     assert any("host a trains nothing more: CUDA error" in each for each in launch.dispatch.watch.sentences)
 
 
+def test_a_storage_that_is_away_now_and_then_benches_nobody(tmp_path: Path) -> None:
+    """In a night it may refuse more than two packs of a machine, with many committed in between."""
+    launch = Launch(tmp_path, grid(100))
+    refused = WorkerReport(place=launch.place("a"), breakdown=Breakdown(error="stale", of_machine=False))
+    claim = launch.idle("a")
+    for _ in range(5):
+        assert claim is not None
+        again = launch.dispatch.answer("a", refused)
+        assert again is not None
+        claim = launch.done("a", again)
+    launch.dispatch.answer("a", refused)
+    assert launch.dispatch.answer("a", refused) is None
+    assert launch.dispatch.over
+
+
 def test_errors_that_come_again_elsewhere_are_the_trials_own(tmp_path: Path) -> None:
     launch = Launch(tmp_path, grid(100))
     launch.idle("b")
@@ -179,6 +194,21 @@ def test_errors_that_come_again_elsewhere_are_the_trials_own(tmp_path: Path) -> 
 def test_where_no_machine_is_left_the_launch_ends(tmp_path: Path) -> None:
     launch = Launch(tmp_path, grid(100), strikes=1)
     launch.idle("a")
+    assert launch.broke("a", "No space left on device", of_tile=False) is None
+    assert launch.dispatch.over
+    breakdown = launch.dispatch.watch.ending.breakdown
+    assert breakdown is not None
+    assert breakdown.error == "No space left on device"
+
+
+def test_a_machine_alone_that_gives_back_the_same_pack_again_ends_the_launch(tmp_path: Path) -> None:
+    """It has nobody to leave it to: on a full disk it would train the same pack for ever."""
+    launch = Launch(tmp_path, grid(100))
+    first = launch.idle("a")
+    again = launch.broke("a", "No space left on device", of_tile=False)
+    assert first is not None
+    assert again is not None
+    assert again.pack is first.pack
     assert launch.broke("a", "No space left on device", of_tile=False) is None
     assert launch.dispatch.over
     breakdown = launch.dispatch.watch.ending.breakdown

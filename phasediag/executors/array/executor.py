@@ -13,7 +13,7 @@ from typing import Final
 from phasediag.executors.array.leading import Correspondence
 from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.executor import Staff
-from phasediag.executors.inline import NAME, SLICE_SECONDS, working
+from phasediag.executors.inline import NAME, SLICE_SECONDS, set_aside, working
 from phasediag.executors.worker import Worker
 from phasediag.running.job import Job, WorkerReport
 from phasediag.storage.folder import Folder
@@ -46,7 +46,7 @@ class ArrayExecutor:
                 report: WorkerReport | None = worker.step(0)
                 while not places.over():
                     report = _next(worker, places, report)
-                worker.set_aside()
+                set_aside(worker, dispatch.watch.ending)
             places.end()
 
 

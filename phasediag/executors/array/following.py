@@ -22,6 +22,7 @@ from phasediag.executors.array.letters import (
     read_leader,
     write_letter,
 )
+from phasediag.executors.array.patience import borne
 from phasediag.executors.drain import Drain
 from phasediag.executors.repeating import repeating
 from phasediag.executors.watch import Watch
@@ -91,25 +92,27 @@ class Follower:
             try:
                 return self._trained(ending)
             finally:
-                self.worker.set_aside()
-                with suppress(StoreError):
-                    forget(self._folder, self.name)
+                try:
+                    self.worker.set_aside()
+                finally:
+                    with suppress(StoreError):
+                        forget(self._folder, self.name)
 
     def _trained(self, ending: Drain) -> Ending | None:
         report = self.worker.step(0)
         while True:
-            self._tell(report)
+            self._tell(report, ending)
             self._count(report)
             if report.place.refusal:
-                if self._led_by_another():
+                if borne(self._led_by_another, ending):
                     return None
                 raise PhasediagError(f"{report.place.host} cannot train: {report.place.refusal}")
             if report.breakdown is not None and report.breakdown.of_process:
                 raise PhasediagError(f"{report.place.host}: {report.breakdown.error}")
-            answer = self._answer()
+            answer = borne(self._answer, ending)
             if answer is not None and answer.ending is not None:
                 return answer.ending
-            if ending.due() or self._given_up(answer) or self._deserted():
+            if ending.due() or self._given_up(answer) or borne(self._deserted, ending):
                 return None
             report = self._next(answer)
 
@@ -160,13 +163,17 @@ class Follower:
         holder = held_by(self.store)
         return holder is None or holder.token != self.leader
 
-    def _tell(self, report: WorkerReport) -> None:
+    def _tell(self, report: WorkerReport, ending: Drain) -> None:
         with self._lock:
             self._number += 1
             self._report = report
-            self._write()
+        borne(self._write, ending)
 
     def _write(self) -> None:
+        with self._lock:
+            self._write_report()
+
+    def _write_report(self) -> None:
         assert self._report is not None
         letter = Letter(number=self._number, leader=self.leader, holder=self._holder, report=self._report)
         self._closing = letter.closing
@@ -177,7 +184,7 @@ class Follower:
         """Write the latest report again where that was long ago; again and again, so always True."""
         with self._lock, suppress(StoreError):
             if self._report is not None and time.monotonic() - self._written > HEARTBEAT_S:
-                self._write()
+                self._write_report()
         return True
 
     @property

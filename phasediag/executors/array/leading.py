@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,10 +23,11 @@ from phasediag.executors.array.letters import (
     write_answer,
     write_leader,
 )
+from phasediag.executors.array.patience import Patience
 from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.repeating import repeating
 from phasediag.running import checkpoint
-from phasediag.running.job import Job, PackClaim, WorkerReport
+from phasediag.running.job import Breakdown, Job, PackClaim, WorkerReport
 from phasediag.storage.lease import HEARTBEAT_S, SILENCE_S, held_by
 from phasediag.storage.store import Store
 
@@ -43,13 +44,15 @@ LEAVING_SECONDS: Final = 10.0
 class PlaceSeen:
     """What is known of a place."""
 
-    stamp: tuple[int, int]
+    stamp: tuple[int, int] = (0, 0)
     """The stamp (`Entry.stamp`) of the file of its latest letter."""
-    at: float
+    at: float = 0.0
     """When that was seen first, in seconds of this process's clock."""
     letter: Letter | None = None
     answered: int = -1
-    """The number of its latest report that was answered."""
+    """The number of its latest report that was answered; -1: none that the dispatch knows of."""
+    unsent: Answer | None = None
+    """What it is to be told, and could not be written yet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,12 +65,12 @@ class Correspondence:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: dict[str, PlaceSeen] = field(default_factory=dict)
     _fault: Exception | None = None
-    _looked: float = 0.0
-    """When it looked last without a fault of the storage, in seconds of this process's clock."""
+    _patience: Patience = field(default_factory=Patience)
+    _resigned: bool = False
+    """Whether this process can lead no longer; another one may."""
 
     def kept(self) -> AbstractContextManager[None]:
         """Look again and again, for the time of a block."""
-        self._looked = time.monotonic()
         return repeating(self._keep, every_s=LOOK_SECONDS, name="places")
 
     def answer(self, name: str, report: WorkerReport) -> PackClaim | None:
@@ -89,7 +92,10 @@ class Correspondence:
             return self.dispatch.over
 
     def look(self) -> None:
-        """Answer what is new, and give up the places that are silent or gone."""
+        """Answer what is new, and give up the places that are silent or gone.
+
+        What the storage refuses is done at the next look: nothing that the dispatch has answered gets lost.
+        """
         folder = folder_of(self.store)
         entries = {entry.name.removesuffix(REPORT): entry for entry in reports_in(folder)}
         for name in self._seen.keys() - entries:
@@ -97,29 +103,37 @@ class Correspondence:
         for name, entry in entries.items():
             seen = self._seen.get(name)
             if seen is None or seen.stamp != entry.stamp:
-                seen = self._seen[name] = PlaceSeen(
-                    entry.stamp, time.monotonic(), read_letter(folder, name), seen.answered if seen else -1
-                )
+                letter = read_letter(folder, name)
+                seen = self._seen.setdefault(name, PlaceSeen())
+                seen.stamp, seen.at, seen.letter = entry.stamp, time.monotonic(), letter
                 self._answer(name, seen)
             elif seen.letter is not None and seen.letter.holder.dead:
                 self._lose(name, "its process is gone")
             elif time.monotonic() - seen.at > SILENCE_S:
                 self._lose(name, f"silent for {SILENCE_S:.0f} s", of_node=True)
+        for name, seen in self._seen.items():
+            self._send(name, seen)
 
     def end(self) -> None:
         """Let all places end with this launch, if it has ended for all of them.
 
-        A launch that was asked to end itself leaves the rest to them: one of them leads then.
+        A launch that was asked to end itself, or could not go on leading, leaves the rest to them: one of
+        them leads then.
         """
         dispatch, ending = self.dispatch, self.dispatch.watch.ending
-        if not (dispatch.ledger.over or dispatch.watch.too_many_failures or ending.breakdown is not None):
-            return
-        holder = held_by(self.store)
-        if holder is None or holder.token != self.job.token:
+        over = dispatch.ledger.over or dispatch.watch.too_many_failures or ending.breakdown is not None
+        if self._resigned or not over:
             return
         last = Ending(
             reason="" if dispatch.ledger.over else ending.reason, breakdown=ending.breakdown is not None
         )
+        with suppress(StoreError):  # whoever is not told of it finds it out where this one has gone
+            self._end(last)
+
+    def _end(self, last: Ending) -> None:
+        holder = held_by(self.store)
+        if holder is None or holder.token != self.job.token:
+            return
         folder, deadline = folder_of(self.store), time.monotonic() + LEAVING_SECONDS
         for name, seen in self._seen.items():
             write_answer(folder, name, Answer(number=seen.answered, leader=self.job.token, ending=last))
@@ -128,18 +142,24 @@ class Correspondence:
         close(self.store, over=True)
 
     def _keep(self) -> bool:
-        """Look once; whether to look again: not after a fault, which `over` raises."""
+        """Look once; whether to look again: not after a fault.
+
+        Where the storage lets this process not lead any more, the launch of this process ends.
+        """
         try:
             self.look()
-            self._looked = time.monotonic()
+            self._patience = Patience()
         except StoreError as error:
-            if time.monotonic() - self._looked > SILENCE_S:
-                self._fault = error
+            self._resigned = self._patience.ends(error)
+            if self._resigned:
+                cause = f"this process cannot lead the others any more: {error}"
+                self.dispatch.watch.ending.fail(Breakdown(error=cause, of_machine=True))
         except Exception as error:  # is raised where the launch goes on
             self._fault = error
-        return self._fault is None
+        return self._fault is None and not self._resigned
 
     def _answer(self, name: str, seen: PlaceSeen) -> None:
+        """Take in a new report of a place, and what it is to be told."""
         letter = seen.letter
         if letter is None or letter.leader != self.job.token or letter.number <= seen.answered:
             return
@@ -149,22 +169,30 @@ class Correspondence:
             header = checkpoint.header_of(claim.pack, self.job.measure)
             written = WrittenClaim(header=header, final=claim.final, accepted=claim.accepted)
         if written is not None or letter.closing:
-            answer = Answer(number=letter.number, leader=letter.leader, claim=written)
-            write_answer(folder_of(self.store), name, answer)
+            seen.unsent = Answer(number=letter.number, leader=letter.leader, claim=written)
+
+    def _send(self, name: str, seen: PlaceSeen) -> None:
+        """Write what a place is to be told, if there is anything."""
+        if seen.unsent is not None:
+            write_answer(folder_of(self.store), name, seen.unsent)
+            seen.unsent = None
 
     def _part(self, name: str) -> None:
         """Take in that a place has gone by itself, and has kept what it had reached."""
-        del self._seen[name]
-        forget(folder_of(self.store), name)
         with self._lock:
             self.dispatch.leave(name)
+        forget(folder_of(self.store), name)
+        del self._seen[name]
 
     def _lose(self, name: str, error: str, *, of_node: bool = False) -> None:
-        answered = self._seen.pop(name).answered
-        forget(folder_of(self.store), name)
-        if answered >= 0:
+        """Give up a place; where its letters cannot be removed yet, it is given up all the same."""
+        seen = self._seen[name]
+        if seen.answered >= 0:
             with self._lock:
                 self.dispatch.lost(name, error, of_node=of_node)
+        seen.answered, seen.unsent = -1, None
+        forget(folder_of(self.store), name)
+        del self._seen[name]
 
 
 def lead(store: Store, leader: Leader) -> None:

@@ -94,7 +94,14 @@ def folder_of(store: Store) -> Folder:
 
 
 def reports_in(folder: Folder) -> list[Entry]:
-    """The files in which places tell of themselves."""
+    """The files in which places tell of themselves.
+
+    Raises
+    ------
+    SweepGoneError
+        Where the folder of the sweep is gone: that no place is seen there says nothing of them.
+    """
+    _require_sweep(folder)
     return [entry for entry in folder.entries() if entry.name.endswith(REPORT)]
 
 
@@ -187,19 +194,24 @@ def _plain_progress(progress: Progress) -> dict[str, Any]:
 
 
 def _write(folder: Folder, name: str, plain: Mapping[str, Any]) -> None:
-    """Write a file of JSON; not where the storage is away, and another one would be made in its place.
+    """Write a file of JSON; not where the storage is away, and another one would be made in its place."""
+    _require_sweep(folder)
+    folder.write(name, json.dumps(plain).encode())
+
+
+def _require_sweep(folder: Folder) -> None:
+    """Refuse to go on where the folder of the sweep is gone.
 
     Raises
     ------
     SweepGoneError
-        Where the folder of the sweep is gone.
+        Where it is.
     """
     sweep = folder.parent
     if sweep.local and not os.path.isdir(sweep.path):
         raise SweepGoneError(
             f"the folder of the sweep {sweep.uri} is gone: it was moved or removed meanwhile"
         )
-    folder.write(name, json.dumps(plain).encode())
 
 
 def _read(folder: Folder, name: str) -> dict[str, Any]:
