@@ -27,6 +27,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 exclude_patterns = ["build", "notebooks/**/.ipynb_checkpoints"]
 suppress_warnings = ["myst.xref_missing"]  # of folders and sources of the repository, which are no pages
 
+smartquotes = False  # --option is no dash
 html_theme = "furo"
 html_title = "phasediag"
 html_static_path = ["static"]

@@ -181,7 +181,8 @@ def of_group(group: click.Group) -> Iterator[str]:
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
         yield (command.help or "").split("\f")[0].strip() + "\n"
         records = filter(None, [parameter.get_help_record(context) for parameter in command.params])
-        yield from table(["option", "meaning"], [(f"`{o}`", " ".join(m.split())) for o, m in records])
+        rows = [(f"`{option}`", " ".join(meaning.split())) for option, meaning in records if meaning]
+        yield from table(["option", "meaning"], rows) if rows else ()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,24 @@ def test_programs_find_the_sources(site: Path) -> None:
         assert (site / name).is_file(), name
 
 
+def test_options_are_as_they_are_typed(site: Path) -> None:
+    """Two hyphens are no dash."""
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / "commands.html").read_text())
+    assert "With --remove: also" in text
+    assert not re.findall(r"[\u2013\u2014]\w+", text)
+
+
+def test_no_line_of_code_is_cut_on_paper(site: Path, browser: Any) -> None:
+    opened(browser, site / "gallery.html", "desktop")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    cut = browser.execute_script(
+        "const all = [...document.querySelectorAll('article pre')];"
+        "return all.filter(e => e.scrollWidth > e.clientWidth).length"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert cut == 0
+
+
 def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:
     assert (site / "tutorial.html").read_text().count("<math") >= 5
 

@@ -17,6 +17,7 @@ from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import ROOM, Sample, entered
 from phasediag.analysis.size_curves import Form, SizeCurves
 from phasediag.analysis.size_fit import SizeFit, fit_curves, neutral
+from phasediag.analysis.size_profile import along_the_valley
 from phasediag.analysis.size_scan import FEWEST_SIZES, SCANNED, scan
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
@@ -93,7 +94,7 @@ class SizeCollapse(Result):
     def findings(self) -> tuple[str, ...]:
         """The exponents, whether they put the curves on one, and whether they depend on what was chosen."""
         texts = [
-            f"{name} = {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+            f"{name} = {row['value']:.3f} [{_end(row['low'])}, {_end(row['high'])}]"
             for name, row in self.parameters.iterrows()
         ]
         word = "collapse" if self.collapses else "do not collapse"
@@ -241,6 +242,7 @@ def fit_collapse(
     means = curves.drawn(draws.weights)
     drawn = fit.drawn(means)
     low, high = _wider(fit, *interval(_open(fit, drawn).T, draws, fit.named, percentiles=False))
+    low, high = along_the_valley(fit, low, high)
     if curves.sums.agree:
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     other = scan(fit, (low, high), means, drawn, draws, size)
@@ -323,6 +325,11 @@ def _parameters(fit: SizeFit, low: FloatArray, high: FloatArray, other: pd.DataF
     stable = [None if each["stable"].isna().any() else bool(each["stable"].all()) for each in rows.values()]
     stable = [answer if len(rows[name]) else None for answer, name in zip(stable, names, strict=True)]
     return made.assign(moves=moves, stable=pd.Series(stable, index=names, dtype=object))
+
+
+def _end(value: float) -> str:
+    """An end of an interval, in a finding."""
+    return "open" if np.isinf(value) else f"{value:.3f}"
 
 
 def _points(fit: SizeFit) -> pd.DataFrame:

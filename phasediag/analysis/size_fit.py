@@ -53,6 +53,11 @@ class SizeFit:
         """The parameters that `SizeCurves.names` names. Shape (names,)."""
         return self.parameters[: len(self.function.curves.names)]
 
+    @property
+    def differences(self) -> FloatArray:
+        """By which the parameters are varied for derivatives, shape (p,)."""
+        return _steps(self.function)
+
     def drawn(self, draws: Drawn) -> FloatArray:
         """The best named parameters for draws of the means, shape (draws, p)."""
         starts = np.tile(self.parameters, (len(draws.values), 1))

@@ -27,7 +27,7 @@ _RUNNING: Final = together("running", {
     "workers": click.option("--workers", type=click.IntRange(min=1),
                             help="Experiments at once; default: one a core."),
     "executor": click.option("--executor", type=click.Choice(["inline", "ray"]), default="inline",
-                             show_default=True),
+                             show_default=True, help="Who trains: this process, or Ray."),
     "compile_mode": COMPILE,
 })  # fmt: skip
 """How the experiments are run."""

@@ -147,8 +147,8 @@ _LONGER: Final = together("longer", {
     "most": click.option("--most", type=float, default=16.0, show_default=True, help="Times their first "
                          "steps that --until-converged trains points at most."),
     "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
-                          help="Column that is to be settled, with --until-converged: of a count its own "
-                          "flag is asked, else that of the phase."),
+                          help="With --until-converged: the column that is to settle. Of a count "
+                          "`count_converged` is asked, of others `converged`."),
     "undo": click.option("--undo", is_flag=True, help="With --extend: take the last extension of the sweep "
                          "back; with --until-converged all rounds of it."),
 })  # fmt: skip

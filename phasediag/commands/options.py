@@ -41,9 +41,8 @@ SET = click.option(
 )  # fmt: skip
 STORAGE = click.option(
     "--storage", default="./sweeps", show_default=True,
-    help="Folder or URI that holds the sweeps. Of a bucket: s3://bucket/prefix, where need be with "
-    "?endpoint_override=HOST:PORT&scheme=http&region=REGION behind it, or AWS_ENDPOINT_URL and AWS_REGION; "
-    "keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
+    help="Folder or URI that holds the sweeps. A bucket is s3://bucket/prefix; keys, server and region are "
+    "those of the variables AWS_..., or stand behind it (?endpoint_override=HOST:PORT): docs/storage.md.",
 )  # fmt: skip
 COMPILE = click.option(
     "--compile", "compile_mode", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,

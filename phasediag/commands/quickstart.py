@@ -15,7 +15,8 @@ from phasediag.commands.options import STORAGE, say
 @STORAGE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("quickstart.png"), show_default=True,
               help="The figure: PNG, SVG or PDF.")  # fmt: skip
-@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True)
+@click.option("--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True,
+              help="Who trains: Ray, or this process.")  # fmt: skip
 def quickstart(storage: str, output: Path, executor: str) -> None:
     """Train a small sweep, draw its phase diagram, fit a scaling: the first minute.
 

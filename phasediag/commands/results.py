@@ -200,7 +200,8 @@ _FIT: Final = together("asked", {
                       help="What the count scales with, or an expression."),
     "y": click.option("--y", type=COLUMN, default="neuron_count", show_default=True,
                       help="Column that is fitted, or an expression."),
-    "window": click.option("--window", nargs=2, type=float, help="Fit between these values of x."),
+    "window": click.option("--window", nargs=2, type=float, metavar="LOW HIGH",
+                           help="Fit between these values of x."),
     "room": click.option("--room", type=click.FloatRange(0, 1), default=0.5, show_default=True,
                          help="Leave out cells whose mean count is above this share of the width."),
 })  # fmt: skip

@@ -108,7 +108,7 @@ def _check_constructor(network: Network, model: Component, own: bool) -> None:
     first, again, *others = map(make, (CANONICAL_SEED, CANONICAL_SEED, *OTHER_SEEDS))
     values, repeated = values_of(first), values_of(again)
     unequal = [n for n, v in values.items() if n not in repeated or not torch.equal(v, repeated[n])]
-    buffers = {name for name, _ in first.named_buffers()}
+    buffers = {name for name, _ in first.named_buffers(remove_duplicate=False)}
     unequal += [n for n in changes(fingerprint(first), fingerprint(again)) if n not in buffers]
     if unequal:
         raise PhasediagError(

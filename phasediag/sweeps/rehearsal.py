@@ -86,8 +86,7 @@ def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     some, notes = trials.take(_samples(trials, np.arange(len(trials)), model)), list[str]()
     if users & {"task", "model"}:
         check_worlds(trials, grid.folder)
-        starts = check_starts(trials, grid.folder)
-        notes = [*dry_step(some, grid.measure, grid.folder), *starts]
+        notes = [*dry_step(some, grid.measure, grid.folder), *check_starts(trials, grid.folder)]
     if users & {"optimizer", "schedule"}:
         check_descent(some, grid.folder)
     if grid.observables:

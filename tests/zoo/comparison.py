@@ -25,6 +25,8 @@ from zoo.plain_loop import Trained
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
+PLAIN_STEPS = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 0.005}
+"""Where rounding grows little: of many structures in one grid, and of single precision."""
 LARGEST_LOSS = 1e6
 """A network whose loss has grown beyond is on its way to divergence, where rounding grows as fast."""
 SMALL = {"float64": 1e-3, "float32": 0.1}

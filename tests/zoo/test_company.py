@@ -16,12 +16,20 @@ from phasediag.sweeps.rerun import rerun
 from zoo import plain_loop
 from zoo.catalogue import NETWORKS, Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed, assert_of_use, in_files
-from zoo.comparison import TOLERANCE, Trained, axes_of, compared, grid_file, planned, varied, verdict
+from zoo.comparison import (
+    PLAIN_STEPS,
+    TOLERANCE,
+    Trained,
+    axes_of,
+    compared,
+    grid_file,
+    planned,
+    varied,
+    verdict,
+)
 from zoo.table import NETWORK_FILES
 
 TRAINED = [animal for animal in NETWORKS if animal.refused is False]
-PLAIN_STEPS = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 0.005}
-"""Of all structures of a grid."""
 ODD = (
     "Permuted", "PlainTensors", "FourierFeatures", "Temperature", "WeightNormed", "RandomFeatures",
     "FixedSizes", "PartlyFrozen", "TiedLayers", "FromBeside", "MaskedAttention", "ListOfWidths",
