@@ -135,7 +135,7 @@ REFUSED_TASKS: dict[str, tuple[str, ...]] = {
     "Empty": ("train_set",), "EmptyTest": ("test_set",), "Arrays": ("ndarray",), "Lone": ("pair",),
     "NotFinite": ("finite",), "NotFiniteTest": ("test_set",), "ComplexData": ("complex",),
     "LossOfEach": ("loss",), "LossMethod": ("loss",), "LossNumber": ("loss",), "LossNothing": ("loss",),
-    "LossNotANumber": ("the loss is not finite at the start",),
+    "LossNotANumber": ("its loss is nan at the start",),
     "LossRandom": ("random",), "LossDetached": ("loss",), "LossCounting": ("loss",), "LossBroadcast": (),
     "NoisyTwice": ("label_noise", "unit_noise"), "NoiseShape": ("unit_noise",),
     "NoiseNotFinite": ("unit_noise",), "FreshWithoutDraw": ("DrawnTask",), "DrawShape": ("(",),
