@@ -44,8 +44,9 @@ def test_a_stand_in_is_ascii() -> None:
 
 def test_a_command_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With letters that it shows of a user's as with its own."""
-    grid = write(tmp_path, grid_text({"width": "[16, 32]"}), "gitter-ä.yaml")
+    write(tmp_path, grid_text({"width": "[16, 32]"}), "gitter-ä.yaml")
+    monkeypatch.chdir(tmp_path)
     written = output(monkeypatch, "ascii", "surrogateescape")
-    main(["plan", str(grid), "--storage", str(tmp_path)])
+    main(["plan", "gitter-ä.yaml", "--storage", str(tmp_path)])
     assert b"g: " in written.getvalue()
     assert b"gitter-a.yaml" in written.getvalue()

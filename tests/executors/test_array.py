@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import phasediag
 from phasediag.errors import LeaseHeldError, PhasediagError, StoreError, SweepGoneError
 from phasediag.executors.array import leading, letters, patience
 from phasediag.executors.array.leading import Correspondence
@@ -236,10 +237,11 @@ def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
 def test_two_that_are_launched_alike_share_the_work(tmp_path: Path) -> None:
     """In threads of this process, which train in turns; each trial is trained once."""
     text = GRID + "resources: {trials_per_pack: 2}\n"
-    trained = list[int]()
+    grid, trained = write(tmp_path / "array", text), list[int]()
 
     def launch() -> None:
-        trained.append(launched(tmp_path / "array", text, executor="array").trained)
+        outcome = phasediag.launch(grid, str(grid.parent), executor="array", compile="off")
+        trained.append(outcome.trained)
 
     other = threading.Thread(target=launch)
     other.start()

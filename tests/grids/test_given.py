@@ -102,9 +102,10 @@ def test_it_is_planned_launched_and_kept(tmp_path: Path) -> None:
     storage = str(tmp_path)
     planned = phasediag.plan(mapping(), storage)
     assert len(planned.survey.missing) == 8
-    counts, warning = repr(planned).splitlines()
+    counts, warning, note = repr(planned).splitlines()
     assert counts.startswith("g: 8 trials at 4 points; 0 done, 0 failed, 8 missing; about ")
     assert warning.startswith("warning: 8 of 8 trials train for fewer than 10 relaxation times")
+    assert note.startswith("note: within these steps 10 of them take weight_decay >= ")
     outcome = phasediag.launch(mapping(), storage, executor="inline", compile="off")
     assert repr(outcome).startswith("8 of 8 trials done (0 diverged), 0 failed, 0 missing; 8 trained in ")
     assert (outcome.trained, outcome.exit_code) == (8, 0)

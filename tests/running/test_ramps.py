@@ -143,7 +143,7 @@ def test_every_stage_goes_on_from_the_weights_of_the_one_before(tmp_path: Path) 
 def test_a_kick_is_the_replicate_s_and_moves_every_weight(tmp_path: Path) -> None:
     ramp = "{parameter: weight_decay, from: 0.1, to: 0.2, stages: 2, kick: 0.01}"
     grid = parse_grid(chain_text(ramp, steps=1), Path("g.yaml"))
-    before = one_tile(grid).tile
+    before = one_tile(grid, Store.at(tmp_path)).tile
     after = before.next_stage()
     for row, seed in enumerate(grid.trials().seed.tolist()):
         generator = Streams(seed).generator("kick", 1)
@@ -154,9 +154,9 @@ def test_a_kick_is_the_replicate_s_and_moves_every_weight(tmp_path: Path) -> Non
             )
 
 
-def one_tile(grid: Grid) -> TileRun:
+def one_tile(grid: Grid, store: Store) -> TileRun:
     pack = pack_of(grid, len(grid.trials()))
-    run = PackRun(pack, job_of(grid, Store.at("nowhere")), Store.at("nowhere"), CPU)
+    run = PackRun(pack, job_of(grid, store), store, CPU)
     return TileRun(pack, run.job, CPU, run.queue.popleft())
 
 
