@@ -64,6 +64,8 @@ class Grid:
     """Content of the user's files that are no code, by name from the folder of the grid."""
     outside: tuple[Path, ...] = ()
     """Files elsewhere that code of the user's opens: they are no part of the record."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that code of the user's reads, and at which line: neither are they."""
 
     @property
     def components(self) -> tuple[Component, ...]:

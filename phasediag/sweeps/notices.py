@@ -20,11 +20,12 @@ _LOOKS: Final = ".6g"
 def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
     """What a user should read before a grid is launched into a sweep, one sentence each.
 
-    Files of the user's that lie outside of the grid's folder, versions of their code that the sweep holds
-    besides, records that this launch would make otherwise, and values of an axis that nearly coincide.
+    Files of the user's that lie outside of the grid's folder, environment variables that they read,
+    versions of their code that the sweep holds besides, records that this launch would make otherwise,
+    and values of an axis that nearly coincide.
     """
-    notices = [*_outside(grid), *_versions(grid, store), *_recorded_otherwise(grid, store)]
-    return (*notices, *_near_values(grid))
+    notices = [*_outside(grid), *_variables(grid), *_versions(grid, store)]
+    return (*notices, *_recorded_otherwise(grid, store), *_near_values(grid))
 
 
 def _outside(grid: Grid) -> list[str]:
@@ -36,6 +37,19 @@ def _outside(grid: Grid) -> list[str]:
         f"{grid.outside[0]}{more} is opened and lies outside of the grid's folder: it is no part of the "
         "record, a change of it is not noticed, and workers need it at that place; put it beside the grid "
         "and open it by Path(__file__).parent / 'NAME'"
+    ]
+
+
+def _variables(grid: Grid) -> list[str]:
+    """Environment variables that decide what is trained, and that no identity knows."""
+    if not grid.variables:
+        return []
+    name, place = next(iter(grid.variables.items()))
+    more = f" (others read: {', '.join(list(grid.variables)[1:])})" if len(grid.variables) > 1 else ""
+    return [
+        f"{place}: the environment variable {name} is read{more}: it is no part of the record, a change "
+        "of it is not noticed, and workers need it as it is here; make what depends on it an argument of the "
+        "class"
     ]
 
 

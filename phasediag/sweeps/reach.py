@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from phasediag.sweeps.recorded import user_sources
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.apart import apart
+from phasediag.user_code.environment import variables_read
 from phasediag.user_code.imports import package_root
 from phasediag.user_code.opened import opened_files
 from phasediag.user_code.work import at_work
@@ -36,8 +37,18 @@ _NAME_THEM: Final = (
     "open it by Path(__file__).parent / 'NAME', and name it under files: [...] at the top level of the grid"
 )
 
-Opened = tuple[tuple[Path, ...], tuple[Path, ...]]
-"""Files beside the user's that were opened, and those elsewhere."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What code of the user's reads besides code."""
+
+    beside: tuple[Path, ...]
+    """Files beside the user's."""
+    outside: tuple[Path, ...]
+    """Files elsewhere."""
+    variables: Mapping[str, str]
+    """Environment variables, and where each is read."""
+
 
 _seen: dict[tuple[Any, ...], Opened] = {}
 """What was opened where classes of some modules were built for some values."""
@@ -61,18 +72,22 @@ def completed(grid: Grid) -> Grid:
     key = (tuple(each.module.__name__ for each in loaded), source_hash(sources), *records)
     if key not in _reached:
         _reached[key] = apart(partial(_reach, grid))
-    beside, outside = _reached[key]
+    reached = _reached[key]
     for each in loaded:
-        each.observe(beside)
-    return replace(grid.with_data({**grid.data, **contents(beside, grid)}), outside=outside)
+        each.observe(reached.beside)
+    read = [*(each.variables for each in loaded), reached.variables]
+    variables = {name: place for each in read for name, place in each.items()}
+    complete = grid.with_data({**grid.data, **contents(reached.beside, grid)})
+    return replace(complete, outside=reached.outside, variables=variables)
 
 
 def _reach(grid: Grid) -> Opened:
     """What the classes of a grid open, there and from copies of all that."""
     opened = _opened_of(grid, grid.folder)
-    beside = _each(opened, 0)
+    beside = _each(each.beside for each in opened)
     _check_copies(grid.with_data({**grid.data, **contents(beside, grid)}))
-    return beside, _each(opened, 1)
+    variables = {name: place for each in opened for name, place in each.variables.items()}
+    return Opened(beside=beside, outside=_each(each.outside for each in opened), variables=variables)
 
 
 def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
@@ -83,11 +98,11 @@ def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
     folder
         Beside which the user's files are: that of the grid, or of copies.
     """
-    return _each(_opened_of(grid, folder), 0)
+    return _each(opened.beside for opened in _opened_of(grid, folder))
 
 
-def _each(opened: Iterable[Opened], which: int) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(path for files in opened for path in files[which]))
+def _each(groups: Iterable[tuple[Path, ...]]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(path for files in groups for path in files))
 
 
 def _opened_of(grid: Grid, folder: Path) -> list[Opened]:
@@ -116,10 +131,15 @@ def _opened(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folde
     if key not in _seen:
         within = [place for each in components for place in _folders(each, folder)]
         within += [place for each in part.components.values() for place in _folders(each, grid.folder)]
-        with quiet(None), opened_files(folder, grid.folder, *within) as opened:
+        with (
+            quiet(None),
+            opened_files(folder, grid.folder, *within) as opened,
+            variables_read() as variables,
+        ):
             _build(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
-        _seen[key] = tuple(path for path in opened.files if path not in code), opened.outside
+        beside = tuple(path for path in opened.files if path not in code)
+        _seen[key] = Opened(beside=beside, outside=opened.outside, variables=variables)
     return _seen[key]
 
 

@@ -32,6 +32,7 @@ from typing import Any, Final
 from phasediag.library_messages import quiet
 from phasediag.user_code.apart import withstood
 from phasediag.user_code.defaults import kept_defaults
+from phasediag.user_code.environment import variables_read
 from phasediag.user_code.imports import (
     Roots,
     dynamic_name,
@@ -62,6 +63,8 @@ class Loaded:
     """Files that were opened for reading meanwhile and are no code."""
     stamps: dict[Path, tuple[int, ...]]
     """What changes when a file is written again, of each that was opened then and since."""
+    variables: Mapping[str, str]
+    """Environment variables that it read meanwhile, and at which line."""
 
     def fresh(self) -> bool:
         """Whether nothing that it read has changed since."""
@@ -166,7 +169,7 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     code = reached_from(path, roots)
     package = _package(path, roots, code)
     within = tuple(dict.fromkeys((path.parent, grid_folder, package_root(path))))
-    with _apart(within, path.parent) as plain, opened_files(*within) as opened:
+    with _apart(within, path.parent) as plain, opened_files(*within) as opened, variables_read() as variables:
         name = module_name(path)
         try:
             with kept_defaults(), quiet(None), at_work(path, path.name, "its import"):
@@ -177,7 +180,10 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     code = {**code, **_read(dict.fromkeys(plain.values(), b"")), **_read(_files_of(package))}
     data = tuple(file for file in opened.files if file not in code)
     stamps = {file: stamp_of(file) for file in data}
-    return Loaded(path=path, module=module, roots=roots, code=code, opened=data, stamps=stamps), dict(plain)
+    loaded = Loaded(
+        path=path, module=module, roots=roots, code=code, opened=data, stamps=stamps, variables=variables
+    )  # fmt: skip
+    return loaded, dict(plain)
 
 
 def _package(path: Path, roots: Roots, code: Mapping[Path, bytes]) -> str:

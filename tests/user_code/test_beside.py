@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from phasediag.running.sources import place_sources
 from phasediag.storage.store import Store
 from phasediag.sweeps.reach import completed
 from phasediag.sweeps.recorded import recorded_files, stored_grid
+from phasediag.user_code.environment import variables_read
 from small_sweeps import assert_same_rows, launched, write
 
 NET = """
@@ -327,6 +330,38 @@ def test_a_file_elsewhere_is_told_to_be_no_part_of_the_record(tmp_path: Path) ->
     assert phasediag.plan(folder / "grid.yaml", folder).survey.notices == tuple(warnings)
     data(folder)
     assert not phasediag.plan(write(folder, task(folder)), tmp_path / "fresh").survey.notices
+
+
+@pytest.mark.parametrize(
+    "asked", ["os.environ['SCALE']", "os.environ.get('SCALE')", "os.getenv('SCALE', '1')"]
+)
+@pytest.mark.parametrize("at_import", [True, False])
+def test_a_variable_of_the_environment_is_told_to_be_no_part_of_the_record(
+    asked: str, at_import: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the line that reads it; what libraries read of their own is not told."""
+    monkeypatch.setenv("SCALE", "2")
+    lookup = type(os.environ).__getitem__
+    data(tmp_path)
+    head = f"import os\nSCALE = {asked}" if at_import else "import os"
+    read = f"{BESIDE}; scale = float({'SCALE' if at_import else asked})"
+    grid = write(tmp_path, task(tmp_path, read, head))
+    (note,) = phasediag.plan(grid, tmp_path).survey.notices
+    lines = (tmp_path / "data_task.py").read_text().splitlines()
+    at = next(number for number, line in enumerate(lines, 1) if asked in line)
+    assert note.startswith(f"{tmp_path / 'data_task.py'}:{at}: the environment variable SCALE is read: ")
+    assert type(os.environ).__getitem__ is lookup
+
+
+def test_variables_of_which_nobody_can_be_told_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the class of `os.environ` cannot be changed, or is another one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", MappingProxyType(dict(os.environ)))
+        with variables_read() as places:
+            assert os.getenv("HOME") == os.environ.get("HOME")
+    assert places == {}
 
 
 @pytest.mark.parametrize("read", ["held = np.load('data.npz')", "held = np.load({!r})"])
