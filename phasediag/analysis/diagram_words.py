@@ -43,7 +43,7 @@ def boundary_in_words(
 
 
 def _rows(boundary: pd.DataFrame, keys: Sequence[str]) -> int:
-    return len(boundary[list(keys)].drop_duplicates()) if keys else 1
+    return len(boundary[list(keys)].drop_duplicates()) if keys else int(len(boundary) > 0)
 
 
 def _span(crossed: pd.DataFrame) -> str:

@@ -287,6 +287,13 @@ def test_list_valued_parameters_can_be_facets():
     ]
 
 
+@pytest.mark.parametrize("y", [None, Y])
+def test_a_row_without_a_crossing_crosses_no_more_than_once(y: str | None):
+    frame = planted(ys=RATES if y else RATES[:1]).assign(degree_normalized=0.2)
+    (warning,) = phase_diagram(frame, X, y).warnings
+    assert warning.startswith("No row crosses 0.5, so there is no boundary in this range")
+
+
 def test_too_many_values_of_a_forgotten_axis():
     frame = pd.concat([planted(replicates=1, points=3).assign(label_noise=n) for n in range(7)])
     with pytest.raises(AnalysisError, match=r"label_noise.*7 values.*, facet; .*name it"):
