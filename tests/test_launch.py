@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,7 @@ STEPS = {"steps": 6000}
 LONG = grid_text(AXES, STEPS, replicates=2, resources="{trials_per_pack: 2}")
 """12 trials in 6 packs, each of more seconds than a slice between two results: two workers are busy for three
 rounds, in step, and a drain finds packs in training."""
+PACKS = 6
 BRIEF = LONG.replace("steps: 6000", "steps: 1500")
 """As many packs, shorter than a slice: where nothing has to be found in the middle of one."""
 
@@ -113,20 +115,30 @@ def relaunch(grid: Path, undisturbed: Path, kept: dict[str, int], *, executor: s
     assert_same_rows(sweep, undisturbed)
 
 
+def _more_than(committed: Collection[str], sweep: Path) -> bool:
+    return len(fragments(sweep)) > len(committed)
+
+
 def drained(
     grid: Path, undisturbed: Path, stop: Callable[[subprocess.Popen[bytes]], None], *wrapper: str,
     executor: str = "ray",
 ) -> str:  # fmt: skip
-    """Drain a launch after its first commit; it is continued, not begun again. Gives back its stderr."""
+    """Drain a launch after a commit, until one finds packs in training; gives back its stderr.
+
+    Such packs are continued, not begun again. Between two packs a worker has nothing to keep.
+    """
     sweep = grid.parent / "g"
-    with launching(grid, *wrapper) as driver:
-        wait_for(lambda: fragments(sweep), driver)
-        descendants = psutil.Process(driver.pid).children(recursive=True)
-        stop(driver)
-        assert driver.wait(timeout=40) == 130, said(grid)
-        ended(descendants, within=10)
-    unfinished = {path.name for path in (sweep / "checkpoints").iterdir()}
-    assert unfinished
+    unfinished = set[str]()
+    while not unfinished:
+        committed = fragments(sweep)
+        assert len(committed) < PACKS - 1
+        with launching(grid, *wrapper) as driver:
+            wait_for(partial(_more_than, committed, sweep), driver)
+            descendants = psutil.Process(driver.pid).children(recursive=True)
+            stop(driver)
+            assert driver.wait(timeout=40) == 130, said(grid)
+            ended(descendants, within=10)
+        unfinished = {path.name for path in (sweep / "checkpoints").glob("*")}
     relaunched = time.time()
     relaunch(grid, undisturbed, fragments(sweep), executor=executor)
     rows = phasediag.load_trials(str(sweep)).groupby("pack_id")["started_at"].min()
