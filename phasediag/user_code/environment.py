@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 from phasediag.source_lines import of_the_user
+
+_Environment: Any = type(os.environ)
+_lookup: Final = _Environment.__getitem__
+_changing: Final = threading.Lock()
+_watching: list[dict[str, str]] = []
+"""What is filled at present; several threads may import at once."""
 
 
 @contextmanager
@@ -23,23 +30,31 @@ def variables_read() -> Iterator[dict[str, str]]:
     ------
     By the name of the variable where it was read first, `file:line`; filled within the block.
     """
-    cls: Any = type(os.environ)
-    lookup, places = cls.__getitem__, dict[str, str]()
-
-    def noted(environment: Any, name: Any) -> Any:
-        if place := _asked_by():
-            places.setdefault(str(name), place)
-        return lookup(environment, name)
-
-    try:
-        cls.__getitem__ = noted
-    except (AttributeError, TypeError):
-        yield places
-        return
+    places = dict[str, str]()
+    with _changing:
+        if not _watching:
+            _exchange(_noted)
+        _watching.append(places)
     try:
         yield places
     finally:
-        cls.__getitem__ = lookup
+        with _changing:
+            _watching[:] = [each for each in _watching if each is not places]
+            if not _watching:
+                _exchange(_lookup)
+
+
+def _exchange(lookup: Any) -> None:
+    """Look variables up in this way from now on, where the class lets itself be changed."""
+    with suppress(AttributeError, TypeError):
+        _Environment.__getitem__ = lookup
+
+
+def _noted(environment: Any, name: Any) -> Any:
+    if place := _asked_by():
+        for places in tuple(_watching):
+            places.setdefault(str(name), place)
+    return _lookup(environment, name)
 
 
 def _asked_by() -> str:

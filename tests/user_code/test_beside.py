@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -353,15 +352,23 @@ def test_a_variable_of_the_environment_is_told_to_be_no_part_of_the_record(
     assert type(os.environ).__getitem__ is lookup
 
 
-def test_variables_of_which_nobody_can_be_told_do_no_harm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the class of `os.environ` cannot be changed, or is another one."""
+def test_variables_of_which_nobody_can_be_told_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the class of `os.environ` cannot be changed."""
     with monkeypatch.context() as patch:
-        patch.setattr(os, "environ", MappingProxyType(dict(os.environ)))
+        patch.setattr("phasediag.user_code.environment._Environment", dict)
         with variables_read() as places:
             assert os.getenv("HOME") == os.environ.get("HOME")
     assert places == {}
+
+
+def test_watches_that_overlap_leave_the_environment_as_it_was() -> None:
+    lookup = type(os.environ).__getitem__
+    first, second = variables_read(), variables_read()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert type(os.environ).__getitem__ is lookup
 
 
 @pytest.mark.parametrize("read", ["held = np.load('data.npz')", "held = np.load({!r})"])
