@@ -62,7 +62,7 @@ class SizeFit:
         """The best named parameters for draws of the means, shape (draws, p)."""
         starts = np.tile(self.parameters, (len(draws.values), 1))
         residuals = self.function.residuals(draws.values, draws.errors)
-        return least_squares(residuals, starts, _steps(self.function), tolerance=1e-4)[:, : len(self.named)]
+        return least_squares(residuals, starts, self.differences, tolerance=1e-4)[:, : len(self.named)]
 
     def nearly_drawn(self, draws: Drawn) -> FloatArray:
         """As `drawn`, to first order in the deviation of the means, which is far cheaper."""
@@ -70,7 +70,7 @@ class SizeFit:
         curves = self.function.curves
         own = self.function.residuals(curves.mean[None], curves.error[None])
         first = np.zeros(1, dtype=np.int64)
-        slopes = jacobian(own, self.parameters[None], first, _steps(self.function))[0]
+        slopes = jacobian(own, self.parameters[None], first, self.differences)[0]
         residuals = self.function.residuals(draws.values, draws.errors)
         return one_step(residuals, starts, slopes)[:, : len(self.named)]
 

@@ -64,7 +64,10 @@ class Geometry:
 
     @cached_property
     def _scaled(self) -> tuple[Tensor, Tensor]:
-        """The neuron vectors in units, and the units; in place, for a large layer is half a gigabyte."""
+        """The neuron vectors in units, (networks, width, numbers), and the units, (networks, 1).
+
+        Divided in place: of a block of a large model a copy is half a gigabyte.
+        """
         vectors = self.fixed.vectors
         low, high = vectors.flatten(1).aminmax(dim=1)
         unit = power_of_two(torch.maximum(-low, high))[:, None]
