@@ -27,17 +27,20 @@ def test_it_is_called_again_and_again_and_never_after_the_block() -> None:
 
 
 def test_a_call_that_asks_for_no_other_is_the_last() -> None:
-    calls: list[int] = []
+    threads: list[threading.Thread] = []
+    twice = threading.Event()
 
     def act() -> bool:
-        calls.append(len(calls))
-        return len(calls) < 2
+        threads.append(threading.current_thread())
+        if len(threads) == 2:
+            twice.set()
+        return not twice.is_set()
 
     with repeating(act, every_s=0.001, name="beat"):
-        (thread,) = [each for each in threading.enumerate() if each.name == "beat"]
-        thread.join(10)
-        assert not thread.is_alive()
-    assert calls == [0, 1]
+        assert twice.wait(10)
+        threads[0].join(10)
+        assert not threads[0].is_alive()
+    assert [thread.name for thread in threads] == ["beat", "beat"]
 
 
 def test_a_block_that_raises_ends_it_too() -> None:
