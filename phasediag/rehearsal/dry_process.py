@@ -45,7 +45,7 @@ Sketch = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Sketches:
     """What the classes of a trial make: sums over it, by name."""
 
     model: Sketch
@@ -75,7 +75,7 @@ def check_process(worlds: Sequence[World]) -> None:
         _compare(_component("task", world), here.task, other.task)
 
 
-def made_for(world: World) -> Made:
+def made_for(world: World) -> Sketches:
     """Sums over all that the user's classes make for a trial."""
     model, task = _component("model", world), _component("task", world)
     of_model, of_task = Sketch(), Sketch()
@@ -93,7 +93,7 @@ def made_for(world: World) -> Made:
         pairs = {f"{method}, {kind}": part for method, pair in made.sets.items()
                  for kind, part in zip(("inputs", "targets"), pair, strict=True)}  # fmt: skip
         of_task = {name: _sums(part) for name, part in pairs.items()} | {"its noise": _sums(made.noise)}
-    return Made(model=of_model, task=of_task)
+    return Sketches(model=of_model, task=of_task)
 
 
 def answer() -> None:
@@ -106,7 +106,7 @@ def answer() -> None:
         pickle.dump([made_for(world) for world in worlds], to_whom)
 
 
-def _made_elsewhere(worlds: list[World]) -> list[Made]:
+def _made_elsewhere(worlds: list[World]) -> list[Sketches]:
     """What another process makes; none where there can be no such process."""
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {
@@ -119,7 +119,7 @@ def _made_elsewhere(worlds: list[World]) -> list[Made]:
             [sys.executable, "-c", _BEGUN], input=pickle.dumps(worlds), stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=environment, timeout=PATIENCE_S, check=True,
         )  # fmt: skip
-        made: list[Made] = pickle.loads(process.stdout)
+        made: list[Sketches] = pickle.loads(process.stdout)
     except (OSError, subprocess.SubprocessError, pickle.PickleError, EOFError):
         return []
     return made

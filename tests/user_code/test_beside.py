@@ -349,8 +349,8 @@ def test_a_module_elsewhere_is_told_to_be_no_part_of_the_record(
     folder, imports = tmp_path / "here", "import numpy as np\nfrom lab_of_hers import act"
     notices = phasediag.plan(write(folder, net(folder, imports)), folder).survey.notices
     monkeypatch.delitem(sys.modules, "lab_of_hers")
-    (told,) = (sentence for sentence in notices if "outside of the grid's folder" in sentence)
-    assert told.startswith(f"{tmp_path / 'lab' / 'lab_of_hers.py'} is imported and lies outside")
+    (sentence,) = (each for each in notices if "outside of the grid's folder" in each)
+    assert sentence.startswith(f"{tmp_path / 'lab' / 'lab_of_hers.py'} is imported and lies outside")
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,9 @@ def grid_of(folder: Path, **read: str) -> Path:
 def test_variables_that_are_read_in_training_are_told(tmp_path: Path) -> None:
     asked = {place: f"float(os.environ.get('OWN_{place.upper()}', 1))" for place in PLACES}
     plan = phasediag.plan(grid_of(tmp_path, **asked), str(tmp_path))
-    told = " ".join((*plan.warnings, *plan.notes))
-    assert all(f"OWN_{place.upper()}" in told for place in PLACES), told
-    assert "my_task.py:" in told
+    sentences = " ".join((*plan.warnings, *plan.notes))
+    assert all(f"OWN_{place.upper()}" in sentences for place in PLACES), sentences
+    assert "my_task.py:" in sentences
 
 
 @pytest.mark.parametrize("place", ["loss", "measured", "made"])
