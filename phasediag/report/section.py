@@ -15,6 +15,7 @@ from phasediag.analysis.systematics import Systematics
 from phasediag.figures.style import Axes, Figure, figure_of, png, svg
 from phasediag.report.choice import Choice
 from phasediag.report.explorer import Explorer, Record
+from phasediag.report.warnings import Warned
 
 _MOST_SVG_BYTES: Final = 1_500_000
 _PIXELS_AN_INCH: Final = 96
@@ -51,8 +52,10 @@ class Section:
     title: str
     pictures: tuple[Picture, ...]
     tables: Mapping[str, pd.DataFrame]
-    warnings: tuple[str, ...]
+    warnings: tuple[Warned, ...]
     findings: tuple[str, ...]
+    verdict: tuple[str, ...] = ()
+    """What came out and how sure that is, in the fewest sentences: what stands at the top of a page."""
     explorer: Explorer | None = None
     """The diagram for the script of the page; None where the section has none."""
 
