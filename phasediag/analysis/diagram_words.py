@@ -14,7 +14,7 @@ from phasediag.arrays import BoolArray
 MOST_CROSSINGS: Final = 6
 """In the median row that crosses: with more the boundary is no set of lines."""
 MOST_BRANCHES: Final = 6
-"""Of which a sentence tells each by itself."""
+"""Branches that a sentence tells one by one."""
 
 
 def boundary_in_words(

@@ -169,7 +169,7 @@ def order_of(trials: pd.DataFrame, order: str | None, level: float | None) -> tu
 
 
 def _warnings(sweep: ReportedSweep, sections: Sequence[Section]) -> Warnings:
-    """Those of the sweep as a whole, and of each section."""
+    """Warnings of the sweep as a whole, and of each section."""
     of_all = (*warned(sweep.notices, Gravity.INCOMPLETE), *about_trials(sweep.trials, sweep.planned))
     return Warnings.of({"": of_all} | {section.title: section.warnings for section in sections})
 
@@ -178,8 +178,8 @@ def _recorded(trials: pd.DataFrame, planned: int) -> str:
     """How many trials are there, and what became of them."""
     counts = {state: int(has_status(trials, state).sum()) for state in STATES[:3]}
     fates = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
-    told = "all ok" if counts["ok"] == len(trials) else fates
-    return f"{len(trials):,} of {max(planned, len(trials)):,} planned trials are recorded: {told}."
+    became = "all ok" if counts["ok"] == len(trials) else fates
+    return f"{len(trials):,} of {max(planned, len(trials)):,} planned trials are recorded: {became}."
 
 
 def _tables(tables: Mapping[str, pd.DataFrame], name: str, number: int) -> list[Table]:

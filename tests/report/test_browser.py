@@ -61,7 +61,7 @@ def stored(tmp_path_factory):
 @pytest.fixture(scope="module")
 def grave(tmp_path_factory):
     """The report of a sweep with a long name, of which nearly everything must be warned."""
-    trials = planted(2).assign(optimizer="adamw", git_commit="abc-dirty")
+    trials = planted(2).assign(git_commit="abc-dirty")
     trials["status"] = ["failed", "diverged"] * 4 + ["ok"] * (len(trials) - 8)
     trials["converged"] = ~trials["weight_decay"].between(0.05, 0.2)
     path = tmp_path_factory.mktemp("grave") / "report.html"
@@ -133,12 +133,12 @@ def test_the_first_screen_has_the_verdict_the_gravest_warning_and_the_diagram(
             for edge in (
                 ("h1", "top"),
                 (".verdict", "bottom"),
-                ("#warnings", "bottom"),
+                (".gravest", "bottom"),
                 ("figure img", "top"),
             )
         ]
         assert 0 <= edges[0] < edges[1] < edges[2] < edges[3] <= height - LEAST_SEEN, (page, edges)
-    said = browser.find_element("css selector", ".warnings > summary").text
+    said = browser.find_element("css selector", ".gravest").text
     assert "gravest:" in said
     assert "6 of 6 boundary points lie beside unconverged cells" in said
 
@@ -151,6 +151,9 @@ def test_folded_warnings_open_by_the_keyboard_and_are_printed(browser, grave):
     assert count >= 6
     assert measured(browser, seen) == 0
     browser.find_element("css selector", ".warnings > summary").send_keys(webdriver.Keys.ENTER)
+    assert measured(browser, seen) == count
+    opened(browser, grave, "desktop")
+    browser.find_element("css selector", ".gravest a").send_keys(webdriver.Keys.ENTER)
     assert measured(browser, seen) == count
     opened(browser, grave, "phone")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

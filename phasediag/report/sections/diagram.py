@@ -23,9 +23,12 @@ _CHOICES: Final[Mapping[str, str]] = {
 
 
 def sections(material: Material) -> Iterator[Section]:
-    """The phase diagram, where two parameters span one and a trial has the order parameter."""
+    """The phase diagram, where two parameters span one; that there is none, where no trial has a value."""
     choice, order, level = material.choice, material.order, material.level
-    if not (choice.x and choice.y and material.has_order):
+    if not (choice.x and choice.y):
+        return
+    if not material.has_order:
+        yield _nothing(order)
         return
     shown = choice.of(material.trials)
     diagram = phase_diagram(
@@ -42,12 +45,21 @@ def sections(material: Material) -> Iterator[Section]:
     yield Section(
         title=f"Phase diagram: {prose(order)}",
         pictures=(picture(draw_with_exact(diagram, shown), _described(diagram), caption),),
-        tables=diagram.tables, warnings=(*_warnings(diagram), *warned(unstable, Gravity.UNSURE)),
+        tables=diagram.tables, warnings=(*_warnings(diagram), *unstable),
         findings=(*diagram.findings, *stable),
         verdict=(*diagram.findings[:1], *_how_sure(sensitivity, moves)),
         explorer=None if material.record is None else explorer(
             diagram, material.trials, choice, material.record
         ),
+    )  # fmt: skip
+
+
+def _nothing(order: str) -> Section:
+    """That there is no diagram."""
+    text = f"No trial has a value of {prose(order)}: there is no diagram. --order takes another column."
+    return Section(
+        title=f"Phase diagram: {prose(order)}", pictures=(), tables={}, findings=(),
+        warnings=warned([text], Gravity.NOTHING),
     )  # fmt: skip
 
 
