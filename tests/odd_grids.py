@@ -47,9 +47,10 @@ VALUE: Final = one_of(
 )  # fmt: skip
 """Of a parameter."""
 AXIS: Final = one_of(
-    listed(SCALAR, 5), record(values=listed(VALUE, 4)), record(linspace=listed(NUMBER, 3, least=1), num=NUMBER),
-    record(logspace=listed(NUMBER, 3, least=1), num=NUMBER), record(arange=listed(NUMBER, 4, least=2)),
-    record(values=listed(NUMBER, 3), hold=TEXT), VALUE,
+    listed(SCALAR, 5), record(values=listed(VALUE, 4)), record(arange=listed(NUMBER, 4, least=2)),
+    record(linspace=listed(NUMBER, 3, least=1), num=NUMBER),
+    record(logspace=listed(NUMBER, 3, least=1), num=NUMBER), record(values=listed(NUMBER, 3), hold=TEXT),
+    VALUE,
 )  # fmt: skip
 """What an axis may be, and nearly that."""
 
