@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -425,10 +426,13 @@ def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
         wait_until(lambda: dict(reader(store).news) == {"in_training": 7.5, "rate": None})
 
         def changing() -> dict[str, float | None]:
-            raise RuntimeError("dictionary changed size during iteration")
+            raise next(changes)
 
+        changes = cycle([RuntimeError("dictionary changed size during iteration"), KeyError("cpu")])
         lease.tell(changing)
         wait_until(lambda: not reader(store).news)
+        beats = reader(store).beats
+        wait_until(lambda: reader(store).beats > beats + 2)
         assert not lease.lost
 
 

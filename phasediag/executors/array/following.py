@@ -98,8 +98,7 @@ class Follower:
                 try:
                     self.worker.set_aside()
                 finally:
-                    with suppress(StoreError):
-                        forget(self._folder, self.name)
+                    self._leave()
 
     def _trained(self, ending: Drain) -> Ending | None:
         report = self.worker.step(0)
@@ -180,6 +179,12 @@ class Follower:
             self._number += 1
             self._report = report
         borne(self._write, ending)
+
+    def _leave(self) -> None:
+        """Take back what it has told: from now on it is not there."""
+        with self._lock, suppress(StoreError):
+            self._report = None
+            forget(self._folder, self.name)
 
     def _write(self) -> None:
         with self._lock:
