@@ -37,10 +37,9 @@ class _Printed(io.TextIOBase):
         return len(text)
 
     def close(self) -> None:
-        """Show the line that has begun."""
+        """Show the line that has begun; another thread may go on to print here."""
         if self.begun:
             self.write("\n")
-        super().close()
 
 
 class _LogFile(logging.FileHandler):
@@ -73,8 +72,8 @@ class _Latest(logging.Handler):
 def quiet(log: Path | None) -> Iterator[None]:
     """Send what libraries log and warn of within a block to a file, and what is printed to standard error.
 
-    Blocks may be in one another, and in several threads at once: the first to begin diverts what the process
-    says, the last to end gives it back, and what is said meanwhile goes to the file of the latest.
+    Blocks may be in one another, and in several threads at once, which end in any order: what libraries log
+    goes to the file of the latest, and once the last has ended all is as it was before the first.
 
     Parameters
     ----------
@@ -92,7 +91,9 @@ def quiet(log: Path | None) -> Iterator[None]:
         _divert()
         _open().append(handler)
     try:
-        yield
+        with warnings.catch_warnings(), closing(_Printed()) as printed, redirect_stdout(printed):
+            warnings.showwarning = _show
+            yield
     finally:
         with _changing:
             _open().remove(handler)
@@ -112,14 +113,13 @@ def _handler(log: Path | None) -> logging.Handler:
 
 @contextmanager
 def _as_before() -> Iterator[None]:
-    """Divert what is printed and warned of within a block; afterwards loggers, too, are as before."""
+    """Let loggers, warnings and standard output be after a block as they were before."""
     root, diverted = logging.getLogger(), _diverted()
     silent = not root.handlers
     if silent:
         root.addHandler(_LATEST)
     try:
-        with warnings.catch_warnings(), closing(_Printed()) as printed, redirect_stdout(printed):
-            warnings.showwarning = _show
+        with warnings.catch_warnings(), redirect_stdout(sys.stdout):
             yield
     finally:
         while diverted:
