@@ -75,7 +75,7 @@ class _Torch(StoredTensors):
         return self._opened()[name].float()
 
     def _opened(self) -> Mapping[str, Tensor]:
-        """The tensors, mapped from the file anew: what was read counts as memory as long as a mapping lives."""
+        """The tensors, mapped from the file anew: what was read of a mapping takes memory while it lives."""
         return self._loaded(mmap=True) if zipfile.is_zipfile(self.path) else self._held
 
     @cached_property

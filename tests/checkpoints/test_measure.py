@@ -131,7 +131,7 @@ def test_every_layout_is_recognised_and_read_alike(
 
 
 def onnx_file(path: Path, state: Mapping[str, Tensor], beside: str = "") -> None:
-    """As torch exports it: products with matrices turned, whose own names are lost; weights in a file beside."""
+    """As torch exports it: products with matrices turned, whose own names are lost."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -181,11 +181,10 @@ def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> No
 
 
 def test_a_lost_file_beside_onnx_is_said(tmp_path: Path) -> None:
-    onnx_file(
-        tmp_path / "m.onnx", {n: t for n, t in held(NAMINGS[0], matrices()).items() if t.dim() == 2}, "d"
-    )
-    (tmp_path / "d").unlink()
-    with pytest.raises(PhasediagError, match="m.onnx cannot be read as weights"):
+    state = {name: tensor for name, tensor in held(NAMINGS[0], matrices()).items() if tensor.dim() == 2}
+    onnx_file(tmp_path / "m.onnx", state, "m.data")
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(PhasediagError, match=r"m\.onnx cannot be read as weights"):
         parts_of(tmp_path / "m.onnx")
 
 

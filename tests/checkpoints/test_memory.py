@@ -47,8 +47,8 @@ def llama(folder: Path, layers: int, suffix: str) -> Path:
     rng = torch.Generator().manual_seed(0)
     sizes = {
         "self_attn.q_proj": (HEAD, WIDTH), "self_attn.k_proj": (HEAD, WIDTH),
-        "self_attn.v_proj": (HEAD, WIDTH), "self_attn.o_proj": (WIDTH, HEAD), "mlp.gate_proj": (HIDDEN, WIDTH),
-        "mlp.up_proj": (HIDDEN, WIDTH), "mlp.down_proj": (WIDTH, HIDDEN),
+        "self_attn.v_proj": (HEAD, WIDTH), "self_attn.o_proj": (WIDTH, HEAD),
+        "mlp.gate_proj": (HIDDEN, WIDTH), "mlp.up_proj": (HIDDEN, WIDTH), "mlp.down_proj": (WIDTH, HIDDEN),
     }  # fmt: skip
     one = {name: torch.randn(size, generator=rng).bfloat16() for name, size in sizes.items()}
     folder.mkdir(parents=True)
