@@ -59,7 +59,7 @@ class Launch:
     split: Mapping[str, float] = field(default_factory=dict)
     """Part of the workers' time by what it was spent on."""
     forecast_s: float
-    """What was told to be left at a tenth."""
+    """Seconds that the launch said to be left at a tenth of its trials."""
     taken_s: float
 
 
@@ -134,7 +134,7 @@ def described(said: str) -> dict[str, object]:
     """What `--profile` printed: parts of the workers' time, and the ETA at a tenth."""
     split = re.findall(r"([a-z-]+) ([\d.]+) s \(", said)
     total = sum(float(seconds) for _, seconds in split)
-    left = re.search(r"left at a tenth: ([\d.]+) s told, ([\d.]+) s taken", said)
+    left = re.search(r"left at a tenth: ([\d.]+) s said, ([\d.]+) s taken", said)
     return {
         "split": {phase: float(seconds) / total for phase, seconds in split},
         "forecast_s": float(left[1]) if left else float("nan"),

@@ -13,12 +13,14 @@ from phasediag.arrays import BoolArray
 
 MOST_CROSSINGS: Final = 6
 """In the median row that crosses: with more the boundary is no set of lines."""
+MOST_BRANCHES: Final = 6
+"""Branches that a sentence tells one by one."""
 
 
 def boundary_in_words(
     boundary: pd.DataFrame, across: pd.DataFrame | None, keys: Sequence[str], x: str, y: str, about: str
-) -> str:
-    """In how many rows there is a boundary, where, and how wide its interval typically is.
+) -> tuple[str, ...]:
+    """In how many rows there is a boundary, where, and how wide its interval typically is; then each branch.
 
     Parameters
     ----------
@@ -32,14 +34,14 @@ def boundary_in_words(
     if not crossed.empty:
         rows = f"{_rows(crossed, keys)} of {_rows(boundary, keys)} rows"
         texts.append(f"The boundary {about} crosses {rows}, at {prose(x)} {_span(crossed)}.")
-        texts += _branches(crossed, keys, x)
     if across is not None and not across.empty:
         begins = "Between rows it also runs" if texts else f"The boundary {about} runs"
         columns = across[list(across.columns[: len(keys)])].drop_duplicates()
         texts.append(
             f"{begins} along {prose(x)}: {len(columns)} values of it cross it, at {prose(y)} {_span(across)}."
         )
-    return " ".join(texts) if texts else f"No boundary: nowhere is {about} crossed."
+    where = " ".join(texts) if texts else f"No boundary: nowhere is {about} crossed."
+    return (where, *_branches(crossed, keys, x))
 
 
 def _rows(boundary: pd.DataFrame, keys: Sequence[str]) -> int:
@@ -57,13 +59,15 @@ def _span(crossed: pd.DataFrame) -> str:
 
 def _branches(crossed: pd.DataFrame, keys: Sequence[str], x: str) -> list[str]:
     """Each branch by itself, where there are several."""
-    if crossed["branch"].nunique() < 2:
+    count = crossed["branch"].nunique()
+    if count < 2:
         return []
     parts = [
         f"{number} ({branch['direction'].iloc[0]}) in {_rows(branch, keys)} of them at {_span(branch)}"
-        for number, branch in crossed.groupby("branch")
+        for number, branch in crossed[crossed["branch"] <= MOST_BRANCHES].groupby("branch")
     ]
-    return [f"By branch, along {prose(x)}: {', '.join(parts)}."]
+    more = f", and {count - len(parts)} more" if count > len(parts) else ""
+    return [f"By branch, along {prose(x)}: {', '.join(parts)}{more}."]
 
 
 def side_by_side(x: str) -> str:

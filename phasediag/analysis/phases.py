@@ -189,11 +189,11 @@ class PhaseDiagram(Result):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Where the boundary is, and how sure that is."""
+        """Where the boundary is, and how sure that is; then each branch, where there are several."""
         about = f"{prose(self.order, self.about)} = {self.level:g}"
         if not (self.x_scale.ordered or (self.y and self.y_scale.ordered)):
             return (side_by_side(self.x),)
-        return (boundary_in_words(self.boundary, self.across, self.keys, self.x, self.y, about),)
+        return boundary_in_words(self.boundary, self.across, self.keys, self.x, self.y, about)
 
     def as_dict(self) -> dict[str, Any]:
         """The diagram in plain types: what it shows, its boundary, and its warnings."""

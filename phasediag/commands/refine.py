@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 _GOAL: Final = together("goal", {
-    "x": click.option("--x", type=COLUMN, help="Axis along the rows, in which the boundary is located."),
-    "y": click.option("--y", type=COLUMN, help="Axis that numbers the rows."),
+    "x": click.option("--x", type=COLUMN,
+                      help="Axis along the rows, in which the boundary is located; needed but for --undo."),
+    "y": click.option("--y", type=COLUMN, help="Axis that numbers the rows; needed too."),
     "order": click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
                           help="Column that tells the phases apart."),
     "level": LEVEL,

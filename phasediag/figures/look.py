@@ -177,7 +177,7 @@ class Look:
     def mark(self, bar: Colorbar, diagram: PhaseDiagram) -> None:
         """Draw the level into a colour bar; where colours are spread evenly, numbers where they are apart."""
         if bar.solids is not None:
-            bar.solids.set(rasterized=False, edgecolor="face", linewidth=0.3)  # a vector stays one
+            bar.solids.set(rasterized=False, edgecolor="face", linewidth=1)  # a vector, without seams
         bar.ax.axhline(diagram.level, color="black", linewidth=1.2)
         if isinstance(bar.norm, FuncNorm):
             values = np.unique([float(f"{at:.2g}") for at in bar.norm.inverse(np.linspace(0, 1, 9))])

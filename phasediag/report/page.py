@@ -17,12 +17,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from phasediag.analysis.axes import axes_of
 from phasediag.analysis.declared import level_in
 from phasediag.analysis.extension import known_extension
-from phasediag.analysis.frame import need_columns
+from phasediag.analysis.frame import has_status, need_columns
 from phasediag.analysis.sensitivity import Recounts
 from phasediag.columns import level_of
 from phasediag.report.choice import choose
 from phasediag.report.explorer import Record
 from phasediag.report.facts import (
+    STATES,
     axes_table,
     completeness,
     cost,
@@ -33,7 +34,7 @@ from phasediag.report.facts import (
 )
 from phasediag.report.section import Material, Section
 from phasediag.report.sections import all_sections
-from phasediag.report.warnings import about_trials
+from phasediag.report.warnings import Gravity, Warnings, about_trials, warned
 from phasediag.version import VERSION
 
 ORDERS: Final = ("degree_normalized", "log_rate")
@@ -122,13 +123,16 @@ def rendered(sweep: ReportedSweep, sections: Sequence[Section], made: datetime |
     script = _script() if any(s.explorer and s.explorer.payload for s in sections) else ""
     states = completeness(trials, sweep.planned)
     errors = errors_table(trials)
+    lead = next((section for section in sections if section.pictures), None)
     return _environment().get_template("report.html.j2").render(
         name=sweep.name,
         uri=sweep.uri,
         made=f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=VERSION,
-        headline=_headline(trials, sweep.planned, sections),
-        warnings=[*sweep.notices, *about_trials(trials, sweep.planned)],
+        verdict=[_recorded(trials, sweep.planned), *(lead.verdict if lead else ())],
+        warnings=_warnings(sweep, sections),
+        lead=lead,
+        training=duration(float(trials["wall_s"].sum())) if "wall_s" in trials else "",
         sections=[(section, _tables(section.tables, sweep.name, number))
                   for number, section in enumerate(sections, start=1)],
         states=states.to_dict("records"),
@@ -164,12 +168,18 @@ def order_of(trials: pd.DataFrame, order: str | None, level: float | None) -> tu
     return ORDERS[0], level_of(ORDERS[0], level)
 
 
-def _headline(trials: pd.DataFrame, planned: int, sections: Sequence[Section]) -> list[str]:
-    planned = max(planned, len(trials))
-    lines = [f"{len(trials):,} of {planned:,} planned trials are recorded."]
-    if "wall_s" in trials:
-        lines.append(f"They took {duration(float(trials['wall_s'].sum()))} of training.")
-    return lines + [finding for section in sections for finding in section.findings]
+def _warnings(sweep: ReportedSweep, sections: Sequence[Section]) -> Warnings:
+    """Warnings of the sweep as a whole, and of each section."""
+    of_all = (*warned(sweep.notices, Gravity.INCOMPLETE), *about_trials(sweep.trials, sweep.planned))
+    return Warnings.of({"": of_all} | {section.title: section.warnings for section in sections})
+
+
+def _recorded(trials: pd.DataFrame, planned: int) -> str:
+    """How many trials are there, and what became of them."""
+    counts = {state: int(has_status(trials, state).sum()) for state in STATES[:3]}
+    fates = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    became = "all ok" if counts["ok"] == len(trials) else fates
+    return f"{len(trials):,} of {max(planned, len(trials)):,} planned trials are recorded: {became}."
 
 
 def _tables(tables: Mapping[str, pd.DataFrame], name: str, number: int) -> list[Table]:

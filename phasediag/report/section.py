@@ -15,6 +15,7 @@ from phasediag.analysis.systematics import Systematics
 from phasediag.figures.style import Axes, Figure, figure_of, png, svg
 from phasediag.report.choice import Choice
 from phasediag.report.explorer import Explorer, Record
+from phasediag.report.warnings import Gravity, Warned
 
 _MOST_SVG_BYTES: Final = 1_500_000
 _PIXELS_AN_INCH: Final = 96
@@ -51,8 +52,10 @@ class Section:
     title: str
     pictures: tuple[Picture, ...]
     tables: Mapping[str, pd.DataFrame]
-    warnings: tuple[str, ...]
+    warnings: tuple[Warned, ...]
     findings: tuple[str, ...]
+    verdict: tuple[str, ...] = ()
+    """What came out and how sure that is, in the fewest sentences: what stands at the top of a page."""
     explorer: Explorer | None = None
     """The diagram for the script of the page; None where the section has none."""
 
@@ -89,7 +92,7 @@ def picture(drawing: Axes | Figure, alt: str, caption: str, summary: str = "") -
 
 def by_stability(
     sensitivities: Sequence[Sensitivity | Systematics | None], names: Sequence[str] = ("",)
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Warned]]:
     """Sentences on how choices move results: of those that are stable under them, and of the others.
 
     Parameters
@@ -98,11 +101,15 @@ def by_stability(
         What each result is of; empty where there is one.
     """
     stable: list[str] = []
-    other: list[str] = []
+    other: list[Warned] = []
     for sensitivity, name in zip(sensitivities, names, strict=True):
-        if sensitivity is not None:
-            of = f" ({name})" if name else ""
-            (stable if sensitivity.stable else other).append(f"{upper(sensitivity.summary())}{of}.")
+        if sensitivity is None:
+            continue
+        text = f"{upper(sensitivity.summary())}{f' ({name})' if name else ''}."
+        if sensitivity.stable:
+            stable.append(text)
+        else:  # where it is not known, that is told, and no more
+            other.append(Warned(text, Gravity.UNSURE if sensitivity.stable is False else Gravity.NOTE))
     return stable, other
 
 

@@ -55,7 +55,11 @@ class SweepSummary:
             numbers=_counts(sweep) | dict(_estimates(sections)),
             tables={**_tables(sections), "errors": errors_table(trials), "machines": machines(trials)},
             pictures=_pictures(sections),
-            findings=tuple(s for each in sections for s in (*each.findings, *each.warnings)),
+            findings=tuple(
+                text
+                for each in sections
+                for text in (*each.findings, *(warning.text for warning in each.warnings))
+            ),
             grids=sweep.grids, page=rendered(sweep, sections),
         )  # fmt: skip
 

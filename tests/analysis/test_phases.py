@@ -128,7 +128,7 @@ def test_every_crossing_of_a_row_is_stated_with_its_direction_and_branch():
     assert (boundary["position"] < boundary["high"]).all()
     assert "2 of 2 rows cross 0.5 more than once" in " ".join(diagram.warnings)
     assert diagram.main["position"].between(xs[3], xs[4]).all()
-    assert "2 (rising) in 2 of them" in diagram.findings[0]
+    assert "2 (rising) in 2 of them" in diagram.findings[1]
     falling = phase_diagram(frame, X, Y, direction="falling")
     assert falling.boundary["direction"].tolist() == ["falling"] * 2
     pd.testing.assert_series_equal(

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,9 @@ COLOURS = """[...document.querySelectorAll('p,li,td,th,a,summary,pre,h1,h2,capti
 })"""
 """Of every text: its colour, and that of what it stands on."""
 SHADES = ["light", "dark"]
-SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
+SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+LEAST_SEEN = 200
+"""Pixels of the diagram, from its top edge on, that the first screen shows."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,18 @@ def stored(tmp_path_factory):
     stored_sweep(folder / "planted")
     main(["report", str(folder / "planted"), "--output", str(folder / "report.html")])
     return folder / "planted", folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def grave(tmp_path_factory):
+    """The report of a sweep with a long name, of which nearly everything must be warned."""
+    trials = planted(2).assign(git_commit="abc-dirty")
+    trials["status"] = ["failed", "diverged"] * 4 + ["ok"] * (len(trials) - 8)
+    trials["converged"] = ~trials["weight_decay"].between(0.05, 0.2)
+    path = tmp_path_factory.mktemp("grave") / "report.html"
+    named = "a-sweep-of-a-name-that-says-all-there-is-to-say-of-it"
+    path.write_text(report(replace(sweep(trials, 1234), name=named, uri=f"s3://bucket/{named * 3}")))
+    return path
 
 
 @pytest.fixture(scope="module", params=["scripts on", "scripts off"])
@@ -105,6 +120,47 @@ def test_the_page_fits_the_screen_and_shows_every_figure(browser, file, size):
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_screen_has_the_verdict_the_gravest_warning_and_the_diagram(
+    browser, file, stored, grave, size
+):
+    height = SIZES[size][1]
+    for page in (file, stored[1], grave):
+        opened(browser, page, size)
+        first = "document.querySelector('%s').getBoundingClientRect().%s"
+        edges = [
+            measured(browser, first % edge)
+            for edge in (
+                ("h1", "top"),
+                (".verdict", "bottom"),
+                (".gravest", "bottom"),
+                ("figure img", "top"),
+            )
+        ]
+        assert 0 <= edges[0] < edges[1] < edges[2] < edges[3] <= height - LEAST_SEEN, (page, edges)
+    said = browser.find_element("css selector", ".gravest").text
+    assert "gravest:" in said
+    assert "6 of 6 boundary points lie beside unconverged cells" in said
+
+
+def test_folded_warnings_open_by_the_keyboard_and_are_printed(browser, grave):
+    opened(browser, grave, "phone")
+    items = "[...document.querySelectorAll('.warnings li')]"
+    seen = f"{items}.filter(e => e.checkVisibility() && e.getBoundingClientRect().height > 10).length"
+    count = measured(browser, f"{items}.length")
+    assert count >= 6
+    assert measured(browser, seen) == 0
+    browser.find_element("css selector", ".warnings > summary").send_keys(webdriver.Keys.ENTER)
+    assert measured(browser, seen) == count
+    opened(browser, grave, "desktop")
+    browser.find_element("css selector", ".gravest a").send_keys(webdriver.Keys.ENTER)
+    assert measured(browser, seen) == count
+    opened(browser, grave, "phone")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert measured(browser, seen) == count
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_nothing_is_asked_of_a_network(browser, file):
     browser.get_log("performance")
     opened(browser, file, "desktop")
@@ -123,7 +179,7 @@ def test_details_open_and_tables_download(browser, file):
     link.find_element("xpath", "ancestor::section").location_once_scrolled_into_view  # noqa: B018
     link.click()
     target = browser.downloads / link.get_attribute("download")
-    for _ in range(100):
+    for _ in range(1200):
         if target.exists():
             break
         time.sleep(0.1)
@@ -158,7 +214,7 @@ def explored(browser, stored, request):
     if request.node.callspec.params["browser"] == "scripts off":
         pytest.skip("there is nothing to explore without scripts")
     opened(browser, stored[1], "desktop")
-    for _ in range(200):
+    for _ in range(2400):
         if measured(browser, "'ready' in document.querySelector('.explorer').dataset"):
             break
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -135,7 +136,8 @@ def test_what_was_run_is_told(page):
     assert fixed["learning_rate"].startswith("follows from the axes")
     machines = page.csv("machines.csv")
     assert machines[["device", "trials", "seconds"]].to_numpy().tolist() == [["cpu", 240, 120.0]]
-    assert "240 of 240 planned trials are recorded. They took 2 min of training." in page.text
+    assert "240 of 240 planned trials are recorded: all ok." in page.text
+    assert "/sweeps/planted: 2 min of training." in page.text
     assert "<script>alert(1)</script> & more" in page.text
 
 
@@ -158,7 +160,7 @@ def test_a_sound_sweep_has_no_warnings_but_that_of_its_replicates():
 def test_warnings_name_what_is_wrong(changed, planned, message):
     frame = planted(5).assign(**changed)
     frame["converged"] = frame["converged"].astype("boolean")
-    assert any(message in warning for warning in about_trials(frame, planned))
+    assert any(message in warning.text for warning in about_trials(frame, planned))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_warnings_name_what_is_wrong(changed, planned, message):
 )
 def test_few_replicates_are_warned_of(replicates, message):
     (warning,) = about_trials(planted(replicates), 0)
-    assert message in warning
+    assert message in warning.text
 
 
 def test_a_front_of_training_time_is_told_from_a_boundary():
@@ -175,6 +177,48 @@ def test_a_front_of_training_time_is_told_from_a_boundary():
     text = Page(report(sweep(frame))).text
     assert "6 of 6 boundary points lie beside unconverged cells" in text
     assert "6 of 6 boundary points" not in Page(report(sweep(planted()))).text
+
+
+def front():
+    """Trials that have not converged on both sides of the boundary."""
+    frame = planted(4)
+    frame["converged"] = ~frame["weight_decay"].between(0.05, 0.2)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("trials", "planned", "gravest"),
+    [
+        (planted(4), 192, "gravest: Only 4 replicates"),
+        (planted(2).assign(git_commit="abc-dirty"), 96, "gravest: 2 replicates: too few for an interval"),
+        (planted(4).assign(git_commit="abc-dirty"), 200, "gravest: 8 of 200 planned trials are missing"),
+        (planted(2).assign(status=["failed"] + 95 * ["ok"]), 96, "gravest: 1 of 96 trials failed"),
+        (front(), 200, "6 of 6 boundary points lie beside unconverged cells"),
+        (front().assign(degree_normalized=np.nan), 200, "No trial has a value of degree of symmetry"),
+        (front().assign(degree_normalized=np.nan, neuron_count=np.nan), 200, "There is no diagram and no"),
+    ],
+)  # fmt: skip
+def test_the_gravest_warning_stands_in_what_is_never_folded(trials, planned, gravest):
+    page = report(sweep(trials, planned))
+    (shown,) = re.findall(r'<p class="gravest">(.*?)</p>', page)
+    assert gravest in re.sub(r"<.*?>", "", shown)
+    listed = page[page.index('id="warnings"') :].partition("</details>")[0].count("<li>")
+    assert f">{listed} warnings</a>" in shown
+
+
+def test_the_verdict_tells_states_boundary_and_how_sure_it_is():
+    trials = planted().assign(status=3 * ["failed"] + 2 * ["diverged"] + 235 * ["ok"])
+    recounts = Recounts(frames={"halved": planted(), "doubled": planted()})
+    page = report(replace(sweep(trials, 250), recounts=recounts))
+    (verdict,) = re.findall(r'<p class="verdict" id="found">(.*?)</p>', page)
+    verdict = re.sub(r"</?strong>", "", verdict)
+    assert verdict.startswith(
+        "240 of 250 planned trials are recorded: 235 ok, 2 diverged, 3 failed. The boundary degree of "
+        "symmetry / maximum = 0.5 crosses 6 of 6 rows, at weight decay"
+    )
+    assert "95\u00a0% interval typically ±" in verdict
+    assert "table against the threshold ε, the level" in verdict
+    assert verdict.endswith("Whether longer training moves it was not tried.")
 
 
 def counts(axes):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from phasediag.report.section import Material, Section, picture
+from phasediag.report.warnings import warned
 
 PLACE: Final = 40
 
@@ -22,6 +23,6 @@ def sections(material: Material) -> Iterator[Section]:
     )
     pictures = (picture(longer.plot(), " ".join(longer.findings), caption),) if shown else ()
     yield Section(
-        title="Trained for longer", pictures=pictures, tables=longer.tables, warnings=longer.warnings,
+        title="Trained for longer", pictures=pictures, tables=longer.tables, warnings=warned(longer.warnings),
         findings=longer.findings,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from phasediag.analysis.scaling import ScalingFit, fit_scaling
 from phasediag.analysis.sensitivity import Sensitivity
 from phasediag.errors import AnalysisError
 from phasediag.report.section import Material, Section, by_stability, picture, upper
+from phasediag.report.warnings import warned
 
 PLACE: Final = 30
 SCALED: Final = ("neuron_count", "rank")
@@ -68,7 +69,7 @@ def _section(material: Material, shown: pd.DataFrame, x: str, y: str) -> Section
     refusals = [f"No fit for {'; '.join(names)}: {error}." for error, names in refused.items()]
     return Section(
         title=title, pictures=pictures, tables=_tables(fits),
-        warnings=(*_warnings(fits), *unstable, *refusals),
+        warnings=(*warned(_warnings(fits)), *unstable, *warned(refusals)),
         findings=(_exponents(fits, x, y, over), *_claims(fits), *stable),
     )  # fmt: skip
 

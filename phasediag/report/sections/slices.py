@@ -34,5 +34,5 @@ def sections(material: Material) -> Iterator[Section]:
     yield Section(
         title=f"Slices: {prose(order)}",
         pictures=(picture(cuts.plot(), " ".join(cuts.findings), caption),),
-        tables=cuts.tables, warnings=(), findings=(),
+        tables=cuts.tables, warnings=(), findings=(), verdict=cuts.findings,
     )  # fmt: skip
