@@ -7,9 +7,10 @@ import logging
 import site
 import sys
 import sysconfig
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, TextIO
@@ -36,10 +37,9 @@ class _Printed(io.TextIOBase):
         return len(text)
 
     def close(self) -> None:
-        """Show the line that has begun."""
+        """Show the line that has begun; another thread may go on to print here."""
         if self.begun:
             self.write("\n")
-        super().close()
 
 
 class _LogFile(logging.FileHandler):
@@ -59,9 +59,21 @@ class _LogFile(logging.FileHandler):
         """Nothing: what cannot be logged is lost."""
 
 
+class _Latest(logging.Handler):
+    """Hands messages on to the latest of the blocks that are open."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message where that block writes."""
+        for handler in _open()[-1:]:
+            handler.handle(record)
+
+
 @contextmanager
 def quiet(log: Path | None) -> Iterator[None]:
     """Send what libraries log and warn of within a block to a file, and what is printed to standard error.
+
+    Blocks may be in one another, and in several threads at once, which end in any order: what libraries log
+    goes to the file of the latest, and once the last has ended all is as it was before the first.
 
     Parameters
     ----------
@@ -72,39 +84,68 @@ def quiet(log: Path | None) -> Iterator[None]:
     -----
     A library that is loaded within the block may still speak for itself: load torch before.
     """
-    handler: logging.Handler = logging.NullHandler() if log is None else _LogFile(log, delay=True)
-    if log is None and _open():
-        handler = _open()[-1]
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-
-    def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: TextIO | None = None, line: str | None = None,
-    ) -> None:  # fmt: skip
-        text = f"{category.__name__}: {' '.join(str(message).split())}"
-        if INNER in text or _installed(filename):
-            handler.handle(logging.LogRecord("warnings", logging.WARNING, filename, lineno, text, None, None))
-        elif (Path(filename).name, lineno) not in _shown():
-            _shown().add((Path(filename).name, lineno))
-            print(f"warning: {Path(filename).name}:{lineno}: {text}", file=sys.stderr)
-
-    silent = not root.handlers
-    if silent:
-        root.addHandler(handler)
-    _open().append(handler)
+    with _changing:
+        handler = _handler(log)
+        if not _open():
+            _outermost.enter_context(_as_before())
+        _divert()
+        _open().append(handler)
     try:
         with warnings.catch_warnings(), closing(_Printed()) as printed, redirect_stdout(printed):
-            warnings.showwarning = show
-            with _diverted(handler):
-                yield
+            warnings.showwarning = _show
+            yield
     finally:
-        _open().pop()
-        if silent:
-            root.removeHandler(handler)
-        if handler not in _open():
-            handler.close()
+        with _changing:
+            _open().remove(handler)
+            if handler not in _open():
+                handler.close()
+            if not _open():
+                _outermost.close()
 
+
+def _handler(log: Path | None) -> logging.Handler:
+    if log is None and _open():
+        return _open()[-1]
+    handler: logging.Handler = logging.NullHandler() if log is None else _LogFile(log, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    return handler
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Let loggers, warnings and standard output be after a block as they were before."""
+    root, diverted = logging.getLogger(), _diverted()
+    silent = not root.handlers
+    if silent:
+        root.addHandler(_LATEST)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stdout):
+            yield
+    finally:
+        while diverted:
+            logger, handlers, propagate = diverted.pop()
+            logger.handlers, logger.propagate = handlers, propagate
+        if silent:
+            root.removeHandler(_LATEST)
+
+
+def _show(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """Log a warning of a library's; show one of the user's own code once."""
+    text = f"{category.__name__}: {' '.join(str(message).split())}"
+    if INNER in text or _installed(filename):
+        _LATEST.handle(logging.LogRecord("warnings", logging.WARNING, filename, lineno, text, None, None))
+    elif (Path(filename).name, lineno) not in _shown():
+        _shown().add((Path(filename).name, lineno))
+        print(f"warning: {Path(filename).name}:{lineno}: {text}", file=sys.stderr)
+
+
+_LATEST: Final = _Latest()
+_changing: Final = threading.RLock()
+_outermost: Final = ExitStack()
+"""What the last block to end gives back."""
 
 Printed = tuple[frozenset[str], frozenset[tuple[str, int]]]
 """Lines and warnings that were shown."""
@@ -139,20 +180,19 @@ def _shown() -> set[tuple[str, int]]:
     return set()
 
 
-@contextmanager
-def _diverted(handler: logging.Handler) -> Iterator[None]:
-    """Let the loggers of `LIBRARIES` write there: those that are known now, and later ones below them."""
+@cache
+def _diverted() -> list[tuple[logging.Logger, list[logging.Handler], bool]]:
+    """Loggers that do not speak for themselves now, with their handlers and whether they handed on before."""
+    return []
+
+
+def _divert() -> None:
+    """Let the loggers of `LIBRARIES` that are known now, and later ones below them, speak to `_LATEST`."""
     names = [*LIBRARIES, *logging.root.manager.loggerDict]
-    loggers = [logging.getLogger(name) for name in names if name.split(".")[0] in LIBRARIES]
-    before = [(logger, list(logger.handlers), logger.propagate) for logger in loggers]
-    for logger, handlers, _ in before:
-        if handlers or logger.name in LIBRARIES:
-            logger.handlers, logger.propagate = [handler], False
-    try:
-        yield
-    finally:
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
+    for logger in [logging.getLogger(name) for name in names if name.split(".")[0] in LIBRARIES]:
+        if logger.handlers != [_LATEST] and (logger.handlers or logger.name in LIBRARIES):
+            _diverted().append((logger, list(logger.handlers), logger.propagate))
+            logger.handlers, logger.propagate = [_LATEST], False
 
 
 def _installed(filename: str) -> bool:

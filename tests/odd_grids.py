@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any, Final
 
-from hypothesis import strategies as st
-
 from broken_grids import EXAMPLE
+from draws import Draw, any_float, integer, listed, mapped, one_of, record, recursive, sampled, text, uniform
 from phasediag.grids.schema import parameter_table
 
 NAMES: Final = sorted({row.name for row in parameter_table()})
@@ -36,94 +36,70 @@ EXPRESSIONS: Final = (
 )  # fmt: skip
 
 
-def numbers() -> st.SearchStrategy[Any]:
-    return st.one_of(
-        st.sampled_from(NUMBERS), st.integers(-5, 100), st.floats(1e-6, 1e3), st.floats(allow_nan=True),
-        st.integers(-(2**70), 2**70),
-    )  # fmt: skip
+NUMBER: Final = one_of(
+    sampled(NUMBERS), integer(-5, 100), uniform(1e-6, 1e3), any_float, integer(-(2**70), 2**70)
+)
+TEXT: Final = one_of(sampled(TEXTS), text(8), sampled(NAMES))
+SCALAR: Final = one_of(NUMBER, NUMBER, TEXT, sampled((None, True, False)))
+VALUE: Final = one_of(
+    SCALAR, SCALAR, SCALAR, listed(SCALAR, 4), lambda rng: {}, record(value=NUMBER, hold=TEXT),
+    recursive(SCALAR, lambda inside: listed(inside, 3)),
+)  # fmt: skip
+"""Of a parameter."""
+AXIS: Final = one_of(
+    listed(SCALAR, 5), record(values=listed(VALUE, 4)), record(arange=listed(NUMBER, 4, least=2)),
+    record(linspace=listed(NUMBER, 3, least=1), num=NUMBER),
+    record(logspace=listed(NUMBER, 3, least=1), num=NUMBER), record(values=listed(NUMBER, 3), hold=TEXT),
+    VALUE,
+)  # fmt: skip
+"""What an axis may be, and nearly that."""
 
 
-def texts() -> st.SearchStrategy[str]:
-    return st.one_of(st.sampled_from(TEXTS), st.text(max_size=8), st.sampled_from(NAMES))
+def _parameters(of: Draw, most: int) -> Draw:
+    return mapped(one_of(sampled(NAMES), TEXT), of, most)
 
 
-def scalars() -> st.SearchStrategy[Any]:
-    return st.one_of(numbers(), numbers(), texts(), st.sampled_from([None, True, False]))
-
-
-def values() -> st.SearchStrategy[Any]:
-    """Of a parameter."""
-    return st.one_of(
-        scalars(), scalars(), scalars(), st.lists(scalars(), max_size=4), st.just({}),
-        st.fixed_dictionaries({"value": numbers(), "hold": texts()}),
-        st.recursive(scalars(), lambda inside: st.lists(inside, max_size=3), max_leaves=5),
-    )  # fmt: skip
-
-
-def axes() -> st.SearchStrategy[Any]:
-    """What an axis may be, and nearly that."""
-    two = st.lists(numbers(), min_size=1, max_size=3)
-    return st.one_of(
-        st.lists(scalars(), max_size=5), st.fixed_dictionaries({"values": st.lists(values(), max_size=4)}),
-        st.fixed_dictionaries({"linspace": two, "num": numbers()}),
-        st.fixed_dictionaries({"logspace": two, "num": numbers()}),
-        st.fixed_dictionaries({"arange": st.lists(numbers(), min_size=2, max_size=4)}),
-        st.fixed_dictionaries({"values": st.lists(numbers(), max_size=3), "hold": texts()}), values(),
-    )  # fmt: skip
-
-
-def _parameters(of: st.SearchStrategy[Any], most: int) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.one_of(st.sampled_from(NAMES), texts()), of, max_size=most)
-
-
-SECTIONS: Final[dict[str, st.SearchStrategy[Any]]] = {
-    "replicates": numbers(), "seed": numbers(), "max_trials": numbers(),
-    "zip": st.lists(st.lists(st.sampled_from(NAMES), max_size=3), max_size=2),
-    "exclude": st.lists(st.one_of(st.sampled_from(EXPRESSIONS), texts()), max_size=3),
-    "points": st.one_of(st.lists(_parameters(values(), 3), max_size=4), texts()),
-    "keep": st.one_of(st.just("weights"), scalars()), "files": st.lists(texts(), max_size=2),
-    "measure": st.dictionaries(
-        st.sampled_from(["observables", "every", "distances", "threshold", "layer", "x"]),
-        st.one_of(
-            scalars(),
-            st.lists(st.one_of(texts(), st.just({"observable": "rank", "layer": "hidden.1"})), max_size=3),
-            st.fixed_dictionaries({"absolute": numbers(), "relative": numbers()}),
-        ), max_size=4,
+SECTIONS: Final[dict[str, Draw]] = {
+    "replicates": NUMBER, "seed": NUMBER, "max_trials": NUMBER,
+    "zip": listed(listed(sampled(NAMES), 3), 2),
+    "exclude": listed(one_of(sampled(EXPRESSIONS), TEXT), 3),
+    "points": one_of(listed(_parameters(VALUE, 3), 4), TEXT),
+    "keep": one_of(lambda rng: "weights", SCALAR), "files": listed(TEXT, 2),
+    "measure": mapped(
+        sampled(("observables", "every", "distances", "threshold", "layer", "x")),
+        one_of(
+            SCALAR,
+            listed(one_of(TEXT, lambda rng: {"observable": "rank", "layer": "hidden.1"}), 3),
+            record(absolute=NUMBER, relative=NUMBER),
+        ), 4,
     ),
-    "resources": st.dictionaries(
-        st.sampled_from(["cpus", "gpus", "trials_per_pack", "tf32", "x"]), scalars(), max_size=3
-    ),
-    "ramp": st.dictionaries(
-        st.sampled_from(["parameter", "from", "to", "stages", "back", "scale", "x"]),
-        st.one_of(numbers(), st.sampled_from(NAMES), scalars()), max_size=6,
+    "resources": mapped(sampled(("cpus", "gpus", "trials_per_pack", "tf32", "x")), SCALAR, 3),
+    "ramp": mapped(
+        sampled(("parameter", "from", "to", "stages", "back", "scale", "x")),
+        one_of(NUMBER, sampled(NAMES), SCALAR), 6,
     ),
 }  # fmt: skip
 """Keys of the top level."""
 
 
-@st.composite
-def grids(draw: st.DrawFn) -> str:
+def odd_grid(rng: Random) -> str:
     """The text of a grid."""
-    kind = draw(st.integers(0, 199))
+    kind = rng.randrange(200)
     if kind < 8:
-        return draw(st.text(max_size=200))
+        return str(text(200)(rng))
     if kind < 20:
-        return draw(_cut_up())
+        return _cut_up(rng)
     if kind == 20:
-        return draw(_crowded())
-    fixed: dict[str, Any] = {"task": draw(st.sampled_from(TASKS)), "model": draw(st.sampled_from(MODELS))}
-    if draw(st.booleans()):
-        fixed = {
-            "task": "teacher_student",
-            "model": "mlp",
-            "steps": draw(st.sampled_from([1, 100, 1e3, 2**40])),
-        }
-    top: dict[str, Any] = {"name": "g", "fixed": fixed | draw(_parameters(values(), 4))}
-    top["axes"] = draw(_parameters(axes(), 3))
+        return _crowded(rng)
+    fixed: dict[str, Any] = {"task": rng.choice(TASKS), "model": rng.choice(MODELS)}
+    if rng.random() < 0.5:
+        fixed = {"task": "teacher_student", "model": "mlp", "steps": rng.choice([1, 100, 1e3, 2**40])}
+    top: dict[str, Any] = {"name": "g", "fixed": fixed | _parameters(VALUE, 4)(rng)}
+    top["axes"] = _parameters(AXIS, 3)(rng)
     for name, of in SECTIONS.items():
-        if draw(st.integers(0, 5)) == 0:
-            top[name] = draw(of)
-    return _aliased(top, draw(st.integers(0, 30)))
+        if rng.randrange(6) == 0:
+            top[name] = of(rng)
+    return _aliased(top, rng.randrange(31))
 
 
 def _aliased(top: dict[str, Any], depth: int) -> str:
@@ -153,27 +129,20 @@ def _flow(value: Any) -> str:
     return json.dumps(value)
 
 
-@st.composite
-def _cut_up(draw: st.DrawFn) -> str:
+def _cut_up(rng: Random) -> str:
     """The example of the design after a few accidents."""
     text = EXAMPLE
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(text)))
-        more = draw(
-            st.sampled_from(
-                ["", ":", "[", "}", "&a ", "*a", "\t", "- ", "!!set ", "1e400", "\x00", "? ", "|\n"]
-            )
-        )
-        text = text[:at] + more + text[at + draw(st.integers(0, 6)) :]
+    accidents = ("", ":", "[", "}", "&a ", "*a", "\t", "- ", "!!set ", "1e400", "\x00", "? ", "|\n")
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randint(0, len(text))
+        text = text[:at] + rng.choice(accidents) + text[at + rng.randint(0, 6) :]
     return text
 
 
-@st.composite
-def _crowded(draw: st.DrawFn) -> str:
+def _crowded(rng: Random) -> str:
     """Tens of thousands of keys, values, points or brackets."""
-    count = draw(st.sampled_from([10, 1000, 20_000]))
+    count, what = rng.choice([10, 1000, 20_000]), rng.randrange(6)
     rows = range(count)
-    what = draw(st.integers(0, 5))
     head = "name: g\nfixed: {task: teacher_student"
     if what == 0:
         return head + "".join(f", k{i}: {i}" for i in rows) + "}\n"

@@ -33,6 +33,8 @@ SIXTEENS: Final = {
     "teacher_width": 4, "width": 16, "batch_size": 16, "learning_rate": 0.02,
 }  # fmt: skip
 """Layer sizes that are multiples of 16, where rows are equal bit by bit."""
+SOME_STEPS: Final = 1e-4
+"""A slice of time in which a tile takes the fewest steps that it can, however fast the machine is."""
 
 
 def grid_text(

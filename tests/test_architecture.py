@@ -216,6 +216,15 @@ def test_a_grid_is_read_or_refused_without_a_heavy_library() -> None:
     assert {"torch", "ray", "pandas", "scipy", "sklearn"}.isdisjoint(loaded_after(READING))
 
 
+def test_a_status_is_told_without_a_heavy_library() -> None:
+    command = ["phasediag", "status", str(ROOT / "tests" / "recorded" / "sweeps" / "recorded"), "--json"]
+    answered = f"import sys; sys.argv = {command!r}\nfrom phasediag.cli import main\n"
+    answered += (
+        "try: main()\nexcept SystemExit as end: assert not end.code\nfinally: sys.stdout = sys.__stdout__"
+    )
+    assert {"torch", "ray", "scipy", "sklearn", "matplotlib"}.isdisjoint(loaded_after(answered))
+
+
 @pytest.mark.parametrize("module", ["phasediag.sweeps.sweep", "phasediag.cli"])
 def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)

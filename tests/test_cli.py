@@ -11,7 +11,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +153,7 @@ def test_a_second_launch_of_a_sweep_is_refused_and_names_the_first(tmp_path: Pat
             second = run("launch", grid, *options)
         finally:
             first.terminate()
-            _, err = first.communicate(timeout=30)
+            _, err = first.communicate(timeout=120)
     assert second.returncode == 2
     assert re.search(rf"held by .*process {first.pid}\), a launch running since", second.stderr), (
         second.stderr
@@ -192,12 +191,22 @@ def test_a_model_that_refuses_its_values_is_told_without_a_traceback(
     assert "cannot be built with inputs=16, outputs=16, heads=3: change these values, or mend" in err
 
 
-def test_a_time_limit_drains_before_it_is_over(tmp_path: Path) -> None:
-    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10**6}))
-    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off", "--time-limit", "10s")
-    outcome = run("launch", grid, *options)
-    assert outcome.returncode == 130
-    assert "drained: the time limit is near; launch the same grid again" in outcome.stderr
+def test_a_time_limit_drains_before_it_is_over(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last minute of an hour is kept for that; here some steps take all but 40 s."""
+    clock, passed, train = time.monotonic, [0.0], TileRun.advance
+
+    def long(tile: TileRun, deadline: float) -> None:
+        train(tile, 0.0)
+        passed[0] += 3560
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed[0])
+    monkeypatch.setattr(TileRun, "advance", long)
+    grid = write(tmp_path, grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 10_000}))
+    options = ("--storage", tmp_path, "--executor", "inline", "--compile", "off", "--time-limit", "60m")
+    assert exit_code("launch", grid, *options) == 130
+    assert "drained: the time limit is near; launch the same grid again" in capsys.readouterr().err
     assert len(Store.at(tmp_path / "g").checkpoints()) == 1
 
 
@@ -211,15 +220,21 @@ def test_failed_trials_exit_1_and_tell_the_first_error(tmp_path: Path, capsys: C
     assert "Traceback" not in err
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock by which rates are told stands still: how long a test takes is no part of them."""
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 1000.0)
+
+
 class Lines:
-    """A console that is no terminal, and when each of its lines was written."""
+    """A console that is no terminal, and what was written on it."""
 
     def __init__(self) -> None:
-        self.printed: list[tuple[float, str]] = []
+        self.printed: list[str] = []
 
     def write(self, text: str) -> int:
         if text.strip():
-            self.printed.append((time.monotonic(), text))
+            self.printed.append(text)
         return len(text)
 
     def flush(self) -> None:
@@ -235,25 +250,24 @@ def watch_of(done: float, total: int = 100) -> Watch:
     return watch
 
 
-def test_progress_goes_on_while_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_goes_on_while_nothing_is_reported(still: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compilation takes long, and no pack reports meanwhile."""
     monkeypatch.setattr(progress, "PLAIN_EVERY_S", 0.1)
-    lines = Lines()
+    lines, begun = Lines(), time.perf_counter()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch_of(20))
         line(watch_of(21))
-        deadline = time.monotonic() + 60
-        while sum(text.startswith("21/100 trials, ") for _, text in lines.printed) < 4:
-            assert time.monotonic() < deadline
+        while sum(text.startswith("21/100 trials, ") for text in lines.printed) < 4:
+            assert time.perf_counter() < begun + 120
             time.sleep(0.01)
-    assert lines.printed[0][1].startswith("20/100 trials, 2.0 trials/s, 0 failed")
-    done = [text.partition("/")[0] for _, text in lines.printed]
+    assert lines.printed[0].startswith("20/100 trials, 2.0 trials/s, 0 failed")
+    done = [text.partition("/")[0] for text in lines.printed]
     assert done == sorted(done)
-    written = [at for at, _ in lines.printed[1:]]
-    assert all(later - earlier > 0.09 for earlier, later in pairwise(written))
+    assert len(lines.printed) <= 1 + (time.perf_counter() - begun) / 0.1
 
 
-def test_plain_lines_are_no_flood() -> None:
+def test_plain_lines_are_no_flood(still: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", 3600.0)  # of those alone that reports bring
     lines = Lines()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         for done in range(100):
@@ -261,11 +275,10 @@ def test_plain_lines_are_no_flood() -> None:
         drains = watch_of(100)
         drains.drain("SIGTERM; again to stop at once")
         line(drains)
-    texts = [text for _, text in lines.printed]
-    assert len(texts) == 3
-    assert texts[0].startswith("0/100 trials, starting workers, 0 failed")
-    assert texts[1].startswith("1/100 trials, 0.1 trials/s, 0 failed")
-    assert "draining: SIGTERM; again to stop at once" in texts[2]
+    assert len(lines.printed) == 3
+    assert lines.printed[0].startswith("0/100 trials, starting workers, 0 failed")
+    assert lines.printed[1].startswith("1/100 trials, 0.1 trials/s, 0 failed")
+    assert "draining: SIGTERM; again to stop at once" in lines.printed[2]
 
 
 def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,11 +300,11 @@ def test_the_bar_is_drawn_four_times_a_second_at_most(monkeypatch: pytest.Monkey
     assert len(drawn) == before + 2  # what came last is shown, whenever it came
 
 
-def test_a_slow_rate_is_not_zero() -> None:
+def test_a_slow_rate_is_not_zero(still: None) -> None:
     assert described(watch_of(0.25)).startswith("0/100 trials, 0.025 trials/s, ")
 
 
-def test_trials_from_a_checkpoint_are_no_speed() -> None:
+def test_trials_from_a_checkpoint_are_no_speed(still: None) -> None:
     watch = watch_of(60)
     watch.report("q", Progress(trials_done=30, resumed=20, failed=0, diverged=0, error="", done=True))
     assert watch.trials_done == 90
@@ -299,14 +312,14 @@ def test_trials_from_a_checkpoint_are_no_speed() -> None:
     assert watch.rate == pytest.approx(7, rel=0.01)
 
 
-def test_error_text_is_no_markup() -> None:
+def test_error_text_is_no_markup(still: None) -> None:
     watch = watch_of(1)
     error = "[/red] KeyError: [bold]"
     watch.report("p", Progress(trials_done=1, failed=1, diverged=0, error=error, done=True))
     lines = Lines()
     with ProgressLine(Console(file=lines, force_terminal=False)) as line:  # type: ignore[arg-type]
         line(watch)
-    assert described(watch) in lines.printed[0][1]
+    assert described(watch) in lines.printed[0]
 
 
 def test_what_was_given_up_is_told_once() -> None:
@@ -316,7 +329,7 @@ def test_what_was_given_up_is_told_once() -> None:
         for pack in ("p", "q", "r"):
             watch.report(pack, notice)
             line(watch)
-    assert [text for _, text in lines.printed if "no compiler" in text] == ["note: no compiler\n"]
+    assert [text for text in lines.printed if "no compiler" in text] == ["note: no compiler\n"]
 
 
 class Gone(io.StringIO):

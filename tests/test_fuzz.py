@@ -1,7 +1,7 @@
 """Whatever somebody writes in a grid or behind --where: it is read or refused in a sentence, and at once.
 
-`make check-fuzz` judges 100,000 of each in 200 chunks, every chunk with a seed of its own;
-PHASEDIAG_FUZZ=20:40 takes those from 20 to 39.
+`make check-fuzz` judges 100,000 of each in 200 chunks; PHASEDIAG_FUZZ=20:40 takes those from 20 to 39. Each
+example is drawn by the numbers of its chunk and its own, which are told where it fails.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
-from odd_grids import grids
+from draws import Draw, any_float, integer, listed, mapped, one_of, recursive, sampled, text
+from odd_grids import odd_grid
 from phasediag.analysis.frame import names_in, with_formulas
 from phasediag.commands.where import columns_in, filtered
 from phasediag.errors import GridError, PhasediagError
@@ -71,25 +71,20 @@ def planned(grid: Grid) -> None:
         assert len(grid.trials()) <= grid.trial_count
 
 
-def many(number: int, count: int, strategy: Any, work: Callable[[Any], None]) -> None:
-    """Let something be done with so many examples, drawn by a seed."""
-
-    @seed(number)
-    @settings(
-        max_examples=count, database=None, deadline=None, suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )  # fmt: skip
-    @given(strategy)
-    def run(example: Any) -> None:
-        work(example)
-
-    run()
+def many(chunk: int, count: int, draw: Draw, work: Callable[[Any], None]) -> None:
+    """Let something be done with so many examples."""
+    for number in range(count):
+        example = draw(Random(f"{chunk}:{number}"))
+        try:
+            work(example)
+        except Exception as error:
+            raise AssertionError(f"example {number} of chunk {chunk}: {example!r}") from error
 
 
 @pytest.mark.parametrize("number", [pytest.param(1000, id="some"), *SLOWLY])
 @pytest.mark.timeout(1800)
 def test_a_grid_is_read_or_refused(number: int) -> None:
-    many(number, 25 if number == 1000 else CHUNK, grids(), examined)
+    many(number, 100 if number == 1000 else CHUNK, odd_grid, examined)
 
 
 WORDS: Final = (
@@ -105,17 +100,20 @@ FRAME: Final = pd.DataFrame({
 })  # fmt: skip
 
 
-def conditions() -> st.SearchStrategy[str]:
-    words = st.lists(st.sampled_from(WORDS), max_size=20).map(" ".join)
-    deep = st.builds(
-        lambda part, times: part * times + "x",
-        st.sampled_from(["(", "-", "not ", "x + ", "x < ", "x[", "x ** "]),
-        st.sampled_from([10, 100, 400, 5000, 100_000]),
-    )  # fmt: skip
-    named = st.builds(
-        "{}={}".format, st.sampled_from(["x", "name", "flag", "kind", "trial_id", "z"]), st.text()
-    )
-    return st.one_of(words, words, words, st.text(max_size=60), named, deep)
+DEEP: Final = ("(", "-", "not ", "x + ", "x < ", "x[", "x ** ")
+COLUMNS: Final = ("x", "name", "flag", "kind", "trial_id", "z")
+
+
+def condition(rng: Random) -> str:
+    """Words, any text, something within itself, or nearly `--where NAME=VALUE`."""
+    kind = rng.randrange(6)
+    if kind == 0:
+        return str(text(60)(rng))
+    if kind == 1:
+        return f"{rng.choice(COLUMNS)}={text(20)(rng)}"
+    if kind == 2:
+        return rng.choice(DEEP) * rng.choice([10, 100, 400, 5000, 100_000]) + "x"
+    return " ".join(rng.choices(WORDS, k=rng.randint(0, 20)))
 
 
 def judged(text: str) -> None:
@@ -134,16 +132,13 @@ def judged(text: str) -> None:
 
 @pytest.mark.parametrize("number", [pytest.param(1000, id="some"), *SLOWLY])
 def test_a_condition_is_taken_or_refused(number: int) -> None:
-    many(number, 100 if number == 1000 else CHUNK, conditions(), judged)
+    many(number, 100 if number == 1000 else CHUNK, condition, judged)
 
 
-ODD: Final = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=6)),
-    lambda inside: st.one_of(
-        st.lists(inside, max_size=3), st.dictionaries(st.text(max_size=4), inside, max_size=3)
-    ),
-    max_leaves=8,
-)  # fmt: skip
+ODD: Final = recursive(
+    one_of(sampled((None, True, False)), integer(-(2**70), 2**70), any_float, text(6)),
+    lambda inside: one_of(listed(inside, 3), mapped(text(4), inside, 3)),
+)
 HOLDER: Final = asdict(Holder.this_process("launch"))
 RECORDS: Final[dict[str, tuple[Mapping[str, Any], Callable[[bytes], object], type[Exception]]]] = {
     "manifest": (json.loads(Manifest(sweep="a").text()), Manifest.parse, UnsoundError),
@@ -154,29 +149,28 @@ RECORDS: Final[dict[str, tuple[Mapping[str, Any], Callable[[bytes], object], typ
 """What a file of the record holds, what reads it, and the error it may raise."""
 
 
-@st.composite
-def records(draw: st.DrawFn) -> tuple[str, bytes]:
+def record(rng: Random) -> tuple[str, bytes]:
     """A text nearly as a sweep holds it: with other values, keys, a true seal or a false one, or cut up."""
-    name = draw(st.sampled_from(sorted(RECORDS)))
+    name = rng.choice(sorted(RECORDS))
     content = dict(RECORDS[name][0])
     content.pop("seal", None)
-    for key in draw(st.lists(st.sampled_from(sorted(content)), max_size=3)):
-        content[key] = draw(ODD)
-    content |= draw(st.dictionaries(st.text(max_size=4), ODD, max_size=2))
-    text = sealed_text(content) if draw(st.booleans()) else json.dumps(content).encode()
-    if draw(st.integers(0, 3)) == 0:
-        at = draw(st.integers(0, len(text)))
-        text = text[:at] + draw(st.binary(max_size=8)) + text[at + draw(st.integers(0, 8)) :]
-    return name, text + draw(st.sampled_from([b"", b"\n", b"\nabc"]))
+    for key in rng.sample(sorted(content), min(len(content), rng.randint(0, 3))):
+        content[key] = ODD(rng)
+    content |= mapped(text(4), ODD, 2)(rng)
+    written = sealed_text(content) if rng.random() < 0.5 else json.dumps(content).encode()
+    if rng.randrange(4) == 0:
+        at = rng.randint(0, len(written))
+        written = written[:at] + rng.randbytes(rng.randint(0, 8)) + written[at + rng.randint(0, 8) :]
+    return name, written + rng.choice([b"", b"\n", b"\nabc"])
 
 
-def read(record: tuple[str, bytes]) -> None:
-    name, text = record
+def read(named: tuple[str, bytes]) -> None:
+    name, written = named
     _, parse, refusal = RECORDS[name]
     with suppress(refusal):
-        parse(text)
+        parse(written)
 
 
 @pytest.mark.parametrize("number", [pytest.param(1000, id="some"), *SLOWLY])
 def test_a_file_of_the_record_is_taken_or_refused(number: int) -> None:
-    many(number, 100 if number == 1000 else CHUNK, records(), read)
+    many(number, 100 if number == 1000 else CHUNK, record, read)

@@ -17,7 +17,7 @@ from phasediag.executors import inline
 from phasediag.executors.inline import InlineExecutor
 from phasediag.executors.watch import Watch
 from phasediag.storage.store import Store
-from small_sweeps import assert_same_rows, fragments, grid_text, launched, trials, write
+from small_sweeps import SOME_STEPS, assert_same_rows, fragments, grid_text, launched, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]", "label_noise": "[0, 0.3]"}
 TRAINED = {"learning_time": 3}
@@ -284,7 +284,7 @@ def test_law_5_a_diverged_trial_is_recorded_and_leaves_its_mates_alone(tmp_path:
 def test_an_interrupted_launch_goes_on_from_its_checkpoint(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
+    monkeypatch.setattr(inline, "SLICE_SECONDS", SOME_STEPS)
     text = grid_text(AXES, TRAINED, replicates=2, measure=MEASURED, resources=packs_of(12))
     stopped = launched(tmp_path, text, observer=drain_at_once)
     assert (stopped.exit_code, stopped.status.done, stopped.trained) == (130, 0, 0)
@@ -300,7 +300,7 @@ def test_an_interrupted_launch_goes_on_from_its_checkpoint(
 def test_a_checkpoint_of_another_measurement_is_not_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
+    monkeypatch.setattr(inline, "SLICE_SECONDS", SOME_STEPS)
     axes, fixed = {"weight_decay": "[0.01, 0.1]"}, {"steps": 400}
     assert launched(tmp_path / "a", grid_text(axes, fixed), observer=drain_at_once).exit_code == 130
     text = grid_text(axes, fixed, measure="{observables: [rank], every: 100, threshold: {relative: 0.2}}")
@@ -313,7 +313,7 @@ def test_a_checkpoint_of_trials_that_are_done_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a launch leaves it that is killed after its fragment, and the rest of one that was never whole."""
-    monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
+    monkeypatch.setattr(inline, "SLICE_SECONDS", SOME_STEPS)
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": 400})
     launched(tmp_path, text, observer=drain_at_once)
     with monkeypatch.context() as kept:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -147,3 +148,24 @@ def test_a_log_that_cannot_be_written_is_no_fault(
     with quiet(tmp_path / log):
         logging.getLogger("torch").error("lost")
     assert capsys.readouterr().err == ""
+
+
+def test_blocks_of_several_threads_may_overlap(tmp_path: Path) -> None:
+    """The first to begin may be the first to end: before, everybody's output was closed after that."""
+    logger = logging.getLogger("torch._inductor")
+
+    def state() -> list[object]:
+        roots = [logging.getLogger(), logging.getLogger("torch"), logger]
+        return [sys.stdout, warnings.showwarning, *((list(each.handlers), each.propagate) for each in roots)]
+
+    before, (first, second) = state(), (quiet(tmp_path / name) for name in ("first", "second"))
+    first.__enter__()
+    second.__enter__()
+    logger.error("of both")
+    first.__exit__(None, None, None)
+    logger.error("of one")
+    print("printed")
+    second.__exit__(None, None, None)
+    assert state() == before
+    written = (tmp_path / "second").read_text()
+    assert ("of both" in written, "of one" in written) == (True, True)

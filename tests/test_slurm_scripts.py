@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,16 +26,26 @@ FAKE = {
     "scontrol": 'echo "scontrol $*" >>"$CALLS"; [ "$2" = hostnames ] && printf "n1\\nn2\\n"; exit 0',
     "srun": 'while [[ $1 == --* ]]; do shift; done; "$@"',
     "getent": "echo 127.0.0.1 STREAM n1",
-    "squeue": '[[ $* == *--steps* ]] && printf "7.0\\n7.batch\\n" || cat "$STATE"',
+    "squeue": '[[ $* == *--steps* ]] && printf "$SLURM_JOB_ID.0\\n$SLURM_JOB_ID.batch\\n" || cat "$STATE"',
     "scancel": 'echo "scancel $*" >>"$CALLS"',
     "python3": 'if [ "$1" = - ]; then cat "$NEWEST"; elif [ "$4" = start ]; then shift 2; exec "$@"; fi',
     "ray": """echo "ray $*" >>"$CALLS"
 case "$*" in *--head*)
     exec "$PYTHON" -c 'import socket, time
-server = socket.create_server(("127.0.0.1", 20007)); time.sleep(20)' ;;
+server = socket.create_server(("127.0.0.1", 20000 + int("'$SLURM_JOB_ID'"))); time.sleep(600)' ;;
 esac""",
 }
 """Slurm and Ray, as far as the script sees them."""
+ENDS_S = 240
+"""Within which a script ends, on a machine that is busy."""
+
+
+def job_of_its_own() -> str:
+    """The number of a job whose port, which the script makes of it, nobody has."""
+    for number in range(os.getpid() % 10_000, 10_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", 20_000 + number)):
+            return str(number)
+    raise AssertionError("no port from 20000 to 29999 is free")
 
 
 @pytest.fixture
@@ -50,7 +61,7 @@ def slurm(tmp_path: Path) -> dict[str, str]:
         "NEWEST": str(tmp_path / "newest"),
         "STATE": str(tmp_path / "state"),
         "PYTHON": sys.executable,
-        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_ID": job_of_its_own(),
         "SLURM_ARRAY_JOB_ID": "7",
         "SLURM_ARRAY_TASK_ID": "3",
         "SLURM_JOB_NODELIST": "n[1-2]",
@@ -82,8 +93,13 @@ def calls(slurm: dict[str, str]) -> list[str]:
 
 
 FURTHER = 'echo 2 >"$NEWEST"; '
-ITSELF = {SCRIPT: "7", ARRAY: "7_3"}
-"""What a job, and a task of an array, queue again: the number of an array's first task is that of all."""
+
+
+def itself(script: Path, slurm: dict[str, str]) -> str:
+    """What a job, and a task of an array, queue again: the number of an array's first task is that of all."""
+    return "7_3" if script == ARRAY else slurm["SLURM_JOB_ID"]
+
+
 BOTH = pytest.mark.parametrize("script", [SCRIPT, ARRAY], ids=["ray", "array"])
 
 
@@ -103,28 +119,29 @@ def test_slurm_queues_again_only_what_was_interrupted_and_went_further(
     slurm: dict[str, str], script: Path, body: str, code: int, requeued: bool
 ) -> None:
     with submitted(slurm, script, body) as job:
-        assert job.wait(timeout=20) == code
-    assert (f"scontrol requeue {ITSELF[script]}" in calls(slurm)) is requeued
+        assert job.wait(timeout=ENDS_S) == code
+    assert (f"scontrol requeue {itself(script, slurm)}" in calls(slurm)) is requeued
 
 
 def test_slurm_starts_one_head_and_joins_the_other_nodes(slurm: dict[str, str]) -> None:
     with submitted(slurm, SCRIPT, "exit 0") as job:
-        assert job.wait(timeout=20) == 0
+        assert job.wait(timeout=ENDS_S) == 0
+    address = f"127.0.0.1:{20_000 + int(slurm['SLURM_JOB_ID'])}"
     starts = sorted((c for c in calls(slurm) if c.startswith("ray start")), key=len)
-    assert [("--head" in c, "--address=127.0.0.1:20007" in c) for c in starts] == [
+    assert [("--head" in c, f"--address={address}" in c) for c in starts] == [
         (False, True),
         (True, False),
     ]
     assert all("--num-cpus=8 --num-gpus=1" in c for c in starts)
-    options = "--address 127.0.0.1:20007 --wait 3m --compile off"
+    options = f"--address {address} --wait 3m --compile off"
     assert f"phasediag launch g.yaml --storage /shared {options}" in calls(slurm)
-    assert "scancel --signal=KILL 7.0" in calls(slurm)
+    assert f"scancel --signal=KILL {slurm['SLURM_JOB_ID']}.0" in calls(slurm)
 
 
 def test_slurm_ends_where_the_head_does_not_start(slurm: dict[str, str], tmp_path: Path) -> None:
     write_command(tmp_path, "ray", '[ "$1" != start ]')
     with submitted(slurm, SCRIPT, "exit 0") as job:
-        assert job.wait(timeout=20) == 3
+        assert job.wait(timeout=ENDS_S) == 3
     assert not any(c.startswith("phasediag") for c in calls(slurm))
 
 
@@ -140,6 +157,23 @@ def test_slurm_hands_the_warning_on_and_waits_for_the_drain(
             assert job.poll() is None, "the script ended before its launch"
             time.sleep(0.02)
         job.terminate()
-        assert job.wait(timeout=20) == 130
+        assert job.wait(timeout=ENDS_S) == 130
     assert drained.exists()
-    assert f"scontrol requeue {ITSELF[script]}" in calls(slurm)
+    assert f"scontrol requeue {itself(script, slurm)}" in calls(slurm)
+
+
+AT_ONCE = """
+set -o functrace
+started() { [[ $2 == 'launch=$!' || ($2 == 'child=$!' && $1 == phasediag) ]]; }
+trap 'started "${1:-}" "$BASH_COMMAND" && kill -TERM $$' DEBUG
+"""
+"""Lets a shell be warned when it has started its launch, and does not know its number yet."""
+
+
+@BOTH
+def test_slurm_hands_a_warning_on_that_comes_as_the_launch_starts(
+    slurm: dict[str, str], script: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "at-once").write_text(AT_ONCE)
+    with submitted({**slurm, "BASH_ENV": str(tmp_path / "at-once")}, script, "exec sleep 600") as job:
+        assert job.wait(timeout=ENDS_S) == 128 + signal.SIGTERM

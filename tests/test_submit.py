@@ -35,8 +35,8 @@ class Net(torch.nn.Module):
         return self.last(squash(self.first(x)))
 """
 AXES = {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}
-LONG = grid_text(AXES, {"steps": 6000}, replicates=2, resources="{trials_per_pack: 2}")
-"""6 packs, each of more seconds than a slice between two results."""
+LONG = grid_text(AXES, {"steps": 20_000}, replicates=2, resources="{trials_per_pack: 2}")
+"""6 packs in three rounds, each longer than a command takes to ask for a stop."""
 OPTIONS = ("--compile", "off")
 
 
@@ -117,7 +117,7 @@ def test_a_stop_drains_and_the_same_command_goes_on(
     stopped = cluster.submit(grid, "--stop")
     assert stopped.returncode == 0, stopped.stderr
     assert "stopped; submit the same grid again to go on" in stopped.stderr
-    _, followed = follower.communicate(timeout=60)
+    _, followed = follower.communicate(timeout=240)
     assert follower.returncode == 130, followed
     assert "drained: SIGTERM" in followed
     assert "dashboard_sdk" not in followed

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
 from phasediag.analysis.boundary import Boundary, Rows
 from phasediag.analysis.scale import Scale
@@ -145,6 +144,8 @@ def _go_on(branches: list[_Branch], entries: IntArray, rising: bool, boundary: B
             continue
         last = np.array([each.position for each in waiting])
         distance = np.abs(boundary.position[left][:, None] - last)
+        from scipy.optimize import linear_sum_assignment  # half a second, for several crossings alone
+
         taken = list(zip(*linear_sum_assignment(distance), strict=True))
         for entry, place in taken:
             _add(waiting[place], int(left[entry]), boundary)

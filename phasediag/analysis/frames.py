@@ -259,9 +259,10 @@ def _rows(store: Store, columns: Sequence[str] | None) -> pa.Table:
     if columns is None:
         return staged(store.trials_table())
     own = [name for name in columns if name not in {column.name for column in OF_STAGES}]
-    stages = store.trials_table([STAGES.name], ordered=False)[STAGES.name]
+    rows = store.trials_table(list(dict.fromkeys([*own, STAGES.name])))
+    stages = rows[STAGES.name]
     if stages.null_count == len(stages):
-        return store.trials_table(columns)
+        return rows.select(own) if len(own) == len(columns) else store.trials_table(columns)
     return staged(store.trials_table(list(dict.fromkeys([*own, *NEEDED]))))
 
 

@@ -242,5 +242,8 @@ def matrices(lists: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.int64], np
         first = np.cumsum(np.maximum(lengths, 0)) - np.maximum(lengths, 0)
         for length in np.unique(lengths[lengths >= 0]):
             rows = np.flatnonzero(lengths == length)
-            yield start + rows, values[first[rows][:, None] + np.arange(length)]
+            if len(rows) * length == len(values):  # nothing else is stored between them
+                yield start + rows, values.reshape(len(rows), length)
+            else:
+                yield start + rows, values[first[rows][:, None] + np.arange(length)]
         start += len(chunk)

@@ -123,10 +123,17 @@ class _Lists:
         """The moments of some trials, which have equally many distances."""
         rows, length = self.row[trials], self.lengths[trials[0]]
         last, half, late = (
-            values[first[rows][:, None] + np.arange(length)]
+            _matrix(values, first[rows], int(length))
             for values, first in zip(self.values, self.first, strict=True)
         )
         return CourseMoments.of(last, Changes(half=half, late=late))
+
+
+def _matrix(values: npt.NDArray[Any], first: IntArray, length: int) -> npt.NDArray[Any]:
+    """Lists of one length as the rows of a matrix; a view where they follow each other in memory."""
+    if np.all(np.diff(first) == length):
+        return values[first[0] : first[0] + len(first) * length].reshape(len(first), length)
+    return values[first[:, None] + np.arange(length)]
 
 
 def _recorded(trials: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -132,12 +132,12 @@ def taken_back(sweep: str, *, until_converged: bool) -> None:
 
 def extension_of_sweep(sweep: str) -> tuple[dict[str, Any] | None, str]:
     """What moved in a sweep that was extended, as `status` tells it: in plain types, and in words."""
-    from phasediag.analysis.extension import known_extension
     from phasediag.storage.launches import extension_of
     from phasediag.storage.store import Store
 
     if not any(extension_of(text) for _, text in Store.at(sweep).required().grids()):
         return None, ""
+    from phasediag.analysis.extension import known_extension
     from phasediag.analysis.frames import load_trials
 
     known = known_extension(load_trials(sweep))

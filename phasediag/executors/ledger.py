@@ -1,13 +1,15 @@
 """Which packs wait, and who has which: workers claim one after the other.
 
 One object for every executor: it knows neither Ray nor the store. A worker's place has at most one pack; a
-pack is with one place at most.
+pack is with one place at most. One thread gives packs out; others, which tell how a launch goes, may ask
+meanwhile what waits.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +53,7 @@ class Ledger:
         self.stocks, self.machine = stocks, machine
         self._ready = deque(packs)
         self._held: dict[str, Pack] = {}
+        self._changing = threading.Lock()
 
     @property
     def over(self) -> bool:
@@ -88,10 +91,11 @@ class Ledger:
         None where there is none for it now.
         """
         assert place not in self._held, place
-        again = next((pack for pack in self._ready if may(pack)), None)
-        if again is not None:
-            self._ready.remove(again)
-        taken = again or next_pack(self.stocks, machine, pace)
+        with self._changing:
+            again = next((pack for pack in self._ready if may(pack)), None)
+            if again is not None:
+                self._ready.remove(again)
+            taken = again or next_pack(self.stocks, machine, pace)
         if taken is not None:
             self._held[place] = taken
         return taken
@@ -106,24 +110,25 @@ class Ledger:
 
     def offer(self, packs: Sequence[Pack]) -> None:
         """Let packs be claimed before all others."""
-        self._ready.extendleft(reversed(packs))
+        with self._changing:
+            self._ready.extendleft(reversed(packs))
 
-    def waiting(self) -> Iterator[Waiting]:
-        """What nobody has claimed, program by program."""
-        for pack in list(self._ready):
-            seconds = pack.projected_seconds
-            yield Waiting(structure=pack.structure, seconds=seconds, each=seconds, compiled=pack.compiled)
-        for stock in self.stocks:
-            if len(stock):
-                yield Waiting(
-                    structure=stock.structure, seconds=stock.seconds(self.machine),
-                    each=stock.last_seconds(self.machine), compiled=stock.way(self.machine).compiled,
-                )  # fmt: skip
+    def waiting(self) -> list[Waiting]:
+        """What nobody has claimed, program by program; any thread may ask."""
+        with self._changing:
+            return [*map(_given_back, self._ready), *(self._left_of(s) for s in self.stocks if len(s))]
+
+    def _left_of(self, stock: Stock) -> Waiting:
+        return Waiting(
+            structure=stock.structure, seconds=stock.seconds(self.machine),
+            each=stock.last_seconds(self.machine), compiled=stock.way(self.machine).compiled,
+        )  # fmt: skip
 
     def staff(self, workers: int) -> None:
         """Let packs be cut for so many workers."""
-        for stock in self.stocks:
-            stock.staff(workers)
+        with self._changing:
+            for stock in self.stocks:
+                stock.staff(workers)
 
     def useful(self, machine: Machine) -> int:
         """How many such machines a launch asks a cluster for: each has `PACK_SECONDS` of what waits."""
@@ -139,3 +144,8 @@ class Ledger:
             if parts >= workers:
                 return workers
         return parts
+
+
+def _given_back(pack: Pack) -> Waiting:
+    seconds = pack.projected_seconds
+    return Waiting(structure=pack.structure, seconds=seconds, each=seconds, compiled=pack.compiled)

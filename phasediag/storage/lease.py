@@ -97,7 +97,7 @@ class Lease:
         self._beats += 1
         try:
             return replace(self.holder, beats=self._beats, news=dict(self._news()))
-        except RuntimeError:  # what it is made of changed meanwhile: the next heartbeat will tell
+        except Exception:  # what it is made of changes in other threads; no heartbeat may fail for its news
             return replace(self.holder, beats=self._beats)
 
     def _beat_until_stopped(self) -> None:

@@ -9,13 +9,17 @@ measurements are gone are gone, too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from phasediag.storage.damage import Damage, DamagedError
+from phasediag.errors import StoreError
+from phasediag.storage.damage import Damage, DamagedError, warn_of
 from phasediag.storage.folder import Entry, Folder
 from phasediag.storage.manifest import KINDS, MANIFEST, Kind, Manifest, read_manifest
 from phasediag.storage.opening import MERGED, SUFFIX, Source, stated_seal
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,38 @@ def snapshot(sweep: Folder) -> Snapshot:
         for pack in alone
     ]
     return Snapshot(manifest=known, live=live, damage=(*view.damage, *absent))
+
+
+def reading(sweep: Folder, work: Callable[[Snapshot], _Result]) -> _Result:
+    """What some work on the files of a sweep gives; done again where compactions deleted one meanwhile.
+
+    However often: a reader may stand still while others write.
+
+    Raises
+    ------
+    StoreError
+        Where a file is gone that no compaction has deleted.
+
+    Warns
+    -----
+    DamageWarning
+        Of files that were left out.
+    """
+    generation: int | None = None
+    while True:
+        view = snapshot(sweep)
+        try:
+            result = work(view)
+            break
+        except FileNotFoundError as error:
+            if view.manifest.generation == generation:
+                raise StoreError(
+                    f"{sweep.uri}: a file disappeared while it was read ({error}); try again, and do not "
+                    "delete Parquet files of a sweep by hand"
+                ) from error
+            generation = view.manifest.generation
+    warn_of(sweep.uri, (*view.damage, *view.met))
+    return result
 
 
 def _listed(sweep: Folder, kind: Kind) -> dict[str, Entry]:

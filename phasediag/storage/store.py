@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Final, TypeVar
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +26,6 @@ from phasediag.storage.choice import (
     pairs,
 )
 from phasediag.storage.compaction import Compaction
-from phasediag.storage.damage import warn_of
 from phasediag.storage.folder import Folder
 from phasediag.storage.fragments import read, write_rows
 from phasediag.storage.kept_grids import KeptGrids
@@ -35,13 +34,11 @@ from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect
 from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.storage.seal import UnsoundError, bundled, unbundled
-from phasediag.storage.snapshots import Snapshot, known_id, snapshot, stated_id
+from phasediag.storage.snapshots import Snapshot, known_id, reading, stated_id
 
 CHECKPOINTS: Final = "checkpoints"
 STATE: Final = "state"
 """The one file of a checkpoint."""
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +204,7 @@ class Store:
 
     def committed(self) -> Committed:
         """What is recorded of every trial, read from as few columns as possible."""
-        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
+        rows = reading(self.folder, lambda view: one_a_trial(self._rows(view, "trials", CHOICE_COLUMNS)))
         return Committed(trial_id=rows["trial_id"].combine_chunks(), status=rows["status"].combine_chunks())
 
     def trials_table(
@@ -234,7 +231,9 @@ class Store:
         """
         needed = None if columns is None else tuple(dict.fromkeys((*CHOICE_COLUMNS, *columns)))
         left_out = frozenset(without).difference(CHOICE_COLUMNS)
-        rows = self._reading(lambda view: one_a_trial(self._rows(view, "trials", needed, without=left_out)))
+        rows = reading(
+            self.folder, lambda view: one_a_trial(self._rows(view, "trials", needed, without=left_out))
+        )
         rows = in_order(rows) if ordered else rows
         return rows if columns is None else self._selected(rows, "trials", columns)
 
@@ -273,7 +272,7 @@ class Store:
             rows = self._rows(view, "measurements", needed, where, last_of_each if last else None)
             return of_trials(rows, trials, last, ordered)
 
-        rows = self._reading(rows_of)
+        rows = reading(self.folder, rows_of)
         return rows if columns is None else self._selected(rows, "measurements", columns)
 
     def measured(self, observable: str, layer: str, column: str | None = None) -> pa.Array:
@@ -297,7 +296,7 @@ class Store:
             rows = self._rows(view, "measurements", needed, where, lambda table: pairs(table, column))
             return of_trials(rows, trials, last=False, ordered=False)
 
-        return self._reading(rows_of)["trial_id"].combine_chunks()
+        return reading(self.folder, rows_of)["trial_id"].combine_chunks()
 
     def checkpoints(self) -> list[str]:
         """The packs that are unfinished and have a checkpoint."""
@@ -364,32 +363,10 @@ class Store:
         """The columns in the order asked for; every one must be known."""
         for column in columns:
             if column not in rows.schema.names:
-                every = self._reading(lambda view: self._rows(view, kind, None)).schema.names
+                every = reading(self.folder, lambda view: self._rows(view, kind, None)).schema.names
                 hint = nearest(column, every) or f"there are {', '.join(every)}"
                 raise StoreError(f"the {kind} of {self.folder.uri} have no column '{column}'; {hint}")
         return rows.select(list(columns))
-
-    def _reading(self, work: Callable[[Snapshot], _Result]) -> _Result:
-        """`work` on the files there are; once more where a compaction deleted one meanwhile.
-
-        Warns
-        -----
-        DamageWarning
-            Of files that were left out.
-        """
-        for last in (False, True):
-            view = snapshot(self.folder)
-            try:
-                result = work(view)
-                break
-            except FileNotFoundError as error:
-                if last:
-                    raise StoreError(
-                        f"{self.folder.uri}: a file disappeared while it was read ({error}); try again, and "
-                        "do not delete Parquet files of a sweep by hand"
-                    ) from error
-        warn_of(self.folder.uri, (*view.damage, *view.met))
-        return result
 
 
 def _sweeps(storage: Folder) -> list[str]:

@@ -142,7 +142,7 @@ def completed(line: str, folder: Path) -> list[str]:
     code = "import sys; sys.argv = ['phasediag']; from phasediag.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True,
-        check=True, timeout=60,
+        check=True, timeout=240,
     )  # fmt: skip
     return [offer.partition(",")[2] for offer in done.stdout.splitlines()]
 
@@ -210,7 +210,7 @@ def test_a_command_loads_no_other_command(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     loaded = {name.rpartition(".")[2] for name in done.stdout.split("\n")[-2].split()}
     assert "listing" in loaded
@@ -221,7 +221,7 @@ def test_the_package_carries_the_ready_grids(tmp_path: Path) -> None:
     """What `pip wheel` packs is what build_py leaves."""
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-base", str(tmp_path)], cwd=ROOT,
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (package,) = tmp_path.glob("lib*/phasediag")

@@ -19,7 +19,7 @@ import pytest
 
 import phasediag
 from phasediag.errors import LeaseHeldError, PhasediagError, StoreError, SweepGoneError
-from phasediag.executors.array import leading, letters, patience
+from phasediag.executors.array import following, leading, letters, patience
 from phasediag.executors.array.leading import Correspondence
 from phasediag.executors.array.letters import Answer, Ending, Leader, Letter, WrittenClaim
 from phasediag.executors.array.patience import BORNE_SECONDS, borne
@@ -225,6 +225,48 @@ def test_a_storage_that_fails_for_a_while_is_borne(monkeypatch: pytest.MonkeyPat
         assert act.left == 2
 
 
+class Held:
+    """A worker that has trained a pack when it is asked first, and nothing later."""
+
+    def __init__(self) -> None:
+        self.asked, self.busy = 0, False
+
+    def step(self, seconds: float) -> WorkerReport:
+        self.asked += 1
+        done = Progress(trials_done=2.0, failed=0, diverged=0, error="", done=True)
+        return WorkerReport(place=PLACE, progress=done if self.asked == 1 else None)
+
+    def set_aside(self) -> None:
+        pass
+
+
+def test_what_came_of_a_pack_stays_until_the_one_that_leads_has_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it was written over after 20 s, and a launch that had stood still for so long never ended."""
+    for name, seconds in (("ANSWERED_SECONDS", 0.0), ("FIRST_IDLE", 0.01), ("LEASE_SECONDS", 0.0)):
+        monkeypatch.setattr(following, name, seconds)
+    store, worker, ending = Store.open(tmp_path, "g"), Held(), Drain()
+    with take(store, purpose="launch by an array") as lease:
+        place = following.Follower(
+            store=store, worker=worker, leader=lease.holder.token, packs=None, watch=Watch(total=2), name="a"
+        )  # type: ignore[arg-type]
+        read, folder, looks = following.read_answer, letters.folder_of(store), threading.Semaphore(0)
+        monkeypatch.setattr(following, "read_answer", lambda *asked: (looks.release(), read(*asked))[1])
+        thread = threading.Thread(target=place.run, args=(ending,))
+        thread.start()
+        for _ in range(5):
+            assert looks.acquire(timeout=120)
+        letter = letters.read_letter(folder, "a")
+        letters.write_answer(folder, "a", Answer(number=0, leader=lease.holder.token))
+        while worker.asked < 3:
+            assert looks.acquire(timeout=120)
+        ending.begin("SIGTERM")
+        thread.join()
+    assert letter is not None
+    assert letter.closing
+
+
 def test_one_process_alone_is_an_array_of_one(tmp_path: Path) -> None:
     outcome = launched(tmp_path / "array", GRID, executor="array")
     assert (outcome.exit_code, outcome.trained) == (0, 12)
@@ -411,14 +453,12 @@ def cannot_write(process: subprocess.Popen[str], size: int) -> None:
 def test_where_the_leader_cannot_write_to_the_others_they_go_on(tmp_path: Path) -> None:
     with array(tmp_path, 18) as made:
         made.wait_for(6, 3)
-        leader, began = made.leader, time.monotonic()
+        leader = made.leader
         cannot_write(leader, 100)
         code, said = made.end(leader)
-        took = time.monotonic() - began
         others = [made.end(process) for process in made.processes if process is not leader]
     assert code == 3, said
     assert "File too large" in said
-    assert took < 30
     assert [code for code, _ in others] == [0, 0], others
     assert_complete(made)
 
@@ -429,9 +469,7 @@ def test_a_machine_that_cannot_keep_what_it_trains_ends_the_launch(tmp_path: Pat
     with array(tmp_path, 18) as made:
         made.wait_for(6, 3)
         cannot_write(made.leader, 2000)
-        began = time.monotonic()
         ended = [made.end(process) for process in made.processes]
-        assert time.monotonic() - began < 30
         for code, said in ended:
             assert code in (2, 3), said
             assert "File too large" in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,32 @@ def grid(trials: int = 200, widths: tuple[int, ...] = (256,), replicates: int = 
 def ledger_of(asked: Grid, workers: int = 2, per_pack: int | None = None) -> Ledger:
     conditions = Conditions(workers=workers, compile_mode="off", trials_per_pack=per_pack)
     return Ledger(stocks_of(asked.trials(), asked.parameters, Path(), conditions), [], CPU)
+
+
+class Interrupted(dict[str, Any]):
+    """Something is done in another thread just before what is in it is looked up first."""
+
+    def __init__(self, known: dict[str, Any], act: Callable[[], object]) -> None:
+        super().__init__(known)
+        self.other = threading.Thread(target=act)
+
+    def __contains__(self, key: object) -> bool:
+        there = super().__contains__(key)
+        if self.other.ident is None:
+            self.other.start()
+            self.other.join(0.1)  # it may have to wait until this one is through
+        return there
+
+
+@pytest.mark.parametrize("changes", ["staff", "claim"])
+def test_what_waits_may_be_asked_for_while_packs_are_given_out(changes: str) -> None:
+    """By the threads that tell how a launch goes: before, they could end by a KeyError."""
+    ledger = ledger_of(grid(100))
+    (before,), (stock,) = ledger.waiting(), ledger.stocks
+    ways = Interrupted(stock._ways, lambda: ledger.staff(3) if changes == "staff" else ledger.claim("a", CPU))
+    stock._ways = ways
+    assert ledger.waiting() == [before]
+    ways.other.join()
 
 
 class Launch:

@@ -17,7 +17,7 @@ from phasediag.errors import ClusterError, PhasediagError
 from phasediag.executors import inline
 from phasediag.executors.watch import Watch
 from phasediag.storage.folder import Folder
-from small_sweeps import assert_same_rows, grid_text, launched, run, trials, write
+from small_sweeps import SOME_STEPS, assert_same_rows, grid_text, launched, run, trials, write
 
 AXES = {"weight_decay": "[0.01, 0.1]", "learning_rate": "[0.01, 1000]"}
 NET = """
@@ -125,7 +125,7 @@ def name(process):
 
 
 def look(watch):
-    if watch.reports:
+    if watch.trials_done:
         names = [name(process) for process in psutil.Process().children(recursive=True)]
         seen.append(sum(each.startswith(WORKERS) for each in names))
 
@@ -199,7 +199,7 @@ def test_a_drain_leaves_a_checkpoint_that_is_continued(
     executor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pack is longer than the time to its first report, which is a slice."""
-    monkeypatch.setattr(inline, "SLICE_SECONDS", 0.05)
+    monkeypatch.setattr(inline, "SLICE_SECONDS", SOME_STEPS)
     steps = 1_000 if executor == "inline" else 6_000
     text = grid_text({"weight_decay": "[0.01, 0.1]"}, {"steps": steps}, resources="{trials_per_pack: 2}")
     stopped = launched(

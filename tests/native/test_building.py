@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,6 @@ import torch
 from native_calls import NATIVE
 from phasediag.cli import main
 from phasediag.native import building
-from phasediag.native import compiler as compiling
 from phasediag.native.building import (
     cache_folder,
     given_up,
@@ -109,7 +109,6 @@ def test_a_program_that_was_cut_off_is_built_again(kept: float) -> None:
     assert len(built.read_bytes()) == len(content)
 
 
-SLEEP = ["sleep", "1234"]
 BROKEN = {
     "refuses": "echo nonsense >&2; exit 1",
     "crashes": "kill -SEGV $$",
@@ -139,24 +138,51 @@ def test_a_broken_compiler_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not [path for path in tmp_path.rglob("*") if path.suffix in {".cpp", ".so", ".txt"}]
 
 
+class Impatient(subprocess.Popen):  # type: ignore[type-arg]
+    """A compiler that is waited for no longer once a condition holds of what it compiles."""
+
+    over: Callable[[Impatient], bool]
+
+    def wait(self, timeout: float | None = None) -> int:
+        if timeout is None:
+            return super().wait()
+        while not self.over() and self.poll() is None:
+            time.sleep(0.01)
+        return super().wait(0)
+
+
 @NATIVE
 def test_a_compiler_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(compiling, "PATIENCE_S", 0.2)
-    monkeypatch.setenv("CXX", command(tmp_path, f"sleep 1234 & echo $! >> {tmp_path}/pids; wait"))
+    """Both for the program and for the one by which it is tried; each once it has begun to hang."""
+    hanging = tmp_path / "hanging"
+    hanging.mkdir()
+    script = f"sleep 1234 & echo $! > {hanging}/$$.new; mv {hanging}/$$.new {hanging}/$$; wait"
+
+    class Hanging(Impatient):
+        over = lambda compiler: (hanging / str(compiler.pid)).exists()  # noqa: E731
+
+    monkeypatch.setattr(subprocess, "Popen", Hanging)
+    monkeypatch.setenv("CXX", command(tmp_path, script))
     compiler.cache_clear()
     with pytest.raises(ToolchainError, match="does not come to an end"):
         library(ANSWER)
     assert not suits()
-    sleeping = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == SLEEP]
-    ended([process for process in sleeping if str(process.pid) in (tmp_path / "pids").read_text()], within=5)
+    sleeping = {int(path.read_text()) for path in hanging.iterdir()}
+    assert len(sleeping) == 2
+    ended([each for each in psutil.process_iter(["cmdline"]) if each.pid in sleeping and runs_sleep(each)])
+
+
+def runs_sleep(process: psutil.Process) -> bool:
+    """Whether a process is one of these, and none that has its number since."""
+    return process.info["cmdline"] == ["sleep", "1234"]
 
 
 @NATIVE
-def test_a_program_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(compiling, "PATIENCE_S", 2.0)
-    slow = 'for each in "$@"; do case $each in *.cpp) grep -q slowly $each && sleep 3;; esac; done'
-    monkeypatch.setenv("CXX", command(tmp_path, f'{slow}; exec $REAL "$@"'))
-    compiler.cache_clear()
+def test_a_program_that_takes_long_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Impatient):
+        over = lambda compiler: "// slowly" in Path(compiler.args[-1]).read_text()  # noqa: E731
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
     assert library(f"// slowly\n{ANSWER}").answer() == 42
 
 

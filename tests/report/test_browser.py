@@ -179,7 +179,7 @@ def test_details_open_and_tables_download(browser, file):
     link.find_element("xpath", "ancestor::section").location_once_scrolled_into_view  # noqa: B018
     link.click()
     target = browser.downloads / link.get_attribute("download")
-    for _ in range(100):
+    for _ in range(1200):
         if target.exists():
             break
         time.sleep(0.1)
@@ -214,7 +214,7 @@ def explored(browser, stored, request):
     if request.node.callspec.params["browser"] == "scripts off":
         pytest.skip("there is nothing to explore without scripts")
     opened(browser, stored[1], "desktop")
-    for _ in range(200):
+    for _ in range(2400):
         if measured(browser, "'ready' in document.querySelector('.explorer').dataset"):
             break
         time.sleep(0.05)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def plant(store: Store, holder: Holder, silent_s: float = 0.0) -> Path:
     return file
 
 
-def wait_until(true: Callable[[], bool]) -> None:
+def wait_until(true: Callable[[], object]) -> None:
     for _ in range(6000):  # machines of tests are busy
         if true():
             return
@@ -76,7 +77,8 @@ def test_a_second_taker_is_told_who_holds_it(store: Store) -> None:
         store.folder.uri,
     ):
         assert part in message
-    assert re.search(r"\b6\d s ago", message)
+    (silent_s,) = re.findall(r"last heartbeat (\d+) s ago", message)
+    assert 60 <= int(silent_s) < 120
     assert caught.value.exit_code == 2
 
 
@@ -96,7 +98,7 @@ def test_leases_of_other_names_are_apart(store: Store) -> None:
         pass
 
 
-@pytest.mark.parametrize(("silent_s", "free"), [(110.0, False), (130.0, True)])
+@pytest.mark.parametrize(("silent_s", "free"), [(60.0, False), (121.0, True)])
 def test_silence_frees_it(store: Store, silent_s: float, free: bool) -> None:
     plant(store, elsewhere(), silent_s)
     if not free:
@@ -123,7 +125,7 @@ from phasediag.storage.lease import take
 from phasediag.storage.store import Store
 lease = take(Store.at(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -286,8 +288,8 @@ def test_a_lost_lease_is_noticed_and_left_to_its_new_holder(
     store: Store = request.getfixturevalue(kind)
     with take(store, heartbeat_s=0.02) as lease:
         other = json.dumps(asdict(elsewhere())).encode()
-        store.folder.write("lease", other)
-        wait_until(lambda: lease.lost)
+        # again and again: a heartbeat that had begun before writes over it
+        wait_until(lambda: lease.lost or store.folder.write("lease", other))
     assert store.folder.read("lease") == other
 
 
@@ -339,7 +341,7 @@ def test_what_a_later_version_adds_to_a_lease_is_passed_over(store: Store) -> No
 
 def test_a_lease_from_the_future_and_one_of_another_sweep_are_told(store: Store) -> None:
     plant(store, elsewhere(), silent_s=-7250)
-    with pytest.raises(LeaseHeldError, match=r"72\d\d s in the future.*if nobody trains there, delete"):
+    with pytest.raises(LeaseHeldError, match=r"7[12]\d\d s in the future.*if nobody trains there, delete"):
         take(store)
     plant(store, elsewhere(sweep="/somewhere/else"))
     with pytest.raises(LeaseHeldError, match="taken of the sweep /somewhere/else"):
@@ -424,10 +426,13 @@ def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
         wait_until(lambda: dict(reader(store).news) == {"in_training": 7.5, "rate": None})
 
         def changing() -> dict[str, float | None]:
-            raise RuntimeError("dictionary changed size during iteration")
+            raise next(changes)
 
+        changes = cycle([RuntimeError("dictionary changed size during iteration"), KeyError("cpu")])
         lease.tell(changing)
         wait_until(lambda: not reader(store).news)
+        beats = reader(store).beats
+        wait_until(lambda: reader(store).beats > beats + 2)
         assert not lease.lost
 
 

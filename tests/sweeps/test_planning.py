@@ -151,7 +151,7 @@ def test_law_6_a_plan_imports_no_ray(tmp_path: Path) -> None:
     grid = built_in(tmp_path)
     outcome = subprocess.run(
         [sys.executable, "-c", code, str(grid), str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stderr
     assert json.loads(outcome.stdout)["missing"] == 2

@@ -165,7 +165,7 @@ def trials_of(folder: Path, axes: dict[str, str], **top: object) -> TextArray:
 
 
 def wait_for_news(store: Store) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not (holder := held_by(store)) or not holder.news:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -41,7 +42,7 @@ FIRST_IDLE: Final = 0.25
 """Seconds that a place without a pack waits before it looks again; then twice as long each time."""
 MOST_IDLE: Final = 2.0
 ANSWERED_SECONDS: Final = 20.0
-"""For the one that leads to take in what came of a pack."""
+"""For the one that leads to take in what came of a pack, where the place that tells it ends."""
 LEASE_SECONDS: Final = 5.0
 """Between two looks at who leads."""
 BEAT_SECONDS: Final = 1.0
@@ -71,6 +72,8 @@ class Follower:
     _report: WorkerReport | None = None
     _written: float = 0.0
     _looked: float = field(default_factory=time.monotonic)
+    _alone: bool = False
+    """Whether the one that it follows was seen to lead no more."""
     _idle_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,8 +98,7 @@ class Follower:
                 try:
                     self.worker.set_aside()
                 finally:
-                    with suppress(StoreError):
-                        forget(self._folder, self.name)
+                    self._leave()
 
     def _trained(self, ending: Drain) -> Ending | None:
         report = self.worker.step(0)
@@ -107,23 +109,32 @@ class Follower:
                 if borne(self._led_by_another, ending):
                     return None
                 raise PhasediagError(f"{report.place.host} cannot train: {report.place.refusal}")
+            answer = borne(partial(self._answer, ending), ending)
             if report.breakdown is not None and report.breakdown.of_process:
                 raise PhasediagError(f"{report.place.host}: {report.breakdown.error}")
-            answer = borne(self._answer, ending)
             if answer is not None and answer.ending is not None:
                 return answer.ending
             if ending.due() or self._given_up(answer) or borne(self._deserted, ending):
                 return None
             report = self._next(answer)
 
-    def _answer(self) -> Answer | None:
-        """What it is told; where it has told what came of a pack, once that was taken in."""
-        deadline = time.monotonic() + ANSWERED_SECONDS
+    def _answer(self, ending: Drain) -> Answer | None:
+        """What it is told.
+
+        Where it has told what came of a pack, that is waited for as long as somebody leads, or for a while
+        where this process ends: a later letter would write over what was not read yet, and the pack would
+        be this place's for ever.
+        """
+        due: float | None = None
         while True:
             answer = read_answer(self._folder, self.name)
             settled = answer is not None and (answer.number == self._number or answer.ending is not None)
-            if settled or not self._closing or time.monotonic() > deadline:
+            if settled or not self._closing or self._deserted():
                 return answer
+            if ending.due():
+                due = due or time.monotonic()
+                if time.monotonic() - due > ANSWERED_SECONDS:
+                    return answer
             time.sleep(FIRST_IDLE)
 
     def _count(self, report: WorkerReport) -> None:
@@ -154,10 +165,10 @@ class Follower:
 
     def _deserted(self) -> bool:
         """Whether another one leads, or nobody does, as far as it was looked at lately."""
-        if time.monotonic() - self._looked < LEASE_SECONDS:
-            return False
-        self._looked = time.monotonic()
-        return self._led_by_another()
+        if not self._alone and time.monotonic() - self._looked >= LEASE_SECONDS:
+            self._looked = time.monotonic()
+            self._alone = self._led_by_another()
+        return self._alone
 
     def _led_by_another(self) -> bool:
         holder = held_by(self.store)
@@ -168,6 +179,12 @@ class Follower:
             self._number += 1
             self._report = report
         borne(self._write, ending)
+
+    def _leave(self) -> None:
+        """Take back what it has told: from now on it is not there."""
+        with self._lock, suppress(StoreError):
+            self._report = None
+            forget(self._folder, self.name)
 
     def _write(self) -> None:
         with self._lock:

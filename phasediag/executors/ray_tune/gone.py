@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import ray
@@ -37,19 +37,21 @@ def ending_with_the_cluster(scratch: str) -> AbstractContextManager[None]:
 
 @dataclass(slots=True, kw_only=True)
 class ClusterHead:
-    """Where a cluster answers, and when it last did."""
+    """Where a cluster answers, and since when it does not."""
 
     address: str
     scratch: str
-    answered: float = field(default_factory=time.monotonic)
+    silent: float | None = None
+    """When it first did not answer, in seconds of this process's clock; None while it does."""
 
     def look(self) -> bool:
         """Knock once, and end the process where nothing has answered for long; True: look again."""
         try:
             knock(self.address, within=LOOK_SECONDS)
-            self.answered = time.monotonic()
+            self.silent = None
         except OSError:
-            if time.monotonic() - self.answered >= GONE_SECONDS:
+            self.silent = time.monotonic() if self.silent is None else self.silent
+            if time.monotonic() - self.silent >= GONE_SECONDS:
                 self._end()
         return True
 
