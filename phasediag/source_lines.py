@@ -12,6 +12,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 _PACKAGE: Final = Path(__file__).parent
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+"""Folders of packages, be they those of this Python, of the user's home or of a cluster."""
 _places: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 
 CodeOrigin = type[Any] | Path
@@ -60,7 +62,7 @@ def of_the_user(filename: str) -> bool:
 @lru_cache(maxsize=4096)
 def _of_the_user(filename: str) -> bool:
     path = Path(filename).resolve()
-    return not any(path.is_relative_to(folder) for folder in _foreign())
+    return _INSTALLED.isdisjoint(path.parts) and not any(path.is_relative_to(folder) for folder in _foreign())
 
 
 @cache

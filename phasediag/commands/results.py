@@ -156,10 +156,10 @@ def _answered(
     )  # fmt: skip
     escape = None if symmetry is None else f"weight_decay + escape_{symmetry}"
     needed = [text for text in (x, y, order, starts, escape, *asked["facet"]) if text is not None]
-    trials = filtered(load_for(sweep_path, [*needed, *columns_in(where)]), where)
+    every = filtered(load_for(sweep_path, [*needed, *columns_in(where)]), where)
     notices: list[str] = []
     with telling(notices):
-        trials = newest(trials, needed)
+        trials = newest(every, needed)
     made, cautions = _made(trials, asked)
     tables = {name: table for name, table in made.tables.items() if name in ("boundary", "across")}
     if besides["transition"] or starts is not None:
@@ -173,7 +173,7 @@ def _answered(
     sensitivity = besides["sensitivity"]
     moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     results["threshold_sensitivity"] = moves
-    results["systematics"] = boundary_systematics(trials, made, sensitivity)
+    results["systematics"] = boundary_systematics(trials, made, sensitivity, every)
     return _Answer(
         trials=trials, diagram=made, notices=notices, cautions=cautions, tables=tables, marginal=marginal,
         results=results,

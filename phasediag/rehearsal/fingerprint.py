@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import sys
 import threading
@@ -46,6 +47,7 @@ def fingerprint(module: nn.Module) -> Fingerprint:
     """
     noted: Fingerprint = {}
     look = _Look(noted)
+    look.at_environment()
     look.passed_over = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
@@ -67,6 +69,7 @@ def fingerprint_of(thing: object) -> Fingerprint:
     """Tell an object of a user's class that is no module: by its attributes, its class, its file."""
     noted: Fingerprint = {}
     look = _Look(noted)
+    look.at_environment()
     for name, value in getattr(thing, "__dict__", {}).items():
         look.at(name, value)
     for cls in type(thing).__mro__:
@@ -112,6 +115,10 @@ class _Look:
                 self.at(path + part, held)
             if isinstance(value, FunctionType):
                 self.at_file(value.__module__)
+
+    def at_environment(self) -> None:
+        """Note the environment variables, in which code can keep something from pass to pass, too."""
+        self.noted |= {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
 
     def at_class(self, cls: type[Any]) -> None:
         """Note what a user's class holds, and the file that it stands in."""

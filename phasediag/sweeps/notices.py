@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from phasediag.columns import RESULT_COLUMNS
@@ -12,6 +14,7 @@ from phasediag.grids.grid import Grid
 from phasediag.identity import SHORT
 from phasediag.registry import KINDS
 from phasediag.storage.store import Store
+from phasediag.user_code.imports import SUFFIXES
 
 _LOOKS: Final = ".6g"
 """How a value is printed in a table or beside a tick."""
@@ -24,28 +27,39 @@ def notices_of(grid: Grid, store: Store) -> tuple[str, ...]:
     versions of their code that the sweep holds besides, records that this launch would make otherwise,
     and values of an axis that nearly coincide.
     """
-    notices = [*_outside(grid), *_variables(grid), *_versions(grid, store)]
+    notices = [*of_files(grid.outside), *of_variables(grid.variables), *_versions(grid, store)]
     return (*notices, *_recorded_otherwise(grid, store), *_near_values(grid))
 
 
-def _outside(grid: Grid) -> list[str]:
-    """Files that are opened and neither hashed, nor kept, nor shipped."""
-    if not grid.outside:
-        return []
-    more = f" and {len(grid.outside) - 1} more" if len(grid.outside) > 1 else ""
+def of_files(outside: Sequence[Path]) -> list[str]:
+    """What to know of files that code of the user's reads, and that are neither hashed, kept nor shipped."""
+    modules = [path for path in outside if path.suffix in SUFFIXES]
+    opened = [path for path in outside if path not in modules]
+    ways = (
+        (opened, "opened", "put it beside the grid and open it by Path(__file__).parent / 'NAME'"),
+        (modules, "imported", "put a copy of it, or of its package, beside the grid"),
+    )
     return [
-        f"{grid.outside[0]}{more} is opened and lies outside of the grid's folder: it is no part of the "
-        "record, a change of it is not noticed, and workers need it at that place; put it beside the grid "
-        "and open it by Path(__file__).parent / 'NAME'"
+        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''} is {done} and lies outside of "
+        "the grid's folder: it is no part of the record, a change of it is not noticed, and workers need it "
+        f"at that place; {remedy}"
+        for paths, done, remedy in ways
+        if paths
     ]
 
 
-def _variables(grid: Grid) -> list[str]:
-    """Environment variables that decide what is trained, and that no identity knows."""
-    if not grid.variables:
+def of_variables(variables: Mapping[str, str]) -> list[str]:
+    """What to know of environment variables that decide what is trained, and that no identity knows.
+
+    Parameters
+    ----------
+    variables
+        By name `file:line`, where each is read.
+    """
+    if not variables:
         return []
-    name, place = next(iter(grid.variables.items()))
-    more = f" (others read: {', '.join(list(grid.variables)[1:])})" if len(grid.variables) > 1 else ""
+    name, place = next(iter(variables.items()))
+    more = f" (others read: {', '.join(list(variables)[1:])})" if len(variables) > 1 else ""
     return [
         f"{place}: the environment variable {name} is read{more}: it is no part of the record, a change "
         "of it is not noticed, and workers need it as it is here; make what depends on it an argument of the "

@@ -8,11 +8,14 @@ error, and not in every trial.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
+
+import torch
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.columns import combinations, value_at
@@ -23,11 +26,12 @@ from phasediag.registry import Component, component, source_hash
 from phasediag.rehearsal.dry_data import World, check_data
 from phasediag.running.sources import climbs, source_folder
 from phasediag.sweeps.recorded import user_sources
+from phasediag.training.construction import CANONICAL_SEED, uninitialized
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.apart import apart
 from phasediag.user_code.environment import variables_read
-from phasediag.user_code.imports import package_root
+from phasediag.user_code.imports import imported_elsewhere, package_root
 from phasediag.user_code.opened import opened_files
 from phasediag.user_code.work import at_work
 
@@ -48,6 +52,8 @@ class Opened:
     """Files elsewhere."""
     variables: Mapping[str, str]
     """Environment variables, and where each is read."""
+    made: str
+    """Hash of the networks and the data that were made meanwhile."""
 
 
 _seen: dict[tuple[Any, ...], Opened] = {}
@@ -78,27 +84,20 @@ def completed(grid: Grid) -> Grid:
     read = [*(each.variables for each in loaded), reached.variables]
     variables = {name: place for each in read for name, place in each.items()}
     complete = grid.with_data({**grid.data, **contents(reached.beside, grid)})
-    return replace(complete, outside=reached.outside, variables=variables)
+    modules = [path for each in loaded for path in imported_elsewhere(each.code, each.roots)]
+    return replace(complete, outside=_each([reached.outside, tuple(modules)]), variables=variables)
 
 
 def _reach(grid: Grid) -> Opened:
     """What the classes of a grid open, there and from copies of all that."""
     opened = _opened_of(grid, grid.folder)
     beside = _each(each.beside for each in opened)
-    _check_copies(grid.with_data({**grid.data, **contents(beside, grid)}))
+    _check_copies(grid.with_data({**grid.data, **contents(beside, grid)}), opened)
     variables = {name: place for each in opened for name, place in each.variables.items()}
-    return Opened(beside=beside, outside=_each(each.outside for each in opened), variables=variables)
-
-
-def opened_by(grid: Grid, folder: Path) -> tuple[Path, ...]:
-    """The files below a folder and those of the user's classes that these open, but for their code.
-
-    Parameters
-    ----------
-    folder
-        Beside which the user's files are: that of the grid, or of copies.
-    """
-    return _each(opened.beside for opened in _opened_of(grid, folder))
+    return Opened(
+        beside=beside, outside=_each(each.outside for each in opened), variables=variables,
+        made="".join(each.made for each in opened),
+    )  # fmt: skip
 
 
 def _each(groups: Iterable[tuple[Path, ...]]) -> tuple[Path, ...]:
@@ -136,10 +135,10 @@ def _opened(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folde
             opened_files(folder, grid.folder, *within) as opened,
             variables_read() as variables,
         ):
-            _build(record, part, grid, folder)
+            made = _made(record, part, grid, folder)
         code = {path for each in loaded for path in each.code}
         beside = tuple(path for path in opened.files if path not in code)
-        _seen[key] = Opened(beside=beside, outside=opened.outside, variables=variables)
+        _seen[key] = Opened(beside=beside, outside=opened.outside, variables=variables, made=made)
     return _seen[key]
 
 
@@ -151,31 +150,58 @@ def _folders(part: Component, folder: Path) -> list[Path]:
     return [path.parent, package_root(path)]
 
 
-def _build(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> None:
-    """Build the network, and the data of one replicate where the task is the user's."""
+def _made(record: Mapping[str, Value], part: ResolvedPoints, grid: Grid, folder: Path) -> str:
+    """Build the network, and the data of one replicate where the task is the user's; a hash of both."""
     own = [each for each in part.components.values() if each.loaded]
+    digest = blake2b(digest_size=16)
     with at_work(own[0].cls, own[0].name, "how it is made"):
-        network_of(record, folder)
+        construction = network_of(record, folder).construction
+        own_model = bool(part.components["model"].loaded)
+        values = construction.values(CANONICAL_SEED) if own_model else {}
+        unset = uninitialized(construction) if own_model else []
+    for name, value in values.items():
+        if name not in unset:
+            digest.update(name.encode() + value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     if part.task.loaded:
         task = component("task", part.task.name, folder)
-        check_data(task, World(record=record, seed=replicate_seed(grid.seed, 0), folder=folder))
+        world = World(record=record, seed=replicate_seed(grid.seed, 0), folder=folder)
+        digest.update(check_data(task, world).digest.encode())
+    return digest.hexdigest()
 
 
-def _check_copies(grid: Grid) -> None:
-    """Build all once more from copies of what is known, and refuse what reaches back to the originals."""
+def _check_copies(grid: Grid, originals: Sequence[Opened]) -> None:
+    """Build all once more from copies of what is known, and refuse what comes out otherwise.
+
+    Parameters
+    ----------
+    originals
+        What was made of the files themselves.
+    """
     sources = user_sources(grid)
     copies = source_folder(sources)
     try:
-        opened = opened_by(grid, copies)
+        again = _opened_of(grid, copies)
     except PhasediagError as error:
         raise PhasediagError(
             f"{grid.path}: from the copies of your files that workers get: {error}. If it reads a file "
             f"beside the grid: {_NAME_THEM}"
         ) from error
     root = [copies, *copies.parents][climbs(sources)]
-    paths = [path for path in opened if not path.is_relative_to(root)]
+    paths = [path for path in _each(each.beside for each in again) if not path.is_relative_to(root)]
     if paths:
         raise PhasediagError(
             f"{grid.path}: {paths[0]} is opened by a path that leads to it from the current folder, or by an "
             f"absolute one; workers and later reruns have only copies of your files: {_NAME_THEM}"
         )
+    if [each.made for each in again] != [each.made for each in originals] and _settled(grid, originals):
+        raise PhasediagError(
+            f"{grid.path}: your classes make something else of the copies of your files that workers get: "
+            "where the files of a folder are listed, sort them, as in sorted(folder.iterdir()); nothing may "
+            "follow from the order in which they are found, or from where a file lies"
+        )
+
+
+def _settled(grid: Grid, originals: Sequence[Opened]) -> bool:
+    """Whether the files themselves give the same once more; where they do not, the dry step says why."""
+    _seen.clear()
+    return [each.made for each in _opened_of(grid, grid.folder)] == [each.made for each in originals]

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from phasediag.errors import PhasediagError, StoreError, nearest
-from phasediag.grids.grid import Grid
+from phasediag.grids.grid import Grid, contents
 from phasediag.grids.lot import Lot
 from phasediag.library_messages import quiet
 from phasediag.registry import KINDS, Component, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
+from phasediag.sweeps.notices import of_files, of_variables
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Role, Trials, Value
+from phasediag.trial import IntArray, Role, Trials, Value, replicate_seed
 from phasediag.user_code.apart import apart
+from phasediag.user_code.environment import variables_read
+from phasediag.user_code.opened import OpenedFiles, opened_files
 from phasediag.user_code.work import at_work
+
+if TYPE_CHECKING:
+    from phasediag.rehearsal.dry_data import World
 
 
 def rehearse(survey: Survey) -> tuple[str, ...]:
@@ -53,25 +61,66 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 def _looked_at(grid: Grid, missing: Lot) -> tuple[str, ...]:
     """What the user should know of trials that are to be trained."""
     from phasediag.packing.order import programs_of
+    from phasediag.rehearsal.dry_process import check_process
     from phasediag.training.network import network_of
 
-    folder, programs = grid.folder, programs_of(missing, grid.parameters)
+    programs = programs_of(missing, grid.parameters)
     notes: list[str] = []
-    for number, structure in enumerate(programs.structures):
-        users = _of_the_user(structure.record, folder)
-        if not users and not grid.observables:
-            continue
-        members = missing.of(np.flatnonzero(programs.group == number)).trials()
-        first = next(iter(users.values()), None)
-        try:
-            with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():
-                notes += _rehearsed(members, grid, set(users))
-        except PhasediagError as error:
-            raise type(error)(f"{grid.path}: {error}") from error.__cause__
+    with opened_files(*_user_folders(grid), by_user=True) as opened, variables_read() as variables:
+        for number, structure in enumerate(programs.structures):
+            users = _of_the_user(structure.record, grid.folder)
+            if not users and not grid.observables:
+                continue
+            members = missing.of(np.flatnonzero(programs.group == number)).trials()
+            first = next(iter(users.values()), None)
+            try:
+                with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():
+                    notes += _rehearsed(members, grid, set(users))
+            except PhasediagError as error:
+                raise type(error)(f"{grid.path}: {error}") from error.__cause__
+    notes += _read_late(grid, opened, variables)
     with quiet(None):
-        networks = (network_of(structure.record, folder) for structure in programs.structures)
+        check_process(_one_of_each(grid, [structure.record for structure in programs.structures]))
+    with quiet(None):
+        networks = (network_of(structure.record, grid.folder) for structure in programs.structures)
         layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
+
+
+def _one_of_each(grid: Grid, records: Sequence[Mapping[str, Value]]) -> list[World]:
+    """The first trial of each pair of a model and a task."""
+    from phasediag.rehearsal.dry_data import World
+
+    first = {(record["model"], record["task"]): record for record in reversed(records)}
+    seed, folder = replicate_seed(grid.seed, 0), grid.folder.resolve()
+    return [World(record=dict(record), seed=seed, folder=folder) for record in reversed(first.values())]
+
+
+def _user_folders(grid: Grid) -> list[Path]:
+    """The folders of the grid and of the user's files that it names."""
+    named = [*grid.sources, *grid.observables]
+    files = (os.path.normpath(grid.folder / name.partition(":")[0]) for name in named)
+    return [grid.folder.resolve(), *(Path(file).resolve().parent for file in files)]
+
+
+def _read_late(grid: Grid, opened: OpenedFiles, variables: Mapping[str, str]) -> list[str]:
+    """What to know of what code of the user's reads as it is used, and not as its classes are made.
+
+    Raises
+    ------
+    PhasediagError
+        Where that is a file beside the grid, which is then neither hashed nor shipped.
+    """
+    late = contents(opened.files, grid).keys() - grid.data.keys()
+    if late:
+        raise PhasediagError(
+            f"{grid.path}: {grid.folder / min(late)} is opened only as your classes are used (in a pass, a "
+            "loss, an update, a measurement, for one replicate and not for another), so that it would be "
+            "neither part of the record nor shipped to workers: open it as the class is made, or name it "
+            "under files: [...] at the top level of the grid"
+        )
+    new = {name: place for name, place in variables.items() if name not in grid.variables}
+    return [*of_files([path for path in opened.outside if path not in grid.outside]), *of_variables(new)]
 
 
 def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:

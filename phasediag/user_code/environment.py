@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import CodeType
 from typing import Any, Final
 
 from phasediag.source_lines import of_the_user
@@ -51,22 +52,25 @@ def _exchange(lookup: Any) -> None:
 
 
 def _noted(environment: Any, name: Any) -> Any:
-    if place := _asked_by():
+    if isinstance(name, str | bytes) and (place := _asked_by()):
         for places in tuple(_watching):
-            places.setdefault(str(name), place)
+            places.setdefault(os.fsdecode(name), place)
     return _lookup(environment, name)
 
 
 def _asked_by() -> str:
     """Which line of the user's code asks for a variable; empty where it is somebody else's."""
     frame = inspect.currentframe()
-    while frame is not None and _passes_on(frame.f_code.co_filename):
+    while frame is not None and _passes_on(frame.f_code):
         frame = frame.f_back
     if frame is None or not of_the_user(frame.f_code.co_filename):
         return ""
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _passes_on(filename: str) -> bool:
+def _passes_on(code: CodeType) -> bool:
     """Whether code is this module's, or of what stands between `os.environ` and who asks it."""
+    filename = code.co_filename
+    if code.co_name == "expandvars":  # of os.path
+        return not of_the_user(filename)
     return filename == __file__ or filename in (os.__file__, "<frozen os>", "<frozen _collections_abc>")

@@ -6,12 +6,14 @@ import ast
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 from typing import Final
+
+from phasediag.source_lines import of_the_user
 
 SUFFIXES: Final = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
 NEVER: Final = frozenset({"phasediag", *sys.builtin_module_names})
@@ -117,6 +119,31 @@ def reached_from(path: Path, roots: Roots) -> dict[Path, bytes]:
             for names in imported_names(contents[file], str(file)):
                 waiting += _files(names, file, roots)
     return contents
+
+
+def imported_elsewhere(code: Mapping[Path, bytes], roots: Roots) -> tuple[Path, ...]:
+    """The files of modules that code imports, and that are neither beside it nor installed.
+
+    A package of the user's in another folder on Python's path, or one installed in place (`pip install -e`).
+    Of a package its `__init__.py` stands for all.
+
+    Parameters
+    ----------
+    code
+        Content of files that this process has imported.
+    """
+    files: dict[Path, None] = {}
+    for path, content in code.items():
+        names = imported_names(content, str(path)) if path.suffix in SOURCE_SUFFIXES else ()
+        for name in names:
+            top = name.module.partition(".")[0]
+            if name.level or not top or roots.local(top):
+                continue
+            module = sys.modules.get(name.module) or sys.modules.get(top)
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and of_the_user(file):
+                files[Path(file)] = None
+    return tuple(files)
 
 
 def packages_of(path: Path, root: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from phasediag.source_lines import of_the_user
+
 _PASSED_OVER: Final = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})
 _ELSEWHERE: Final = tuple({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
 """Where Python and its packages are; a folder of the user's may contain them."""
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
+_OWN: Final = os.path.join(Path(__file__).parents[1], "")
 _SYSTEM: Final = tuple(Path(p) for p in ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/run", "/var/lib"))
 _CODE: Final = frozenset({".py", ".pyc", ".so", ".pyd"})
 _watching: list[OpenedFiles] = []
@@ -20,10 +24,19 @@ _hooked: list[bool] = []
 
 
 class OpenedFiles:
-    """The files below some folders that were opened for reading while somebody watched."""
+    """The files below some folders that were opened for reading while somebody watched.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    Parameters
+    ----------
+    folders
+        Of the user's.
+    by_user
+        Whether to note only what her own code opens, by itself or through a library that it calls.
+    """
+
+    def __init__(self, folders: Sequence[Path], by_user: bool = False) -> None:
         self._folders = tuple(dict.fromkeys(folders))
+        self._by_user = by_user
         self._seen: dict[Path, None] = {}
 
     @property
@@ -42,6 +55,8 @@ class OpenedFiles:
 
     def note(self, path: str) -> None:
         """Take down a path that is being opened."""
+        if self._by_user and not _called_by_user():
+            return
         self._seen.setdefault(Path(os.path.normpath(os.path.join(os.getcwd(), path))))
 
     def _of_user(self, path: Path) -> bool:
@@ -53,16 +68,16 @@ class OpenedFiles:
 
 
 @contextmanager
-def opened_files(*folders: Path) -> Iterator[OpenedFiles]:
+def opened_files(*folders: Path, by_user: bool = False) -> Iterator[OpenedFiles]:
     """Watch which files below some folders are opened for reading, by Python's own functions.
 
     `open`, `np.load`, `torch.load`, `pandas.read_csv` and all that rest on `open` are seen; libraries that
-    open files in C or Rust (Parquet, HDF5, safetensors) are not.
+    open files in C or Rust (Parquet, HDF5, safetensors) are not. `by_user` as in `OpenedFiles`.
     """
     if not _hooked:
         sys.addaudithook(_noted)
         _hooked.append(True)
-    watch = OpenedFiles(folders)
+    watch = OpenedFiles(folders, by_user)
     _watching.append(watch)
     try:
         yield watch
@@ -80,3 +95,18 @@ def _noted(event: str, arguments: tuple[Any, ...]) -> None:
     if isinstance(path, str | bytes):
         for watch in tuple(_watching):
             watch.note(os.fsdecode(path))
+
+
+def _called_by_user() -> bool:
+    """Whether the user's code is at work: her function is called later than any of phasediag's."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if of_the_user(filename):
+            return True
+        if filename.startswith(_OWN):
+            return False
+        frame = frame.f_back
+    return False

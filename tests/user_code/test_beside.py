@@ -331,6 +331,28 @@ def test_a_file_elsewhere_is_told_to_be_no_part_of_the_record(tmp_path: Path) ->
     assert not phasediag.plan(write(folder, task(folder)), tmp_path / "fresh").survey.notices
 
 
+def test_what_follows_from_where_a_file_lies_is_refused(tmp_path: Path) -> None:
+    """As what follows from the order in which the files of a folder are found: copies have another one."""
+    data(tmp_path)
+    place = "int.from_bytes(__file__.encode(), 'big') % (2**61 - 1) / 2**61"
+    text = task(tmp_path, f"{BESIDE}; held = {{n: a + {place} for n, a in held.items()}}")
+    with pytest.raises(PhasediagError, match=r"something else of the copies .* sorted\(folder"):
+        phasediag.plan(write(tmp_path, text), str(tmp_path))
+
+
+def test_a_module_elsewhere_is_told_to_be_no_part_of_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is on Python's path, as what is installed in place; what is installed is not told."""
+    write(tmp_path / "lab", ACT.format("tanh"), "lab_of_hers.py")
+    monkeypatch.syspath_prepend(str(tmp_path / "lab"))
+    folder, imports = tmp_path / "here", "import numpy as np\nfrom lab_of_hers import act"
+    notices = phasediag.plan(write(folder, net(folder, imports)), folder).survey.notices
+    monkeypatch.delitem(sys.modules, "lab_of_hers")
+    (sentence,) = (each for each in notices if "outside of the grid's folder" in each)
+    assert sentence.startswith(f"{tmp_path / 'lab' / 'lab_of_hers.py'} is imported and lies outside")
+
+
 @pytest.mark.parametrize(
     "asked", ["os.environ['SCALE']", "os.environ.get('SCALE')", "os.getenv('SCALE', '1')"]
 )

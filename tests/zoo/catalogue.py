@@ -58,6 +58,7 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "GRU": ("memory", "GRUCell"),
     "Elman": ("memory", "RNNCell"), "ComplexWeights": ("spectral", "complex"), "Counter": ("calls",),
     "SubmoduleCounter": ("steps_seen",), "ClassCounter": (), "GlobalCounter": (), "ClosureCounter": (),
+    "EnvironmentCounter": ("os.environ['ZOO_CALLS']",),
     "BufferCounter": ("calls", "eval()"), "MovingMean": ("mean", "eval()"), "Cached": ("last",),
     "Logged": ("log",),
     "CountingHook": ("seen",), "SelfChanging": (), "Generated": (),
