@@ -40,6 +40,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Trust": {"calibrate": "calibrate", "measure": "measure"},
 }  # fmt: skip
 """All commands, as the help lists them, each with its module of `phasediag.commands`."""
+WIDEST_HELP: Final = 120
+"""Letters of a line of help on a terminal that has more."""
 ALLOCATIONS: Final = 100_000
 """Objects between two collections of garbage."""
 
@@ -71,8 +73,8 @@ class GroupedCommands(click.Group):
 
 
 @click.group(
-    cls=GroupedCommands, context_settings={"help_option_names": ["-h", "--help"]},
-    invoke_without_command=True,
+    cls=GroupedCommands, invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST_HELP},
 )  # fmt: skip
 @click.option("--version", is_flag=True, help="Show the version and exit.")
 @click.option("--json", "as_json", is_flag=True, help="With --version: also of the libraries, as JSON.")

@@ -37,11 +37,13 @@ def boundary_in_words(
     if across is not None and not across.empty:
         begins = "Between rows it also runs" if texts else f"The boundary {about} runs"
         columns = across[list(across.columns[: len(keys)])].drop_duplicates()
-        texts.append(
-            f"{begins} along {prose(x)}: {len(columns)} values of it cross it, at {prose(y)} {_span(across)}."
-        )
+        texts.append(f"{begins} along {prose(x)}: {_values(len(columns))} it, at {prose(y)} {_span(across)}.")
     where = " ".join(texts) if texts else f"No boundary: nowhere is {about} crossed."
     return (where, *_branches(crossed, keys, x))
+
+
+def _values(count: int) -> str:
+    return "1 value of it crosses" if count == 1 else f"{count} values of it cross"
 
 
 def _rows(boundary: pd.DataFrame, keys: Sequence[str]) -> int:

@@ -80,8 +80,9 @@ class Systematics(Result):
 
 
 def boundary_systematics(
-    trials: pd.DataFrame, diagram: PhaseDiagram, wanted: bool | None = True
-) -> Systematics | None:
+    trials: pd.DataFrame, diagram: PhaseDiagram, wanted: bool | None = True,
+    every: pd.DataFrame | None = None,
+) -> Systematics | None:  # fmt: skip
     """Vary what a boundary was defined by.
 
     Parameters
@@ -92,6 +93,9 @@ def boundary_systematics(
         What `phase_diagram` made of them. A boundary that runs along x is looked at along y.
     wanted
         None: only where the trials are at most `MOST_TRIALS`. False: not at all.
+    every
+        The trials with those that `phasediag.analysis.versions.newest` has left out, of which the shorter
+        ones of the same points are taken; None: the trials.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def boundary_systematics(
         return None
     rows = diagram.boundary[[*diagram.keys, "branch", "position"]]
     verdicts, texts = {}, {}
-    shorter = _first_lengths(trials, diagram)
+    shorter = _first_lengths(trials if every is None else _same_points(every, trials), diagram)
     varied = _varied(trials, diagram)
     if shorter is not None:
         varied["steps"] = {"shorter": positions(diagram, shorter)}
@@ -116,6 +120,13 @@ def boundary_systematics(
         verdicts[name], texts[name] = moves.stable, moves.text
     steps = "" if shorter is not None else _steps(diagram)
     return Systematics(rows=rows, verdicts=verdicts, texts=texts, steps=steps)
+
+
+def _same_points(every: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of every length at the points of some of them."""
+    point = points_of(every)
+    rows: pd.DataFrame = every[np.isin(point, point[every.index.isin(trials.index)])]
+    return rows
 
 
 def _first_lengths(trials: pd.DataFrame, diagram: PhaseDiagram) -> pd.DataFrame | None:

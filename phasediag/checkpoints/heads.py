@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from phasediag.observables.effective_rank import effective_rank_of
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.geometry import Geometry
 from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.vectors import Neurons, raw_neurons
 
 PartName = Literal["attention", "value", "mlp"]
 OF_HEADS: Final = ("double_rotation", "rotation")
@@ -29,7 +31,7 @@ OF_NEURONS: Final = ("permutation", "sign_flip", "classes")
 _FACTORS: Final = NeuronGroup(
     name="head", incoming=("left",), outgoing=("right",), outgoing_axis=0, parity="odd", homogeneity=1
 )
-_NEURONS: Final = NeuronGroup(name="mlp", incoming=("incoming",), outgoing=("outgoing",))
+_NEURONS: Final = NeuronGroup(name="mlp", incoming=("incoming",), bias=("bias",), outgoing=("outgoing",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,26 +89,33 @@ def measured_heads(
 
 
 def measured_block(weights: StoredTensors, block: NeuronBlock) -> Measured:
-    """The hidden neurons of one block: what comes in, gates and biases included, and what goes out."""
-    # The squares are eigenvalues of the smaller Gram matrix. The weights are read anew behind it: at no time
-    # is more than one layer held, and what its distances take.
-    values = torch.linalg.eigvalsh(_square(_incoming(weights, block))).clamp(min=0).sqrt()
+    """The hidden neurons of one block: what comes in, gates and biases included, and what goes out.
+
+    Nothing is held twice: the weights are read for the spectrum, and again for the neuron vectors.
+    """
+    # The squares are eigenvalues of the smaller Gram matrix.
+    values = torch.linalg.eigvalsh(_square(_incoming(weights, block)).double()).clamp(min=0).sqrt()
     rank, stable, effective = _ranks(values)
-    parameters = {"incoming": _incoming(weights, block), "outgoing": block.outgoing.read(weights)}
-    if block.bias:
-        bias = weights.read(block.bias)[:, None]
-        parameters["incoming"] = torch.cat([parameters["incoming"], bias], dim=1)
-    geometry = Geometry.of_one(parameters, _NEURONS)
+    neurons = partial(_neurons, weights, block)
+    geometry = Geometry(neurons, neurons, homogeneity=None)
+    distances, norms = _distances(geometry, OF_NEURONS), _numbers(geometry.norms)
     return Measured(
-        kind="mlp", depth=block.depth, head=0, width=len(parameters["incoming"]),
-        norms=_numbers(geometry.norms), distances=_distances(geometry, OF_NEURONS), rank=rank,
-        stable_rank=stable, effective_rank=effective,
+        kind="mlp", depth=block.depth, head=0, width=len(norms), norms=norms, distances=distances,
+        rank=rank, stable_rank=stable, effective_rank=effective,
     )  # fmt: skip
 
 
 def _incoming(weights: StoredTensors, block: NeuronBlock) -> Tensor:
     """Incoming weights and gates of each neuron, shape (neurons, numbers)."""
     return torch.cat([matrix.read(weights) for matrix in block.incoming], dim=1)
+
+
+def _neurons(weights: StoredTensors, block: NeuronBlock) -> Neurons:
+    """The neurons of a block, as a tile of one."""
+    incoming = _incoming(weights, block)
+    bias = weights.read(block.bias)[:, None] if block.bias else incoming[:, :0]
+    parameters = {"incoming": incoming, "bias": bias, "outgoing": block.outgoing.read(weights)}
+    return raw_neurons({name: parameter[None] for name, parameter in parameters.items()}, _NEURONS)
 
 
 def _distances(geometry: Geometry, names: tuple[str, ...]) -> dict[str, FloatArray]:
@@ -128,9 +137,9 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _square(matrix: Tensor) -> Tensor:
-    """The smaller Gram matrix of a matrix, float64."""
+    """The smaller Gram matrix of a matrix."""
     narrow = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return (narrow @ narrow.T).double()
+    return narrow @ narrow.T
 
 
 def _ranks(values: Tensor) -> tuple[int, float, float]:

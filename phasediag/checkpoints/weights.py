@@ -7,12 +7,14 @@ writes them, sharded or not.
 from __future__ import annotations
 
 import json
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,14 +68,24 @@ class _Torch(StoredTensors):
         self.path = path
 
     @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        return {name: tuple(tensor.shape) for name, tensor in self._opened().items()}
+
+    def read(self, name: str) -> Tensor:
+        return self._opened()[name].float()
+
+    def _opened(self) -> Mapping[str, Tensor]:
+        """The tensors, mapped from the file anew: what was read of a mapping takes memory while it lives."""
+        return self._loaded(mmap=True) if zipfile.is_zipfile(self.path) else self._held
+
+    @cached_property
     def _held(self) -> Mapping[str, Tensor]:
-        """The tensors, mapped from the file where its format allows that."""
-        options: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+        """All tensors of a file of before PyTorch 1.6, which cannot be mapped."""
+        return self._loaded(mmap=False)
+
+    def _loaded(self, *, mmap: bool) -> Mapping[str, Tensor]:
         try:
-            try:
-                held = torch.load(self.path, mmap=True, **options)
-            except (RuntimeError, ValueError):  # a file of before PyTorch 1.6 cannot be mapped
-                held = torch.load(self.path, **options)
+            held = torch.load(self.path, map_location="cpu", weights_only=True, mmap=mmap)
         except Exception as error:  # whatever unpickling raises on a foreign file
             raise _unreadable(self.path, error) from error
         for key in NESTED:
@@ -82,13 +94,6 @@ class _Torch(StoredTensors):
         if not isinstance(held, Mapping):
             raise _unreadable(self.path, f"it holds a {type(held).__name__}, no tensors by name")
         return {str(name): tensor for name, tensor in held.items() if isinstance(tensor, Tensor)}
-
-    @cached_property
-    def shapes(self) -> Mapping[str, Shape]:
-        return {name: tuple(tensor.shape) for name, tensor in self._held.items()}
-
-    def read(self, name: str) -> Tensor:
-        return self._held[name].float()
 
 
 class _Onnx(StoredTensors):
@@ -107,7 +112,7 @@ class _Onnx(StoredTensors):
                 f"{self.path} is an ONNX file: install onnx (pip install 'phasediag[onnx]')"
             ) from error
         try:
-            graph = onnx.load(self.path).graph
+            graph = onnx.load(self.path, load_external_data=False).graph
         except Exception as error:  # of protobuf, whose classes are no public ones
             raise _unreadable(self.path, error) from error
         if not graph.initializer:  # protobuf reads some bytes of anything
@@ -128,11 +133,17 @@ class _Onnx(StoredTensors):
         return {name: shape[::-1] if turned else shape for name, (shape, turned) in sizes.items()}
 
     def read(self, name: str) -> Tensor:
-        from onnx import numpy_helper
+        from onnx import TensorProto, numpy_helper
 
         tensor, turned = self._held[name]
-        array = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
-        return array.T if turned else array
+        own = TensorProto()
+        own.CopyFrom(tensor)  # versions of onnx keep in a tensor what they read for it from a file beside
+        try:
+            array = np.array(numpy_helper.to_array(own, str(self.path.parent)), dtype=np.float32)
+        except Exception as error:  # the file beside is missing, or too short
+            raise _unreadable(self.path, error) from error
+        matrix = torch.from_numpy(array)
+        return matrix.T if turned else matrix
 
 
 class _Sharded(StoredTensors):

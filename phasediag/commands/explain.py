@@ -30,7 +30,7 @@ def explain(what: str, trial: str | None, storage: str, settings: Sequence[str],
     \b
     phasediag explain sweeps/g 3f9a   a trial, by the first digits of its id
     phasediag explain 3f9a            the same, in all sweeps of --storage
-    phasediag explain grid.yaml       what a launch would keep, add and leave behind
+    phasediag explain grid.yaml       what a launch keeps, adds and leaves
     """  # noqa: D301 (what click reads)
     from phasediag.sweeps.explain import explain_grid, explain_trial, sweep_of_trial
 

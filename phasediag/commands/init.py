@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from shutil import get_terminal_size
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SCHEMA: Final = "phasediag.schema.json"
 """The file that an editor checks grids by."""
 FIRST: Final = "two-axes"
+_LEAST_ROOM: Final = 30
+"""Letters of what a ready grid is about, on the narrowest terminal."""
 
 
 def _ready(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
@@ -44,8 +47,10 @@ def init(template: str, name: str | None, folder: Path, force: bool, listing: bo
     from phasediag.grids.ready import ready_grid, ready_grids
 
     if listing:
+        width = max(map(len, ready_grids())) + 2
+        room = max(get_terminal_size().columns - 1 - width, _LEAST_ROOM)
         for ready in ready_grids().values():
-            click.echo(f"{ready.name:<33}{shorten(ready.about, 46, placeholder=' ...')}")
+            click.echo(f"{ready.name:<{width}}{shorten(ready.about, room, placeholder=' ...')}")
         return
     ready = ready_grid(template)
     named = name if name is not None else ready.path.stem

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from rich.console import Console
 
 from phasediag.commands.options import JSON, say, together
 from phasediag.errors import PhasediagError
@@ -61,7 +62,8 @@ def measure(
     reading = ReadingPlan(
         heads=heads, layout=_layout(**templates), parts=parts or PARTS, threshold=Threshold(relative=relative)
     )  # fmt: skip
-    record(weights, sweep, reading)
+    with Console(stderr=True).status("reading") as status:  # shown in a terminal alone
+        record(weights, sweep, reading, lambda name, part: status.update(f"{name}: {part.kind} {part.depth}"))
     names = [str(path) for path in weights]
     trials = load_trials(str(sweep))
     trials = trials[trials["checkpoint"].isin(names)]

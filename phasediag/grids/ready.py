@@ -12,6 +12,8 @@ from phasediag.errors import PhasediagError, nearest
 TEMPLATES: Final = "templates"
 """The folder of those that are written to be changed; they are named without it."""
 _FILE: Final = re.compile(r"[\w-]+\.(?:py|npz)\b")
+_END: Final = re.compile(r"(?<=[.?!])(?<!\bFig\.)(?<!\bFigs\.)(?<!\b[A-Z]\.) ")
+"""Between two sentences: not behind the initial of a name, nor behind Fig."""
 _NAME: Final = re.compile(r"^name: *(\S+)", flags=re.MULTILINE)
 
 
@@ -28,7 +30,7 @@ class ReadyGrid:
         """What its comment begins with, up to the end of the first sentence."""
         lines = self.path.read_text(encoding="utf-8").splitlines()
         comment = " ".join(line[1:].strip() for line in lines if line.startswith("#"))
-        return re.split(r"(?<=[.?!])(?<!Fig\.) ", comment, maxsplit=1)[0]
+        return _END.split(comment, maxsplit=1)[0]
 
     @property
     def template(self) -> bool:

@@ -147,7 +147,7 @@ class _Tile:
         fixed = balanced(clean, self.plain)
         layers = {
             group.name: Geometry(
-                partial(raw_neurons, clean, group), raw_neurons(fixed, group), group.homogeneity
+                partial(raw_neurons, clean, group), partial(raw_neurons, fixed, group), group.homogeneity
             )
             for group in self.plain
         }

@@ -32,9 +32,9 @@ from phasediag.report.facts import (
     fixed_table,
     machines,
 )
-from phasediag.report.section import Material, Section
+from phasediag.report.section import Material, Section, upper
 from phasediag.report.sections import all_sections
-from phasediag.report.warnings import Gravity, Warnings, about_trials, warned
+from phasediag.report.warnings import Warnings, about_trials, warned
 from phasediag.version import VERSION
 
 ORDERS: Final = ("degree_normalized", "log_rate")
@@ -88,7 +88,7 @@ class ReportedSweep:
         longer = None if self.shorter is None else known_extension(self.shorter, order, level)
         return Material(
             trials=self.trials, choice=choose(self.trials, x, y), order=order, level=level,
-            recounts=self.recounts, extension=longer, record=self.record,
+            recounts=self.recounts, every=self.shorter, extension=longer, record=self.record,
         )  # fmt: skip
 
 
@@ -170,7 +170,10 @@ def order_of(trials: pd.DataFrame, order: str | None, level: float | None) -> tu
 
 def _warnings(sweep: ReportedSweep, sections: Sequence[Section]) -> Warnings:
     """Warnings of the sweep as a whole, and of each section."""
-    of_all = (*warned(sweep.notices, Gravity.INCOMPLETE), *about_trials(sweep.trials, sweep.planned))
+    of_all = (
+        *about_trials(sweep.trials, sweep.planned),
+        *warned(f"{upper(text)}." for text in sweep.notices),
+    )
     return Warnings.of({"": of_all} | {section.title: section.warnings for section in sections})
 
 

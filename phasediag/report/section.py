@@ -75,6 +75,8 @@ class Material:
     """The trials at other thresholds."""
     record: Record | None = None
     """What the sweep holds besides the rows of its trials; None where that is not looked at."""
+    every: pd.DataFrame | None = None
+    """The trials with those of other lengths; None where there are none."""
     extension: Extension | None = None
     """What moved when trials were trained for longer; None where none were."""
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from phasediag.native import distances as native
+from phasediag.symmetry.neurons import Parity
 from phasediag.symmetry.order import Part
-from phasediag.symmetry.vectors import Neurons
 
 ROUNDING: Final = 64
 """Distances this many machine epsilons apart, relatively, count as a tie of the farthest."""
 
 
-def parts_of(neurons: Neurons, vectors: Tensor) -> list[Part]:
+def parts_of(vectors: Tensor, parity: Parity | None, leading: int) -> list[Part]:
     """What flips together.
 
     Odd activations flip the whole neuron, even ones its input (with the bias) alone.
@@ -25,11 +25,13 @@ def parts_of(neurons: Neurons, vectors: Tensor) -> list[Part]:
     ----------
     vectors
         Of the neurons, in whatever unit, shape (trials, width, numbers).
+    leading
+        How many numbers of a vector are of the input.
     """
-    if neurons.parity != "even":
-        return [Part(vectors=vectors, flips=neurons.parity == "odd")]
-    into = neurons.incoming.shape[2] + neurons.bias.shape[2]
-    return [Part(vectors=vectors[:, :, :into], flips=True), Part(vectors=vectors[:, :, into:], flips=False)]
+    if parity != "even":
+        return [Part(vectors=vectors, flips=parity == "odd")]
+    into, out = vectors[:, :, :leading], vectors[:, :, leading:]
+    return [Part(vectors=into, flips=True), Part(vectors=out, flips=False)]
 
 
 def pair_distances(parts: Sequence[Part]) -> Tensor:

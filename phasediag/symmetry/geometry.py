@@ -17,8 +17,7 @@ from phasediag.symmetry.gauge import balanced
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.symmetry.order import Part, order_neurons
 from phasediag.symmetry.rays import merged_rays, scale_of
-from phasediag.symmetry.units import power_of_two
-from phasediag.symmetry.vectors import Neurons, raw_neurons
+from phasediag.symmetry.vectors import InUnits, Neurons, raw_neurons
 from phasediag.symmetry.views import separated
 
 
@@ -30,13 +29,17 @@ class Geometry:
     raw
         Gives the neuron vectors as the weights are; called where they are asked for.
     fixed
-        The neuron vectors in the balanced gauge.
+        Gives the neuron vectors in the balanced gauge; called where they are asked for, and once more where
+        distances are. Distances hold a copy of their own: of a block of a large model, whose weights are
+        half a gigabyte, these are held once where `fixed` reads them anew.
     homogeneity
         Of the activation.
     """
 
-    def __init__(self, raw: Callable[[], Neurons], fixed: Neurons, homogeneity: int | None) -> None:
-        self._raw, self.fixed, self.homogeneity = raw, fixed, homogeneity
+    def __init__(
+        self, raw: Callable[[], Neurons], fixed: Callable[[], Neurons], homogeneity: int | None
+    ) -> None:
+        self._raw, self._fixed, self.homogeneity = raw, fixed, homogeneity
 
     @classmethod
     def of_one(
@@ -54,8 +57,8 @@ class Geometry:
         batched = {name: parameter[None] for name, parameter in parameters.items()}
         named, plain = separated(batched, groups or [group])
         own = next(each for each in plain if each.name == group.name)
-        fixed = raw_neurons(balanced(named, plain), own)
-        return cls(partial(raw_neurons, named, own), fixed, own.homogeneity)
+        fixed = balanced(named, plain)
+        return cls(partial(raw_neurons, named, own), partial(raw_neurons, fixed, own), own.homogeneity)
 
     @cached_property
     def raw(self) -> Neurons:
@@ -63,33 +66,28 @@ class Geometry:
         return self._raw()
 
     @cached_property
-    def _scaled(self) -> tuple[Tensor, Tensor]:
-        """The neuron vectors in units, (networks, width, numbers), and the units, (networks, 1).
+    def fixed(self) -> Neurons:
+        """The neuron vectors in the balanced gauge."""
+        return self._fixed()
 
-        Divided in place: of a block of a large model a copy is half a gigabyte.
-        """
-        vectors = self.fixed.vectors
-        low, high = vectors.flatten(1).aminmax(dim=1)
-        unit = power_of_two(torch.maximum(-low, high))[:, None]
-        return vectors.div_(unit[:, None]), unit
+    @cached_property
+    def _scaled(self) -> InUnits:
+        return InUnits.of(self._fixed())
 
     @property
     def unit(self) -> Tensor:
         """The unit of length of each network, shape (networks, 1)."""
-        return self._scaled[1]
-
-    @property
-    def _vectors(self) -> Tensor:
-        return self._scaled[0]
+        return self._scaled.unit
 
     @cached_property
     def _parts(self) -> list[Part]:
-        return parts_of(self.fixed, self._vectors)
+        scaled = self._scaled
+        return parts_of(scaled.vectors, scaled.parity, scaled.leading)
 
     @cached_property
     def unit_norms(self) -> Tensor:
         """Norms of the neuron vectors in the gauge, in units of `unit`, shape (networks, width)."""
-        norms: Tensor = torch.linalg.vector_norm(self._vectors, dim=2)
+        norms: Tensor = torch.linalg.vector_norm(self._scaled.vectors, dim=2)
         return norms
 
     @cached_property
@@ -110,11 +108,11 @@ class Geometry:
         Of a layer of homogeneity 1, in units of its neurons: times the scale of the living neurons over that
         of the merged ones, which neither the width nor the split of a ray into neurons moves.
         """
-        leading = self.fixed.incoming.shape[2] + self.fixed.bias.shape[2]
-        turned = {"odd": self._vectors.shape[2], "even": leading, None: 0}[self.fixed.parity]
-        merged = merged_rays(self._vectors, turned)
+        scaled = self._scaled
+        turned = {"odd": scaled.vectors.shape[2], "even": scaled.leading, None: 0}[scaled.parity]
+        merged = merged_rays(scaled.vectors, turned)
         distances = merged * (scale_of(self.unit_norms.double()) / scale_of(merged))
-        return distances.to(self._vectors.dtype) * self.unit
+        return distances.to(scaled.vectors.dtype) * self.unit
 
     @cached_property
     def order(self) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from phasediag.errors import PhasediagError
 from phasediag.symmetry.neurons import NeuronGroup, Parity
+from phasediag.symmetry.units import power_of_two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +30,31 @@ class Neurons:
     def vectors(self) -> Tensor:
         """The neuron vectors (incoming, bias, outgoing), shape (trials, width, numbers)."""
         return torch.cat([self.incoming, self.bias, self.outgoing], dim=-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InUnits:
+    """Neuron vectors in a unit of each network's own, so that squares neither overflow nor vanish.
+
+    A copy: the weights that it was made of are not held.
+    """
+
+    vectors: Tensor
+    """(incoming, bias, outgoing), shape (trials, width, numbers)."""
+    unit: Tensor
+    """A power of two for each network, shape (trials, 1)."""
+    leading: int
+    """How many numbers of a vector are incoming weights and biases; they come first."""
+    parity: Parity | None
+
+    @classmethod
+    def of(cls, neurons: Neurons) -> InUnits:
+        """The neurons in units of the largest power of two that is not above any of their numbers."""
+        vectors = neurons.vectors
+        low, high = vectors.flatten(1).aminmax(dim=1)
+        unit = power_of_two(torch.maximum(-low, high))[:, None]
+        leading = neurons.incoming.shape[2] + neurons.bias.shape[2]
+        return cls(vectors=vectors.div_(unit[:, None]), unit=unit, leading=leading, parity=neurons.parity)
 
 
 def raw_neurons(parameters: Mapping[str, Tensor], group: NeuronGroup) -> Neurons:

@@ -98,8 +98,7 @@ def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: p
         noise_for_cifar10(tmp_path)
         short |= {"samples: 2000": "samples: 50"}
     trained(name, tmp_path, short)
-    sweeps = {"PHASEDIAG_SWEEPS": str(tmp_path), "PHASEDIAG_SWEEP_NAME": name}
-    figures, printed = executed("paper/fig4", monkeypatch, **sweeps)
+    figures, printed = executed("paper/fig4", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 1
     assert "20 steps: degree of breaking rises with rank of the incoming weights" in printed
 
@@ -112,8 +111,8 @@ def test_variation_inside_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     trained("fig5", tmp_path, short)
     figures, printed = executed("paper/fig5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 1
-    assert "within_class_share: syre " in printed
-    assert "class_gap: syre " in printed
+    assert "fig5, within_class_share: syre " in printed
+    assert "fig5, class_gap: syre " in printed
 
 
 @pytest.fixture

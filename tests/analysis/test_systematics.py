@@ -8,7 +8,7 @@ import pytest
 
 from phasediag.analysis.phases import phase_diagram
 from phasediag.analysis.systematics import boundary_systematics
-from phasediag.analysis.versions import VersionsWarning
+from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.storage.launches import LAUNCHES, Launches
 
 X, Y = "weight_decay", "lr_over_batch"
@@ -113,6 +113,11 @@ def test_a_boundary_says_where_it_was_before_longer_training(moved: float) -> No
         moves = boundary_systematics(trials, phase_diagram(trials, X, Y))
     assert moves is not None
     np.testing.assert_allclose(moves.rows["shorter"] / moves.rows["position"], moved, rtol=0.05)
-    assert moves.verdicts["steps"] is (moved == 1.0)
+    with pytest.warns(VersionsWarning, match="trained again for longer"):
+        longest = newest(trials)
+    again = boundary_systematics(longest, phase_diagram(longest, X, Y), every=trials)
+    assert again is not None, "a command has left the shorter ones out before"
+    pd.testing.assert_frame_equal(again.rows, moves.rows)
+    assert moves.verdicts["steps"] is again.verdicts["steps"] is (moved == 1.0)
     assert "trained as long as first" in moves.findings[0]
     assert "not varied" not in moves.findings[0]

@@ -130,7 +130,7 @@ def test_every_layout_is_recognised_and_read_alike(
     assert_same(own, exact)
 
 
-def onnx_file(path: Path, state: Mapping[str, Tensor]) -> None:
+def onnx_file(path: Path, state: Mapping[str, Tensor], beside: str = "") -> None:
     """As torch exports it: products with matrices turned, whose own names are lost."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -142,10 +142,13 @@ def onnx_file(path: Path, state: Mapping[str, Tensor]) -> None:
         node = "/" + name.removesuffix(".weight").replace(".", "/") + "/MatMul"
         nodes.append(helper.make_node("MatMul", ["x", own], [f"y{number}"], name=node))
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, WIDTH])
-    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [], held)), path)
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [], held))
+    onnx.save(model, path, save_as_external_data=bool(beside), location=beside or None, size_threshold=0)
 
 
-@pytest.mark.parametrize("kind", ["pt", "bin", "old", "nested", "sharded", "sharded bin", "folder", "onnx"])
+@pytest.mark.parametrize(
+    "kind", ["pt", "bin", "old", "nested", "sharded", "sharded bin", "folder", "onnx", "onnx beside"]
+)
 def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> None:
     state = held(NAMINGS[0], matrices())
     names, path = sorted(state), tmp_path / "weights.pt"
@@ -162,9 +165,9 @@ def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> No
         path = tmp_path
         save_file(state, tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": HEADS}))
-    elif kind == "onnx":
-        path = tmp_path / "m.onnx"
-        onnx_file(path, {name: tensor for name, tensor in state.items() if tensor.dim() == 2})
+    elif kind.startswith("onnx"):
+        path, beside = tmp_path / "m.onnx", "m.data" if kind.endswith("beside") else ""
+        onnx_file(path, {name: tensor for name, tensor in state.items() if tensor.dim() == 2}, beside)
     else:
         suffix, index = (
             ("safetensors", "model.safetensors") if kind == "sharded" else ("bin", "pytorch_model.bin")
@@ -175,6 +178,14 @@ def test_every_format_is_read_alike(kind: str, tmp_path: Path, bert: Path) -> No
             save_file(own, tmp_path / shard) if suffix == "safetensors" else torch.save(own, tmp_path / shard)
         (tmp_path / f"{index}.index.json").write_text(json.dumps({"weight_map": shards}))
     assert_same(parts_of(path, heads=None if kind == "folder" else HEADS), parts_of(bert))
+
+
+def test_a_lost_file_beside_onnx_is_said(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in held(NAMINGS[0], matrices()).items() if tensor.dim() == 2}
+    onnx_file(tmp_path / "m.onnx", state, "m.data")
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(PhasediagError, match=r"m\.onnx cannot be read as weights"):
+        parts_of(tmp_path / "m.onnx")
 
 
 def test_grouped_queries_share_their_keys(tmp_path: Path) -> None:

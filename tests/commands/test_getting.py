@@ -82,6 +82,18 @@ def test_init_replaces_nothing_unless_asked_and_knows_the_nearest_name(tmp_path:
     assert all(name in listed for name in ready_grids())
 
 
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_list_of_grids_uses_the_terminal_and_says_a_sentence_of_each(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    listed = phasediag("init", "--list").stdout.splitlines()
+    assert max(map(len, listed)) < columns
+    assert any("Figs. 3 (middle)" in line for line in listed)
+    assert any(line.endswith("saturates as the layers get wider.") for line in listed) == (columns > 80)
+    assert not [grid.name for grid in ready_grids().values() if re.search(r"\b(Figs?|[A-Z])\.$", grid.about)]
+
+
 def test_a_template_is_launched_with_settings_and_the_sweep_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +186,21 @@ def test_the_help_lists_every_command_and_fits_a_terminal() -> None:
     assert all(re.search(rf"^  {name} ", printed, flags=re.MULTILINE) for name in names)
     assert "..." not in printed.partition("Begin:")[2]
     assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 60), (200, 50)])
+def test_the_help_of_each_command_fits_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int, lines: int
+) -> None:
+    """No line is cut or broken by the terminal; a large one shows each help without scrolling."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    group = cli.commands.make_context("phasediag", ["--help"], resilient_parsing=True)
+    for name in cli.commands.list_commands(group):
+        command = cli.commands.get_command(group, name)
+        assert command is not None
+        printed = command.get_help(click.Context(command, parent=group, info_name=name)).splitlines()
+        assert max(map(len, printed)) <= min(columns, 120), name
+        assert len(printed) < lines, name
 
 
 def test_a_command_loads_no_other_command(tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ CONTEXT: dict[str, Any] = {
 STRUCTURES: dict[str, dict[str, Any]] = {
     **{
         activation: TEACHER | {"model": "mlp", "depth": 3, "width": 17, "activation": activation}
-        for activation in ("tanh", "relu", "gelu", "swish", "linear", "sin", "square")
+        for activation in ("tanh", "relu", "gelu", "swish", "linear", "sin")
     },
+    "square": TEACHER | {"model": "mlp", "depth": 3, "width": 17, "activation": "square", "init_scale": 0.3},
     "wide": TEACHER | {"model": "mlp", "depth": 5, "width": 64, "activation": "tanh"},
     "double": TEACHER | {"model": "mlp", "depth": 4, "width": 21, "activation": "tanh", "dtype": "float64"},
     "adam": TEACHER | {"model": "mlp", "width": 33, "optimizer": "adam", "bias": True},
@@ -40,7 +41,8 @@ STRUCTURES: dict[str, dict[str, Any]] = {
     "digits": {"task": "digits", "samples": 50, "model": "mlp", "width": 30, "loss": "cross_entropy",
                "batch_size": 20, "steps": 20},
     "attention": CONTEXT,
-    "linear attention": CONTEXT | {"attention": "linear", "heads": 3, "head_width": 5, "feedforward": 18},
+    "linear attention": CONTEXT | {"attention": "linear", "heads": 3, "head_width": 5, "feedforward": 18,
+                                   "init_scale": 0.2},
 }  # fmt: skip
 
 

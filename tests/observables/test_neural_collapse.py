@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from phasediag.observables.class_gap import ClassGap
 from phasediag.observables.feature_spectrum import FeatureSpectrum
 from phasediag.observables.neural_collapse import NeuralCollapse
 from phasediag.observables.specimen import Specimen
+from phasediag.observables.training_error import TrainingError
 from small_sweeps import launched
 from trained_networks import specimen_of
 
@@ -76,6 +78,19 @@ def test_the_spectrum_is_that_of_the_covariance() -> None:
     assert np.isnan(FeatureSpectrum().numbers(np.zeros(3))[0])
 
 
+@pytest.mark.parametrize("wrong", [0, 7])
+def test_the_training_error_is_the_share_that_is_misclassified(wrong: int) -> None:
+    """Labels are those that the network gives, some of them moved to the next class."""
+    network = labelled(0.7)
+    assert network.data is not None
+    x, _ = network.training_set
+    label = network.predict(x).argmax(1)
+    label[:wrong] = (label[:wrong] + 1) % CLASSES
+    targets = torch.eye(CLASSES).double()[label]
+    relabelled = replace(network, data=replace(network.data, training_set=lambda: (x, targets)))
+    assert TrainingError().measure(relabelled).tolist() == [wrong / len(x)]
+
+
 def test_a_class_with_few_samples_leaves_the_others_known() -> None:
     network = labelled(0.5, counts=(20, 20, 3, 0))
     measured = ClassCorrelation().measure(network).numpy()
@@ -87,13 +102,13 @@ def test_a_class_with_few_samples_leaves_the_others_known() -> None:
 
 def test_without_classes_nothing_of_them_is_known() -> None:
     network = labelled(0.5, classes=0)
-    for observable in (NeuralCollapse(), ClassGap(), ClassCorrelation()):
+    for observable in (NeuralCollapse(), ClassGap(), ClassCorrelation(), TrainingError()):
         assert torch.isnan(observable.measure(network)).all()
     assert torch.isfinite(FeatureSpectrum().measure(network)).all()
 
 
 def test_they_are_columns_and_lists_of_a_sweep(tmp_path: Path) -> None:
-    names = ["neural_collapse", "class_gap", "class_correlation", "feature_spectrum"]
+    names = ["neural_collapse", "class_gap", "class_correlation", "feature_spectrum", "training_error"]
     asked = [{"observable": name, "layer": f"hidden.{n}"} for name in names for n in (1, 2)]
     grid = {
         "name": "g", "replicates": 2, "axes": {"weight_decay": [0.0, 0.01]},
@@ -102,7 +117,14 @@ def test_they_are_columns_and_lists_of_a_sweep(tmp_path: Path) -> None:
     }  # fmt: skip
     launched(tmp_path, json.dumps(grid))
     trials = phasediag.load_trials(tmp_path / "g")
-    columns = ["nc1", "within_class_share", "class_gap", "correlation_within", "feature_dimension"]
+    columns = [
+        "nc1",
+        "within_class_share",
+        "class_gap",
+        "correlation_within",
+        "feature_dimension",
+        "training_error",
+    ]
     assert np.isfinite(trials[columns].to_numpy(float)).all()
     rows = phasediag.load_measurements(tmp_path / "g", observable="neural_collapse")
     assert sorted(rows["step"].unique()) == [0, 20, 40]

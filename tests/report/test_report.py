@@ -19,6 +19,7 @@ from phasediag.report.choice import MOST_PANELS, choose
 from phasediag.report.facts import duration
 from phasediag.report.page import ReportedSweep, report
 from phasediag.report.warnings import about_trials
+from phasediag.storage.launches import LAUNCHES, Launches
 
 GRID = "name: planted\nfixed:\n  task: <script>alert(1)</script> & more\n"
 
@@ -219,6 +220,17 @@ def test_the_verdict_tells_states_boundary_and_how_sure_it_is():
     assert "95\u00a0% interval typically ±" in verdict
     assert "table against the threshold ε, the level" in verdict
     assert verdict.endswith("Whether longer training moves it was not tried.")
+
+
+def test_the_verdict_knows_that_trials_were_trained_for_longer():
+    last = planted(4).assign(steps=2000)
+    every = pd.concat([planted(4).assign(steps=1000), last], ignore_index=True)
+    launches = Launches(sources={}, lengths=[("steps", 1000.0)], factors=[2.0]).plain()
+    every.attrs[LAUNCHES] = launches
+    page = report(replace(sweep(every[every["steps"] == 2000]), shorter=every))
+    (verdict,) = re.findall(r'<p class="verdict" id="found">(.*?)</p>', page)
+    assert re.search(r"[^T] [Ss]table against [\w ,]*the length of training\.", verdict)
+    assert "was not tried" not in verdict
 
 
 def counts(axes):

@@ -16,10 +16,10 @@ from phasediag.native import distances as native
 from phasediag.symmetry.distances import (
     farthest_first,
     pair_distances,
-    parts_of,
     spanning_tree,
     tree_edges,
 )
+from phasediag.symmetry.distances import parts_of as parts_of_vectors
 from phasediag.symmetry.order import Part, neighbours, order_neurons, padded
 from phasediag.symmetry.vectors import raw_neurons
 from properties import examples
@@ -31,6 +31,11 @@ parities = st.sampled_from([None, "odd", "even"])
 
 def layer(parity, seed, width=5, inputs=3, outputs=2, trials=2):
     return raw_neurons(mlp(trials, (inputs, width, outputs), seed), layers_of(1, parity=parity)[0])
+
+
+def parts_of(neurons, vectors):
+    leading = neurons.incoming.shape[2] + neurons.bias.shape[2]
+    return parts_of_vectors(vectors, neurons.parity, leading)
 
 
 def distance(a, b, parity, inputs):

@@ -34,7 +34,7 @@ def sections(material: Material) -> Iterator[Section]:
     diagram = phase_diagram(
         shown, x=choice.x, y=choice.y, order=order, level=level, facet=list(choice.facets) or None
     )
-    moves = boundary_systematics(shown, diagram, None)
+    moves = boundary_systematics(shown, diagram, None, material.every)
     sensitivity = material.recounts.sensitivity(diagram, shown)
     stable, unstable = by_stability([sensitivity, moves], ("", ""))
     held = "".join(f" {upper(named(name, value))} only." for name, value in choice.held.items())
