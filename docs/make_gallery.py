@@ -33,6 +33,7 @@ NOTEBOOKS = {
     "neuron-count": "How does the number of neurons scale?",
 }
 """By the name of the file, in the order in which they are to be read."""
+PROGRAM = (sys.executable, "-c", "from phasediag.cli import main; main()")
 DRAWING = ("diagram", "hysteresis", "scaling")
 
 
@@ -47,6 +48,8 @@ class Picture:
     """What is to be seen, in whole sentences; it names no number."""
     command: int = 0
     """Which of the drawing commands in the head of the grid."""
+    raster: bool = False
+    """Whether it is shown as one pixel a cell besides."""
 
     @property
     def name(self) -> str:
@@ -64,7 +67,12 @@ class Picture:
         """The command of the figure, without `--output`."""
         commands = [re.sub(r" --output \S+", "", line.partition("   #")[0]).strip() for line in self.head
                  if line.startswith(tuple(f"phasediag {name} " for name in DRAWING))]  # fmt: skip
-        return commands[self.command]
+        return commands[self.command] + (f" --raster {self.raster_file}" if self.raster else "")
+
+    @property
+    def raster_file(self) -> str:
+        """Of one pixel a cell."""
+        return f"{self.name}-raster.png"
 
 
 PICTURES = (
@@ -132,6 +140,13 @@ PICTURES = (
         "the boundary dashed: a front of training time, and said to be one ([questions and "
         "answers](faq.md)).",
     ),
+    Picture(
+        "jobs/literature/trainability.yaml",
+        "A boundary that is no line",
+        "A million networks, a learning rate for each of two layers: where training diverges is fractal "
+        "([2402.06184](https://arxiv.org/abs/2402.06184)), so its dimension is told and no line is drawn.",
+        raster=True,
+    ),
 )
 
 
@@ -152,25 +167,27 @@ def main() -> None:
 
 def make(picture: Picture, storage: Path) -> None:
     """Launch a grid in one process and draw its figure; what it took is kept in the record."""
-    program = [sys.executable, "-c", "from phasediag.cli import main; main()"]
     sweep = storage / re.search(r"^name: (\S+)", (ROOT / picture.grid).read_text(), flags=re.M)[1]
     started = time.monotonic()
     launch = ["launch", str(ROOT / picture.grid), "--executor", "inline", "--storage", str(storage)]
-    subprocess.run([*program, *launch], check=True)
-    seconds = time.monotonic() - started
+    subprocess.run([*PROGRAM, *launch], check=True)
+    draw(picture, sweep, round(time.monotonic() - started), datetime.now(UTC).date().isoformat())
+
+
+def draw(picture: Picture, sweep: Path, seconds: int, date: str) -> None:
+    """Draw the figure of a sweep that took so many seconds on a day, and keep that in the record."""
     status = subprocess.run(
-        [*program, "status", str(sweep), "--json"], check=True, capture_output=True, text=True
+        [*PROGRAM, "status", str(sweep), "--json"], check=True, capture_output=True, text=True
     )
     drawing = shlex.split(picture.drawn_by)[1:]
-    drawing[1] = str(sweep)
+    drawing[1] = str(sweep.resolve())
     FOLDER.mkdir(exist_ok=True)
-    drawn = subprocess.run([*program, *drawing, "--output", str(FOLDER / f"{picture.name}.png")],
+    drawn = subprocess.run([*PROGRAM, *drawing, "--output", f"{picture.name}.png"], cwd=FOLDER,
                            check=True, capture_output=True, text=True)  # fmt: skip
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     record[picture.name] = {
-        "trials": json.loads(status.stdout)["total"], "seconds": round(seconds), "processor": processor(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "said": (drawn.stdout if drawing[0] == "scaling" else drawn.stderr).strip(),
+        "trials": json.loads(status.stdout)["total"], "seconds": seconds, "processor": processor(),
+        "date": date, "said": (drawn.stdout if drawing[0] == "scaling" else drawn.stderr).strip(),
     }  # fmt: skip
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
@@ -210,6 +227,8 @@ def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
     return [
         "", f"## {picture.title}", "", picture.shows, "",
         f"![{picture.title}](gallery/{picture.name}.png)", "",
+        *([f"One pixel a network: ![{picture.title}](gallery/{picture.raster_file})", ""]
+          if picture.raster else []),
         f"{made['trials']:,} networks, {made['seconds']} s ({made['processor']}, {made['date']}). The grid: "
         f"[{Path(picture.grid).name}](../{picture.grid}).", "",
         "```text", launch, picture.drawn_by, "```",

@@ -107,6 +107,8 @@ def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert roughness["crossings"] == 1
     result = CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
     assert "smooth line" in result.stderr
+    assert "... and 40 more rows of the table boundary: --json has all" in result.stderr
+    assert len(result.stderr.splitlines()) < 100
     monkeypatch.setattr(frames, "load_for", lambda path, texts: frame.iloc[: 20 * 80])
     with pytest.raises(PhasediagError, match="20 x 80 cells are too few"):
         CliRunner().invoke(diagram, ["sweep", *axes, "--roughness"], catch_exceptions=False)
