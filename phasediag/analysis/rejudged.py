@@ -133,7 +133,8 @@ def _matrix(values: npt.NDArray[Any], first: IntArray, length: int) -> npt.NDArr
     """Lists of one length as the rows of a matrix; a view where they follow each other in memory."""
     if np.all(np.diff(first) == length):
         return values[first[0] : first[0] + len(first) * length].reshape(len(first), length)
-    return values[first[:, None] + np.arange(length)]
+    rows: npt.NDArray[Any] = values[first[:, None] + np.arange(length)]
+    return rows
 
 
 def _recorded(trials: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from phasediag.checkpoints.freed import give_back
 from phasediag.checkpoints.heads import Measured, PartName, measured_block, measured_heads
 from phasediag.checkpoints.layouts import Naming, attention_layers, blocks, heads_of, recognised
 from phasediag.checkpoints.weights import settings_of, weights_of
@@ -82,9 +83,11 @@ def measured_parts(path: Path, reading: ReadingPlan) -> Iterator[tuple[str, Meas
             if part in reading.parts:
                 for head in measured_heads(weights, layer, queries, keys, part):
                     yield layout.family, head
+        give_back()
     if "mlp" in reading.parts:
         for block in blocks(weights.shapes, layout):
             yield layout.family, measured_block(weights, block)
+            give_back()
 
 
 def record(

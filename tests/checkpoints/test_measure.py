@@ -188,6 +188,16 @@ def test_a_lost_file_beside_onnx_is_said(tmp_path: Path) -> None:
         parts_of(tmp_path / "m.onnx")
 
 
+def test_what_a_layer_took_is_given_back(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the heads of each layer, and after each block."""
+    kinds: list[str] = []
+    monkeypatch.setattr("phasediag.checkpoints.record.give_back", lambda: kinds.append("given back"))
+    for _, part in measured_parts(bert, ReadingPlan(heads=HEADS)):
+        kinds.append(part.kind)
+    heads = [*["attention"] * HEADS, *["value"] * HEADS, "given back"]
+    assert kinds == [*heads * LAYERS, *["mlp", "given back"] * LAYERS]
+
+
 def test_grouped_queries_share_their_keys(tmp_path: Path) -> None:
     llama = next(layout for layout in NAMINGS if layout.family == "Llama")
     grouped = matrices(keys=2)

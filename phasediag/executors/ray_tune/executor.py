@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -78,9 +78,10 @@ class RayExecutor:
 
         scratch = scratch_folder()
         resources = {"cpus": self.cpus, "gpus": self.gpus}
-        kind = quick_start.of_tune() if self.address is None else ending_with_the_cluster(scratch)
+        local = self.address is None
+        shortcuts = quick_start.of_tune() if local else nullcontext()
         try:
-            with kind, quiet(self.log):
+            with ending_with_the_cluster(scratch, local=local), shortcuts, quiet(self.log):
                 tuner(dispatch, job, self._places, scratch, resources, self.tf32).fit()
         except (RayError, TuneError) as error:
             last = ([line for line in str(error).splitlines() if line.strip()] or [repr(error)])[-1]

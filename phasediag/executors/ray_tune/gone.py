@@ -21,7 +21,7 @@ GONE_SECONDS: Final = 30.0
 """For so long nothing must answer; Ray (2.59, 2.60) itself ends the process after 60."""
 
 
-def ending_with_the_cluster(scratch: str) -> AbstractContextManager[None]:
+def ending_with_the_cluster(scratch: str, *, local: bool) -> AbstractContextManager[None]:
     """End the process where its cluster does not answer any more, for the time of a block.
 
     Nothing else can be done: whatever waits for an answer of Ray's waits for ever.
@@ -30,8 +30,10 @@ def ending_with_the_cluster(scratch: str) -> AbstractContextManager[None]:
     ----------
     scratch
         A folder to be removed before.
+    local
+        Whether it is a Ray of the launch's own.
     """
-    head = ClusterHead(address=str(ray.get_runtime_context().gcs_address), scratch=scratch)
+    head = ClusterHead(address=str(ray.get_runtime_context().gcs_address), scratch=scratch, local=local)
     return repeating(head.look, every_s=LOOK_SECONDS, name="cluster")
 
 
@@ -41,6 +43,7 @@ class ClusterHead:
 
     address: str
     scratch: str
+    local: bool = False
     silent: float | None = None
     """When it first did not answer, in seconds of this process's clock; None while it does."""
 
@@ -57,9 +60,10 @@ class ClusterHead:
 
     def _end(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
+        what, when = ("Ray of this launch", "") if self.local else ("Ray cluster", " when there is a cluster")
         sys.stderr.write(
-            f"\nerror: the Ray cluster at '{self.address}' is gone; all that was recorded is kept: launch "
-            "the same grid again when there is a cluster\n"
+            f"\nerror: the {what} at '{self.address}' is gone; all that was recorded is kept: launch "
+            f"the same grid again{when}\n"
         )
         sys.stderr.flush()
         os._exit(MACHINE_FAILED)
