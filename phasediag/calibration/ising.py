@@ -34,7 +34,7 @@ CLOSE: Final = tuple(np.linspace(0.430, 0.453, 9).tolist())
 """Couplings near enough to each other for cumulants to be interpolated."""
 REPLICATES: Final = 10
 SAMPLES: Final = 1600
-"""Of a chain, quick or not: with half of them the intervals of the exponents are wider than is asked for."""
+"""Samples of a chain, quick or not: half of them give exponents whose intervals are too wide."""
 SOURCE: Final = Path(__file__).with_name("wolff.cpp")
 _WARM: Final = 20.0
 """Times that all spins are turned before the first sample."""
