@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from phasediag.executors.ray_tune import gone
+from phasediag.executors.ray_tune import gone, local
 from phasediag.executors.ray_tune.gone import GONE_SECONDS, ClusterHead
 
 
@@ -63,3 +67,22 @@ def test_one_knock_in_vain_after_a_launch_stood_still_ends_nothing(
     assert head.look()
     now[0] += 10 * GONE_SECONDS
     assert head.look()
+
+
+def test_a_local_ray_is_ended_with_what_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its agents, which are in its process groups, would wait for its control store for a minute."""
+    monkeypatch.setattr(local, "_STARTED", [])
+    agent = "import time; print('here', flush=True); time.sleep(600)"
+    raylet = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {agent!r}])"
+    with local._own_process_groups():
+        started = subprocess.Popen([sys.executable, "-c", raylet], stdout=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"here\n"
+        local.end_processes()
+        assert started.stdout.read() == b""  # nobody holds the other end any more, the agent neither
+    assert started.returncode == -signal.SIGKILL
+    assert other.poll() is None
+    other.communicate(b"\n")
+    assert other.returncode == 0

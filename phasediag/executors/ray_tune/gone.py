@@ -14,6 +14,7 @@ import ray
 
 from phasediag.errors import MACHINE_FAILED
 from phasediag.executors.ray_tune.connection import knock
+from phasediag.executors.ray_tune.local import end_processes
 from phasediag.executors.repeating import repeating
 
 LOOK_SECONDS: Final = 5.0
@@ -66,4 +67,6 @@ class ClusterHead:
             f"the same grid again{when}\n"
         )
         sys.stderr.flush()
+        if self.local:
+            end_processes()
         os._exit(MACHINE_FAILED)
