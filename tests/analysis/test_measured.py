@@ -64,6 +64,6 @@ def test_a_store_is_asked(sweep: str) -> None:
 
 def test_report_and_scaling_say_so(sweep: str) -> None:
     trials = load_trials(sweep)
-    assert "Nothing is measured" in about_trials(trials, 8)[0]
+    assert "Nothing is measured" in about_trials(trials, 8)[0].text
     with pytest.raises(AnalysisError, match="states no neuron_groups; there is nothing to fit"):
         fit_scaling(trials)
