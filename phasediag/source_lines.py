@@ -55,8 +55,12 @@ def explained(error: BaseException, origin: CodeOrigin) -> str:
 
 
 def of_the_user(filename: str) -> bool:
-    """Whether a file is the user's own: not of phasediag, of Python, or of an installed library."""
-    return not filename.startswith("<") and _of_the_user(os.path.abspath(filename))
+    """Whether a file is the user's own: not of phasediag, of Python, or of an installed library.
+
+    Of compiled libraries errors name files of the machine that built them: `numpy/random/_generator.pyx`.
+    """
+    here = os.path.isabs(filename) or os.path.exists(filename)
+    return here and not filename.startswith("<") and _of_the_user(os.path.abspath(filename))
 
 
 @lru_cache(maxsize=4096)
