@@ -11,8 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,24 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
         if line.strip():
             word, _, rest = line.strip().partition(" ")
             yield word, rest.strip()
+
+
+def left_out(context: Path) -> Callable[[str, list[str]], set[str]]:
+    """What `.dockerignore` leaves out of a folder, as `shutil.copytree` asks for it.
+
+    A pattern means a place from the top on, as Docker reads it; with `**/` before it a name anywhere.
+    """
+    file = context / ".dockerignore"
+    patterns = file.read_text().split() if file.exists() else []
+    if any("/" in pattern.removeprefix("**/") for pattern in patterns):
+        raise SystemExit(f"{file}: a pattern that is not read here")
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        top = Path(folder) == context
+        here = [each.removeprefix("**/") for each in patterns if top or each.startswith("**/")]
+        return {name for name in names for pattern in here if fnmatchcase(name, pattern)}
+
+    return ignored
 
 
 class Stage:
@@ -64,10 +83,7 @@ class Stage:
         there = self.root / target.removeprefix("/") if target.startswith("/") else self._here() / target
         print(f"+ copy {source} to {target}", flush=True)
         if source.is_dir():
-            ignored = shutil.ignore_patterns(
-                ".git", ".venv", "sweeps", "__pycache__", ".*_cache", ".hypothesis"
-            )
-            shutil.copytree(source, there, dirs_exist_ok=True, ignore=ignored)
+            shutil.copytree(source, there, dirs_exist_ok=True, ignore=left_out(source))
         else:
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, there)

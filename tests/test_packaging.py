@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from dockerfile_steps import left_out
 from phasediag.version import VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,16 @@ def test_the_image_copies_what_is_there() -> None:
     copied = [line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     assert copied
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_gets_the_whole_package_and_no_sweeps() -> None:
+    ignored = left_out(ROOT)
+    assert ignored(str(ROOT), ["sweeps", "phasediag", ".venv", ".mypy_cache"]) == {
+        "sweeps",
+        ".venv",
+        ".mypy_cache",
+    }
+    assert ignored(str(ROOT / "phasediag"), ["sweeps", "py.typed", "__pycache__"]) == {"__pycache__"}
 
 
 def test_no_folder_that_a_test_left_is_committed() -> None:
