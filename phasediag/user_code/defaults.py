@@ -29,9 +29,10 @@ def kept_defaults() -> Iterator[None]:
     """Put back what a user's code changes of the process, and refuse the change of torch's defaults.
 
     By these other networks of the process would be built too, in an order that nobody promises. The current
-    folder, the number of torch's threads, what signals do, where is printed to and how deep calls may go are
-    as before without a word: by them a storage that is named from the current folder would lie elsewhere, a
-    launch could not be ended, and its results would be shown nowhere.
+    folder, the number of torch's threads, what signals do, alarms, where is printed to, how an error is shown
+    and how deep calls may go are as before without a word: by them a storage that is named from the current
+    folder would lie elsewhere, a launch could not be ended or would end by itself, and its results or its
+    error would be shown nowhere.
 
     Raises
     ------
@@ -55,12 +56,16 @@ def _kept_process() -> Iterator[None]:
     of_main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in ENDING} if of_main else {}
     streams, deepest = (sys.stdout, sys.stderr), sys.getrecursionlimit()
+    hook, timed = sys.excepthook, any(signal.getitimer(signal.ITIMER_REAL))
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
     try:
         yield
     finally:
         sys.stdout, sys.stderr = streams
+        sys.excepthook = hook
         sys.setrecursionlimit(deepest)
+        if not timed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         if folder and _current() != folder:
             os.chdir(folder)
         for number, handler in handlers.items():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import phasediag
+from phasediag.user_code.defaults import kept_defaults
 from small_sweeps import grid_text, write
 
 CHANGES = """
@@ -30,6 +31,7 @@ assert options.parse_args().storage == "none"
 def change():
     sys.stdout = io.StringIO()
     sys.setrecursionlimit(sys.getrecursionlimit() + 7)
+    sys.excepthook = lambda *error: None
     os.chdir("/")
     torch.set_num_threads(3)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -54,7 +56,8 @@ def state_of_process() -> list[object]:
     """What is looked at of the process."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     streams = [id(sys.stdout), id(sys.stderr)]
-    return [os.getcwd(), torch.get_num_threads(), handlers, streams, sys.argv, sys.getrecursionlimit()]
+    process = [os.getcwd(), torch.get_num_threads(), sys.argv, sys.getrecursionlimit(), sys.excepthook]
+    return [*process, handlers, streams]
 
 
 @pytest.mark.parametrize(("importing", "constructing"), [("change()", "pass"), ("", "change()")])
@@ -73,3 +76,18 @@ def test_folder_threads_and_signals_are_as_before(
     assert state_of_process() == before
     assert outcome.status.ok == 2
     assert len(phasediag.load_trials(str(tmp_path / "sweeps" / "g"))) == 2
+
+
+def test_an_alarm_that_a_file_sets_does_not_end_the_command() -> None:
+    """A launch ended by itself with "Alarm clock"."""
+    held = signal.setitimer(signal.ITIMER_REAL, 0)  # of a test's own time limit
+    try:
+        with kept_defaults():
+            signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        signal.setitimer(signal.ITIMER_REAL, 1000)
+        with kept_defaults():
+            pass
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *held)
