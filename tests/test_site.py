@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,17 +12,13 @@ from typing import Any
 
 import pytest
 
+from real_browser import BROWSER, DRIVER, MISSING, SIZES, awaited, opened, started
+
 for module in ("sphinx", "furo", "myst_nb", "latex2mathml"):
     pytest.importorskip(module, reason="needs the extra docs")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-ARGUMENTS = (
-    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-    "disable-component-update", "disable-sync", "disable-dev-shm-usage",
-)  # fmt: skip
-SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
 SEEN = ["index", "tutorial", "gallery", "faq", "physics", "api", "reference/commands", "notebooks/quickstart"]
 """Pages that are opened."""
 
@@ -94,27 +89,10 @@ def test_formulas_are_drawn_by_the_browser_itself(site: Path) -> None:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if not (BROWSER and DRIVER):
-        pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in (*ARGUMENTS, f"user-data-dir={tmp_path_factory.mktemp('chromium') / 'profile'}"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get("data:text/html,")  # the browser's own first page asks for much
+        pytest.skip(MISSING)
+    driver = started(tmp_path_factory.mktemp("chromium") / "profile")
     yield driver
     driver.quit()
-
-
-def opened(browser: Any, page: Path, size: str, query: str = "") -> None:
-    width, height = SIZES[size]
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone",
-    })  # fmt: skip
-    browser.execute_cdp_cmd("Network.enable", {})
-    browser.get(page.as_uri() + query)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -136,10 +114,8 @@ def test_a_page_opens_offline_and_fits(site: Path, browser: Any, name: str, size
 
 
 def test_the_search_finds_pages_from_the_disk(site: Path, browser: Any) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     opened(browser, site / "search.html", "desktop", "?q=unconverged")
-    WebDriverWait(browser, 20).until(lambda driver: driver.find_elements("css selector", "ul.search li a"))
+    awaited(browser, lambda driver: driver.find_elements("css selector", "ul.search li a"))
     links = [each.get_attribute("href") for each in browser.find_elements("css selector", "ul.search li a")]
     assert any("faq.html" in link for link in links)
 

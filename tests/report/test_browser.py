@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import time
 from dataclasses import replace
 
@@ -15,19 +14,13 @@ from phasediag.analysis.slices import slices
 from phasediag.analysis.threshold_range import RANGE, RECORDED
 from phasediag.cli import main
 from phasediag.report.page import report
+from real_browser import BROWSER, DRIVER, MISSING, SIZES, awaited, loaded, opened, started
 
 from .stored_sweep import stored_sweep
 from .test_report import planted, sweep
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no chromium with chromedriver: apt-get install chromium chromium-driver"
-)
-ARGUMENTS = (
-    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-    "disable-component-update", "disable-sync", "disable-dev-shm-usage",
-)  # fmt: skip
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason=MISSING)
 COLOURS = """[...document.querySelectorAll('p,li,td,th,a,summary,pre,h1,h2,caption,figcaption')].map(e => {
     let ground = e;
     while (ground && getComputedStyle(ground).backgroundColor == 'rgba(0, 0, 0, 0)')
@@ -37,7 +30,6 @@ COLOURS = """[...document.querySelectorAll('p,li,td,th,a,summary,pre,h1,h2,capti
 })"""
 """Of every text: its colour, and that of what it stands on."""
 SHADES = ["light", "dark"]
-SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 LEAST_SEEN = 200
 """Pixels of the diagram, from its top edge on, that the first screen shows."""
 
@@ -72,35 +64,18 @@ def grave(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["scripts on", "scripts off"])
 def browser(request, tmp_path_factory):
-    from selenium.webdriver.chrome.service import Service
-
     folder = tmp_path_factory.mktemp("chromium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in (*ARGUMENTS, f"user-data-dir={folder / 'profile'}"):
-        options.add_argument(f"--{argument}")
     settings = {"download.default_directory": str(folder), "download.prompt_for_download": False}
     if request.param == "scripts off":
         settings["profile.managed_default_content_settings.javascript"] = 2
-    options.add_experimental_option("prefs", settings)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = started(folder / "profile", settings)
     driver.downloads = folder
     yield driver
     driver.quit()
 
 
-def opened(browser, file, size):
-    width, height = SIZES[size]
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone",
-    })  # fmt: skip
-    browser.execute_cdp_cmd("Network.enable", {})
-    browser.get(file.as_uri())
-
-
 def test_scripts_are_as_they_are_said_to_be(browser, request):
-    browser.get("data:text/html,<title>off</title><script>document.title = 'on'</script>")
+    loaded(browser, "data:text/html,<title>off</title><script>document.title='on'</script>")
     assert browser.title == request.node.callspec.params["browser"].removeprefix("scripts ")
 
 
@@ -223,10 +198,8 @@ def explored(browser, stored, request):
     if request.node.callspec.params["browser"] == "scripts off":
         pytest.skip("there is nothing to explore without scripts")
     opened(browser, stored[1], "desktop")
-    for _ in range(2400):
-        if measured(browser, "'ready' in document.querySelector('.explorer').dataset"):
-            break
-        time.sleep(0.05)
+    ready = "return 'ready' in document.querySelector('.explorer').dataset"
+    awaited(browser, lambda driver: driver.execute_script(ready))
     browser.execute_script("document.querySelector('.explorer canvas').scrollIntoView({block: 'center'})")
     return browser
 
