@@ -8,6 +8,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from phasediag.theory.gaps import gap_counts
+
 Planted = Callable[[int, float, int, int, float], int]
 """The number of neurons of a value of `inputs`, a decay, a width, a replicate and a factor of the steps."""
 
@@ -16,7 +18,7 @@ def planted(
     number: Planted, inputs: Sequence[int] = (1, 2, 4, 8), decays: int = 12, replicates: int = 8,
     widths: Sequence[int] = (64, 128, 256), factors: Sequence[float] = (1, 2, 4), gap: float = 1e4,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """Trials and measurements: so many distances of about 1, and the rest smaller by `gap`."""
+    """Trials and their numbers by gaps: so many distances of about 1, and the rest smaller by `gap`."""
     draw = np.random.default_rng(0)
     rows, distances = [], []
     values = np.geomspace(1e-3, 1, decays)
@@ -34,7 +36,7 @@ def planted(
         trial_id=[f"t{place}" for place in range(len(rows))],
     )  # fmt: skip
     measurements = trials[["trial_id"]].assign(observable="directions", distances=distances)
-    return trials, measurements
+    return trials, gap_counts(trials, measurements)
 
 
 def falling(exponent: Callable[[int], float], amplitude: float = 3.0, scatter: float = 0.1) -> Planted:

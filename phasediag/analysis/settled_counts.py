@@ -22,7 +22,6 @@ from phasediag.analysis.result import Result, plain
 from phasediag.arrays import BoolArray, FloatArray
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import FEW, SMALL_SHARE
-from phasediag.theory.gaps import gap_counts
 
 FACTORS: Final = (1.0, 2.0, 4.0)
 """Lengths of training, in units of the first, at which a number has to be the same."""
@@ -161,7 +160,7 @@ class SettledCounts(Result):
 
 
 def settled_counts(
-    trials: pd.DataFrame, measurements: pd.DataFrame, apart: Sequence[str] = (), x: str = "weight_decay",
+    trials: pd.DataFrame, numbers: pd.DataFrame, apart: Sequence[str] = (), x: str = "weight_decay",
     by: str = "width", factors: Sequence[float] = FACTORS,
 ) -> SettledCounts:  # fmt: skip
     """Count neurons by the gap in their distances, and tell which numbers stay and have room.
@@ -176,8 +175,8 @@ def settled_counts(
     ----------
     trials
         One row a trial, of all lengths, as `load_trials` gives them of a sweep that was extended.
-    measurements
-        As `gap_counts` takes them.
+    numbers
+        Of the trials, as `phasediag.theory.gaps.gap_counts` gives them.
     apart
         Columns that tell different questions apart, such as `inputs`.
     x, by
@@ -192,7 +191,7 @@ def settled_counts(
     """
     keys = [*apart, x, by, "replicate"]
     need_columns(trials, [*keys, "steps", "status"])
-    table = _by_length(trials, gap_counts(trials, measurements), keys, factors)
+    table = _by_length(trials, numbers, keys, factors)
     replicates = _replicates(table, keys, factors)
     cells = _cells(replicates, [*apart, x, by])
     limits = _limits(replicates, cells, list(apart), x, by)
@@ -215,10 +214,10 @@ def counted_trials(trials: pd.DataFrame, counts: SettledCounts, name: str = "neu
 
 
 def _by_length(
-    trials: pd.DataFrame, counts: pd.DataFrame, keys: list[str], factors: Sequence[float]
+    trials: pd.DataFrame, numbers: pd.DataFrame, keys: list[str], factors: Sequence[float]
 ) -> pd.DataFrame:
     """The trials with their numbers and the `factor` of their length; others are left out."""
-    table = trials[[*keys, "trial_id", "steps"]].merge(counts, on="trial_id", how="left")
+    table = trials[[*keys, "trial_id", "steps"]].merge(numbers, on="trial_id", how="left")
     steps = table["steps"].to_numpy(dtype=np.float64)
     first = table.groupby(keys, dropna=False)["steps"].transform("min").to_numpy(dtype=np.float64)
     table["factor"] = np.nan

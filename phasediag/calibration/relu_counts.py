@@ -68,7 +68,7 @@ def relu_optima(trials: pd.DataFrame, notify: Callable[[str], None] = lambda tex
 
 
 def relu_agreement(
-    trials: pd.DataFrame, counts: SettledCounts, norms: pd.DataFrame, optima: pd.DataFrame
+    trials: pd.DataFrame, counts: SettledCounts, squares: pd.Series[float], optima: pd.DataFrame
 ) -> pd.DataFrame:
     """Each settled network beside the optimum of its data.
 
@@ -78,9 +78,8 @@ def relu_agreement(
         As `settled_counts` took them.
     counts
         Of those, by `directions`.
-    norms
-        `load_measurements(sweep, observable="sign_flip", last=True)`: the norms of neurons, in which a
-        neuron's in- and outgoing weights are balanced, so that their squares add up to the penalty.
+    squares
+        The sum of the squares of each trial's weights, by its id, as `squares_of` gives it.
     optima
         As `relu_optima` gives them.
 
@@ -91,14 +90,27 @@ def relu_agreement(
     """
     rows = counts.replicates[counts.replicates["settled"]]
     rows = rows.merge(trials[["trial_id", "train_loss"]], on="trial_id")
-    rows = rows.merge(norms[["trial_id", "distances"]], on="trial_id").merge(optima, on=list(_KEYS))
-    squares = np.array([np.sum(np.asarray(each, dtype=np.float64) ** 2) for each in rows["distances"]])
-    reached = rows["train_loss"].to_numpy() + rows["weight_decay"].to_numpy() / 2 * squares
+    rows = rows[rows["trial_id"].isin(squares.index)].merge(optima, on=list(_KEYS))
+    penalty = rows["weight_decay"].to_numpy() / 2 * squares.reindex(rows["trial_id"]).to_numpy()
+    reached = rows["train_loss"].to_numpy() + penalty
     excess = reached / rows["objective"].to_numpy() - 1
-    return rows.drop(columns=["distances", "gap", "second_gap", "decided", "settled", "train_loss"]).assign(
+    return rows.drop(columns=["gap", "second_gap", "decided", "settled", "train_loss"]).assign(
         difference=rows["neurons"].to_numpy(dtype=np.float64) - rows["exact"].to_numpy(),
         excess=excess, certified=excess < REACHED,
     )  # fmt: skip
+
+
+def squares_of(norms: pd.DataFrame) -> pd.Series[float]:
+    """The sum of the squares of a layer's weights, in and out, of each trial, by its id.
+
+    Parameters
+    ----------
+    norms
+        `load_measurements(sweep, observable="sign_flip", last=True)` of one layer: the norms of its neurons,
+        whose in- and outgoing weights are balanced, so that the squares of both add up.
+    """
+    sums = [float(np.sum(np.asarray(each, dtype=np.float64) ** 2)) for each in norms["distances"]]
+    return pd.Series(sums, index=pd.Index(norms["trial_id"], name="trial_id"), name="squares")
 
 
 def agreement_of_counts(agreement: pd.DataFrame) -> pd.DataFrame:

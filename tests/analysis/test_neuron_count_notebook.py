@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ OF_ONE = {
 
 
 @pytest.fixture(scope="module")
-def short_sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The five grids of the design, short, each at 1, 2 and 4 times its steps."""
+def short_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of the five grids of the design, short, each at 1, 2 and 4 times its steps."""
     folder = tmp_path_factory.mktemp("neuron-count")
     for name, own in OF_ONE.items():
         text = (ROOT / "jobs" / "neuron-count" / f"{name}.yaml").read_text()
@@ -48,7 +50,9 @@ def short_sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert phasediag.launch(grid, storage=str(folder), executor="inline").exit_code == 0
         for factor in (2, 4):
             assert extend(folder / f"neuron-count-{name}", factor, train=inline).exit_code == 0
-    return folder
+    command = [sys.executable, str(ROOT / "jobs" / "neuron-count" / "tables.py"), str(folder)]
+    subprocess.run([*command, str(folder / "tables")], check=True)
+    return folder / "tables"
 
 
 def inline(grid: Path, *, sweep: str) -> Any:
@@ -57,8 +61,8 @@ def inline(grid: Path, *, sweep: str) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_notebook_comes_to_its_verdicts(short_sweeps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures, text = executed("neuron-count", monkeypatch, timeout=300, PHASEDIAG_SWEEPS=str(short_sweeps))
+def test_the_notebook_comes_to_its_verdicts(short_tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, text = executed("neuron-count", monkeypatch, timeout=300, PHASEDIAG_TABLES=str(short_tables))
     for claim in ("is polynomial in decay", "rises with the dimension", "certified", "undecided"):
         assert claim in text
     assert "AIC" not in text

@@ -62,6 +62,9 @@ def test_adaptive_capacity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained("fig10-mlp", tmp_path, {"steps: 40000": "steps: 100", "replicates: 5": "replicates: 3"})
     trained("fig10-transformer", tmp_path, {"steps: 8000": "steps: 20", "replicates: 5": "replicates: 3"})
+    short = {"steps: 40000": "steps: 40", "every: 10000": "every: 20", "replicates: 12": "replicates: 3",
+             "[32, 64]": "[4, 6]", "samples: 1000": "samples: 64"}  # fmt: skip
+    trained("fig10-noise", tmp_path, short)
     figures, printed = executed("paper/fig10", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 3
     for claim in (
@@ -69,6 +72,8 @@ def test_noise_input_and_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "falls with input scale",
         "falls with teacher width",
         "teacher rank",
+        "fig10-noise: 30 trials, 3 seeds",
+        "5 layers: ",
     ):
         assert claim in printed
 
@@ -84,15 +89,15 @@ def test_rank_against_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fig4-fashion", "fig4-cifar-subset"])
+@pytest.mark.parametrize("name", ["fig4-fashion", "fig4-wide", "fig4-cifar-subset"])
 def test_rank_and_breaking_over_layers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits stand for Fashion-MNIST, and noise for the images of CIFAR-10: neither is in the project."""
     short = {
         "replicates: 5": "replicates: 3",
         "steps: [1000, 4000]": "steps: [20, 40]",
-        "width: 64": "width: 16",
+        "width: 256" if name == "fig4-wide" else "width: 64": "width: 16",
     }
-    if name == "fig4-fashion":
+    if name != "fig4-cifar-subset":
         short |= {"fashion_mnist": "digits", "samples: 2000\n  test_samples: 1000": "samples: 200"}
     else:
         noise_for_cifar10(tmp_path)
@@ -109,10 +114,15 @@ def test_variation_inside_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     short = {"samples: 300": "samples: 50", "channels: 4": "channels: 1", "steps: 900": "steps: 4",
              "replicates: 5": "replicates: 3", "every: 300": "every: 2"}  # fmt: skip
     trained("fig5", tmp_path, short)
+    longer = {"steps: 1800": "steps: 8", "replicates: 8": "replicates: 3", "every: 600": "every: 4"}
+    kept = ("samples: 300", "channels: 4")
+    trained("fig5-long", tmp_path, longer | {each: short[each] for each in kept})
     figures, printed = executed("paper/fig5", monkeypatch, PHASEDIAG_SWEEPS=str(tmp_path))
     assert figures == 1
-    assert "fig5, within_class_share: syre " in printed
-    assert "fig5, class_gap: syre " in printed
+    for name in ("fig5", "fig5-long"):
+        assert f"{name}, within_class_share: syre " in printed
+        assert f"{name}, class_gap: syre " in printed
+    assert "training error: " in printed
 
 
 @pytest.fixture

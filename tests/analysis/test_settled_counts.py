@@ -84,8 +84,8 @@ def test_an_axis_that_is_not_named_is_refused() -> None:
 
 
 def test_counted_trials_are_the_longest_with_their_number() -> None:
-    trials, measured = planted(lambda i, x, w, r, f: 4 if r else 3 + int(f), inputs=[1], decays=3)
-    rows = counted_trials(trials, settled_counts(trials, measured, ["inputs"]))
+    trials, numbers = planted(lambda i, x, w, r, f: 4 if r else 3 + int(f), inputs=[1], decays=3)
+    rows = counted_trials(trials, settled_counts(trials, numbers, ["inputs"]))
     assert len(rows) == len(trials) / 3
     assert rows["converged"].to_numpy().tolist() == (rows["replicate"] > 0).tolist()
     assert set(rows["neurons"]) == {4, 7}
@@ -104,6 +104,6 @@ def test_saturation_at_the_teacher() -> None:
     def number(inputs: int, decay: float, width: int, replicate: int, factor: float) -> int:
         return {4: 4, 16: 15, 64: 64}[inputs] if decay < 0.1 else 2
 
-    trials, measured = planted(number, inputs=[4, 16, 64], decays=5)
-    counts = settled_counts(trials.rename(columns={"inputs": "teacher_width"}), measured, ["teacher_width"])
+    trials, numbers = planted(number, inputs=[4, 16, 64], decays=5)
+    counts = settled_counts(trials.rename(columns={"inputs": "teacher_width"}), numbers, ["teacher_width"])
     assert saturation(counts)["verdict"].tolist() == ["saturates", "cannot tell", "saturates"]
