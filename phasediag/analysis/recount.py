@@ -11,14 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasediag.analysis.rejudged import CHANGES, FLAGS, rejudged
+from phasediag.analysis.rejudged import CHANGES, FLAGS, LastMeasurements, rejudged
 from phasediag.arrays import FloatArray
 from phasediag.columns import DERIVED_COLUMNS
 from phasediag.errors import AnalysisError
 from phasediag.observables.known import distance_observables
 from phasediag.observables.observable import DistanceObservable
 from phasediag.observables.threshold import Threshold, root_mean_square
-from phasediag.storage.choice import kept
 from phasediag.storage.store import Store
 
 THRESHOLDED: Final[tuple[str, ...]] = tuple(distance_observables())
@@ -63,10 +62,11 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         Of the threshold, and of the tolerance of the rank.
     """
     absolute, relative = (factor * part for part in _thresholds(trials, cut))
-    measured, position = _on_measured_layer(store, trials)
+    measured = _last_measurements(store, trials)
+    lost = _without_any(trials, measured)
     epsilon, normalized, pairs = (np.full(len(trials), np.nan) for _ in range(3))
     counted: dict[str, FloatArray] = {}
-    for rule, lists, needed in _counted(trials, measured, position):
+    for rule, lists, needed in _counted(trials, measured, lost):
         counts, top = np.full(len(trials), np.nan), np.full(len(trials), np.nan)
         for own, distances, scale, most in lists:
             top[own] = most
@@ -79,13 +79,13 @@ def recounted(store: Store, trials: pa.Table, cut: Threshold | None, factor: flo
         column = top - counts if rule.complement else counts
         before = counted.get(rule.column, np.full(len(trials), np.nan))
         counted[rule.column] = np.where(needed, column, before)
-    flags = rejudged(trials, measured, position, (absolute, relative), factor)
+    flags = rejudged(trials, measured, (absolute, relative), factor)
     columns = {
         **{name: _integers(values) for name, values in counted.items()},
         "max_degree": _integers(pairs), "degree_normalized": normalized, **flags.columns,
         "threshold_absolute": absolute, "threshold_relative": relative,
     }  # fmt: skip
-    return Recounted(columns=columns, carried=flags.carried, lost=_without_any(trials, measured))
+    return Recounted(columns=columns, carried=flags.carried, lost=lost)
 
 
 def passages(store: Store, trials: pa.Table, factors: Sequence[float]) -> Mapping[str, npt.NDArray[np.uint8]]:
@@ -108,10 +108,10 @@ def passages(store: Store, trials: pa.Table, factors: Sequence[float]) -> Mappin
         Where the distances were not stored.
     """
     recorded = _thresholds(trials, None)
-    measured, position = _on_measured_layer(store, trials)
+    measured = _last_measurements(store, trials)
     scales = np.full(len(trials), np.nan)
     passed: dict[str, npt.NDArray[np.uint8]] = {}
-    for rule, lists, needed in _counted(trials, measured, position):
+    for rule, lists, needed in _counted(trials, measured, _without_any(trials, measured)):
         for own, distances, scale, _ in lists:
             if rule.name == "sign_flip":
                 scales[own] = scale
@@ -136,14 +136,13 @@ and the largest count."""
 
 
 def _counted(
-    trials: pa.Table, measured: pa.Table, position: npt.NDArray[np.int64]
+    trials: pa.Table, measured: Mapping[str, LastMeasurements], lost: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[DistanceObservable, list[List], npt.NDArray[np.bool_]]]:
     """Each observable that fills a column, its lists, and which trials have that column from it."""
-    ok = pc.equal(trials["status"], "ok").to_numpy() & ~_without_any(trials, measured)
+    ok = pc.equal(trials["status"], "ok").to_numpy() & ~lost
     for observable in sorted(COUNTS, key=_turn):
         rule = distance_observables()[observable]
-        here = pc.equal(measured["observable"], observable)
-        rows, at = measured.filter(here), position[here.to_numpy()]
+        rows, at = measured[observable].rows, measured[observable].trial
         needed = ok & trials[COUNTS[observable]].is_valid().to_numpy()
         if rule.supersedes:
             needed &= np.isin(np.arange(len(trials)), at)
@@ -172,8 +171,8 @@ def _thresholds(trials: pa.Table, cut: Threshold | None) -> tuple[FloatArray, Fl
     return absolute.astype(np.float64), relative.astype(np.float64)
 
 
-def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The last measurements on each trial's `measure_layer`, and the position of their trials.
+def _last_measurements(store: Store, trials: pa.Table) -> dict[str, LastMeasurements]:
+    """The last measurements on each trial's `measure_layer`, by observable.
 
     Where rows are stages, those at the end of each stage.
     """
@@ -189,15 +188,29 @@ def _on_measured_layer(store: Store, trials: pa.Table) -> tuple[pa.Table, npt.ND
         ends, keys = _at_steps(ends, rows["step"]), _at_steps(keys, trials["steps_done"])
     of = pc.index_in(ends, value_set=keys.combine_chunks()).combine_chunks()
     same = pc.equal(trials["measure_layer"].combine_chunks().take(of), rows["layer"].combine_chunks())
-    here = pc.fill_null(same, False)
-    return kept(rows, here), of.filter(here).to_numpy(zero_copy_only=False).astype(np.int64)
+    here, names = pc.fill_null(same, False), rows["observable"].combine_chunks()
+    last = {}
+    for observable in THRESHOLDED:  # each once: lists are long to copy
+        chosen = pc.and_(here, pc.equal(names, observable))
+        last[observable] = LastMeasurements(
+            rows=rows.filter(chosen),
+            trial=of.filter(chosen).to_numpy(zero_copy_only=False).astype(np.int64),
+        )
+    return last
 
 
-def _without_any(trials: pa.Table, measured: pa.Table) -> npt.NDArray[np.bool_]:
+def _without_any(trials: pa.Table, measured: Mapping[str, LastMeasurements]) -> npt.NDArray[np.bool_]:
     """The trials that were measured, and of which no measurement was read."""
-    was = pc.and_(pc.equal(trials["status"], "ok"), trials["measure_layer"].is_valid())
-    read = pc.is_in(trials["trial_id"], value_set=pc.unique(measured["trial_id"]))
-    lost: npt.NDArray[np.bool_] = pc.and_(was, pc.invert(read)).to_numpy().astype(bool)
+    seen = np.zeros(len(trials), dtype=bool)
+    for each in measured.values():
+        seen[each.trial] = True
+    was = (
+        pc.and_(pc.equal(trials["status"], "ok"), trials["measure_layer"].is_valid()).to_numpy().astype(bool)
+    )
+    lost: npt.NDArray[np.bool_] = was & ~seen
+    if lost.any():  # of a trial that is a row a stage, one stage is enough
+        ids = trials["trial_id"]
+        lost &= ~pc.is_in(ids, value_set=pc.unique(ids.filter(pa.array(seen)))).to_numpy().astype(bool)
     return lost
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,8 +36,18 @@ class Rejudged:
     recorded."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LastMeasurements:
+    """The last measurements of one observable, on the layer on which each trial is measured."""
+
+    rows: pa.Table
+    """With `distances` and `CHANGES`."""
+    trial: IntArray
+    """The trial of each row, by its place among the trials; shape (rows,)."""
+
+
 def rejudged(
-    trials: pa.Table, measured: pa.Table, position: IntArray, threshold: tuple[FloatArray, FloatArray],
+    trials: pa.Table, measured: Mapping[str, LastMeasurements], threshold: tuple[FloatArray, FloatArray],
     factor: float = 1.0,
 ) -> Rejudged:  # fmt: skip
     """Judge trials again from the distances that are stored and how they moved.
@@ -47,24 +57,20 @@ def rejudged(
     trials
         With `status, steps, steps_done, relaxations` and `FLAGS`.
     measured
-        The last measurements on each trial's `measure_layer`, with `distances` and `CHANGES`.
-    position
-        The trial of each measurement.
+        Those of each observable that is a list of distances.
     threshold
         Absolute and relative part, shape (trials,) each.
     factor
         Of every tolerance that is not part of the threshold.
     """
     ok = pc.equal(trials["status"], "ok").to_numpy()
-    lists = {name: _Lists.of(measured, name, position, len(trials)) for name in distance_observables()}
+    lists = {name: _Lists.of(measured[name], len(trials)) for name in distance_observables()}
     lengths = np.column_stack([each.lengths for each in lists.values()])
     known = ok & np.all([lists[name].lengths >= 0 for name in ALWAYS], axis=0)
     known &= trials["relaxations"].is_valid().to_numpy() & (_recorded(trials, "steps_done") > 0)
     columns = {name: _recorded(trials, name) for name in FLAGS}
     columns["drift"] = np.full(len(trials), np.nan)
-    _, group = np.unique(lengths, axis=0, return_inverse=True)
-    for number in np.unique(group[known]):
-        rows = np.flatnonzero(known & (group.reshape(-1) == number))
+    for rows in _alike(lengths, np.flatnonzero(known)):
         size = max(1, AT_ONCE // int(np.maximum(lengths[rows[0]], 0).sum()))
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
@@ -74,6 +80,16 @@ def rejudged(
         columns={name: _typed(name, values) for name, values in columns.items()},
         carried=int((ok & ~known & ~np.isnan(columns["converged"])).sum()),
     )
+
+
+def _alike(lengths: IntArray, rows: IntArray) -> Iterator[IntArray]:
+    """Some rows of a matrix, those that are equal together; sorting whole rows takes ten times as long."""
+    group = np.zeros(len(rows), dtype=np.int64)
+    for column in lengths[rows].T:
+        if (column != column[:1]).any():
+            _, group = np.unique(group * (column.max() + 2) + column, return_inverse=True)
+    for number in np.unique(group):
+        yield rows[group == number]
 
 
 def _judgement(
@@ -106,11 +122,12 @@ class _Lists:
     """Where those of each measurement begin."""
 
     @classmethod
-    def of(cls, measured: pa.Table, observable: str, position: IntArray, trials: int) -> _Lists:
-        """The lists of one observable among measurements."""
+    def of(cls, measured: LastMeasurements, trials: int) -> _Lists:
+        """The lists of one observable."""
         row, lengths = np.zeros(trials, dtype=np.int64), np.full(trials, -1, dtype=np.int64)
-        here = pc.equal(measured["observable"], observable)
-        rows, at = measured.filter(here), position[here.to_numpy()]
+        rows, at = measured.rows, measured.trial
+        if any(rows[name].null_count == len(rows) for name in CHANGES):  # of none is it known
+            return cls(lengths=lengths, row=row, values=(), first=())
         parts = [rows[name].combine_chunks() for name in ("distances", *CHANGES)]
         counts = [pc.fill_null(pc.list_value_length(p), -1).to_numpy().astype(np.int64) for p in parts]
         row[at] = np.arange(len(rows))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import phasediag
 from phasediag.analysis.frames import CarriedWarning
-from phasediag.analysis.rejudged import FLAGS
+from phasediag.analysis.rejudged import FLAGS, _alike
 from small_sweeps import grid_text, launched
 
 CUT = {"absolute": 0.01, "relative": 0.4}
@@ -65,3 +66,15 @@ def test_flags_do_not_depend_on_how_many_are_judged_at_once(
     together = phasediag.load_trials(swept / "one", threshold=CUT)
     monkeypatch.setattr("phasediag.analysis.rejudged.AT_ONCE", 1)
     pd.testing.assert_frame_equal(phasediag.load_trials(swept / "one", threshold=CUT), together)
+
+
+def test_trials_of_equal_layers_are_judged_together_and_no_others() -> None:
+    lengths = np.random.default_rng(0).integers(-1, 3, (60, 4))
+    lengths[:, 2] = -1
+    rows = np.arange(0, 60, 2)
+    together = [tuple(part) for part in _alike(lengths, rows)]
+    expected: dict[tuple[int, ...], list[int]] = {}
+    for row in rows:
+        expected.setdefault(tuple(lengths[row]), []).append(row)
+    assert sorted(together) == sorted(map(tuple, expected.values()))
+    assert not list(_alike(lengths, rows[:0]))
