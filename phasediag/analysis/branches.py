@@ -143,10 +143,7 @@ def _go_on(branches: list[_Branch], entries: IntArray, rising: bool, boundary: B
         if not waiting or not left:
             continue
         last = np.array([each.position for each in waiting])
-        distance = np.abs(boundary.position[left][:, None] - last)
-        from scipy.optimize import linear_sum_assignment  # half a second, for several crossings alone
-
-        taken = list(zip(*linear_sum_assignment(distance), strict=True))
+        taken = _pairs(np.abs(boundary.position[left][:, None] - last))
         for entry, place in taken:
             _add(waiting[place], int(left[entry]), boundary)
         gone = {entry for entry, _ in taken}
@@ -154,6 +151,17 @@ def _go_on(branches: list[_Branch], entries: IntArray, rising: bool, boundary: B
     for entry in left:
         branches.append(_Branch(rising=rising))
         _add(branches[-1], int(entry), boundary)
+
+
+def _pairs(distance: FloatArray) -> list[tuple[int, int]]:
+    """The rows and columns of a matrix, as many as the fewer of the two, whose entries sum to least."""
+    if 1 in distance.shape:
+        row, column = divmod(int(distance.argmin()), distance.shape[1])
+        return [(row, column)]
+    from scipy.optimize import linear_sum_assignment  # half a second to import, for several of each alone
+
+    rows, columns = linear_sum_assignment(distance)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _add(branch: _Branch, entry: int, boundary: Boundary) -> None:
