@@ -11,20 +11,17 @@ from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 from phasediag.constructor import parameters_of
 from phasediag.errors import INTERRUPTED, BrokenFileError, RefusedError, nearest
 from phasediag.source_lines import line_of, place_of
-from phasediag.trial import Constraint, Parameter
+from phasediag.trial import ComponentKind, Constraint, Parameter
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
 from phasediag.user_code.work import EndedError
 
 _Plain = TypeVar("_Plain", bool, int)
-ComponentKind = Literal["task", "model", "optimizer", "schedule"]
-KINDS: Final[tuple[ComponentKind, ...]] = get_args(ComponentKind)
-"""Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+ComponentKind = Literal["task", "model", "optimizer", "schedule"]
+KINDS: Final[tuple[ComponentKind, ...]] = get_args(ComponentKind)
+"""Parameters whose values name a class: a file of the folder of that name, or one of the user's."""
 
 
 class Role(StrEnum):

@@ -225,6 +225,30 @@ def test_a_status_is_told_without_a_heavy_library() -> None:
     assert {"torch", "ray", "scipy", "sklearn", "matplotlib"}.isdisjoint(loaded_after(answered))
 
 
+def test_a_store_is_read_without_what_reads_files_of_the_users() -> None:
+    unused = {"multiprocessing", "safetensors", "configparser", "sklearn"}
+    assert unused.isdisjoint(loaded_by("phasediag.storage.store"))
+
+
+DIAGRAM = """
+import sys
+import numpy as np, pandas as pd
+import phasediag
+
+index = pd.MultiIndex.from_product([range(1, 7), range(1, 5), range(3)], names=["x", "y", "replicate"])
+frame = index.to_frame(index=False).assign(status="ok", converged=True)
+frame["degree_normalized"] = (frame["x"] > frame["y"]).astype(float)
+assert len(phasediag.phase_diagram(frame, x="x", y="y").boundary) == 4
+assert "scipy.optimize" not in sys.modules
+"""
+"""One crossing a row."""
+
+
+def test_a_single_boundary_is_found_without_an_assignment() -> None:
+    """What assigns several crossings takes longer to import than such a diagram to make."""
+    assert "pandas" in loaded_after(DIAGRAM)
+
+
 @pytest.mark.parametrize("module", ["phasediag.sweeps.sweep", "phasediag.cli"])
 def test_planning_and_inline_launches_do_not_load_ray(module: str) -> None:
     assert "ray" not in loaded_by(module)

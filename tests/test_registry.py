@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from phasediag.registry import KINDS, ComponentKind, built_in, component
+from phasediag.registry import built_in, component
 from phasediag.training.model import Model
 from phasediag.training.task import Task
+from phasediag.trial import KINDS, ComponentKind
 from phasediag.user_code import apart
 
 PACKAGE = Path(__file__).parents[1] / "phasediag"

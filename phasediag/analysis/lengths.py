@@ -11,8 +11,8 @@ import pandas as pd
 from phasediag.analysis.declared import results_of
 from phasediag.analysis.frame import Groups, coded, has_status
 from phasediag.arrays import BoolArray, FloatArray, IntArray
-from phasediag.registry import KINDS
 from phasediag.storage.launches import LENGTHS
+from phasediag.trial import KINDS
 
 ORIGINAL: Final = 1.0
 """The factor of trials that no extension asked for."""

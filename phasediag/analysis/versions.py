@@ -22,8 +22,8 @@ from phasediag.arrays import BoolArray
 from phasediag.columns import DERIVED_COLUMNS, OBSERVABLE_SOURCE
 from phasediag.errors import AnalysisError, RecordsWarning
 from phasediag.identity import SHORT, names_a_file
-from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, LENGTHS, RELAXATIONS, Launches
+from phasediag.trial import KINDS
 
 _SOURCES: Final = re.compile(r"(\S.*?)=([0-9a-f]+)(?: |$)")
 """A name and a hash of `observable_source`."""

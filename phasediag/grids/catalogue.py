@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from phasediag.parameters import TRAINING
-from phasediag.registry import KINDS, Component, ComponentKind, built_in, component
-from phasediag.trial import Parameter, Value
+from phasediag.registry import Component, built_in, component
+from phasediag.trial import KINDS, ComponentKind, Parameter, Value
 
 LARGEST_INT: Final = 2**63 - 1
 

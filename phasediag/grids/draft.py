@@ -22,8 +22,8 @@ from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
 from phasediag.identity import names_a_file
 from phasediag.parameters import TRAINING
-from phasediag.registry import KINDS, Component, ComponentKind, built_in, component
-from phasediag.trial import REQUIRED, Encoded, Parameter, Value
+from phasediag.registry import Component, built_in, component
+from phasediag.trial import KINDS, REQUIRED, ComponentKind, Encoded, Parameter, Value
 
 TOP_KEYS: Final = (
     "name", "fixed", "axes", "zip", "exclude", "points", "replicates", "seed", "max_trials",

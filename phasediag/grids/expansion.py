@@ -48,8 +48,19 @@ from phasediag.grids.rules import (
     unvaried,
 )
 from phasediag.identity import Identity
-from phasediag.registry import KINDS, Component, ComponentKind
-from phasediag.trial import REQUIRED, Constraint, Encoded, IntArray, Parameter, Value, formatted, rounded
+from phasediag.registry import Component
+from phasediag.trial import (
+    KINDS,
+    REQUIRED,
+    ComponentKind,
+    Constraint,
+    Encoded,
+    IntArray,
+    Parameter,
+    Value,
+    formatted,
+    rounded,
+)
 
 _DERIVED: Final = frozenset({"learning_rate", "batch_size", "steps"})
 """None where a rule gives no value; what depends on them is then not judged."""

@@ -17,8 +17,8 @@ from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Resources
 from phasediag.grids.settings import Setting, with_settings
 from phasediag.observables.known import UserObservable
-from phasediag.registry import Component, ComponentKind, source_hash
-from phasediag.trial import Parameter, Trials, Value
+from phasediag.registry import Component, source_hash
+from phasediag.trial import ComponentKind, Parameter, Trials, Value
 from phasediag.user_code.imports import relative_name
 
 __all__ = ["Grid", "Measure", "ObservableRequest", "Resources", "parse_grid", "read_grid"]

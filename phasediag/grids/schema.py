@@ -19,8 +19,8 @@ from phasediag.grids.sections import KeepSection, MeasureSection, Resources
 from phasediag.grids.top_level import MAX_TRIALS, NAME_PATTERN, WEIGHTS
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
-from phasediag.registry import KINDS, ComponentKind, built_in, component
-from phasediag.trial import REQUIRED, Parameter, Required, Role, formatted, json_schema
+from phasediag.registry import built_in, component
+from phasediag.trial import KINDS, REQUIRED, ComponentKind, Parameter, Required, Role, formatted, json_schema
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -15,11 +15,10 @@ from phasediag.measuring.block import Block
 from phasediag.observables.known import DEFINITIONS
 from phasediag.packing.pack import Pack
 from phasediag.ramp import ramped
-from phasediag.registry import KINDS
 from phasediag.running.checkpoint import FinishedTile
 from phasediag.running.job import Job
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
-from phasediag.trial import IntArray, Trials
+from phasediag.trial import KINDS, IntArray, Trials
 from phasediag.version import VERSION
 
 

@@ -6,7 +6,6 @@ The store itself decides: an upload carries the condition `If-None-Match: *` (th
 
 from __future__ import annotations
 
-import configparser
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -196,6 +195,8 @@ def _credentials(user: str | None, password: str | None) -> S3Config:
         return {"access_key_id": unquote(user), "secret_access_key": unquote(password)}
     if _environment("AWS_ACCESS_KEY_ID"):
         return {}
+    import configparser  # only where nothing else says who one is
+
     file = _environment("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     profiles = configparser.RawConfigParser()
     try:

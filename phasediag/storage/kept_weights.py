@@ -15,8 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
 
 from phasediag.storage.damage import WEIGHTS, DamagedError, damage_of
 from phasediag.storage.folder import Folder
@@ -110,6 +108,8 @@ class Kept:
 
     def content(self, **stated: str) -> bytes:
         """The file as bytes; `stated` is what it says of itself besides: its sweep and its pack."""
+        import safetensors.numpy  # only where weights are kept
+
         arrays = {
             f"{number}/{name}": np.ascontiguousarray(array)
             for number, group in enumerate(self.groups)
@@ -132,6 +132,8 @@ class Kept:
         UnsoundError
             Where it is damaged, or says something else.
         """
+        import safetensors.numpy  # only where weights are kept
+
         try:
             said = _metadata(content)
             arrays = safetensors.numpy.load(content)

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from phasediag.grids.reading import Report, parse_mapping
 from phasediag.parameters import TRAINING
-from phasediag.registry import KINDS, source_hash
+from phasediag.registry import source_hash
 from phasediag.storage.roster import given_of, sources_of
 from phasediag.storage.store import Store
+from phasediag.trial import KINDS
 
 LENGTHS: Final = ("steps", "learning_time")
 """Parameters that say how long a trial is trained."""

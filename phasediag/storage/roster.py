@@ -24,11 +24,10 @@ import pyarrow.parquet as pq
 
 from phasediag.identity import ID_BYTES as ID_BYTES
 from phasediag.identity import Digests, digests_of_text
-from phasediag.registry import KINDS
 from phasediag.storage.folder import BytesLike
 from phasediag.storage.schema_arrow import SCHEMA_VERSION, parameter_type
 from phasediag.storage.seal import UnsoundError, UnsoundState, seal_of, sealed
-from phasediag.trial import ENGINE, Parameter, TextArray
+from phasediag.trial import ENGINE, KINDS, Parameter, TextArray
 from phasediag.version import VERSION
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from phasediag.analysis.frames import load_for
 from phasediag.analysis.versions import VersionsWarning, newest
-from phasediag.registry import KINDS
 from phasediag.storage.launches import LAUNCHES, launches_of
 from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import Status, rosters, split_rosters, status_of
+from phasediag.trial import KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from phasediag.errors import PhasediagError
-from phasediag.registry import KINDS
 from phasediag.storage.aside import ASIDE
 from phasediag.storage.damage import WEIGHTS
 from phasediag.storage.folder import Folder
@@ -17,6 +16,7 @@ from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.remove import TRASH
 from phasediag.sweeps.status import rosters, split_rosters, status_of
+from phasediag.trial import KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from phasediag.columns import RESULT_COLUMNS
 from phasediag.grids.columns import combinations, value_at
 from phasediag.grids.grid import Grid
 from phasediag.identity import SHORT
-from phasediag.registry import KINDS
 from phasediag.storage.store import Store
+from phasediag.trial import KINDS
 from phasediag.user_code.imports import SUFFIXES
 
 _LOOKS: Final = ".6g"

@@ -15,12 +15,12 @@ from phasediag.errors import PhasediagError, StoreError, nearest
 from phasediag.grids.grid import Grid, contents
 from phasediag.grids.lot import Lot
 from phasediag.library_messages import quiet
-from phasediag.registry import KINDS, Component, component
+from phasediag.registry import Component, component
 from phasediag.source_lines import place_of
 from phasediag.storage.schema_arrow import trials_schema
 from phasediag.sweeps.notices import of_files, of_variables
 from phasediag.sweeps.survey import Survey
-from phasediag.trial import IntArray, Role, Trials, Value, replicate_seed
+from phasediag.trial import KINDS, IntArray, Role, Trials, Value, replicate_seed
 from phasediag.user_code.apart import apart
 from phasediag.user_code.environment import variables_read
 from phasediag.user_code.opened import OpenedFiles, opened_files

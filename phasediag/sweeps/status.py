@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasediag.identity import ID_BYTES, Digests, Ids
-from phasediag.registry import KINDS
 from phasediag.storage.holder import Holder
 from phasediag.storage.launches import extension_of
 from phasediag.storage.lease import held_by
 from phasediag.storage.quarantine import quarantined
 from phasediag.storage.roster import digests_of, sources_of, unpacked
 from phasediag.storage.store import Store
+from phasediag.trial import KINDS
 
 CONVERGENCE: Final = ("converged", "more_steps", "count_converged", "count_more_steps")
 

@@ -17,7 +17,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from typing import Any, Final, TypeVar
 
 from phasediag.library_messages import remember_printed
@@ -123,6 +122,8 @@ class _Child:
     """A process that looks, as its parent sees it."""
 
     def __init__(self, look: Callable[[], Any]) -> None:
+        from multiprocessing.connection import Pipe  # who reads the record alone does without
+
         self.noted = mmap.mmap(-1, NOTED_BYTES)
         self.fatal, fatal = os.pipe()
         alive, self.alive = os.pipe()

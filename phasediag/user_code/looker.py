@@ -14,13 +14,15 @@ import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import TextIOBase
-from multiprocessing.connection import Connection
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phasediag.errors import PhasediagError
 from phasediag.library_messages import printed_before
 from phasediag.source_lines import CodeOrigin, line_of, of_the_user
 from phasediag.user_code.work import Onlooker, Work, looking
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 NOTED_BYTES: Final = 8192
 """Bytes for what is noted: in the first half the class at work, in the second the line that ends it all."""

@@ -15,8 +15,8 @@ from phasediag.grids.ready import grids_below
 from phasediag.grids.schema import grid_schema, parameter_table
 from phasediag.parameters import TRAINING
 from phasediag.ramp import RAMP
-from phasediag.registry import KINDS, built_in, component
-from phasediag.trial import Role
+from phasediag.registry import built_in, component
+from phasediag.trial import KINDS, Role
 
 JOBS = grids_below(Path(__file__).parents[2] / "jobs")
 BY_COMBINATION = {

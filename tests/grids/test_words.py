@@ -12,7 +12,8 @@ from phasediag.commands.reference import parameters
 from phasediag.errors import OTHERS_WORDS, GridError, nearest
 from phasediag.grids.grid import parse_grid
 from phasediag.grids.schema import described, parameter_table
-from phasediag.registry import KINDS, built_in
+from phasediag.registry import built_in
+from phasediag.trial import KINDS
 
 PARAMETERS = sorted({row.name for row in parameter_table()})
 
