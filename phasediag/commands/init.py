@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from shutil import get_terminal_size
-from textwrap import shorten
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -41,8 +41,12 @@ def _ready(context: click.Context, parameter: click.Parameter, text: str) -> lis
 def init(template: str, name: str | None, folder: Path, force: bool, listing: bool) -> None:
     """Write a commented grid to start from; prints its path.
 
-    TEMPLATE: two-axes (the default), width-scaling, hysteresis, own-model, own-data, own-observable, or
-    any ready grid, such as quickstart. An editor that knows YAML schemas completes and checks the grid.
+    \b
+    TEMPLATE is any ready grid, such as quickstart, or one written to be changed:
+      two-axes (the default), width-scaling, hysteresis,
+      own-model, own-data, own-observable
+
+    An editor that knows YAML schemas completes and checks the grid.
     """
     from phasediag.grids.ready import ready_grid, ready_grids
 
@@ -50,7 +54,10 @@ def init(template: str, name: str | None, folder: Path, force: bool, listing: bo
         width = max(map(len, ready_grids())) + 2
         room = max(get_terminal_size().columns - 1 - width, _LEAST_ROOM)
         for ready in ready_grids().values():
-            click.echo(f"{ready.name:<{width}}{shorten(ready.about, room, placeholder=' ...')}")
+            first, *more = wrap(ready.about, room, break_on_hyphens=False)
+            click.echo(f"{ready.name:<{width}}{first}")
+            for line in more:
+                click.echo(" " * width + line)
         return
     ready = ready_grid(template)
     named = name if name is not None else ready.path.stem
