@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +180,17 @@ def of_group(group: click.Group) -> Iterator[str]:
         context = click.Context(command, info_name=f"phasediag {name}")
         yield f"\n## {name}\n"
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
-        yield (command.help or "").split("\f")[0].strip() + "\n"
+        yield from help_text((command.help or "").split("\f")[0])
         records = filter(None, [parameter.get_help_record(context) for parameter in command.params])
         rows = [(f"`{option}`", " ".join(meaning.split())) for option, meaning in records if meaning]
         yield from table(["option", "meaning"], rows) if rows else ()
+
+
+def help_text(text: str) -> Iterator[str]:
+    """What a command says of itself; a block that click leaves as it is becomes one of code."""
+    for paragraph in cleandoc(text).split("\n\n"):
+        mark, newline, lines = paragraph.partition("\n")
+        yield f"```text\n{lines}\n```\n" if newline and mark == "\b" else f"{paragraph}\n"
 
 
 if __name__ == "__main__":

@@ -40,6 +40,14 @@ def test_the_reference_is_that_of_the_declarations(writer: ModuleType) -> None:
         assert written == text, f"docs/reference/{name} is out of date: make docs"
 
 
+def test_what_a_command_says_of_itself_is_text_and_no_code(writer: ModuleType) -> None:
+    """An indented paragraph is code to Markdown: one line, cut at the edge of a phone."""
+    outside = re.sub(r"^```text\n.*?^```$", "", writer.pages()["commands.md"], flags=re.M | re.S)
+    assert "TEMPLATE is any ready grid" not in outside  # laid out by its author
+    assert "An editor that knows YAML schemas" in outside
+    assert not re.findall(r"^(?: {4}|.*\x08).*$", outside, flags=re.M)
+
+
 def test_exact_results_and_equations_that_are_cited_are_explained() -> None:
     physics = (ROOT / "docs" / "physics.md").read_text()
     cited = {match for path in SOURCES for match in re.findall(r"\bE(?:1[0-4]|[1-9])\b", path.read_text())}

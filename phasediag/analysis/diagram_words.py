@@ -93,9 +93,9 @@ def about_boundary(
     sentences += _plateaus(boundary, level)
     late = int((cells["phase"] == "unconverged").sum())
     if late:
-        along_y = "" if across is None or across.empty else front(across)
-        beside = front(boundary) or along_y or "No boundary point lies beside such a cell."
-        sentences.append(f"{late} of {len(cells)} cells have not converged. {beside}")
+        lines = [line for line in (boundary, across) if line is not None and not line.empty]
+        beside = next(filter(None, map(front, lines)), _off(lines))
+        sentences.append(f"{late} of {len(cells)} cells have not converged. {beside}".strip())
     return sentences
 
 
@@ -108,6 +108,18 @@ def front(boundary: pd.DataFrame) -> str:
         f"{beside} of {points} boundary points lie beside unconverged cells (dashed, without an interval): "
         "there the boundary may be a front of training time, which moves with the number of steps, and no "
         "boundary of phases. Train longer, and see whether it moves."
+    )
+
+
+def _off(lines: Sequence[pd.DataFrame]) -> str:
+    """What unconverged cells mean where no boundary lies beside one; without lines none was sought."""
+    if any(line["position"].notna().any() for line in lines):
+        return "No boundary point lies beside such a cell."
+    if not lines:
+        return ""
+    return (
+        "Longer training may yet show a boundary among them: `phasediag launch SWEEP --until-converged`, "
+        "before it is said that there is none."
     )
 
 
@@ -136,7 +148,8 @@ def _crossings(
         means = cells["mean"].astype(float)
         sentences.append(
             f"No row crosses {level:g}, so there is no boundary in this range: the means of cells run from "
-            f"{means.min():.3g} to {means.max():.3g}."
+            f"{means.min():.3g} to {means.max():.3g}. Let the axes reach further, or choose a level between "
+            "these with --level (level=)."
         )
     elif without:
         ends = "none along x" if along_x else "none"

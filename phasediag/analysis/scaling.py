@@ -316,9 +316,11 @@ def _window(points: pd.DataFrame, x: str, y: str, left_out: Mapping[str, int]) -
         return (0.0, np.inf)
     first, last = _plateau(means), len(means) - _plateau(means[::-1])
     if last - first < FEWEST_POINTS:
+        between = max(last - first, 0)
+        few = "no value" if between == 0 else f"only {between} value{'s' if between > 1 else ''}"
         raise AnalysisError(
-            f"only {max(last - first, 0)} values of {x} lie between the plateaus of {y}, a fit needs "
-            f"{FEWEST_POINTS} (trials left out: {reasons_in_words(left_out)}); give --window LOW HIGH "
+            f"{few} of {x} between the plateaus of {y}, a fit needs {FEWEST_POINTS} (trials left "
+            f"out: {reasons_in_words(left_out)}); give --window LOW HIGH "
             f"(window=), or add values where it changes{_advised(left_out)}"
         )
     return float(values[first]), float(values[last - 1])

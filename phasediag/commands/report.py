@@ -37,9 +37,14 @@ def report(
     if paper is not None:
         from phasediag.report.page import order_of
         from phasediag.report.paper import Paper
+        from phasediag.storage.store import Store
 
         chosen_order, at = order_of(sweep.trials, order, level)
-        own = Paper.of(sweep.name, sweep.trials, sweep.planned, sweep.grids, x, y, chosen_order, at)
+        store = Store.at(sweep_path)
+        own = Paper.of(
+            sweep.name, sweep.trials, sweep.planned, sweep.grids, x, y, chosen_order, at,
+            sources={name: store.grid_sources(name) for name, _ in sweep.grids},
+        )  # fmt: skip
         for file in own.write(paper):
             click.echo(str(file))
         return

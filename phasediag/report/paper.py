@@ -8,7 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,11 +50,14 @@ class Paper:
     grids: Sequence[tuple[str, str]]
     """The grids launched, as (name, text)."""
     diagram: PhaseDiagram
+    sources: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """Of each grid, by its name, the user's files that it was launched with, by their paths."""
 
     @classmethod
     def of(
         cls, name: str, trials: pd.DataFrame, planned: int, grids: Sequence[tuple[str, str]],
-        x: str | None, y: str | None, order: str, level: float,
+        x: str | None, y: str | None, order: str, level: float, *,
+        sources: Mapping[str, Mapping[str, bytes]],
     ) -> Paper:  # fmt: skip
         """The paper on the diagram that a report of these trials shows.
 
@@ -72,7 +75,7 @@ class Paper:
             diagram = phase_diagram(
                 kept, x=choice.x, y=choice.y, order=order, level=level, facet=list(choice.facets) or None
             )
-        return cls(name=name, trials=kept, planned=planned, grids=grids, diagram=diagram)
+        return cls(name=name, trials=kept, planned=planned, grids=grids, diagram=diagram, sources=sources)
 
     def write(self, folder: Path) -> list[Path]:
         """Write all of it into a folder.
@@ -133,12 +136,16 @@ class Paper:
         return escaped(" ".join(sentences)) + "\n"
 
     def contents(self) -> dict[str, bytes]:
-        """The files of the archive: trials, cells, boundary and grids."""
+        """The files of the archive: trials, cells, boundary, grids, and what of the user's these reach."""
         table = io.BytesIO()
         self.trials.to_parquet(table, index=False)
         files = {"trials.parquet": table.getvalue()}
         files |= {f"{name}.csv": t.to_csv(index=False).encode() for name, t in self.diagram.tables.items()}
-        return files | {f"grids/{name}": text.encode() for name, text in self.grids}
+        for name, text in self.grids:
+            beside = f"grids/{Path(name).stem}"
+            files[f"grids/{name}"] = text.encode()
+            files |= {f"{beside}/{path}": content for path, content in self.sources.get(name, {}).items()}
+        return files
 
     def _trained(self) -> list[str]:
         trials, axes = self.trials, axes_of(self.trials)

@@ -292,6 +292,15 @@ def test_a_row_without_a_crossing_crosses_no_more_than_once(y: str | None):
     frame = planted(ys=RATES if y else RATES[:1]).assign(degree_normalized=0.2)
     (warning,) = phase_diagram(frame, X, y).warnings
     assert warning.startswith("No row crosses 0.5, so there is no boundary in this range")
+    assert "Let the axes reach further, or choose a level between these" in warning
+
+
+def test_unconverged_cells_without_a_boundary_are_no_comfort():
+    """That no boundary lies beside them says nothing where there is none: longer training may show one."""
+    frame = planted().assign(degree_normalized=0.2, converged=False)
+    _, warning = phase_diagram(frame, X, Y).warnings
+    assert "cells have not converged. Longer training may yet show a boundary" in warning
+    assert "No boundary point lies beside such a cell" not in warning
 
 
 def test_too_many_values_of_a_forgotten_axis():

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
@@ -18,7 +19,7 @@ from phasediag import cli
 from phasediag.commands import quickstart
 from phasediag.commands.cite import entries
 from phasediag.grids.grid import read_grid
-from phasediag.grids.ready import ready_grids
+from phasediag.grids.ready import ready_grid, ready_grids
 from phasediag.registry import built_in
 from phasediag.storage.store import Store
 from phasediag.version import VERSION
@@ -118,12 +119,22 @@ def test_quickstart_shows_each_command_that_it_runs(tmp_path: Path, monkeypatch:
     outcome = phasediag("quickstart", "--storage", tmp_path, "--output", tmp_path / "first.png")
     assert outcome.exit_code == 0
     assert [arguments[0] for arguments in ran] == ["launch", "diagram", "scaling"]
+    assert str(tmp_path / "first-fit.png") in ran[-1]
     assert outcome.stderr.count("$ phasediag ") == 3
     for arguments in ran:  # each is a command line that parses
         name, *rest = arguments
         command = cli.commands.get_command(click.Context(cli.commands), name)
         assert command is not None
         command.make_context(name, list(rest))
+
+
+def test_the_quickstarts_fit_is_told_beside_the_exact_one() -> None:
+    """The slope of the exact staircase, at the decays of the grid that leave a rank above zero."""
+    grid = read_grid(ready_grid("quickstart").path)
+    decays = np.array(grid.axes["weight_decay"])
+    ranks = (np.array(grid.fixed["singular_values"]) > decays[:, None] / 2).sum(axis=1)
+    slope, _ = np.polyfit(np.log(decays[ranks > 0]), np.log(ranks[ranks > 0]), 1)
+    assert slope == pytest.approx(quickstart.STAIRCASE, abs=0.005)
 
 
 def test_quickstart_runs_the_commands_of_its_group(capsys: pytest.CaptureFixture[str]) -> None:

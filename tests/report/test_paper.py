@@ -19,7 +19,8 @@ from .test_report import GRID, planted
 
 
 def paper(trials, **options):
-    given = {"x": None, "y": None, "order": "degree_normalized", "level": 0.5, "planned": len(trials)}
+    given = {"x": None, "y": None, "order": "degree_normalized", "level": 0.5, "planned": len(trials),
+             "sources": {}}  # fmt: skip
     return Paper.of("planted", trials, grids=(("0001.yaml", GRID),), **(given | options))
 
 
@@ -129,19 +130,26 @@ def test_what_cannot_be_written_is_told(narrow, tmp_path):
 
 
 def test_the_command_writes_it_and_prints_the_files(tmp_path, capsys):
-    stored_sweep(tmp_path / "planted")
+    store = stored_sweep(tmp_path / "planted")
+    grid = "name: planted\nfixed: {task: teacher_student}\naxes:\n  weight_decay: [0.1, 0.2]\n"
+    store.save_grid(grid, {"net.py": b"# a model", "data/mine.npz": b"numbers"})
     main(["report", str(tmp_path / "planted"), "--paper", str(tmp_path / "paper")])
     files = capsys.readouterr().out.split()
     assert [file.rsplit("/", 1)[1] for file in files] == [
         "figure.pdf", "boundary.tex", "methods.tex", "planted.zip",
     ]  # fmt: skip
     assert "144 networks" in (tmp_path / "paper" / "methods.tex").read_text()
+    archive = zipfile.ZipFile(tmp_path / "paper" / "planted.zip")
+    assert archive.read("grids/0001/net.py") == b"# a model"
+    assert archive.read("grids/0001/data/mine.npz") == b"numbers"
+    assert archive.read(SUMS).count(b"grids/0001") == 3
 
 
 def test_methods_tell_what_the_grid_fixes(narrow):
     grid = "name: planted\nfixed:\n  optimizer: sgd\n  batch_size: 32\naxes:\n  width: [16, 32]\n"
     made = Paper.of(
-        "planted", narrow, len(narrow), [("0001.yaml", grid)], None, None, "degree_normalized", 0.5
-    )
+        "planted", narrow, len(narrow), [("0001.yaml", grid)], None, None, "degree_normalized", 0.5,
+        sources={},
+    )  # fmt: skip
     assert "Given besides: batch size 32." in made.methods()
     assert "(optimizer sgd)" in made.methods()
