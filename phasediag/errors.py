@@ -60,8 +60,8 @@ class RefusedError(AdvisedError, ValueError):
         return error if isinstance(error, RefusedError) else cls(str(error))
 
 
-class BrokenFileError(RefusedError):
-    """A file of the user's that cannot be used, whatever it is named for."""
+class BrokenFileError(RefusedError, PhasediagError):
+    """A file of the user's that cannot be used, whatever it is named for, or not a second time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

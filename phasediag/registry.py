@@ -19,6 +19,7 @@ from phasediag.source_lines import line_of, place_of
 from phasediag.trial import ComponentKind, Constraint, Parameter
 from phasediag.user_code.imports import relative_name
 from phasediag.user_code.loading import Loaded, load, stamp_of
+from phasediag.user_code.replaced import ReplacedError
 from phasediag.user_code.work import EndedError
 
 _Plain = TypeVar("_Plain", bool, int)
@@ -175,7 +176,7 @@ def _user_component(kind: ComponentKind, name: str, folder: Path) -> Component:
 def _loaded(path: Path, folder: Path) -> Loaded:
     try:
         return load(path, folder)
-    except EndedError as error:
+    except (EndedError, ReplacedError) as error:
         raise BrokenFileError(error.problem, error.remedy) from error
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code == INTERRUPTED:

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasediag.errors import PhasediagError
+from phasediag.errors import PhasediagError, in_words
 from phasediag.registry import Component, component
 from phasediag.rehearsal.dry_data import World, made_by
-from phasediag.source_lines import place_of
+from phasediag.source_lines import explained, place_of
 from phasediag.training.construction import CANONICAL_SEED
 from phasediag.training.network import network_of
 from phasediag.training.passes import SAMPLES, evaluating
@@ -37,7 +37,7 @@ CALLED: Final = frozenset({
 })  # fmt: skip
 """Functions whose results are those of a process, by the last part of their name."""
 PATIENCE_S: Final = 120.0
-"""For a second process; one that takes longer tells nothing."""
+"""For a second process; what it would have shown is told to be unknown where it takes longer."""
 ROUNDING: Final = 1e-6
 _BEGUN: Final = "from phasediag.rehearsal.dry_process import answer; answer()"
 Sketch = dict[str, list[float]]
@@ -52,13 +52,27 @@ class Sketches:
     task: Sketch
 
 
-def check_process(worlds: Sequence[World]) -> None:
-    """Refuse classes that make something else in another process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """What another process gave."""
+
+    made: Sequence[Sketches | str] = ()
+    """For each world what was made, or the error by which nothing was."""
+    failure: str = ""
+    """Why there is nothing at all, in words."""
+
+
+def check_process(worlds: Sequence[World]) -> list[str]:
+    """Refuse classes that make something else, or nothing, in another process.
 
     Parameters
     ----------
     worlds
         One trial of each pair of a model and a task.
+
+    Returns
+    -------
+    That it was not seen whether they do, where no other process came to an end; else nothing.
 
     Raises
     ------
@@ -67,12 +81,21 @@ def check_process(worlds: Sequence[World]) -> None:
     """
     suspected = [world for world in worlds if any(_lines(part) for part in _users(world))]
     if not suspected:
-        return
+        return []
     others = _made_elsewhere(suspected)
-    for world, other in zip(suspected, others, strict=False):
+    if others.failure:
+        lines = dict.fromkeys(line for world in suspected for part in _users(world) for line in _lines(part))
+        return [
+            f"nobody knows whether another process makes the same of your files: {others.failure}; what may "
+            f"differ there follows from {', '.join(lines)}"
+        ]
+    for world, other in zip(suspected, others.made, strict=True):
+        if isinstance(other, str):
+            raise PhasediagError(f"in another process, as workers are, nothing can be made of it: {other}")
         here = made_for(world)
         _compare(_component("model", world), here.model, other.model)
         _compare(_component("task", world), here.task, other.task)
+    return []
 
 
 def made_for(world: World) -> Sketches:
@@ -103,11 +126,18 @@ def answer() -> None:
     torch.set_num_threads(1)
     worlds: list[World] = pickle.load(sys.stdin.buffer)
     with to_whom:
-        pickle.dump([made_for(world) for world in worlds], to_whom)
+        pickle.dump([_made_or_error(world) for world in worlds], to_whom)
 
 
-def _made_elsewhere(worlds: list[World]) -> list[Sketches]:
-    """What another process makes; none where there can be no such process."""
+def _made_or_error(world: World) -> Sketches | str:
+    try:
+        return made_for(world)
+    except Exception as error:  # of the user's code, which this process is there to try
+        return str(error) if isinstance(error, PhasediagError) else explained(error, _users(world)[0].cls)
+
+
+def _made_elsewhere(worlds: list[World]) -> Elsewhere:
+    """What another process makes."""
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {
         **os.environ,
@@ -116,13 +146,19 @@ def _made_elsewhere(worlds: list[World]) -> list[Sketches]:
     }
     try:
         process = subprocess.run(
-            [sys.executable, "-c", _BEGUN], input=pickle.dumps(worlds), stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=environment, timeout=PATIENCE_S, check=True,
+            [sys.executable, "-c", _BEGUN], input=pickle.dumps(worlds), capture_output=True,
+            env=environment, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
-        made: list[Sketches] = pickle.loads(process.stdout)
-    except (OSError, subprocess.SubprocessError, pickle.PickleError, EOFError):
-        return []
-    return made
+        if not process.returncode:
+            return Elsewhere(made=pickle.loads(process.stdout))
+    except subprocess.TimeoutExpired:
+        return Elsewhere(failure=f"it did not come to an end within {PATIENCE_S:.0f} s")
+    except OSError as error:
+        return Elsewhere(failure=f"it could not be begun ({in_words(error)})")
+    except (pickle.PickleError, EOFError):
+        return Elsewhere(failure="it ended without an answer")
+    said = process.stderr.decode(errors="replace").strip().splitlines()
+    return Elsewhere(failure=f"it ended with {process.returncode}{f': {said[-1]:.200}' if said else ''}")
 
 
 def _compare(part: Component, here: Sketch, there: Sketch) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,11 @@ from phasediag.sweeps.notices import of_files, of_variables
 from phasediag.sweeps.survey import Survey
 from phasediag.trial import KINDS, IntArray, Role, Trials, Value, replicate_seed
 from phasediag.user_code.apart import apart
+from phasediag.user_code.defaults import DefaultsError, kept_defaults
 from phasediag.user_code.environment import variables_read
 from phasediag.user_code.opened import OpenedFiles, opened_files
+from phasediag.user_code.process import kept_environment
+from phasediag.user_code.replaced import KeptLibraries
 from phasediag.user_code.work import at_work
 
 if TYPE_CHECKING:
@@ -74,17 +77,29 @@ def _looked_at(grid: Grid, missing: Lot) -> tuple[str, ...]:
             members = missing.of(np.flatnonzero(programs.group == number)).trials()
             first = next(iter(users.values()), None)
             try:
-                with quiet(None), at_work(first.cls, first.name, "its dry step") if first else nullcontext():
+                at = at_work(first.cls, first.name, "its dry step") if first else nullcontext()
+                with quiet(None), at, _kept(users.values()):
                     notes += _rehearsed(members, grid, set(users))
             except PhasediagError as error:
                 raise type(error)(f"{grid.path}: {error}") from error.__cause__
     notes += _read_late(grid, opened, variables)
     with quiet(None):
-        check_process(_one_of_each(grid, [structure.record for structure in programs.structures]))
-    with quiet(None):
+        notes += check_process(_one_of_each(grid, [structure.record for structure in programs.structures]))
         networks = (network_of(structure.record, grid.folder) for structure in programs.structures)
         layers = list(dict.fromkeys(group.name for network in networks for group in network.groups))
     return (*dict.fromkeys(notes), *_measured(grid, layers))
+
+
+@contextmanager
+def _kept(users: Iterable[Component]) -> Iterator[None]:
+    """Refuse what changes the process for others, too, as classes of the user's are made and used."""
+    code = {path: text for part in users if part.loaded for path, text in part.loaded.code.items()}
+    try:
+        with kept_environment(), kept_defaults(), KeptLibraries(code):
+            yield
+    except DefaultsError as error:
+        named = " or ".join(f"{place_of(part.cls)}: {part.name}" for part in users)
+        raise PhasediagError(f"{named}: as it is used, {error}") from error
 
 
 def _one_of_each(grid: Grid, records: Sequence[Mapping[str, Value]]) -> list[World]:

@@ -1,111 +1,150 @@
-"""What a process has once for all its files: torch's defaults and threads, signals, the current folder."""
+"""Settings of torch's for all of the process: put back and refused where a user's code changes them."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import torch
-
-    Defaults = tuple[torch.dtype, torch.device, bool]
+from phasediag.user_code.process import kept_process
 
 
-ENDING = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
-)
-"""Signals by which a launch is ended."""
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A setting by which other networks of the process come out otherwise, too."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    fault: Callable[[Any], str]
+    """What is wrong, of the value that is found, and what to do instead."""
+
+
+def _torch() -> Any:
+    return sys.modules["torch"]
+
+
+def _set_device(device: Any) -> None:
+    _torch().set_default_device(None if device.type == "cpu" else device)
+
+
+def _set_inference(on: bool) -> None:
+    """Leave torch's inference mode as it was: a mode that is not held ends with its last name."""
+    _modes.append(_torch().inference_mode(on))
+    _modes[-1].__enter__()
+
+
+_modes: Final[list[Any]] = []
+
+
+def _casts() -> tuple[bool, ...]:
+    return tuple(_torch().is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+
+
+def _set_casts(casts: tuple[bool, ...]) -> None:
+    for kind, on in zip(("cpu", "cuda"), casts, strict=True):
+        _torch().set_autocast_enabled(kind, on)
+
+
+def _all_hooks() -> dict[str, dict[Any, Any]]:
+    """The hooks for all modules at once, which torch keeps in dictionaries of one file."""
+    held = vars(sys.modules["torch.nn.modules.module"])
+    return {n: hooks for n, hooks in held.items() if n.startswith("_global") and isinstance(hooks, dict)}
+
+
+def _hooks() -> dict[str, dict[Any, Any]]:
+    return {name: dict(hooks) for name, hooks in _all_hooks().items() if hooks}
+
+
+def _set_hooks(before: dict[str, dict[Any, Any]]) -> None:
+    for name, hooks in _all_hooks().items():
+        hooks.clear()
+        hooks.update(before.get(name, {}))
+
+
+DEFAULTS: Final = (
+    Default(
+        lambda: _torch().get_default_dtype(), lambda dtype: _torch().set_default_dtype(dtype),
+        lambda now: f"it sets torch's default dtype to {now}: leave that out, and write dtype: float64 in "
+        "the grid",
+    ),
+    Default(
+        lambda: _torch().get_default_device(), _set_device,
+        lambda now: f"it sets torch's default device to {now}: leave that out; the grid's resources say "
+        "where",
+    ),
+    Default(
+        lambda: _torch().is_inference_mode_enabled(), _set_inference,
+        lambda now: f"it leaves inference mode switched {'on' if now else 'off'}: use a with statement",
+    ),
+    Default(
+        lambda: _torch().is_grad_enabled(), lambda on: _torch().set_grad_enabled(on),
+        lambda now: f"it leaves gradients switched {'on' if now else 'off'}: use a with statement",
+    ),
+    Default(
+        _casts, _set_casts,
+        lambda now: f"it leaves torch.autocast switched {'on' if any(now) else 'off'}: use a with statement",
+    ),
+    Default(
+        lambda: _torch().get_float32_matmul_precision(),
+        lambda precision: _torch().set_float32_matmul_precision(precision),
+        lambda now: f"it sets the precision of torch's products of float32 to '{now}': leave that out, and "
+        "write tf32: true under resources in the grid",
+    ),
+    Default(
+        _hooks, _set_hooks,
+        lambda now: "it registers a hook for all modules of the process (register_module_..._hook): register "
+        "it on the modules of your network",
+    ),
+)  # fmt: skip
+
+
+class DefaultsError(RuntimeError):
+    """A setting of torch's for all of the process, changed by a user's code; says which, and what to do."""
 
 
 @contextmanager
 def kept_defaults() -> Iterator[None]:
     """Put back what a user's code changes of the process, and refuse the change of torch's defaults.
 
-    By these other networks of the process would be built too, in an order that nobody promises. The current
-    folder, the number of torch's threads, what signals do, alarms, where is printed to, how an error is shown
-    and how deep calls may go are as before without a word: by them a storage that is named from the current
-    folder would lie elsewhere, a launch could not be ended or would end by itself, and its results or its
-    error would be shown nowhere.
+    By these other networks of the process would be built or trained otherwise, too, in an order that nobody
+    promises.
 
     Raises
     ------
-    RuntimeError
-        Where the default type or device is another one afterwards, or gradients are switched on or off.
+    DefaultsError
+        Where the default type or device is another one afterwards, gradients, inference mode or autocast are
+        switched on or off, products are rounded otherwise, or hooks are there for all modules.
     """
     before = _defaults() if "torch" in sys.modules else None
     try:
-        with _kept_process():
+        with kept_process():
             yield
     except BaseException:
         _restore(before)
         raise
     if fault := _restore(before):
-        raise RuntimeError(fault)
+        raise DefaultsError(fault)
 
 
-@contextmanager
-def _kept_process() -> Iterator[None]:
-    folder = _current()
-    of_main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in ENDING} if of_main else {}
-    streams, deepest = (sys.stdout, sys.stderr), sys.getrecursionlimit()
-    hook, timed = sys.excepthook, any(signal.getitimer(signal.ITIMER_REAL))
-    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = streams
-        sys.excepthook = hook
-        sys.setrecursionlimit(deepest)
-        if not timed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        if folder and _current() != folder:
-            os.chdir(folder)
-        for number, handler in handlers.items():
-            if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
-        if threads is not None and sys.modules["torch"].get_num_threads() != threads:
-            sys.modules["torch"].set_num_threads(threads)
-
-
-def _current() -> str:
-    """The current folder; empty where it is gone."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return ""
-
-
-def _restore(before: Defaults | None) -> str:
-    """Put defaults back; what was changed, in words, and what to do instead."""
+def _restore(before: list[Any] | None) -> str:
+    """Put defaults back; the first that was changed, in words, and what to do instead."""
     if "torch" not in sys.modules:
         return ""
-
-    import torch
-
-    dtype, device, gradients = before or (torch.float32, torch.device("cpu"), True)
-    now = _defaults()
-    if now[0] != dtype:
-        torch.set_default_dtype(dtype)
-        remedy = "leave that out, and write dtype: float64 in the grid"
-        return f"it sets torch's default dtype to {now[0]}: {remedy}"
-    if now[1] != device:
-        torch.set_default_device(None if device == torch.device("cpu") else device)
-        return f"it sets torch's default device to {now[1]}: leave that out; the grid's resources say where"
-    if now[2] != gradients:
-        torch.set_grad_enabled(gradients)
-        return f"it leaves gradients switched {'on' if now[2] else 'off'}: use a with statement"
-    return ""
+    faults = []
+    for default, old in zip(DEFAULTS, before or _of_torch(), strict=True):
+        now = default.read()
+        if now != old:
+            default.write(old)
+            faults.append(default.fault(now))
+    return faults[0] if faults else ""
 
 
-def _defaults() -> Defaults:
-    import torch
+def _defaults() -> list[Any]:
+    return [default.read() for default in DEFAULTS]
 
-    return torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+
+def _of_torch() -> list[Any]:
+    """The defaults with which torch is loaded."""
+    return [_torch().float32, _torch().device("cpu"), False, True, (False, False), "highest", {}]

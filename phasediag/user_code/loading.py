@@ -42,6 +42,8 @@ from phasediag.user_code.imports import (
     reached_from,
 )
 from phasediag.user_code.opened import opened_files
+from phasediag.user_code.process import kept_environment
+from phasediag.user_code.replaced import KeptLibraries
 from phasediag.user_code.work import at_work
 
 PREFIX: Final = "phasediag_user_"
@@ -172,7 +174,13 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
     with _apart(within, path.parent) as plain, opened_files(*within) as opened, variables_read() as variables:
         name = module_name(path)
         try:
-            with kept_defaults(), quiet(None), at_work(path, path.name, "its import"):
+            with (
+                kept_environment(),
+                kept_defaults(),
+                quiet(None),
+                at_work(path, path.name, "its import"),
+                KeptLibraries(code),
+            ):
                 module = _module(package, name, path)
         except BaseException:
             _forget(package)
@@ -252,6 +260,7 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
     plain: dict[str, Path] = {}
     hidden = {name: sys.modules.pop(name) for name in _plain(folders)}
     path, unwritten, line = list(sys.path), sys.dont_write_bytecode, sys.argv
+    loaded = {name: module for name, module in sys.modules.items() if not name.startswith(PREFIX)}
     sys.path.insert(0, str(first))
     sys.argv = [""]  # a file that parses a command line as it is imported has its defaults, not phasediag's
     sys.dont_write_bytecode = True  # by its bytecode a file that is edited within a second may seem the same
@@ -259,6 +268,7 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
         yield plain
     finally:
         sys.dont_write_bytecode, sys.argv = unwritten, line
+        sys.modules.update(loaded)
         for name, file in _plain(folders).items():
             plain[name] = file
             del sys.modules[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,31 @@ def test_a_seed_from_a_hash_is_refused(tmp_path: Path) -> None:
 def test_data_of_a_process_are_refused(seed: str, tmp_path: Path) -> None:
     with pytest.raises(PhasediagError, match=r"my_task\.py:1\d: .*(another process|makes other data)"):
         phasediag.plan(grid_of(tmp_path, task=seed), str(tmp_path))
+
+
+@pytest.mark.slow
+def test_what_another_process_cannot_make_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed of hashes is another one there."""
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    there = "__import__('os').environ.get('PYTHONHASHSEED') == '1'"
+    with pytest.raises(PhasediagError, match=r"in another process.*my_net\.py:8: ZeroDivisionError"):
+        phasediag.plan(
+            grid_of(tmp_path, net=f"(1 // 0 if {there} else int(hash('a') is None))"), str(tmp_path)
+        )
+
+
+@pytest.mark.parametrize(
+    ("executable", "words"), [("/bin/false", "it ended with 1"), ("/nowhere/python", "it could not be begun")]
+)
+def test_a_second_process_that_fails_is_told(
+    executable: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may be at fault, so that nothing is refused; what may differ is named with its line."""
+    monkeypatch.setattr(sys, "executable", executable)
+    plan = phasediag.plan(grid_of(tmp_path, net="len({'teacher'})"), str(tmp_path))
+    (told,) = [note for note in (*plan.warnings, *plan.notes) if "another process" in note]
+    assert words in told
+    assert "my_net.py:8" in told
 
 
 @pytest.mark.slow

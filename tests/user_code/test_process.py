@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
+import gc
+import json
+import logging
+import math
 import os
 import signal
+import socket
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import phasediag
-from phasediag.user_code.defaults import kept_defaults
+import phasediag.sweeps.sweep
+from phasediag.errors import PhasediagError
+from phasediag.user_code.defaults import DefaultsError, kept_defaults
+from phasediag.user_code.process import kept_environment
 from small_sweeps import grid_text, write
 
 CHANGES = """
@@ -91,3 +104,163 @@ def test_an_alarm_that_a_file_sets_does_not_end_the_command() -> None:
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
     finally:
         signal.setitimer(signal.ITIMER_REAL, *held)
+
+
+NET = """
+import torch
+{importing}
+
+
+class Net(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        {constructing}
+        self.only = torch.nn.Linear(inputs, outputs)
+
+    def forward(self, x):
+        return self.only(x)
+"""
+REPLACED: dict[str, tuple[Any, str]] = {
+    "import json; json.dumps = None": (json, "dumps"),
+    "import os; os.path.join = lambda *parts: parts[0]": (os.path, "join"),
+    "import builtins; builtins.open = None": (builtins, "open"),
+    "import math; math.pi = 3.0": (math, "pi"),
+    "torch.manual_seed = lambda seed: None": (torch, "manual_seed"),
+    "torch.nn.Linear.forward = lambda self, x: 2 * x": (torch.nn.Linear, "forward"),
+    "torch.nn.Linear = None": (torch.nn, "Linear"),
+    "torch.Tensor.square = torch.abs": (torch.Tensor, "square"),
+    "setattr(torch.nn.functional, 'linear', None)": (torch.nn.functional, "linear"),
+    "vars(torch)['tanh'] = torch.sigmoid": (torch, "tanh"),
+    "from unittest.mock import patch; patch('os.replace', None).start()": (os, "replace"),
+    "import phasediag.sweeps.sweep as s; s.launch = None": (phasediag.sweeps.sweep, "launch"),
+}
+"""What a file replaces for all of the process."""
+
+
+def own_grid(folder: Path, importing: str = "", constructing: str = "pass") -> Path:
+    write(folder, NET.format(importing=importing, constructing=constructing), "my_net.py")
+    return write(folder, 'name: g\nfixed: {task: teacher_student, model: "my_net.py:Net", steps: 3}\n')
+
+
+@pytest.mark.parametrize("statement", REPLACED)
+def test_what_a_file_replaces_of_a_library_is_refused_with_its_line(statement: str, tmp_path: Path) -> None:
+    """`json.dumps` ended a launch with a traceback; by `torch.tanh` the teacher's data were others."""
+    owner, name = REPLACED[statement]
+    before = getattr(owner, name)
+    with pytest.raises(PhasediagError, match=rf"my_net\.py:3: it replaces \S+\.{name} for all") as refusal:
+        phasediag.plan(own_grid(tmp_path, statement), str(tmp_path))
+    assert refusal.value.exit_code == 2
+    assert getattr(owner, name) is before
+
+
+def test_what_a_constructor_replaces_is_refused_with_its_line(tmp_path: Path) -> None:
+    before = torch.tanh
+    with pytest.raises(PhasediagError, match=r"my_net\.py:9: it replaces torch\.tanh"):
+        phasediag.plan(own_grid(tmp_path, constructing="torch.tanh = torch.sigmoid"), str(tmp_path))
+    assert torch.tanh is before
+
+
+def test_names_that_a_file_adds_are_its_own(tmp_path: Path) -> None:
+    """As public code does for what older versions had."""
+    added = "import numpy; numpy.own_float = float; torch.Tensor.own_halves = lambda self: self / 2"
+    try:
+        phasediag.plan(own_grid(tmp_path, added), str(tmp_path))
+    finally:
+        for owner, name in ((np, "own_float"), (torch.Tensor, "own_halves")):
+            if hasattr(owner, name):
+                delattr(owner, name)
+
+
+def test_a_file_that_can_be_imported_once_alone_is_one_error(tmp_path: Path) -> None:
+    """As by `torch.set_num_interop_threads`; copies of it are imported too, and ended with a traceback."""
+    once = "assert 'sources' not in __file__, 'once'"
+    with pytest.raises(PhasediagError, match=r"copies .*my_net\.py cannot be imported: AssertionError: once"):
+        phasediag.plan(own_grid(tmp_path, once), str(tmp_path))
+
+
+def keeps_the_smallest() -> bool:
+    """Whether numbers below those of full precision are kept."""
+    return bool(torch.full((), 1e-310, dtype=torch.float64) * 1)
+
+
+PUT_BACK: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "numpy's errors": (lambda: np.seterr(all="raise"), np.geterr),
+    "how numpy prints": (lambda: np.set_printoptions(precision=1), np.get_printoptions),
+    "handlers of the log": (
+        lambda: logging.root.addHandler(logging.NullHandler()), lambda: list(logging.root.handlers),
+    ),
+    "level of the log": (lambda: logging.root.setLevel(1), lambda: logging.root.level),
+    "what is logged": (lambda: logging.disable(50), lambda: logging.root.manager.disable),
+    "ended children": (
+        lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGCHLD),
+    ),
+    "the folder for temporary files": (
+        lambda: setattr(tempfile, "tempdir", "/nowhere"), lambda: tempfile.tempdir,
+    ),
+    "waiting for a connection": (lambda: socket.setdefaulttimeout(0.001), socket.getdefaulttimeout),
+    "garbage": (gc.disable, gc.isenabled),
+    "finders": (sys.meta_path.clear, lambda: list(sys.meta_path)),
+    "the smallest numbers": (
+        lambda: torch.set_flush_denormal(keeps_the_smallest()),
+        lambda: keeps_the_smallest(),
+    ),
+    "anomalies": (lambda: torch.autograd.set_detect_anomaly(True), torch.is_anomaly_enabled),
+    "determinism": (
+        lambda: torch.use_deterministic_algorithms(True), torch.are_deterministic_algorithms_enabled,
+    ),
+    "cores": (
+        lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}), lambda: os.sched_getaffinity(0),
+    ),
+    "a variable": (lambda: os.environ.update(PATH="/nowhere"), lambda: os.environ["PATH"]),
+    "all variables": (os.environ.clear, lambda: dict(os.environ)),
+}  # fmt: skip
+"""What a file changes of the process, and how to see it."""
+
+
+@pytest.mark.parametrize("what", PUT_BACK)
+def test_what_a_file_changes_of_the_process_is_put_back(what: str) -> None:
+    change, seen = PUT_BACK[what]
+    before = seen()
+    with kept_environment(), kept_defaults():
+        change()
+        assert seen() != before or what == "cores"
+    assert seen() == before
+
+
+def test_a_variable_that_is_new_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Her own code may read it later."""
+    monkeypatch.setenv("OWN_NEW", "1")
+    monkeypatch.delenv("OWN_NEW")
+    with kept_environment():
+        os.environ["OWN_NEW"] = "2"
+    assert os.environ["OWN_NEW"] == "2"
+
+
+MODE = torch.inference_mode()
+CHANGED_DEFAULTS: dict[str, Callable[[], Any]] = {
+    "dtype: float64": lambda: torch.set_default_dtype(torch.float64),
+    "gradients switched off": lambda: torch.set_grad_enabled(False),
+    "inference mode switched on": lambda: MODE.__enter__(),
+    "autocast switched on": lambda: torch.autocast("cpu", dtype=torch.bfloat16).__enter__(),
+    "products of float32 to 'medium'": lambda: torch.set_float32_matmul_precision("medium"),
+    "a hook for all modules": lambda: torch.nn.modules.module.register_module_forward_hook(
+        lambda module, given, made: 2 * made
+    ),
+}
+
+
+@pytest.mark.parametrize("words", CHANGED_DEFAULTS)
+def test_a_setting_of_torch_for_all_networks_is_refused_and_put_back(words: str) -> None:
+    """Other networks of the sweep would come out otherwise, too."""
+    layer, x = torch.nn.Linear(2, 2), torch.ones(1, 2)
+    before = layer(x)
+    with pytest.raises(DefaultsError, match=words), kept_defaults():
+        CHANGED_DEFAULTS[words]()
+    after = layer(x)
+    assert torch.equal(after, before)
+    assert (after.requires_grad, after.is_inference(), torch.get_default_dtype()) == (
+        True,
+        False,
+        torch.float32,
+    )
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -89,7 +89,7 @@ REFUSED_NETWORKS: dict[str, tuple[str, ...]] = {
     "Cold": ("temperature=0.0", "predictions"), "Logarithm": ("predictions",),
     "RootAtZero": ("'shift'", "slope"), "GroupsOfOneName": ("hidden.1", "a name of its own"),
     "ParameterTwice": ("first.weight", "twice"), "CountsInNamespace": ("args.calls",),
-    "GrowingBuffer": ("memory", "keep both"),
+    "GrowingBuffer": ("memory", "keep both"), "GumbelSoftmax": ("random", "torch.rand"),
 }  # fmt: skip
 """By class of networks_refused.py: what the sentence must name."""
 EITHER_NETWORKS = {
@@ -118,7 +118,7 @@ WITHOUT_GRADIENT = {
     "SoftmaxBottleneck", "MultiHead", "FusedAttention", "Encoder", "EncoderStack", "VisionTransformer",
     "Rotary",
     "ComplexRotary", "Alibi", "LinearAttention", "BatchNormStateless", "InstanceNormStateless", "CausalFlag",
-    "ConvBatchNorm", "RunningInstanceNorm",
+    "ConvBatchNorm", "RunningInstanceNorm", "CrossAttention", "GroupedQueries", "Decoder",
 }  # fmt: skip
 """Networks with a direction in which the loss does not change (the bias of keys, a bias before a norm): there
 Adam divides rounding by rounding, in any program. They take plain steps."""
@@ -174,7 +174,7 @@ TASK_VALUES: dict[str, dict[str, Any]] = {
 
 def classes_in(file: Path) -> list[str]:
     """The classes of a file that can be trained: those with a constructor for a grid, or with data."""
-    parts = {"Base", "Config", "ResidualBlock", "Sine", "OwnLinear", "Symmetric", "Sign"}
+    parts = {"Base", "Config", "ResidualBlock", "Sine", "OwnLinear", "Symmetric", "Sign", "Clipped"}
     tree = ast.parse(file.read_text())
     return [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name not in parts]
 

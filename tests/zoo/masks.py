@@ -59,15 +59,26 @@ class Drawn:
             return h
         return torch.where(self.uniform((*h.shape[:2], 1, 1)) >= p, h / (1 - p), 0)
 
+    def dropout1d(self, h: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        """Whole channels of (samples, channels, length)."""
+        return torch.where(self.uniform((*h.shape[:2], 1)) >= p, h / (1 - p), 0) if training else h
+
     def alpha_dropout(
         self, h: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
     ) -> Tensor:
         """As `torch.nn.AlphaDropout` defines it."""
-        if not training:
-            return h
+        return self.alpha_dropped(h, p, tuple(h.shape)) if training else h
+
+    def feature_alpha_dropout(
+        self, h: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+    ) -> Tensor:
+        """Whole channels of (samples, channels, length)."""
+        return self.alpha_dropped(h, p, (*h.shape[:2], 1)) if training else h
+
+    def alpha_dropped(self, h: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
         low = -1.6732632423543772 * 1.0507009873554805
         a = (1 - p + p * (1 - p) * low**2) ** -0.5
-        return a * torch.where(self.uniform(tuple(h.shape)) >= p, h, low) - a * p * low
+        return a * torch.where(self.uniform(shape) >= p, h, low) - a * p * low
 
 
 @contextmanager
@@ -76,10 +87,11 @@ def drawn(seed: int, step: int) -> Iterator[None]:
     source = Drawn(seed, step)
 
     def rand(*size: Any, **named: Any) -> Tensor:
-        return source.uniform(size if isinstance(size[0], int) else size[0], torch.get_default_dtype())
+        dtype = named.get("dtype") or torch.get_default_dtype()
+        return source.uniform(size if isinstance(size[0], int) else tuple(size[0]), dtype)
 
     with ExitStack() as stack:
-        for name in ("dropout", "dropout2d", "alpha_dropout"):
+        for name in ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"):
             stack.enter_context(patch.object(F, name, getattr(source, name)))
         stack.enter_context(patch.object(torch, "randn_like", source.normal))
         stack.enter_context(patch.object(torch, "rand", rand))

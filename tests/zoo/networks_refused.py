@@ -814,3 +814,15 @@ class StartInOneMemory(Base):
 
     def forward(self, x):
         return super().forward(x) - (x @ self.start.T).sum(dim=-1, keepdim=True)
+
+
+class GumbelSoftmax(nn.Module):
+    """Draws by `exponential_`, which no trial has of its own."""
+
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.second(nn.functional.gumbel_softmax(h, tau=2.0) if self.training else h.softmax(dim=-1))

@@ -27,8 +27,8 @@ CONSTRUCTOR = 2**32
 """Position of the stream `init` that seeds a constructor."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 LAYERS = (
-    nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.RNNCell, nn.GRUCell, nn.LSTMCell,
-    nn.MultiheadAttention,
+    nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.RNNCell,
+    nn.GRUCell, nn.LSTMCell, nn.MultiheadAttention,
 )  # fmt: skip
 """Whose weights and biases an `init` draws."""
 
