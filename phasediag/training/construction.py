@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from phasediag.errors import PhasediagError
 from phasediag.source_lines import line_of
-from phasediag.symmetry.neurons import NeuronGroup
+from phasediag.symmetry.neurons import NeuronGroup, Parity
 from phasediag.trial import Streams
 from phasediag.user_code.defaults import kept_defaults
 from phasediag.user_code.work import at_work
@@ -290,8 +290,24 @@ def _stated(module: nn.Module, place: str) -> Any:
     return getattr(module, "neuron_groups", ())
 
 
+def _check_statements(group: NeuronGroup, place: str) -> None:
+    """Refuse what is stated of the activation or of an axis and can be nothing of the kind."""
+    for name, allowed in (("parity", (*get_args(Parity), None)), ("outgoing_axis", (0, 1))):
+        value = getattr(group, name)
+        if value not in allowed:
+            raise PhasediagError(
+                f"{place}: neuron group {group.name}: {name} is {value!r:.60}; have one of "
+                f"{', '.join(map(repr, allowed))}"
+            )
+    if group.homogeneity is not None and not isinstance(group.homogeneity, int | float):
+        raise PhasediagError(
+            f"{place}: neuron group {group.name}: homogeneity is {group.homogeneity!r:.60}; have a number"
+        )
+
+
 def _check_group(group: NeuronGroup, shapes: Mapping[str, tuple[int, ...]], place: str) -> None:
     """Refuse parameters that are not there, and axes that count other numbers of neurons."""
+    _check_statements(group, place)
     counts: dict[str, int] = {}
     roles = {"incoming": 0, "bias": 0, "outgoing": group.outgoing_axis}
     for role, axis in roles.items():
@@ -308,6 +324,11 @@ def _check_group(group: NeuronGroup, shapes: Mapping[str, tuple[int, ...]], plac
                     f"{shapes[name]} has no axis {axis} to count neurons by"
                 )
             span = group.span_of(role == "outgoing")
+            if span is not None and not 0 <= span[0] < span[1] <= shapes[name][axis]:
+                raise PhasediagError(
+                    f"{place}: neuron group {group.name}: the span {span} is none of the "
+                    f"{shapes[name][axis]} neurons of '{name}'"
+                )
             counts[name] = shapes[name][axis] if span is None else span[1] - span[0]
     for role in roles:
         if again := _named_twice(getattr(group, role)):

@@ -31,33 +31,46 @@ class Setting:
     library: str = ""
     """What has it, where that need not be loaded."""
 
+    def kept(self, before: Any) -> bool:
+        """Whether it is as it was."""
+        return bool(self.read() == before)
+
 
 def _attribute(owner: Any, name: str) -> Setting:
     return Setting(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
 
 
-def _listed(owner: Any, name: str) -> Setting:
-    """A list that others hold as well: what is in it is put back, and the list itself."""
+def _finders(name: str) -> Setting:
+    """A list of `sys` by which modules are found: what is taken out is put back, what libraries add stays."""
 
-    def write(held: tuple[Any, list[Any]]) -> None:
-        same, content = held
-        same[:] = content
-        setattr(owner, name, same)
+    def write(before: tuple[Any, ...]) -> None:
+        found = getattr(sys, name)
+        found[:] = [*before, *(each for each in found if each not in before)]
 
-    return Setting(lambda: _Contents((getattr(owner, name), list(getattr(owner, name)))), write)
+    return _Found(lambda: tuple(getattr(sys, name)), write)
 
 
-class _Contents(tuple[Any, list[Any]]):
-    """A list and what is in it; equal where both are the same objects."""
+@dataclass(frozen=True, slots=True)
+class _Found(Setting):
+    """What may become more, and not less."""
 
-    __slots__ = ()
+    def kept(self, before: Any) -> bool:
+        """Whether nothing is missing."""
+        now = self.read()
+        return all(any(each is other for other in now) for each in before)
 
-    def __eq__(self, other: object) -> bool:
-        assert isinstance(other, tuple)
-        pairs = zip(self[1], other[1], strict=False)
-        return self[0] is other[0] and len(self[1]) == len(other[1]) and all(a is b for a, b in pairs)
 
-    __hash__ = tuple.__hash__
+def _handlers() -> list[logging.Handler]:
+    """The handlers of the log, but for those of blocks of `library_messages`, which come and go."""
+    return [h for h in logging.root.handlers if not type(h).__module__.startswith("phasediag.")]
+
+
+def _handle(before: list[logging.Handler]) -> None:
+    for handler in _handlers():
+        if handler not in before:
+            logging.root.removeHandler(handler)
+    for handler in before:
+        logging.root.addHandler(handler)
 
 
 def _of_torch(read: str, write: str) -> Setting:
@@ -111,9 +124,9 @@ SETTINGS: Final = (
     *(_attribute(sys, name) for name in (
         "stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook", "argv",
     )),
-    _listed(sys, "meta_path"),
-    _listed(sys, "path_hooks"),
-    _listed(logging.root, "handlers"),
+    _finders("meta_path"),
+    _finders("path_hooks"),
+    Setting(_handlers, _handle),
     _attribute(threading, "excepthook"),
     _attribute(warnings, "formatwarning"),
     _attribute(tempfile, "tempdir"),
@@ -168,7 +181,7 @@ def kept_process() -> Iterator[None]:
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
         for setting, value in before:
-            if setting.read() != value:
+            if not setting.kept(value):
                 with suppress(OSError, ValueError):  # a folder, or cores, that are gone by now
                     setting.write(value)
 

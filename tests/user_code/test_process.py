@@ -227,6 +227,17 @@ def test_what_a_file_changes_of_the_process_is_put_back(what: str) -> None:
     assert seen() == before
 
 
+def test_a_finder_that_a_library_adds_stays() -> None:
+    """As `six.moves` adds one when it is imported."""
+    finder, before = object(), list(sys.meta_path)
+    try:
+        with kept_defaults():
+            sys.meta_path.append(finder)  # type: ignore[arg-type]
+        assert sys.meta_path == [*before, finder]
+    finally:
+        sys.meta_path[:] = before
+
+
 def test_a_variable_that_is_new_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Her own code may read it later."""
     monkeypatch.setenv("OWN_NEW", "1")
