@@ -95,7 +95,7 @@ def _of_backend(path: str, name: str) -> Setting:
 def _flushes() -> bool:
     """Whether the smallest numbers are taken for zero; torch has no function that tells."""
     torch = sys.modules["torch"]
-    return float(torch.full((), 1e-310, dtype=torch.float64) * 1) == 0
+    return float(torch.full((), 1e-310, dtype=torch.float64, device="cpu") * 1) == 0
 
 
 def _cores() -> set[int] | None:
