@@ -31,7 +31,7 @@ from phasediag.storage.compaction import LITTER_S
 from phasediag.storage.damage import DamageWarning
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text, write
-from traps import Order, Trap, started
+from traps import STEPS, Order, Trap, started
 
 GRID: Final = grid_text(
     {"weight_decay": "[0.01, 0.1, 1]", "init_scale": "[0.5, 2]"}, {"steps": 60}, replicates=2,
@@ -110,7 +110,8 @@ class Round:
 
     def _disturbed(self) -> None:
         ways: dict[str, Callable[[], None]] = {
-            "kill": self._kill, "kill during a write": self._kill_late, "error": self._error,
+            "kill": self._kill, "kill during a write": self._kill_late,
+            "kill at a commit": self._kill_at_commit, "error": self._error,
             "full": self._full, "short": self._short, "clock": self._clock, "storm": self._storm,
             "away": self._away, "damage": self._damage, "compaction": self._compaction,
             "compaction beside": self._compaction_beside,
@@ -124,6 +125,10 @@ class Round:
 
     def _kill_late(self) -> None:
         self._launch(Trap(kind="kill", at=self._at(), delay_s=float(10 ** self.rng.uniform(-5, -0.5))))
+
+    def _kill_at_commit(self) -> None:
+        at, step = int(self.rng.integers(1, 5)), str(self.rng.choice(STEPS))
+        self._launch(Trap(kind="kill", at=at, step=step))
 
     def _error(self) -> None:
         number, lasting_s = self.rng.choice([ENOSPC, EROFS, EIO, ESTALE]), self.rng.choice([0.02, AWAY_S])
@@ -239,8 +244,9 @@ class Round:
         self._expect(set(codes) <= ENDS, f"ended so, saying\n{said}")
         self._expect("is just taking it" not in said, f"a dead process holds it\n{said}")
         log, done = Path(orders[0].log), self._done()
-        begun = set(log.read_text().split()) if log.exists() else set()
-        again = begun & committed - self._retrainable
+        lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+        begun = {trial_id for trial_id, *_ in lines}
+        again = (begun & committed | {trial_id for trial_id, *marks in lines if marks}) - self._retrainable
         self._expect(not again, f"{len(again)} committed trials were trained again")
         self._expect(not committed - done - self._retrainable, "trials that were committed are gone")
         self._expect(not trials_that_are(self.sweep, ("failed",)), "trials failed")

@@ -1,6 +1,7 @@
 """Commands of phasediag in processes forked from one that has loaded all they take, with a trap in some.
 
-A trap counts what Python writes, moves and removes in a folder, by audit events, and springs at one of them.
+A trap counts what Python writes, moves and removes in a folder, by audit events, and springs at one of them;
+or it counts the steps of the commits of packs.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import resource
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -22,10 +26,14 @@ import torch
 
 from phasediag import cli
 from phasediag.commands import launching
+from phasediag.errors import PhasediagError
 from phasediag.executors import inline
 from phasediag.executors.array import executor, following, leading
 from phasediag.models import mlp
 from phasediag.running import pack_run
+from phasediag.storage import store
+from phasediag.storage.damage import DamageWarning
+from phasediag.storage.store import Store
 from phasediag.sweeps import planning, sweep
 from phasediag.tasks import teacher_student
 
@@ -39,6 +47,10 @@ HURRIED: Final = (
 )  # fmt: skip
 """What is done every few seconds in trainings of minutes, for trainings of a second."""
 WRITES: Final = os.O_WRONLY | os.O_RDWR
+STEPS: Final = (
+    "before write_fragment", "before write_rows", "after write_fragment", "after drop_checkpoint",
+)  # fmt: skip
+"""Of a commit: all is computed; the measurements are written; the trials, too; and nobody was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +60,9 @@ class Trap:
     kind: str
     """`kill`, `failing`, `short` or `clock`."""
     at: int
-    """The number of that write."""
+    """The number of that write, or of that step."""
+    step: str = ""
+    """Of `kill`: one of `STEPS`, instead of a write."""
     delay_s: float = 0.0
     """Of `kill`: so long after it."""
     number: int = 0
@@ -72,7 +86,8 @@ class Order:
     said: str
     """The file of what it says."""
     log: str
-    """The file that tells which trainings were begun: a line with the id of the trial, for each."""
+    """The file that tells which trainings were begun: a line with the id of the trial, for each, and behind
+    it `again` where it was committed by then."""
     trap: Trap | None = None
 
 
@@ -98,7 +113,9 @@ def carry_out(order: Order) -> None:
     pack_run.TileRun = logged(order.log)  # type: ignore[misc]
     for module, name, value in HURRIED:
         setattr(module, name, value)
-    if order.trap is not None:
+    if order.trap is not None and order.trap.step:
+        set_at_step(order.trap)
+    elif order.trap is not None:
         set_trap(order.trap, order.folder)
     code: Any = 0
     try:
@@ -118,11 +135,41 @@ def logged(log: str) -> type[pack_run.TileRun]:
 
     class Logged(pack_run.TileRun):
         def __init__(self, pack: Any, job: Any, device: Any, work: Any) -> None:
-            ids = pack.trials.trial_id[work.rows].tolist()
-            os.write(handle, "".join(f"{each}\n" for each in ids).encode())
+            ids, known = pack.trials.trial_id[work.rows].tolist(), committed(Path(job.sweep))
+            lines = (f"{each} again\n" if each in known else f"{each}\n" for each in ids)
+            os.write(handle, "".join(lines).encode())
             super().__init__(pack, job, device, work)
 
     return Logged
+
+
+def committed(sweep: Path) -> set[str]:
+    """The trials of which the store says so now, as far as it can be read."""
+    with warnings.catch_warnings(), suppress(PhasediagError):
+        warnings.simplefilter("ignore", DamageWarning)
+        known = Store.at(sweep).committed()
+        pairs = zip(known.trial_id.to_pylist(), known.status.to_pylist(), strict=True)
+        return {name for name, status in pairs if status in ("ok", "diverged")}
+    return set()
+
+
+def set_at_step(trap: Trap) -> None:
+    """Let a process be killed at a step of a commit."""
+    when, name = trap.step.split()
+    place: Any = store if name == "write_rows" else store.Store
+    act, calls = getattr(place, name), 0
+
+    def counted(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += name != "write_rows" or given[1] == "trials"
+        if calls == trap.at and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = act(*given, **named)
+        if calls == trap.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(place, name, counted)
 
 
 def set_trap(trap: Trap, folder: str) -> None:

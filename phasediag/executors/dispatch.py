@@ -2,18 +2,23 @@
 
 A machine's fault is no trial's result. A pack that is given back goes to another machine; a machine that has
 given back two is benched. Where a worker dies, its pack goes on from its checkpoint elsewhere, as often
-as it gets further; one that does not is split until the trial that ends its workers is alone.
+as it gets further; one that does not is split until the trial that ends its workers is alone. A pack that is
+in the store is trained, whoever had it and has not told so.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from phasediag.errors import StoreError
+from phasediag.executors.commits import Commits
 from phasediag.executors.ledger import MOST_PLACES, Ledger
+from phasediag.executors.tallies import GivenBack, Losses, Pace
 from phasediag.executors.watch import Watch
 from phasediag.packing.stock import PACK_SECONDS
 from phasediag.running.job import Breakdown, Job, PackClaim, Progress, WorkerPlace, WorkerReport
@@ -35,39 +40,6 @@ STARTS: Final = 6
 """Workers that may fail to start, one after the other, before the launch ends: none of them could."""
 
 
-@dataclass(slots=True)
-class Losses:
-    """What a pack has lost since it last got further."""
-
-    workers: int = 0
-    nodes: int = 0
-    reached: float = 0.0
-    """Trials' worth of training in the latest checkpoint that was continued."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenBack:
-    """A pack given back by a place."""
-
-    name: str
-    """The place."""
-    why: Breakdown
-
-
-@dataclass(slots=True)
-class Pace:
-    """How fast a place is."""
-
-    projected: float = 0.0
-    """Seconds of what it has trained."""
-    took: float = 0.0
-
-    @property
-    def factor(self) -> float:
-        """Seconds for a projected one; 1 before it has trained anything."""
-        return self.took / self.projected if self.projected and self.took else 1.0
-
-
 @dataclass(slots=True, kw_only=True)
 class Dispatch:
     """Answers the reports of places, and gives up what is lost."""
@@ -76,6 +48,8 @@ class Dispatch:
     watch: Watch
     job: Job
     store: Store
+    commits: Commits
+    """Tells of packs whose places have not."""
     most: int = MOST_PLACES
     """Places at once, at most."""
     least: int = 1
@@ -104,6 +78,8 @@ class Dispatch:
     )
     """By node: the packs that it has given back, each time that it has."""
     _accepted: set[str] = field(default_factory=set)
+    _returned: set[str] = field(default_factory=set)
+    """The packs that wait and were with a place before."""
     _unstarted: int = 0
 
     def wanted(self, present: int) -> int:
@@ -157,7 +133,7 @@ class Dispatch:
         of_node
             Whether its machine is gone.
         """
-        place, pack = self._places.pop(name, None), self.ledger.end(name)
+        pack, place = self._ended(name), self._places.pop(name, None)
         if place is None:
             self._count_start(error)
             return
@@ -172,13 +148,13 @@ class Dispatch:
 
     def leave(self, name: str) -> None:
         """Take in that a place goes, and has kept what its pack had reached: nothing is lost."""
-        place, pack = self._places.pop(name, None), self.ledger.end(name)
+        pack, place = self._ended(name), self._places.pop(name, None)
         if place is None:
             return
         self._vacate(name)
         if pack is not None:
             self.watch.forget(pack.pack_id)
-            self.ledger.offer([pack])
+            self._return(pack)
             sentence = f"a place on {place.host} ends early; its pack of {len(pack)} trials goes on"
             self.watch.tell(f"{sentence} from its checkpoint", again=True)
 
@@ -188,7 +164,7 @@ class Dispatch:
         losses = self._losses[pack.pack_id]
         losses.nodes, losses.workers = losses.nodes + of_node, losses.workers + (not of_node)
         if losses.workers <= WORKER_DEATHS and losses.nodes <= NODE_LOSSES:
-            self.ledger.offer([pack])
+            self._return(pack)
             sentence = f"{where}; its pack of {len(pack)} trials goes on from its checkpoint"
             self.watch.tell(sentence, again=True)
             return
@@ -246,10 +222,46 @@ class Dispatch:
         self.watch.report(pack.pack_id, progress)
         if progress.done:
             self.ledger.finish(name)
-            self._losses.pop(pack.pack_id, None)
             self._measure(name, pack, progress)
-            self._judge(pack, progress)
-            self._forgive(name)
+            self._settle(name, pack, progress)
+
+    def _settle(self, name: str, pack: Pack, progress: Progress) -> None:
+        """Take in that a pack is committed, by this place as far as is known."""
+        self._losses.pop(pack.pack_id, None)
+        self._returned.discard(pack.pack_id)
+        self._judge(pack, progress)
+        self._forgive(name)
+
+    def _ended(self, name: str) -> Pack | None:
+        """End the claim of a place that has not finished; gives back what is not in the store either."""
+        pack = self.ledger.end(name)
+        return None if pack is None or self._found(name, pack) else pack
+
+    def _found(self, name: str, pack: Pack) -> bool:
+        """Let a pack count as trained if it is in the store, though nobody has told so."""
+        progress = self.commits.of(pack)
+        if progress is None:
+            return False
+        self.watch.report(pack.pack_id, progress)
+        self._settle(name, pack, progress)
+        with suppress(StoreError):  # spent, it is dropped by the next launch
+            self.store.drop_checkpoint(pack.pack_id)
+        return True
+
+    def _return(self, pack: Pack) -> None:
+        """Let another place have a pack that was not finished."""
+        self._returned.add(pack.pack_id)
+        self.ledger.offer([pack])
+
+    def _handed_out(
+        self, name: str, place: WorkerPlace, pace: float, may: Callable[[Pack], bool]
+    ) -> Pack | None:
+        """The next pack for a place; of those that came back none that has turned up in the store since."""
+        while True:
+            pack = self.ledger.claim(name, place.machine, pace, may)
+            if pack is None or pack.pack_id not in self._returned or not self._found(name, pack):
+                return pack
+            self.ledger.finish(name)
 
     def _measure(self, name: str, pack: Pack, progress: Progress) -> None:
         """Take in how fast a place was."""
@@ -296,7 +308,7 @@ class Dispatch:
         if self.grows:
             there = max(self.least, self._present, len(self._places), self.ledger.useful(place.machine))
             self.ledger.staff(min(self.most, there))
-        pack = self.ledger.claim(name, place.machine, pace.factor, may)
+        pack = self._handed_out(name, place, pace.factor, may)
         if pack is None:
             return None
         self.watch.begin(pack)
@@ -305,7 +317,7 @@ class Dispatch:
 
     def _break(self, name: str, breakdown: Breakdown) -> None:
         """Let a pack go elsewhere, and bench the machine that gives back too many."""
-        place, pack = self._places[name], self.ledger.end(name)
+        place, pack = self._places[name], self._ended(name)
         if breakdown.of_process and pack is not None:
             if self.grows:
                 self._suspect(name, pack, breakdown)
@@ -313,7 +325,7 @@ class Dispatch:
             return
         if pack is not None:
             self.watch.forget(pack.pack_id)
-            self.ledger.offer([pack])
+            self._return(pack)
             self._given_back[place.node].setdefault(pack.pack_id, []).append(GivenBack(name, breakdown))
         if self._end_if_all_benched(breakdown):
             return
@@ -346,8 +358,13 @@ class Dispatch:
 
     def _split(self, pack: Pack, where: str, error: str) -> None:
         """Take a pack apart that ends its workers."""
+        try:
+            parts = split(pack, self.job, self.store, error)
+        except StoreError as refused:
+            self._return(pack)
+            self.watch.tell(f"{where}; its pack of {len(pack)} trials goes on whole: {refused}", again=True)
+            return
         del self._losses[pack.pack_id]
-        parts = split(pack, self.job, self.store, error)
         for own, progress in parts.committed:
             self.watch.begin(own)
             self.watch.report(own.pack_id, progress)

@@ -114,6 +114,10 @@ class Watch:
             self.sentences.append(sentence)
         self.observer(self)
 
+    def note(self, sentence: str) -> None:
+        """Let the user know something with the next report; any thread may."""
+        self.sentences.append(sentence)
+
     def wait_for(self, what: str) -> None:
         """Take in what is missing where no worker can begin."""
         if what != self.waits_for:

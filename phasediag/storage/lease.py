@@ -54,6 +54,8 @@ class Lease:
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
         self._news: Callable[[], Mapping[str, float | None]] = dict
+        self._on_fault: Callable[[str], None] = lambda fault: None
+        self._faults: set[str] = set()
         self._beats = 0
         self._on_lost = on_lost
         self._lost = threading.Event()
@@ -67,9 +69,19 @@ class Lease:
         """Whether someone else holds it now, or may: this launch must drain."""
         return self._lost.is_set()
 
-    def tell(self, news: Callable[[], Mapping[str, float | None]]) -> None:
-        """Ask for numbers at every heartbeat, and tell them with it."""
-        self._news = news
+    def tell(
+        self,
+        news: Callable[[], Mapping[str, float | None]],
+        on_fault: Callable[[str], None] = lambda fault: None,
+    ) -> None:
+        """Ask for numbers at every heartbeat, and tell them with it.
+
+        Parameters
+        ----------
+        on_fault
+            Is told of an error in asking, in the thread of the heartbeat, once for all that say the same.
+        """
+        self._news, self._on_fault = news, on_fault
 
     def refresh(self) -> None:
         """Let the next heartbeat come at once: there is news."""
@@ -97,8 +109,14 @@ class Lease:
         self._beats += 1
         try:
             return replace(self.holder, beats=self._beats, news=dict(self._news()))
-        except Exception:  # what it is made of changes in other threads; no heartbeat may fail for its news
-            return replace(self.holder, beats=self._beats)
+        except RuntimeError:  # what it is made of was changed by another thread: the next heartbeat tells it
+            pass
+        except Exception as error:  # no launch may lose its lease for its news
+            fault = f"{type(error).__name__}: {error}"
+            if fault not in self._faults:
+                self._faults.add(fault)
+                self._on_fault(f"`status` cannot be told how far this launch is ({fault})")
+        return replace(self.holder, beats=self._beats)
 
     def _beat_until_stopped(self) -> None:
         last = time.monotonic()
@@ -111,9 +129,11 @@ class Lease:
             try:
                 cause = self._beat()
                 last = begun
-            except (StoreError, FileNotFoundError) as error:
+            except Exception as error:  # a heart that stops without a word lets another launch in
                 silent = time.monotonic() - last
-                cause = f"{error} (for {silent:.0f} s now)" if silent > self._silence_s else ""
+                told = isinstance(error, StoreError | FileNotFoundError)
+                said = str(error) if told else f"{type(error).__name__}: {error}"
+                cause = f"{said} (for {silent:.0f} s now)" if silent > self._silence_s else ""
             if cause:
                 self._lost.set()
                 self._on_lost(cause)

@@ -88,7 +88,7 @@ def led(order: LaunchOrder, lease: Lease, job: Job, runner: Executor) -> tuple[W
         total=len(survey.missing), ending=order.drain, max_failures=order.max_failures, started=order.started,
         observer=_refreshing(lease, order.observer),
     )  # fmt: skip
-    lease.tell(watch.news)
+    lease.tell(watch.news, watch.note)
     watch.observer(watch)
     for sentence in survey.notices:
         order.notify(sentence)
@@ -147,6 +147,7 @@ class _Launch:
             replace(self, store=store, job=replace(self.job, sweep_id=store.sweep_id))._train(staff)
 
     def _train(self, staff: Staff) -> None:
+        from phasediag.executors.commits import Commits
         from phasediag.executors.dispatch import STRIKES, Dispatch
         from phasediag.executors.ledger import MOST_PLACES
         from phasediag.sweeps.planning import open_books
@@ -158,6 +159,7 @@ class _Launch:
         self.watch.expect(books.ledger.waiting)
         dispatch = Dispatch(
             ledger=books.ledger, watch=self.watch, job=self.job, store=self.store,
+            commits=Commits.since_now(self.store) if self.survey.again else Commits(store=self.store),
             most=books.most or MOST_PLACES, least=books.workers, expected=books.expected, grows=staff.grows,
             strikes=STRIKES if staff.grows else 1,
         )  # fmt: skip

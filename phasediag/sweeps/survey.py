@@ -43,6 +43,8 @@ class Survey:
     """Trials that failed and are skipped."""
     missing: Lot
     """Trials to train."""
+    again: bool = False
+    """Whether any of them is recorded already, as failed or as measured otherwise."""
     notices: tuple[str, ...] = ()
     """What is worth a sentence before a launch."""
 
@@ -65,7 +67,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     """
     trials, record = grid.lot(), _Record.of(store, grid)
     missing = np.ones(len(trials), dtype=bool)
-    done = failed = lacking = unkept = 0
+    done = failed = lacking = unkept = recorded = 0
     lacks: dict[str, None] = {}
     for start, block, held in record.blocks(trials):
         status = held.texts("status")
@@ -81,6 +83,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
         unkept += int((bare & finished).sum())
         skipped &= not retry_failed
         missing[start : start + len(block)] = ~finished & ~skipped
+        recorded += int((~finished & ~skipped & (status != "")).sum())
         done, failed = done + int(finished.sum()), failed + int(skipped.sum())
     if lacking and not remeasure:
         raise PhasediagError(
@@ -88,7 +91,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
             f"{', '.join(lacks)}; ask for what was measured, or train them again with --remeasure"
         )
     return Survey(
-        grid=grid, trials=trials, done=done, failed=failed, missing=trials.of(missing),
+        grid=grid, trials=trials, done=done, failed=failed, missing=trials.of(missing), again=recorded > 0,
         notices=(*notices_of(grid, store), *_about_unkept(unkept)),
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from phasediag.executors.array import following, leading, letters, patience
 from phasediag.executors.array.leading import Correspondence
 from phasediag.executors.array.letters import Answer, Ending, Leader, Letter, WrittenClaim
 from phasediag.executors.array.patience import BORNE_SECONDS, borne
+from phasediag.executors.commits import Commits
 from phasediag.executors.dispatch import Dispatch
 from phasediag.executors.drain import Drain
 from phasediag.executors.ledger import Ledger
@@ -106,7 +107,15 @@ def places(tmp_path: Path) -> Correspondence:
     job = Job(sweep=store.folder.uri, measure=asked.measure, parameters=asked.parameters, token="token")
     conditions = Conditions(workers=2, compile_mode="off", trials_per_pack=2)
     ledger = Ledger(stocks_of(asked.trials(), asked.parameters, Path(), conditions), [], CPU)
-    dispatch = Dispatch(ledger=ledger, watch=Watch(total=12), job=job, store=store, strikes=2, grows=True)
+    dispatch = Dispatch(
+        ledger=ledger,
+        watch=Watch(total=12),
+        job=job,
+        store=store,
+        commits=Commits(store=store),
+        strikes=2,
+        grows=True,
+    )
     return Correspondence(dispatch=dispatch, job=job, store=store)
 
 

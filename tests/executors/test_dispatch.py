@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasediag.executors import dispatch as dispatching
+from phasediag.executors.commits import Commits
 from phasediag.executors.dispatch import NODE_LOSSES, STRIKES, WORKER_DEATHS, Dispatch
 from phasediag.executors.ledger import Ledger
 from phasediag.executors.watch import Watch
@@ -80,7 +81,12 @@ class Launch:
         job = Job(sweep=store.folder.uri, measure=asked.measure, parameters=asked.parameters)
         ledger, watch = ledger_of(asked, per_pack=per_pack), Watch(total=len(asked.trials()))
         self.dispatch = Dispatch(
-            ledger=ledger, watch=watch, job=job, store=store, **{"strikes": STRIKES, "grows": True, **options}
+            ledger=ledger,
+            watch=watch,
+            job=job,
+            store=store,
+            commits=Commits(store=store),
+            **{"strikes": STRIKES, "grows": True, **options},
         )
 
     def place(self, name: str, machine: Machine = CPU) -> WorkerPlace:

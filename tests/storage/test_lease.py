@@ -425,15 +425,39 @@ def test_a_heartbeat_tells_how_far_its_holder_is(store: Store) -> None:
         lease.tell(lambda: {"in_training": 7.5, "rate": None})
         wait_until(lambda: dict(reader(store).news) == {"in_training": 7.5, "rate": None})
 
-        def changing() -> dict[str, float | None]:
-            raise next(changes)
 
-        changes = cycle([RuntimeError("dictionary changed size during iteration"), KeyError("cpu")])
-        lease.tell(changing)
-        wait_until(lambda: not reader(store).news)
+def test_an_error_in_the_news_is_told_once_and_stops_no_heart(store: Store) -> None:
+    """What changes under it in another thread is none: before, no error was told at all."""
+    faults = list[str]()
+    changed, wrong = RuntimeError("dictionary changed size during iteration"), KeyError("cpu")
+    errors = cycle([changed, wrong])
+
+    def news() -> dict[str, float | None]:
+        raise next(errors)
+
+    with take(store, heartbeat_s=0.02) as lease:
+        lease.tell(news, faults.append)
+        wait_until(lambda: bool(faults))
         beats = reader(store).beats
-        wait_until(lambda: reader(store).beats > beats + 2)
+        wait_until(lambda: reader(store).beats > beats + 4)
         assert not lease.lost
+    assert faults == ["`status` cannot be told how far this launch is (KeyError: 'cpu')"]
+
+
+def test_a_heart_that_cannot_beat_for_whatever_reason_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, its thread ended by what no storage should raise; another launch came in, and both trained."""
+    causes = list[str]()
+
+    def renew(*_: object) -> bool:
+        raise TypeError("unforeseen")
+
+    with take(store, heartbeat_s=0.02, silence_s=0.1, on_lost=causes.append) as lease:
+        monkeypatch.setattr(type(lease._file), "renew", renew)
+        wait_until(lambda: lease.lost)
+    assert len(causes) == 1
+    assert causes[0].startswith("TypeError: unforeseen (for ")
 
 
 def test_news_come_before_the_next_heartbeat(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
