@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import psutil
 
-from chaos import trials_that_are
+from chaos import HANGS_S, trials_that_are
 from phasediag.executors.signals import STOPPING
 from small_sweeps import assert_same_rows, command, ended, grid_text, write
 
@@ -46,7 +46,7 @@ GRID: Final = grid_text(
 PARTS: Final = {"worker": "ray::PlaceTrainable", "raylet": "raylet/raylet", "gcs": "gcs_server"}
 """What the command lines of Ray's processes begin with, or hold."""
 MOST_DISTURBED: Final = 4
-LEFT_S: Final = 30.0
+LEFT_S: Final = 120.0
 """Within so long nothing that a launch has started is there any more."""
 
 
@@ -88,7 +88,7 @@ class RayRound:
             if driver.poll() is None and name != "nothing":
                 self.met[name] += 1
                 self._disturb(name, driver)
-            code = driver.wait(timeout=200)
+            code = driver.wait(timeout=HANGS_S)
         said = (self.folder / f"said-{self.launches}").read_text()
         self.launches += 1
         expected = {
@@ -153,7 +153,7 @@ class RayRound:
                         return
 
     def _wait_for(self, condition: Callable[[], object], driver: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HANGS_S
         while not condition() and driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 180
+START_SECONDS = 600
+"""On a busy machine; Ray itself gives its dashboard one minute."""
 START = "from ray.scripts.scripts import main; main()"
 PORTS = (
     "port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port",
@@ -66,8 +67,9 @@ def ray_head(environment: Mapping[str, str], cpus: int = 2) -> Iterator[RayHead]
         ]  # fmt: skip
         with (Path(folder) / "said").open("wb") as said:
             process = subprocess.Popen(
-                command, env=dict(environment), stdout=said, stderr=said, start_new_session=True
-            )
+                command, stdout=said, stderr=said, start_new_session=True,
+                env={**environment, "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(START_SECONDS)},
+            )  # fmt: skip
         try:
             _await(ports["dashboard-port"], process, Path(folder) / "said")
             yield RayHead(
