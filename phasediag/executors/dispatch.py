@@ -235,9 +235,9 @@ class Dispatch:
     def _ended(self, name: str) -> Pack | None:
         """End the claim of a place that has not finished; gives back what is not in the store either."""
         pack = self.ledger.end(name)
-        return None if pack is None or self._found(name, pack) else pack
+        return None if pack is None or self._already_in_store(name, pack) else pack
 
-    def _found(self, name: str, pack: Pack) -> bool:
+    def _already_in_store(self, name: str, pack: Pack) -> bool:
         """Let a pack count as trained if it is in the store, though nobody has told so."""
         progress = self.commits.of(pack)
         if progress is None:
@@ -259,7 +259,7 @@ class Dispatch:
         """The next pack for a place; of those that came back none that has turned up in the store since."""
         while True:
             pack = self.ledger.claim(name, place.machine, pace, may)
-            if pack is None or pack.pack_id not in self._returned or not self._found(name, pack):
+            if pack is None or pack.pack_id not in self._returned or not self._already_in_store(name, pack):
                 return pack
             self.ledger.finish(name)
 

@@ -131,8 +131,8 @@ class Lease:
                 last = begun
             except Exception as error:  # a heart that stops without a word lets another launch in
                 silent = time.monotonic() - last
-                told = isinstance(error, StoreError | FileNotFoundError)
-                said = str(error) if told else f"{type(error).__name__}: {error}"
+                foreseen = isinstance(error, StoreError | FileNotFoundError)
+                said = str(error) if foreseen else f"{type(error).__name__}: {error}"
                 cause = f"{said} (for {silent:.0f} s now)" if silent > self._silence_s else ""
             if cause:
                 self._lost.set()
