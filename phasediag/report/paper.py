@@ -51,7 +51,7 @@ class Paper:
     """The grids launched, as (name, text)."""
     diagram: PhaseDiagram
     sources: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
-    """Of each grid, by its name, the user's files that it was launched with, by their paths."""
+    """The user's files that each grid was launched with, by the grid's name and their paths."""
 
     @classmethod
     def of(

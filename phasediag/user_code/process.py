@@ -23,7 +23,7 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ProcessSetting:
     """Something of the process that can be read and put back."""
 
     read: Callable[[], Any]
@@ -36,22 +36,22 @@ class Setting:
         return bool(self.read() == before)
 
 
-def _attribute(owner: Any, name: str) -> Setting:
-    return Setting(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
+def _attribute(owner: Any, name: str) -> ProcessSetting:
+    return ProcessSetting(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
 
 
-def _finders(name: str) -> Setting:
+def _finders(name: str) -> ProcessSetting:
     """A list of `sys` by which modules are found: what is taken out is put back, what libraries add stays."""
 
     def write(before: tuple[Any, ...]) -> None:
-        found = getattr(sys, name)
-        found[:] = [*before, *(each for each in found if each not in before)]
+        finders = getattr(sys, name)
+        finders[:] = [*before, *(each for each in finders if each not in before)]
 
-    return _Found(lambda: tuple(getattr(sys, name)), write)
+    return _Growing(lambda: tuple(getattr(sys, name)), write)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found(Setting):
+class _Growing(ProcessSetting):
     """What may become more, and not less."""
 
     def kept(self, before: Any) -> bool:
@@ -73,21 +73,21 @@ def _handle(before: list[logging.Handler]) -> None:
         logging.root.addHandler(handler)
 
 
-def _of_torch(read: str, write: str) -> Setting:
+def _of_torch(read: str, write: str) -> ProcessSetting:
     """A setting with a function to read it and one to write it, dotted from `torch`."""
 
-    def found(name: str) -> Any:
+    def part_of_torch(name: str) -> Any:
         thing: Any = sys.modules["torch"]
         for part in name.split("."):
             thing = getattr(thing, part)
         return thing
 
-    return Setting(lambda: found(read)(), lambda value: found(write)(value), "torch")
+    return ProcessSetting(lambda: part_of_torch(read)(), lambda value: part_of_torch(write)(value), "torch")
 
 
-def _of_backend(path: str, name: str) -> Setting:
+def _of_backend(path: str, name: str) -> ProcessSetting:
     """A flag of one of torch's backends."""
-    return Setting(
+    return ProcessSetting(
         lambda: getattr(sys.modules[path], name), lambda value: setattr(sys.modules[path], name, value), path
     )
 
@@ -126,30 +126,34 @@ SETTINGS: Final = (
     )),
     _finders("meta_path"),
     _finders("path_hooks"),
-    Setting(_handlers, _handle),
+    ProcessSetting(_handlers, _handle),
     _attribute(threading, "excepthook"),
     _attribute(warnings, "formatwarning"),
     _attribute(tempfile, "tempdir"),
-    Setting(sys.getrecursionlimit, sys.setrecursionlimit),
-    Setting(sys.getswitchinterval, sys.setswitchinterval),
-    Setting(threading.stack_size, threading.stack_size),
-    Setting(gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    Setting(_current, _go),
-    Setting(_cores, _allow),
-    Setting(socket.getdefaulttimeout, socket.setdefaulttimeout),
-    Setting(lambda: locale.setlocale(locale.LC_ALL), lambda held: locale.setlocale(locale.LC_ALL, held)),
-    Setting(lambda: logging.root.level, logging.root.setLevel),
-    Setting(lambda: logging.root.manager.disable, logging.disable),
-    Setting(logging.getLoggerClass, logging.setLoggerClass),
-    Setting(lambda: sys.modules["numpy"].geterr(), lambda held: sys.modules["numpy"].seterr(**held), "numpy"),
-    Setting(
+    ProcessSetting(sys.getrecursionlimit, sys.setrecursionlimit),
+    ProcessSetting(sys.getswitchinterval, sys.setswitchinterval),
+    ProcessSetting(threading.stack_size, threading.stack_size),
+    ProcessSetting(gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    ProcessSetting(_current, _go),
+    ProcessSetting(_cores, _allow),
+    ProcessSetting(socket.getdefaulttimeout, socket.setdefaulttimeout),
+    ProcessSetting(
+        lambda: locale.setlocale(locale.LC_ALL), lambda held: locale.setlocale(locale.LC_ALL, held)
+    ),
+    ProcessSetting(lambda: logging.root.level, logging.root.setLevel),
+    ProcessSetting(lambda: logging.root.manager.disable, logging.disable),
+    ProcessSetting(logging.getLoggerClass, logging.setLoggerClass),
+    ProcessSetting(
+        lambda: sys.modules["numpy"].geterr(), lambda held: sys.modules["numpy"].seterr(**held), "numpy",
+    ),
+    ProcessSetting(
         lambda: sys.modules["numpy"].get_printoptions(),
         lambda held: sys.modules["numpy"].set_printoptions(**held), "numpy",
     ),
     _of_torch("get_num_threads", "set_num_threads"),
     _of_torch("are_deterministic_algorithms_enabled", "use_deterministic_algorithms"),
     _of_torch("is_anomaly_enabled", "autograd.set_detect_anomaly"),
-    Setting(_flushes, lambda held: sys.modules["torch"].set_flush_denormal(held), "torch"),
+    ProcessSetting(_flushes, lambda held: sys.modules["torch"].set_flush_denormal(held), "torch"),
     *(_of_backend("torch.backends.cudnn", name) for name in ("enabled", "benchmark", "deterministic")),
     _of_backend("torch.backends.mkldnn", "enabled"),
 )  # fmt: skip

@@ -45,7 +45,7 @@ class ReplacedError(AdvisedError, PhasediagError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Held:
+class _Attribute:
     """What a module or a class has by a name."""
 
     owner: Any
@@ -93,7 +93,7 @@ class KeptLibraries:
 
     def __init__(self, code: Mapping[Path, bytes]) -> None:
         self._lines = _set_in(code)
-        self._before: list[_Held] = []
+        self._before: list[_Attribute] = []
 
     def __enter__(self) -> None:
         if self._lines:
@@ -111,7 +111,7 @@ class KeptLibraries:
             ) from error
 
 
-def _held(wanted: frozenset[str]) -> Iterator[_Held]:
+def _held(wanted: frozenset[str]) -> Iterator[_Attribute]:
     """What libraries have by one of the names: modules, and classes, which may have it from others."""
     classes: dict[int, type[Any]] = {}
     for module_name, module in tuple(sys.modules.items()):
@@ -121,12 +121,14 @@ def _held(wanted: frozenset[str]) -> Iterator[_Held]:
         for value in tuple(names.values()):
             if issubclass(type(value), type) and str(value.__module__).partition(".")[0] in USED:
                 classes[id(value)] = value
-        yield from (_Held(module, n, names[n], names) for n in wanted & names.keys())
+        yield from (_Attribute(module, n, names[n], names) for n in wanted & names.keys())
     for cls in classes.values():
         names = vars(cls)
-        yield from (_Held(cls, n, names[n], names) for n in wanted & names.keys())
+        yield from (_Attribute(cls, n, names[n], names) for n in wanted & names.keys())
         for base in cls.__mro__[1:]:
-            yield from (_Held(cls, n, _INHERITED, names) for n in (wanted & vars(base).keys()) - names.keys())
+            yield from (
+                _Attribute(cls, n, _INHERITED, names) for n in (wanted & vars(base).keys()) - names.keys()
+            )
 
 
 def _of_the_user(value: Any) -> bool:

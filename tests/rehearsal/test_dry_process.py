@@ -96,9 +96,9 @@ def test_a_second_process_that_fails_is_told(
     """The machine may be at fault, so that nothing is refused; what may differ is named with its line."""
     monkeypatch.setattr(sys, "executable", executable)
     plan = phasediag.plan(grid_of(tmp_path, net="len({'teacher'})"), str(tmp_path))
-    (told,) = [note for note in (*plan.warnings, *plan.notes) if "another process" in note]
-    assert words in told
-    assert "my_net.py:8" in told
+    (sentence,) = [note for note in (*plan.warnings, *plan.notes) if "another process" in note]
+    assert words in sentence
+    assert "my_net.py:8" in sentence
 
 
 @pytest.mark.slow

@@ -261,8 +261,8 @@ class CrossAttention(nn.Module):
     def forward(self, x):
         tokens = self.up(x.view(-1, 4, 4))
         query = self.query.expand(len(x), -1, -1)
-        found, share = self.attend(query, tokens, tokens, average_attn_weights=False)
-        return self.head(found.flatten(1)) + share.amax(dim=(1, 2, 3))[:, None]
+        attended, share = self.attend(query, tokens, tokens, average_attn_weights=False)
+        return self.head(attended.flatten(1)) + share.amax(dim=(1, 2, 3))[:, None]
 
 
 class GroupedQueries(nn.Module):
