@@ -21,7 +21,7 @@ from phasediag.analysis.declared import about
 from phasediag.analysis.frame import Groups, need_columns
 from phasediag.analysis.noise import temperature_column, ways
 from phasediag.analysis.result import Result, plain
-from phasediag.analysis.selection import Sample, entered
+from phasediag.analysis.selection import Sample, entered, reasons_in_words
 from phasediag.analysis.verdict import Claim, SupportVerdict
 from phasediag.arrays import FloatArray
 from phasediag.errors import AnalysisError
@@ -98,7 +98,7 @@ def compare_equal_noise(
     Raises
     ------
     AnalysisError
-        Where no temperature is reached in two ways at the same point.
+        Where no trial has converged, or no temperature is reached in two ways at the same point.
     """
     temperature = temperature_column(trials)
     need_columns(trials, [temperature, "learning_rate", "batch_size"])
@@ -107,13 +107,15 @@ def compare_equal_noise(
     sample = Sample.of(trials, x, y, window=window, strength=False)
     noise = sample.trials[temperature].to_numpy(np.float64)
     sample = sample.without(~(noise > 0), "without noise of a temperature")
+    if not len(sample.trials):
+        raise AnalysisError(f"no trial is left to compare: {reasons_in_words(sample.left_out)}")
     rows = sample.trials.assign(**{
         temperature: [float(f"{value:.9g}") for value in sample.trials[temperature]]
     })  # fmt: skip
     axes = (temperature, *axes_of(rows, (temperature,), without=(*ways(rows), y)))
     point = Groups.of(rows, axes)
     both = Groups.of(rows, (*axes, "learning_rate"))
-    if not len(rows) or len(both.code) == len(point.code):
+    if len(both.code) == len(point.code):
         raise AnalysisError(
             "no temperature is reached in two ways at the same point; sweep two batch sizes at each "
             "temperature (zip learning_rate with batch_size), with learning_time in place of steps"

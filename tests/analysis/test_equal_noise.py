@@ -55,6 +55,13 @@ def test_momentum_of_the_same_temperature_is_another_way_to_it() -> None:
     assert compare_equal_noise(frame, y="growth", x="label_noise").claim.verdict == "supported"
 
 
+def test_where_nothing_has_converged_that_is_said() -> None:
+    """Not that the grid has no two ways, which it has."""
+    frame = swept(0.0).assign(converged=False, neuron_count=3.0)
+    with pytest.raises(AnalysisError, match=f"no trial is left to compare: {len(frame)} not converged"):
+        compare_equal_noise(frame, y="neuron_count", x="label_noise")
+
+
 def test_two_ways_to_a_temperature_are_needed() -> None:
     frame = swept(0.0)
     with pytest.raises(AnalysisError, match="no temperature is reached in two ways"):
