@@ -1,7 +1,8 @@
 """Runs the notebooks, so that they carry their outputs: `make notebooks`.
 
-What the first ones read is trained before. Those of the paper and of the number of neurons read sweeps of
-hours: they are run where PHASEDIAG_SWEEPS names the folder with these, and left as they are elsewhere.
+What the first ones read is trained before. Those of the paper read sweeps of hours: they are run where
+PHASEDIAG_SWEEPS names the folder with these, and left as they are elsewhere. That of the number of neurons
+reads tables that lie beside it.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ COLOURS = 256
 PICTURE = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=]+)")
 OF_HOURS = (
     "paper/fig3-left", "paper/fig3-middle", "paper/fig4", "paper/fig5", "paper/fig6", "paper/fig10",
-    "paper/fig-a5", "neuron-count",
+    "paper/fig-a5",
 )  # fmt: skip
 """Notebooks that read sweeps of hours, in the order in which they are to be read."""
+OF_TABLES = "neuron-count"
+"""The notebook that reads what `jobs/neuron-count/tables.py` wrote."""
 
 
 def main(names: list[str]) -> None:
@@ -57,7 +60,7 @@ def main(names: list[str]) -> None:
             given = [verb, str((ROOT if verb == "launch" else SWEEPS) / subject), *options, *where]
             subprocess.run([*PROGRAM, *given, "--executor", "inline"], check=True)
         run(name, PHASEDIAG_SWEEP=str(SWEEPS / sweep))
-    for name in OF_HOURS if "PHASEDIAG_SWEEPS" in os.environ else ():
+    for name in (*(OF_HOURS if "PHASEDIAG_SWEEPS" in os.environ else ()), OF_TABLES):
         if not names or name in names:
             run(name)
 

@@ -96,7 +96,7 @@ def test_from_a_million_rows(small_sweep: Path, monkeypatch: pytest.MonkeyPatch)
 
 CARRYING = frozenset({
     "fig3-left", "fig3-middle", "fig4", "fig5", "fig6", "fig10", "fig-a5", "quickstart", "phase-boundary",
-    "refinement", "from-a-million-rows", "symmetry-breaking",
+    "refinement", "from-a-million-rows", "symmetry-breaking", "neuron-count",
 })  # fmt: skip
 """Notebooks that were run and kept with what they show (`make notebooks`); the others are kept without."""
 
