@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Final
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from phasediag.storage.damage import WEIGHTS, Damage, DamagedError, warn_of
 from phasediag.storage.folder import TEMPORARY, Folder
@@ -26,7 +29,7 @@ from phasediag.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
+from phasediag.storage.opening import MERGED, SUFFIX, Examined, Source, examined, opened
 from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.schema_arrow import conform, joint_schema
 from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
@@ -34,6 +37,9 @@ from phasediag.storage.snapshots import Snapshot, snapshot, stated_id
 ROWS_PER_FILE: Final = 1_048_576
 BYTES_PER_FILE: Final = 256 * 2**20
 """Bytes in memory, before compression."""
+ROWS_PER_BATCH: Final = 65_536
+HELD_BYTES: Final = BYTES_PER_FILE
+"""Bytes of fragments that are held at once; a table that is written takes as much."""
 LITTER_S: Final = 86_400.0
 """A temporary file of this age was left by a process that was killed."""
 
@@ -99,7 +105,7 @@ def _count(of: Manifest) -> int:
     return sum(map(len, of.merged.values()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Merging:
     """One compaction."""
 
@@ -109,8 +115,8 @@ class _Merging:
     rows_per_file: int
     damage: list[Damage] = field(default_factory=list)
     """The files that cannot be believed; they are not merged."""
-    schemas: dict[str, pa.Schema] = field(default_factory=dict)
-    """The columns of those that can be, by path."""
+    seen: dict[str, Examined] = field(default_factory=dict)
+    """Those that can be, by path."""
 
     def sound(self) -> dict[Kind, list[str]]:
         """The packs whose fragments can be merged: those whose trials are committed, and both files whole."""
@@ -125,28 +131,41 @@ class _Merging:
         unsound |= self.view.unmeasured()
         return {kind: [pack for pack in ripe[kind] if pack not in unsound] for kind in KINDS}
 
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """The fragments whose content is kept from when it is looked at until it is merged.
+
+        What was checked is what is merged, then, and is not read and checked twice; of the rest each is.
+        """
+        fragments = [
+            (f"{kind}/{entry.name}", entry.size) for kind in KINDS for entry in self.view.live[kind].values()
+        ]
+        sizes = accumulate(size for _, size in fragments)
+        return frozenset(path for (path, _), size in zip(fragments, sizes, strict=True) if size <= HELD_BYTES)
+
     def _source(self, kind: Kind, pack: str) -> Source:
         return self.view.source(f"{kind}/{self.view.live[kind][pack].name}")
 
     def _examined(self, sources: Sequence[Source]) -> list[Damage]:
-        """What is wrong with files, all of which are read; of the others the columns are noted."""
+        """What is wrong with files, all of which are read; of the others the columns are noted.
 
-        def examined(source: Source) -> pa.Schema | Damage:
+        So is the content of those that are `held`.
+        """
+
+        def looked_at(source: Source) -> Examined | Damage:
             try:
-                with opened(self.sweep, source, complete=True) as file:
-                    for _ in () if source.must_be_sealed else file.iter_batches():
-                        pass  # what has no checksums is told by what cannot be unpacked
-                    return file.schema_arrow
+                seen = examined(self.sweep, source)
             except DamagedError as error:
                 return error.damage
+            return seen if source.path in self.held else replace(seen, content=None)
 
-        seen = in_parallel(examined, sources, threads_on(self.sweep))
+        seen = in_parallel(looked_at, sources, threads_on(self.sweep))
         met = [each for each in seen if isinstance(each, Damage)]
         self.damage.extend(met)
-        self.schemas.update(
+        self.seen.update(
             (source.path, each)
             for source, each in zip(sources, seen, strict=True)
-            if isinstance(each, pa.Schema)
+            if isinstance(each, Examined)
         )
         return met
 
@@ -205,21 +224,30 @@ class _Merging:
 
     def _tables(self, sources: Sequence[Source]) -> Iterator[pa.Table]:
         """The rows of all sources in one schema, cut into tables of the size of a file."""
-        schema = joint_schema([self.schemas[source.path] for source in sources])
+        schema = joint_schema([self.seen[source.path].schema for source in sources])
         parts: list[pa.Table] = []
         rows = size = 0
         for source in sources:
             wanted = condition(source)
-            with opened(self.sweep, source) as file:
-                for batch in file.iter_batches():
-                    table = pa.Table.from_batches([batch])
-                    parts.append(conform(table if wanted is None else table.filter(wanted), schema))
-                    rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
-                    if rows >= self.rows_per_file or size >= BYTES_PER_FILE:
-                        yield pa.concat_tables(parts)
-                        parts, rows, size = [], 0, 0
+            for batch in self._batches(source):
+                table = pa.Table.from_batches([batch])
+                parts.append(conform(table if wanted is None else table.filter(wanted), schema))
+                rows, size = rows + len(parts[-1]), size + parts[-1].nbytes
+                if rows >= self.rows_per_file or size >= BYTES_PER_FILE:
+                    yield pa.concat_tables(parts)
+                    parts, rows, size = [], 0, 0
         if rows:
             yield pa.concat_tables(parts)
+
+    def _batches(self, source: Source) -> Iterator[pa.RecordBatch]:
+        """The rows of a file that was looked at, from what was seen then where that is held."""
+        content = self.seen.pop(source.path).content
+        if content is None:
+            with opened(self.sweep, source) as file:
+                yield from file.iter_batches()
+        else:  # small, and whole it takes a sixth less time than by batches
+            with pq.ParquetFile(pa.BufferReader(content)) as file:
+                yield from file.read(use_threads=False).to_batches(max_chunksize=ROWS_PER_BATCH)
 
 
 def _delete_replaced(sweep: Folder, current: Manifest) -> int:

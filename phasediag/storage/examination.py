@@ -26,7 +26,7 @@ from phasediag.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from phasediag.storage.opening import MERGED, SUFFIX, Source, opened
+from phasediag.storage.opening import MERGED, SUFFIX, Source, examined
 from phasediag.storage.quarantine import move_to_quarantine
 from phasediag.storage.roster import ROSTER, roster_state
 from phasediag.storage.seal import UnsoundError, UnsoundState, bundle_fault
@@ -154,16 +154,12 @@ def _of_rows(sweep: Folder, view: Snapshot) -> list[FileState]:
 
 def _of_parquet(sweep: Folder, source: Source) -> FileState:
     try:
-        with opened(sweep, source, complete=True) as file:
-            if file.metadata.metadata[b"phasediag_schema"] != b"1":
-                return FileState(path=source.path, state="intact")
-            for _ in file.iter_batches():  # what has no checksums is told by what cannot be unpacked
-                pass
+        sealed = examined(sweep, source).sealed
     except FileNotFoundError:
         return FileState(path=source.path, state="replaced")
     except DamagedError as error:
         return FileState.of(error.damage)
-    return FileState(path=source.path, state="unsealed")
+    return FileState(path=source.path, state="intact" if sealed else "unsealed")
 
 
 def _of_grids(sweep: Folder, sweep_id: str) -> Iterator[FileState]:

@@ -46,13 +46,8 @@ class Source:
 
 
 @contextmanager
-def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq.ParquetFile]:
-    """A file of the sweep, open for the time of the block.
-
-    Parameters
-    ----------
-    complete
-        Check all of it at once, not only what is read.
+def opened(sweep: Folder, source: Source) -> Iterator[pq.ParquetFile]:
+    """A file of the sweep, open for the time of the block; what is read of it is checked.
 
     Raises
     ------
@@ -63,21 +58,62 @@ def opened(sweep: Folder, source: Source, complete: bool = False) -> Iterator[pq
     StoreError
         Where the storage does not give it; in the block, too.
     """
+    with _opened(sweep, source, complete=False) as (parquet, _, _):
+        yield parquet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A file all of which was checked."""
+
+    schema: pa.Schema
+    sealed: bool
+    """Whether checksums say so; what has none was unpacked instead."""
+    content: bytes | None
+    """All of it, where it was read at once; else None."""
+
+
+def examined(sweep: Folder, source: Source) -> Examined:
+    """Check all of a file of the sweep.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedError, StoreError
+        As `opened`.
+    """
+    with _opened(sweep, source, complete=True) as (parquet, seal, content):
+        for _ in parquet.iter_batches() if seal is None else ():
+            pass
+        return Examined(schema=parquet.schema_arrow, sealed=seal is not None, content=content)
+
+
+@contextmanager
+def _opened(
+    sweep: Folder, source: Source, *, complete: bool
+) -> Iterator[tuple[pq.ParquetFile, Seal | None, bytes | None]]:
+    """A file of the sweep for the time of the block, its seal, and its content where it was read at once.
+
+    Parameters
+    ----------
+    complete
+        Check all of it at once, not only what is read.
+    """
     where = sweep.address(source.path)
     with _storage_file(sweep, source.path) as raw:
+        reader = raw
         try:
-            content, seal = _checked(raw, source, complete, where)
-            with pq.ParquetFile(content) as parquet:
+            reader, seal, content = _checked(raw, source, complete, where)
+            with pq.ParquetFile(reader) as parquet:
                 if seal is None:
                     _check_form(parquet, source)
-                yield parquet
+                yield parquet, seal, content
         except UnsoundError as error:
             raise DamagedError(sweep.uri, damage_of(source.path, error)) from error
         except FileNotFoundError:  # deleted since it was opened, in a bucket
             raise
         except (OSError, pa.ArrowException) as error:  # what was checked is no Parquet file
             said = " ".join(str(error).split())
-            if content is raw and (not sweep.local or getattr(error, "errno", None) is not None):
+            if reader is raw and (not sweep.local or getattr(error, "errno", None) is not None):
                 raise StoreError(f"{where} cannot be read: {said}") from error
             unsound = UnsoundError("damaged", said[:200])
             raise DamagedError(sweep.uri, damage_of(source.path, unsound)) from error
@@ -99,25 +135,25 @@ def _storage_file(sweep: Folder, path: str) -> Iterator[pa.NativeFile]:
 
 def _checked(
     raw: pa.NativeFile, source: Source, complete: bool, where: str
-) -> tuple[pa.NativeFile, Seal | None]:
-    """What Parquet's reader may see of a file, and its seal."""
+) -> tuple[pa.NativeFile, Seal | None, bytes | None]:
+    """What Parquet's reader may see of a file, its seal, and its content where it was read at once."""
     size = raw.size()
     if size <= AT_ONCE:
-        buffer = bytes_of(raw, 0, size, where)
-        content = memoryview(buffer)
-        seal, _ = seal_of(content, len(content))
+        content = bytes_of(raw, 0, size, where)
+        view = memoryview(content)
+        seal, _ = seal_of(view, len(view))
         if seal is not None:
-            seal.check(content[: seal.end])
+            seal.check(view[: seal.end])
         _check_place(seal, source)
-        return pa.BufferReader(buffer), seal
+        return pa.BufferReader(content), seal, content
     seal, tail = _sealed_tail(raw, where)
     _check_place(seal, source)
     if seal is None:
-        return raw, None
+        return raw, None, None
     checked = CheckedFile(lambda start, end: bytes_of(raw, start, end, where), size, seal, tail)
     if complete:
         checked.check_all()
-    return pa.PythonFile(checked, mode="r"), seal
+    return pa.PythonFile(checked, mode="r"), seal, None
 
 
 def bytes_of(raw: pa.NativeFile, start: int, end: int, where: str) -> bytes:

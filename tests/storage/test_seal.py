@@ -90,8 +90,8 @@ def test_only_the_blocks_that_are_read_are_checked(large: Store) -> None:
     assert len(read(large.folder, [source], ("trial_id",))) == 12_000
     with pytest.raises(DamagedError, match="checksum of its block"):
         read(large.folder, [source], ("distances",))
-    with pytest.raises(DamagedError), opening.opened(large.folder, source, complete=True):
-        pass
+    with pytest.raises(DamagedError):
+        opening.examined(large.folder, source)
 
 
 def test_a_file_stands_for_its_place_alone(tmp_path: Path) -> None:
