@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 from phasediag.user_code.process import kept_process
@@ -48,8 +49,11 @@ def _set_casts(casts: tuple[bool, ...]) -> None:
 
 
 def _all_hooks() -> dict[str, dict[Any, Any]]:
-    """The hooks for all modules at once, which torch keeps in dictionaries of one file."""
-    held = vars(sys.modules["torch.nn.modules.module"])
+    """The hooks for all modules at once, which torch keeps in dictionaries of one file.
+
+    It publishes no way to ask for them: where a torch keeps them elsewhere, they are not watched.
+    """
+    held = vars(sys.modules.get("torch.nn.modules.module", ModuleType("")))
     return {n: hooks for n, hooks in held.items() if n.startswith("_global") and isinstance(hooks, dict)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -127,6 +128,32 @@ def test_nothing_else_uses_what_pytorch_does_not_publish() -> None:
     for path in root.rglob("*.py"):
         if path.name != "unpublished.py":
             assert not private.search(path.read_text()), path
+
+
+WATCHED = {
+    "user_code/defaults.py": {"_global"},
+    "rehearsal/fingerprint.py": {"_parameters", "_buffers", "_modules"},
+    "training/refusals.py": {"_forward_pre_hooks", "_parameters", "_buffers", "_modules"},
+}
+"""Names in texts, of what torch keeps in modules and in its file of them: looked at where they are there, for
+what a user's code does. `tests/user_code/test_process.py`, `tests/zoo/test_refusals.py` and
+`tests/rehearsal/test_fingerprint.py` take them away."""
+
+
+def test_no_text_names_what_pytorch_does_not_publish_of_modules_but_where_it_may_be_gone() -> None:
+    kept = {*vars(torch.nn.Linear(1, 1)), *vars(import_module("torch.nn.modules.module"))}
+    private = {name for name in kept if name.startswith("_") and not name.startswith("__")}
+    assert len(private) > 20
+    root, named = Path(phasediag.__file__).parent, {}
+    for path in root.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        texts = {
+            each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        }
+        short = {text for text in texts if len(text) > 3 and any(name.startswith(text) for name in private)}
+        if short:
+            named[str(path.relative_to(root))] = short
+    assert named == WATCHED
 
 
 def test_every_part_is_one_that_is_taken_away_here() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from phasediag.rehearsal import fingerprint as fingerprints
 from phasediag.rehearsal.fingerprint import changes, fingerprint, generators
 
 HEAD = """
@@ -136,3 +137,23 @@ def test_draws_from_global_generators_are_seen(draw: str, tmp_path: Path) -> Non
     assert generators() == before
     module(torch.ones(3, 2))
     assert generators() != before
+
+
+def test_modules_of_a_torch_that_keeps_their_parts_otherwise_are_looked_at_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It publishes no names of these: buffers are seen then, and parameters and parts are passed over."""
+    module: Any = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    expected = fingerprint(module)
+    assert "1.running_mean" in expected
+    registers = {"_parameters", "_modules"}
+    monkeypatch.setattr(fingerprints, "_SKIPPED", fingerprints._SKIPPED - registers)
+    otherwise = fingerprint(module)
+    assert {name: held for name, held in otherwise.items() if name in expected} == expected
+    norm, held = module[1], vars(module[1]).pop("_buffers")
+    vars(norm)["_held"] = held
+    before = fingerprint(module)
+    held["running_mean"].add_(1)
+    with torch.no_grad():
+        module[0].weight.add_(1)
+    assert changes(before, fingerprint(module)) == ["1._held.running_mean"]

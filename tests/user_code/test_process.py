@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -275,3 +276,28 @@ def test_a_setting_of_torch_for_all_networks_is_refused_and_put_back(words: str)
         torch.float32,
     )
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def elsewhere(**held: Any) -> ModuleType:
+    """The file of torch's in which it keeps hooks for all modules, of another release."""
+    module = ModuleType("torch.nn.modules.module")
+    vars(module).update(held)
+    return module
+
+
+@pytest.mark.parametrize(
+    "file", [None, elsewhere(), elsewhere(_global_forward_hooks=None), elsewhere(_all={})]
+)
+def test_a_torch_that_keeps_hooks_for_all_modules_elsewhere_is_not_asked_for_them(
+    monkeypatch: pytest.MonkeyPatch, file: ModuleType | None
+) -> None:
+    """They are then not watched; what torch publishes is."""
+    if file is None:
+        monkeypatch.delitem(sys.modules, "torch.nn.modules.module")
+    else:
+        monkeypatch.setitem(sys.modules, "torch.nn.modules.module", file)
+    with kept_defaults():
+        pass
+    with pytest.raises(DefaultsError, match="dtype: float64"), kept_defaults():
+        torch.set_default_dtype(torch.float64)
+    assert torch.get_default_dtype() == torch.float32

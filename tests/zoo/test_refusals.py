@@ -9,6 +9,7 @@ from torch import nn
 
 import phasediag
 from phasediag.errors import PhasediagError
+from phasediag.training import refusals
 from phasediag.training.refusals import refusal
 from zoo.catalogue import FOLDER, NETWORKS, TASKS, Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed
@@ -48,6 +49,18 @@ def test_a_part_that_is_compiled_is_refused() -> None:
     assert "module '1' is compiled by torch.compile" in refusal(
         nn.Sequential(nn.Linear(2, 2), OptimizedModule(2, 2))
     )
+
+
+def test_a_torch_whose_modules_keep_their_parts_otherwise_refuses_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It publishes no names of these."""
+    spectral = nn.utils.spectral_norm(nn.Linear(2, 2))
+    assert "torch.nn.utils.spectral_norm in a hook" in refusal(spectral)
+    del vars(spectral)["_forward_pre_hooks"]
+    assert "in a hook" not in refusal(spectral)
+    monkeypatch.setattr(refusals, "_REGISTERS", frozenset())
+    assert refusal(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))) == ""
 
 
 def test_the_zoo_is_large() -> None:
