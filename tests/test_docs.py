@@ -48,12 +48,29 @@ def test_what_a_command_says_of_itself_is_text_and_no_code(writer: ModuleType) -
     assert not re.findall(r"^(?: {4}|.*\x08).*$", outside, flags=re.M)
 
 
+NUMBERED = re.compile(r"\b(Eq|Theorem)s?\.? (\d+)(?:(?:-| to |, )(\d+))?")
+"""Equations and theorems of the paper: `Eq. 3`, `Eqs. 1, 2`, `Eqs. 10-13`, `Theorem 4`."""
+
+
+def numbered(text: str) -> set[tuple[str, int]]:
+    """The equations and theorems that a text names, those between two of them too."""
+    return {
+        (kind, number)
+        for kind, first, last in NUMBERED.findall(text)
+        for number in range(int(first), int(last or first) + 1)
+    }
+
+
 def test_exact_results_and_equations_that_are_cited_are_explained() -> None:
-    physics = (ROOT / "docs" / "physics.md").read_text()
-    cited = {match for path in SOURCES for match in re.findall(r"\bE(?:1[0-4]|[1-9])\b", path.read_text())}
+    physics, code = (ROOT / "docs" / "physics.md").read_text(), "".join(path.read_text() for path in SOURCES)
+    cited = set(re.findall(r"\bE[1-9]\d?\b", code))
     explained = set(re.findall(r"^\*\*(E\d+)\.", physics, flags=re.M))
-    assert cited
+    assert len(cited) > 10
     assert cited <= explained
+    pages = "".join(page.read_text() for page in PAGES if page.name != "physics.md")
+    assert numbered("Eqs. 10-12, Eq. 5, Theorem 4") == {*(("Eq", n) for n in (5, 10, 11, 12)), ("Theorem", 4)}
+    assert numbered(code)
+    assert numbered(code + pages) - numbered(physics) == set()
 
 
 def test_no_document_is_cited_that_is_not_there() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,18 @@ def test_a_component_is_what_its_class_states(kind: ComponentKind, name: str) ->
     assert cls.constraints == component_class.constraints
     assert getattr(cls, "always_fresh", False) == component_class.always_fresh
     assert getattr(cls, "population", False) == component_class.population
+
+
+def test_kinds_of_components_share_a_parameter_only_where_it_is_the_same() -> None:
+    """A grid that names both gives it one value."""
+    declared = [(kind, component(kind, name, Path()).parameters) for kind, name in BUILT_IN]
+    shared = [
+        (parameters[name] is others[name], name)
+        for (kind, parameters), (other, others) in combinations(declared, 2)
+        if kind != other
+        for name in parameters.keys() & others.keys()
+    ]
+    assert [name for same, name in shared if not same] == []
 
 
 def test_torch_is_imported_when_a_network_is_made() -> None:
