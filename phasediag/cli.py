@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 import click
 
-from phasediag.commands.letters import write_what_can_be_written
+from phasediag.commands.encoding import write_what_can_be_written
 from phasediag.commands.options import say, telling
 from phasediag.commands.versions import print_version
 from phasediag.errors import INTERRUPTED, PhasediagError, in_words

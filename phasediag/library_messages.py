@@ -21,7 +21,7 @@ INNER: Final = "Triggered internally at"
 """In what torch's C++ warns of, wherever it was called."""
 
 
-class _Printed(io.TextIOBase):
+class _PrintedLines(io.TextIOBase):
     """Where a user's code prints: to standard error, each line once, for standard output holds results."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ def quiet(log: Path | None) -> Iterator[None]:
         _divert()
         _open().append(handler)
     try:
-        with warnings.catch_warnings(), closing(_Printed()) as printed, redirect_stdout(printed):
+        with warnings.catch_warnings(), closing(_PrintedLines()) as printed, redirect_stdout(printed):
             warnings.showwarning = _show
             yield
     finally:

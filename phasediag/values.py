@@ -65,8 +65,8 @@ def formatted(value: Value) -> str:
 class Encoded:
     """The values of one parameter over many rows, each distinct value stored once.
 
-    The rows are trials, or points of a design with an axis or more (`grids.columns`): there a column has
-    codes along the axes alone on which it depends.
+    The rows are trials, or points of a design with an axis or more (`grids.design_columns`): there a column
+    has codes along the axes alone on which it depends.
     """
 
     pool: tuple[Value, ...]

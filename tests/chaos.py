@@ -26,9 +26,9 @@ import numpy as np
 from damaged_stores import KINDS, Damager
 from phasediag.errors import PhasediagError
 from phasediag.executors.signals import STOPPING
-from phasediag.storage.choice import Committed
 from phasediag.storage.compaction import LITTER_S
 from phasediag.storage.damage import DamageWarning
+from phasediag.storage.row_choice import Committed
 from phasediag.storage.store import Store
 from small_sweeps import assert_same_rows, grid_text, write
 from traps import STEPS, Order, Trap, started

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from phasediag.packing.machine import CPU, Machine
 from phasediag.packing.pack import CompileMode, Pack
-from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, cut_trials
+from phasediag.packing.trial_source import TrialSource
 from phasediag.trial import Parameter
 
 

@@ -100,12 +100,48 @@ def types_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def test_a_name_of_a_type_means_one_thing() -> None:
+    """Of a class, whether it is a module's own (`_Tile`) or not: both are read as a tile."""
     meanings = defaultdict(set)
     for path, tree in modules().items():
         for name, meaning in types_of(tree):
-            meanings[name].add(f"{path}: {meaning}" if meaning.startswith("class") else meaning)
+            of_class = meaning.startswith("class")
+            meanings[name.lstrip("_") if of_class else name].add(
+                f"{path}: {meaning}" if of_class else meaning
+            )
     assert len(meanings) > 500
     assert not {name: where for name, where in meanings.items() if len(where) > 1}
+
+
+ACTING = ("commands", "figures", "report/sections", "calibration")
+"""Folders that work on what lower ones are of, and call a file as that one: `figures/scaling.py` draws
+`analysis/scaling.py`."""
+NAMED_BY_GRIDS = (
+    "tasks", "models", "optimizers", "schedules", "observables", "symmetry/groups", "analysis/laws"
+)  # fmt: skip
+"""Folders whose files are called as grids and fits name them."""
+ALIKE = {"executor"}
+"""A protocol, and what keeps it."""
+
+
+def test_a_file_s_name_means_one_thing() -> None:
+    """Which of two files of a name is meant would have to be said each time."""
+    places = defaultdict(list)
+    for path in modules():
+        folder, _, name = path.removeprefix("phasediag/").rpartition("/")
+        if folder not in (*ACTING, *NAMED_BY_GRIDS) and name != "__init__.py":
+            places[name.removesuffix(".py")].append(path)
+    assert len(places) > 200
+    assert not {name: where for name, where in places.items() if len(where) > 1 and name not in ALIKE}
+
+
+def test_a_file_that_acts_on_another_is_called_as_that_one() -> None:
+    """`noise` of two folders was two things."""
+    known = defaultdict(set)
+    for path in modules():
+        folder, _, name = path.removeprefix("phasediag/").rpartition("/")
+        known[name.removesuffix(".py")].add(folder)
+    both = {name for name, where in known.items() if "calibration" in where and len(where) > 1} - {"__init__"}
+    assert both == {"calibrate", "control", "permutation", "ramps"}
 
 
 def test_the_glossary_is_short_and_its_words_are_those_of_the_code() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.declared import results_of
+from phasediag.analysis.declared_columns import results_of
 from phasediag.analysis.frame import Groups, categorical, coded, numbers
 from phasediag.arrays import IntArray
 from phasediag.errors import AnalysisError

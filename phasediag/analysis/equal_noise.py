@@ -17,7 +17,7 @@ import pandas as pd
 from phasediag.analysis.axes import axes_of
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, Sums
 from phasediag.analysis.comparison import ReplicateMeans, jackknifed, reach
-from phasediag.analysis.declared import about
+from phasediag.analysis.declared_columns import about
 from phasediag.analysis.frame import Groups, need_columns
 from phasediag.analysis.noise import temperature_column, ways
 from phasediag.analysis.result import Result, plain

@@ -9,7 +9,7 @@ import pandas as pd
 
 from phasediag.analysis.axes import axes_of
 from phasediag.analysis.cube import described, needs_xarray, plain_column
-from phasediag.analysis.declared import about, declared_names
+from phasediag.analysis.declared_columns import about, declared_names
 
 if TYPE_CHECKING:
     import xarray

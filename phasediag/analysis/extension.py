@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.axes import axes_of
-from phasediag.analysis.declared import level_in
+from phasediag.analysis.declared_columns import level_in
 from phasediag.analysis.frame import converged, has_status, need_columns
 from phasediag.analysis.lengths import lengthened, points_of
 from phasediag.analysis.result import Result, plain

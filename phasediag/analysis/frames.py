@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from phasediag.analysis.declared import rules_of, with_declarations
+from phasediag.analysis.declared_columns import rules_of, with_declarations
 from phasediag.analysis.noise import BESIDE, TEMPERATURE, with_temperature
 from phasediag.analysis.recount import FOLLOWING, RESTS_ON, matrices, not_stored, recounted
 from phasediag.analysis.stages import NEEDED, staged

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.declared import results_of
+from phasediag.analysis.declared_columns import results_of
 from phasediag.analysis.frame import Groups, coded, has_status
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 from phasediag.storage.launches import LENGTHS

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import special
 
 from phasediag.analysis.branches import Direction
-from phasediag.analysis.declared import level_in
+from phasediag.analysis.declared_columns import level_in
 from phasediag.analysis.labels import prose
 from phasediag.analysis.lengths import ORIGINAL, points_of, superseded
 from phasediag.analysis.phases import PhaseDiagram, phase_diagram

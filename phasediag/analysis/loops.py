@@ -12,7 +12,7 @@ import pandas as pd
 from phasediag.analysis.axes import unnamed_axes
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Resamples, conditional, interval, replicate_codes
 from phasediag.analysis.cells import order_values
-from phasediag.analysis.declared import about
+from phasediag.analysis.declared_columns import about
 from phasediag.analysis.frame import Groups, converged, need_columns, with_formulas
 from phasediag.analysis.labels import named, prose
 from phasediag.analysis.result import Result, plain

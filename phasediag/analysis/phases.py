@@ -21,7 +21,7 @@ from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import cell_statistics, decided_means, of_settled, order_values
-from phasediag.analysis.declared import about
+from phasediag.analysis.declared_columns import about
 from phasediag.analysis.decoupled_decay import DecoupledDecayWarning as DecoupledDecayWarning
 from phasediag.analysis.decoupled_decay import warn_of_adamw
 from phasediag.analysis.diagram_words import (

@@ -64,7 +64,7 @@ def rejudged(
         Of every tolerance that is not part of the threshold.
     """
     ok = pc.equal(trials["status"], "ok").to_numpy()
-    lists = {name: _Lists.of(measured[name], len(trials)) for name in distance_observables()}
+    lists = {name: _DistanceLists.of(measured[name], len(trials)) for name in distance_observables()}
     lengths = np.column_stack([each.lengths for each in lists.values()])
     known = ok & np.all([lists[name].lengths >= 0 for name in ALWAYS], axis=0)
     known &= trials["relaxations"].is_valid().to_numpy() & (_recorded(trials, "steps_done") > 0)
@@ -93,7 +93,7 @@ def _alike(lengths: IntArray, rows: IntArray) -> Iterator[IntArray]:
 
 
 def _judgement(
-    trials: pa.Table, lists: Mapping[str, _Lists], rows: IntArray,
+    trials: pa.Table, lists: Mapping[str, _DistanceLists], rows: IntArray,
     threshold: tuple[FloatArray, FloatArray], factor: float,
 ) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
     """Judge trials whose layers are of one size."""
@@ -109,7 +109,7 @@ def _judgement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Lists:
+class _DistanceLists:
     """The distances of one observable and how they moved, of trials; arrays of shape (trials,)."""
 
     lengths: IntArray
@@ -122,7 +122,7 @@ class _Lists:
     """Where those of each measurement begin."""
 
     @classmethod
-    def of(cls, measured: LastMeasurements, trials: int) -> _Lists:
+    def of(cls, measured: LastMeasurements, trials: int) -> _DistanceLists:
         """The lists of one observable."""
         row, lengths = np.zeros(trials, dtype=np.int64), np.full(trials, -1, dtype=np.int64)
         rows, at = measured.rows, measured.trial

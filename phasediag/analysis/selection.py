@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from phasediag.analysis.bootstrap import replicate_codes
-from phasediag.analysis.declared import declared_names
+from phasediag.analysis.declared_columns import declared_names
 from phasediag.analysis.frame import categorical, coded, converged, has_status, numbers, with_formulas
 from phasediag.analysis.labels import shown
 from phasediag.analysis.measured import valueless

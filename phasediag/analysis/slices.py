@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, conditional
-from phasediag.analysis.declared import about
+from phasediag.analysis.declared_columns import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
 from phasediag.analysis.result import Result, plain

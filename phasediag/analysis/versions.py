@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from phasediag.analysis.declared import declared_names
+from phasediag.analysis.declared_columns import declared_names
 from phasediag.analysis.frame import coded, has_status
 from phasediag.analysis.lengths import ORIGINAL, points_of, superseded
 from phasediag.arrays import BoolArray

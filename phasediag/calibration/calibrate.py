@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Final
 
-from phasediag.calibration import control, decay, dynamics, ising, noise, ramps, relu
+from phasediag.calibration import control, decay, dynamics, gradient_noise, ising, ramps, relu
 from phasediag.calibration.instrument import Instrument
 from phasediag.calibration.reading import Reading
 from phasediag.errors import PhasediagError, nearest
@@ -20,9 +20,9 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "E2": decay.homogeneous_layers,
     "E3": ramps.walked_chains,
     "E4": control.introduced,
-    "E5": noise.collapse,
-    "E6": noise.stationary_law,
-    "E7": noise.neuron,
+    "E5": gradient_noise.collapse,
+    "E6": gradient_noise.stationary_law,
+    "E7": gradient_noise.neuron,
     "E8": dynamics.balance,
     "E9": ramps.walked_neurons,
     "E10": dynamics.times,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from phasediag.arrays import FloatArray
 from phasediag.checkpoints.layouts import Attention, NeuronBlock
-from phasediag.checkpoints.weights import StoredTensors
+from phasediag.checkpoints.named_tensors import StoredTensors
 from phasediag.observables.effective_rank import effective_rank_of
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.geometry import Geometry

@@ -14,7 +14,7 @@ from typing import Final
 from torch import Tensor
 
 from phasediag.arrays import Shape
-from phasediag.checkpoints.weights import StoredTensors
+from phasediag.checkpoints.named_tensors import StoredTensors
 from phasediag.errors import PhasediagError
 
 

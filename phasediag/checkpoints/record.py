@@ -14,7 +14,7 @@ import pyarrow as pa
 from phasediag.checkpoints.freed import give_back
 from phasediag.checkpoints.heads import Measured, PartName, measured_block, measured_heads
 from phasediag.checkpoints.layouts import Naming, attention_layers, blocks, heads_of, recognised
-from phasediag.checkpoints.weights import settings_of, weights_of
+from phasediag.checkpoints.named_tensors import settings_of, weights_of
 from phasediag.columns import Column
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold, root_mean_square

@@ -272,7 +272,7 @@ def watch(
     PhasediagError
         Where there is no such sweep, or no such axis.
     """
-    source = _Source(store=_launched(sweep, console, every_s), x=x, y=y, order=order, level=level)
+    source = _WatchedStore(store=_launched(sweep, console, every_s), x=x, y=y, order=order, level=level)
     view = source.look()
 
     def picture() -> RenderableType:
@@ -303,7 +303,7 @@ def _launched(sweep: str, console: Console, every_s: float) -> Store:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Source:
+class _WatchedStore:
     """Looks at a store again and again; its grids are read once, and when there are more."""
 
     store: Store

@@ -111,7 +111,7 @@ def diagram(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Answer:
+class _DiagramAnswer:
     """A diagram, and what was asked besides."""
 
     trials: pd.DataFrame
@@ -150,7 +150,7 @@ def _printed(name: str, table: pd.DataFrame) -> str:
 
 def _answered(
     sweep_path: str, asked: Mapping[str, Any], besides: Mapping[str, Any], where: Sequence[str]
-) -> _Answer:
+) -> _DiagramAnswer:
     """The diagram that is asked for, and what is asked of it besides."""
     from phasediag.analysis.frames import load_for
     from phasediag.analysis.roughness import boundary_roughness
@@ -183,7 +183,7 @@ def _answered(
     moves = Recounts.of(sweep_path, trials, sensitivity).sensitivity(made, trials)
     results["threshold_sensitivity"] = moves
     results["systematics"] = boundary_systematics(trials, made, sensitivity, every)
-    return _Answer(
+    return _DiagramAnswer(
         trials=trials, diagram=made, notices=notices, cautions=cautions, tables=tables, marginal=marginal,
         results=results,
     )  # fmt: skip
@@ -191,7 +191,7 @@ def _answered(
 
 def _made(trials: pd.DataFrame, asked: Mapping[str, Any]) -> tuple[PhaseDiagram, list[str]]:
     """The diagram, and what must be known before it is trusted."""
-    from phasediag.analysis.declared import level_in
+    from phasediag.analysis.declared_columns import level_in
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
 
     level, method = asked["level"], asked["method"]

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasediag.analysis.known import exact_result, known_boundary
+from phasediag.analysis.exact_boundary import exact_result, known_boundary
 from phasediag.analysis.phases import PhaseDiagram
 from phasediag.figures.diagram import draw_curve
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from phasediag.errors import RefusedError, nearest
 from phasediag.grids.catalogue import validated
-from phasediag.grids.reading import Node, Report, as_yaml
+from phasediag.grids.nodes import Node, Report, as_yaml
 from phasediag.trial import Parameter, Value, formatted, rounded
 from phasediag.values import LARGEST
 

@@ -11,13 +11,13 @@ from typing import Any, Final, get_args
 from phasediag.errors import RefusedError, nearest
 from phasediag.grids.axis import axis_values, read_value
 from phasediag.grids.catalogue import Catalogue, all_declarations, owners
-from phasediag.grids.columns import product
+from phasediag.grids.design_columns import product
 from phasediag.grids.expansion import Expander, GivenPoints, ResolvedPoints
 from phasediag.grids.expression import Expression, parse_expression
 from phasediag.grids.files import read_files
+from phasediag.grids.nodes import Node, Report
 from phasediag.grids.points import PointSet, checked_column, read_points
 from phasediag.grids.ramps import TRAINING_WITH_RAMP, GridRamp, read_ramp
-from phasediag.grids.reading import Node, Report
 from phasediag.grids.rules import Hold
 from phasediag.grids.top_level import TopLevel
 from phasediag.identity import names_a_file

@@ -17,7 +17,7 @@ import numpy as np
 from phasediag.arrays import BoolArray, Shape
 from phasediag.errors import RefusedError
 from phasediag.grids.catalogue import Catalogue, applicable
-from phasediag.grids.columns import (
+from phasediag.grids.design_columns import (
     Numbering,
     combinations,
     derived,
@@ -27,7 +27,7 @@ from phasediag.grids.columns import (
     without_the_rest,
 )
 from phasediag.grids.expression import Expression
-from phasediag.grids.reading import Report
+from phasediag.grids.nodes import Report
 from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.grids.rules import (
     ANISOTROPY,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from phasediag.grids.reading import Node, Report
+from phasediag.grids.nodes import Node, Report
 
 REMEDY: Final = "write files: [data.npz, tables/, lists/*.csv], paths relative to the grid"
 _PASSED_OVER: Final = frozenset({"__pycache__", ".git", ".ipynb_checkpoints"})

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from ruamel.yaml import YAML
 
-from phasediag.grids.reading import Report
+from phasediag.grids.nodes import Report
 
 GridSource = str | Path | Mapping[str, Any]
 """The path of a grid file, or the keys of a grid."""

@@ -11,8 +11,8 @@ from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.given import NAME, GridSource, KeyReport, given_text
 from phasediag.grids.lot import Expansion, Lot
 from phasediag.grids.measure import Measure, ObservableRequest
+from phasediag.grids.nodes import Report, parse_mapping, read_text
 from phasediag.grids.own_observables import read_observables
-from phasediag.grids.reading import Report, parse_mapping, read_text
 from phasediag.grids.rules import SHORTHANDS, Hold
 from phasediag.grids.sections import Resources
 from phasediag.grids.settings import Setting, with_settings

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phasediag.arrays import Shape
-from phasediag.grids.columns import combinations, stacked
+from phasediag.grids.design_columns import combinations, stacked
 from phasediag.grids.resolved import NOT_APPLICABLE, Points
 from phasediag.identity import ID_BYTES, Digests, Identity, Ids
 from phasediag.trial import Codes, Encoded, IntArray, Records, Trials, Value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from phasediag.errors import RefusedError
 from phasediag.grids.measure import Measure
-from phasediag.grids.reading import Node, Report
+from phasediag.grids.nodes import Node, Report
 from phasediag.observables.known import UserObservable, user_observable
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasediag.grids.axis import read_value
-from phasediag.grids.reading import Node, Report
+from phasediag.grids.nodes import Node, Report
 from phasediag.trial import Encoded, IntArray, Parameter
 
 _UNNAMED: Final = r"__index_level_\d+__"

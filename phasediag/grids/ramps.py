@@ -10,7 +10,7 @@ from pydantic import Field
 
 from phasediag.grids.axis import axis_values
 from phasediag.grids.catalogue import Catalogue
-from phasediag.grids.reading import FileSection, Node, Report, parse_section
+from phasediag.grids.nodes import FileSection, Node, Report, parse_section
 from phasediag.parameters import TRAINING
 from phasediag.ramp import KICK, RAMP
 from phasediag.trial import FiniteFloat, NonNegativeFloat, Parameter, Role, Value

@@ -8,7 +8,7 @@ from math import prod
 from typing import Final
 
 from phasediag.arrays import BoolArray, Shape
-from phasediag.grids.columns import Numbering, codes_at
+from phasediag.grids.design_columns import Numbering, codes_at
 from phasediag.trial import Encoded, IntArray
 
 NOT_APPLICABLE: Final = Encoded(pool=(None,))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from phasediag.grids.measure import DistancesKept, Measure, ObservableRequest
-from phasediag.grids.reading import FileSection
+from phasediag.grids.nodes import FileSection
 from phasediag.observables.known import ALWAYS, built_in, check_name
 from phasediag.observables.threshold import Threshold
 from phasediag.trial import PositiveInt

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.draft import TOP_KEYS
 from phasediag.grids.given import as_text
-from phasediag.grids.reading import Node, Report, parse_mapping
+from phasediag.grids.nodes import Node, Report, parse_mapping
 
 _PLACES: Final = ("axes", "fixed")
 """Where a parameter may stand; in one of the two."""

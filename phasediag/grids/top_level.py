@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from phasediag.grids.catalogue import LARGEST_INT
 from phasediag.grids.measure import Measure
-from phasediag.grids.reading import FileSection, Node, Report, parse_section
+from phasediag.grids.nodes import FileSection, Node, Report, parse_section
 from phasediag.grids.sections import KeepSection, MeasureSection, Resources
 
 NAME_PATTERN: Final = "^[a-z0-9][a-z0-9_-]*$"

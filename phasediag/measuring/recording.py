@@ -15,7 +15,7 @@ from torch import Tensor
 from phasediag.arrays import FloatArray
 from phasediag.grids.measure import Measure
 from phasediag.measuring.block import ALWAYS_HELD, SOMETIMES_HELD, Block
-from phasediag.measuring.measure import Distances, Request, log_norm, measure
+from phasediag.measuring.layer_distances import Distances, Request, log_norm, measure
 from phasediag.measuring.moments import Changes, CourseMoments, changes_of
 from phasediag.measuring.specimens import Surroundings
 from phasediag.observables.known import ALWAYS, distance_observables, observable_of

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from phasediag.native.expressions import CALLED, COMPARED, LOGICAL, PLAIN, VECTORED
-from phasediag.native.recording import Operation, name_of, recorded, tensors_of
 from phasediag.native.routine import (
     Buffer,
     Fold,
@@ -24,6 +23,7 @@ from phasediag.native.routine import (
     Statement,
     TensorView,
 )
+from phasediag.native.tracing import Operation, name_of, recorded, tensors_of
 
 VIEWS: Final = {
     "permute", "transpose", "t", "expand", "unsqueeze", "squeeze", "view", "_unsafe_view", "reshape",

@@ -32,7 +32,7 @@ class Rank(DistanceObservable):
 
     def of_layer(self, layer: Geometry) -> Tensor:
         """Singular values, (networks, min(width, incoming weights)); under vmap LAPACK rounds otherwise."""
-        from phasediag.symmetry.spectra import singular_values
+        from phasediag.symmetry.singular_values import singular_values
 
         return singular_values(layer.raw.incoming)
 

@@ -15,8 +15,8 @@ from phasediag.grids.lot import Expansion, Lot
 from phasediag.identity import pack_id
 from phasediag.packing.machine import CPU, Machine
 from phasediag.packing.origin import Origin
-from phasediag.packing.source import TrialSource
 from phasediag.packing.structure import Structure
+from phasediag.packing.trial_source import TrialSource
 from phasediag.ramp import lengths
 from phasediag.training.network import Network, network_of
 from phasediag.trial import IntArray, Trials, Value

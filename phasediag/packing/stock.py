@@ -17,11 +17,11 @@ import numpy as np
 
 from phasediag.packing.buckets import buckets, bundle_of, envelope_of
 from phasediag.packing.machine import CPU, Machine
-from phasediag.packing.order import TrainingOrder, orders_of, programs_of
 from phasediag.packing.origin import Origin
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, cost_of, projected
-from phasediag.packing.source import TrialSource
+from phasediag.packing.sorting import TrainingOrder, orders_of, programs_of
 from phasediag.packing.structure import Structure
+from phasediag.packing.trial_source import TrialSource
 from phasediag.training.network import network_of
 from phasediag.training.padding import world_names
 from phasediag.trial import Codes, IntArray, Parameter

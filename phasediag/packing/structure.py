@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from phasediag.grids.columns import combinations, derived
+from phasediag.grids.design_columns import combinations, derived
 from phasediag.trial import IntArray, Parameter, Records, Role, Value
 
 

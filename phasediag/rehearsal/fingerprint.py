@@ -46,7 +46,7 @@ def fingerprint(module: nn.Module) -> Fingerprint:
     them once more: they are looked at as parts.
     """
     noted: Fingerprint = {}
-    look = _Look(noted)
+    look = _ValueWalk(noted)
     look.at_environment()
     look.passed_over = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
@@ -68,7 +68,7 @@ def fingerprint(module: nn.Module) -> Fingerprint:
 def fingerprint_of(thing: object) -> Fingerprint:
     """Tell an object of a user's class that is no module: by its attributes, its class, its file."""
     noted: Fingerprint = {}
-    look = _Look(noted)
+    look = _ValueWalk(noted)
     look.at_environment()
     for name, value in getattr(thing, "__dict__", {}).items():
         look.at(name, value)
@@ -92,7 +92,7 @@ def generators() -> str:
     return digest.hexdigest()
 
 
-class _Look:
+class _ValueWalk:
     """Walks through values, each once."""
 
     def __init__(self, noted: Fingerprint) -> None:

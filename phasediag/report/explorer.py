@@ -15,7 +15,7 @@ from scipy import stats
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
 from phasediag.analysis.cells import order_values
 from phasediag.analysis.courses import Courses
-from phasediag.analysis.declared import about, declared_names
+from phasediag.analysis.declared_columns import about, declared_names
 from phasediag.analysis.frame import Groups, converged, has_status
 from phasediag.analysis.labels import label, shown
 from phasediag.analysis.layout import Layout

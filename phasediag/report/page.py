@@ -15,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phasediag.analysis.axes import axes_of
-from phasediag.analysis.declared import level_in
+from phasediag.analysis.declared_columns import level_in
 from phasediag.analysis.extension import known_extension
 from phasediag.analysis.frame import has_status, need_columns
 from phasediag.analysis.sensitivity import Recounts

@@ -23,7 +23,7 @@ from phasediag.measuring.collapse import collapse_weight_decay
 from phasediag.measuring.entropy import entropic_columns
 from phasediag.measuring.judgement import counts_of, words
 from phasediag.measuring.recording import MeasuredSoFar, Recorder
-from phasediag.measuring.results import results
+from phasediag.measuring.result_columns import results
 from phasediag.packing.machine import finish
 from phasediag.packing.origin import Origin
 from phasediag.packing.pack import Pack

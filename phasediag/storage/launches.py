@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from phasediag.grids.reading import Report, parse_mapping
+from phasediag.grids.nodes import Report, parse_mapping
 from phasediag.parameters import TRAINING
 from phasediag.registry import source_hash
 from phasediag.storage.roster import given_of, sources_of

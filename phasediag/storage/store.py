@@ -15,7 +15,14 @@ import pyarrow.compute as pc
 from phasediag.columns import OBSERVABLE_SOURCE
 from phasediag.errors import StoreError, nearest
 from phasediag.storage import compaction
-from phasediag.storage.choice import (
+from phasediag.storage.compaction import Compaction
+from phasediag.storage.folder import Folder
+from phasediag.storage.fragments import read, write_rows
+from phasediag.storage.kept_grids import KeptGrids
+from phasediag.storage.kept_weights import Kept, write_kept
+from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect, identity
+from phasediag.storage.roster import Roster
+from phasediag.storage.row_choice import (
     CHOICE_COLUMNS,
     Committed,
     in_order,
@@ -25,13 +32,6 @@ from phasediag.storage.choice import (
     one_a_trial,
     pairs,
 )
-from phasediag.storage.compaction import Compaction
-from phasediag.storage.folder import Folder
-from phasediag.storage.fragments import read, write_rows
-from phasediag.storage.kept_grids import KeptGrids
-from phasediag.storage.kept_weights import Kept, write_kept
-from phasediag.storage.manifest import KINDS, MANIFEST, Kind, compacting, expect, identity
-from phasediag.storage.roster import Roster
 from phasediag.storage.schema_arrow import arranged, declared_in, measurements_schema, trials_schema
 from phasediag.storage.seal import UnsoundError, bundled, unbundled
 from phasediag.storage.snapshots import Snapshot, known_id, reading, stated_id

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from phasediag.grids.grid import Grid
 from phasediag.identity import LENGTH, Identity, course_ids
 from phasediag.packing.origin import Origin
-from phasediag.packing.source import TrialSource
+from phasediag.packing.trial_source import TrialSource
 from phasediag.ramp import ramped
 from phasediag.storage.kept_weights import packs_with_weights
 from phasediag.storage.store import Store

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from phasediag.analysis.refinement import Axis, Point
 from phasediag.errors import PhasediagError, nearest
 from phasediag.grids.grid import Grid
-from phasediag.grids.reading import Report, parse_mapping
+from phasediag.grids.nodes import Report, parse_mapping
 from phasediag.running.sources import place_sources
 from phasediag.storage.launches import MARK, extension_of, refines, trains_until_converged
 from phasediag.storage.store import Store

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid, read_grid
-from phasediag.grids.reading import Report, parse_mapping
+from phasediag.grids.nodes import Report, parse_mapping
 from phasediag.grids.settings import Setting
 from phasediag.storage.folder import Folder
 from phasediag.storage.launches import MARK, added_to, extension_of, launches_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.rows import trial_named
+from phasediag.sweeps.moved_rows import trial_named
 from phasediag.sweeps.status import rosters
 from phasediag.trial import formatted
 

@@ -16,8 +16,8 @@ from phasediag.errors import PhasediagError
 from phasediag.storage.launches import added_to
 from phasediag.storage.lease import held_by, take
 from phasediag.storage.store import Store
+from phasediag.sweeps.moved_rows import LOSS_TOLERANCE, MovedRows, add_rows
 from phasediag.sweeps.recorded import roster_of_grid, stored_grid
-from phasediag.sweeps.rows import LOSS_TOLERANCE, MovedRows, add_rows
 
 _COMPARED: Final = ("trial_id", "status", "train_loss")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from phasediag.columns import RESULT_COLUMNS
-from phasediag.grids.columns import combinations, value_at
+from phasediag.grids.design_columns import combinations, value_at
 from phasediag.grids.grid import Grid
 from phasediag.identity import SHORT
 from phasediag.storage.store import Store

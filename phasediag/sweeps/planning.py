@@ -16,9 +16,9 @@ from phasediag.identity import ID_BYTES, Ids
 from phasediag.packing.machine import machine_of
 from phasediag.packing.origin import Origin
 from phasediag.packing.pack import CompileMode, Cost, Pack, Projection, pack_of, state_bytes
-from phasediag.packing.source import TrialSource
 from phasediag.packing.stock import Conditions, Cut, cut_trials, stocks_of
 from phasediag.packing.structure import Structure, structure_of, structures
+from phasediag.packing.trial_source import TrialSource
 from phasediag.ramp import lengths
 from phasediag.running import checkpoint
 from phasediag.running.checkpoint import Header

@@ -18,7 +18,7 @@ from typing import Any, Final
 import torch
 
 from phasediag.errors import PhasediagError
-from phasediag.grids.columns import combinations, value_at
+from phasediag.grids.design_columns import combinations, value_at
 from phasediag.grids.expansion import ResolvedPoints
 from phasediag.grids.grid import Grid, contents
 from phasediag.library_messages import quiet
@@ -30,9 +30,9 @@ from phasediag.training.construction import CANONICAL_SEED, uninitialized
 from phasediag.training.network import network_of
 from phasediag.trial import Role, Value, replicate_seed
 from phasediag.user_code.apart import apart
-from phasediag.user_code.environment import variables_read
 from phasediag.user_code.imports import imported_elsewhere, package_root
 from phasediag.user_code.opened import opened_files
+from phasediag.user_code.variables import variables_read
 from phasediag.user_code.work import at_work
 
 MOST_BUILT: Final = 64

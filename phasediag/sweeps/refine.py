@@ -99,7 +99,7 @@ def refine(
         base = check_axes([design for design in designs if not design.refines], goal.x, goal.y)
         begun = [design for design in designs if design.refines]
         own = {trial for design in designs if not design.refines for trial in design.trials.trial_id}
-        work = _Work(
+        work = _RunningRefinement(
             store=store, folder=Path(folder), base=base, goal=goal, select=select, train=train,
             facets=facets_of(base, goal.x, goal.y),
             spent=len({t for d in begun for t in d.trials.trial_id} - own),
@@ -116,7 +116,7 @@ def refine(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _View:
+class _SliceState:
     """A slice, and what its trials say so far."""
 
     slice: Slice
@@ -167,7 +167,7 @@ class _View:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Ending:
+class _RefinementEnd:
     """What a refinement did that its end tells of, and why it ended."""
 
     reason: str = ""
@@ -204,14 +204,14 @@ class _Earlier:
     replicates: dict[Point, int] = field(default_factory=dict)
     """How many replicates points that were there were to have."""
 
-    def note(self, view: _View) -> None:
+    def note(self, view: _SliceState) -> None:
         """Keep what the next round asks for."""
         self.points.update(view.proposal.points)
         self.replicates.update(view.repeats)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Work:
+class _RunningRefinement:
     """A refinement that runs."""
 
     store: Store
@@ -229,7 +229,7 @@ class _Work:
     """By the name of a design and the key of a slice."""
     rounds: list[Round] = field(default_factory=list)
     boundary: pd.DataFrame = field(default_factory=pd.DataFrame)
-    ending: _Ending = field(default_factory=_Ending)
+    ending: _RefinementEnd = field(default_factory=_RefinementEnd)
     seconds: float = float("nan")
     """The time that a trial takes one worker, in the mean."""
 
@@ -287,7 +287,7 @@ class _Work:
             trials, x=goal.x, y=goal.y, order=goal.order, level=goal.level, facet=self.facets
         )
 
-    def _views(self, diagram: PhaseDiagram) -> list[_View]:
+    def _views(self, diagram: PhaseDiagram) -> list[_SliceState]:
         """The slices that the diagram shows, each with its proposal."""
         groups: dict[Key, pd.DataFrame] = {(): diagram.cells}
         if self.facets:
@@ -314,7 +314,7 @@ class _Work:
 
     def _view(
         self, each: Slice, key: Key, seen: dict[Point, Place], crossings: Sequence[RowCrossing]
-    ) -> _View:
+    ) -> _SliceState:
         earlier = self.earlier[each.design.name, key]
         planned = each.points | earlier.points
         places = {**dict.fromkeys(planned, UNSEEN), **seen}
@@ -330,13 +330,13 @@ class _Work:
             for point, count in proposal.repeated.items()
             if count > max(earlier.replicates.get(point, 0), own)
         }
-        return _View(
+        return _SliceState(
             slice=each, key=key, points=len(places), proposal=proposal, repeats=repeats,
             besides=sum(max(0, place.replicates - own) for place in places.values()),
             added=sum(count - max(places[point].replicates, own) for point, count in repeats.items()),
         )  # fmt: skip
 
-    def _round(self, added: int, views: Sequence[_View]) -> Round:
+    def _round(self, added: int, views: Sequence[_SliceState]) -> Round:
         crossed = self.boundary.dropna(subset="position")
         x, y = views[0].slice.x, views[0].slice.y
         coming = sum(view.coming for view in views)
@@ -357,7 +357,7 @@ class _Work:
             finer=sum(view.finer * view.replicates for view in views),
         )  # fmt: skip
 
-    def _launch_points(self, views: Sequence[_View]) -> None:
+    def _launch_points(self, views: Sequence[_SliceState]) -> None:
         """New points and more replicates, for every design: those of a sweep may differ in what is fixed."""
         for design in self.base:
             grids: dict[int, list[dict[str, Any]]] = {}

@@ -23,10 +23,10 @@ from phasediag.sweeps.survey import Survey
 from phasediag.trial import KINDS, IntArray, Role, Trials, Value, replicate_seed
 from phasediag.user_code.apart import apart
 from phasediag.user_code.defaults import DefaultsError, kept_defaults
-from phasediag.user_code.environment import variables_read
 from phasediag.user_code.opened import OpenedFiles, opened_files
 from phasediag.user_code.process import kept_environment
 from phasediag.user_code.replaced import KeptLibraries
+from phasediag.user_code.variables import variables_read
 from phasediag.user_code.work import at_work
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def rehearse(survey: Survey) -> tuple[str, ...]:
 
 def _looked_at(grid: Grid, missing: Lot) -> tuple[str, ...]:
     """What the user should know of trials that are to be trained."""
-    from phasediag.packing.order import programs_of
+    from phasediag.packing.sorting import programs_of
     from phasediag.rehearsal.dry_process import check_process
     from phasediag.training.network import network_of
 

@@ -17,7 +17,7 @@ from phasediag.storage.aside import set_aside
 from phasediag.storage.lease import held_by, take
 from phasediag.storage.opening import table_of
 from phasediag.storage.store import Store
-from phasediag.sweeps.rows import MovedRows, add_rows
+from phasediag.sweeps.moved_rows import MovedRows, add_rows
 
 TRASH: Final = "trash"
 """The folder of a sweep with what was removed, one folder a removal, named by its time; no reader looks."""

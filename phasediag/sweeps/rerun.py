@@ -31,8 +31,8 @@ from phasediag.running.sources import source_folder
 from phasediag.running.tile_run import TileRun
 from phasediag.storage.schema_arrow import table
 from phasediag.storage.store import Store
+from phasediag.sweeps.moved_rows import LOSS_TOLERANCE, trial_named
 from phasediag.sweeps.recorded import stored_grid, user_sources
-from phasediag.sweeps.rows import LOSS_TOLERANCE, trial_named
 from phasediag.trial import Trials
 
 HISTORY_POINTS: Final = 100

@@ -101,7 +101,7 @@ class Standing:
         length[point[chosen]] = steps[chosen]
         taken = np.zeros(len(trials), dtype=np.bool_)
         taken[chosen] = True
-        groups = _Groups(count)
+        groups = _PointTally(count)
         return cls(
             trials=trials, taken=taken, point=point, here=groups.any(point[chosen]),
             late=groups.any(point[chosen][judged & ~done]), unknown=groups.any(point[chosen][ok & ~judged]),
@@ -154,7 +154,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
+class _PointTally:
     """So many points."""
 
     count: int

@@ -65,7 +65,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     PhasediagError
         Where committed trials lack an observable and `remeasure` is not set.
     """
-    trials, record = grid.lot(), _Record.of(store, grid)
+    trials, record = grid.lot(), _StoredTrials.of(store, grid)
     missing = np.ones(len(trials), dtype=bool)
     done = failed = lacking = unkept = recorded = 0
     lacks: dict[str, None] = {}
@@ -96,7 +96,7 @@ def make_survey(grid: Grid, store: Store, *, retry_failed: bool = False, remeasu
     )  # fmt: skip
 
 
-def _unkept(grid: Grid, trials: Records, held: _Held) -> Mask:
+def _unkept(grid: Grid, trials: Records, held: _StoredBlock) -> Mask:
     """Which trials are not recorded with their weights, and would be, had the grid trained them."""
     if not grid.keep:
         return np.zeros(len(trials), dtype=bool)
@@ -118,7 +118,7 @@ def _about_unkept(unkept: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Record:
+class _StoredTrials:
     """What a store holds of trials of a grid."""
 
     store: Store
@@ -130,14 +130,14 @@ class _Record:
     """The trials measured for an observable on a layer, with a value in a column, as far as it was asked."""
 
     @classmethod
-    def of(cls, store: Store, grid: Grid) -> _Record:
+    def of(cls, store: Store, grid: Grid) -> _StoredTrials:
         columns = ["trial_id", "status", "measure_layer", "rank", "definitions"] + [
             ENTROPIC
         ] * grid.measure.entropic
         columns += [OBSERVABLE_SOURCE.name] * bool(grid.observables) + [COURSE] * bool(grid.keep)
         return cls(store=store, rows=store.trials_table(columns, ordered=False).combine_chunks())
 
-    def blocks(self, trials: Lot) -> Iterator[tuple[int, Records, _Held]]:
+    def blocks(self, trials: Lot) -> Iterator[tuple[int, Records, _StoredBlock]]:
         """The trials of a grid, so many at a time, from which position on, and what is held of them.
 
         None of them where nothing is held: their ids are not even made then.
@@ -148,7 +148,7 @@ class _Record:
         for block in trials.blocks():
             own = digests[start : start + len(block)]
             at = known.find(own)
-            yield start, block, _Held(record=self, digests=own, at=pa.array(at, mask=at < 0))
+            yield start, block, _StoredBlock(record=self, digests=own, at=pa.array(at, mask=at < 0))
             start += len(block)
 
     def column(self, name: str) -> pa.Array:
@@ -170,10 +170,10 @@ class _Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Held:
+class _StoredBlock:
     """What a store holds of each trial of a block; arrays have shape (trials,)."""
 
-    record: _Record
+    record: _StoredTrials
     digests: Digests
     at: pa.Array
     """The row of each trial; null where there is none."""
@@ -207,7 +207,7 @@ class _Held:
         return mask
 
 
-def _lacked(grid: Grid, trials: Records, held: _Held) -> dict[str, Mask]:
+def _lacked(grid: Grid, trials: Records, held: _StoredBlock) -> dict[str, Mask]:
     """What the grid asks to measure and trials lack, in words, with those trials; the diverged lack nothing.
 
     Measurements are read only for what the rows of the trials themselves leave open.

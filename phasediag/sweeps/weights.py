@@ -12,7 +12,7 @@ from phasediag.errors import PhasediagError
 from phasediag.storage.kept_weights import read_kept
 from phasediag.storage.snapshots import known_id
 from phasediag.storage.store import Store
-from phasediag.sweeps.rows import trial_named
+from phasediag.sweeps.moved_rows import trial_named
 
 
 def load_weights(sweep: str | os.PathLike[str], trial: str) -> dict[str, npt.NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from phasediag.native import distances as native
+from phasediag.native import distance_loops as native
 from phasediag.symmetry.neurons import Parity
 from phasediag.symmetry.order import Part
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from phasediag.native import distances as native
+from phasediag.native import distance_loops as native
 
 
 def merged_rays(vectors: Tensor, turned: int) -> Tensor:

@@ -32,7 +32,6 @@ from typing import Any, Final
 from phasediag.library_messages import quiet
 from phasediag.user_code.apart import withstood
 from phasediag.user_code.defaults import kept_defaults
-from phasediag.user_code.environment import variables_read
 from phasediag.user_code.imports import (
     Roots,
     dynamic_name,
@@ -44,6 +43,7 @@ from phasediag.user_code.imports import (
 from phasediag.user_code.opened import opened_files
 from phasediag.user_code.process import kept_environment
 from phasediag.user_code.replaced import KeptLibraries
+from phasediag.user_code.variables import variables_read
 from phasediag.user_code.work import at_work
 
 PREFIX: Final = "phasediag_user_"

@@ -20,8 +20,8 @@ import phasediag
 from phasediag.analysis.depth import depth_profile
 from phasediag.checkpoints.heads import Measured
 from phasediag.checkpoints.layouts import NAMINGS, Naming, recognised
+from phasediag.checkpoints.named_tensors import weights_of
 from phasediag.checkpoints.record import ReadingPlan, measured_parts, record
-from phasediag.checkpoints.weights import weights_of
 from phasediag.commands.measure import measure
 from phasediag.errors import AnalysisError, PhasediagError
 

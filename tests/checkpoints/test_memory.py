@@ -20,7 +20,7 @@ from torch import Tensor
 from phasediag.arrays import FloatArray, Shape
 from phasediag.checkpoints.heads import measured_block
 from phasediag.checkpoints.layouts import Matrix, NeuronBlock
-from phasediag.checkpoints.weights import StoredTensors
+from phasediag.checkpoints.named_tensors import StoredTensors
 from phasediag.symmetry import geometry
 from phasediag.symmetry.order import Part
 

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from phasediag.cli import main
 from phasediag.commands import filling
+from phasediag.commands.encoding import in_ascii
 from phasediag.commands.filling import MARKS, drawn, planned_of, view_of
-from phasediag.commands.letters import in_ascii
 from phasediag.grids.grid import parse_grid
 from phasediag.parameters import TRAINING
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import parse_grid, read_grid
-from phasediag.grids.reading import Report, parse_mapping
+from phasediag.grids.nodes import Report, parse_mapping
 from phasediag.grids.settings import parse_setting, with_settings
 
 TEXT = """\

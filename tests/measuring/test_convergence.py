@@ -20,7 +20,7 @@ from phasediag.measuring.convergence import (
     relaxed,
     steps_to_crossing,
 )
-from phasediag.measuring.results import results
+from phasediag.measuring.result_columns import results
 from trained_tiles import grid_of, recorded, tile_of
 
 STEPS = 1000

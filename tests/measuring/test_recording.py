@@ -12,9 +12,9 @@ from scipy.spatial.distance import pdist, squareform
 
 from phasediag.measuring import recording
 from phasediag.measuring.convergence import RELAXATIONS, SMALL_DRIFT
-from phasediag.measuring.measure import Distances, Request, measure
+from phasediag.measuring.layer_distances import Distances, Request, measure
 from phasediag.measuring.recording import Recorder
-from phasediag.measuring.results import results
+from phasediag.measuring.result_columns import results
 from phasediag.observables.threshold import Threshold
 from trained_tiles import grid_of, pair, recorded, tile_of
 

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 import phasediag
-from phasediag.analysis.declared import about
+from phasediag.analysis.declared_columns import about
 from phasediag.analysis.versions import VersionsWarning, newest
 from phasediag.commands.results import diagram
 from phasediag.errors import GridError, PhasediagError

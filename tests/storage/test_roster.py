@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from phasediag.grids.grid import Grid, parse_grid
 from phasediag.storage import roster
-from phasediag.storage.choice import one_a_trial, order_of
 from phasediag.storage.roster import Roster, given_of, key_of, read_roster, roster_file, unpacked
+from phasediag.storage.row_choice import one_a_trial, order_of
 from phasediag.storage.store import Store
 from small_sweeps import grid_text
 

@@ -14,8 +14,8 @@ import phasediag
 from phasediag import cli
 from phasediag.errors import PhasediagError
 from phasediag.storage.store import Store
+from phasediag.sweeps.moved_rows import trial_named
 from phasediag.sweeps.remove import TRASH
-from phasediag.sweeps.rows import trial_named
 from phasediag.sweeps.status import status
 from small_sweeps import assert_same_rows, grid_text, launched, measurements, write
 from small_sweeps import trials as rows

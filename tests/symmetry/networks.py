@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from phasediag.measuring.measure import Request
+from phasediag.measuring.layer_distances import Request
 from phasediag.symmetry.neurons import NeuronGroup, Parity
 
 ALL = ("permutation", "norm_order", "sign_flip", "classes", "directions", "rank")

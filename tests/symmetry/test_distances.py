@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from native_calls import NATIVE
-from phasediag.native import distances as native
+from phasediag.native import distance_loops as native
 from phasediag.symmetry.distances import (
     farthest_first,
     pair_distances,

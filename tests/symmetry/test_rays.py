@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from native_calls import NATIVE
-from phasediag.measuring.measure import measure
-from phasediag.native import distances as native
+from phasediag.measuring.layer_distances import measure
+from phasediag.native import distance_loops as native
 from phasediag.observables.threshold import Threshold, living_scale
 from phasediag.symmetry import rays
 from phasediag.symmetry.rays import merged_rays

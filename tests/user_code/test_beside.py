@@ -21,7 +21,7 @@ from phasediag.running.sources import place_sources
 from phasediag.storage.store import Store
 from phasediag.sweeps.reach import completed
 from phasediag.sweeps.recorded import recorded_files, stored_grid
-from phasediag.user_code.environment import variables_read
+from phasediag.user_code.variables import variables_read
 from small_sweeps import assert_same_rows, launched, write
 
 NET = """
@@ -377,7 +377,7 @@ def test_a_variable_of_the_environment_is_told_to_be_no_part_of_the_record(
 def test_variables_of_which_nobody_can_be_told_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the class of `os.environ` cannot be changed."""
     with monkeypatch.context() as patch:
-        patch.setattr("phasediag.user_code.environment._Environment", dict)
+        patch.setattr("phasediag.user_code.variables._Environment", dict)
         with variables_read() as places:
             assert os.getenv("HOME") == os.environ.get("HOME")
     assert places == {}

@@ -9,8 +9,8 @@ import pytest
 
 import phasediag
 from phasediag.errors import PhasediagError
-from phasediag.user_code.environment import variables_read
 from phasediag.user_code.opened import opened_files
+from phasediag.user_code.variables import variables_read
 from small_sweeps import write
 
 TASK = """

@@ -66,7 +66,7 @@ class DoubleRotation(NeuronSymmetry):
         """
         import torch
 
-        from phasediag.symmetry.spectra import neuron_unit, singular_values, triangle, up_to_width
+        from phasediag.symmetry.singular_values import neuron_unit, singular_values, triangle, up_to_width
 
         neurons, unit = layer.raw, neuron_unit(layer.raw)
         into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit

@@ -63,7 +63,7 @@ class Rescaling(NeuronSymmetry):
         """
         import torch
 
-        from phasediag.symmetry.spectra import neuron_unit
+        from phasediag.symmetry.singular_values import neuron_unit
 
         neurons, unit = layer.fixed, neuron_unit(layer.fixed)
         into = torch.cat([neurons.incoming, neurons.bias], dim=2).double() / unit

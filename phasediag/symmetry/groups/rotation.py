@@ -83,7 +83,7 @@ class Rotation(NeuronSymmetry):
         by Courant and Fischer no other choice of directions has more of them below a threshold.
         Computed in float64; shape (networks, width).
         """
-        from phasediag.symmetry.spectra import neuron_unit, singular_values, up_to_width
+        from phasediag.symmetry.singular_values import neuron_unit, singular_values, up_to_width
 
         neurons, unit = layer.raw, neuron_unit(layer.raw)
         values = up_to_width(singular_values(neurons.vectors.double() / unit), neurons)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Parameters = Mapping[str, "Tensor"]
-"""The parameters of one network, by name, without leading axes; `phasediag.measuring.measure` measures whole
-tiles."""
+"""The parameters of one network, by name, without leading axes; `phasediag.measuring.layer_distances`
+measures whole tiles."""
 Element = TypeVar("Element")
 
 

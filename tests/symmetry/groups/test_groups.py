@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from phasediag.errors import PhasediagError
-from phasediag.measuring.measure import Request, measure
+from phasediag.measuring.layer_distances import Request, measure
 from phasediag.models.mlp import MLP
 from phasediag.models.transformer import Transformer
 from phasediag.symmetry.groups.declared import declared

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phasediag.cli import main
-from phasediag.commands.letters import in_ascii, write_what_can_be_written
+from phasediag.commands.encoding import in_ascii, write_what_can_be_written
 from small_sweeps import grid_text, write
 
 

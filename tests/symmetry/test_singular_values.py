@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from phasediag.errors import PhasediagError
-from phasediag.measuring.measure import Distances, Request, log_norm, measure, neurons
+from phasediag.measuring.layer_distances import Distances, Request, log_norm, measure, neurons
 from phasediag.models.transformer import Transformer
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold

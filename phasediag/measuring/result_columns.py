@@ -8,7 +8,7 @@ import numpy as np
 
 from phasediag.arrays import FloatArray
 from phasediag.measuring.judgement import Judgement, judged
-from phasediag.measuring.measure import least_log_norm
+from phasediag.measuring.layer_distances import least_log_norm
 from phasediag.measuring.recording import MeasuredSoFar, Recorder
 from phasediag.observables.known import distance_observables
 from phasediag.symmetry.neurons import NeuronGroup

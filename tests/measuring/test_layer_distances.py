@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasediag.errors import PhasediagError
-from phasediag.measuring import measure as module
-from phasediag.measuring.measure import Request, log_norm, measure, neurons
+from phasediag.measuring import layer_distances as module
+from phasediag.measuring.layer_distances import Request, log_norm, measure, neurons
 from phasediag.observables.known import distance_observables
 from phasediag.observables.threshold import Threshold
 from phasediag.symmetry.neurons import NeuronGroup

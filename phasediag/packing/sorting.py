@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phasediag.arrays import FloatArray
-from phasediag.grids.columns import combinations, values_at
-from phasediag.packing.source import TrialSource
+from phasediag.grids.design_columns import combinations, values_at
 from phasediag.packing.structure import Structure, structures
+from phasediag.packing.trial_source import TrialSource
 from phasediag.ramp import lengths
 from phasediag.trial import Codes, Encoded, IntArray, Parameter, Records, formatted, narrow
 

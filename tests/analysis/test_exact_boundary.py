@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasediag.analysis.known import known_boundary
+from phasediag.analysis.exact_boundary import known_boundary
 from phasediag.analysis.phases import phase_diagram
 from phasediag.figures.diagram import draw_curve
 

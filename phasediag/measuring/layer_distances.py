@@ -116,7 +116,7 @@ def measure(
     none = {name: parameter[:0] for name, parameter in named.items()}
     for group in plain:
         raw_neurons(none, group)
-    tile = _Tile(
+    tile = _MeasuredNetworks(
         parameters=parameters, named=named, groups=groups, plain=plain, requests=requests,
         observables=built_in() if observables is None else observables, surroundings=surroundings,
     )  # fmt: skip
@@ -125,7 +125,7 @@ def measure(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Tile:
+class _MeasuredNetworks:
     """What is measured of which networks."""
 
     parameters: Mapping[str, Tensor]
