@@ -20,6 +20,8 @@ from phasediag.theory.gaps import gap_counts
 
 ROOT = Path(__file__).parents[2]
 GRIDS = ("relu", "field", "wide-teacher", "controls", "noise")
+COUNTED = ("contributions", "directions", "classes")
+"""The observables whose distances have gaps; those that a sweep has not are left out."""
 LEFT_OUT = ("wall_s", "device", "host", "started_at", "pack_id")
 """Columns that say when and where a network was trained, and nothing of it."""
 
@@ -29,12 +31,15 @@ def write(sweep: Path, tables: Path, name: str) -> None:
     trials = phasediag.load_trials(sweep).drop(columns=list(LEFT_OUT), errors="ignore")
     trials.attrs = {}
 
+    rows = phasediag.load_measurements(sweep, layer="hidden.1", last=True)
+
     def measured(observable: str) -> pd.DataFrame:
-        return phasediag.load_measurements(sweep, observable=observable, layer="hidden.1", last=True)
+        return rows[rows["observable"] == observable]
 
     numbers = [
         gap_counts(trials, measured(observable)).assign(observable=observable)
-        for observable in ("directions", "classes")
+        for observable in COUNTED
+        if len(measured(observable))
     ]
     pd.concat(numbers).to_parquet(tables / f"{name}-numbers.parquet", index=False, compression="zstd")
     if name == "relu":

@@ -19,7 +19,7 @@ from phasediag.analysis.comparison import ReplicateMeans
 from phasediag.analysis.law_comparison import UNTESTED, LawComparison, compare_laws
 from phasediag.analysis.laws import REFERENCE, law
 from phasediag.analysis.result import Result, plain
-from phasediag.analysis.settled_counts import SettledCounts, student
+from phasediag.analysis.settled_counts import ENTERS, SettledCounts, student
 from phasediag.analysis.verdict import Claim, SupportVerdict
 from phasediag.arrays import FloatArray
 from phasediag.theory.counting import bound_exponent
@@ -91,7 +91,9 @@ class CountExponents(Result):
         }  # fmt: skip
 
 
-def count_exponents(targets: Mapping[str, SettledCounts], dimension_of: Mapping[Any, int]) -> CountExponents:
+def count_exponents(
+    targets: Mapping[str, SettledCounts], dimension_of: Mapping[Any, int], states: Sequence[str] = (ENTERS,)
+) -> CountExponents:
     """Fit the slopes of log N against log x over the cells that enter, one for each replicate.
 
     A replicate takes part where it has 3 values of x or more. The number is called polynomial in x only
@@ -104,13 +106,16 @@ def count_exponents(targets: Mapping[str, SettledCounts], dimension_of: Mapping[
         The counts of each target, by its name, told apart by one column (such as `inputs`).
     dimension_of
         The numbers of a neuron by the value of that column.
+    states
+        Which cells are fitted, as `SettledCounts.limits` calls them. With `LIMITED` or `ONE_WIDTH` the exponents
+        are those of layers of that width, and say nothing of an infinitely wide one.
     """
     exponents, slopes, laws = [], [], []
     comparisons: dict[tuple[str, int], LawComparison | None] = {}
     for target, counts in targets.items():
         for key in counts.questions():
             dimension = dimension_of[key[0]]
-            numbers = counts.numbers(key)
+            numbers = counts.numbers(key, states)
             each = replicate_slopes(numbers)
             named = {"target": target, "dimension": dimension}
             exponents.append({**named, **_row(numbers, each, dimension)})

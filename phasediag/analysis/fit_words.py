@@ -64,11 +64,18 @@ def about_fit(
     late = left_out.get("not converged", 0)
     if late:
         yield f"{late:,} trials that have not converged were left out of the fit."
-    decades = log10(window[1] / window[0])
-    if decades < 1:
-        yield (f"The window spans {decades:.2g} decades; below one an exponent says little about a law.")
+    if short := short_window(window):
+        yield f"The window {short}."
     if models[0]["name"] != REFERENCE.name:
         yield f"Another law foretells the counts better than a {REFERENCE.name}: the {models[0]['name']}."
+
+
+def short_window(window: tuple[float, float]) -> str:
+    """What a window below a decade takes from an exponent, as the rest of a sentence; empty of a longer one."""
+    decades = log10(window[1] / window[0])
+    return (
+        f"spans {decades:.2g} decades; below one an exponent says little about a law" if decades < 1 else ""
+    )
 
 
 def difference(model: Mapping[str, Any]) -> str:

@@ -289,14 +289,15 @@ def _limits(replicates: pd.DataFrame, cells: pd.DataFrame, apart: list[str], x: 
 
 def _state(wide: pd.Series[Any], half: pd.DataFrame, change: tuple[float, float, float], by: str) -> str:
     """Whether the largest width enters a fit, or why not."""
-    if not len(half):
-        return ONE_WIDTH
-    if not (wide["settled"] and half["settled"].all()):
+    both = pd.concat([wide.to_frame().T, half])
+    if not both["settled"].all():
         return UNSETTLED
     if wide["mean"] < FEWEST_NEURONS:
         return FEW_NEURONS
-    if wide[by] / 2 < ROOMY * max(wide["mean"], half["mean"].iloc[0]):
+    if both[by].min() < ROOMY * both["mean"].max():
         return NO_ROOM
+    if not len(half):
+        return ONE_WIDTH
     most = max(LARGEST_DIFFERENCE, SMALL_SHARE * wide["mean"])
     return ENTERS if change[1] >= -most and change[2] <= most else LIMITED
 

@@ -54,8 +54,15 @@ class Warnings:
 
     @classmethod
     def of(cls, parts: Mapping[str, Sequence[Warned]]) -> Warnings:
-        """Warnings in any order."""
-        return cls({about: tuple(sorted(some, key=_lightness)) for about, some in parts.items() if some})
+        """Warnings in any order; what two parts say alike is told of the first."""
+        said: set[str] = set()
+        once: dict[str, tuple[Warned, ...]] = {}
+        for about, some in parts.items():
+            new = tuple(sorted((each for each in some if each.text not in said), key=_lightness))
+            said.update(each.text for each in new)
+            if new:
+                once[about] = new
+        return cls(once)
 
     @property
     def count(self) -> int:

@@ -15,18 +15,30 @@ from phasediag.sweeps.extend import extend
 from phasediag.sweeps.sweep import launch
 
 ROOT = Path(__file__).parents[2]
-SHORT = {
-    "width: [32, 64, 128, 256]": "width: [16, 32]",
-    "init_scale: [0.25, 0.176776695297, 0.125, 0.0883883476483]": "init_scale: [0.35, 0.25]",
-    "replicates: 8": "replicates: 3", "seed: 20261129": "seed: 7",
-    "[1e-3, 1], num: 16": "[6e-2, 0.5], num: 4",
-}  # fmt: skip
-"""Of all grids: narrower layers, fewer and stronger decays, other seeds than those of the runs."""
+SHORT = {"replicates: 8": "replicates: 3", "seed: 20261130": "seed: 7", "seed: 20261129": "seed: 7"}
+"""Of all grids: other seeds than those of the runs, and fewer."""
 OF_ONE = {
-    "relu": {"inputs: [2, 3]": "inputs: [2]", "[3e-3, 1], num: 12": "[6e-2, 0.3], num: 3"},
-    "field": {"inputs: [1, 2, 4, 8]": "inputs: [1, 4]", "relaxations: 30": "relaxations: 15"},
-    "wide-teacher": {"inputs: [1, 2, 4, 8]": "inputs: [1, 4]", "relaxations: 30": "relaxations: 15"},
-    "controls": {"[4, 16, 64]": "[2, 4]", "relaxations: 30": "relaxations: 15"},
+    "relu": {
+        "inputs: [2, 3]": "inputs: [2]", "[3e-3, 1], num: 8": "[6e-2, 0.3], num: 3",
+        "width: [32, 64, 128]": "width: [16, 32]",
+        "init_scale: [0.25, 0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",
+    },
+    "field": {
+        "inputs: [1, 2, 4, 8]": "inputs: [1, 2]", "[2.5e-4, 1e-1], num: 14": "[1e-2, 1e-1], num: 4",
+        "width: [16, 32, 64, 128]": "width: [16, 32]",
+        "init_scale: [0.353553390593, 0.25, 0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",
+        "inputs == 2 and (width < 32 or width > 64)": "inputs > 2",
+    },
+    "wide-teacher": {
+        "inputs: [2, 4, 8]": "inputs: [2]", "[1e-3, 1e-1], num: 11": "[1e-2, 1e-1], num: 4",
+        "width: [32, 64, 128]": "width: [16, 32]",
+        "init_scale: [0.25, 0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",
+    },
+    "controls": {
+        "teacher_width: [4, 16]": "teacher_width: [2, 4]", "[1e-3, 1e-1], num: 6": "[1e-2, 1e-1], num: 3",
+        "width: [64, 128]": "width: [16, 32]",
+        "init_scale: [0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",
+    },
     "noise": {
         "width: [64, 128]": "width: [16, 32]",
         "init_scale: [0.176776695297, 0.125]": "init_scale: [0.35, 0.25]",

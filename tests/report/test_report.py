@@ -18,7 +18,7 @@ from phasediag.errors import AnalysisError
 from phasediag.report.choice import MOST_PANELS, choose
 from phasediag.report.facts import duration
 from phasediag.report.page import ReportedSweep, report
-from phasediag.report.warnings import about_trials
+from phasediag.report.warnings import Gravity, Warned, Warnings, about_trials
 from phasediag.storage.launches import LAUNCHES, Launches
 
 GRID = "name: planted\nfixed:\n  task: <script>alert(1)</script> & more\n"
@@ -259,6 +259,27 @@ def test_a_count_that_allows_no_fit_is_told_with_the_reason():
     assert "Scaling: distinct living neurons against weight decay" in page.text
     assert "no fit could be made; a table tells why" in page.text
     assert page.csv("refusals.csv")["reason"].str.contains("a fit needs 3").all()
+
+
+def test_no_law_is_fitted_unasked_to_less_than_a_decade():
+    """Nobody asked for it, and of it nothing could be learned: no fit, no warnings of one."""
+    frame = planted()
+    near = frame[frame["weight_decay"].between(0.0099, 0.09)]
+    assert 3 <= near["weight_decay"].nunique() < frame["weight_decay"].nunique()
+    near = near.assign(neuron_count=np.round(1 / near["weight_decay"] ** 0.5))
+    page = Page(report(sweep(near)))
+    assert "no fit could be made; a table tells why" in page.text
+    assert (
+        page.csv("refusals.csv")["reason"].str.contains("below one an exponent says little about a law").all()
+    )
+    assert "left out of the fit" not in page.text
+
+
+def test_what_two_parts_say_alike_is_told_once():
+    one, other = Warned("Of both."), Warned("Of the second.", Gravity.UNSURE)
+    given = Warnings.of({"a": [one], "b": [one, other], "c": [one]})
+    assert given.parts == {"a": (one,), "b": (other,)}
+    assert given.count == 2
 
 
 def test_the_diagram_spans_the_axes_of_most_values_and_stays_small():

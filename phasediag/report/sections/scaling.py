@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from phasediag.analysis.fit_words import exponent_in_words
+from phasediag.analysis.fit_words import exponent_in_words, short_window
 from phasediag.analysis.labels import named, prose
 from phasediag.analysis.scaling import ScalingFit, fit_scaling
 from phasediag.analysis.sensitivity import Sensitivity
@@ -37,7 +37,7 @@ def sections(material: Material) -> Iterator[Section]:
 
 
 def _section(material: Material, shown: pd.DataFrame, x: str, y: str) -> Section:
-    """Fits of a count against x, one for each facet but width."""
+    """Fits of a count against x, one for each facet but width; none over less than a decade, unasked."""
     choice = material.choice
     others = [name for name in (*choice.facets, choice.x, choice.y) if name and name != x]
     facets = [name for name in others if name != "width" and shown[name].nunique(dropna=False) <= _MOST_FITS]
@@ -48,10 +48,15 @@ def _section(material: Material, shown: pd.DataFrame, x: str, y: str) -> Section
     refused: dict[str, list[str]] = {}
     for name, part in _parts(shown, facets):
         try:
-            fits[name] = fit_scaling(part, x=x, y=y)
-            sensitivities.append(material.recounts.sensitivity(fits[name], part))
+            fit = fit_scaling(part, x=x, y=y)
         except AnalysisError as error:
             refused.setdefault(str(error), []).append(name)
+            continue
+        if short := short_window(fit.window):
+            refused.setdefault(f"its window {short}; `phasediag scaling` fits it", []).append(name)
+            continue
+        fits[name] = fit
+        sensitivities.append(material.recounts.sensitivity(fit, part))
     title = f"Scaling: {prose(y)} against {prose(x)}"
     if not fits:
         finding = f"{upper(prose(y))} against {prose(x)}: no fit could be made; a table tells why."
