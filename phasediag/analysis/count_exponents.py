@@ -107,7 +107,7 @@ def count_exponents(
     dimension_of
         The numbers of a neuron by the value of that column.
     states
-        Which cells are fitted, as `SettledCounts.limits` calls them. With `LIMITED` or `ONE_WIDTH` the exponents
+        Which cells are fitted, as `SettledCounts.limits` calls them. With others than `ENTERS` the exponents
         are those of layers of that width, and say nothing of an infinitely wide one.
     """
     exponents, slopes, laws = [], [], []

@@ -71,7 +71,7 @@ def about_fit(
 
 
 def short_window(window: tuple[float, float]) -> str:
-    """What a window below a decade takes from an exponent, as the rest of a sentence; empty of a longer one."""
+    """That a window is below a decade, as the rest of a sentence; empty where it is not."""
     decades = log10(window[1] / window[0])
     return (
         f"spans {decades:.2g} decades; below one an exponent says little about a law" if decades < 1 else ""

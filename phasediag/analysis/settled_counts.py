@@ -35,7 +35,7 @@ ENTERS: Final = "enters"
 UNSETTLED: Final = "not settled"
 FEW_NEURONS: Final = f"fewer than {FEWEST_NEURONS:g} neurons"
 NO_ROOM: Final = f"a width below {ROOMY:g} times the number"
-LIMITED: Final = "limited by the width"
+LIMITED: Final = "not shown to have width enough"
 ONE_WIDTH: Final = "no layers of half the width"
 
 

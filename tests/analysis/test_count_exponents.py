@@ -16,7 +16,7 @@ from phasediag.analysis.count_exponents import (
     count_exponents,
     dimension_trend,
 )
-from phasediag.analysis.settled_counts import SettledCounts, settled_counts
+from phasediag.analysis.settled_counts import ENTERS, LIMITED, ONE_WIDTH, SettledCounts, settled_counts
 from planted_counts import Planted, falling, planted
 
 DIMENSIONS = {1: 2, 2: 3, 4: 5, 8: 9}
@@ -49,6 +49,20 @@ def test_a_rise_beyond_the_bound_is_told() -> None:
     steep = falling(lambda inputs: 1.5 * bound(inputs), amplitude=0.03, scatter=0.05)
     counts = settled_counts(*planted(steep, inputs=[1, 2], decays=40, widths=(128, 256)), ["inputs"])
     assert set(count_exponents({"field": counts}, DIMENSIONS).exponents["verdict"]) == {BEYOND}
+
+
+def test_cells_whose_width_was_not_tested_are_fitted_where_they_are_asked_for() -> None:
+    """By one width, or by two that differ: the exponents are of that width."""
+    power = falling(lambda inputs: 0.4)
+    for widths, state, number in (
+        ((256,), ONE_WIDTH, power),
+        ((128, 256), LIMITED, lambda i, x, w, r, f: power(i, x, w, r, f) + 2 * (w == 256)),
+    ):
+        counts = settled_counts(*planted(number, inputs=[1, 2], widths=widths), ["inputs"])
+        assert set(count_exponents({"field": counts}, DIMENSIONS).exponents["verdict"]) == {CANNOT_TELL}
+        fit = count_exponents({"field": counts}, DIMENSIONS, states=(ENTERS, state))
+        assert set(fit.exponents["verdict"]) == {WITHIN}
+        assert fit.exponents["exponent"].between(0.2, 0.45).all()
 
 
 def test_without_cells_that_enter_there_is_no_verdict() -> None:
