@@ -69,7 +69,8 @@ TRAINING: Final[tuple[Parameter, ...]] = (
     Parameter(name="relaxations", type=PositiveFloat, default=None, neutral=REQUIRED,
               role=Role.SHORTHAND, unit="steps * learning_rate * weight_decay",
               meaning="Stands instead of steps under fixed: ceil(relaxations / (learning_rate * "
-              "weight_decay)). What decays needs 10 at least; where decay is strong, the data need more."),
+              "weight_decay)). What decays needs 10 at least; where decay is strong, the data need more. "
+              "Momentum is not counted: with it, relaxation is 1 / (1 - momentum) times as fast."),
     Parameter(name="dtype", type=Literal["float32", "float64"], default="float32", neutral="float32",
               role=Role.STRUCTURAL, meaning="Precision of weights and data."),
     Parameter(name="data_seed", type=Count | None, default=None, neutral=None, role=Role.BATCHED,
