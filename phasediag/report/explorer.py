@@ -35,7 +35,7 @@ MOST_PLACES: Final = 1_000_000
 """The places of the meshes of all panels together, at most."""
 MOST_ORDERS: Final = 12
 """Order parameters of which one can be chosen."""
-ORDERS: Final = (
+OFFERED: Final = (
     "degree_normalized", "neuron_count", "alive_count", "rank", "log_rate", "test_accuracy", "test_loss",
     "train_loss",
 )  # fmt: skip
@@ -132,7 +132,7 @@ def _first(levels: npt.NDArray[Any], held: Any) -> int:
 
 def _orders(trials: pd.DataFrame, first: str) -> list[str]:
     """The order parameters that are offered: numbers that vary among the trials."""
-    names = dict.fromkeys((first, *ORDERS, *sorted(declared_names(trials))))
+    names = dict.fromkeys((first, *OFFERED, *sorted(declared_names(trials))))
     return [name for name in names if name == first or _varies(trials, name)][:MOST_ORDERS]
 
 
