@@ -276,7 +276,7 @@ def test_plain_lines_are_no_flood(still: None, monkeypatch: pytest.MonkeyPatch) 
         drains.drain("SIGTERM; again to stop at once")
         line(drains)
     assert len(lines.printed) == 3
-    assert lines.printed[0].startswith("0/100 trials, starting workers, 0 failed")
+    assert lines.printed[0].startswith("0/100 trials, starting workers and compiling, 0 failed")
     assert lines.printed[1].startswith("1/100 trials, 0.1 trials/s, 0 failed")
     assert "draining: SIGTERM; again to stop at once" in lines.printed[2]
 

@@ -99,7 +99,7 @@ class ProgressLine:
 def described(watch: Watch) -> str:
     """`1200/4096 trials, 96.1 trials/s, 0 failed, 30 s left`."""
     done, rate = f"{watch.trials_done:.0f}/{watch.total} trials", watch.rate
-    waiting = "starting workers" if watch.total else "nothing to train"
+    waiting = "starting workers and compiling" if watch.total else "nothing to train"
     pace = waiting if rate is None else f"{rate:{'.1f' if rate >= 0.1 else '.2g'}} trials/s"
     parts = [done, pace, f"{watch.failed} failed"]
     if watch.diverged:
