@@ -171,7 +171,8 @@ def dimension_trend(slopes: pd.DataFrame) -> tuple[float, float, float]:
             value = float(spearmanr(part["dimension"], part["exponent"]).statistic)
             by_replicate.setdefault(replicate, []).append(value)
     step = 12 / (number * (number**2 - 1)) if number > 1 else 0
-    return student(np.array([np.mean(each) for each in by_replicate.values()]), rounding=step)
+    mean, low, high = student(np.array([np.mean(each) for each in by_replicate.values()]), rounding=step)
+    return mean, max(low, -1.0), min(high, 1.0)
 
 
 def _row(numbers: pd.DataFrame, slopes: Mapping[Any, float], dimension: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from itertools import cycle
 from typing import Any, Final
 
 import numpy as np
@@ -43,8 +43,11 @@ def draw(counts: SettledCounts, ax: Axes | None = None) -> Axes | Figure:
             return _panel(counts, questions[0], axes_or_new(None))
         figure = Figure(figsize=(COLUMN_WIDTH * columns, 2.5 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        seen: set[tuple[float, ...]] = set()
         for panel, key in zip(panels, questions, strict=False):
-            _panel(counts, key, panel, named_widths=panel is panels[0])
+            widths = _widths(_of_question(counts.cells, counts, key), counts)
+            _panel(counts, key, panel, named_widths=widths not in seen)
+            seen.add(widths)
         for panel in panels[len(questions) :]:
             panel.set_visible(False)
     return figure
@@ -53,15 +56,15 @@ def draw(counts: SettledCounts, ax: Axes | None = None) -> Axes | Figure:
 def _panel(
     counts: SettledCounts, key: tuple[Any, ...], ax: Axes, *, named_widths: bool = True
 ) -> Axes:  # fmt: skip
-    cells = _of(counts.cells, dict(zip(counts.apart, key, strict=True)))
-    widths = np.unique(cells[counts.by])
+    cells = _of_question(counts.cells, counts, key)
     x = np.unique(cells[counts.x].to_numpy(dtype=np.float64))
     kind = Scale(kind="log") if x[0] > 0 else Scale(kind="linear")
     set_scale(ax.set_xscale, ax.xaxis, kind, x)
     ax.set_yscale("symlog", linthresh=1.0)
     handles = []
-    for number, (width, colour) in enumerate(zip(widths, shades(len(widths)), strict=True)):
-        marker = MARKERS[number % len(MARKERS)]
+    every = _widths(counts.cells, counts)
+    looks = zip(every, shades(len(every)), cycle(MARKERS), strict=False)
+    for width, colour, marker in looks:  # a width looks alike in all panels
         some = cells[cells[counts.by] == width]
         for settled, fill in ((True, colour), (False, "white")):
             part = some[(some["settled"] == settled) & some["mean"].notna()]
@@ -70,10 +73,12 @@ def _panel(
                 part[counts.x], part["mean"], np.nan_to_num(error), fmt=marker, color=colour, markersize=3.5,
                 markerfacecolor=fill, linewidth=0.8, markeredgewidth=0.8,
             )  # fmt: skip
+        if not len(some):
+            continue
         handles.append(
-            Line2D([], [], color=colour, marker=marker, linestyle="", label=named(counts.by, float(width)))
+            Line2D([], [], color=colour, marker=marker, linestyle="", label=named(counts.by, width))
         )
-    inside = _of(counts.limits, dict(zip(counts.apart, key, strict=True)))
+    inside = _of_question(counts.limits, counts, key)
     inside = inside[inside["state"] == ENTERS]
     ax.plot(inside[counts.x], inside["mean"], "o", color=INK, markerfacecolor="none", markersize=8,
             markeredgewidth=0.7)  # fmt: skip
@@ -89,7 +94,13 @@ def _panel(
     return ax
 
 
-def _of(rows: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
-    for name, value in values.items():
+def _widths(cells: pd.DataFrame, counts: SettledCounts) -> tuple[float, ...]:
+    """The widths of some cells, ascending."""
+    return tuple(float(width) for width in np.unique(cells[counts.by]))
+
+
+def _of_question(rows: pd.DataFrame, counts: SettledCounts, key: tuple[Any, ...]) -> pd.DataFrame:
+    """The rows of a table that are of one question."""
+    for name, value in zip(counts.apart, key, strict=True):
         rows = rows[rows[name] == value]
     return rows
