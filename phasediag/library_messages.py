@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 LIBRARIES: Final = ("torch", "ray")
 """Whose loggers have handlers of their own."""
@@ -21,7 +21,42 @@ INNER: Final = "Triggered internally at"
 """In what torch's C++ warns of, wherever it was called."""
 
 
-class _PrintedLines(io.TextIOBase):
+class ShownStream(io.TextIOBase):
+    """A stream in the place of standard output or standard error, which has what code asks of these."""
+
+    encoding = "utf-8"
+
+    @property
+    def buffer(self) -> io.RawIOBase:
+        """What is written into by code that gives the stream an encoding of its own."""
+        return _BytesOfStream(self)
+
+    def reconfigure(self, **options: object) -> None:
+        """Nothing: encoding, errors and buffers are those of standard error."""
+
+    def fileno(self) -> int:
+        """The descriptor of standard error, for processes that the user's code begins."""
+        return 2
+
+
+class _BytesOfStream(io.RawIOBase):
+    """Bytes that are shown as text."""
+
+    def __init__(self, shown: ShownStream) -> None:
+        self._shown = shown
+
+    def writable(self) -> bool:
+        """It is there to be written."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Show bytes as text."""
+        held = bytes(content)
+        self._shown.write(held.decode("utf-8", "replace"))
+        return len(held)
+
+
+class _PrintedLines(ShownStream):
     """Where a user's code prints: to standard error, each line once, for standard output holds results."""
 
     def __init__(self) -> None:

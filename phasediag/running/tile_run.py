@@ -43,6 +43,7 @@ from phasediag.training.pace import mean_rates
 from phasediag.training.parts import parts_of
 from phasediag.training.tiles import Program
 from phasediag.trial import IntArray
+from phasediag.user_code.process import kept_process
 
 SLICE_SECONDS: Final = 0.5
 """Training between two looks at the clock, roughly."""
@@ -66,8 +67,9 @@ class TileRun:
         program = program_for(pack.structure, source_folder(job.sources), device, pack.compiled)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self.tile = program.tile(padded, shared=pack.shared)
-        self.parts = self._recorders()
+        with self._undisturbed():
+            self.tile = program.tile(padded, shared=pack.shared)
+            self.parts = self._recorders()
         self.passed: list[StageEnd] = []
         self.origin: Origin | None = None
         self.carried: pa.Table | None = None
@@ -119,7 +121,8 @@ class TileRun:
         self.origin, self.carried = begun.origin, begun.carried
         for (_, recorder), known in zip(self.parts, numbers, strict=True):
             recorder.recording.numbers = known
-        self._measure()
+        with self._undisturbed():
+            self._measure()
 
     def advance(self, deadline: float) -> None:
         """Train and measure until the deadline or the end; some steps in any case."""
@@ -135,15 +138,25 @@ class TileRun:
 
     def advance_to(self, step: int) -> None:
         """Train up to a step, measuring at every step where something is due."""
-        if self.tile.step == 0 and not any(recorder.started for _, recorder in self.parts):
-            self._measure()
-        while self.tile.step < step:
-            if self.tile.step == self.tile.ends:
-                self._next_stage()
-            due = min(recorder.next_due(self.tile.step + 1) for _, recorder in self.parts)
-            self._train(min(due, step))
-            if self.tile.step == due:
+        with self._undisturbed():
+            if self.tile.step == 0 and not any(recorder.started for _, recorder in self.parts):
                 self._measure()
+            while self.tile.step < step:
+                if self.tile.step == self.tile.ends:
+                    self._next_stage()
+                due = min(recorder.next_due(self.tile.step + 1) for _, recorder in self.parts)
+                self._train(min(due, step))
+                if self.tile.step == due:
+                    self._measure()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Let the process be afterwards as it was before, whatever passes, losses and data change of it."""
+        if not self.job.sources:
+            yield
+            return
+        with kept_process():
+            yield
 
     def _next_stage(self) -> None:
         """Keep what the stage that has ended leaves, and begin the next one from its weights."""
@@ -178,7 +191,8 @@ class TileRun:
     def result(self) -> FinishedTile:
         """What is recorded of the tile's trials: rows of `trials` and `measurements`, and kept weights."""
         courses = courses_kept(self.trials, self.job)
-        trials, measurements = self._rows(courses)
+        with self._undisturbed():
+            trials, measurements = self._rows(courses)
         ids = {row: self.trials.trial_id[row] for row, course in enumerate(courses) if course}
         kept = kept_of(self.tile, self.parts, ids) if ids else Kept()
         return FinishedTile(trials=trials, measurements=measurements, kept=kept)
@@ -293,8 +307,9 @@ class TileRun:
         state = {name: torch.from_numpy(array) for name, array in _under("state/", saved.arrays)}
         stage = self._stage_of(saved.step)
         if stage:
-            self.tile = self.tile.in_stage(stage)
-            self.parts = self._recorders()
+            with self._undisturbed():
+                self.tile = self.tile.in_stage(stage)
+                self.parts = self._recorders()
         self.tile.restore(state, saved.step)
         self.carried = saved.carried
         if saved.carried is not None and self.pack.origin is not None:

@@ -22,9 +22,8 @@ from phasediag.sweeps.notices import of_files, of_variables
 from phasediag.sweeps.survey import Survey
 from phasediag.trial import KINDS, IntArray, Role, Trials, Value, replicate_seed
 from phasediag.user_code.apart import apart
-from phasediag.user_code.defaults import DefaultsError, kept_defaults
 from phasediag.user_code.opened import OpenedFiles, opened_files
-from phasediag.user_code.process import kept_environment
+from phasediag.user_code.process import SettingError, kept_process
 from phasediag.user_code.replaced import KeptLibraries
 from phasediag.user_code.variables import variables_read
 from phasediag.user_code.work import at_work
@@ -95,9 +94,9 @@ def _kept(users: Iterable[Component]) -> Iterator[None]:
     """Refuse what changes the process for others, too, as classes of the user's are made and used."""
     code = {path: text for part in users if part.loaded for path, text in part.loaded.code.items()}
     try:
-        with kept_environment(), kept_defaults(), KeptLibraries(code):
+        with kept_process(), KeptLibraries(code):
             yield
-    except DefaultsError as error:
+    except SettingError as error:
         named = " or ".join(f"{place_of(part.cls)}: {part.name}" for part in users)
         raise PhasediagError(f"{named}: as it is used, {error}") from error
 

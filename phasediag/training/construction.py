@@ -22,7 +22,7 @@ from phasediag.errors import PhasediagError
 from phasediag.source_lines import line_of
 from phasediag.symmetry.neurons import NeuronGroup, Parity
 from phasediag.trial import Streams
-from phasediag.user_code.defaults import kept_defaults
+from phasediag.user_code.process import kept_process
 from phasediag.user_code.work import at_work
 
 OWN_POSITION: Final = 2**32
@@ -70,7 +70,7 @@ class Construction:
         """The module, in the precision that the constructor gives it."""
         with (
             seeded(Streams(seed).generator("init", OWN_POSITION)),
-            kept_defaults(),
+            kept_process(),
             at_work(self.cls, self.cls.__name__, "its constructor"),
         ):
             module: nn.Module = self.cls(**self.arguments)

@@ -42,6 +42,7 @@ from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.passes import Habits, evaluating, habits_of
 from phasediag.training.refusals import refusal
 from phasediag.trial import Role, Streams, Value
+from phasediag.user_code.process import SettingError, kept_process
 from phasediag.user_code.work import at_work
 
 DTYPES: Final = {"float32": torch.float32, "float64": torch.float64}
@@ -306,7 +307,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
     )  # fmt: skip
     constructed = bool(model.source) or bool(stated(model.cls, "constructed"))
     module = _built(model, construction, constructed)
-    with at_work(model.cls, model.name, "its neuron_groups"):
+    with _asked(model, "its neuron_groups"):
         groups = neuron_groups_of(module, place_of(model.cls) if model.source else model.name)
     trained = {name: tuple(p.shape) for name, p in module.named_parameters() if p.requires_grad}
     control = control_of(values, trained, groups)
@@ -316,7 +317,7 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         batched = batched_of(construction, arguments, place_of(model.cls))
         others = OTHER_SEEDS if model.source else ()
         varying = (*varying_buffers(module, map(construction.module, others)), *batched.buffers)
-        with at_work(model.cls, model.name, "a first pass"):
+        with _asked(model, "a first pass"):
             habits = habits_of(construction.module(CANONICAL_SEED), inputs, dtype, batched.attributes)
     return Network(
         module=module, task=task.cls, dtype=dtype, loss=loss_of(values, task.cls), groups=groups,
@@ -326,6 +327,19 @@ def network_of(values: Mapping[str, Value], folder: Path) -> Network:
         varying=tuple(name for name in dict.fromkeys(varying) if name not in habits.state), habits=habits,
         batched=batched,
     )  # fmt: skip
+
+
+@contextmanager
+def _asked(part: Component, doing: str) -> Iterator[None]:
+    """Let code of the user's run; the process is as before, and what numbers follow from is refused."""
+    if not part.source:
+        yield
+        return
+    try:
+        with kept_process(), at_work(part.cls, part.name, doing):
+            yield
+    except SettingError as error:
+        raise PhasediagError(f"{place_of(part.cls)}: {part.name}: as it is used, {error}") from error
 
 
 def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
@@ -339,7 +353,7 @@ def sizes_of(task: Component, values: Mapping[str, Value]) -> tuple[int, int]:
     if not hasattr(task.cls, "sizes"):
         raise PhasediagError(f"{place_of(task.cls)}: {task.name} has no method 'sizes'; {_SIZES}")
     try:
-        with at_work(task.cls, task.name, "its sizes"):
+        with _asked(task, "its sizes"):
             sizes = task.cls.sizes(values)
         inputs, outputs = sizes
     except PhasediagError:

@@ -31,7 +31,6 @@ from typing import Any, Final
 
 from phasediag.library_messages import quiet
 from phasediag.user_code.apart import withstood
-from phasediag.user_code.defaults import kept_defaults
 from phasediag.user_code.imports import (
     Roots,
     dynamic_name,
@@ -41,7 +40,7 @@ from phasediag.user_code.imports import (
     reached_from,
 )
 from phasediag.user_code.opened import opened_files
-from phasediag.user_code.process import kept_environment
+from phasediag.user_code.process import kept_process
 from phasediag.user_code.replaced import KeptLibraries
 from phasediag.user_code.variables import variables_read
 from phasediag.user_code.work import at_work
@@ -175,8 +174,7 @@ def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict
         name = module_name(path)
         try:
             with (
-                kept_environment(),
-                kept_defaults(),
+                kept_process(),
                 quiet(None),
                 at_work(path, path.name, "its import"),
                 KeptLibraries(code),

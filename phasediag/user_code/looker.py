@@ -13,11 +13,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from io import TextIOBase
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from phasediag.errors import PhasediagError
-from phasediag.library_messages import printed_before
+from phasediag.library_messages import ShownStream, printed_before
 from phasediag.source_lines import CodeOrigin, line_of, of_the_user
 from phasediag.user_code.work import Onlooker, Work, looking
 
@@ -142,7 +141,7 @@ def portable(error: BaseException) -> Exception:
     return error
 
 
-class _Relay(TextIOBase):
+class _Relay(ShownStream):
     """What is printed: the parent writes it, for a thread of the parent's may hold the stream."""
 
     def __init__(self, looker: Looker) -> None:
@@ -152,7 +151,3 @@ class _Relay(TextIOBase):
         """Hand a text over."""
         self._looker.send(SAID, text)
         return len(text)
-
-    def fileno(self) -> int:
-        """The descriptor of standard error, for processes that the user's code begins."""
-        return 2

@@ -24,8 +24,7 @@ import torch
 import phasediag
 import phasediag.sweeps.sweep
 from phasediag.errors import PhasediagError
-from phasediag.user_code.defaults import DefaultsError, kept_defaults
-from phasediag.user_code.process import kept_environment
+from phasediag.user_code.process import SettingError, kept_process
 from small_sweeps import grid_text, write
 
 CHANGES = """
@@ -96,11 +95,11 @@ def test_an_alarm_that_a_file_sets_does_not_end_the_command() -> None:
     """A launch ended by itself with "Alarm clock"."""
     held = signal.setitimer(signal.ITIMER_REAL, 0)  # of a test's own time limit
     try:
-        with kept_defaults():
+        with kept_process():
             signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
         assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         signal.setitimer(signal.ITIMER_REAL, 1000)
-        with kept_defaults():
+        with kept_process():
             pass
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
     finally:
@@ -132,6 +131,10 @@ REPLACED: dict[str, tuple[Any, str]] = {
     "torch.Tensor.square = torch.abs": (torch.Tensor, "square"),
     "setattr(torch.nn.functional, 'linear', None)": (torch.nn.functional, "linear"),
     "vars(torch)['tanh'] = torch.sigmoid": (torch, "tanh"),
+    "import json; json.__dict__.update(dumps=None)": (json, "dumps"),
+    "import json; [setattr(json, n, None) for n in ('dumps',)]": (json, "dumps"),
+    "import sys; sys.platform = 'win32'": (sys, "platform"),
+    "torch.float32 = torch.float64": (torch, "float32"),
     "from unittest.mock import patch; patch('os.replace', None).start()": (os, "replace"),
     "import phasediag.sweeps.sweep as s; s.launch = None": (phasediag.sweeps.sweep, "launch"),
 }
@@ -152,6 +155,41 @@ def test_what_a_file_replaces_of_a_library_is_refused_with_its_line(statement: s
         phasediag.plan(own_grid(tmp_path, statement), str(tmp_path))
     assert refusal.value.exit_code == 2
     assert getattr(owner, name) is before
+
+
+def test_what_a_function_is_made_of_is_put_back_and_refused(tmp_path: Path) -> None:
+    before = torch.nn.functional.layer_norm.__defaults__
+    with pytest.raises(PhasediagError, match=r"my_net\.py:3: it replaces torch\.nn\.functional\.layer_norm"):
+        phasediag.plan(
+            own_grid(tmp_path, "torch.nn.functional.layer_norm.__defaults__ = (None, None, 0.5)"),
+            str(tmp_path),
+        )
+    assert torch.nn.functional.layer_norm.__defaults__ is before
+
+
+def test_operators_of_torch_that_a_file_gives_another_meaning_are_refused(tmp_path: Path) -> None:
+    """By it `tanh` was another function for all networks of the process, without a word."""
+    statement = "torch.library.Library('aten', 'IMPL').impl('tanh', lambda x: 2 * x, 'CPU')"
+    with pytest.raises(PhasediagError, match=r"my_net\.py:3: it gives operators of torch's own \(aten\)"):
+        phasediag.plan(own_grid(tmp_path, statement), str(tmp_path))
+    assert torch.tanh(torch.tensor(0.5)) < 0.5
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "sys.stdout.reconfigure(encoding='utf-8')",
+        "sys.stdout.buffer.write('ε of the user'.encode())",
+    ],
+)
+def test_a_file_may_give_what_it_prints_an_encoding(
+    statement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As public code does for systems whose terminals have another."""
+    phasediag.plan(own_grid(tmp_path, f"import io, sys; {statement}; print('ε of the user')"), str(tmp_path))
+    shown = capsys.readouterr()
+    assert "ε of the user" in shown.err
+    assert shown.out == ""
 
 
 def test_what_a_constructor_replaces_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -222,7 +260,7 @@ PUT_BACK: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 def test_what_a_file_changes_of_the_process_is_put_back(what: str) -> None:
     change, seen = PUT_BACK[what]
     before = seen()
-    with kept_environment(), kept_defaults():
+    with kept_process():
         change()
         assert seen() != before or what == "cores"
     assert seen() == before
@@ -232,7 +270,7 @@ def test_a_finder_that_a_library_adds_stays() -> None:
     """As `six.moves` adds one when it is imported."""
     finder, before = object(), list(sys.meta_path)
     try:
-        with kept_defaults():
+        with kept_process():
             sys.meta_path.append(finder)  # type: ignore[arg-type]
         assert sys.meta_path == [*before, finder]
     finally:
@@ -243,7 +281,7 @@ def test_a_variable_that_is_new_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Her own code may read it later."""
     monkeypatch.setenv("OWN_NEW", "1")
     monkeypatch.delenv("OWN_NEW")
-    with kept_environment():
+    with kept_process():
         os.environ["OWN_NEW"] = "2"
     assert os.environ["OWN_NEW"] == "2"
 
@@ -266,7 +304,7 @@ def test_a_setting_of_torch_for_all_networks_is_refused_and_put_back(words: str)
     """Other networks of the sweep would come out otherwise, too."""
     layer, x = torch.nn.Linear(2, 2), torch.ones(1, 2)
     before = layer(x)
-    with pytest.raises(DefaultsError, match=words), kept_defaults():
+    with pytest.raises(SettingError, match=words), kept_process():
         CHANGED_DEFAULTS[words]()
     after = layer(x)
     assert torch.equal(after, before)
@@ -296,8 +334,8 @@ def test_a_torch_that_keeps_hooks_for_all_modules_elsewhere_is_not_asked_for_the
         monkeypatch.delitem(sys.modules, "torch.nn.modules.module")
     else:
         monkeypatch.setitem(sys.modules, "torch.nn.modules.module", file)
-    with kept_defaults():
+    with kept_process():
         pass
-    with pytest.raises(DefaultsError, match="dtype: float64"), kept_defaults():
+    with pytest.raises(SettingError, match="dtype: float64"), kept_process():
         torch.set_default_dtype(torch.float64)
     assert torch.get_default_dtype() == torch.float32
