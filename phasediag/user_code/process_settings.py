@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 
@@ -108,8 +109,20 @@ def _current() -> str:
         return ""
 
 
+STATUS: Final = Path("/proc/self/status")
+"""Where Linux tells of a process."""
+
+
 def _umask() -> int:
-    """Which rights new files lack; the system tells it only to who sets it."""
+    """Which rights new files lack.
+
+    Elsewhere than on Linux the system tells it only to who sets it; a file that another thread made just then
+    could not be read by others.
+    """
+    with suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     held = os.umask(0o077)
     os.umask(held)
     return held

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import phasediag
-from phasediag.user_code import library_settings
+from phasediag.user_code import library_settings, process_settings
 from phasediag.user_code.process import SETTINGS, SettingError, kept_process
 from small_sweeps import write
 
@@ -264,3 +264,20 @@ def test_what_passes_losses_and_data_change_is_put_back(
     assert outcome.status.ok == 1
     written = [file for file in (tmp_path / "sweeps").rglob("*") if file.is_file()]
     assert [file for file in written if file.stat().st_mode & 0o600 != 0o600] == []
+
+
+def test_the_rights_of_new_files_are_read_and_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file that another thread makes meanwhile has the rights that it should."""
+    held = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patched:
+            if sys.platform == "linux":
+                patched.delattr(os, "umask")
+            assert process_settings._umask() == 0o027
+        monkeypatch.setattr(process_settings, "STATUS", tmp_path / "none")
+        assert process_settings._umask() == 0o027
+        assert process_settings._umask() == 0o027
+    finally:
+        os.umask(held)
