@@ -66,10 +66,11 @@ class Distributions(Result):
         """Where fluctuations are largest, and where the cumulants cross."""
         top = self.moments.iloc[int(np.argmax(self.moments["susceptibility"].fillna(-np.inf)))]
         of = "" if self.size is None else f" at {self.size} {top[self.size]:g}"
+        low, high = top["susceptibility_low"], top["susceptibility_high"]
+        bounds = f"[{low:.3g}, {high:.3g}]" if np.isfinite([low, high]).all() else "without an interval"
         first = (
             f"{self.order} over {self.replicates} replicates at {len(self.moments)} cells fluctuates most "
-            f"at {self.x} = {top[self.x]:.4g}{of} (susceptibility {top['susceptibility']:.3g} "
-            f"[{top['susceptibility_low']:.3g}, {top['susceptibility_high']:.3g}])"
+            f"at {self.x} = {top[self.x]:.4g}{of} (susceptibility {top['susceptibility']:.3g} {bounds})"
         )
         return (first, *map(self._crossing, self.crossings.to_dict("records")))
 
@@ -77,10 +78,9 @@ class Distributions(Result):
         pair = f"the Binder cumulants of {self.size} {row['smaller']:g} and {row['larger']:g}"
         if not np.isfinite(row["position"]):
             return f"{pair} do not cross"
-        return (
-            f"{pair} cross at {self.x} = {row['position']:.5g} [{row['low']:.5g}, {row['high']:.5g}], "
-            f"at {row['binder']:.3f}"
-        )
+        known = np.isfinite([row["low"], row["high"]]).all()
+        bounds = f"[{row['low']:.5g}, {row['high']:.5g}]" if known else "without an interval"
+        return f"{pair} cross at {self.x} = {row['position']:.5g} {bounds}, at {row['binder']:.3f}"
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -122,14 +122,16 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None, look: Look
     with style():
         ax = axes_or_new(ax, *(look.size or (COLUMN_WIDTH + 0.5, 3.7)))
         mesh = _draw_panel(ax, diagram, panel, look, lone=True)
+        above = caveat(ax, diagram.caveat) if own else ""
+        height = legend(ax, own, _legend_handles(diagram, [panel]), title=above)
+        taken = look.loses(height) if own else 0.0
         across, up, about = look.labels(diagram)
-        name_axes(ax, across, up)
+        name_axes(ax, across, up, taken)
         if look.title:
             ax.set_title(wrapped(look.title, inches(ax)[0]))
-        about = wrapped(about, inches(ax)[1])
+        about = wrapped(about, inches(ax)[1] - taken)
         bar = figure_of(ax).colorbar(mesh, ax=ax, label=about, extend=look.extend(diagram))
         look.mark(bar, diagram)
-        legend(ax, own, _legend_handles(diagram, [panel]), title=caveat(ax, diagram.caveat) if own else "")
     return ax
 
 
@@ -154,18 +156,17 @@ def draw_facets(diagram: PhaseDiagram, look: Look = DEFAULT) -> Figure:
             _label_edge(ax, bottom=place >= len(panels) - across, left=place % across == 0)
         for ax in axes.flat[len(panels) :]:
             ax.remove()
+        before = figure.get_figheight()
         width, height = figure.get_size_inches() - 0.7
+        shown = list(axes.flat[: len(panels)])
+        handles = _legend_handles(diagram, [panel for panel, _ in panels])
+        above = "\n".join(filter(None, [look.title, caveat(shown[0], diagram.caveat)]))
+        height -= look.loses(legend(shown[0], True, handles, title=above, columns=max(2 * across - 1, 2)))
         below, left, about = look.labels(diagram)
         figure.supxlabel(wrapped(below, width), fontsize="medium")
         beside = figure.supylabel(wrapped(left, height), fontsize="medium")
-        before = figure.get_figheight()
-        about = wrapped(about, height)
-        shown = list(axes.flat[: len(panels)])
-        bar = figure.colorbar(mesh, ax=shown, label=about, extend=look.extend(diagram))
+        bar = figure.colorbar(mesh, ax=shown, label=wrapped(about, height), extend=look.extend(diagram))
         look.mark(bar, diagram)
-        handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        above = "\n".join(filter(None, [look.title, caveat(shown[0], diagram.caveat)]))
-        legend(shown[0], True, handles, title=above, columns=max(2 * across - 1, 2))
         beside.set_y(0.5 * before / figure.get_figheight())  # a tall legend moves the panels down
     return figure
 

@@ -55,12 +55,12 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None, look: Look = DEFAUL
         if look.y_scale:
             ax.set_yscale(look.y_scale)
         _draw_curves(ax, diagram)
+        handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
+        height = legend(ax, own, handles, "x-small", caveat(ax, diagram.caveat) if own else "", columns=3)
         below, _, beside = look.labels(diagram)
-        name_axes(ax, below, beside)
+        name_axes(ax, below, beside, look.loses(height) if own else 0.0)
         ax.set_title(look.title)
         look.limit(ax)
-        handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
-        legend(ax, own, handles, "x-small", caveat(ax, diagram.caveat) if own else "", columns=3)
     return ax
 
 

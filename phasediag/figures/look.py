@@ -127,6 +127,10 @@ class Look:
             y_scale=Scale(kind=y_kind) if y_kind else diagram.y_scale,
         )  # fmt: skip
 
+    def loses(self, height: float) -> float:
+        """Inches that panels lose to a legend of some height: all, where the figure cannot grow by it."""
+        return height if self.size else 0.0
+
     def labels(self, diagram: PhaseDiagram) -> tuple[str, str, str]:
         """What x, y and the order parameter are called."""
         return (

@@ -145,10 +145,15 @@ def palette(count: int) -> list[str]:
 def legend(
     ax: Axes, own_figure: bool, handles: Sequence[Artist], size: str = "small", title: str = "",
     columns: int = 2,
-) -> None:  # fmt: skip
-    """Above the figure, or above the Axes in a figure of the caller's, in as many columns as fit."""
+) -> float:  # fmt: skip
+    """Above the figure, or above the Axes in a figure of the caller's, in as many columns as fit.
+
+    Returns
+    -------
+    Its height in inches: what panels lose where the figure must not grow.
+    """
     if not handles and not title:
-        return
+        return 0.0
     figure = figure_of(ax)
     look: dict[str, Any] = {
         "handles": handles, "frameon": False, "fontsize": size, "columnspacing": 1.2, "handlelength": 1.8,
@@ -170,6 +175,7 @@ def legend(
         drawn.remove()
     if own_figure:
         figure.set_figheight(figure.get_figheight() + max(0, extent.height / figure.dpi - _TALL))
+    return float(extent.height / figure.dpi)
 
 
 def caveat(ax: Axes, text: str) -> str:
@@ -177,10 +183,16 @@ def caveat(ax: Axes, text: str) -> str:
     return wrapped(text, 1.1 * figure_of(ax).get_figwidth()) if text else ""
 
 
-def name_axes(ax: Axes, x: str, y: str) -> None:
-    """Label both axes, in several lines where one is longer than the axis."""
+def name_axes(ax: Axes, x: str, y: str, taken: float = 0.0) -> None:
+    """Label both axes, in several lines where one is longer than the axis.
+
+    Parameters
+    ----------
+    taken
+        Inches of its height that the Axes will yield to a legend.
+    """
     width, height = inches(ax)
-    ax.set(xlabel=wrapped(x, 1.05 * width), ylabel=wrapped(y, height))
+    ax.set(xlabel=wrapped(x, 1.05 * width), ylabel=wrapped(y, height - taken))
 
 
 def inches(ax: Axes) -> tuple[float, float]:

@@ -127,3 +127,11 @@ def test_cells_of_few_trials_are_left_out_and_said():
     assert "10 trials are left out" in made.summary()
     with pytest.raises(AnalysisError, match="needs more replicates"):
         distributions(trials[trials["replicate"] < 5], "decay", "m", "width")
+
+
+def test_without_an_interval_none_is_told():
+    """Too few replicates for one: no nan among the words."""
+    made = distributions(pd.concat([frame(normal, replicates=2)] * 4), "decay", "m", "width")
+    assert made.moments["susceptibility_low"].isna().all()
+    assert "without an interval" in made.findings[0]
+    assert not any("nan" in finding for finding in made.findings)

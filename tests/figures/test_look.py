@@ -16,6 +16,7 @@ from phasediag.commands.results import diagram as command
 from phasediag.errors import AnalysisError
 from phasediag.figures.look import equalised
 from phasediag.figures.raster import save_raster
+from phasediag.figures.style import figure_of
 
 from .test_diagram import XS, YS, sweep
 
@@ -161,3 +162,20 @@ def test_the_command_line_asks_for_the_same(monkeypatch, tmp_path):
     assert (ax.get_title(), ax.get_yscale(), mesh(ax).get_cmap().name) == ("Mine", "linear", "gray")
     assert tuple(ax.figure.get_size_inches()) == (5, 4)
     assert (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("widths", [(8,), (8, 16)])
+def test_labels_fit_their_panels_in_a_figure_of_one_column_with_a_caveat_above(widths):
+    """A figure of a stated size does not grow by its legend: its panels shrink, and labels wrap to them."""
+    parts = [sweep(width=width).assign(converged=False) for width in widths]
+    frame = pd.concat(parts)
+    frame.loc[frame["weight_decay"] > 2 * frame["weight_decay"].median(), "status"] = "diverged"
+    diagram = phase_diagram(frame, "weight_decay", "lr_over_batch", resamples=20)
+    assert diagram.caveat
+    figure = figure_of(diagram.plot(size=(3.5, 3.2)))
+    figure.draw_without_rendering()
+    bar = figure.axes[-1]
+    label = bar.yaxis.label.get_window_extent()
+    assert label.height <= 1.3 * bar.get_window_extent().height
+    assert label.y0 >= 0
+    assert label.x1 <= figure.bbox.x1 + 1
