@@ -44,7 +44,7 @@ class Contributions(SpectrumObservable):
 
         raw = network.raw.outgoing
         if not network.has_features:
-            return torch.full_like(raw[:, 0], torch.nan)
+            return torch.full_like(raw[:, :1].sum(dim=1), torch.nan)  # there may be no outgoing weights
         distances = _inserted(network.features().T.double(), raw.double())
         least = distances[0] * ROUNDING * torch.finfo(raw.dtype).eps
         return torch.maximum(distances, least).to(raw.dtype)
