@@ -25,6 +25,9 @@ CALL_NUMBERS: Final = 2**18
 MOST_STEPS_A_CALL: Final = 8
 
 
+ALIKE: Final = 1e-3
+"""Of the largest number of a parameter: further apart than this is no rounding, after a few steps."""
+
 Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
 """The parts of a state, in order."""
 
@@ -38,6 +41,17 @@ def state_of(parts: Sequence[Any]) -> State:
     """The state of its parts."""
     weights, moments, buffers, done, alive = parts
     return State(weights=weights, moments=moments, buffers=buffers, steps_done=done, alive=alive)
+
+
+def _alike(one: Weights, other: Weights) -> bool:
+    """Whether weights are equal but for rounding, trial by trial; those that are not finite are not asked."""
+    for name, expected in other.items():
+        sizes = expected.flatten(1).abs().amax(dim=1) if expected.dim() > 1 else expected.abs()
+        gaps = (one[name] - expected).abs()
+        furthest = gaps.flatten(1).amax(dim=1) if gaps.dim() > 1 else gaps
+        if bool((furthest.isfinite() & (furthest > ALIKE * sizes.clamp(min=1e-6))).any()):
+            return False
+    return True
 
 
 class Steps(Protocol):
@@ -87,6 +101,8 @@ class Vmapped:
         self.in_place = compiled and device.type == "cuda"
         self.notice = ""
         self._many: dict[bool, Callable[..., Any]] = {}
+        self._proven: set[bool] = set()
+        """The compiled calls whose first gave what the step itself gives; in place none is compared."""
 
     @property
     def seconds(self) -> float:
@@ -123,13 +139,28 @@ class Vmapped:
         stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
             try:
-                parts = self._many[shared](parts, rates, batches, stop)
+                taken = self._many[shared](parts, rates, batches, stop)
             except UntranslatedError as error:
-                self.notice = f"torch.compile failed ({error}): training uncompiled, which is slower"
-                self.compiled = self.in_place = False
-                self._many = {shared: vmapped_steps(self.network, shared)}
-                parts = self._many[shared](parts, rates, batches, stop)
-        return state_of(parts)
+                return self._uncompiled(
+                    f"torch.compile failed ({error})", parts, rates, batches, shared, stop
+                )
+            if self.compiled and not self.in_place and shared not in self._proven:
+                plain = vmapped_steps(self.network, shared)(parts, rates, batches, stop)
+                if not _alike(taken[0], plain[0]):
+                    said = "torch.compile gives other weights than the step itself"
+                    return self._uncompiled(said, parts, rates, batches, shared, stop)
+                self._proven.add(shared)
+        return state_of(taken)
+
+    def _uncompiled(
+        self, said: str, parts: Parts, rates: Rates, batches: Sequence[tuple[Tensor, ...]], shared: bool,
+        stop: Tensor,
+    ) -> State:  # fmt: skip
+        """Give the compiler up, and take the steps of a call without it."""
+        self.notice = f"{said}: training uncompiled, which is slower"
+        self.compiled = self.in_place = False
+        self._many = {shared: vmapped_steps(self.network, shared)}
+        return state_of(self._many[shared](parts, rates, batches, stop))
 
 
 def _batch(batches: Samples, step: int, world: Tensor, shared: bool) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ import pytest
 from zoo.catalogue import Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed, in_files
 from zoo.comparison import verdict
+from zoo.test_company import TRAINED, assert_rows_are_of_plain_loops, company
 
 AT_ONCE = (
     "Adapted",
@@ -31,3 +32,10 @@ EVERY = [
 @pytest.mark.parametrize("animal", EVERY)
 def test_networks_train_as_in_plain_pytorch(animal: Animal, folder: Path) -> None:
     assert_as_claimed(animal, verdict(animal, folder))
+
+
+@pytest.mark.slow
+def test_a_compiler_that_gives_other_weights_is_given_up(folder: Path, tmp_path: Path) -> None:
+    """Sums over the nodes of a graph (index_add) come out otherwise of torch's compiler on a processor."""
+    scattered = [animal for animal in TRAINED if animal.name == "networks_public.py:Scattered"]
+    assert_rows_are_of_plain_loops(company(folder, scattered), tmp_path, executor="inline", compile="on")
