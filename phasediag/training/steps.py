@@ -26,7 +26,7 @@ MOST_STEPS_A_CALL: Final = 8
 
 
 ALIKE: Final = 1e-3
-"""Of the largest number of a parameter: further apart than this is no rounding, after a few steps."""
+"""How far compiled weights may lie from uncompiled ones, as a share of the largest number of a parameter."""
 
 Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
 """The parts of a state, in order."""
