@@ -44,7 +44,10 @@ def state_of(parts: Sequence[Any]) -> State:
 
 
 def _alike(one: Weights, other: Weights) -> bool:
-    """Whether weights are equal but for rounding, trial by trial; those that are not finite are not asked."""
+    """Whether weights by name, shape (trials, ...), are equal but for rounding in every trial.
+
+    Those of a trial that are not finite are not compared: how they overflow is rounding, too.
+    """
     for name, expected in other.items():
         sizes = expected.flatten(1).abs().amax(dim=1) if expected.dim() > 1 else expected.abs()
         gaps = (one[name] - expected).abs()
