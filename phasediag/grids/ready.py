@@ -38,11 +38,13 @@ class ReadyGrid:
         return self.path.parent.name == TEMPLATES
 
     def text(self, name: str) -> str:
-        """Its text for a sweep of another name, in the folder where the user works."""
+        """Its text for a sweep of another name, in the folder where the user works, with `beside` beside it."""
         text = self.path.read_text(encoding="utf-8")
         own = _NAME.search(text)
         assert own is not None, f"{self.path} has no name"
         text = re.sub(rf"\bjobs/[\w/-]*{self.path.stem}\.yaml", f"{name}.yaml", text)
+        for beside in self.beside():
+            text = re.sub(rf"\bjobs/[\w/-]*{re.escape(beside)}", beside, text)
         text = re.sub(rf"\bsweeps/{own[1]}(?![\w-])", f"sweeps/{name}", text)
         return _NAME.sub(f"name: {name}", text, count=1)
 

@@ -14,6 +14,8 @@ from phasediag.errors import PhasediagError
 
 FOLDER: Final = "PHASEDIAG_DATA"
 """Variable of the environment that names the folder of data sets; each lies in a folder of its own name."""
+_LONGEST_REASON: Final = 200
+"""Letters of what is quoted of a download that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,25 @@ def files_of(dataset: str, archives: Sequence[Archive]) -> list[Path]:
         Where a file in the cache is another, or one is neither there nor can be downloaded: says what to do.
     """
     folder = data_folder() / dataset
-    return [_held(folder, archive) or _downloaded(dataset, folder, archive) for archive in archives]
+    missing = [archive for archive in archives if _held(folder, archive) is None]
+    for archive in missing:
+        try:
+            _download(dataset, folder, archive)
+        except (OSError, ValueError) as error:  # of requests all are OSErrors, a wrong checksum is a ValueError
+            raise PhasediagError(
+                f"{dataset} is not in {folder}, and {archive.url} cannot be downloaded ({_reason(error)}); put "
+                f"{', '.join(each.name for each in missing)} there, or name the folder that holds {dataset}/ in "
+                f"{FOLDER}"
+            ) from error
+    return [_held(folder, archive) or folder / archive.name for archive in archives]
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, as the operating system says it; without the layers of libraries around that."""
+    while error.__context__ is not None:
+        error = error.__context__
+    words = getattr(error, "strerror", None) or str(error)
+    return " ".join(words.split())[:_LONGEST_REASON]
 
 
 def _held(folder: Path, archive: Archive) -> Path | None:
@@ -80,23 +100,16 @@ def _held(folder: Path, archive: Archive) -> Path | None:
     return None
 
 
-def _downloaded(dataset: str, folder: Path, archive: Archive) -> Path:
+def _download(dataset: str, folder: Path, archive: Archive) -> None:
+    """Get one file into the cache, and check it."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     bar = _Bar(f"{dataset}: {archive.name}") if sys.stderr.isatty() else False
-    try:
-        held = pooch.retrieve(
-            archive.url, f"md5:{archive.md5}", fname=archive.name, path=folder,
-            downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30),
-        )  # fmt: skip
-    except (OSError, ValueError) as error:  # of requests all are OSErrors, a wrong checksum is a ValueError
-        reason = " ".join(str(error).split())[:200]
-        raise PhasediagError(
-            f"{dataset} is not in {folder}, and {archive.url} cannot be downloaded ({reason}); put "
-            f"{archive.name} there, or name the folder that holds {dataset}/ in {FOLDER}"
-        ) from error
-    return Path(held)
+    pooch.retrieve(
+        archive.url, f"md5:{archive.md5}", fname=archive.name, path=folder,
+        downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30),
+    )  # fmt: skip
 
 
 class _Bar:

@@ -70,6 +70,20 @@ def test_init_writes_a_grid_that_reads_and_that_an_editor_checks(
     assert not re.search(r"\bjobs/(?!five)|sweeps/(?!mine)", grid.text.partition("\nname:")[0])
 
 
+@pytest.mark.parametrize("name", [name for name, grid in ready_grids().items() if ".npz" in grid.text("g")])
+def test_what_a_grid_reads_is_written_with_it_or_is_made_by_a_script_that_is(
+    name: str, tmp_path: Path
+) -> None:
+    """A grid from a wheel has no `jobs/` to look into."""
+    assert phasediag("init", name, "--folder", tmp_path, "--name", "mine").exit_code == 0
+    comment, _, keys = (tmp_path / "mine.yaml").read_text().partition("\nname:")
+    scripts = {script.name: script.read_text() for script in tmp_path.glob("*.py")}
+    for data in re.findall(r"task: (\S+\.npz)", keys):
+        makers = [script for script, text in scripts.items() if data in text and script in comment]
+        assert (tmp_path / data).is_file() or makers
+    assert not re.search(r"\bjobs/", comment)
+
+
 def test_init_replaces_nothing_unless_asked_and_knows_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "two-axes.yaml").write_text("mine\n")
     refused = phasediag("init", "--folder", tmp_path)

@@ -198,6 +198,19 @@ def test_an_unpacked_file_serves_and_another_is_refused(data: Path) -> None:
         files_of("set", [archive])
 
 
+def test_a_download_that_fails_names_all_that_is_missing_and_the_reason_alone(data: Path) -> None:
+    there = b"content"
+    (data / "set").mkdir(parents=True)
+    (data / "set" / "there").write_bytes(there)
+    archives = [
+        Archive(name=name, url=f"http://127.0.0.1:9/{name}", md5=md5(there).hexdigest())
+        for name in ("there", "first", "second")
+    ]
+    with pytest.raises(PhasediagError) as caught:
+        files_of("set", archives)
+    assert "/first cannot be downloaded (Connection refused); put first, second there" in str(caught.value)
+
+
 def test_without_files_and_network_nothing_is_started(data: Path, tmp_path: Path) -> None:
     """One sentence: where it was looked for, where it is to be had, what to do."""
     with pytest.MonkeyPatch.context() as patch:
