@@ -38,7 +38,7 @@ class ReadyGrid:
         return self.path.parent.name == TEMPLATES
 
     def text(self, name: str) -> str:
-        """Its text for a sweep of another name, in the folder where the user works, with `beside` beside it."""
+        """Its text for a sweep of another name, in the folder where the user works, beside `beside`."""
         text = self.path.read_text(encoding="utf-8")
         own = _NAME.search(text)
         assert own is not None, f"{self.path} has no name"

@@ -139,6 +139,7 @@ def _read_late(grid: Grid, opened: OpenedFiles, variables: Mapping[str, str]) ->
 
 def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     """What the user should know of the trials of a structure, of which classes of these kinds are hers."""
+    from phasediag.rehearsal.dry_decay import decay_beside_weights
     from phasediag.rehearsal.dry_descent import check_descent
     from phasediag.rehearsal.dry_measurement import dry_measurement
     from phasediag.rehearsal.dry_start import check_starts
@@ -150,6 +151,8 @@ def _rehearsed(trials: Trials, grid: Grid, users: set[str]) -> list[str]:
     if users & {"task", "model"}:
         check_worlds(trials, grid.folder)
         notes = [*dry_step(some, grid.measure, grid.folder), *check_starts(trials, grid.folder)]
+    if "model" in users:
+        notes += decay_beside_weights(trials, grid.folder)
     if users & {"optimizer", "schedule"}:
         check_descent(some, grid.folder)
     if grid.observables:

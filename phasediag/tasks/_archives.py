@@ -64,11 +64,11 @@ def files_of(dataset: str, archives: Sequence[Archive]) -> list[Path]:
     for archive in missing:
         try:
             _download(dataset, folder, archive)
-        except (OSError, ValueError) as error:  # of requests all are OSErrors, a wrong checksum is a ValueError
+        except (OSError, ValueError) as error:  # requests' are OSErrors; of a wrong checksum ValueError
             raise PhasediagError(
-                f"{dataset} is not in {folder}, and {archive.url} cannot be downloaded ({_reason(error)}); put "
-                f"{', '.join(each.name for each in missing)} there, or name the folder that holds {dataset}/ in "
-                f"{FOLDER}"
+                f"{dataset} is not in {folder}, and {archive.url} cannot be downloaded ({_reason(error)}); "
+                f"put {', '.join(each.name for each in missing)} there, or name the folder that holds "
+                f"{dataset}/ in {FOLDER}"
             ) from error
     return [_held(folder, archive) or folder / archive.name for archive in archives]
 

@@ -17,6 +17,7 @@ from phasediag.analysis.versions import VersionsWarning
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import read_grid
 from phasediag.packing.structure import structures
+from phasediag.rehearsal.dry_decay import decay_beside_weights
 from phasediag.sweeps.rerun import rerun
 from phasediag.training.steps import Native
 from phasediag.training.tiles import Program
@@ -321,3 +322,41 @@ def test_a_state_of_the_users_survives_a_checkpoint(folder: Path) -> None:
     for name, weight in straight.weights.items():
         assert torch.equal(second.weights[name], weight)
         assert not torch.equal(second.weights[name], first.weights[name])
+
+
+NET_WITH_GAIN = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, inputs: int, outputs: int, width: int = 8):
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, width), nn.Linear(width, outputs)
+        self.gain = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.gain * self.second(torch.tanh(self.first(x)))
+"""
+
+
+def test_the_example_of_chosen_decay_is_two_groups_of_torch(tmp_path: Path) -> None:
+    path = written(tmp_path, my_sgd=example("my_sgd.py"), net=NET_WITH_GAIN)
+    model = {"model": "net.py:Net", "init": "own", "learning_rate": 0.05, "weight_decay": 0.7}
+    trials = read_grid(grid_of(path, optimizer="my_sgd.py:MatricesDecay", **model)).trials()
+    program = Program(trials.record(0), tmp_path, torch.device("cpu"), compiled=False)
+    tile = program.tile(trials, shared=False)
+    module = program.network.construction.module(int(trials.seed[0]))
+    tables, others = ([p for p in module.parameters() if (p.ndim > 1) is table] for table in (True, False))
+    groups = [{"params": tables, "weight_decay": 0.7}, {"params": others}]
+    plain, world = torch.optim.SGD(groups, lr=0.05), int(tile.world[0])
+    for step in range(10):
+        batch = tile.batches.at(step)
+        plain.zero_grad()
+        (module(batch.x[world]) - batch.y[world]).square().sum(-1).mean().backward()
+        plain.step()
+    tile.advance(10)
+    assert len(others) == 3
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(tile.weights[name][0], parameter.detach(), rtol=0, atol=1e-12)
+    assert decay_beside_weights(trials, tmp_path) == []

@@ -9,6 +9,8 @@ import torch
 
 import phasediag
 from phasediag.errors import PhasediagError
+from phasediag.grids.grid import read_grid
+from phasediag.rehearsal.dry_decay import decay_beside_weights
 
 NET = """
 import torch
@@ -93,3 +95,28 @@ def test_a_scale_without_effect_is_told(tmp_path: Path) -> None:
 def test_starts_are_told_where_init_is_an_axis(tmp_path: Path) -> None:
     notes = _notes(tmp_path, "own", "[1.0], init: [own, kaiming_normal]")
     assert any("by kaiming_normal" in note for note in notes)
+
+
+GAIN = "self.register_parameter('gain', nn.Parameter(torch.ones(())))"
+SCALED = "def forward(self, x):\n    return self.gain * self.second(torch.tanh(self.first(x)))"
+
+
+def test_single_numbers_that_decay_are_told(tmp_path: Path) -> None:
+    axes = "[1.0], weight_decay: [0.0, 0.1]"
+    notes = _notes(tmp_path, scales=axes, above=SCALED, after=f"{GAIN}; type(self).forward = forward")
+    assert any("net.py:Net: weight_decay pulls gain to zero" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "after"),
+    [
+        ("[1.0]", GAIN),
+        ("[1.0], weight_decay: [0.1]", f"{GAIN}; self.gain.requires_grad_(False)"),
+        ("[1.0], weight_decay: [0.1]", "pass"),
+    ],
+    ids=["no decay", "frozen", "weights and biases"],
+)
+def test_nothing_is_told_where_only_weights_and_biases_decay(tmp_path: Path, axes: str, after: str) -> None:
+    (tmp_path / "net.py").write_text(NET.format(above="", before="pass", after=after))
+    (tmp_path / "grid.yaml").write_text(GRID.format(init="init: own, ", scales=axes))
+    assert decay_beside_weights(read_grid(tmp_path / "grid.yaml").trials(), tmp_path) == []
