@@ -25,6 +25,7 @@ from phasediag.running.checkpoint import Header
 from phasediag.storage.roster import digests_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.beginnings import beginnings_of
+from phasediag.sweeps.measuring_time import measuring_note
 from phasediag.sweeps.relaxing import Relaxing, relaxing_of
 from phasediag.sweeps.status import about
 from phasediag.sweeps.survey import Survey
@@ -168,9 +169,11 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         for cut in cut_trials(trials, grid.parameters, grid.folder, conditions, machine, origin)
     ]
     longest_first = sorted(cuts, key=lambda cut: -cut.projection.seconds)
+    measuring = measuring_note(grid, (each.structure.record for each in (*resumed, *cuts)))
     return Plan(
         survey=survey, resumed=tuple(resumed), cuts=tuple(longest_first), workers=workers,
-        relaxing=relaxing_of(survey.trials, grid), notes=(*notes, *beginnings.notes),
+        relaxing=relaxing_of(survey.trials, grid),
+        notes=(*notes, *beginnings.notes, *filter(None, [measuring])),
     )  # fmt: skip
 
 
