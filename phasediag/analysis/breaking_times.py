@@ -104,6 +104,11 @@ class BreakingTimes(Result):
                 f"{int(coarse.sum())} times are known to a factor of 2 only: set a smaller "
                 "`measure: {every: ...}`"
             )
+        if self.critical is not None and self.scaling.empty:
+            warnings.append(
+                f"no exponent: it takes {FEWEST_VALUES} values of {prose(self.x or '')} besides "
+                f"{self.critical:g} at which every trial broke"
+            )
         left = int(self.scaling["left_out"].max()) if len(self.scaling) else 0
         if left:
             warnings.append(

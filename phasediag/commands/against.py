@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from phasediag.commands.options import say, telling
+from phasediag.commands.tables import printed
 from phasediag.commands.where import filtered
 
 
@@ -36,6 +37,6 @@ def against_steps(
         click.echo(json.dumps({"output": str(output), **limit.as_dict(), "notices": notices}))
         return
     shown = [*limit.keys, "limit", "low", "high", "exponent_low", "exponent_high", "last", "verdict"]
-    say(limit.limits[shown].to_string(index=False))
+    say(printed("limits", limit.limits[shown]))
     say(limit.summary())
     click.echo(str(output))

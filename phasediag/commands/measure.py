@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from phasediag.commands.options import JSON, say, together
+from phasediag.commands.tables import printed
 from phasediag.errors import PhasediagError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def measure(
         return
     for part, profile in profiles.items():
         columns = ["checkpoint", "depth", "heads", "degree_normalized", "rank_share", "stable_rank"]
-        say(f"{part}:\n{profile.means[columns].to_string(index=False)}")
+        say(f"{part}:\n{printed(part, profile.means[columns])}")
     click.echo(str(sweep))
 
 

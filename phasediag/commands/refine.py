@@ -14,6 +14,7 @@ import click
 from phasediag.columns import level_of
 from phasediag.commands.launch_options import LAUNCHING, Launching
 from phasediag.commands.options import COLUMN, JSON, LEVEL, SWEEP, WHERE, say, together
+from phasediag.commands.tables import printed
 from phasediag.commands.where import filtered
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def refine(
         boundary = json.loads(refined.boundary.to_json(orient="records"))
         click.echo(json.dumps({"rounds": rounds, "boundary": boundary, "stopped": refined.stopped}))
     else:
-        say(refined.boundary.to_string(index=False))
+        say(printed("boundary", refined.boundary))
         click.echo(refined.sweep)
     sys.exit(refined.exit_code)
 

@@ -13,6 +13,7 @@ import click
 
 from phasediag.commands.figure_options import LOOK, given
 from phasediag.commands.options import COLUMN, JSON, LEVEL, SENSITIVITY, SWEEP, WHERE, say, telling, together
+from phasediag.commands.tables import printed
 from phasediag.commands.where import columns_in, filtered
 from phasediag.errors import AnalysisError, PhasediagError
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from phasediag.analysis.phases import PhaseDiagram
     from phasediag.analysis.result import Result
 
-MOST_ROWS: Final = 40
-"""Rows of a table that are printed."""
 MOST_NAMED: Final = 3
 """Facets that are named with the reason why they have no law."""
 
@@ -136,16 +135,9 @@ class _DiagramAnswer:
     def lines(self) -> Iterator[str]:
         """All of it in words, but for the notices, which are said as they come."""
         if not self.diagram.without_value:
-            yield from (_printed(name, table) for name, table in self.tables.items())
+            yield from (printed(name, table) for name, table in self.tables.items())
         yield from (f"warning: {caution}" for caution in self.cautions)
         yield from (one.summary() for one in self.results.values() if one is not None)
-
-
-def _printed(name: str, table: pd.DataFrame) -> str:
-    """A table as a terminal shows it: of a long one the first rows, and where the others are."""
-    shown = table.head(MOST_ROWS).to_string(index=False)
-    more = len(table) - MOST_ROWS
-    return shown if more <= 0 else f"{shown}\n... and {more:,} more rows of the table {name}: --json has all"
 
 
 def _answered(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from phasediag.commands.options import COLUMN, JSON, SWEEP, WHERE, say, telling, together
+from phasediag.commands.tables import printed
 from phasediag.commands.where import filtered
 
 _AGAINST: Final = together("against", {
@@ -52,6 +53,6 @@ def times(
     if as_json:
         click.echo(json.dumps({"output": str(output), **broken.as_dict()}))
         return
-    say(broken.distribution.to_string(index=False))
+    say(printed("distribution", broken.distribution, infinite="later"))
     say(broken.summary())
     click.echo(str(output))

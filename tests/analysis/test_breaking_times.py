@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,40 @@ def test_generators_that_never_break_and_those_that_were_broken_are_told() -> No
     assert isinstance(never.plot(), Axes)
     measured.loc[measured["trial_id"] == "0", "degree"] = 0
     assert breaking_times(measured, trials).at_once == 1
+
+
+def several(rates: Sequence[float], critical: float | None = None) -> BreakingTimes:
+    """Planted sweeps of several decays, each of them with a rate of its own."""
+    drawn = [planted(rate, 4, 20, seed) for seed, rate in enumerate(rates)]
+    named = [
+        tuple(part.assign(trial_id=f"{number}-" + part["trial_id"]) for part in pair)
+        for number, pair in enumerate(drawn)
+    ]
+    trials = [
+        each.assign(weight_decay=number, point_id=str(number)) for number, (_, each) in enumerate(named)
+    ]
+    return breaking_times(pd.concat([rows for rows, _ in named]), pd.concat(trials), "weight_decay", critical)
+
+
+def test_curves_that_never_break_leave_room_and_the_others_are_told_apart_without_colour() -> None:
+    ax = several([1e-9, 0.3, 1e-9, 0.1]).plot()
+    curves = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    assert [float(line.get_ydata()[-1]) < 1 for line in curves] == [True, True]
+    assert len({line.get_linestyle() for line in curves}) == 2
+    many = several([0.3] * 9).plot()
+    (said,) = [legend.get_title().get_text() for legend in many.figure.legends]
+    assert "6 of 9 curves" in " ".join(said.split())
+
+
+def test_the_critical_value_itself_is_not_drawn_on_a_logarithmic_axis() -> None:
+    ax = several([0.3] * 5, critical=0.0).plot()
+    assert min(np.min(line.get_xdata()) for line in ax.lines) == 1.0
+
+
+def test_an_exponent_that_cannot_be_had_is_told() -> None:
+    few = several([0.3, 0.3], critical=0.0)
+    assert few.scaling.empty
+    assert any("no exponent: it takes 3 values of weight decay besides 0" in each for each in few.warnings)
 
 
 @pytest.mark.parametrize(
