@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -17,7 +17,7 @@ LEAST: Final = 0.2
 """The share of the training from which on measuring is told."""
 
 
-def measuring_note(grid: Grid, records: Iterable[Mapping[str, Value]]) -> str:
+def measuring_note(grid: Grid, records: Sequence[Mapping[str, Value]]) -> str:
     """Tell that the time of a plan leaves out what measures second derivatives; empty where that is little.
 
     Parameters
@@ -29,11 +29,10 @@ def measuring_note(grid: Grid, records: Iterable[Mapping[str, Value]]) -> str:
     curved = [name for name in dict.fromkeys(asked) if observable_of(name, grid.folder).curved]
     if not curved:
         return ""
-    trials = list(records)
-    times = [_times(grid.measure.every, record) for record in trials]
+    times = [_times(grid.measure.every, record) for record in records]
     shares = [
         len(curved) * PASSES * count * _batches(record) / number(record["steps"])
-        for count, record in zip(times, trials, strict=True)
+        for count, record in zip(times, records, strict=True)
     ]
     if max(shares, default=0.0) < LEAST:
         return ""

@@ -169,7 +169,8 @@ def make_plan(survey: Survey, store: Store, *, workers: int, compile_mode: Compi
         for cut in cut_trials(trials, grid.parameters, grid.folder, conditions, machine, origin)
     ]
     longest_first = sorted(cuts, key=lambda cut: -cut.projection.seconds)
-    measuring = measuring_note(grid, (each.structure.record for each in (*resumed, *cuts)))
+    structures_met = [*(pack.structure for pack in resumed), *(cut.structure for cut in cuts)]
+    measuring = measuring_note(grid, [structure.record for structure in structures_met])
     return Plan(
         survey=survey, resumed=tuple(resumed), cuts=tuple(longest_first), workers=workers,
         relaxing=relaxing_of(survey.trials, grid),
