@@ -25,6 +25,12 @@ LOGICAL: Final = {
     "logical_xor": "{0} != {1}",
 }  # fmt: skip
 """Operators of truth values alone."""
+_LEFT, _RIGHT = "{1} < 0 || {1} > 63 ? 0 : {0} << {1}", "{0} >> ({1} < 0 || {1} > 63 ? 63 : {1})"
+BITWISE: Final = {
+    "bitwise_not": "~{0}", "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}",
+    "__lshift__": _LEFT, "bitwise_left_shift": _LEFT, "__rshift__": _RIGHT, "bitwise_right_shift": _RIGHT,
+}  # fmt: skip
+"""Operators of whole numbers of 64 bits alone; the places of a shift are any."""
 VECTORED: Final = {name: f"own::{name}({{0}})" for name in ("exp", "expm1", "sigmoid", "tanh", "sin", "cos")}
 """Functions of `elementary.h`; computed in the type of their result."""
 CALLED: Final = {

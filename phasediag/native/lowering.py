@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from phasediag.native.expressions import CALLED, COMPARED, LOGICAL, PLAIN, VECTORED
+from phasediag.native.expressions import BITWISE, CALLED, COMPARED, LOGICAL, PLAIN, VECTORED
 from phasediag.native.routine import (
     Buffer,
     Fold,
@@ -34,7 +34,7 @@ PRODUCTS: Final = {"mm", "bmm"}
 REDUCTIONS: Final = {"sum", "mean", "amax"}
 NAMES: Final = {
     "cat", "clamp", *VIEWS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *PLAIN, *VECTORED, *COMPARED, *LOGICAL,
-    *CALLED,
+    *BITWISE, *CALLED,
 }  # fmt: skip
 DTYPES: Final = {torch.float32, torch.float64, torch.int64, torch.bool}
 LARGEST_FACTOR: Final = 2**18
@@ -202,15 +202,18 @@ class Lowering:
         elif operation.options.get("alpha", 1) != 1 or operation.options.get("rounding_mode") is not None:
             raise UnsupportedError(f"{operation.target} with {operation.options}")
         else:
-            text = self._text(name, operands)
+            text = self._text(name, operands, result)
         return self._stated(result, text, operands, self._computed(name, operands, result))
 
-    def _text(self, name: str, operands: Sequence[Operand]) -> str:
+    @staticmethod
+    def _text(name: str, operands: Sequence[Operand], result: Buffer) -> str:
         for table in (PLAIN, VECTORED, COMPARED):
             if name in table:
                 return table[name]
         if name in LOGICAL and all(_dtype(each) == torch.bool for each in operands):
             return LOGICAL[name]
+        if name in BITWISE and result.dtype == torch.int64:
+            return BITWISE[name]
         raise UnsupportedError(f"operator {name}")
 
     @staticmethod

@@ -25,7 +25,8 @@ from phasediag.native.compiler import SAID, compiler
 from phasediag.native.nested import filled, leaves, skeleton
 from phasediag.native.remembered import drop_damaged, libraries, remember
 from phasediag.native.unpublished import compiler_errors
-from phasediag.training.graphs import Replayed, settle, strangers
+from phasediag.training.graphs import Replayed
+from phasediag.training.traced import settle, strangers, written_apart
 
 Layouts = tuple[tuple[torch.Size, tuple[int, ...]], ...]
 """Shapes and strides."""
@@ -119,6 +120,7 @@ class Compiled:
         # real tensors, for those that a module holds besides its parameters are no arguments; clones, for
         # tracing takes a step
         module: GraphModule = make_fx(flattened, tracing_mode="real")(*[tensor.clone() for tensor in flat])
+        written_apart(module)
         if flat[0].device.type != "cpu":
             settle(module, flat[0].device)
         return module, results[-1]

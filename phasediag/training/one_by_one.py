@@ -12,8 +12,8 @@ from phasediag.native.nested import filled, leaves, skeleton
 from phasediag.training.data import Samples
 from phasediag.training.network import FIXED, Network
 from phasediag.training.optimizers import Rates
-from phasediag.training.step import State, trial_step
-from phasediag.training.steps import by_autograd, parts_of, state_of
+from phasediag.training.step import State, parts_of, state_of, trial_step
+from phasediag.training.steps import by_autograd
 
 CONVOLUTIONS: Final = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,

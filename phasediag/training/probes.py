@@ -1,4 +1,4 @@
-"""Arguments unlike those that a native program was made with, to verify it by."""
+"""Arguments unlike those that a program was made with, to verify it by."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ def other_weights(weights: Weights) -> Weights:
         return result
 
     return {name: changed(weight) for name, weight in last.items()}
+
+
+def shaken(weights: Weights) -> Weights:
+    """Weights of all trials, each shape (trials, ...), with other numbers in each trial, none of them zero.
+
+    A number becomes one of its own order, plus a part of the root mean square of all weights of the trial.
+    """
+    generator = torch.Generator().manual_seed(0)
+    floats = {n: w.nan_to_num(0, 0, 0) for n, w in weights.items() if w.is_floating_point()}
+    flat = torch.cat([weight.reshape(len(weight), -1) for weight in floats.values()], dim=1)
+    size = flat.square().mean(dim=1).sqrt()
+    unit = torch.where(size > 0, size, 1)
+
+    def changed(weight: torch.Tensor) -> torch.Tensor:
+        factor, shift = torch.rand(2, *weight.shape, generator=generator).to(weight)
+        result: torch.Tensor = weight * (0.5 + factor) + unit.view(-1, *[1] * (weight.dim() - 1)) / 4 * shift
+        return result
+
+    return {name: changed(floats[name]) if name in floats else weight for name, weight in weights.items()}
 
 
 def other_samples(batches: Samples) -> Samples:

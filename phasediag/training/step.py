@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,21 @@ class State:
             flat |= {f"moments/{moment}/{name}": tensor for name, tensor in tensors.items()}
         flat |= {f"buffers/{name}": tensor for name, tensor in self.buffers.items()}
         return flat | {"steps_done": self.steps_done, "alive": self.alive}
+
+
+Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
+"""The weights, moments, buffers, steps done, and whether alive, of a state."""
+
+
+def parts_of(state: State) -> Parts:
+    """The parts of a state."""
+    return state.weights, state.moments, state.buffers, state.steps_done, state.alive
+
+
+def state_of(parts: Sequence[Any]) -> State:
+    """The state of its parts."""
+    weights, moments, buffers, done, alive = parts
+    return State(weights=weights, moments=moments, buffers=buffers, steps_done=done, alive=alive)
 
 
 def by_transform(objective: Objective) -> Differentiated:

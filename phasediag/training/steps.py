@@ -13,48 +13,17 @@ from torch.func import vmap
 from phasediag.native import program as native
 from phasediag.native.nested import filled, leaves, skeleton
 from phasediag.native.source import Slot
+from phasediag.training.as_written import takes_the_step
 from phasediag.training.compilation import Compiled, UntranslatedError
 from phasediag.training.data import Samples
 from phasediag.training.network import Network
-from phasediag.training.optimizers import Moments, Rates, Weights
+from phasediag.training.optimizers import Rates, Weights
 from phasediag.training.probes import other_samples, other_weights
-from phasediag.training.step import Differentiated, Objective, State, trial_step
+from phasediag.training.step import Differentiated, Objective, Parts, State, parts_of, state_of, trial_step
 
 CALL_NUMBERS: Final = 2**18
 """Elementwise results of the steps that one call takes, where one step has fewer: about a millisecond."""
 MOST_STEPS_A_CALL: Final = 8
-
-
-ALIKE: Final = 1e-3
-"""How far compiled weights may lie from uncompiled ones, as a share of the largest number of a parameter."""
-
-Parts = tuple[Weights, Moments, Weights, Tensor, Tensor]
-"""The parts of a state, in order."""
-
-
-def parts_of(state: State) -> Parts:
-    """The parts of a state."""
-    return state.weights, state.moments, state.buffers, state.steps_done, state.alive
-
-
-def state_of(parts: Sequence[Any]) -> State:
-    """The state of its parts."""
-    weights, moments, buffers, done, alive = parts
-    return State(weights=weights, moments=moments, buffers=buffers, steps_done=done, alive=alive)
-
-
-def _alike(one: Weights, other: Weights) -> bool:
-    """Whether weights by name, shape (trials, ...), are equal but for rounding in every trial.
-
-    Those of a trial that are not finite are not compared: how they overflow is rounding, too.
-    """
-    for name, expected in other.items():
-        sizes = expected.flatten(1).abs().amax(dim=1) if expected.dim() > 1 else expected.abs()
-        gaps = (one[name] - expected).abs()
-        furthest = gaps.flatten(1).amax(dim=1) if gaps.dim() > 1 else gaps
-        if bool((furthest.isfinite() & (furthest > ALIKE * sizes.clamp(min=1e-6))).any()):
-            return False
-    return True
 
 
 class Steps(Protocol):
@@ -105,7 +74,7 @@ class Vmapped:
         self.notice = ""
         self._many: dict[bool, Callable[..., Any]] = {}
         self._proven: set[bool] = set()
-        """The compiled calls whose first gave what the step itself gives; in place none is compared."""
+        """The compiled calls that have been seen to take the step that was written."""
 
     @property
     def seconds(self) -> float:
@@ -114,8 +83,8 @@ class Vmapped:
 
     def steps_a_call(self, trials: int, batch_size: int) -> int:
         """Steps that one call takes: the more, the less a step costs beside calling it."""
-        if not self.compiled:
-            return 1
+        if not self.compiled or self.network.habits.random:
+            return 1  # what draws random numbers takes half a minute to compile, for each step of a call
         fitting = max(1, CALL_NUMBERS // (trials * batch_size * self.network.numbers_per_sample))
         return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
 
@@ -128,12 +97,13 @@ class Vmapped:
             stop = min(steps, first + count)
             chosen = [min(step, stop - 1) for step in range(first, first + count)]
             parts = [_batch(batches, step, world, shared) for step in chosen]
-            state = self._call(state, rates, parts, shared, until - steps + stop)
+            state = self._call(state, rates, parts, shared, until - steps + first, until - steps + stop)
         return state
 
     def _call(
-        self, state: State, rates: Rates, batches: Sequence[tuple[Tensor, ...]], shared: bool, until: int
-    ) -> State:
+        self, state: State, rates: Rates, batches: Sequence[tuple[Tensor, ...]], shared: bool, done: int,
+        until: int,
+    ) -> State:  # fmt: skip
         if shared not in self._many:
             many = vmapped_steps(self.network, shared)
             staying = 2 if self.in_place else 0
@@ -142,17 +112,17 @@ class Vmapped:
         stop = torch.full((), until, dtype=torch.int64, device=self.device)  # torch.tensor waits for a GPU
         with torch.no_grad():
             try:
+                if self.compiled and shared not in self._proven:
+                    step = vmapped_steps(self.network, shared)
+                    if not takes_the_step(self._many[shared], step, parts, rates, batches, shared, done):
+                        said = "torch.compile gives other weights than the step itself"
+                        return self._uncompiled(said, parts, rates, batches, shared, stop)
+                    self._proven.add(shared)
                 taken = self._many[shared](parts, rates, batches, stop)
             except UntranslatedError as error:
                 return self._uncompiled(
                     f"torch.compile failed ({error})", parts, rates, batches, shared, stop
                 )
-            if self.compiled and not self.in_place and shared not in self._proven:
-                plain = vmapped_steps(self.network, shared)(parts, rates, batches, stop)
-                if not _alike(taken[0], plain[0]):
-                    said = "torch.compile gives other weights than the step itself"
-                    return self._uncompiled(said, parts, rates, batches, shared, stop)
-                self._proven.add(shared)
         return state_of(taken)
 
     def _uncompiled(

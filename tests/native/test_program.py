@@ -100,6 +100,23 @@ def test_angles(name: str, dtype: torch.dtype) -> None:
     assert (ends[:, 2:].abs() <= 1).all()
 
 
+WORDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "and": lambda a, b: a & b, "or": lambda a, b: a | b, "xor": lambda a, b: a ^ b,
+    "not": lambda a, b: ~a - ~b,
+    "left": lambda a, b: a << b, "right": lambda a, b: a >> b, "far left": lambda a, b: (a << 70) + (b << -1),
+    "far right": lambda a, b: (a >> 64) - (b >> -3), "low": lambda a, b: (a & 0xFFFFFFFF) >> 19 | (b > 0),
+    "called": lambda a, b: torch.bitwise_left_shift(a, 3) ^ torch.bitwise_right_shift(b, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_of_whole_numbers_bit_by_bit(name: str) -> None:
+    """To the bit, also where a number is shifted by more places than it has, or by fewer than none."""
+    ends = torch.tensor([0, 1, -1, 5, 31, 32, 63, 64, -64, 2**32 - 1, 2**62, -(2**63), 0x1BD11BDA])
+    a, b = (each.reshape(2, -1) for each in torch.meshgrid(torch.cat([ends, ends[:1]]), ends, indexing="ij"))
+    assert_same(natively(WORDS[name], a, b), one_by_one(WORDS[name], a, b))
+
+
 @settings(max_examples=examples(40))
 @given(
     st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.booleans(),

@@ -14,9 +14,10 @@ from torch.fx import GraphModule
 from phasediag.native.nested import leaves, skeleton
 from phasediag.training import graphs
 from phasediag.training.compilation import Compiled
-from phasediag.training.graphs import Replayed, settle, strangers
+from phasediag.training.graphs import Replayed
 from phasediag.training.steps import Vmapped, vmapped_steps
 from phasediag.training.tiles import Program, Tile
+from phasediag.training.traced import settle, strangers
 from phasediag.trial import Trials
 from trained_tiles import CPU, grid_of, vmapped
 

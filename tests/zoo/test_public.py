@@ -35,7 +35,7 @@ def test_networks_train_as_in_plain_pytorch(animal: Animal, folder: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_compiler_that_gives_other_weights_is_given_up(folder: Path, tmp_path: Path) -> None:
-    """Sums over the nodes of a graph (index_add) come out otherwise of torch's compiler on a processor."""
+def test_sums_over_a_graph_are_those_of_each_trial_compiled(folder: Path, tmp_path: Path) -> None:
+    """torch's compiler would let all trials add (index_add) to the same zeros."""
     scattered = [animal for animal in TRAINED if animal.name == "networks_public.py:Scattered"]
     assert_rows_are_of_plain_loops(company(folder, scattered), tmp_path, executor="inline", compile="on")

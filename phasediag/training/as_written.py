@@ -1,0 +1,100 @@
+"""Whether a compiled step is the step that was written: asked once, of a state that no trial is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from phasediag.native.nested import filled, leaves, skeleton
+from phasediag.training.optimizers import Rates, Weights
+from phasediag.training.probes import shaken
+from phasediag.training.step import Parts
+
+ALIKE: Final = 1e-3
+"""How far a number may lie off, as a share of the largest change of its tensor in the same trial."""
+ROUNDED: Final = 1e-5
+"""How far it may lie off as a share of the largest change of all tensors of the trial: as large is a gradient
+that is nothing but rounding, such as that of a bias before a batch normalisation."""
+UNITS: Final = 16
+"""How many units in the last place of the largest number of its tensor it may lie off in any case."""
+COMPARED: Final = 8
+"""How many trials are compared, half of them the first ones and half the last."""
+
+
+def takes_the_step(
+    compiled: Callable[..., Any], step: Callable[..., Any], parts: Parts, rates: Rates,
+    batches: Sequence[tuple[Tensor, ...]], shared: bool, done: int,
+) -> bool:  # fmt: skip
+    """Whether a compiled call gives what the step gives, but for rounding.
+
+    Both take one step, at a learning rate of one, from weights that are shaken: so that no gradient
+    vanishes because a network starts at zero, and the changes are as large as the gradients.
+
+    Parameters
+    ----------
+    compiled, step
+        Take parts of a state, rates, batches, and the step at which all trials stop.
+    parts
+        Of the state of all trials; they stay as they are.
+    rates
+        Of all trials.
+    batches
+        Of the steps of one call.
+    shared
+        Whether all trials share them.
+    done
+        Steps that the tile has done.
+
+    Notes
+    -----
+    With momenta, these are compared and the weights are not: the first step of Adam is the sign of a
+    gradient, even of one that is nothing but rounding.
+    """
+    weights, moments, buffers, steps_done, alive = parts
+    start: Parts = (shaken(weights), moments, buffers, steps_done, torch.ones_like(alive))
+    rates = {**rates, "learning_rate": torch.ones_like(rates["learning_rate"])}
+    stop = torch.full((), done + 1, dtype=torch.int64, device=steps_done.device)
+    given = filled(skeleton(start), [tensor.clone() for tensor in leaves(start)])
+    results = compiled(given, rates, batches, stop)
+
+    rows = _ends(len(alive), alive.device)
+    fewer = [tuple(part if shared else part[rows] for part in batch) for batch in batches[:1]]
+    own = filled(skeleton(start), [tensor[rows] for tensor in leaves(start)])
+    expected = step(own, {name: rate[rows] for name, rate in rates.items()}, fewer, stop)
+    results = filled(skeleton(results), [tensor[rows] for tensor in leaves(results)])
+    momenta = zip(results[1].values(), expected[1].values(), own[1].values(), strict=True)
+    compared = [*momenta, (results[2], expected[2], own[2])]
+    if not expected[1]:
+        compared.append((results[0], expected[0], own[0]))
+    return all(_alike(*each) for each in compared)
+
+
+def _ends(trials: int, device: torch.device) -> Tensor:
+    """Some trials at both ends of a tile."""
+    every = torch.arange(trials, device=device)
+    return every if trials <= COMPARED else torch.cat([every[: COMPARED // 2], every[-COMPARED // 2 :]])
+
+
+def _alike(results: Weights, expected: Weights, before: Weights) -> bool:
+    """Whether tensors by name, shape (trials, ...), are equal but for rounding in every trial.
+
+    Trials in which an expected number is not finite are not compared: how they overflow is rounding, too.
+    """
+    floats = [name for name, tensor in expected.items() if tensor.is_floating_point()]
+    if any(not torch.equal(results[name], expected[name]) for name in expected.keys() - set(floats)):
+        return False
+    if not floats:
+        return True
+    changes = torch.stack([_largest(expected[name] - before[name]) for name in floats])
+    gaps = torch.stack([_largest(results[name] - expected[name]) for name in floats])
+    units = torch.stack([_largest(expected[n]) * UNITS * torch.finfo(expected[n].dtype).eps for n in floats])
+    allowed = ALIKE * changes + ROUNDED * changes.amax(dim=0) + units
+    return bool(((gaps <= allowed) | ~allowed.isfinite()).all())
+
+
+def _largest(numbers: Tensor) -> Tensor:
+    """The largest absolute value of each trial, shape (trials,)."""
+    return numbers.abs().reshape(len(numbers), -1).amax(dim=1).double()
