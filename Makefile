@@ -16,7 +16,7 @@ test: .venv/installed-test  ## lint, types, all quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPY_NUM_WORKERS=2 $(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check-long: .venv/installed-test .venv/installed-docs .venv/installed-cluster  ## what takes minutes: kills, clusters, trainings against exact results
 	$(BIN)/pytest -m "(slow or physics) and not gpu" --timeout 3600

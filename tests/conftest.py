@@ -28,6 +28,15 @@ settings.register_profile(
 settings.load_profile("phasediag")
 
 
+LONGEST = ("test_launch.py", "test_executors.py", "test_quick_start.py", "test_machine_faults.py")
+"""Files of few tests that take minutes: first, so that at the end no worker is left with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; all others stay in their order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def pytest_collection_finish() -> None:
     """Do not look through the libraries that are loaded by now for garbage, as a command does not."""
     from phasediag.cli import ALLOCATIONS

@@ -136,6 +136,7 @@ def test_a_launch_without_any_of_them(inline: Path, tmp_path: Path) -> None:
     launch(tmp_path, inline, *NAMES, before=RENAMING)
 
 
+@pytest.mark.slow
 def test_a_ray_that_refuses_the_shortcuts_is_started_without(inline: Path, tmp_path: Path) -> None:
     launch(tmp_path, inline, before=REFUSING)
 

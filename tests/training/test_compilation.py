@@ -24,16 +24,25 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 @pytest.mark.usefixtures("untranslated")
 def test_a_process_holds_any_number_of_programs() -> None:
     """Were they told apart by shapes that dynamo guards, the ninth would have been refused."""
-    for width in range(2, 11):
-        fixed = {"task": "teacher_student", "width": width, "steps": 3, "batch_size": 8, "dtype": "float64"}
-        trials = grid_of(fixed, {"weight_decay": [0.1, 0.2]}).trials()
-        compiled, eager = vmapped(trials), tile_of(trials)
-        for tile in (compiled, eager):
-            tile.advance(3)
-        for name, weights in eager.state.weights.items():
-            torch.testing.assert_close(compiled.state.weights[name], weights, rtol=1e-10, atol=1e-12)
-        assert compiled.program.compile_s > 0
-        assert eager.program.compile_s == 0
+    square = Compiled(lambda x: x.square().sum())
+    for width in range(2, 20):
+        x = torch.arange(float(width))
+        assert torch.equal(square(x), x.square().sum())
+    assert len(square._programs) == 18
+
+
+@pytest.mark.usefixtures("untranslated")
+@pytest.mark.parametrize("width", [2, 10])
+def test_a_compiled_tile_takes_the_steps_of_an_eager_one(width: int) -> None:
+    fixed = {"task": "teacher_student", "width": width, "steps": 3, "batch_size": 8, "dtype": "float64"}
+    trials = grid_of(fixed, {"weight_decay": [0.1, 0.2]}).trials()
+    compiled, eager = vmapped(trials), tile_of(trials)
+    for tile in (compiled, eager):
+        tile.advance(3)
+    for name, weights in eager.state.weights.items():
+        torch.testing.assert_close(compiled.state.weights[name], weights, rtol=1e-10, atol=1e-12)
+    assert compiled.program.compile_s > 0
+    assert eager.program.compile_s == 0
 
 
 @pytest.mark.usefixtures("untranslated")
