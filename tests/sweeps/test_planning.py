@@ -201,11 +201,11 @@ def test_the_time_of_a_plan_is_that_of_a_launch_and_not_of_its_steps_alone(tmp_p
     ],
 )
 def test_a_time_that_leaves_measuring_out_says_so(
-    tmp_path: Path, observables: str, every: int | str, steps: int, told: str
+    tmp_path: Path, observables: str, every: int | str, steps: int, sentence: str
 ) -> None:
     """Where it is little beside training, nothing is said."""
     measure = f"{{observables: {observables}, every: {every}}}"
     path = write(tmp_path, grid_text({"weight_decay": [0.1]}, {"steps": steps}, measure=measure))
     notes = [note for note in phasediag.plan(path, str(tmp_path)).notes if "training alone" in note]
-    assert len(notes) == bool(told)
-    assert all(told in note for note in notes)
+    assert len(notes) == bool(sentence)
+    assert all(sentence in note for note in notes)
