@@ -192,7 +192,7 @@ def test_the_time_of_a_plan_is_that_of_a_launch_and_not_of_its_steps_alone(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("observables", "every", "steps", "told"),
+    ("observables", "every", "steps", "sentence"),
     [
         ("[sharpness]", 2, 10, "at each of 6 measurements"),
         ("[sharpness, escape]", "null", 10, "sharpness and escape take"),
