@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from phasediag.executors.drain import ONE_SIGNAL
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "jobs" / "phasediag.sbatch"
 ARRAY = ROOT / "jobs" / "phasediag-array.sbatch"
@@ -88,6 +90,12 @@ def submitted(slurm: dict[str, str], script: Path, phasediag: str) -> Iterator[s
                 os.killpg(job.pid, signal.SIGKILL)
 
 
+def wait_for(path: Path, job: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert job.poll() is None, "the script ended before its launch"
+        time.sleep(0.02)
+
+
 def calls(slurm: dict[str, str]) -> list[str]:
     return Path(slurm["CALLS"]).read_text().splitlines()
 
@@ -150,12 +158,10 @@ def test_slurm_hands_the_warning_on_and_waits_for_the_drain(
     slurm: dict[str, str], script: Path, tmp_path: Path
 ) -> None:
     drained, ready = tmp_path / "drained", tmp_path / "ready"
-    drain = f"trap '{FURTHER}sleep 0.5; touch {drained}; exit 130' TERM"
+    drain = f"trap '{FURTHER}sleep 0.5; touch {drained}; exit 130' USR2"
     body = f"{drain}\ntouch {ready}\nwhile :; do sleep 0.05; done"
     with submitted(slurm, script, body) as job:
-        while not ready.exists():
-            assert job.poll() is None, "the script ended before its launch"
-            time.sleep(0.02)
+        wait_for(ready, job)
         job.terminate()
         assert job.wait(timeout=ENDS_S) == 130
     assert drained.exists()
@@ -176,4 +182,43 @@ def test_slurm_hands_a_warning_on_that_comes_as_the_launch_starts(
 ) -> None:
     (tmp_path / "at-once").write_text(AT_ONCE)
     with submitted({**slurm, "BASH_ENV": str(tmp_path / "at-once")}, script, "exec sleep 600") as job:
-        assert job.wait(timeout=ENDS_S) == 128 + signal.SIGTERM
+        assert job.wait(timeout=ENDS_S) == 128 + signal.SIGUSR2
+
+
+HEARS = """
+import os, signal, sys
+from pathlib import Path
+from phasediag.executors.drain import Drain, draining_on_signals
+
+folder, (heard, told) = Path(sys.argv[0]).parent, os.pipe()
+os.set_blocking(told, False)
+signal.set_wakeup_fd(told)
+with draining_on_signals(Drain()):
+    (folder / "pid.new").write_text(str(os.getpid()))
+    (folder / "pid.new").rename(folder / "pid")
+    os.read(heard, 1)
+    (folder / "draining").touch()
+    os.read(heard, 1)
+    (folder / "drained").touch()
+sys.exit(130)
+"""
+"""A launch that has drained when it has heard of it twice."""
+
+
+@BOTH
+def test_slurm_cancels_a_launch_twice_and_it_drains(
+    slurm: dict[str, str], script: Path, tmp_path: Path
+) -> None:
+    """Slurm signals all that runs in a job; its script, on a busy machine much later, hands that on."""
+    (tmp_path / "hears.py").write_text(HEARS)
+    environment = {**slurm, "PYTHONPATH": str(ROOT)}
+    with submitted(environment, script, f'exec "$PYTHON" {tmp_path / "hears.py"}') as job:
+        wait_for(tmp_path / "pid", job)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+        wait_for(tmp_path / "draining", job)
+        time.sleep(2 * ONE_SIGNAL)
+        (tmp_path / "state").write_text("COMPLETING\n")
+        job.terminate()
+        assert job.wait(timeout=ENDS_S) == 130
+    assert (tmp_path / "drained").exists()
+    assert not any(c.startswith("scontrol requeue") for c in calls(slurm))

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 from phasediag.errors import INTERRUPTED
-from phasediag.executors.signals import STOPPING, Handler, handled
+from phasediag.executors.signals import INSISTING, STOPPING, Handler, handled
 from phasediag.running.job import Breakdown
 
 ONE_SIGNAL: Final = 0.2
@@ -35,7 +35,7 @@ class Drain:
     breakdown: Breakdown | None = None
     """What makes it pointless to go on, such as a full disk; None while there is nothing."""
     signalled: float | None = None
-    """`time.monotonic()` of the signal that asked for it; None: none did."""
+    """`time.monotonic()` of the first signal of `INSISTING`; None: there was none."""
     handler: tuple[Handler, Sequence[signal.Signals]] | None = None
     """What takes which signals; None where none are taken."""
 
@@ -64,20 +64,25 @@ class Drain:
 
 @contextmanager
 def draining_on_signals(drain: Drain) -> Iterator[None]:
-    """Let the first of `STOPPING` drain the launch, and a second one end it at once.
+    """Let the first of `STOPPING` drain the launch, and a second one of `INSISTING` end it at once.
 
     A second one within `ONE_SIGNAL` seconds is the first once more: GNU `timeout` signals its child, and then
-    its whole process group. A signal that was ignored before, as `nohup` does with SIGHUP, stays ignored.
+    its whole process group. The others ask, however often: so a script may hand on a signal that the launch
+    has had, too. What else has begun the drain, such as a time limit, makes the first signal no second one.
+    A signal that was ignored before, as `nohup` does with SIGHUP, stays ignored.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if drain.signalled is not None and now - drain.signalled < ONE_SIGNAL:
+        name = signal.Signals(number).name
+        if number not in INSISTING:
+            drain.begin(name)
             return
-        if drain.reason:
+        now = time.monotonic()
+        if drain.signalled is None:
+            drain.signalled = now
+            drain.begin(f"{name}; again to stop at once")
+        elif now - drain.signalled >= ONE_SIGNAL:
             os._exit(INTERRUPTED)
-        drain.signalled = now
-        drain.begin(f"{signal.Signals(number).name}; again to stop at once")
 
     with handled(handle, STOPPING) as numbers:
         drain.handler = (handle, numbers)

@@ -15,6 +15,8 @@ STOPPING: Final = tuple(
     if name in signal.Signals.__members__
 )
 """What asks a launch to end: Ctrl-C, a supervisor, a broken connection, a batch system before its limit."""
+INSISTING: Final = tuple(number for number in STOPPING if not number.name.startswith("SIGUSR"))
+"""A second one of these ends a launch at once; the others only ever ask it to drain."""
 
 Handler = Callable[[int, FrameType | None], object]
 

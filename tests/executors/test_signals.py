@@ -68,7 +68,8 @@ def test_the_first_one_drains(tmp_path: Path, number: str) -> None:
         started.send_signal(signal.Signals[number])
         assert started.wait(timeout=ENDS_S) == 130
     said = (tmp_path / "said").read_text()
-    assert f"drained: {number}; again to stop at once; launch the same grid again" in said
+    insisting = "; again to stop at once" if number == "SIGHUP" else ""
+    assert f"drained: {number}{insisting}; launch the same grid again" in said
     assert "Traceback" not in said
     assert checkpoints(tmp_path)
 
@@ -124,6 +125,35 @@ def test_others_take_no_signal_away(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += 0.9 * ONE_SIGNAL
         signal.raise_signal(signal.SIGHUP)  # within the same fifth of a second: the same request
     assert {number: signal.getsignal(number) for number in STOPPING} == before
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ends"),
+    [
+        (["SIGTERM", "SIGTERM"], True),
+        (["SIGINT", "SIGHUP"], True),
+        (["SIGUSR2", "SIGTERM", "SIGINT"], True),
+        (["SIGTERM", "SIGUSR2", "SIGUSR2"], False),
+        (["SIGUSR2", "SIGUSR1", "SIGTERM"], False),
+        (["SIGUSR1", "SIGUSR1", "SIGUSR2"], False),
+    ],
+)
+@pytest.mark.parametrize("reason", ["", "the time limit is near"])
+def test_a_second_one_of_those_that_insist_ends_a_launch_at_once(
+    numbers: list[str], ends: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hands on what the launch has heard already takes SIGUSR2; a drain by itself is no signal."""
+    now, ended, drain = [100.0], list[int](), Drain(reason=reason)
+    monkeypatch.setattr(draining.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(draining.os, "_exit", ended.append)
+    with draining_on_signals(drain):
+        for number in numbers[:-1]:
+            signal.raise_signal(signal.Signals[number])
+            now[0] += 2 * ONE_SIGNAL
+        assert ended == []
+        signal.raise_signal(signal.Signals[numbers[-1]])
+    assert ended == [130] * ends
+    assert drain.reason.startswith(reason or numbers[0])
 
 
 def test_what_is_ignored_stays_so_but_for_ctrl_c() -> None:
