@@ -55,6 +55,8 @@ class Watch:
     """Trials that raised."""
     diverged: int = 0
     """Trials whose loss was not finite."""
+    too_many_failures: bool = False
+    """Whether `max_failures` was reached."""
     first_error: str = ""
     """The error of the first trial that failed."""
     sentences: list[str] = field(default_factory=list)
@@ -101,8 +103,8 @@ class Watch:
         if self.foretold is None and self.trials_done >= TENTH * self.total:
             left = self.eta_s
             self.foretold = None if left is None else (now, left)
-        if self.too_many_failures:
-            self.ending.begin(f"{self.failed} trials failed (--max-failures {self.max_failures})")
+        if self.max_failures is not None and self.failed >= self.max_failures:
+            self.give_up(f"{self.failed} trials failed (--max-failures {self.max_failures})")
         if progress.notice:
             self.tell(progress.notice)
         else:
@@ -128,6 +130,11 @@ class Watch:
         """Let the launch end early; observers may ask for it."""
         self.ending.begin(reason)
 
+    def give_up(self, reason: str) -> None:
+        """Let the launch end early because too many trials have failed, here or where it is led."""
+        self.too_many_failures = True
+        self.ending.begin(reason)
+
     def _count(self, progress: Progress | None, sign: int) -> None:
         """Let a report count, or no more."""
         if progress is not None:
@@ -142,11 +149,6 @@ class Watch:
         for phase, seconds in progress.spent.items():
             since = seconds - earlier.get(phase, 0.0)
             self._spent[phase] += since if since >= 0 else seconds  # another worker went on with the pack
-
-    @property
-    def too_many_failures(self) -> bool:
-        """Whether `max_failures` is reached."""
-        return self.max_failures is not None and self.failed >= self.max_failures
 
     @property
     def training(self) -> bool:

@@ -35,7 +35,7 @@ def carried_out_in_array(order: LaunchOrder) -> tuple[Watch, Lot]:
         if lease is None:
             ending = _follow(order, job, trials, followed)
             if ending is not None:
-                _end(order, ending)
+                _end(followed, ending)
                 break
             continue
         from phasediag.executors.array.executor import ArrayExecutor
@@ -96,12 +96,12 @@ def _follow(order: LaunchOrder, job: Job, trials: Lot, watch: Watch) -> Ending |
         return place.run(order.drain)
 
 
-def _end(order: LaunchOrder, ending: Ending) -> None:
+def _end(watch: Watch, ending: Ending) -> None:
     """Let this process end as the one that leads does."""
+    if ending.failures:
+        watch.give_up(ending.reason)
     if ending.breakdown:
-        order.drain.fail(Breakdown(error=ending.reason, of_machine=True))
-    elif ending.reason:
-        order.drain.begin(ending.reason)
+        watch.ending.fail(Breakdown(error=ending.reason, of_machine=True))
 
 
 def _hash(trials: Lot, job: Job) -> str:

@@ -37,6 +37,7 @@ from phasediag.storage.folder import Folder
 from phasediag.storage.holder import Holder
 from phasediag.storage.lease import take
 from phasediag.storage.store import Store
+from phasediag.sweeps import array as array_launch
 from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, trials, write
 
 PLACE = WorkerPlace(host="host", node="node", machine=replace(GPU, tile_bytes=1.5e9))
@@ -211,6 +212,30 @@ def test_one_that_cannot_write_leads_no_longer(
     assert letters.read_answer(letters.folder_of(places.store), "a") is None
 
 
+def test_whoever_follows_ends_as_the_one_that_leads(
+    places: Correspondence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a place whose own trials had not failed ended like one that was interrupted: queued again."""
+    watch, folder = places.dispatch.watch, letters.folder_of(places.store)
+    tells_that_it_waits(places, "a")
+    with take(places.store) as lease:
+        places.job = replace(places.job, token=lease.holder.token)
+        places.look()
+        watch.max_failures = 2
+        failed = Progress(trials_done=2.0, failed=2, diverged=0, error="no", done=True)
+        watch.report("pack", failed)
+        monkeypatch.setattr(leading, "reports_in", lambda folder: [])
+        monkeypatch.setattr(leading, "close", lambda store, over: None)  # so that the letters stay
+        places.end()
+    answer = letters.read_answer(folder, "a")
+    assert answer is not None
+    monkeypatch.setattr(array_launch, "_taken", lambda order: None)
+    monkeypatch.setattr(array_launch, "_follow", lambda *asked: answer.ending)
+    outcome = launched(tmp_path / "follower", GRID, executor="array")
+    assert outcome.drained == "2 trials failed (--max-failures 2)"
+    assert outcome.exit_code == 1
+
+
 def test_a_storage_that_is_away_is_no_place_that_left(places: Correspondence) -> None:
     tells_that_it_waits(places, "a")
     places.look()
@@ -323,10 +348,8 @@ def test_another_grid_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_version_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from phasediag.sweeps import array
-
     store = Store.open(str(tmp_path), "g")
-    monkeypatch.setattr(array, "_hash", lambda trials, job: "same")
+    monkeypatch.setattr(array_launch, "_hash", lambda trials, job: "same")
     with take(store, purpose="launch by an array") as lease:
         leader = Leader(token=lease.holder.token, grid="same", software={"engine": "0"})
         letters.write_leader(letters.folder_of(store), leader)
@@ -499,7 +522,7 @@ def test_one_that_comes_late_joins_and_failures_end_all(tmp_path: Path) -> None:
     write(tmp_path, TASK.replace("time.sleep(", "1 / 0 if self else time.sleep("), "my_task.py")
     with array_again(made, "--max-failures", "2") as processes:
         said = [made.end(process) for process in processes]
-    assert [code for code, _ in said] == [1, 1]
+    assert [code for code, _ in said] == [1, 1], said
 
 
 @contextmanager

@@ -121,12 +121,11 @@ class Correspondence:
         them leads then.
         """
         dispatch, ending = self.dispatch, self.dispatch.watch.ending
-        over = dispatch.ledger.over or dispatch.watch.too_many_failures or ending.breakdown is not None
-        if self._resigned or not over:
+        failures, breakdown = dispatch.watch.too_many_failures, ending.breakdown is not None
+        if self._resigned or not (dispatch.ledger.over or failures or breakdown):
             return
-        last = Ending(
-            reason="" if dispatch.ledger.over else ending.reason, breakdown=ending.breakdown is not None
-        )
+        reason = "" if dispatch.ledger.over else ending.reason
+        last = Ending(reason=reason, breakdown=breakdown, failures=failures)
         with suppress(StoreError):  # whoever is not told of it finds it out where this one has gone
             self._end(last)
 

@@ -63,6 +63,8 @@ class Ending:
     """Empty where nothing is left to train."""
     breakdown: bool = False
     """Whether nothing can be trained any more."""
+    failures: bool = False
+    """Whether too many trials have failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
