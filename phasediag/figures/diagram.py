@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -59,6 +59,8 @@ _NO_SEAMS: Final[dict[str, Any]] = {"edgecolors": "face", "linewidth": 0.6}
 """Viewers of vector graphics leave hairlines between cells that only touch."""
 _MOST_VECTOR_CELLS: Final = 10_000
 _CURVE_POINTS: Final = 400
+_WIDEST: Final = 6
+"""Panels side by side at most where there are several facets, unless the last one has more values."""
 _WORDED: Final = 2.2
 """Inches of width from which Axes of the caller's have room for the names of phases."""
 _BAR: Final = 0.9
@@ -122,7 +124,7 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None, look: Look
     with style():
         ax = axes_or_new(ax, *(look.size or (COLUMN_WIDTH + 0.5, 3.7)))
         mesh = _draw_panel(ax, diagram, panel, look, lone=True)
-        above = caveat(ax, diagram.caveat) if own else ""
+        above = caveat(ax, look.caveat(diagram)) if own else ""
         height = legend(ax, own, _legend_handles(diagram, [panel]), title=above)
         taken = look.loses(height) if own else 0.0
         across, up, about = look.labels(diagram)
@@ -138,11 +140,11 @@ def draw_phase_diagram(diagram: PhaseDiagram, ax: Axes | None = None, look: Look
 def draw_facets(diagram: PhaseDiagram, look: Look = DEFAULT) -> Figure:
     """Draw one panel a facet, on equal axes and colours.
 
-    The last facet column runs across where there are several; the panels of a single one wrap.
+    The last facet columns run across where there are several; the panels of a single one wrap.
     """
     keys = diagram.cells[list(diagram.facets)].drop_duplicates().sort_values(list(diagram.facets))
     panels = [(panel_of(diagram, key), _title(key)) for _, key in keys.iterrows()]
-    across = keys[diagram.facets[-1]].nunique() if len(diagram.facets) > 1 else _across(len(panels))
+    across = _across([keys[name].nunique() for name in diagram.facets], len(panels))
     down = -(-len(panels) // across)
     with style():
         figure = Figure(
@@ -160,7 +162,7 @@ def draw_facets(diagram: PhaseDiagram, look: Look = DEFAULT) -> Figure:
         width, height = figure.get_size_inches() - 0.7
         shown = list(axes.flat[: len(panels)])
         handles = _legend_handles(diagram, [panel for panel, _ in panels])
-        above = "\n".join(filter(None, [look.title, caveat(shown[0], diagram.caveat)]))
+        above = "\n".join(filter(None, [look.title, caveat(shown[0], look.caveat(diagram))]))
         height -= look.loses(legend(shown[0], True, handles, title=above, columns=max(2 * across - 1, 2)))
         below, left, about = look.labels(diagram)
         figure.supxlabel(wrapped(below, width), fontsize="medium")
@@ -233,9 +235,22 @@ def _extend_legend(ax: Axes, line: Line2D) -> None:
     legend(ax, of_figure, [*handles, line])
 
 
-def _across(count: int) -> int:
-    """How many panels of one facet column stand side by side."""
-    return count if count <= 3 else int(np.ceil(np.sqrt(count)))
+def _across(values: Sequence[int], count: int) -> int:
+    """How many of so many panels stand side by side: all values of as many last facets as make a sheet.
+
+    Parameters
+    ----------
+    values
+        Of each facet column, their number.
+    """
+    if len(values) == 1:
+        return count if count <= 3 else int(np.ceil(np.sqrt(count)))
+    *others, across = values
+    for further in reversed(others):
+        if count < 2 * across * across or across * further > _WIDEST:
+            break
+        across *= further
+    return across
 
 
 def _title(key: pd.Series[Any]) -> list[str]:

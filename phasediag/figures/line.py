@@ -56,7 +56,9 @@ def draw_line(diagram: PhaseDiagram, ax: Axes | None = None, look: Look = DEFAUL
             ax.set_yscale(look.y_scale)
         _draw_curves(ax, diagram)
         handles = [*ax.get_legend_handles_labels()[0], *_meanings(diagram)]
-        height = legend(ax, own, handles, "x-small", caveat(ax, diagram.caveat) if own else "", columns=3)
+        height = legend(
+            ax, own, handles, "x-small", caveat(ax, look.caveat(diagram)) if own else "", columns=3
+        )
         below, _, beside = look.labels(diagram)
         name_axes(ax, below, beside, look.loses(height) if own else 0.0)
         ax.set_title(look.title)

@@ -131,6 +131,14 @@ class Look:
         """Inches that panels lose to a legend of some height: all, where the figure cannot grow by it."""
         return height if self.size else 0.0
 
+    def caveat(self, diagram: PhaseDiagram) -> str:
+        """What must be said above the figure; in one of a stated size the fact alone: words take its room.
+
+        The whole of it stands among the warnings of the diagram.
+        """
+        fact, dash, _ = diagram.caveat.partition(" (")
+        return fact if self.size and dash else diagram.caveat
+
     def labels(self, diagram: PhaseDiagram) -> tuple[str, str, str]:
         """What x, y and the order parameter are called."""
         return (

@@ -179,3 +179,28 @@ def test_labels_fit_their_panels_in_a_figure_of_one_column_with_a_caveat_above(w
     assert label.height <= 1.3 * bar.get_window_extent().height
     assert label.y0 >= 0
     assert label.x1 <= figure.bbox.x1 + 1
+
+
+def test_in_a_small_figure_a_caveat_leaves_room_for_the_cells():
+    """It is the fact alone; the figure that may grow, and the warnings, have all of it."""
+    diagram = phase_diagram(sweep().assign(converged=False), "weight_decay", "lr_over_batch", resamples=20)
+    ax = diagram.plot(size=(2.4, 2.4))
+    ax.figure.draw_without_rendering()
+    assert ax.get_window_extent().height > 0.3 * ax.figure.bbox.height
+    small, grown = (figure.legends[0].get_title().get_text() for figure in (ax.figure, diagram.plot().figure))
+    assert " ".join(small.split()) == "5 of 5 boundary points lie beside unconverged cells"
+    assert "Train longer" in " ".join(grown.split())
+
+
+@pytest.mark.parametrize(
+    ("values", "across"),
+    [((2, 2, 2), 4), ((2, 2), 2), ((3, 3), 3)],
+)
+def test_panels_of_several_facets_make_a_sheet_and_no_strip(values, across):
+    """All values of the last facets stand side by side, so that columns have a meaning."""
+    keys = pd.MultiIndex.from_product([range(1, count + 1) for count in values]).to_frame(index=False)
+    keys.columns = ["depth", "width", "momentum"][: len(values)]
+    frame = pd.concat(sweep(**key) for key in keys.to_dict(orient="records"))
+    figure = phase_diagram(frame, "weight_decay", "lr_over_batch", resamples=20).plot()
+    lefts = {round(ax.get_subplotspec().colspan.start) for ax in figure.axes if ax.get_title()}
+    assert len(lefts) == across
