@@ -203,8 +203,13 @@ def _table(title: str, frame: pd.DataFrame, file: str) -> Table:
 
 def _texts(column: pd.Series[Any]) -> list[str]:
     if pd.api.types.is_float_dtype(column):
-        return ["" if np.isnan(value) else f"{value:.4g}" for value in column.to_numpy(dtype=np.float64)]
+        return [_number(value) for value in column.to_numpy(dtype=np.float64)]
     return ["" if value is None or value is pd.NA else str(value) for value in column]
+
+
+def _number(value: float) -> str:
+    """A number as a table shows it; the end of an interval that leaves the grid is open."""
+    return "" if np.isnan(value) else "open" if np.isinf(value) else f"{value:.4g}"
 
 
 def _environment() -> Environment:

@@ -334,6 +334,37 @@ def test_another_order_parameter_and_width_are_shown(explored):
     assert asked(explored, "page.panel") == panel + 1
 
 
+def test_what_is_said_of_a_cell_is_of_what_is_shown(explored):
+    """While the pointer rests on a cell the keyboard may move the slider; another width may be chosen too."""
+    over(explored, 1, 1).perform()
+    tip = "[page.tip.textContent, page.line(diagram.shown(page.panel, ...page.cursor))]"
+    recorded = asked(explored, tip)[0]
+    move = "const s = document.querySelector('.explorer input[type=range]'); s.value = s.max;"
+    explored.execute_script(f"{move} s.dispatchEvent(new Event('input'))")
+    said, is_so = asked(explored, tip)
+    assert said == is_so != recorded
+    width = "const s = document.querySelectorAll('.explorer select')[1]; s.value = 1 - s.value;"
+    explored.execute_script(f"{width} s.dispatchEvent(new Event('change'))")
+    said, is_so = asked(explored, tip)
+    assert said == is_so
+    assert is_so in text(explored, ".details")
+
+
+def test_printed_tables_are_whole_and_the_bar_of_states_has_its_colours(browser, grave, stored):
+    for page in (grave, stored[1]):
+        opened(browser, page, "desktop")
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": 717, "height": 1000, "deviceScaleFactor": 1, "mobile": False,
+        })  # fmt: skip
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        tables = "[...document.querySelectorAll('table')].filter(t => t.checkVisibility())"
+        assert soon(browser, f"{tables}.every(t => t.getBoundingClientRect().right <= innerWidth)", True)
+        assert (
+            measured(browser, "getComputedStyle(document.querySelector('.bar')).printColorAdjust") == "exact"
+        )
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_a_tap_asks_a_cell_on_a_phone(explored, stored):
     opened(explored, stored[1], "phone")
     explored.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})

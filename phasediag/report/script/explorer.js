@@ -46,7 +46,7 @@ class Explorer {
     };
     const selects = head.facets.map((facet, at) => choice(facet.label, facet.values, facet.first, (value) => {
       this.facets[at] = value;
-      this.redraw();
+      this.renew();
     }));
     if (head.orders.length > 1)
       selects.unshift(choice("order parameter", head.orders.map((order) => order.label), 0, (value) => {
@@ -208,6 +208,14 @@ class Explorer {
     this.threshold.textContent = !counted ? `${this.order.label} is not counted with a threshold.`
       : !moved ? `ε${parts}, as recorded`
       : `ε${parts}, ${written(factor)} times the recorded one. Counts and the boundary are of this ε; the stripes of unconverged cells and the intervals of the boundary are known for the recorded one only.`;
+    this.renew();
+  }
+
+  // What is shown and said, after another panel or other counts; the pointer may rest on a cell meanwhile.
+  renew() {
+    const cell = this.cursor && this.diagram.shown(this.panel, ...this.cursor);
+    if (cell === null || cell === undefined) this.tip.hidden = true;
+    else this.tip.textContent = this.line(cell);
     this.tell();
     this.redraw();
   }
