@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from phasediag.grids.ready import ready_grids
+
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "gallery"
 RECORD = FOLDER / "record.json"
@@ -205,9 +207,9 @@ def page(record: dict[str, Any]) -> str:
         "<!-- Written by docs/make_gallery.py. -->",
         "# Gallery",
         "",
-        "Diagrams with the grids that made them, by the program as it is. `phasediag init NAME` writes any",
-        "grid for you to change. Times are those of one process (`--executor inline`), start-up",
-        "included, on a machine that others used at the same time; [how to read a diagram](faq.md).",
+        "Diagrams with the grids that made them, by the program as it is. `phasediag init` writes a grid,",
+        "with the files that it needs, for you to launch or to change. Times are those of one process",
+        "(`--executor inline`), start-up included, on a machine that others used at the same time; [how to read a diagram](faq.md).",
         "",
         "**Notebooks, in a reading order** (`make notebooks` runs them and keeps their outputs):",
         "",
@@ -221,9 +223,10 @@ def page(record: dict[str, Any]) -> str:
 
 def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
     """One picture with its grid and what it took."""
-    launch = f"phasediag launch {picture.grid}"
+    ready = next(each for each in ready_grids().values() if each.path == ROOT / picture.grid)
+    stem = ready.path.stem
     answer = folded("What the command says of it", "text", made["said"]) if made["said"] else []
-    grid = (ROOT / picture.grid).read_text().rstrip()
+    grid = ready.text(stem).rstrip()
     return [
         "", f"## {picture.title}", "", picture.shows, "",
         f"![{picture.title}](gallery/{picture.name}.png)", "",
@@ -231,7 +234,7 @@ def entry(picture: Picture, made: dict[str, Any]) -> list[str]:
           if picture.raster else []),
         f"{made['trials']:,} networks, {made['seconds']} s ({made['processor']}, {made['date']}). The grid: "
         f"[{Path(picture.grid).name}](../{picture.grid}).", "",
-        "```text", launch, picture.drawn_by, "```",
+        "```text", f"phasediag init {ready.name}", f"phasediag launch {stem}.yaml", picture.drawn_by, "```",
         *answer, *folded("The grid", "yaml", grid),
     ]  # fmt: skip
 

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from phasediag.grids.ready import ready_grid
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if DOCS / "notebooks" not in path.parents]
@@ -88,6 +90,18 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     examples = {name for name in named if "NAME" in name}
     gone = [name for name in sorted(named - examples) if not (ROOT / name.rstrip("/.")).exists()]
     assert not gone, f"{page.name} names {gone}"
+
+
+def test_the_commands_of_the_gallery_run_where_there_is_no_clone() -> None:
+    """`init` writes each grid; nothing is launched from `jobs/`, which a wheel has not."""
+    lines = (DOCS / "gallery.md").read_text().splitlines()
+    begun = [line.removeprefix("phasediag init ") for line in lines if line.startswith("phasediag init ")]
+    grids = [ready_grid(name) for name in begun]
+    assert len(grids) == len(module("make_gallery").PICTURES)
+    launched = [line for line in lines if line.startswith("phasediag launch ")]
+    assert launched == [f"phasediag launch {grid.path.stem}.yaml" for grid in grids]
+    drawn = [picture.drawn_by.split()[2] for picture in module("make_gallery").PICTURES]
+    assert drawn == [f"sweeps/{grid.path.stem}" for grid in grids]
 
 
 def test_the_gallery_is_that_of_its_record_and_its_pictures_are_there() -> None:
