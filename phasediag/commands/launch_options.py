@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
 
-from phasediag.commands.options import COMPILE, MAX_FAILURES, RETRY, TIME_LIMIT, seconds, together
+from phasediag.commands.options import COMPILE, MAX_FAILURES, RETRY, TIME_LIMIT, say, seconds, together
 
 if TYPE_CHECKING:
     from phasediag.packing.pack import CompileMode
@@ -46,6 +46,8 @@ class Launching:
     deadline: float | None
     """By `time.monotonic`; None: no limit."""
     remeasure: bool = False
+    _told: set[str] = field(default_factory=set)
+    """Sentences that its launches have said."""
 
     @classmethod
     def of(cls, options: Mapping[str, Any], *, remeasure: bool = False) -> Launching:
@@ -65,9 +67,19 @@ class Launching:
         }  # fmt: skip
 
     def train(self, grid: Path, *, sweep: str) -> Outcome:
-        """Launch a grid into a sweep with a progress line; a local Ray stays for the next one."""
+        """Launch a grid into a sweep with a progress line; a local Ray stays for the next one.
+
+        What the launches before had to tell, of the same code and machine, is not told again.
+        """
         from phasediag.commands.progress import ProgressLine
         from phasediag.sweeps.sweep import launch
 
+        earlier = frozenset(self._told)
+
+        def note(sentence: str) -> None:
+            self._told.add(sentence)
+            if sentence not in earlier:
+                say(f"note: {sentence}")
+
         with ProgressLine(Console(stderr=True)) as line:
-            return launch(grid, sweep=sweep, observer=line, keep_ray=True, **self.keywords)
+            return launch(grid, sweep=sweep, observer=line, notify=note, keep_ray=True, **self.keywords)

@@ -163,6 +163,7 @@ class Paper:
             f"{_with(trials)}.",
             f"Varied were {varied}.",
             *_given(trials, self.grids, axes),
+            *_lengths(trials, axes),
             f"The loss is {_loss(trials)}.",
             decay,
             "Replicates differ in their random seed, which all points share: teacher, data, batches and "
@@ -258,9 +259,23 @@ def _given(trials: pd.DataFrame, grids: Sequence[tuple[str, str]], axes: Collect
     contents = [YAML(typ="safe", pure=True).load(text) for _, text in grids]
     fixed = dict.fromkeys(name for content in contents for name in content.get("fixed", {}))
     names = [*fixed, *sorted(given_in(trials).difference(fixed))]
-    values: dict[str, Any] = {name: _only(trials, name) for name in names if name not in {*axes, *_PARTS}}
+    values: dict[str, Any] = {
+        name: _only(trials, name) for name in names if name not in {*axes, *_PARTS, "steps"}
+    }
     parts = [f"{prose(name)} {shown(value)}" for name, value in values.items() if value is not None]
     return [f"Given besides: {', '.join(parts).replace('_', ' ')}."] if parts else []
+
+
+def _lengths(trials: pd.DataFrame, axes: Collection[str]) -> list[str]:
+    """For how long networks were trained, in a sentence; none where that is an axis, or not known."""
+    steps = trials["steps"].dropna() if "steps" in trials and "steps" not in axes else pd.Series(dtype=float)
+    if steps.empty:
+        return []
+    low, high = (f"{int(end):,}" for end in (steps.min(), steps.max()))
+    relaxations = trials["relaxations"].dropna() if "relaxations" in trials else steps[:0]
+    acting = relaxations[relaxations > 0]
+    least = f", at least {acting.min():.3g} relaxation times of the decay" if len(acting) else ""
+    return [f"Each was trained for {low if low == high else f'{low} to {high}'} steps{least}."]
 
 
 def _only(trials: pd.DataFrame, name: str) -> Any:

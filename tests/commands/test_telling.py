@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from phasediag.analysis.decoupled_decay import DecoupledDecayWarning
 from phasediag.analysis.frames import CarriedWarning
 from phasediag.analysis.versions import VersionsWarning
 from phasediag.cli import main
+from phasediag.commands.launch_options import Launching
 from phasediag.commands.options import telling
 from phasediag.errors import RecordsWarning
 from phasediag.storage.damage import DamageWarning
@@ -53,3 +56,21 @@ def test_what_was_said_before_is_noted_again_and_not_said_again(capsys: pytest.C
 def test_other_warnings_are_left_alone() -> None:
     with pytest.warns(UserWarning, match="of a library"), telling():
         warnings.warn("of a library", UserWarning, stacklevel=1)
+
+
+def test_rounds_of_one_command_tell_a_thing_once_and_as_a_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is seen twice in one launch happened twice."""
+
+    def launch(*arguments: object, notify: Callable[[str], None], **options: object) -> None:
+        for sentence in ("it starts otherwise", "a worker died", "a worker died"):
+            notify(sentence)
+
+    monkeypatch.setattr("phasediag.sweeps.sweep.launch", launch)
+    given = dict.fromkeys(("address", "max_failures", "time_limit"))
+    how = Launching.of({**given, "executor": "inline", "retry_failed": False, "compile_mode": "off"})
+    for _ in range(3):
+        how.train(Path("grid.yaml"), sweep="sweeps/mine")
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["note: it starts otherwise", "note: a worker died", "note: a worker died"]

@@ -90,6 +90,16 @@ def test_methods_tell_the_loss_that_was_minimised(narrow, values, said):
     assert said in paper(narrow.assign(**values)).methods()
 
 
+def test_methods_tell_how_long_networks_were_trained(narrow):
+    """However the grid gives it: `relaxations: 20` under fixed stood nowhere in the paragraph."""
+    assert "Each was trained" not in paper(narrow).methods()
+    same = narrow.assign(steps=1000, relaxations=20.0)
+    least = "steps, at least 20 relaxation times of the decay."
+    assert f"Each was trained for 1,000 {least}" in paper(same).methods()
+    slow = same.assign(steps=np.ceil(400 / narrow["weight_decay"]).astype(int))
+    assert f"Each was trained for 400 to 40,000 {least}" in paper(slow).methods()
+
+
 def test_methods_claim_no_interval_where_there_is_none(narrow):
     text = paper(narrow[narrow["replicate"] < 2]).methods()
     assert "no intervals are given: fewer than 3 replicates" in text
