@@ -9,8 +9,9 @@ import pandas as pd
 
 from phasediag.analysis.distributions import Distributions
 from phasediag.analysis.labels import label, prose
+from phasediag.analysis.scale import Scale
 from phasediag.errors import AnalysisError
-from phasediag.figures.style import DASHES, MARKERS, Axes, Figure, shades, style
+from phasediag.figures.style import DASHES, MARKERS, Axes, Figure, legend, set_scale, shades, style
 
 _CURVES: Final = 5
 """Most values of x whose distributions are drawn."""
@@ -41,6 +42,8 @@ def draw(result: Distributions, ax: Axes | None = None) -> Figure:
             ends = np.clip([row.low, row.high], *binder.get_xlim())
             binder.axvspan(*ends, color="0.88", zorder=0, linewidth=0)
             binder.axvline(row.position, color="0.4", linewidth=0.6, zorder=1)
+        handles = [handle for panel in (density, binder) for handle in panel.get_legend_handles_labels()[0]]
+        legend(density, True, handles, "x-small", columns=3)
     return figure
 
 
@@ -66,7 +69,6 @@ def _densities(result: Distributions, density: Axes, energy: Axes) -> None:
     at = "" if result.size is None else f" ({prose(result.size)} {table[result.size].max():g})"
     density.set(xlabel=label(result.order), ylabel=f"density{at}")
     energy.set(xlabel=label(result.order), ylabel=f"free energy −log P{at}")
-    density.legend(fontsize="x-small")
 
 
 def _curves(result: Distributions, panel: Axes, name: str) -> None:
@@ -83,5 +85,6 @@ def _curves(result: Distributions, panel: Axes, name: str) -> None:
             markersize=3, linewidth=0.8, elinewidth=0.6,
             label=None if size is None else f"{prose(str(result.size))} {size:g}",
         )  # fmt: skip
-    if result.size is not None:
-        panel.legend(fontsize="x-small")
+    values = np.unique(table[result.x].to_numpy(dtype=np.float64))
+    if len(values) > 1:
+        set_scale(panel.set_xscale, panel.xaxis, Scale.of(values), values)

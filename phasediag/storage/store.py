@@ -90,6 +90,11 @@ class Store:
         """
         if self.exists():
             return self
+        inside = (
+            self.folder.parent / "sweeps" / self.folder.name
+        )  # where launches write unless told otherwise
+        if Store(folder=inside).exists():
+            raise StoreError(f"no sweep at {self.folder.uri}; give {inside.uri}, where there is one")
         storage, near = self.folder.parent, nearest(self.folder.name, there := _sweeps(self.folder.parent))
         hint = f" ({near})" if near else ""
         raise StoreError(

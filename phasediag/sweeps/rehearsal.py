@@ -216,7 +216,7 @@ def _measured(grid: Grid, layers: list[str]) -> list[str]:
     if not layers:
         stating = [name for name, model in grid.models.items() if model.source]
         reason = (
-            f"the model {', '.join(stating)} states no neuron_groups"
+            f"the model {', '.join(stating)} states no neuron_groups, as `phasediag init own-model` does"
             if stating
             else "no network has hidden neurons"
         )

@@ -135,3 +135,17 @@ def test_without_an_interval_none_is_told():
     assert made.moments["susceptibility_low"].isna().all()
     assert "without an interval" in made.findings[0]
     assert not any("nan" in finding for finding in made.findings)
+
+
+def test_the_figure_spaces_x_as_it_was_run_and_writes_its_legend_off_the_curves():
+    made = distributions(frame(normal, replicates=20, xs=(0.01, 0.1, 1.0)), "decay", "m", "width")
+    figure = made.plot()
+    figure.draw_without_rendering()
+    panels = figure.axes
+    assert [panel.get_xscale() for panel in panels] == ["linear", "linear", "log", "log"]
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["decay 0.01", "decay 0.1", "decay 1", "width 16", "width 64"]
+    assert not any(panel.get_legend() for panel in panels)
+    bottom = legend.get_window_extent().y0
+    assert all(panel.get_window_extent().y1 <= bottom for panel in panels)

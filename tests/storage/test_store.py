@@ -211,6 +211,13 @@ def test_a_missing_sweep_names_those_that_exist(tmp_path: Path) -> None:
         Store.open(tmp_path / "nowhere", "x").required()
 
 
+def test_a_sweep_that_is_named_without_the_folder_of_launches_is_found(tmp_path: Path) -> None:
+    """`phasediag status mine` where `phasediag launch` has written sweeps/mine."""
+    Store.open(tmp_path / "sweeps", "mine").save_grid("name: mine\n")
+    with pytest.raises(StoreError, match=r"no sweep at .*/mine; give .*/sweeps/mine, where there is one"):
+        Store.at(tmp_path / "mine").required()
+
+
 def test_a_store_can_be_sent_to_another_process(store: Store) -> None:
     write_pack(store, 1, [1])
     assert rows(pickle.loads(pickle.dumps(store))) == rows(store)
