@@ -35,6 +35,24 @@ SIXTEENS: Final = {
 """Layer sizes that are multiples of 16, where rows are equal bit by bit."""
 SOME_STEPS: Final = 1e-4
 """A slice of time in which a tile takes the fewest steps that it can, however fast the machine is."""
+SLOW: Final = """
+import os
+import time
+
+from phasediag.columns import Column
+from phasediag.observables.observable import NumberObservable
+
+
+class Slow(NumberObservable):
+    columns = (Column(name="probe_mean", meaning="The mean of the probe.", label="mean of the probe"),)
+
+    def measure(self, network):
+        there = time.monotonic() + float(os.environ.get("PD_PAUSE", 0))
+        while time.monotonic() < there and os.path.exists(os.environ["PD_SLOW"]):
+            time.sleep(0.05)
+        return network.probe.mean().reshape(1)
+"""
+"""An observable that takes PD_PAUSE seconds without taking a core, as long as the file PD_SLOW is there."""
 
 
 def grid_text(

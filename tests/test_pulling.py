@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from phasediag.storage.store import Store
-from small_sweeps import assert_same_rows, command, fragments, grid_text, launched, trials, write
+from small_sweeps import SLOW, assert_same_rows, command, fragments, grid_text, launched, trials, write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,12 +43,12 @@ class Task(LinearMap):
 """Takes time without taking a core, tells where, and raises on some nodes."""
 
 
-def grid_of(folder: Path, packs: int, gpus: float = 0.0, steps: int = 20, before: str = "") -> Path:
+def grid_of(folder: Path, packs: int, gpus: float = 0.0, steps: int = 20, **top: str) -> Path:
     """A grid of so many packs of two trials."""
-    write(folder, before + TASK, "my_task.py")
+    write(folder, TASK, "my_task.py")
     fixed = {"task": "my_task.py:Task", "singular_values": "[1, 0.5]", "steps": steps}
     axes = {"weight_decay": f"{{linspace: [0.01, 1], num: {2 * packs}}}"}
-    text = grid_text(axes, fixed, resources=f"{{cpus: 1, gpus: {gpus}, trials_per_pack: 2}}")
+    text = grid_text(axes, fixed, resources=f"{{cpus: 1, gpus: {gpus}, trials_per_pack: 2}}", **top)
     return write(folder, text.replace("  teacher_width: 4\n", ""))
 
 
@@ -215,19 +215,40 @@ def test_a_cluster_that_is_gone_is_told_in_a_line(nodes: Nodes, tmp_path: Path) 
     assert launch.said.count("Traceback") == 0
 
 
-SAVING = """
-import phasediag.running.pack_run as pack_run
+OFTEN = """
+import sys
+from importlib.machinery import PathFinder
 
-pack_run.CHECKPOINT_SECONDS = 0.5
-pack_run.CHECKPOINT_SHARE = 1.0
+
+class Often(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "phasediag.running.pack_run":
+            return None
+        spec = super().find_spec(name, path, target)
+        load = spec.loader.exec_module
+
+        def load_and_set(module):
+            load(module)
+            module.CHECKPOINT_SECONDS, module.CHECKPOINT_SHARE = 0.5, 1.0
+
+        spec.loader.exec_module = load_and_set
+        return spec
+
+
+sys.meta_path.insert(0, Often)
 """
-"""Of a user's file: there is a checkpoint at every slice of time."""
+"""What Python runs as it starts on a node: there is a checkpoint at every slice of time."""
 
 
 def test_a_trial_whose_worker_is_killed_again_and_again_is_trained(nodes: Nodes, tmp_path: Path) -> None:
     """Each time it has got further before."""
-    nodes.add(PD_SLEEP="0")
-    grid = grid_of(tmp_path, 1, steps=150_000, before=SAVING)
+    write(tmp_path / "starts", OFTEN, "sitecustomize.py")
+    slow = write(tmp_path, "", "slow")
+    folders = [str(tmp_path / "starts"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    nodes.add(PD_SLEEP="0", PD_PAUSE="0.5", PD_SLOW=str(slow), PYTHONPATH=os.pathsep.join(folders))
+    write(tmp_path, SLOW, "slow.py")
+    grid = grid_of(tmp_path, 1, steps=4000, measure="{every: 20, observables: [permutation, 'slow.py:Slow']}")
     grid.write_text(grid.read_text().replace("{linspace: [0.01, 1], num: 2}", "[0.01]"))
     seen, before = set[int](), Store.at(tmp_path / "g")
 
@@ -240,6 +261,7 @@ def test_a_trial_whose_worker_is_killed_again_and_again_is_trained(nodes: Nodes,
             seen.update(states())
             for process in places():
                 process.kill()
+        slow.unlink()
         launch.end()
     assert launch.statuses() == {"ok": 1}
     assert before.checkpoints() == []

@@ -16,7 +16,7 @@ import phasediag
 from phasediag.storage.lease import held_by
 from phasediag.storage.store import Store
 from slurm_here import SlurmHere, missing, slurm_here
-from small_sweeps import assert_same_rows, fragments, grid_text, launched, write
+from small_sweeps import SLOW, assert_same_rows, fragments, grid_text, launched, write
 
 pytestmark = [
     pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900),
@@ -32,24 +32,6 @@ GRID = grid_text(
     resources="{trials_per_pack: 2}", measure="{every: 20, observables: [permutation, 'slow.py:Slow']}",
 )  # fmt: skip
 """6 packs of next to no training, each of which is measured 11 times."""
-SLOW = """
-import os
-import time
-
-from phasediag.columns import Column
-from phasediag.observables.observable import NumberObservable
-
-
-class Slow(NumberObservable):
-    columns = (Column(name="probe_mean", meaning="The mean of the probe.", label="mean of the probe"),)
-
-    def measure(self, network):
-        there = time.monotonic() + float(os.environ.get("PD_PAUSE", 0))
-        while time.monotonic() < there and os.path.exists(os.environ["PD_SLOW"]):
-            time.sleep(0.05)
-        return network.probe.mean().reshape(1)
-"""
-"""Takes time without taking a core, as long as a file is there."""
 COMPILE = ("--compile", "off")
 
 
