@@ -90,12 +90,15 @@ class GridError(PhasediagError):
         Those that are told.
     further
         How many there are besides.
+    cut
+        Whether not all was looked at that stands behind them.
     """
 
-    def __init__(self, faults: list[Fault], further: int = 0) -> None:
+    def __init__(self, faults: list[Fault], further: int = 0, *, cut: bool = False) -> None:
         self.faults = faults
-        lines = [str(fault) for fault in faults] + [f"and {further:,} faults more"] * bool(further)
-        super().__init__("\n".join(lines))
+        count = f"{'at least ' * cut}{further:,} faults more"
+        more = f"and {count if further else 'perhaps more'}"
+        super().__init__("\n".join([*map(str, faults), *[more] * bool(further or cut)]))
 
     def __reduce__(self) -> tuple[type[GridError], tuple[list[Fault]]]:
         return type(self), (self.faults,)

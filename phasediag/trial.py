@@ -6,11 +6,12 @@ grid of a million trials stays a few hundred megabytes, and hashes columns, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
+from types import GenericAlias
 from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
@@ -118,6 +119,25 @@ class Parameter:
         if isinstance(checked, str) and not checked.isprintable():
             raise ValueError("text must be printable, on one line")
         return rounded(checked)
+
+    def validate_all(self, values: Sequence[object]) -> list[Value]:
+        """What `validate` makes of each of many values that are no lists, in a fraction of its time.
+
+        Raises
+        ------
+        ValueError
+            Where any of them is not allowed.
+        """
+        if any(isinstance(value, list | tuple) for value in values):
+            raise ValueError("lists are validated one by one")
+        kind, several = self.kind, adapter(GenericAlias(list, (self.type,)))
+        try:
+            checked = several.validate_python([_plain(value, kind) for value in values], strict=True)
+        except ValidationError as error:
+            raise ValueError(f"{error.error_count()} of them are not allowed") from None
+        if any(isinstance(value, str) and not value.isprintable() for value in checked):
+            raise ValueError("text must be printable, on one line")
+        return [rounded(value) for value in checked]
 
     def argument(self, value: Value) -> Value | list[Item]:
         """The value as a constructor wants it whose argument has the parameter's type: a list as a list."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from phasediag.errors import RefusedError, nearest
-from phasediag.grids.catalogue import validated
+from phasediag.grids.catalogue import all_validated, validated
 from phasediag.grids.nodes import Node, Report, as_yaml
 from phasediag.trial import Parameter, Value, formatted, rounded
 from phasediag.values import LARGEST
@@ -30,6 +30,10 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
 _OF_TYPES: Final = "Input should be"
 """How pydantic tells what `allowed` says in the words of a grid."""
 _TINY: Final = 1e-9
+BLOCK: Final = 1000
+"""Values that are judged together."""
+MANY: Final = 100
+"""Fewer values are judged one by one, which takes no longer."""
 
 
 def axis_values(
@@ -61,15 +65,42 @@ def axis_values(
         remedy = "its values are lists of numbers: write {values: [[..], [..]]} or {product: [axis, axis]}"
         report.add(node.line, key, f"{flat[0]} is not a list", remedy)
         return None
+    before = (len(report.faults), report.further)
+    values = _judged(items, key, declarations, report)
+    if (len(report.faults), report.further) == before:
+        _note_duplicates(values, [line for line, _ in items], key, report)
+    return tuple(values) if (len(report.faults), report.further) == before else None
+
+
+def _judged(
+    items: Sequence[tuple[int, object]], key: str, declarations: Sequence[Parameter], report: Report
+) -> list[Value]:
+    """The values, by blocks; one by one where a block holds what is not allowed.
+
+    Where so many faults are known that no more are told, what stands behind such a block is not looked at.
+    """
     values: list[Value] = []
-    before = len(report.faults)
-    for line, item in items:
-        value = read_value(item, line, key, declarations, report)
-        values.append(value)
-    if len(report.faults) > before:
+    for start in range(0, len(items), BLOCK):
+        block = items[start : start + BLOCK]
+        together = _together(block, declarations)
+        if together is None:
+            values += [read_value(item, line, key, declarations, report) for line, item in block]
+            if report.full and start + BLOCK < len(items):
+                report.cut = True
+                break
+        else:
+            values += together
+    return values
+
+
+def _together(block: Sequence[tuple[int, object]], declarations: Sequence[Parameter]) -> list[Value] | None:
+    """The values of a block; None where one of them is not allowed, or it is no faster than one by one."""
+    if len(block) < MANY:
         return None
-    _note_duplicates(values, [line for line, _ in items], key, report)
-    return None if len(report.faults) > before else tuple(values)
+    try:
+        return all_validated([item for _, item in block], declarations)
+    except ValueError:
+        return None
 
 
 def read_value(item: object, line: int, key: str, declarations: Sequence[Parameter], report: Report) -> Value:

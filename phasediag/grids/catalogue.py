@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite
@@ -117,11 +117,29 @@ def validated(value: object, declarations: Iterable[Parameter]) -> Value:
     ValueError
         Where one does not, or the value is not finite or too large for 64 bits.
     """
-    numbers = value if isinstance(value, list | tuple) else [value]
-    if any(isinstance(number, float) and not isfinite(number) for number in numbers):
-        raise ValueError("must be finite")
-    if any(isinstance(number, int) and abs(number) > LARGEST_INT for number in numbers):
-        raise ValueError("must fit into 64 bits")
+    _require_finite(value if isinstance(value, list | tuple) else [value])
     first, *others = [declaration.validate(value) for declaration in declarations]
     del others
     return first
+
+
+def all_validated(values: Sequence[object], declarations: Iterable[Parameter]) -> list[Value]:
+    """What `validated` makes of each of many values that are no lists, in a fraction of its time.
+
+    Raises
+    ------
+    ValueError
+        Where any of them is refused.
+    """
+    _require_finite(values)
+    first, *others = [declaration.validate_all(values) for declaration in declarations]
+    del others
+    return first
+
+
+def _require_finite(numbers: Iterable[object]) -> None:
+    for number in numbers:
+        if isinstance(number, float) and not isfinite(number):
+            raise ValueError("must be finite")
+        if isinstance(number, int) and abs(number) > LARGEST_INT:
+            raise ValueError("must fit into 64 bits")

@@ -75,6 +75,8 @@ class Report:
         """Each with its line; no more than `MOST_FAULTS`."""
         self.further = 0
         """Faults besides."""
+        self.cut = False
+        """Whether not all was looked at that stands behind them."""
 
     @property
     def full(self) -> bool:
@@ -121,7 +123,8 @@ class Report:
             Where there is any fault; they are sorted by line.
         """
         if self.faults:
-            raise GridError(sorted(self.faults, key=lambda fault: self.faults[fault]), self.further)
+            faults = sorted(self.faults, key=lambda fault: self.faults[fault])
+            raise GridError(faults, self.further, cut=self.cut)
 
 
 def read_text(path: Path) -> str:

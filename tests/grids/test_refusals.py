@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from broken_grids import small
+from odd_grids import NUMBERS, TEXTS
 from phasediag.errors import Fault, GridError, RefusedError
+from phasediag.grids import axis as axes
+from phasediag.grids.catalogue import all_declarations, all_validated, validated
 from phasediag.grids.grid import parse_grid
 
 RAISING = "raise RuntimeError('no data; ask for them; at once')\n"
@@ -102,6 +105,52 @@ def test_of_faults_without_end_some_are_told_and_the_rest_is_counted() -> None:
         parse_grid("name: g\n" + "".join(f"k{i}: 1\n" for i in range(5000)), Path("grid.yaml"))
     assert len(caught.value.faults) == 100
     assert str(caught.value).splitlines()[-1].endswith("faults more")
+
+
+@pytest.mark.parametrize(
+    ("axis", "last"),
+    [
+        ("activation: {arange: [1, 20001, 1]}", "and at least 900 faults more"),
+        ("width: {linspace: [1.5, 20000.5], num: 20000}", "and at least 900 faults more"),
+        ("weight_decay: {linspace: [0, 1], num: 20000}", ""),
+        ("width: {arange: [1, 20001, 1]}", ""),
+        ("width: {arange: [20000, -20000, -2]}", "and at least 900 faults more"),
+    ],
+)
+def test_a_long_axis_is_judged_by_blocks(axis: str, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, and with a sentence for each, 300,000 took six seconds, and ten million minutes."""
+    judged = list[object]()
+    one = axes.validated
+    monkeypatch.setattr(axes, "validated", lambda value, *rest: (judged.append(value), one(value, *rest))[1])
+    text = small(axes=axis)
+    if last:
+        with pytest.raises(GridError) as caught:
+            parse_grid(text, Path("grid.yaml"))
+        assert len(caught.value.faults) == 100
+        assert str(caught.value).splitlines()[-1] == last
+    else:
+        assert parse_grid(text, Path("grid.yaml")).trial_count == 20_000
+    assert len(judged) < 3000
+
+
+def test_many_values_are_judged_as_each_of_them() -> None:
+    """For all that a grid may name, whatever it is given: the same values, or a refusal by both ways."""
+    values = [*NUMBERS, *TEXTS, True, False, None, [1], []]
+    for name, declarations in all_declarations(Path()).items():
+        admitted = list[object]()
+        for value in values:
+            try:
+                one = validated(value, declarations)
+            except ValueError:
+                with pytest.raises(ValueError, match=r"."):
+                    all_validated([value], declarations)
+                continue
+            if not isinstance(value, list):
+                admitted.append(value)
+                (alike,) = all_validated([value], declarations)
+                assert (type(alike), alike) == (type(one), one), (name, value)
+        together = all_validated(admitted, declarations)
+        assert together == [validated(value, declarations) for value in admitted]
 
 
 def test_text_that_is_none_is_refused() -> None:
