@@ -73,6 +73,24 @@ def lowered(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor
         raise UnsupportedError(f"{type(error).__name__}: {error}") from error
 
 
+def lowers(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]) -> bool:
+    """Whether native programs do each operator that a function calls, as far as its kind and sizes tell.
+
+    Parameters
+    ----------
+    function
+        It is called once; what it raises is no.
+    examples
+        Arguments, each a tensor of its own.
+    """
+    try:
+        operations, _ = recorded(function, examples, NAMES)
+        Lowering(examples, operations)
+    except Exception:
+        return False
+    return True
+
+
 class Lowering:
     """Turns recorded operators into routines: what is known so far of the tensors of one function."""
 

@@ -33,9 +33,9 @@ class Machine:
     """Time of one elementwise number in float32 a step: eager (False), compiled (True)."""
     seconds_per_call: Mapping[bool, float]
     """Fixed time of a step, however small the tile: eager, compiled."""
-    compile_seconds: float
-    """What the first program of a structure costs."""
-    further_seconds: float
+    compile_seconds: Mapping[bool, float]
+    """What the first program of a structure costs: by torch.compile (False), natively (True)."""
+    further_seconds: Mapping[bool, float]
     """What a further program costs, once the compiler is loaded: joining two structures saves it."""
     fixed_bytes: float = 0.0
     """What its libraries take, however small the tile."""
@@ -44,13 +44,14 @@ class Machine:
 CPU: Final = Machine(
     tile_bytes=14 * 2**20, largest_tile=4096, seconds_per_flop=1.3e-11,
     seconds_per_number={False: 5.5e-9, True: 8e-10}, seconds_per_call={False: 8e-4, True: 1e-6},
-    compile_seconds=3.0, further_seconds=2.5,
+    compile_seconds={False: 14.0, True: 3.0}, further_seconds={False: 9.0, True: 2.5},
 )  # fmt: skip
 """One core, compiled natively. Uncompiled, larger working sets run slower, out of the shared cache."""
 GPU: Final = Machine(
     tile_bytes=FILLED / 2 * 80 * 2**30, largest_tile=2**16 - 1, seconds_per_flop=5e-14,
     seconds_per_number={False: 1.5e-11, True: 2.6e-12}, seconds_per_call={False: 2e-3, True: 6e-5},
-    compile_seconds=20.0, further_seconds=5.0, fixed_bytes=160 * 2**20,
+    compile_seconds=dict.fromkeys((False, True), 20.0), further_seconds=dict.fromkeys((False, True), 5.0),
+    fixed_bytes=160 * 2**20,
 )  # fmt: skip
 """A GPU of 80 GiB that is as fast as an H200, on which these times were measured (docs/gpu.md). The tile
 fills the memory, of which a trial is projected to take twice its working set; a worker whose GPU has less

@@ -37,6 +37,18 @@ class Cost:
     layers: int
     machine: Machine = CPU
     """What it is trained on."""
+    native: bool = True
+    """Whether a native program is expected to train it, where it is compiled for a processor."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first program costs."""
+        return self.machine.compile_seconds[self.native]
+
+    @property
+    def further_seconds(self) -> float:
+        """What a further program costs."""
+        return self.machine.further_seconds[self.native]
 
     def step_seconds(self, trials: int, compiled: bool) -> float:
         """Projected time of one step of a tile."""
@@ -66,7 +78,7 @@ def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CP
         flops=6.0 * batch * products * words, numbers=numbers * words, layers=len(shapes),
         bytes=network.dtype.itemsize
         * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.descent.moments))),
-        machine=machine,
+        machine=machine, native=network.habits.native,
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class Conditions:
         if self.compile_mode != "auto":
             return self.compile_mode == "on"
         saved = (cost.step_seconds(tile, False) - cost.step_seconds(tile, True)) / tile * steps
-        return saved / self.workers > cost.machine.compile_seconds
+        return saved / self.workers > cost.compile_seconds
 
     def seconds(self, cost: Cost, trials: int, steps: float) -> float:
         """Projected time of so many trials with so many steps together, beside other compiled structures."""
@@ -60,7 +60,7 @@ class Conditions:
         compiled = self.compiled(cost, tile, steps)
         slots = ceil(trials / tile) * tile / trials * steps
         training = slots / tile * cost.step_seconds(tile, compiled) / self.workers
-        return training + (cost.machine.further_seconds if compiled else 0.0)
+        return training + (cost.further_seconds if compiled else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,11 +84,11 @@ class Plan:
     @property
     def compile_seconds(self) -> float:
         """Projected time until all programs are compiled that this machine has not yet."""
-        compiled = {program: cost.machine for program, cost, compiled, _ in self.programs if compiled}
-        machines = list(compiled.values())
-        if not machines:
+        compiled = {program: cost for program, cost, compiled, _ in self.programs if compiled}
+        costs = list(compiled.values())
+        if not costs:
             return 0.0
-        return machines[0].compile_seconds + sum(m.further_seconds for m in machines[1:]) / self.workers
+        return costs[0].compile_seconds + sum(cost.further_seconds for cost in costs[1:]) / self.workers
 
     @property
     def seconds(self) -> float:

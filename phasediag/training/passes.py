@@ -9,7 +9,9 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from phasediag.native.lowering import lowers
 from phasediag.training.arguments import attributes_in, holding
 from phasediag.training.chance import Chance
 
@@ -27,6 +29,8 @@ class Habits:
     """The buffers that they change or put others in place of, by name."""
     random: bool = False
     """Whether they draw random numbers that `Chance` can give."""
+    native: bool = True
+    """Whether a native program is expected to do what they and their gradients do."""
 
 
 def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Sequence[str] = ()) -> Habits:
@@ -56,8 +60,24 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Se
         if not any(_passed(module, given.to(dtype)) for given in (sized, indices)):
             return Habits()
     after = dict(module.named_buffers())
-    changed = (n for n, (b, was) in before.items() if after.get(n) is not b or not torch.equal(b, was))
-    return Habits(state=tuple(changed), random=chance.drawn > 0)
+    changed = tuple(n for n, (b, was) in before.items() if after.get(n) is not b or not torch.equal(b, was))
+    random = chance.drawn > 0
+    with torch.random.fork_rng(devices=[]), chance, holding(module, own):
+        native = any(_natively(module, given[0].to(dtype)) for given in (sized, indices))
+    return Habits(state=changed, random=random, native=native)
+
+
+def _natively(module: nn.Module, samples: Tensor) -> bool:
+    """Whether native programs do what a pass calls and its gradient does."""
+    names = [name for name, _ in module.named_parameters()]
+
+    def gradients(x: Tensor, *weights: Tensor) -> Sequence[Tensor]:
+        trained = [weight.detach().requires_grad_() for weight in weights]
+        with torch.enable_grad():
+            loss = functional_call(module, dict(zip(names, trained, strict=True)), (x,)).square().sum()
+        return torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+
+    return lowers(gradients, [samples, *(weight.detach().clone() for weight in module.parameters())])
 
 
 def _passed(module: nn.Module, given: Tensor) -> bool:

@@ -82,9 +82,13 @@ class Vmapped:
         return sum(many.seconds for many in self._many.values() if isinstance(many, Compiled))
 
     def steps_a_call(self, trials: int, batch_size: int) -> int:
-        """Steps that one call takes: the more, the less a step costs beside calling it."""
-        if not self.compiled or self.network.habits.random:
-            return 1  # what draws random numbers takes half a minute to compile, for each step of a call
+        """Steps that one call takes: on a GPU the more, the less a step costs beside calling it.
+
+        Compiling takes as long for each of them: for steps that draw random numbers, half a minute. On a
+        processor a call costs little beside the step, and each more would cost 5 to 10 s.
+        """
+        if not self.in_place or self.network.habits.random:
+            return 1
         fitting = max(1, CALL_NUMBERS // (trials * batch_size * self.network.numbers_per_sample))
         return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
 

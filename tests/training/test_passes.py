@@ -152,6 +152,30 @@ def test_state_and_chance_of_what_takes_indices_are_seen() -> None:
     assert seen.state == ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked")
 
 
+class Convolved(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.head = nn.Conv1d(1, 2, 3), nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.head(torch.relu(self.c(x[:, None])).mean(dim=-1))
+        return made
+
+
+@pytest.mark.parametrize(
+    ("module", "native"),
+    [(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.2), nn.GELU(), nn.LayerNorm(3), nn.Linear(3, 1)), True),
+     (nn.Linear(5, 2), True), (nn.Sequential(nn.Linear(5, 600), nn.Linear(600, 600)), False),
+     (Convolved(), False), (Tokens(), False), (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), False)],
+    ids=["mlp", "linear", "large", "convolution", "indices", "state"],
+)  # fmt: skip
+def test_whether_a_native_program_is_to_be_expected_is_known_before(module: nn.Module, native: bool) -> None:
+    """torch.compile takes four times as long, which decides on whether to compile, and is planned."""
+    generator_state = torch.get_rng_state()
+    assert habits_of(module, 5, torch.float32).native == native
+    assert torch.equal(torch.get_rng_state(), generator_state)
+
+
 def test_a_state_that_few_batches_change_is_one() -> None:
     assert habits_of(Ceiling(), 5, torch.float32).state == ("largest", "mask")
 
@@ -207,6 +231,7 @@ def test_dropout_is_trained_natively(grid: Grid) -> None:
     eager, compiled = tile_of(grid, [0, 1, 2, 3]), tile_of(grid, [0, 1, 2, 3], compiled=True)
     for tile in (eager, compiled):
         tile.advance(12)
+    assert compiled.network.habits.native
     assert isinstance(compiled.program.steps, Native), compiled.program.notice
     for name, weight in eager.weights.items():
         torch.testing.assert_close(compiled.weights[name], weight, rtol=1e-4, atol=1e-5)

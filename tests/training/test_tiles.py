@@ -338,6 +338,8 @@ def test_any_slices_of_training_and_any_steps_a_call_give_the_same_weights(
     trials = grid_of(CHAIN | batch, axes, replicates=seeds).trials()
     together, single = vmapped(trials), tile_of(trials)
     assert isinstance(together.program.steps, Vmapped)
+    assert together.program.steps.steps_a_call(len(trials), together.batches.batch_size) == 1
+    together.program.steps.in_place = True  # as on a GPU
     assert together.program.steps.steps_a_call(len(trials), together.batches.batch_size) == 8
     for until in (1, 2, 4, 20, 21, 60, 255, 257, 300):
         together.advance(until)

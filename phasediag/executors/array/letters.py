@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from phasediag.errors import SweepGoneError
@@ -23,7 +23,9 @@ from phasediag.storage.store import Store
 FOLDER: Final = "places"
 REPORT, CLAIM, LEADER = ".report", ".claim", "leader"
 MODES: Final = (False, True)
-"""Eager, compiled: the keys of what a machine tells by mode."""
+"""The keys of what a machine tells by mode."""
+TABLES: Final = tuple(each.name for each in fields(Machine) if "Mapping" in str(each.type))
+"""What a machine tells by mode: eager or compiled, by torch.compile or natively."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,7 @@ def write_letter(folder: Folder, name: str, letter: Letter) -> None:
     """Write what a place tells."""
     report, place = letter.report, letter.report.place
     machine = asdict(place.machine) | {
-        each: [getattr(place.machine, each)[mode] for mode in MODES]
-        for each in ("seconds_per_number", "seconds_per_call")
+        each: [getattr(place.machine, each)[mode] for mode in MODES] for each in TABLES
     }
     plain = {
         "number": letter.number, "leader": letter.leader, "holder": asdict(letter.holder),
@@ -129,8 +130,7 @@ def read_letter(folder: Folder, name: str) -> Letter | None:
     try:
         place = plain["place"]
         machine = place["machine"] | {
-            each: dict(zip(MODES, place["machine"][each], strict=True))
-            for each in ("seconds_per_number", "seconds_per_call")
+            each: dict(zip(MODES, place["machine"][each], strict=True)) for each in TABLES
         }
         report = WorkerReport(
             place=WorkerPlace(**place | {"machine": Machine(**machine)}),
