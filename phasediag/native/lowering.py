@@ -22,6 +22,7 @@ from phasediag.native.routine import (
     Routine,
     Statement,
     TensorView,
+    flops_of,
 )
 from phasediag.native.tracing import Operation, name_of, recorded, tensors_of
 
@@ -85,7 +86,8 @@ def lowers(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]
     """
     try:
         operations, _ = recorded(function, examples, NAMES)
-        Lowering(examples, operations)
+        lowering = Lowering(examples, operations)
+        lowering.check_calls(flops_of(lowering.produced.values()))
     except Exception:
         return False
     return True
@@ -125,9 +127,13 @@ class Lowering:
             arguments=tuple(self.arguments), constants=tuple(self.constants),
             kernels=self._in_order(views), results=tuple(views),
         )  # fmt: skip
-        if self.calls * CALL_FLOPS > CALLED_PART * routine.flops:
-            raise UnsupportedError("mostly functions of the C library")
+        self.check_calls(routine.flops)
         return routine
+
+    def check_calls(self, flops: int) -> None:
+        """Refuse what is mostly functions of the C library, beside so many operations of products."""
+        if self.calls * CALL_FLOPS > CALLED_PART * flops:
+            raise UnsupportedError("mostly functions of the C library")
 
     def _value(self, operation: Operation) -> Operand | None:
         """What its result is; None: a constant."""

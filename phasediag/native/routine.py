@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -151,5 +151,10 @@ class Routine:
     @property
     def flops(self) -> int:
         """The operations of its products, a multiplication and an addition counted as two."""
-        products = [kernel for kernel in self.kernels if isinstance(kernel, Product)]
-        return sum(2 * each.result.shape_numel * each.left.shape[-1] for each in products)
+        return flops_of(self.kernels)
+
+
+def flops_of(kernels: Iterable[Kernel]) -> int:
+    """The operations of the products among some kernels."""
+    products = [kernel for kernel in kernels if isinstance(kernel, Product)]
+    return sum(2 * each.result.shape_numel * each.left.shape[-1] for each in products)

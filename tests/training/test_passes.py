@@ -162,12 +162,23 @@ class Convolved(nn.Module):
         return made
 
 
+class Noisy(nn.Linear):
+    """As small as it is, mostly logarithms, which are functions of the C library."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + torch.randn_like(x))
+
+
 @pytest.mark.parametrize(
     ("module", "native"),
     [(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.2), nn.GELU(), nn.LayerNorm(3), nn.Linear(3, 1)), True),
      (nn.Linear(5, 2), True), (nn.Sequential(nn.Linear(5, 600), nn.Linear(600, 600)), False),
-     (Convolved(), False), (Tokens(), False), (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), False)],
-    ids=["mlp", "linear", "large", "convolution", "indices", "state"],
+     (Convolved(), False), (Tokens(), False), (Noisy(), False),
+     (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), False)],
+    ids=["mlp", "linear", "large", "convolution", "indices", "normal", "state"],
 )  # fmt: skip
 def test_whether_a_native_program_is_to_be_expected_is_known_before(module: nn.Module, native: bool) -> None:
     """torch.compile takes four times as long, which decides on whether to compile, and is planned."""
