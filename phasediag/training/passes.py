@@ -57,13 +57,14 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Se
     sized = normal * torch.tensor(SIZES)[:, None, None]
     indices = torch.randint(2, normal.shape, generator=generator)
     with torch.no_grad(), torch.random.fork_rng(devices=[]), chance, holding(module, own):
-        if not any(_passed(module, given.to(dtype)) for given in (sized, indices)):
+        taken = next((g for g in (sized.to(dtype), indices.to(dtype)) if _passed(module, g)), None)
+        if taken is None:
             return Habits()
     after = dict(module.named_buffers())
     changed = tuple(n for n, (b, was) in before.items() if after.get(n) is not b or not torch.equal(b, was))
     random = chance.drawn > 0
     with torch.random.fork_rng(devices=[]), chance, holding(module, own):
-        native = any(_natively(module, given[0].to(dtype)) for given in (sized, indices))
+        native = _natively(module, taken[0])
     return Habits(state=changed, random=random, native=native)
 
 
