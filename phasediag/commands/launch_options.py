@@ -46,7 +46,7 @@ class Launching:
     deadline: float | None
     """By `time.monotonic`; None: no limit."""
     remeasure: bool = False
-    _told: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
     """Sentences that its launches have said."""
 
     @classmethod
@@ -74,10 +74,10 @@ class Launching:
         from phasediag.commands.progress import ProgressLine
         from phasediag.sweeps.sweep import launch
 
-        earlier = frozenset(self._told)
+        earlier = frozenset(self._said)
 
         def note(sentence: str) -> None:
-            self._told.add(sentence)
+            self._said.add(sentence)
             if sentence not in earlier:
                 say(f"note: {sentence}")
 
