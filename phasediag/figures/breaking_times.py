@@ -10,7 +10,18 @@ from matplotlib.axes import Axes
 
 from phasediag.analysis.breaking_times import BreakingTimes
 from phasediag.analysis.labels import label, prose
-from phasediag.figures.style import DASHES, MARKERS, axes_or_new, caveat, legend, name_axes, shades, style
+from phasediag.analysis.scale import Scale
+from phasediag.figures.style import (
+    DASHES,
+    MARKERS,
+    axes_or_new,
+    caveat,
+    legend,
+    name_axes,
+    set_scale,
+    shades,
+    style,
+)
 
 MOST_CURVES: Final = len(DASHES)
 """More cells than this are drawn by some that lie evenly among them."""
@@ -51,9 +62,21 @@ def _draw_scaling(ax: Axes, times: BreakingTimes) -> str:
         exponent = exponents.get(key[-1], np.nan)
         if np.isfinite(exponent) and len(at) > 1:
             middle = np.exp(np.log(median).mean() + exponent * np.log(at).mean())
-            ax.plot(at, middle * at**-exponent, color=colour, linewidth=0.8, label=f"power {-exponent:.3f}")
-    ax.set(xscale="log", yscale="log")
-    name_axes(ax, f"|{prose(times.x)} - {times.critical:g}|", f"time of breaking ({times.unit})")
+            ax.plot(
+                at,
+                middle * at**-exponent,
+                color=colour,
+                linewidth=0.8,
+                label=f"power −{exponent:.3f}" if exponent >= 0 else f"power {-exponent:.3f}",
+            )
+    drawn = times.distribution[np.isfinite(times.distribution["median"])]
+    distances = np.unique(np.abs(drawn[times.x] - times.critical).to_numpy(dtype=np.float64))
+    for setter, axis, values in (
+        (ax.set_xscale, ax.xaxis, distances[distances > 0]),
+        (ax.set_yscale, ax.yaxis, np.unique(drawn["median"].to_numpy(dtype=np.float64))),
+    ):
+        set_scale(setter, axis, Scale(kind="log"), values)
+    name_axes(ax, f"|{prose(times.x)} − {times.critical:g}|", f"time of breaking ({times.unit})")
     return chosen
 
 

@@ -141,6 +141,9 @@ def test_curves_that_never_break_leave_room_and_the_others_are_told_apart_withou
 def test_the_critical_value_itself_is_not_drawn_on_a_logarithmic_axis() -> None:
     ax = several([0.3] * 5, critical=0.0).plot()
     assert min(np.min(line.get_xdata()) for line in ax.lines) == 1.0
+    ax.figure.draw_without_rendering()
+    words = [tick.get_text() for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_ticklabels(which="both")]
+    assert not [word for word in words if "times" in word], "numbers of one decade are plain"
 
 
 def test_an_exponent_that_cannot_be_had_is_told() -> None:
