@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from phasediag.analysis.labels import label
+from phasediag.analysis.scale import Scale
 from phasediag.analysis.trends import Trends
 from phasediag.errors import AnalysisError
-from phasediag.figures.style import COLUMN_WIDTH, INK, Figure, name_axes, style
+from phasediag.figures.style import COLUMN_WIDTH, INK, Figure, name_axes, set_scale, style
 
 
 def draw(trends: Trends, ax: Axes | None = None) -> Figure:
@@ -34,7 +35,7 @@ def draw(trends: Trends, ax: Axes | None = None) -> Figure:
                 at, mean, reach, color=INK, marker="o", markersize=3.5, elinewidth=0.7, linewidth=0.9
             )
             if (at > 0).all() and at.max() > 10 * at.min():
-                panel.set_xscale("log")
+                set_scale(panel.set_xscale, panel.xaxis, Scale(kind="log"), np.unique(at.astype(np.float64)))
             name_axes(panel, label(str(row.x)), label(trends.y) if panel is panels[0] else "")
             panel.set_title(
                 f"{row.verdict}\n{row.correlation:.2f} [{row.low:.2f}, {row.high:.2f}]", fontsize=7

@@ -7,8 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from phasediag.analysis.labels import label, named
+from phasediag.analysis.scale import Scale
 from phasediag.analysis.width_saturation import WidthSaturation
-from phasediag.figures.style import DASHES, MARKERS, axes_or_new, caveat, legend, name_axes, shades, style
+from phasediag.figures.style import (
+    DASHES,
+    MARKERS,
+    axes_or_new,
+    caveat,
+    legend,
+    name_axes,
+    set_scale,
+    shades,
+    style,
+)
 
 
 def draw(saturation: WidthSaturation, ax: Axes | None = None) -> Axes:
@@ -33,7 +44,9 @@ def draw(saturation: WidthSaturation, ax: Axes | None = None) -> Axes:
             ax.errorbar(curve[saturation.by], mean, reach, color=colour, markersize=3.5, elinewidth=0.7,
                         marker=MARKERS[number % len(MARKERS)], linestyle=DASHES[number % len(DASHES)],
                         linewidth=0.9, label=name)  # fmt: skip
-        ax.set(xscale="log", yscale="log")
+        ax.set_xscale("log")
+        heights = np.unique(saturation.means["mean"].to_numpy(dtype=np.float64))
+        set_scale(ax.set_yscale, ax.yaxis, Scale(kind="log"), heights[heights > 0])
         widths = np.unique(saturation.means[saturation.by].to_numpy(dtype=np.float64))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticks(widths, [f"{width:g}" for width in widths])

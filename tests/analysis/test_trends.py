@@ -125,3 +125,15 @@ def test_one_width_is_refused() -> None:
     frame = widths(lambda w: 20 * np.ones(len(w)))
     with pytest.raises(AnalysisError, match="two values of width"):
         width_saturation(frame[frame["width"] == 50], "y")
+
+
+def test_the_figures_have_plain_numbers_at_their_ticks() -> None:
+    frame = planted(0.3, 0).assign(width=lambda each: 16 * 2 ** each["x"], y=lambda each: 3 + each["x"])
+    saturation = width_saturation(frame, "y", []).plot()
+    trend = rank_trends(frame, "y", {"width": "rises"}).plot()
+    for figure in (saturation.figure, trend):
+        figure.draw_without_rendering()
+        axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
+        texts = [tick.get_text() for axis in axes for tick in axis.get_ticklabels(which="both")]
+        assert texts
+        assert not [text for text in texts if "$" in text]
