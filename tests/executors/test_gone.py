@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,33 @@ def test_one_knock_in_vain_after_a_launch_stood_still_ends_nothing(
     assert head.look()
     now[0] += 10 * GONE_SECONDS
     assert head.look()
+
+
+@pytest.mark.parametrize(("name", "ends"), [("raylet", True), ("gcs_server", True), ("log_monitor", False)])
+def test_a_local_ray_whose_raylet_has_ended_is_gone_though_its_store_answers(
+    name: str, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bool],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Ray would end the launch half a minute later, with exit 1 and no sentence."""
+    program = tmp_path / name
+    program.symlink_to("/bin/sleep")
+    started = [subprocess.Popen([program, "600"]), subprocess.Popen(["/bin/sleep", "600"])]
+    monkeypatch.setattr(local, "_STARTED", list(started))
+    monkeypatch.setattr(gone, "end_processes", lambda: None)
+    head = ClusterHead(address="1.2.3.4:6379", scratch=str(tmp_path / "scratch"), local=True)
+    answers += [True, True]
+    assert head.look()
+    started[0].kill()
+    started[0].wait()
+    if ends:
+        with pytest.raises(SystemExit) as caught:
+            head.look()
+        assert caught.value.code == 3
+        assert "the Ray of this launch at '1.2.3.4:6379' is gone" in capsys.readouterr().err
+    else:
+        assert head.look()
+    started[1].kill()
+    started[1].wait()
 
 
 def test_a_local_ray_is_ended_with_what_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import ray
 
 from phasediag.errors import MACHINE_FAILED
 from phasediag.executors.ray_tune.connection import knock
-from phasediag.executors.ray_tune.local import end_processes
+from phasediag.executors.ray_tune.local import crashed, end_processes
 from phasediag.executors.repeating import repeating
 
 LOOK_SECONDS: Final = 5.0
@@ -49,7 +49,13 @@ class ClusterHead:
     """When it first did not answer, in seconds of this process's clock; None while it does."""
 
     def look(self) -> bool:
-        """Knock once, and end the process where nothing has answered for long; True: look again."""
+        """Knock once, and end the process where nothing has answered for long; True: look again.
+
+        Of a Ray of the launch's own the processes are looked at, too: where its raylet has ended, its control
+        store still answers, and Ray (2.59, 2.60) ends this process half a minute later without a word.
+        """
+        if self.local and crashed():
+            self._end()
         try:
             knock(self.address, within=LOOK_SECONDS)
             self.silent = None

@@ -32,6 +32,8 @@ SAID: Final = {
 """Errors of the operating system as Ray repeats them in words."""
 BUSY: Final = ("timed out", "timeout", "overloaded", "in time", "within")
 """In what Ray says of a machine that is too slow for it."""
+ESSENTIAL: Final = ("raylet", "gcs_server")
+"""The programs without which a Ray does nothing more."""
 _STARTED: Final[list[subprocess.Popen[Any]]] = []
 """The processes that lead the groups of the local Ray."""
 
@@ -106,6 +108,13 @@ def _own_process_groups() -> Iterator[None]:
         yield
     finally:
         popen.__init__ = common
+
+
+def crashed() -> bool:
+    """Whether a process of the local Ray has ended without which nothing can be trained any more."""
+    commands = [process.args for process in _STARTED if process.poll() is not None]
+    programs = [each[0] if isinstance(each, list | tuple) else each for each in commands]
+    return any(Path(str(program)).name in ESSENTIAL for program in programs)
 
 
 def end_processes() -> None:
