@@ -68,7 +68,11 @@ def broken(folder: Path, script: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("script", ["", "exit 1", "kill -SEGV $$", 'touch "$0.ran"; exit 0'])
+@pytest.mark.parametrize(
+    "script",
+    ["", pytest.param("exit 1", marks=pytest.mark.slow),
+     pytest.param("kill -SEGV $$", marks=pytest.mark.slow), 'touch "$0.ran"; exit 0'],
+)  # fmt: skip
 def test_without_a_compiler_that_works_steps_are_taken_as_they_are(
     uncompiled: Path, tmp_path: Path, script: str
 ) -> None:
@@ -115,7 +119,9 @@ def folder(path: Path) -> Path:
 
 
 @NATIVE
-@pytest.mark.parametrize("options", ["noexec", "size=64k", "ro"])
+@pytest.mark.parametrize(
+    "options", ["noexec", *(pytest.param(each, marks=pytest.mark.slow) for each in ("size=64k", "ro"))]
+)
 def test_a_cache_that_is_full_or_not_for_programs_is_left_for_another_one(
     tmp_path: Path, options: str
 ) -> None:

@@ -84,6 +84,7 @@ def crossing(rng, x, size, n):
     return rng.choice([-1, 1], n) * peak + rng.normal(0, 1, n)
 
 
+@pytest.mark.slow
 def test_cumulants_of_two_sizes_cross_where_they_do_not_depend_on_the_size():
     """In 20 draws the 95 % interval of the crossing at 0.5 holds it in at least 16 (fewer: 0.3 %)."""
     hits, positions = 0, []

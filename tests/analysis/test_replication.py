@@ -51,6 +51,7 @@ def test_so_many_replicates_give_that_interval(width: float) -> None:
         assert np.median(wide) == pytest.approx(width, rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_small_pilot_says_how_little_it_knows() -> None:
     """Of 100 pilots of 4 replicates, 90 % intervals hold the exact number in 80 or more (5 % chance: 85)."""
     exact = needed_exactly(0.06)

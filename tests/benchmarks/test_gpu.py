@@ -17,6 +17,7 @@ CPU = torch.device("cpu")
 SMALL = ["--width", "4", "--tile", "6", "--seconds", "0.01", "--copied", "100000"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untranslated")
 def test_it_prints_rates_the_roof_the_ratio_and_the_targets() -> None:
     result = CliRunner().invoke(gpu.main, ["--device", "cpu", *SMALL], env={"COLUMNS": "200"})

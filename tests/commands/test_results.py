@@ -92,6 +92,7 @@ def test_a_scaling_with_everything(sweep: pd.DataFrame) -> None:
     assert "neuron_count follows the combined strength" in text
 
 
+@pytest.mark.slow
 def test_the_roughness_of_a_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Axes may be elements of a list; a straight boundary has dimension 1 and a coarse grid none."""
     rates = np.geomspace(0.1, 10, 80)

@@ -367,6 +367,7 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert set(phasediag.load_trials(tmp_path / "g")["device"]) == {"cpu"}
 
 
+@pytest.mark.slow
 def test_the_workers_that_a_local_ray_starts_by_itself_are_those_that_train(tmp_path: Path) -> None:
     """Others would load torch besides, on the same cores."""
     axis = f"{{linspace: [0.01, 0.1], num: {8 * (os.cpu_count() or 1)}}}"

@@ -132,6 +132,7 @@ def test_every_private_name_is_one_that_is_taken_away_here() -> None:
     assert used <= {*NAMES, "os", "time", "ray", "sys"}
 
 
+@pytest.mark.slow
 def test_a_launch_without_any_of_them(inline: Path, tmp_path: Path) -> None:
     launch(tmp_path, inline, *NAMES, before=RENAMING)
 

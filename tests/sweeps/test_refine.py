@@ -291,6 +291,7 @@ def test_a_diagram_along_other_axes_is_as_it_was_before(tmp_path: Path) -> None:
     np.testing.assert_allclose(shared["mean_x"], shared["mean_y"])
 
 
+@pytest.mark.slow
 def test_replicates_are_added_where_an_interval_is_wished(tmp_path: Path) -> None:
     """Data sets that differ: the interval narrows, a second refinement adds nothing, undo takes all back."""
     noisy = {"samples": 4, "label_noise": 0.3, "steps": 2000}

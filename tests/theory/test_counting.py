@@ -150,6 +150,7 @@ def test_a_continuous_transition_leaves_no_room_for_a_constant(tmp_path: Path) -
         )
 
 
+@pytest.mark.slow
 def test_trained_layers_hold_no_more_neurons_than_fit(tmp_path: Path) -> None:
     """The stored neuron count against the packing bound from the stored distances, for real networks."""
     trials, classes = swept(

@@ -65,6 +65,7 @@ def company(folder: Path, animals: Sequence[Animal], **axes: Any) -> Path:
     return grid_file(folder, animals, axes_of(animals[0]) | axes, **PLAIN_STEPS)
 
 
+@pytest.mark.slow
 def test_odd_networks_in_mixed_company(folder: Path, tmp_path: Path) -> None:
     animals = [animal for animal in TRAINED if animal.name.partition(":")[2] in ODD]
     assert len(animals) == len(ODD)
