@@ -90,9 +90,8 @@ class Store:
         """
         if self.exists():
             return self
-        inside = (
-            self.folder.parent / "sweeps" / self.folder.name
-        )  # where launches write unless told otherwise
+        # where launches write unless told otherwise
+        inside = self.folder.parent / "sweeps" / self.folder.name
         if Store(folder=inside).exists():
             raise StoreError(f"no sweep at {self.folder.uri}; give {inside.uri}, where there is one")
         storage, near = self.folder.parent, nearest(self.folder.name, there := _sweeps(self.folder.parent))

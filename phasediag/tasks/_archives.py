@@ -60,7 +60,8 @@ def files_of(dataset: str, archives: Sequence[Archive]) -> list[Path]:
         Where a file in the cache is another, or one is neither there nor can be downloaded: says what to do.
     """
     folder = data_folder() / dataset
-    missing = [archive for archive in archives if _held(folder, archive) is None]
+    held = {archive: _held(folder, archive) for archive in archives}
+    missing = [archive for archive, path in held.items() if path is None]
     for archive in missing:
         try:
             _download(dataset, folder, archive)
@@ -70,7 +71,7 @@ def files_of(dataset: str, archives: Sequence[Archive]) -> list[Path]:
                 f"put {', '.join(each.name for each in missing)} there, or name the folder that holds "
                 f"{dataset}/ in {FOLDER}"
             ) from error
-    return [_held(folder, archive) or folder / archive.name for archive in archives]
+    return [path or folder / archive.name for archive, path in held.items()]
 
 
 def _reason(error: BaseException) -> str:

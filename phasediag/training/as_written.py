@@ -38,11 +38,11 @@ def takes_the_step(
     compiled, step
         Take parts of a state, rates, batches, and the step at which all trials stop.
     parts
-        Of the state of all trials; they stay as they are.
+        Of the state of all trials, each tensor of shape (trials, ...); they stay as they are.
     rates
-        Of all trials.
+        Of all trials, each of shape (trials, ...).
     batches
-        Of the steps of one call.
+        Of the steps of one call: x, y and noise, shapes (samples, ...), or (trials, samples, ...).
     shared
         Whether all trials share them.
     done

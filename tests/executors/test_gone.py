@@ -114,3 +114,36 @@ def test_a_local_ray_is_ended_with_what_it_has_started(monkeypatch: pytest.Monke
     assert other.poll() is None
     other.communicate(b"\n")
     assert other.returncode == 0
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["the shortcuts are refused", "a launch before"])
+def test_a_ray_that_ended_before_says_nothing_of_the_one_that_runs(
+    refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the second launch of a notebook, or one whose first start failed, would be ended at once."""
+    program = tmp_path / "raylet"
+    program.symlink_to("/bin/sleep")
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def init(**options: object) -> None:
+        begun.append(subprocess.Popen([program, "600"]))
+        if refused and len(begun) == 1:
+            raise TypeError("not this way")
+
+    def shutdown() -> None:
+        begun[-1].kill()
+        begun[-1].wait()
+
+    monkeypatch.setattr(local, "_STARTED", [])
+    monkeypatch.setattr(local.ray, "init", init)
+    monkeypatch.setattr(local.ray, "shutdown", shutdown)
+    monkeypatch.setattr(local.quick_start, "wanted", lambda: refused)
+    local.start(None, {})
+    if not refused:
+        local.ray.shutdown()
+        assert local.crashed()
+        local.start(None, {})
+    assert len(begun) == 2
+    assert not local.crashed()
+    shutdown()
+    assert local.crashed()

@@ -54,6 +54,7 @@ def start(folder: Path | None, quiet: Mapping[str, Any], preloaded: str = "") ->
         "address": "local", "num_cpus": allowed_cores(), "include_dashboard": False,
         "object_store_memory": SHARED_BYTES, **quiet,
     }  # fmt: skip
+    _STARTED.clear()  # those of a Ray before have ended, which says nothing of this one
     # by the environment, for `ray.init` itself has no published option for it
     held = {**_own_token(), **({} if folder is None else {"RAY_TMPDIR": str(folder)})}
     with environment(held), _own_process_groups():
@@ -62,6 +63,7 @@ def start(folder: Path | None, quiet: Mapping[str, Any], preloaded: str = "") ->
                 ray.init(**options)
                 return
             ray.shutdown()
+            _STARTED.clear()
         ray.init(**options)
 
 
