@@ -138,8 +138,8 @@ class Watch:
     def _count(self, progress: Progress | None, sign: int) -> None:
         """Let a report count, or no more."""
         if progress is not None:
-            self.trials_done += sign * progress.trials_done
-            self.resumed += sign * progress.resumed
+            self.trials_done = _sum(self.trials_done, sign * progress.trials_done)
+            self.resumed = _sum(self.resumed, sign * progress.resumed)
             self.failed += sign * progress.failed
             self.diverged += sign * progress.diverged
 
@@ -203,3 +203,8 @@ class Watch:
         wall, spent = self._wall(), sum(self._spent.values())
         startup = min((self.ready_s or 0.0) * self.workers, wall - spent)
         return {"start-up": max(0.0, startup), **self._spent, "idle": max(0.0, wall - startup - spent)}
+
+
+def _sum(one: float, other: float) -> float:
+    """Trials' worth without rounding's rest: what is taken back leaves 0, neither -1e-17 nor -0."""
+    return round(one + other, 9) + 0.0

@@ -44,7 +44,7 @@ class Surroundings:
     def at_once(self) -> int:
         """How many networks to measure at once, at least 2."""
         train = self.batches.training_set().x
-        numbers = train.shape[1] * (self.network.numbers_per_sample + train.shape[2])
+        numbers = train.shape[1] * (self.network.arithmetic.numbers + train.shape[2])
         return max(2, EVALUATION_NUMBERS // (PASSES * numbers))
 
     def data(self, group: NeuronGroup) -> Callable[[Tensor, Tensor], Data]:

@@ -108,30 +108,6 @@ class ResNet18(Model):
             incoming=tuple(f"{name}.weight" for writer in writers for name in writer),
         )  # fmt: skip
 
-    @property
-    def uses_of_weights(self) -> int:
-        """How often one sample passes a weight, on the mean of all weights."""
-        layers = self._convolutions()
-        products: int = sum(conv.weight.numel() * places for conv, places in layers)
-        weights: int = sum(conv.weight.numel() for conv, _ in layers)
-        return max(1, round(products / weights))
-
-    @property
-    def numbers_per_sample(self) -> int:
-        """Results of convolutions, normalizations and activations, less what is counted with the layers."""
-        layers = self._convolutions()
-        results: int = 3 * sum(conv.out_channels * places for conv, places in layers)
-        counted: int = self.uses_of_weights * sum(conv.out_channels for conv, _ in layers)
-        return max(0, results - counted)
-
-    def _convolutions(self) -> list[tuple[Any, int]]:
-        """Every convolution, and how many places it gives."""
-        side, layers = self.side, [(self.stem, self.side**2)]
-        for block in self.blocks:
-            side = -(-side // block["conv1"].stride[0])
-            layers += [(block[name], side**2) for name in ("conv1", "conv2", "shortcut") if name in block]
-        return layers
-
 
 def _block(before: int, width: int, stride: int) -> Any:
     """The parts of a residual block; a shortcut where the numbers of channels or places change."""

@@ -35,6 +35,8 @@ class Cost:
     bytes: float
     """Device memory while it trains."""
     layers: int
+    gathered: float = 0.0
+    """Numbers that the convolutions of one step gather, counted likewise; no compiler makes that faster."""
     machine: Machine = CPU
     """What it is trained on."""
     native: bool = True
@@ -53,8 +55,9 @@ class Cost:
     def step_seconds(self, trials: int, compiled: bool) -> float:
         """Projected time of one step of a tile."""
         per_number = self.machine.seconds_per_number[compiled]
-        work = trials * (self.flops * self.machine.seconds_per_flop + self.numbers * per_number)
-        return work + self.machine.seconds_per_call[compiled] * (1 + self.layers / 2)
+        work = self.flops * self.machine.seconds_per_flop + self.numbers * per_number
+        work += self.gathered * self.machine.seconds_per_number[False]
+        return trials * work + self.machine.seconds_per_call[compiled] * (1 + self.layers / 2)
 
     @property
     def tile(self) -> int:
@@ -64,21 +67,18 @@ class Cost:
 
 def cost_of(network: Network, values: Mapping[str, Value], machine: Machine = CPU) -> Cost:
     """The cost of one trial, from the shapes of its network and of its batch."""
-    shapes = list(network.shapes.values())
-    products = sum(int(np.prod(shape)) for shape in shapes) * network.uses_of_weights
-    products += network.products_per_sample
+    arithmetic, features = network.arithmetic, network.arithmetic.numbers
     weights = sum(int(np.prod(shape)) for shape in network.control.shapes.values())
-    features = network.numbers_per_sample
     inputs, outputs = network.task.sizes(values)
     batch = values["batch_size"] or values.get("samples") or 6
     assert isinstance(batch, int)
     numbers = batch * (features + inputs + 2 * outputs) + weights * (1 + len(network.descent.moments))
     words = network.dtype.itemsize / 4
     return Cost(
-        flops=6.0 * batch * products * words, numbers=numbers * words, layers=len(shapes),
+        flops=6.0 * batch * arithmetic.products * words, numbers=numbers * words, layers=len(network.shapes),
         bytes=network.dtype.itemsize
         * (3.0 * batch * (features + inputs) + weights * (3 + 2 * len(network.descent.moments))),
-        machine=machine, native=network.habits.native,
+        machine=machine, native=network.habits.native, gathered=batch * arithmetic.gathered * words,
     )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def _evaluated(
             return loss, torch.full_like(loss, torch.nan)
         return loss, (prediction.argmax(-1) == y.argmax(-1)).to(x.dtype).mean()
 
-    numbers = network.numbers_per_sample + data.x.shape[2]
+    numbers = network.arithmetic.numbers + data.x.shape[2]
     chunk = max(2, EVALUATION_NUMBERS // (data.x.shape[1] * numbers), at_once // data.x.shape[1])
     parts = []
     with torch.no_grad():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from phasediag.registry import Component, component
 from phasediag.source_lines import explained, place_of
 from phasediag.symmetry.neurons import NeuronGroup
 from phasediag.training.arguments import Batched, attributes_in, batched_of, check_alike, holding
+from phasediag.training.arithmetic import Arithmetic
 from phasediag.training.chance import Chance
 from phasediag.training.construction import (
     CANONICAL_SEED,
@@ -125,21 +127,15 @@ class Network:
         """`Model.padded`, as the class that the grid names states it, not one that it is derived from."""
         return tuple(vars(self.construction.cls).get("padded", Model.padded))
 
-    @property
-    def uses_of_weights(self) -> int:
-        """How often one sample passes each weight."""
-        return int(stated(self.module, "uses_of_weights"))
-
-    @property
-    def products_per_sample(self) -> int:
-        """Multiplications of one sample besides those by weights."""
-        return int(stated(self.module, "products_per_sample"))
-
-    @property
-    def numbers_per_sample(self) -> int:
-        """Elementwise results of one sample: the outputs of its layers, and what the module tells besides."""
-        outputs = sum(shape[0] for shape in self.shapes.values() if len(shape) > 1)
-        return outputs * self.uses_of_weights + int(stated(self.module, "numbers_per_sample"))
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """What a sample takes by the shapes of layers and what the module states, or as seen, if more."""
+        seen = self.habits.arithmetic or Arithmetic(products=0, numbers=0)
+        shapes, uses = self.shapes.values(), int(stated(self.module, "uses_of_weights"))
+        products = int(stated(self.module, "products_per_sample")) + uses * sum(map(prod, shapes))
+        outputs = uses * sum(shape[0] for shape in shapes if len(shape) > 1)
+        numbers = int(stated(self.module, "numbers_per_sample")) + outputs
+        return replace(seen, products=max(seen.products, products), numbers=max(seen.numbers, numbers))
 
     def collapse_slope(self, values: Mapping[str, Value]) -> float | None:
         """What `Model.collapse_slope` says of a trial's values; None where the model does not know."""

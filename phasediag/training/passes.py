@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from phasediag.native.lowering import lowers
 from phasediag.training.arguments import attributes_in, holding
+from phasediag.training.arithmetic import Arithmetic, arithmetic_of
 from phasediag.training.chance import Chance
 
 SAMPLES: Final = 8
@@ -31,6 +32,8 @@ class Habits:
     """Whether they draw random numbers that `Chance` can give."""
     native: bool = True
     """Whether a native program is expected to do what they and their gradients do."""
+    arithmetic: Arithmetic | None = None
+    """What they compute; None where none was watched."""
 
 
 def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Sequence[str] = ()) -> Habits:
@@ -64,8 +67,13 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Se
     changed = tuple(n for n, (b, was) in before.items() if after.get(n) is not b or not torch.equal(b, was))
     random = chance.drawn > 0
     with torch.random.fork_rng(devices=[]), chance, holding(module, own):
-        native = _natively(module, taken[0])
-    return Habits(state=changed, random=random, native=native)
+        native, arithmetic = _natively(module, taken[0]), None
+        with (
+            torch.no_grad(),
+            suppress(Exception),
+        ):  # of a further pass: the dry step tells
+            arithmetic = arithmetic_of(lambda: module(taken[0]), SAMPLES)
+    return Habits(state=changed, random=random, native=native, arithmetic=arithmetic)
 
 
 def _natively(module: nn.Module, samples: Tensor) -> bool:

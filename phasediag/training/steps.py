@@ -89,7 +89,7 @@ class Vmapped:
         """
         if not self.in_place or self.network.habits.random:
             return 1
-        fitting = max(1, CALL_NUMBERS // (trials * batch_size * self.network.numbers_per_sample))
+        fitting = max(1, CALL_NUMBERS // (trials * batch_size * self.network.arithmetic.numbers))
         return min(MOST_STEPS_A_CALL, 1 << (fitting.bit_length() - 1))
 
     def take(

@@ -211,6 +211,19 @@ def test_there_is_neither_rate_nor_eta_before_anything_was_trained(clock: list[f
     assert (watch.rate, watch.eta_s) == (None, None)
 
 
+def test_what_lost_packs_had_trained_leaves_nothing(clock: list[float]) -> None:
+    """Sums of floats would: a line said `-0/16 trials`, and that training had begun."""
+    first, second, *_ = packs()
+    watch = Expecting([first, second], 800)
+    for share in (0.1, 0.7, 0.3):
+        watch.report(first.pack_id, progress(first, share / 3))
+        watch.report(second.pack_id, progress(second, share / 7))
+        watch.forget(first.pack_id)
+        watch.forget(second.pack_id)
+        assert str(watch.trials_done) == "0.0"
+        assert not watch.training
+
+
 def test_the_rate_counts_from_the_first_trained_step_on(clock: list[float]) -> None:
     """Neither start-up nor compilation is training: 4 s of 100 were."""
     (pack, *_) = packs()
