@@ -7,13 +7,14 @@ import logging
 import site
 import sys
 import sysconfig
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from phasediag.locks import momentary_lock
 
 LIBRARIES: Final = ("torch", "ray")
 """Whose loggers have handlers of their own."""
@@ -178,7 +179,7 @@ def _show(
 
 
 _LATEST: Final = _Latest()
-_changing: Final = threading.RLock()
+_changing: Final = momentary_lock()
 _outermost: Final = ExitStack()
 """What the last block to end gives back."""
 

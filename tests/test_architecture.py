@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "phasediag"
 
 LAYERS = """
-arrays errors environment library_messages version columns exact_noise exact_relu exact
+arrays locks errors environment library_messages version columns exact_noise exact_relu exact
 values trial parameters ramp shared_parameters identity
 source_lines constructor user_code registry native symmetry observables training
 models tasks optimizers schedules

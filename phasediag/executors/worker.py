@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import torch
 
 from phasediag.errors import MachineError, PhasediagError, TileRaisedError, in_words
+from phasediag.locks import alone
 from phasediag.packing.machine import device_of, machine_here
 from phasediag.running.canary import sickness
 from phasediag.running.job import Breakdown, Job, PackClaim, WorkerPlace, WorkerReport
@@ -25,26 +23,6 @@ from phasediag.storage.store import Store
 
 LOOKS: Final = 5
 """At the lease, a second apart: a shared filesystem may be late."""
-
-
-_TRAINING: Final = threading.RLock()
-_Given = ParamSpec("_Given")
-_Gives = TypeVar("_Gives")
-
-
-def alone(act: Callable[_Given, _Gives]) -> Callable[_Given, _Gives]:
-    """Let one thread of this process at a time carry out something that trains.
-
-    The modules that networks are computed by, into which their weights are put, and the random generators
-    of torch, numpy and Python are there once for all threads.
-    """
-
-    @wraps(act)
-    def acting(*given: _Given.args, **named: _Given.kwargs) -> _Gives:
-        with _TRAINING:
-            return act(*given, **named)
-
-    return acting
 
 
 class Worker:

@@ -167,7 +167,7 @@ class _Launch:
             self.runner.run(dispatch, self.job)
 
     def _rehearse(self) -> None:
-        from phasediag.executors.worker import alone
+        from phasediag.locks import alone
         from phasediag.sweeps.rehearsal import rehearse
 
         for sentence in alone(rehearse)(self.survey):

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from phasediag.native.nested import filled, leaves, skeleton
 from phasediag.training.data import Samples
-from phasediag.training.network import FIXED, Network
+from phasediag.training.network import Network
 from phasediag.training.optimizers import Rates
 from phasediag.training.step import State, parts_of, state_of, trial_step
 from phasediag.training.steps import by_autograd
 
-CONVOLUTIONS: Final = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
 LARGE: Final = 1e8
 """Operations of the convolutions of one trial and step from which on a pack gains nothing: a few
 milliseconds, beside which calling the operators of one network takes little."""
 
 
-def suits_one_by_one(network: Network, state: State, rates: Rates, batches: Samples) -> bool:
+def suits_one_by_one(network: Network, batches: Samples) -> bool:
     """Whether the trials of a tile are trained faster one after the other than side by side.
 
     The convolutions of a pack are one of as many groups as trials, for which PyTorch has no fast kernels:
     those of a network alone are. What is answered follows from the structure and the batch size alone.
     """
-    if not any(isinstance(part, CONVOLUTIONS) for part in network.module.modules()):
-        return False
-    from torch.utils.flop_counter import FlopCounterMode
-
-    constants = {name: rate[0] for name, rate in rates.items()}
-    constants |= {FIXED + name: buffer[0] for name, buffer in state.buffers.items()}
-    weights = network.weights({name: weight[0] for name, weight in state.weights.items()}, constants)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.predict(weights, batches.x[0, 0])
-    counts: Mapping[Any, int] = counter.get_flop_counts().get("Global", {})
-    forward = sum(count for operator, count in counts.items() if "convolution" in str(operator))
-    return 3 * forward >= LARGE
+    return 6 * network.arithmetic.convolved * batches.x.shape[2] >= LARGE
 
 
 class OneByOne:

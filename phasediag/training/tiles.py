@@ -104,7 +104,7 @@ class Program:
         can = self.compiled and (self.device.type == "cuda" or working_folder() is not None)
         if self.compiled and not can:
             self._notices = [f"{given_up()}: training uncompiled, which is slower"]
-        if self.device.type == "cpu" and suits_one_by_one(self.network, state, rates, batches):
+        if self.device.type == "cpu" and suits_one_by_one(self.network, batches):
             self._notices = []
             return OneByOne(self.network)
         return Vmapped(self.network, self.device, can)

@@ -14,12 +14,15 @@ import pickle
 import re
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from phasediag.library_messages import remember_printed
+from phasediag.locks import PROCESS
 from phasediag.source_lines import of_the_user
 from phasediag.user_code.looker import MADE, NOTED_BYTES, SAID, Looker, noted_in
 from phasediag.user_code.work import RAISE_INSTEAD, EndedError, Onlooker, looked_at, looking
@@ -28,6 +31,9 @@ _Made = TypeVar("_Made")
 
 TICK_S: Final = 0.1
 """Between two glances whether the child is there at all, while it says nothing."""
+STUCK_S: Final = 20.0
+"""Without any use of a processor, after which a child is taken to wait for a lock that another thread held as
+it was forked, such as that of a module that is being imported."""
 _OF_FORK: Final = ("fork-based multiprocessing", "forked subprocess", "CUDA error: initialization error")
 """In what torch says where a child asks for a GPU, or for threads, that its parent has begun to use."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -35,7 +41,10 @@ _FRAME: Final = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
 class UnforkedError(Exception):
-    """What a look needs and no child of this process can do: compute on a GPU that its parent has used."""
+    """What a look needs and no child of this process can do.
+
+    Such as to compute on a GPU that its parent has used, or to take a lock of another thread's.
+    """
 
 
 class TracebackError(Exception):
@@ -129,10 +138,12 @@ class _Child:
         alive, self.alive = os.pipe()
         self.answers, answers = Pipe(duplex=False)
         self.code: int | None = None
+        self.threaded = threading.active_count() > 1
+        self.used, self.since = 0.0, time.monotonic()
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError, OSError, ValueError):
                 stream.flush()
-        with warnings.catch_warnings():
+        with PROCESS, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: none holds what the look needs
             self.pid = os.fork()
         if not self.pid:
@@ -181,7 +192,21 @@ class _Child:
         while not self.answers.poll(TICK_S):
             if self._ended() and not self.answers.poll(0):
                 return True
+            if self.threaded and self._still() > STUCK_S:
+                raise UnforkedError("it waits for what a thread of its parent held")
         return False
+
+    def _still(self) -> float:
+        """Seconds for which neither it nor what it has begun has used a processor."""
+        import psutil
+
+        now = time.monotonic()
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            used = sum(process.cpu_times()[:2])
+            if used != self.used or process.children():
+                self.used, self.since = used, now
+        return now - self.since
 
     def _ended(self, *, wait: bool = False) -> bool:
         if self.code is None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from phasediag.locks import PROCESS
 from phasediag.user_code.library_settings import OF_LIBRARIES
 from phasediag.user_code.process_settings import OF_PROCESS, ProcessSetting
 
@@ -26,6 +27,7 @@ class SettingError(RuntimeError):
 def kept_process() -> Iterator[None]:
     """Put back what a user's code changes of the process, and refuse the change of what decides on numbers.
 
+    No other thread trains or runs such code meanwhile: its changes would be taken for those of this one.
     By these other networks of the process would be built or trained otherwise, too, in an order that nobody
     promises.
 
@@ -35,14 +37,15 @@ def kept_process() -> Iterator[None]:
         Where the default type or device is another one afterwards, gradients, inference mode or autocast are
         switched on or off, products are rounded otherwise, or hooks are there for all modules.
     """
-    before = {setting: setting.read() for setting in SETTINGS if setting.there}
-    try:
-        yield
-    except BaseException:
-        _put_back(before)
-        raise
-    if fault := _put_back(before):
-        raise SettingError(fault)
+    with PROCESS:
+        before = {setting: setting.read() for setting in SETTINGS if setting.there}
+        try:
+            yield
+        except BaseException:
+            _put_back(before)
+            raise
+        if fault := _put_back(before):
+            raise SettingError(fault)
 
 
 def _put_back(before: dict[ProcessSetting, Any]) -> str:

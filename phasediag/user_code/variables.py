@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import CodeType
 from typing import Any, Final
 
+from phasediag.locks import momentary_lock
 from phasediag.source_lines import of_the_user
 
 _Environment: Any = type(os.environ)
 _lookup: Final = _Environment.__getitem__
-_changing: Final = threading.Lock()
+_changing: Final = momentary_lock()
 _watching: list[dict[str, str]] = []
 """What is filled at present; several threads may import at once."""
 

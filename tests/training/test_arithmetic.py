@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from phasediag.models.resnet18 import ResNet18
 from phasediag.packing.pack import cost_of
@@ -64,6 +65,20 @@ def test_products_are_those_known_of_resnet18() -> None:
 )
 def test_what_convolutions_gather(layer: nn.Module, shape: tuple[int, ...], gathered: int) -> None:
     assert counted(layer, *shape).gathered == gathered
+
+
+def test_products_of_attention_and_of_any_two_tensors() -> None:
+    """Logits of 5 x 7 keys of 3 numbers in two heads, values of 4; then 5 x 4 x 6 products, a row each."""
+    x = {
+        name: torch.ones(SAMPLES, 2, *shape) for name, shape in (("q", (5, 3)), ("k", (7, 3)), ("v", (7, 4)))
+    }
+    matrix = torch.ones(4, 6)
+
+    def run() -> Tensor:
+        return functional.scaled_dot_product_attention(queries, keys, values) @ matrix
+
+    with torch.no_grad():
+        assert arithmetic_of(run, SAMPLES).products == 2 * (5 * 7 * 3 + 5 * 7 * 4 + 5 * 4 * 6)
 
 
 def test_views_are_no_results() -> None:
