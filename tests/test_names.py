@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -120,6 +120,11 @@ NAMED_BY_GRIDS = (
     "tasks", "models", "optimizers", "schedules", "observables", "symmetry/groups", "analysis/laws"
 )  # fmt: skip
 """Folders whose files are called as grids and fits name them."""
+MENTIONING = {
+    "phasediag": ("py", "js", "html"), "tests": ("py",), "benchmarks": ("py",), "docs": ("py", "md"),
+    "analysis": ("ipynb",), "jobs": ("py",),
+}  # fmt: skip
+"""Folders in which a thing may be used, and the kinds of their files."""
 ALIKE = {"executor"}
 """A protocol, and what keeps it."""
 
@@ -153,6 +158,32 @@ def test_the_glossary_is_short_and_its_words_are_those_of_the_code() -> None:
     used = {word for tree in modules().values() for _, name in defined(tree) for word in words_of(name)}
     for word in (part for term in words for part in term.split()):
         assert {word, f"{word}s", f"{word[:-1]}ies"} & used, f"nothing in the code is called {word}"
+
+
+def owned(tree: ast.Module) -> Iterator[str]:
+    """The functions, classes, constants and methods of a module.
+
+    Methods of a class that has bases are left out, for these may call them, and what Python calls itself.
+    """
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            yield from (name for _, name in defined(node))
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+            if isinstance(node, ast.ClassDef) and not node.bases:
+                yield from (each.name for each in node.body if isinstance(each, ast.FunctionDef))
+
+
+def test_nothing_is_defined_that_nobody_names() -> None:
+    """A type of states, a residual and a loss of a row were left when what had used them was gone."""
+    by_place = tuple(f"phasediag/{folder}/" for folder in NAMED_BY_GRIDS)
+    trees = [tree for path, tree in modules().items() if not path.startswith(by_place)]
+    names = {name for tree in trees for name in owned(tree) if not name.startswith("__")}
+    assert len(names) > 3000
+    patterns = [(folder, f"*.{kind}") for folder, kinds in MENTIONING.items() for kind in kinds]
+    paths = [path for folder, pattern in patterns for path in (ROOT / folder).rglob(pattern)]
+    uses = Counter(word for path in paths for word in re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    assert not {name for name in names if uses[name] < 2}
 
 
 def words_of(name: str) -> list[str]:

@@ -45,15 +45,6 @@ def quasi_likelihood(curve: FloatArray, means: FloatArray, weights: FloatArray) 
     return np.asarray(((xlogy(means, curve) - curve) * weights).sum(axis=-1), dtype=np.float64)
 
 
-def pearson(curve: FloatArray, counts: FloatArray) -> FloatArray:
-    """The squared residual of each count over its variance: 0 where no count is foretold and there is none.
-
-    Infinite where there is one all the same. Shape (counts,) each.
-    """
-    surprise = np.where(counts == 0, 0.0, np.inf)
-    return np.divide((counts - curve) ** 2, curve, out=surprise, where=curve > 0)
-
-
 def deviance(curve: FloatArray, means: FloatArray, weights: FloatArray) -> FloatArray:
     """The quasi-deviance of means of so many counts from a curve, shape (..., points).
 

@@ -118,9 +118,8 @@ def validated(value: object, declarations: Iterable[Parameter]) -> Value:
         Where one does not, or the value is not finite or too large for 64 bits.
     """
     _require_finite(value if isinstance(value, list | tuple) else [value])
-    first, *others = [declaration.validate(value) for declaration in declarations]
-    del others
-    return first
+    admitted = [declaration.validate(value) for declaration in declarations]
+    return admitted[0]
 
 
 def all_validated(values: Sequence[object], declarations: Iterable[Parameter]) -> list[Value]:
@@ -132,9 +131,8 @@ def all_validated(values: Sequence[object], declarations: Iterable[Parameter]) -
         Where any of them is refused.
     """
     _require_finite(values)
-    first, *others = [declaration.validate_all(values) for declaration in declarations]
-    del others
-    return first
+    admitted = [declaration.validate_all(values) for declaration in declarations]
+    return admitted[0]
 
 
 def _require_finite(numbers: Iterable[object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,6 @@ SCHEMA_VERSION: Final = 2
 DECLARED: Final = b"phasediag_column"
 """Under this key a field holds the declaration of its column, as JSON."""
 METADATA: Final = {b"phasediag_schema": str(SCHEMA_VERSION).encode()}
-
-TrialStatus = Literal["ok", "diverged", "failed"]
 
 
 def _field(column: Column, numbers: pa.DataType | None = None) -> pa.Field:

@@ -64,11 +64,6 @@ class Rerun:
         return loss
 
     @property
-    def recorded_train_loss(self) -> float | None:
-        """The training loss of the row that the sweep holds."""
-        return None if self.recorded is None else self.recorded["train_loss"]
-
-    @property
     def compared(self) -> tuple[str, ...]:
         """The columns that both rows have and at least one has a value in; none where there is no outcome.
 
