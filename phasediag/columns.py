@@ -247,8 +247,3 @@ DERIVED_COLUMNS: Final[tuple[str, ...]] = tuple(column.name for column in DERIVE
 def column_of(name: str) -> Column:
     """What is known of a column of `trials`; of a parameter, or a formula, what holds for any number."""
     return _KNOWN.get(name) or Column(name=name, meaning="")
-
-
-def level_of(order: str, level: float | None = None) -> float:
-    """The value of an order parameter on the boundary: as given, or else its own."""
-    return column_of(order).level if level is None else level

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from phasediag.analysis.phases import phase_diagram
-from phasediag.columns import level_of
 from phasediag.errors import PhasediagError
 from phasediag.figures.style import png
 from phasediag.storage.store import Store
@@ -78,7 +77,8 @@ class LiveDiagram:
     x: str
     y: str | None
     order: str
-    level: float
+    level: float | None
+    """None: what the column of the order parameter declares."""
     facet: str | None
     look: dict[str, Any]
     _shown: _Shown = field(repr=False)
@@ -90,7 +90,7 @@ class LiveDiagram:
         if find_spec("IPython") is None:
             raise PhasediagError("a live diagram needs IPython: pip install 'phasediag[notebooks]'")
         self.sweep, self.x, self.y, self.order, self.facet = str(sweep), x, y, order, facet
-        self.level, self.look = level_of(order, level), look
+        self.level, self.look = level, look
         self._shown = _Shown()
 
     def __call__(self, watch: Watch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from phasediag.analysis.labels import label
 from phasediag.analysis.phases import phase_diagram
+from phasediag.analysis.transition import transition_order
 from phasediag.columns import (
     DERIVED,
     LEADING,
@@ -16,7 +17,6 @@ from phasediag.columns import (
     RESULT_COLUMNS,
     RESULTS,
     column_of,
-    level_of,
 )
 from phasediag.storage.schema_arrow import measurements_schema, trials_schema
 
@@ -58,10 +58,17 @@ def test_the_files_of_a_sweep_have_the_columns_that_they_always_had() -> None:
     assert measurements_schema("float64").field("distances").type == pa.list_(pa.float64())
 
 
-def test_the_level_of_an_order_parameter_is_its_own_unless_another_is_given() -> None:
-    assert level_of("log_rate") == 0
-    assert level_of("degree_normalized") == level_of("neuron_count / width") == 0.5
-    assert level_of("log_rate", 0.25) == 0.25
+@pytest.mark.parametrize(("order", "level"), [("log_rate", 0.0), ("log_rate + 0.5", 0.5), ("rank", 0.5)])
+@pytest.mark.parametrize("made", [phase_diagram, transition_order])
+def test_the_level_of_an_order_parameter_is_its_own_unless_another_is_given(made, order, level) -> None:  # type: ignore[no-untyped-def]
+    """A boundary of growth rates lay at a rate of 0.5 where it was not asked for at 0."""
+    rows = [(x, replicate, x - 3.5) for x in range(1, 7) for replicate in range(3)]
+    frame = pd.DataFrame(rows, columns=["weight_decay", "replicate", "log_rate"])
+    frame = frame.assign(status="ok", converged=True, rank=frame["weight_decay"] - 3)
+    own, asked = (made(frame, "weight_decay", order=order, **each) for each in ({}, {"level": 1.0}))
+    own, asked = (each.diagram if made is transition_order else each for each in (own, asked))
+    assert (own.level, asked.level) == (level, 1.0)
+    assert own.boundary["position"].tolist() == [pytest.approx(3.5)]
 
 
 @pytest.mark.parametrize("column", [*RESULTS, *DERIVED], ids=lambda column: column.name)

@@ -13,6 +13,7 @@ from phasediag.analysis.axes import axes_of
 from phasediag.analysis.declared_columns import level_in
 from phasediag.analysis.frame import converged, has_status, need_columns
 from phasediag.analysis.lengths import lengthened, points_of
+from phasediag.analysis.level import crosses
 from phasediag.analysis.result import Result, plain
 from phasediag.analysis.selection import settled
 from phasediag.arrays import FloatArray
@@ -179,7 +180,7 @@ def _compared(first: pd.DataFrame, last: pd.DataFrame, order: str, level: float,
             columns[f"{name} {when}"] = rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
     before, after = columns["order before"], columns["order after"]
     known = np.isfinite(before) & np.isfinite(after)
-    columns["phase moved"] = known & ((before >= level) != (after >= level))
+    columns["phase moved"] = known & crosses(before, after, level)[0]
     had, has = columns["count before"], columns["count after"]
     allowed = np.where(had <= FEW, 0.0, SMALL_SHARE * had)
     columns["count moved"] = np.nan_to_num(np.abs(has - had)) > allowed

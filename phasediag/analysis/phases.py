@@ -21,7 +21,7 @@ from phasediag.analysis.bootstrap import conditional, replicate_codes
 from phasediag.analysis.boundary import Boundary, Rows, SingleValues, find_boundary
 from phasediag.analysis.branches import Direction, boundary_table, main_of
 from phasediag.analysis.cells import cell_statistics, decided_means, of_settled, order_values
-from phasediag.analysis.declared_columns import about
+from phasediag.analysis.declared_columns import about, level_in
 from phasediag.analysis.decoupled_decay import DecoupledDecayWarning as DecoupledDecayWarning
 from phasediag.analysis.decoupled_decay import warn_of_adamw
 from phasediag.analysis.diagram_words import (
@@ -209,7 +209,7 @@ def phase_diagram(
     x: str,
     y: str | None = None,
     order: str = "degree_normalized",
-    level: float = 0.5,
+    level: float | None = None,
     facet: str | Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
@@ -246,7 +246,8 @@ def phase_diagram(
     order
         Any numeric column, an expression of columns such as `neuron_count / width`, or `diverged`.
     level
-        Value of `order` at the boundary, for the method `level`.
+        Value of `order` at the boundary, for the method `level`; None: what its column declares, of a rate 0,
+        of most 0.5.
     facet
         Columns that split the diagram. Another axis becomes a facet if it has at most 6 values.
     resamples, seed
@@ -291,7 +292,7 @@ class Located:
 
 
 def locate(
-    plane: Plane, order: str, level: float, *, resamples: int, seed: int, method: Method = "level",
+    plane: Plane, order: str, level: float | None, *, resamples: int, seed: int, method: Method = "level",
     direction: Direction | None = None, keep: bool = False, settled_only: bool = False,
 ) -> Located:  # fmt: skip
     """As `phase_diagram`, with the rows and values behind its boundary.
@@ -308,7 +309,8 @@ def locate(
     cells = cell_statistics(trials, plane.group, values)
     if settled_only:
         values, cells = of_settled(trials, plane.group, values, cells)
-    decided, at, column = values, level, "mean"
+    level = at = level_in(trials, order, level)
+    decided, column = values, "mean"
     if method == "mixture":
         mixture = two_phases(values, order)
         decided, at, level, column = mixture.upper(values), 0.5, mixture.level, "upper_share"

@@ -14,6 +14,7 @@ import pandas as pd
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
 from phasediag.analysis.boundary import ROUNDING
 from phasediag.analysis.frame import coded, with_formulas
+from phasediag.analysis.level import crosses
 from phasediag.analysis.mixture import Mixture
 from phasediag.analysis.phases import Located, PhaseDiagram, locate
 from phasediag.analysis.plane import Plane
@@ -91,7 +92,7 @@ def transition_order(
     x: str,
     y: str | None = None,
     order: str = "degree_normalized",
-    level: float = 0.5,
+    level: float | None = None,
     starts: str | None = None,
     resamples: int = 500,
     seed: int = 0,
@@ -247,7 +248,7 @@ def _own_rows(located: Located, own: npt.NDArray[np.bool_]) -> tuple[float, bool
     jumps, crossings = [], []
     for curve in values:
         known = curve[~np.isnan(curve)]
-        passed = (known[:-1] >= located.level) != (known[1:] >= located.level)
+        passed, _ = crosses(known[:-1], known[1:], located.level)
         crossings.append(int(passed.sum()))
         if passed.any():
             jumps.append(float(np.abs(np.diff(known))[passed].max() / np.ptp(known)))

@@ -101,7 +101,6 @@ def _boundary(sweep: str, order: str) -> str:
     from phasediag.analysis.frames import load_trials
     from phasediag.analysis.phases import phase_diagram
     from phasediag.analysis.versions import newest
-    from phasediag.columns import level_of
     from phasediag.errors import AnalysisError
     from phasediag.report.choice import choose
 
@@ -111,9 +110,7 @@ def _boundary(sweep: str, order: str) -> str:
         choice = choose(trials)
         if choice.x is None:
             return "one point has no boundary"
-        diagram = phase_diagram(
-            choice.of(trials), choice.x, choice.y, order, level_of(order, None), choice.facets
-        )
+        diagram = phase_diagram(choice.of(trials), choice.x, choice.y, order, facet=choice.facets)
     except AnalysisError as error:
         return f"note: {error}"
     return " ".join(text for text in (*diagram.findings, diagram.caveat) if text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +15,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from phasediag.analysis.declared_columns import about, level_in, with_declarations
 from phasediag.analysis.labels import label
 from phasediag.analysis.measured import nothing_measured
 from phasediag.arrays import FloatArray
-from phasediag.columns import column_of
 from phasediag.commands.options import shown
 from phasediag.errors import PhasediagError, nearest
+from phasediag.report.choice import choose
 from phasediag.storage.roster import digests_of, given_of
 from phasediag.storage.store import Store
 from phasediag.sweeps.filling import present_rosters
@@ -65,12 +66,14 @@ class View:
     """One row a planned trial: `status` (empty where it is not done), `value`, `error`."""
     order: str
     level: float
+    phases: tuple[str, str]
+    """The names of what is below and above the level."""
     nothing: str = ""
     """Why nothing was measured; empty where something was, or no trial is ok yet."""
 
 
 def planned_of(grids: Sequence[pa.Table], x: str | None, y: str | None) -> Planned:
-    """The trials of some grids on two axes: those asked for, else the two with most values.
+    """The trials of some grids on two axes: those asked for, else those of numbers that a report takes.
 
     Parameters
     ----------
@@ -84,7 +87,6 @@ def planned_of(grids: Sequence[pa.Table], x: str | None, y: str | None) -> Plann
     """
     columns = {name: _numbers(grids, name) for name in sorted({n for grid in grids for n in given_of(grid)})}
     counts = {name: len(np.unique(v[~np.isnan(v)])) for name, v in columns.items() if v is not None}
-    ranked = sorted((n for n in counts if counts[n] > 1), key=lambda name: -counts[name])
     for option, name in (("--x", x), ("--y", y)):
         if name is not None and name not in counts:
             hint = nearest(name, list(counts)) or f"axes are {', '.join(counts) or 'none'}"
@@ -93,17 +95,24 @@ def planned_of(grids: Sequence[pa.Table], x: str | None, y: str | None) -> Plann
             )
     if x is not None and x == y:
         raise PhasediagError(f"--x and --y are both '{x}'; name two axes of the sweep")
-    across = x or next((name for name in ranked if name != y), "")
-    up = y or next((name for name in ranked if name != across), "")
+    choice = choose(_given(grids, columns), x, y)
+    axes = [name for name in (choice.x, choice.y, *choice.facets, *choice.held) if name is not None]
+    across, up = (name if name is not None and name in counts else "" for name in (choice.x, choice.y))
     ids = np.concatenate([grid["trial_id"].to_numpy().astype(str) for grid in grids])
     first = np.unique(ids, return_index=True)[1]
     at = [columns[name] if name else None for name in (across, up)]
     at_x, at_y = (np.zeros(len(ids)) if values is None else values for values in at)
-    varying = [n for n, v in columns.items() if v is None or counts[n] > 1]
     return Planned(
         trial_id=ids[first].astype(object), x=across, y=up, at_x=at_x[first], at_y=at_y[first],
-        averaged=tuple(n for n in varying if n not in (across, up)),
+        averaged=tuple(sorted(name for name in axes if name not in (across, up))),
     )  # fmt: skip
+
+
+def _given(grids: Sequence[pa.Table], names: Collection[str]) -> pd.DataFrame:
+    """One row a trial of each grid, with those of some parameters that it has."""
+    parts = [grid.select([name for name in names if name in grid.column_names]) for grid in grids]
+    frame: pd.DataFrame = pd.concat([part.to_pandas() for part in parts], ignore_index=True)
+    return frame
 
 
 def _numbers(grids: Sequence[pa.Table], name: str) -> FloatArray | None:
@@ -118,21 +127,22 @@ def _numbers(grids: Sequence[pa.Table], name: str) -> FloatArray | None:
     return np.concatenate(parts)
 
 
-def view_of(store: Store, planned: Planned, order: str, level: float) -> View:
-    """Look at the store."""
+def view_of(store: Store, planned: Planned, order: str, level: float | None = None) -> View:
+    """Look at the store; a level that is not given is what the order parameter declares."""
     columns = list(dict.fromkeys(["trial_id", "status", "error", order]))
-    index = pd.Index(planned.trial_id, name="trial_id")
+    recorded = pd.DataFrame({"trial_id": [], "status": [], "error": [], order: []}, dtype=object)
     if len(store.committed()):
-        rows = store.trials_table(columns).to_pandas().set_index("trial_id").reindex(index)
-    else:
-        rows = pd.DataFrame({"status": None, "error": None, order: np.nan}, index=index)
+        held = store.trials_table(columns)
+        recorded = with_declarations(held.to_pandas(), held.schema)
+    rows = recorded.set_index("trial_id").reindex(pd.Index(planned.trial_id, name="trial_id"))
     rows["status"] = rows["status"].fillna("")
     value = pd.to_numeric(rows[order], errors="coerce").astype(float).where(rows["status"] == "ok")
     trials = rows.assign(value=value, at_x=planned.at_x, at_y=planned.at_y)
     valued = bool(value.notna().any()) or not (rows["status"] == "ok").any()
     return View(
         planned=planned, status=status_of([digests_of(planned.trial_id)], store), trials=trials,
-        order=order, level=level, nothing="" if valued else nothing_measured(store.folder.uri),
+        order=order, level=level_in(recorded, order, level), phases=about(recorded, order).phases,
+        nothing="" if valued else nothing_measured(store.folder.uri),
     )  # fmt: skip
 
 
@@ -227,7 +237,7 @@ def _marks(
 
 
 def _legend(view: View) -> Text:
-    below, above = column_of(view.order).phases
+    below, above = view.phases
     names = {"above": above, "below": below, "diverged": "diverged", "failed": "failed", "missing": "not yet"}
     ended = view.trials["status"] == "ok"
     if (ended & view.trials["value"].isna()).any():
@@ -260,7 +270,7 @@ def _failed(view: View) -> list[str]:
 
 
 def watch(
-    sweep: str, console: Console, *, x: str | None, y: str | None, order: str, level: float,
+    sweep: str, console: Console, *, x: str | None, y: str | None, order: str, level: float | None = None,
     every_s: float = EVERY_S,
 ) -> None:  # fmt: skip
     """Draw a sweep again and again until nothing is missing; elsewhere than on a terminal, line by line.
@@ -310,7 +320,7 @@ class _WatchedStore:
     x: str | None
     y: str | None
     order: str
-    level: float
+    level: float | None
     names: tuple[str, ...] = ()
     planned: Planned | None = None
     took_s: float = 0.0

@@ -16,7 +16,8 @@ from phasediag.commands.where import filtered
 @SWEEP
 @click.option("--order", type=COLUMN, default="degree_normalized", show_default=True,
               help="Column or expression that tells two states apart.")  # fmt: skip
-@click.option("--level", type=float, help="The order parameter between the two; default: 0.5, of a rate 0.")
+@click.option("--level", type=float,
+              help="The order parameter between the two; default: what it declares, mostly 0.5.")  # fmt: skip
 @WHERE
 @click.option("--output", type=click.Path(path_type=Path), default=Path("hysteresis.png"), show_default=True,
               help="PNG, SVG or PDF.")  # fmt: skip

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.console import Console
 
-from phasediag.columns import level_of
 from phasediag.commands.launch_options import LAUNCHING, Launching
 from phasediag.commands.options import (
     COLUMN,
@@ -133,8 +132,8 @@ def _needed(pilot: str, x: str, y: str | None, order: str, level: float | None, 
     from phasediag.analysis.phases import phase_diagram
     from phasediag.analysis.replication import replicates_needed
 
-    at = level_of(order, level)
-    return replicates_needed(phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=at), width)
+    diagram = phase_diagram(load_trials(pilot), x=x, y=y, order=order, level=level)
+    return replicates_needed(diagram, width)
 
 
 _LONGER: Final = together("longer", {
@@ -250,8 +249,7 @@ def status(
 
         if as_json:
             raise click.UsageError("--watch draws, --json does not: give one of the two")
-        at = level_of(order, level)
-        filling.watch(sweep_path, Console(), x=x, y=y, order=order, level=at)
+        filling.watch(sweep_path, Console(), x=x, y=y, order=order, level=level)
         return
     from phasediag.commands.progress import duration
     from phasediag.sweeps.status import status as status_of_sweep

@@ -28,7 +28,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 SWEEP = click.argument("sweep_path", metavar="SWEEP", shell_complete=sweeps)
 COLUMN = ColumnArgument()
 LEVEL = click.option(
-    "--level", type=float, help="The order parameter on the boundary; default: 0.5, of a rate 0."
+    "--level", type=float, help="The order parameter on the boundary; default: what it declares, mostly 0.5."
 )
 WHERE = click.option(
     "--where", multiple=True, metavar="CONDITION", type=ConditionType(),

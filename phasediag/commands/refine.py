@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from phasediag.columns import level_of
 from phasediag.commands.launch_options import LAUNCHING, Launching
 from phasediag.commands.options import COLUMN, JSON, LEVEL, SWEEP, WHERE, say, together
 from phasediag.commands.tables import printed
@@ -74,7 +73,7 @@ def refine(
 
     refined = add_points(
         sweep_path,
-        Goal(**{**goal, "level": level_of(goal["order"], goal["level"])}),
+        Goal(**goal),
         select=lambda trials: filtered(trials, where),
         train=Launching.of(launching).train,
         on_round=lambda done: say(described_round(done, x, y)),

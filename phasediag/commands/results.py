@@ -183,16 +183,14 @@ def _answered(
 
 def _made(trials: pd.DataFrame, asked: Mapping[str, Any]) -> tuple[PhaseDiagram, list[str]]:
     """The diagram, and what must be known before it is trusted."""
-    from phasediag.analysis.declared_columns import level_in
     from phasediag.analysis.phases import DecoupledDecayWarning, phase_diagram
 
     level, method = asked["level"], asked["method"]
     if level is not None and method != "level":
         raise PhasediagError(f"--level has no meaning with --method {method}, which finds it; leave one out")
-    at = level_in(trials, asked["order"], level)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecoupledDecayWarning)
-        made = phase_diagram(trials, **{**asked, "level": at, "facet": list(asked["facet"]) or None})
+        made = phase_diagram(trials, **{**asked, "facet": list(asked["facet"]) or None})
     return made, [*(str(warning.message) for warning in caught), *made.warnings]
 
 

@@ -51,11 +51,11 @@ def choose(trials: pd.DataFrame, x: str | None = None, y: str | None = None) -> 
     AnalysisError
         Where a parameter that is wanted is no column.
     """
-    need_columns(trials, [name for name in (x, y) if name])
-    axes = {name: len(values) for name, values in axes_of(trials).items()}
-    numeric = [name for name in axes if pd.api.types.is_numeric_dtype(trials[name])]
-    spare = sorted((n for n in numeric or list(axes)[:1] if n not in (x, y)), key=lambda n: -axes[n])
-    pair = [*([x] if x else []), *([y] if y else [])]
+    pair = [name for name in (x, y) if name]
+    need_columns(trials, pair)
+    axes = {name: len(values) for name, values in axes_of(trials, pair).items()}
+    numeric = [name for name in (*pair, *axes) if pd.api.types.is_numeric_dtype(trials[name])]
+    spare = sorted((n for n in numeric or list(axes)[:1] if n not in pair), key=lambda n: -axes[n])
     pair += spare[: 2 - len(pair)]
     if not x and not y:
         pair.sort(key=preference(axes, given_in(trials)))

@@ -19,7 +19,6 @@ from phasediag.analysis.declared_columns import level_in
 from phasediag.analysis.extension import known_extension
 from phasediag.analysis.frame import has_status, need_columns
 from phasediag.analysis.sensitivity import Recounts
-from phasediag.columns import level_of
 from phasediag.report.choice import choose
 from phasediag.report.explorer import Record
 from phasediag.report.facts import (
@@ -161,11 +160,11 @@ def order_of(trials: pd.DataFrame, order: str | None, level: float | None) -> tu
     if order is not None:
         return order, level_in(trials, order, level)
     for name in ORDERS:
-        at = level_of(name)
+        at = level_in(trials, name, None)
         values = trials[name] if name in trials else pd.Series(dtype=np.float64)
         if (values < at).any() and (values >= at).any():
-            return name, level_of(name, level)
-    return ORDERS[0], level_of(ORDERS[0], level)
+            return name, level_in(trials, name, level)
+    return ORDERS[0], level_in(trials, ORDERS[0], level)
 
 
 def _warnings(sweep: ReportedSweep, sections: Sequence[Section]) -> Warnings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -220,6 +220,7 @@ class _RunningRefinement:
     base: Sequence[Design]
     """The grids that it refines, without those of refinements."""
     goal: Goal
+    """With the level that the order parameter declares, once a diagram was made, where none was asked for."""
     select: Callable[[pd.DataFrame], pd.DataFrame]
     train: Train
     facets: tuple[str, ...]
@@ -283,9 +284,11 @@ class _RunningRefinement:
         trials = self.select(load_trials(self.store.folder.uri))
         self.seconds = float(trials["wall_s"].mean())
         goal = self.goal
-        return phase_diagram(
+        made = phase_diagram(
             trials, x=goal.x, y=goal.y, order=goal.order, level=goal.level, facet=self.facets
         )
+        self.goal = replace(goal, level=made.level)
+        return made
 
     def _views(self, diagram: PhaseDiagram) -> list[_SliceState]:
         """The slices that the diagram shows, each with its proposal."""
@@ -293,8 +296,8 @@ class _RunningRefinement:
         if self.facets:
             texts = [diagram.cells[name].map(_text) for name in self.facets]
             groups = {tuple(map(str, key)): cells for key, cells in diagram.cells.groupby(texts)}
-        x, y, order, level = self.goal.x, self.goal.y, self.goal.order, self.goal.level
-        seen = {key: places_of(cells, x, y, order, level) for key, cells in groups.items()}
+        x, y, order = self.goal.x, self.goal.y, self.goal.order
+        seen = {key: places_of(cells, x, y, order, diagram.level) for key, cells in groups.items()}
         rows: dict[Key, pd.DataFrame] = {(): diagram.boundary}
         if self.facets:
             texts = [diagram.boundary[name].map(_text) for name in self.facets]

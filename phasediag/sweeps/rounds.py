@@ -28,8 +28,8 @@ class Goal:
     y: str
     """Two axes of the sweep. Whole-numbered parameters (width) stay whole."""
     order: str = "degree_normalized"
-    level: float = 0.5
-    """The boundary is where the mean of the column `order` crosses this value."""
+    level: float | None = None
+    """The boundary is where the mean of the column `order` crosses this value; None: what it declares."""
     resolution: float = 0.02
     """Largest cell on the boundary: decades on logarithmic axes, share of the range on linear ones."""
     interval: float | None = None

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from rich.console import Console
@@ -24,6 +25,7 @@ from phasediag.commands.encoding import in_ascii
 from phasediag.commands.filling import MARKS, drawn, planned_of, view_of
 from phasediag.grids.grid import parse_grid
 from phasediag.parameters import TRAINING
+from phasediag.report.choice import choose
 from phasediag.storage.schema_arrow import measurements_schema, table, trials_schema
 from phasediag.storage.store import Store
 from phasediag.sweeps.status import rosters
@@ -169,6 +171,20 @@ def test_axes_are_chosen_by_their_number_of_values_or_named(tmp_path: Path) -> N
     for wrong, said in (({"x": "activation"}, "no such axis"), ({"y": "widht"}, "did you mean 'width'")):
         with pytest.raises(Exception, match=said):
             planned_of(grids, **{"x": None, "y": None, **wrong})
+
+
+def test_the_axes_are_those_of_a_report(tmp_path: Path) -> None:
+    """Two parameters that go together were drawn against each other, and averaged over the other axis."""
+    axes = {**AXES, "learning_rate": "[0.1, 0.2, 0.3, 0.4, 0.5]", "label_noise": "[0.0, 0.1, 0.2]"}
+    text = grid_text(axes, {"steps": 10}, zip="[[weight_decay, learning_rate]]")
+    store = Store.open(tmp_path, "g")
+    store.save_grid(text)
+    grids = planned_grids(store)
+    frame = pd.concat([grid.to_pandas() for grid in grids])
+    for asked in (None, "learning_rate", "label_noise"):
+        planned, choice = planned_of(grids, asked, None), choose(frame, asked)
+        assert (planned.x, planned.y, planned.averaged) == (choice.x, choice.y, ())
+        assert "label_noise" in (planned.x, planned.y)
 
 
 def test_one_axis_and_none_are_drawn_too(tmp_path: Path) -> None:

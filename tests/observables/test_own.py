@@ -16,10 +16,15 @@ from click.testing import CliRunner
 import phasediag
 from phasediag.analysis.declared_columns import about
 from phasediag.analysis.versions import VersionsWarning, newest
+from phasediag.commands.filling import planned_of, view_of
 from phasediag.commands.results import diagram
 from phasediag.errors import GridError, PhasediagError
 from phasediag.grids.grid import read_grid
+from phasediag.storage.store import Store
+from phasediag.sweeps.refine import refine
 from phasediag.sweeps.rerun import rerun
+from phasediag.sweeps.rounds import Goal
+from phasediag.sweeps.status import rosters
 from small_sweeps import grid_text, launched, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-observable.md").read_text()
@@ -206,6 +211,34 @@ def test_a_spectrum_is_stored_and_its_numbers_derived(tmp_path: Path) -> None:
     np.testing.assert_allclose(rows["distances"].str[0][trials.index], trials["widest"])
     assert set(rows["distances"].map(len)) == {16}
     assert about(trials, "widest").level == 2.0
+
+
+def test_whatever_draws_a_boundary_takes_the_level_that_an_observable_declares(tmp_path: Path) -> None:
+    """Refinements, pilots, watches and live diagrams took 0.5 for whatever was the user's own."""
+    body = (
+        "class Mine(NumberObservable):\n    columns = (Column(name='size', meaning='.', level=4.0,\n"
+        "               below='small', above='large'),)\n"
+        "    def measure(self, network): return network.neurons.vectors.norm()[None]"
+    )
+    write(tmp_path, HEAD + body, "obs.py")
+    launched(tmp_path, grid_text({"init_scale": [0.25, 1.0], "weight_decay": [0.1, 0.2]}, SHORT,
+             measure={"observables": ["obs.py:Mine"]}))  # fmt: skip
+    sweep = tmp_path / "g"
+    trials = phasediag.load_trials(sweep)
+    made, at_half = (
+        phasediag.phase_diagram(trials, "init_scale", "weight_decay", "size", **level)
+        for level in ({}, {"level": 0.5})
+    )
+    assert made.boundary["position"].notna().all()
+    assert at_half.boundary["position"].isna().all()
+    goal = Goal(x="init_scale", y="weight_decay", order="size", dry_run=True)
+    refinement = refine(sweep, goal)
+    assert refinement.boundary["position"].tolist() == made.boundary["position"].tolist()
+    assert refinement.rounds[0].cells == 1
+    store = Store.at(sweep)
+    planned = planned_of([roster for _, roster in rosters(store, None)], None, None)
+    view = view_of(store, planned, "size")
+    assert (view.level, view.phases) == (4.0, ("small", "large"))
 
 
 def test_no_statistic_averages_over_two_versions_of_an_observable(tmp_path: Path) -> None:

@@ -292,6 +292,9 @@ def test_the_diagram_spans_the_axes_of_most_values_and_stays_small():
     )
     choice = choose(planted(), x="width")
     assert (choice.x, choice.y, choice.facets) == ("width", "weight_decay", ("lr_over_batch",))
+    together = planted().assign(init_scale=lambda f: 2 * f["weight_decay"])
+    choice = choose(together, x="init_scale")
+    assert (choice.x, choice.y, choice.facets) == ("init_scale", "lr_over_batch", ("width",))
     frames = [planted(1).assign(label_noise=n, init_scale=s) for n in range(5) for s in range(7)]
     many = pd.concat(frames)
     choice = choose(many)
