@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -64,7 +63,7 @@ def calibrate(
         return
     with ProcessPoolExecutor(min(workers, len(names)), mp_context=get_context("spawn")) as pool:
         order = sorted(names, key=lambda name: (*_LONGEST_FIRST, *EXPERIMENTS).index(name))
-        running = {pool.submit(_run, name, instrument, quick): name for name in order}
+        running = {pool.submit(EXPERIMENTS[name], instrument, quick): name for name in order}
         try:
             for done in as_completed(running):
                 yield running[done], done.result()
@@ -83,8 +82,3 @@ def _checked(only: Sequence[str]) -> list[str]:
 def impossible() -> Mapping[str, str]:
     """The results that cannot be measured on this machine, and why."""
     return {} if ising.possible() else {"Ising": "its simulation needs a C++ compiler and AVX2"}
-
-
-def _run(name: str, instrument: Instrument, quick: bool) -> list[Reading]:
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    return EXPERIMENTS[name](instrument, quick)

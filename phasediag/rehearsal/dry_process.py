@@ -138,6 +138,7 @@ def _made_or_error(world: World) -> Sketches | str:
 
 def _made_elsewhere(worlds: list[World]) -> Elsewhere:
     """What another process makes."""
+    # Other hashes of texts than here, and sets in another order: what rests on these comes out otherwise.
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environment = {
         **os.environ,

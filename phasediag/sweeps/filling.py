@@ -74,6 +74,6 @@ def present_rosters(store: Store) -> list[pa.Table]:
     frame = pd.concat([roster.to_pandas() for roster in present]).drop_duplicates("trial_id")
     frame.attrs[LAUNCHES] = replace(launches, sources={}).plain()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VersionsWarning)
+        warnings.simplefilter("ignore", VersionsWarning)  # whoever draws the trials says it
         kept = pa.array(newest(frame)["trial_id"], pa.string())
     return [roster.filter(pc.is_in(roster["trial_id"], value_set=kept)) for roster in present]

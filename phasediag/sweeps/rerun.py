@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 import torch
 
+from phasediag.analysis.recount import COUNT_COLUMNS
 from phasediag.columns import RESULT_COLUMNS
 from phasediag.errors import PhasediagError
 from phasediag.grids.grid import Grid
@@ -40,7 +41,7 @@ HISTORY_POINTS: Final = 100
 MEASURED_TOLERANCE: Final = 1e-2
 """Relative difference of the numbers of observables: to so much a curvature is known."""
 OUTCOME: Final = ("status", "steps_done", "diverged_at", "train_loss", "test_loss", "test_accuracy")
-COUNTS: Final = ("max_degree", "degree_of_symmetry", "neuron_count", "alive_count", "rank")
+COUNTS: Final = ("max_degree", *COUNT_COLUMNS)
 _SURROUNDINGS: Final = ("device", "torch_version", "phasediag_version")
 
 

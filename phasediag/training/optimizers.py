@@ -18,7 +18,8 @@ Weights = dict[str, "Tensor"]
 Moments = dict[str, Weights]
 """What an optimizer keeps from step to step, by its name for it."""
 Rates = Mapping[str, "Tensor"]
-"""Scalars of one trial; an optimizer is given `learning_rate` and `weight_decay`."""
+"""Numbers of one trial by name, of which an optimizer is given `learning_rate` and `weight_decay`. Most are
+scalars; what padding, control, chance and fixed weights add (`padding/own`, `control/offset/NAME`) is not."""
 GradientOf = Callable[[Weights], Weights]
 """The gradient of the loss on the batch of the step, at any weights."""
 
