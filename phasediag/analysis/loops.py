@@ -43,7 +43,8 @@ class Hysteresis(Result):
     """One row a facet and `way`: where the way leaves the state in which it began. `position` (mean
     over replicates, NaN where none does), its interval `low` and `high`, at least as wide as `before` to
     `after`: the last converged stage in the old state and the first one in the new. An end that lies beyond
-    the ramp is open: infinite. `crossed` of `replicates` do leave it."""
+    the ramp is open: infinite. `crossed` of `replicates` do leave it; `lost` are those besides that diverged
+    before: of these nobody knows."""
     loops: pd.DataFrame
     """One row a facet: `verdict`, `reason`, `resolution` (a loop that is narrower may be the time that kicks
     take to grow), `span` (the end of the way up less that of the way down) and `area` (the integral over x
@@ -92,12 +93,14 @@ class Hysteresis(Result):
             ends = ends[ends[name] == loop[name]]
         ways = "; ".join(self._of_end(end) for _, end in ends.iterrows())
         low, high = loop["area_low"], loop["area_high"]
-        area = f"; the area between them is {loop['area']:.3g}"
+        area = f"; the area between them is {loop['area']:.3g}" if np.isfinite(loop["area"]) else ""
         area += f" [{low:.3g}, {high:.3g}]" if np.isfinite(low) else ""
         return f"{start}{loop['verdict']} ({loop['reason']}); {ways}{area}."
 
     def _of_end(self, end: pd.Series[Any]) -> str:
         way = f"on the way {end['way']}"
+        if not end["replicates"]:
+            return f"{way} all diverge before {prose(self.order)} crosses {self.level:g}"
         if not end["crossed"]:
             return f"{way} {prose(self.order)} never crosses {self.level:g}"
         some = f" in {end['crossed']} of {end['replicates']}" if end["crossed"] < end["replicates"] else ""
@@ -111,6 +114,12 @@ class Hysteresis(Result):
         if self.ends["replicates"].min() < FEWEST_REPLICATES:
             warnings.append(
                 f"fewer than {FEWEST_REPLICATES} replicates: the intervals are those of the stages alone"
+            )
+        lost = int(self.ends["lost"].sum())
+        if lost:
+            warnings.append(
+                f"{lost} of {lost + int(self.ends['replicates'].sum())} ways end in divergence before they "
+                "cross the level: they are left out of its end"
             )
         early = int((self.curves["converged"] < 1).sum())
         if early:
@@ -248,27 +257,31 @@ def _end(way: str, legs: list[Leg], level: float, draws: Resamples) -> dict[str,
     beyond = np.inf if way == "up" else -np.inf
     places = [leg.crossing(level) for leg in legs]
     positions = np.array([beyond if place is None else place.position for place in places])
+    sure = np.array([p is not None or leg.known == len(leg.x) for p, leg in zip(places, legs, strict=True)])
     crossed = np.isfinite(positions)
+    count = {"crossed": int(crossed.sum()), "replicates": int(sure.sum()), "lost": int((~sure).sum())}
+    if not sure.any():
+        return {**dict.fromkeys(("position", "low", "high", "before", "after"), np.nan), **count}
     if not crossed.any():
         far = float(np.mean([leg.x[-1] for leg in legs]))
         low, high = (far, np.inf) if way == "up" else (-np.inf, far)
-        return {"position": np.nan, "low": low, "high": high, "before": far, "after": np.nan,
-                "crossed": 0, "replicates": len(legs)}  # fmt: skip
+        return {"position": np.nan, "low": low, "high": high, "before": far, "after": np.nan, **count}
     position = float(positions[crossed].mean())
     before, after = (
         float(np.mean([getattr(place, name) for place in places if place is not None]))
         for name in ("before", "after")
     )
-    if crossed.all():
-        drawn = positions @ draws.weights.T / len(legs)
-        ends = interval(drawn[None], draws, position)
+    if crossed[sure].all():
+        weights = draws.weights[:, sure]
+        with np.errstate(invalid="ignore"):
+            drawn = weights @ positions[sure] / weights.sum(axis=1)
+        ends = interval(drawn[None], draws, position, replicates=int(sure.sum()))
         inner, outer = (float(end[0]) for end in ends)
     else:
         inner, outer = (position, beyond) if way == "up" else (beyond, position)
     return {
         "position": position, "low": float(np.fmin(inner, min(before, after))),
-        "high": float(np.fmax(outer, max(before, after))), "before": before, "after": after,
-        "crossed": int(crossed.sum()), "replicates": len(legs),
+        "high": float(np.fmax(outer, max(before, after))), "before": before, "after": after, **count,
     }  # fmt: skip
 
 
@@ -308,6 +321,9 @@ def _growth_of_kicks(rows: pd.DataFrame, x: str) -> float:
 
 
 def _verdict(up: Mapping[str, Any], down: Mapping[str, Any], resolution: float) -> tuple[LoopVerdict, str]:
+    for way, end in (("up", up), ("down", down)):
+        if not end["replicates"]:
+            return "cannot tell", f"on the way {way} all trials diverge before they cross the level"
     if not up["crossed"] and not down["crossed"]:
         return "no transition", "neither way crosses the level within the ramp"
     if up["low"] - down["high"] > resolution:

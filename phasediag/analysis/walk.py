@@ -33,10 +33,15 @@ class Leg:
     settled: BoolArray
     """Whether each stage converged."""
 
+    @property
+    def known(self) -> int:
+        """For how many stages the order parameter is known: none once the trial has diverged."""
+        finite = np.isfinite(self.value)
+        return len(finite) if finite.all() else int(finite.argmin())
+
     def crossing(self, level: float) -> Crossing | None:
-        """Where the order parameter first crosses a level; None where it stays on the side where it began."""
-        known = np.isfinite(self.value)
-        count = int(known.argmin()) if not known.all() else len(known)
+        """Where the order parameter first crosses a level; None where it does not as far as it is known."""
+        count = self.known
         value = self.value[:count]
         crossed = np.flatnonzero(crosses(value[:-1], value[1:], level)[0])
         if not len(crossed):

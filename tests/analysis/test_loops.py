@@ -109,8 +109,39 @@ def test_what_does_not_change_has_no_transition_and_wrong_order_cannot_be_told()
 def test_a_diverged_stage_ends_a_leg() -> None:
     stages = planted(np.full(3, 1.5), np.full(3, 0.5))
     stages.loc[stages["stage"] > 60, ["status", "alive_count"]] = ["diverged", np.nan]
-    ends = hysteresis(stages, "alive_count").ends.set_index("way")
+    loop = hysteresis(stages, "alive_count")
+    ends = loop.ends.set_index("way")
     assert (ends.loc["up", "crossed"], ends.loc["down", "crossed"]) == (3, 0)
+    assert (ends.loc["up", "lost"], ends.loc["down", "lost"]) == (0, 3)
+
+
+@pytest.mark.parametrize(("since", "way"), [(10, "up"), (35, "down"), (45, "down"), (60, "down")])
+def test_a_way_that_ends_in_divergence_is_no_open_loop(since: int, way: str) -> None:
+    """What had diverged was said never to come back, or never to leave the state in which it began."""
+    stages = planted(np.full(4, 1.51), np.full(4, 0.51))
+    stages.loc[stages["stage"] > since, ["status", "alive_count"]] = ["diverged", np.nan]
+    loop = hysteresis(stages, "alive_count")
+    (row,) = loop.loops.to_dict("records")
+    assert (row["verdict"], row["reason"]) == (
+        "cannot tell", f"on the way {way} all trials diverge before they cross the level"
+    )  # fmt: skip
+    assert "nan" not in loop.summary()
+    assert "end in divergence" in loop.summary()
+    assert isinstance(loop.plot(), Axes)
+
+
+def test_a_trial_that_diverges_is_left_out_of_the_end_that_it_does_not_reach() -> None:
+    rest = planted(np.array([1.45, 1.5, 1.6, 1.5]), np.array([0.45, 0.5, 0.6, 0.5]))
+    one = rest.copy()
+    one.loc[(one["replicate"] == 3) & (one["stage"] > 50), ["status", "alive_count"]] = ["diverged", np.nan]
+    three = rest[rest["replicate"] < 3]
+    lost, without = (
+        hysteresis(rows, "alive_count").ends.set_index("way").loc["down"] for rows in (one, three)
+    )
+    assert (lost["crossed"], lost["replicates"], lost["lost"]) == (3, 3, 1)
+    assert lost["position"] == pytest.approx(without["position"])
+    np.testing.assert_allclose(lost[["low", "high"]].tolist(), without[["low", "high"]].tolist(), atol=0.05)
+    assert hysteresis(one, "alive_count").verdict == "hysteresis"
 
 
 def test_facets_have_loops_of_their_own() -> None:
