@@ -17,6 +17,7 @@ from phasediag.executors.executor import Executor, Staff
 from phasediag.executors.watch import Watch
 from phasediag.grids.grid import Grid
 from phasediag.grids.lot import Lot
+from phasediag.locks import alone
 from phasediag.running import checkpoint
 from phasediag.running.job import Breakdown, Job
 from phasediag.running.software import software
@@ -167,7 +168,6 @@ class _Launch:
             self.runner.run(dispatch, self.job)
 
     def _rehearse(self) -> None:
-        from phasediag.locks import alone
         from phasediag.sweeps.rehearsal import rehearse
 
         for sentence in alone(rehearse)(self.survey):

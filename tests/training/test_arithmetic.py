@@ -69,9 +69,7 @@ def test_what_convolutions_gather(layer: nn.Module, shape: tuple[int, ...], gath
 
 def test_products_of_attention_and_of_any_two_tensors() -> None:
     """Logits of 5 x 7 keys of 3 numbers in two heads, values of 4; then 5 x 4 x 6 products, a row each."""
-    x = {
-        name: torch.ones(SAMPLES, 2, *shape) for name, shape in (("q", (5, 3)), ("k", (7, 3)), ("v", (7, 4)))
-    }
+    queries, keys, values = (torch.ones(SAMPLES, 2, *shape) for shape in ((5, 3), (7, 3), (7, 4)))
     matrix = torch.ones(4, 6)
 
     def run() -> Tensor:
