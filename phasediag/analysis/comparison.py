@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy.special import stdtrit, xlogy
 
-from phasediag.analysis.bootstrap import FEWEST_REPLICATES, Sums
+from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, Sums
 from phasediag.arrays import BoolArray, FloatArray, IntArray
 
 SURE: Final = 0.98
@@ -172,3 +172,25 @@ def jackknifed(values: FloatArray) -> float:
 def reach(folds: int, confidence: float) -> float:
     """How many standard errors an interval of so many folds reaches to either side."""
     return float(stdtrit(folds - 1, (1 + confidence) / 2))
+
+
+def student(values: FloatArray, rounding: float = 1.0) -> tuple[float, float, float]:
+    """The mean of independent values and its 95 % interval, Student's.
+
+    Values that agree are known to no better than what they are rounded to. The interval is NaN with fewer
+    than 3 values, and where values without rounding agree exactly, which tells nothing of their error.
+
+    Parameters
+    ----------
+    rounding
+        The step between values that there can be: 1 of whole numbers, 0 where there is none.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return (float("nan"),) * 3
+    mean = float(values.mean())
+    if len(values) < FEWEST_REPLICATES:
+        return mean, float("nan"), float("nan")
+    variance = max(float(values.var(ddof=1)), ROUNDED * rounding**2)
+    around = reach(len(values), CONFIDENCE) * np.sqrt(variance / len(values))
+    return (mean, mean - around, mean + around) if around > 0 else (mean, float("nan"), float("nan"))

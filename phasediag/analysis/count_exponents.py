@@ -15,11 +15,11 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from phasediag.analysis.bootstrap import FEWEST_REPLICATES
-from phasediag.analysis.comparison import ReplicateMeans
+from phasediag.analysis.comparison import ReplicateMeans, student
 from phasediag.analysis.law_comparison import UNTESTED, LawComparison, compare_laws
 from phasediag.analysis.laws import REFERENCE, law
 from phasediag.analysis.result import Result, plain
-from phasediag.analysis.settled_counts import ENTERS, SettledCounts, student
+from phasediag.analysis.settled_counts import ENTERS, SettledCounts
 from phasediag.analysis.verdict import Claim, SupportVerdict
 from phasediag.arrays import FloatArray
 from phasediag.theory.counting import bound_exponent

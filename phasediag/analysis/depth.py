@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from phasediag.analysis.bootstrap import CONFIDENCE
+from phasediag.analysis.comparison import student
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.result import Result, plain
 from phasediag.errors import AnalysisError
@@ -30,7 +29,8 @@ class DepthProfile(Result):
     means: pd.DataFrame
     """One row a checkpoint and depth: `checkpoint`, `depth`, `heads`, and for `degree_normalized`,
     `rank_share` (rank over width) and `stable_rank` the mean over the heads, with `_low` and `_high`
-    (Student's 95 % interval of the mean over heads, cut where no mean can be; NaN with fewer than 3)."""
+    (Student's 95 % interval of the mean over heads, cut where no mean can be; NaN with fewer than 3, and
+    where all are equal)."""
     spectra: pd.DataFrame
     """One row a distance: `checkpoint`, `depth`, `distance` over the largest of its head."""
 
@@ -112,12 +112,7 @@ def _means(group: pd.DataFrame) -> dict[str, float]:
     values: dict[str, float] = {}
     for column in SHOWN:
         numbers = group[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        numbers = numbers[np.isfinite(numbers)]
-        mean = float(numbers.mean()) if len(numbers) else float("nan")
-        reach = float("nan")
-        if len(numbers) >= 3:
-            error = float(numbers.std(ddof=1)) / np.sqrt(len(numbers))
-            reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(numbers) - 1)) * error
-        low, high = np.clip([mean - reach, mean + reach], 0.0, np.inf if column == "stable_rank" else 1.0)
+        mean, *ends = student(numbers, rounding=0)
+        low, high = np.clip(ends, 0.0, np.inf if column == "stable_rank" else 1.0)
         values |= {column: mean, f"{column}_low": float(low), f"{column}_high": float(high)}
     return values

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.settled_counts import LARGEST_DIFFERENCE, SettledCounts, student
+from phasediag.analysis.comparison import student
+from phasediag.analysis.settled_counts import LARGEST_DIFFERENCE, SettledCounts
 from phasediag.measuring.convergence import SMALL_SHARE
 
 

@@ -14,12 +14,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
-from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
-from phasediag.analysis.comparison import ROUNDED, reach
+from phasediag.analysis.comparison import student
 from phasediag.analysis.frame import need_columns
 from phasediag.analysis.independence import ROOMY
 from phasediag.analysis.result import Result, plain
-from phasediag.arrays import BoolArray, FloatArray
+from phasediag.arrays import BoolArray
 from phasediag.errors import AnalysisError
 from phasediag.measuring.convergence import FEW, SMALL_SHARE
 
@@ -37,28 +36,6 @@ FEW_NEURONS: Final = f"fewer than {FEWEST_NEURONS:g} neurons"
 NO_ROOM: Final = f"a width below {ROOMY:g} times the number"
 LIMITED: Final = "not shown to have width enough"
 ONE_WIDTH: Final = "no layers of half the width"
-
-
-def student(values: FloatArray, rounding: float = 1.0) -> tuple[float, float, float]:
-    """The mean of independent values and its 95 % interval, Student's.
-
-    Values that agree are known to no better than what they are rounded to. The interval is NaN with fewer
-    than 3 values, and where values without rounding agree exactly, which tells nothing of their error.
-
-    Parameters
-    ----------
-    rounding
-        The step between values that there can be: 1 of whole numbers, 0 where there is none.
-    """
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return (float("nan"),) * 3
-    mean = float(values.mean())
-    if len(values) < FEWEST_REPLICATES:
-        return mean, float("nan"), float("nan")
-    variance = max(float(values.var(ddof=1)), ROUNDED * rounding**2)
-    around = reach(len(values), CONFIDENCE) * np.sqrt(variance / len(values))
-    return (mean, mean - around, mean + around) if around > 0 else (mean, float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

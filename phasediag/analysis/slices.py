@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, conditional
+from phasediag.analysis.cells import ROUNDING
 from phasediag.analysis.declared_columns import about
 from phasediag.analysis.frame import converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
@@ -39,8 +40,8 @@ class Slices(Result):
     """What is known of the column that was averaged."""
     means: pd.DataFrame
     """One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
-    interval of the mean, cut where no mean can be; NaN with fewer than 3 values), `trials` (with a
-    value), `unconverged_share`."""
+    interval of the mean, cut where no mean can be; NaN with fewer than 3 values, and where all are equal),
+    `trials` (with a value), `unconverged_share`."""
     condition: str = ""
     """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
@@ -134,7 +135,8 @@ def slices(
     count = table["trials"].to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * table["std"].to_numpy() / np.sqrt(count)
-    half = np.where(count >= FEWEST_REPLICATES, half, np.nan)
+    differ = table["std"].to_numpy() > ROUNDING * np.abs(table["mean"].to_numpy())
+    half = np.where((count >= FEWEST_REPLICATES) & differ, half, np.nan)
     declared = about(trials, order)
     low, high = (np.clip(table["mean"] + side * half, *declared.bounds) for side in (-1, 1))
     table = table.assign(low=low, high=high).reset_index()

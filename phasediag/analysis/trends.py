@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES
-from phasediag.analysis.comparison import reach
+from phasediag.analysis.comparison import student
 from phasediag.analysis.frame import has_status, need_columns, with_formulas
 from phasediag.analysis.labels import prose
 from phasediag.analysis.result import Result, plain
@@ -145,23 +144,6 @@ def rank_correlation(x: FloatArray, y: FloatArray) -> float:
     return float(stats.spearmanr(x, y).statistic)
 
 
-def mean_with_interval(values: FloatArray, grain: float = 0.0) -> tuple[float, float, float]:
-    """A mean over replicates with Student's 95 % interval, NaN with fewer than 3.
-
-    Parameters
-    ----------
-    grain
-        The step in which the values come. Values that agree are uncertain by it all the same: their standard
-        deviation is at least that of a uniform distribution over one step.
-    """
-    mean, number = float(values.mean()), len(values)
-    if number < FEWEST_REPLICATES:
-        return mean, float("nan"), float("nan")
-    scatter = max(float(values.std(ddof=1)), grain / np.sqrt(12))
-    around = float(reach(number, CONFIDENCE) * scatter / np.sqrt(number))
-    return mean, mean - around, mean + around
-
-
 def _judged(frame: pd.DataFrame, x: str, y: str, claim: ClaimedTrend) -> dict[str, Any]:
     """The correlations inside replicates, and what they say of the claim."""
     parts = [
@@ -169,7 +151,7 @@ def _judged(frame: pd.DataFrame, x: str, y: str, claim: ClaimedTrend) -> dict[st
     ]
     each = np.array([rank_correlation(*part) for part in parts])
     constant = sum(bool(np.ptp(own) == 0 or np.ptp(other) == 0) for own, other in parts)
-    mean, low, high = mean_with_interval(each, _step(min(len(own) for own, _ in parts)))
+    mean, low, high = student(each, _step(min(len(own) for own, _ in parts)))
     if constant == len(parts):
         low = high = float("nan")
     sign = 1 if claim == "rises" else -1
@@ -197,7 +179,7 @@ def _means(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     rows = []
     for value, part in frame.groupby(x):
         numbers = part.groupby("replicate")[y].mean().to_numpy(np.float64)
-        mean, low, high = mean_with_interval(numbers)
+        mean, low, high = student(numbers, rounding=0)
         rows.append({"x": x, "value": value, "mean": mean, "low": low, "high": high,
                      "replicates": len(numbers)})  # fmt: skip
     return pd.DataFrame(rows)

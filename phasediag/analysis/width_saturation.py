@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from phasediag.analysis.bootstrap import replicate_codes
+from phasediag.analysis.comparison import student
 from phasediag.analysis.frame import has_status, need_columns, numbers, with_formulas
 from phasediag.analysis.independence import NEGLIGIBLE, fit_independence
 from phasediag.analysis.labels import named, prose
 from phasediag.analysis.result import Result, plain
-from phasediag.analysis.trends import mean_with_interval, unconverged_share
+from phasediag.analysis.trends import unconverged_share
 from phasediag.errors import AnalysisError
 
 _VERDICTS: Final = ("saturates", "grows", "shrinks", "cannot tell")
@@ -122,7 +123,7 @@ def width_saturation(
         rows.append(labels | test)
         for width, group in part.groupby(by):
             per = group.groupby("replicate")[y].mean().to_numpy(dtype=np.float64)
-            mean, low, high = mean_with_interval(per)
+            mean, low, high = student(per, rounding=0)
             means.append(labels | {by: width, "mean": mean, "low": low, "high": high})
     if not rows:
         problem = f"no series has two values of {by} and {y} above zero"

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from phasediag import exact
-from phasediag.analysis.settled_counts import SettledCounts, student
+from phasediag.analysis.comparison import student
+from phasediag.analysis.settled_counts import SettledCounts
 from phasediag.calibration.relu import REACHED
 from phasediag.errors import AnalysisError
 from phasediag.tasks.teacher_student import TeacherStudent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phasediag.analysis.comparison import student
 from phasediag.analysis.saturation import saturation
 from phasediag.analysis.settled_counts import (
     ENTERS,
@@ -15,7 +16,6 @@ from phasediag.analysis.settled_counts import (
     UNSETTLED,
     counted_trials,
     settled_counts,
-    student,
 )
 from phasediag.errors import AnalysisError
 from planted_counts import planted

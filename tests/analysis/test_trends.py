@@ -137,3 +137,11 @@ def test_the_figures_have_plain_numbers_at_their_ticks() -> None:
         texts = [tick.get_text() for axis in axes for tick in axis.get_ticklabels(which="both")]
         assert texts
         assert not [text for text in texts if "$" in text]
+
+
+def test_means_of_replicates_that_agree_exactly_have_no_interval() -> None:
+    """They had one of width zero."""
+    frame = planted(1.0, 0).assign(y=lambda rows: rows["x"])
+    means = rank_trends(frame, "y", {"x": "rises"}).means
+    assert means["mean"].tolist() == means["value"].tolist()
+    assert means[["low", "high"]].isna().all(axis=None)

@@ -76,6 +76,14 @@ def test_slices_leave_out_what_has_no_value_and_state_no_interval_for_two():
     assert table.loc[~few, ["low", "high"]].notna().all(axis=None)
 
 
+def test_values_that_agree_exactly_tell_nothing_of_the_error():
+    """Means of phases without any scatter had intervals of width zero."""
+    frame = replicated(degree_normalized=lambda f: (f["weight_decay"] > 0.02) * 1.0)
+    table = slices(frame, "weight_decay", by="width").means
+    assert set(table["mean"]) == {0.0, 1.0}
+    assert table[["low", "high"]].isna().all(axis=None)
+
+
 def test_intervals_of_shares_end_where_shares_end():
     frame = replicated(degree_normalized=lambda f: (f["replicate"] == 0).astype(float))
     table = slices(frame, "weight_decay", by="width").means

@@ -71,7 +71,8 @@ class Diagram {
     const low = made().fill(NaN), high = made().fill(NaN), share = (part, all) => (all ? part / all : 0);
     for (let at = 0; at < n; at++) {
       if (count[at] < this.head.fewest) continue;
-      if (second[at] <= count[at] * (1e-12 * mean[at]) ** 2) second[at] = 0;
+      // values that agree exactly tell nothing of the error
+      if (second[at] <= count[at] * (1e-12 * mean[at]) ** 2) continue;
       const half = this.head.student[count[at]] * Math.sqrt(second[at] / (count[at] - 1) / count[at]);
       low[at] = Math.max(mean[at] - half, lowest);
       high[at] = Math.min(mean[at] + half, highest);
