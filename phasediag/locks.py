@@ -19,7 +19,7 @@ settings that a user's code may change are there once for all threads."""
 
 
 def alone(act: Callable[_Given, _Gives]) -> Callable[_Given, _Gives]:
-    """Let one thread of this process at a time carry out something that trains."""
+    """Let one thread of this process at a time carry out something that trains, or runs a user's code."""
 
     @wraps(act)
     def acting(*given: _Given.args, **named: _Given.kwargs) -> _Gives:

@@ -30,6 +30,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from phasediag.library_messages import quiet
+from phasediag.locks import alone
 from phasediag.user_code.apart import withstood
 from phasediag.user_code.imports import (
     Roots,
@@ -165,6 +166,7 @@ def _load(path: Path, grid_folder: Path) -> Loaded:
         more = (*more, *sorted(folders))
 
 
+@alone
 def _imported(path: Path, grid_folder: Path, roots: Roots) -> tuple[Loaded, dict[str, Path]]:
     """The file in a package of its own, and the modules below the folders that it imported by other ways."""
     code = reached_from(path, roots)
@@ -227,7 +229,7 @@ def _from_file(name: str, path: Path) -> ModuleType:
 
 def _forget(package: str) -> None:
     """Drop a package whose import failed."""
-    for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+    for name in [n for n in tuple(sys.modules) if n == package or n.startswith(f"{package}.")]:
         del sys.modules[name]
     del _packages[package]
 
@@ -258,7 +260,7 @@ def _apart(folders: Sequence[Path], first: Path) -> Iterator[dict[str, Path]]:
     plain: dict[str, Path] = {}
     hidden = {name: sys.modules.pop(name) for name in _plain(folders)}
     path, unwritten, line = list(sys.path), sys.dont_write_bytecode, sys.argv
-    loaded = {name: module for name, module in sys.modules.items() if not name.startswith(PREFIX)}
+    loaded = {name: module for name, module in tuple(sys.modules.items()) if not name.startswith(PREFIX)}
     sys.path.insert(0, str(first))
     sys.argv = [""]  # a file that parses a command line as it is imported has its defaults, not phasediag's
     sys.dont_write_bytecode = True  # by its bytecode a file that is edited within a second may seem the same
