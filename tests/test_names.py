@@ -62,6 +62,16 @@ def test_a_name_says_what_a_thing_is(folder: str) -> None:
     assert not [place for place, name in names if name in empty]
 
 
+def test_a_name_in_a_script_of_a_page_says_what_a_thing_is() -> None:
+    """Of names alone: what stands in quotation marks or behind // is said to readers."""
+    scripts = sorted((ROOT / "phasediag").rglob("*.js"))
+    assert len(scripts) > 2
+    for path in scripts:
+        code = re.sub(r"//.*|`[^`]*`|\"[^\"\n]*\"", "", path.read_text(encoding="utf-8"))
+        names = {name for name in re.findall(r"[A-Za-z_]\w*", code) if EMPTY & set(words_of(name))}
+        assert not names, path
+
+
 def explained(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """What is said of each module, class, function, attribute and constant, and the line."""
     for node in ast.walk(tree):

@@ -276,10 +276,10 @@ def _boundary(
         code = code * len(levels) + np.array([_first(levels, value) for value in column], dtype=np.int64)
     rows = np.searchsorted(group.levels[-2], table[diagram.y].to_numpy(np.float64))
     arrays: dict[str, npt.NDArray[Any]] = {
-        "found_panel": smallest(code), "found_row": smallest(rows.astype(np.int64)),
+        "boundary_panel": smallest(code), "boundary_row": smallest(rows.astype(np.int64)),
     }  # fmt: skip
     for name in ("position", "low", "high"):
         ends = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            arrays[f"found_{name}"] = np.asarray(diagram.x_scale.forward(ends), dtype=np.float64)
+            arrays[f"boundary_{name}"] = np.asarray(diagram.x_scale.forward(ends), dtype=np.float64)
     return arrays

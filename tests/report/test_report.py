@@ -211,7 +211,7 @@ def test_the_verdict_tells_states_boundary_and_how_sure_it_is():
     trials = planted().assign(status=3 * ["failed"] + 2 * ["diverged"] + 235 * ["ok"])
     recounts = Recounts(frames={"halved": planted(), "doubled": planted()})
     page = report(replace(sweep(trials, 250), recounts=recounts))
-    (verdict,) = re.findall(r'<p class="verdict" id="found">(.*?)</p>', page)
+    (verdict,) = re.findall(r'<p class="verdict" id="verdict">(.*?)</p>', page)
     verdict = re.sub(r"</?strong>", "", verdict)
     assert verdict.startswith(
         "240 of 250 planned trials are recorded: 235 ok, 2 diverged, 3 failed. The boundary degree of "
@@ -228,7 +228,7 @@ def test_the_verdict_knows_that_trials_were_trained_for_longer():
     launches = Launches(sources={}, lengths=[("steps", 1000.0)], factors=[2.0]).plain()
     every.attrs[LAUNCHES] = launches
     page = report(replace(sweep(every[every["steps"] == 2000]), shorter=every))
-    (verdict,) = re.findall(r'<p class="verdict" id="found">(.*?)</p>', page)
+    (verdict,) = re.findall(r'<p class="verdict" id="verdict">(.*?)</p>', page)
     assert re.search(r"[^T] [Ss]table against [\w ,]*the length of training\.", verdict)
     assert "was not tried" not in verdict
 

@@ -93,17 +93,17 @@ class Diagram {
   // Where each row crosses the level: { panel, row, cell, position } on the scale of x.
   crossings(number, { decided }) {
     const { level } = this.head.orders[number], { linked, cell_x, cell_y, cell_panel, x_at } = this.arrays;
-    const found = [];
-    if (level === null) return found;
+    const crossings = [];
+    if (level === null) return crossings;
     for (let cell = 0; cell + 1 < this.cells; cell++) {
       const start = decided[cell], end = decided[cell + 1];
       if (!linked[cell] || Number.isNaN(start) || Number.isNaN(end)) continue;
       if (start < level === end < level) continue;
       const from = x_at[cell_x[cell]], wide = x_at[cell_x[cell + 1]] - from;
       const position = from + (wide * (level - start)) / (end - start);
-      found.push({ panel: cell_panel[cell], row: cell_y[cell], cell, position });
+      crossings.push({ panel: cell_panel[cell], row: cell_y[cell], cell, position });
     }
-    return found;
+    return crossings;
   }
 
   id(trial) {

@@ -190,8 +190,8 @@ class Drawing {
   }
 
   // The 95 % intervals of the analysis, a bar in each row: of its own order parameter and threshold.
-  drawIntervals({ panel, found }) {
-    const bars = found.filter((each) => each.panel === panel && !Number.isNaN(each.low));
+  drawIntervals({ panel, intervals }) {
+    const bars = intervals.filter((each) => each.panel === panel && !Number.isNaN(each.low));
     const ends = ({ low, high }) => [Math.max(low, this.all.x[0]), Math.min(high, this.all.x[1])];
     this.line(bars.map((bar) => {
       const y = this.toY(this.diagram.arrays.y_at[bar.row]), [low, high] = ends(bar);

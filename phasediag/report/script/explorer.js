@@ -198,8 +198,8 @@ class Explorer {
     this.crossings = diagram.crossings(this.number, this.statistics);
     const recorded = moved ? diagram.statistics(this.number, head.recorded) : this.statistics;
     this.range = colourRange(this.order, recorded.mean);
-    this.found = this.number || moved ? [] : Array.from(arrays.found_row, (row, at) => ({
-      row, panel: arrays.found_panel[at], position: arrays.found_position[at], low: arrays.found_low[at], high: arrays.found_high[at],
+    this.intervals = this.number || moved ? [] : Array.from(arrays.boundary_row, (row, at) => ({
+      row, panel: arrays.boundary_panel[at], position: arrays.boundary_position[at], low: arrays.boundary_low[at], high: arrays.boundary_high[at],
     }));
     const factor = head.factors[this.place], cut = head.threshold;
     const parts = cut ? ` = max(${written(cut.absolute * factor)}, ${written(cut.relative * factor)} s)` : "";
@@ -222,8 +222,8 @@ class Explorer {
 
   redraw() {
     if (!this.statistics || !this.canvas.clientWidth) return;
-    const { panel, statistics, range, order, cursor, pinned, box, found } = this;
-    this.drawing.draw({ panel, statistics, range, order, cursor, pinned, box, found });
+    const { panel, statistics, range, order, cursor, pinned, box, intervals } = this;
+    this.drawing.draw({ panel, statistics, range, order, cursor, pinned, box, intervals });
     this.reset.disabled = !this.drawing.zoomed;
     this.colours();
   }
@@ -294,7 +294,7 @@ class Explorer {
   boundary(row) {
     const [x] = this.diagram.head.axes, own = (each) => each.panel === this.panel && each.row === row;
     const value = (at) => written(inverse(x, at));
-    const known = this.found.filter(own), crossed = known.length ? known : this.crossings.filter(own);
+    const known = this.intervals.filter(own), crossed = known.length ? known : this.crossings.filter(own);
     const texts = crossed.map((each) => value(each.position) + (each.low === undefined || Number.isNaN(each.low) ? "" : ` [${value(each.low)}, ${value(each.high)}]`));
     return this.order.level === null ? [] : [["boundary in this row", texts.join("; ") || "none"]];
   }
