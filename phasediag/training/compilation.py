@@ -186,7 +186,10 @@ def _compiler() -> str:
 
 
 def _vectors_known() -> bool:
-    """Whether any C++ compiler knows the processor's vectors; else a trial build finds out, in 4 s."""
+    """Whether torch can be told that the compiler has the processor's vector instructions.
+
+    Every C++ compiler has AVX2 and AVX-512, not every one AMX. Else torch tries a build, which takes 4 s.
+    """
     known = torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
     return known and not torch.cpu.get_capabilities().get("amx_tile")
 
