@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, conditional
+from phasediag.analysis.bootstrap import CONFIDENCE, FEWEST_REPLICATES, conditional, replicate_codes
 from phasediag.analysis.cells import ROUNDING
 from phasediag.analysis.declared_columns import about
-from phasediag.analysis.frame import converged, has_status, need_columns, numbers
+from phasediag.analysis.frame import Groups, converged, has_status, need_columns, numbers
 from phasediag.analysis.labels import prose
 from phasediag.analysis.result import Result, plain
+from phasediag.arrays import FloatArray
 from phasediag.columns import Column
 from phasediag.errors import AnalysisError
 
@@ -40,8 +41,8 @@ class Slices(Result):
     """What is known of the column that was averaged."""
     means: pd.DataFrame
     """One row a value of `by` and x: both under their own names, `mean`, `low`, `high` (Student's 95 %
-    interval of the mean, cut where no mean can be; NaN with fewer than 3 values, and where all are equal),
-    `trials` (with a value), `unconverged_share`."""
+    interval of the mean over replicates, cut where no mean can be; NaN with fewer than 3 of them, and where
+    they agree exactly), `trials` (with a value), `unconverged_share`."""
     condition: str = ""
     """What the intervals are conditional on, in a sentence; empty where on nothing."""
 
@@ -124,19 +125,15 @@ def slices(
                 f"'{by}' has {frame[by].nunique(dropna=False)} values, a figure shows at most {MOST_SLICES} "
                 f"slices; keep the trials of some of them"
             )
+    frame["_replicate"] = replicate_codes(trials, Groups.of(trials, tuple(keys)).cell)
     frame["unconverged"] = ~converged(trials, when_unknown=True)
     kept = frame[has_status(trials, "ok") & np.isfinite(frame["value"])]
     if kept.empty:
         raise AnalysisError(f"no trial that is ok has a finite {order}; choose another column")
     table: pd.DataFrame = kept.groupby(keys, dropna=False).agg(
-        mean=("value", "mean"), std=("value", "std"), trials=("value", "size"),
-        unconverged_share=("unconverged", "mean"),
+        mean=("value", "mean"), trials=("value", "size"), unconverged_share=("unconverged", "mean"),
     )  # fmt: skip
-    count = table["trials"].to_numpy(dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * table["std"].to_numpy() / np.sqrt(count)
-    differ = table["std"].to_numpy() > ROUNDING * np.abs(table["mean"].to_numpy())
-    half = np.where((count >= FEWEST_REPLICATES) & differ, half, np.nan)
+    half = _reach(kept, keys)
     declared = about(trials, order)
     low, high = (np.clip(table["mean"] + side * half, *declared.bounds) for side in (-1, 1))
     table = table.assign(low=low, high=high).reset_index()
@@ -145,3 +142,18 @@ def slices(
     return Slices(
         x=x, order=order, by=by, level=level, declared=declared, means=means, condition=conditional(trials)
     )
+
+
+def _reach(kept: pd.DataFrame, keys: list[str]) -> FloatArray:
+    """How far Student's interval of the mean of each cell reaches to either side, in the order of the cells.
+
+    Replicates are the unit: all trials of one share its seeds, whatever else they differ in.
+    """
+    cells = kept.groupby(keys, dropna=False)
+    of_replicate = kept.groupby([cells.ngroup(), kept["_replicate"]])["value"].mean()
+    units = of_replicate.groupby(level=0).agg(["mean", "std", "size"])
+    mean, std, count = (units[name].to_numpy(dtype=np.float64) for name in ("mean", "std", "size"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * std / np.sqrt(count)
+    known = (count >= FEWEST_REPLICATES) & (std > ROUNDING * np.abs(mean))
+    return np.asarray(np.where(known, half, np.nan), dtype=np.float64)

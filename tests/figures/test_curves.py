@@ -76,6 +76,18 @@ def test_slices_leave_out_what_has_no_value_and_state_no_interval_for_two():
     assert table.loc[~few, ["low", "high"]].notna().all(axis=None)
 
 
+def test_the_unit_of_a_slice_is_the_replicate():
+    """Trials of one replicate, which share its seeds, counted as several where another axis is averaged."""
+    frame = replicated()
+    frame["train_loss"] = np.random.default_rng(1).normal(size=5)[frame["replicate"]] + frame["width"]
+    table = slices(frame, "weight_decay", "train_loss").means
+    means = frame[frame["weight_decay"] == 0.01].groupby("replicate")["train_loss"].mean()
+    low, high = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
+    assert table.loc[0, ["mean", "low", "high", "trials"]].tolist() == pytest.approx(
+        [means.mean(), low, high, 10]
+    )
+
+
 def test_values_that_agree_exactly_tell_nothing_of_the_error():
     """Means of phases without any scatter had intervals of width zero."""
     frame = replicated(degree_normalized=lambda f: (f["weight_decay"] > 0.02) * 1.0)
