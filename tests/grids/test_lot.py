@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray import cloudpickle
 
 from broken_grids import small
 from phasediag.errors import PhasediagError
@@ -156,11 +156,11 @@ def test_packs_are_the_same_whatever_the_blocks(text: str, size: int, workers: i
 @pytest.mark.parametrize("text", GRIDS)
 def test_a_pack_is_sent_by_numbers_and_made_of_the_grid(text: str) -> None:
     grid, conditions = grid_of(text), Conditions(workers=2, compile_mode="off", trials_per_pack=None)
-    there: Expansion = pickle.loads(pickle.dumps(grid.expansion))
+    there: Expansion = cloudpickle.loads(cloudpickle.dumps(grid.expansion))
     for cut in cut_trials(grid.lot(), grid.parameters, Path(), conditions):
         pack = cut.pack()
         assert pack.trials.trial_id.tolist() == pack.source.ids()
-        sent: Pack = pickle.loads(pickle.dumps(pack))
+        sent: Pack = cloudpickle.loads(cloudpickle.dumps(pack))
         assert "trials" not in vars(sent)
         made = sent.made_by(there)
         assert (made.pack_id, made.projection, made.shared) == (pack.pack_id, pack.projection, pack.shared)
@@ -177,7 +177,7 @@ def test_what_a_worker_is_sent_does_not_grow_with_the_grid() -> None:
         lot_of_grid = grid.lot()
         some = lot_of_grid.of(np.arange(0, len(lot_of_grid), len(lot_of_grid) // 2500))
         stock = stocks_of(some, grid.parameters, Path(), conditions)
-        sizes.append(len(pickle.dumps(stock[0].take(CPU))))
+        sizes.append(len(cloudpickle.dumps(stock[0].take(CPU))))
     assert sizes[1] < sizes[0] + 4 * 500
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray import cloudpickle
 
 from phasediag.executors.forecast import Forecast
 from phasediag.grids.grid import Grid
@@ -89,7 +89,11 @@ def test_a_program_is_made_once_for_each_structure_and_the_forecast_sees_the_sam
     packs = packs_of(grid)
     assert any(pack.structure.envelope for pack in packs)
     programs = {
-        id(program_for(pickle.loads(pickle.dumps(pack)).structure, Path(), torch.device("cpu"), False))
+        id(
+            program_for(
+                cloudpickle.loads(cloudpickle.dumps(pack)).structure, Path(), torch.device("cpu"), False
+            )
+        )
         for pack in packs
     }
     forecast = Forecast()
