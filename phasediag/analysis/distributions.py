@@ -20,6 +20,8 @@ from phasediag.errors import AnalysisError
 
 FEWEST: Final = 8
 """Trials of a cell; with fewer it has no distribution."""
+MOST_BINDER: Final = 2 / 3
+"""The Binder cumulant of an m whose square does not fluctuate; no distribution has a larger one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -175,11 +177,11 @@ def distributions(
     made = cells.assign(trials=powers[0].numbers.astype(np.int64), mean=means[0], absolute=means[1],
                         second=means[2])  # fmt: skip
     cumulants = _binder(*means[2:]), _binder(*drawn[2:])
-    for name, value, values in (
-        ("binder", *cumulants),
-        ("susceptibility", weight * _variance(*means[1:3]), weight[:, None] * _variance(*drawn[1:3])),
-    ):
-        low, high = interval(values, draws, value)
+    variances = weight * _variance(*means[1:3]), weight[:, None] * _variance(*drawn[1:3])
+    for name, (value, values), possible in (
+        ("binder", cumulants, (-np.inf, MOST_BINDER)), ("susceptibility", variances, (0, np.inf)),
+    ):  # fmt: skip
+        low, high = np.clip(interval(values, draws, value), *possible)
         made = made.assign(**{name: value, f"{name}_low": low, f"{name}_high": high})
     return Distributions(
         x=x, order=order, size=size, moments=made, replicates=powers[0].replicates, left_out=given - len(m),

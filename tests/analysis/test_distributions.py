@@ -150,3 +150,15 @@ def test_the_figure_spaces_x_as_it_was_run_and_writes_its_legend_off_the_curves(
     assert not any(panel.get_legend() for panel in panels)
     bottom = legend.get_window_extent().y0
     assert all(panel.get_window_extent().y1 <= bottom for panel in panels)
+
+
+def test_intervals_hold_only_what_can_be():
+    """Few replicates, one of which lies far off: estimate and reach went below 0, and above 2/3."""
+    rng = np.random.default_rng(0)
+    spread = np.repeat([0.01, 0.01, 0.01, 3.0], 6)
+    rows = {"decay": 0.1, "width": 8, "replicate": np.repeat(range(4), 6), "status": "ok", "converged": True}
+    values = {"skewed": rng.normal(0, spread), "sharp": 1 + rng.normal(0, spread / 6)}
+    for name, m in values.items():
+        made = distributions(pd.DataFrame(rows | {"m": m}), "decay", "m", "width").moments.iloc[0]
+        assert 0 <= made["susceptibility_low"] <= made["susceptibility"] <= made["susceptibility_high"], name
+        assert made["binder_low"] <= made["binder"] <= made["binder_high"] <= 2 / 3, name
