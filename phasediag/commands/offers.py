@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +58,17 @@ class ColumnArgument(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """The columns that begin so."""
         return columns(incomplete)
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str | None:
+        """The axes of the sweep that is named, where it can be read."""
+        from phasediag.analysis.axes import axes_of
+        from phasediag.analysis.frames import load_trials
+
+        sweep = None if ctx is None else ctx.params.get("sweep_path")
+        names: list[str] = []
+        with suppress(PhasediagError, OSError):
+            names = list(axes_of(load_trials(sweep))) if isinstance(sweep, str) else []
+        return f"{sweep} has the axes {', '.join(names)}" if names else None
 
 
 class ConditionType(click.types.StringParamType):

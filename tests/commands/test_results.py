@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -181,3 +182,12 @@ def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(distribution, ["sweep", *arguments], catch_exceptions=False)
     assert "the Binder cumulants of width 16 and 64 cross" in result.stderr
     assert result.stdout.strip() == str(drawing)
+
+
+@pytest.mark.usefixtures("sweep")
+@pytest.mark.parametrize("command", [diagram, scaling, distribution])
+def test_who_names_no_column_is_told_the_axes(command: click.Command) -> None:
+    result = CliRunner().invoke(command, ["sweep"])
+    assert result.exit_code == 2
+    axes = "weight_decay, lr_over_batch, width, init_scale"
+    assert f"Missing option '--x'. sweep has the axes {axes}" in result.output
