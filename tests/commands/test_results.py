@@ -189,5 +189,5 @@ def test_the_distribution_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_who_names_no_column_is_told_the_axes(command: click.Command) -> None:
     result = CliRunner().invoke(command, ["sweep"])
     assert result.exit_code == 2
-    axes = "weight_decay, lr_over_batch, width, init_scale"
+    axes = "weight_decay, lr_over_batch, init_scale, width"
     assert f"Missing option '--x'. sweep has the axes {axes}" in result.output
