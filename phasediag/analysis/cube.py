@@ -112,8 +112,9 @@ def plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_bool_dtype(column):
         return column.astype("Float64").astype(np.float64)
     if pd.api.types.is_numeric_dtype(column):
-        kind = np.float64 if column.isna().any() or pd.api.types.is_float_dtype(column) else np.int64
-        return pd.Series(column.to_numpy(dtype=kind, na_value=np.nan), index=column.index)
+        if column.isna().any() or pd.api.types.is_float_dtype(column):
+            return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+        return pd.Series(column.to_numpy(dtype=np.int64), index=column.index)
     texts = [_text(value) for value in column.tolist()]
     return pd.Series(texts, index=column.index, dtype=object)
 

@@ -135,7 +135,7 @@ def _shortest(value: Any, kind: pa.DataType) -> Any:
 
 
 def _encoded(column: Any, line: int) -> RawColumn:
-    if pa.types.is_nested(column.type):
+    if pa.types.is_nested(column.type) or pa.types.is_float16(column.type):  # neither has a dictionary
         values = column.to_pylist()
         index: dict[str, int] = {}
         codes = np.array([index.setdefault(repr(value), len(index)) for value in values], dtype=np.int64)

@@ -43,6 +43,9 @@ def blaming(owner: Component, doing: str) -> Iterator[None]:
         ) from error
 
 
+CHECKPOINTED: Final = "; leave torch.utils.checkpoint out: a pack needs no less memory by it"
+
+
 def advice(error: Exception) -> str:
     """What to do about some errors of torch's, whose own words do not say it."""
     text = str(error)
@@ -50,7 +53,8 @@ def advice(error: Exception) -> str:
         ("data-dependent control flow", "; write the branch with torch.where"),
         (".item() on a Tensor", "; keep it a tensor"),
         ("Batching rule not implemented", "; write it by other operators of torch, which vmap knows"),
-        ("saved tensor hooks", "; leave torch.utils.checkpoint out: a pack needs no less memory by it"),
+        ("saved tensor hooks", CHECKPOINTED),
+        ("_NoopSaveInputs", CHECKPOINTED),
         (
             "setup_context",
             "; there, leave ctx out of forward, and write generate_vmap_rule = True in the class (a full "
