@@ -47,14 +47,8 @@ diagram
 )
 
 
-OF_OLD_MATPLOTLIB = ",".join(
-    f"ignore::DeprecationWarning:matplotlib.{module}" for module in ("_fontconfig_pattern", "_mathtext")
-)
-"""Matplotlib 3.10 calls functions by names that newer releases of pyparsing deprecate."""
-
-
 def test_a_notebook_of_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONWARNINGS", f"default,{OF_OLD_MATPLOTLIB}")
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
     monkeypatch.delenv("MPLBACKEND", raising=False)
     notebook: Any = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
