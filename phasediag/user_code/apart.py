@@ -14,7 +14,6 @@ import pickle
 import re
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -32,8 +31,8 @@ _Made = TypeVar("_Made")
 TICK_S: Final = 0.1
 """Between two glances whether the child is there at all, while it says nothing."""
 STUCK_S: Final = 20.0
-"""Without any use of a processor, after which a child is taken to wait for a lock that another thread held as
-it was forked, such as that of a module that is being imported."""
+"""Without any use of a processor, after which a child is taken to wait for ever: for a lock that another
+thread held as it was forked, such as that of a module that is being imported. The look is taken here then."""
 _OF_FORK: Final = ("fork-based multiprocessing", "forked subprocess", "CUDA error: initialization error")
 """In what torch says where a child asks for a GPU, or for threads, that its parent has begun to use."""
 _FRAME: Final = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -138,7 +137,6 @@ class _Child:
         alive, self.alive = os.pipe()
         self.answers, answers = Pipe(duplex=False)
         self.code: int | None = None
-        self.threaded = threading.active_count() > 1
         self.used, self.since = 0.0, time.monotonic()
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError, OSError, ValueError):
@@ -192,8 +190,8 @@ class _Child:
         while not self.answers.poll(TICK_S):
             if self._ended() and not self.answers.poll(0):
                 return True
-            if self.threaded and self._still() > STUCK_S:
-                raise UnforkedError("it waits for what a thread of its parent held")
+            if self._still() > STUCK_S:
+                raise UnforkedError("it waits, perhaps for what a thread of its parent held")
         return False
 
     def _still(self) -> float:

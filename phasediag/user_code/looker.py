@@ -86,6 +86,8 @@ class Looker:
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(1)
         faulthandler.enable(file=self.fatal, all_threads=False)
+        for name in ("dump_traceback_later", "cancel_dump_traceback_later"):  # wait for the parent's thread
+            setattr(faulthandler, name, lambda *given, **named: None)
         sys.addaudithook(self._audit)
         os._exit = self._exit
         threading.Thread(target=self._end_with_parent, daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import threading
@@ -81,8 +82,7 @@ def test_a_lock_of_another_thread_is_free_in_the_child(lock: Any, look: Callable
 def test_a_look_that_waits_for_another_thread_is_taken_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the child of a process with threads waits for, such as a module that one of them imports."""
     monkeypatch.setattr(looks, "STUCK_S", 0.3)
-    lock, here, over = threading.Lock(), os.getpid(), threading.Event()
-    threading.Thread(target=over.wait, daemon=True).start()
+    lock, here = threading.Lock(), os.getpid()
 
     def look() -> int:
         if os.getpid() != here:
@@ -92,7 +92,21 @@ def test_a_look_that_waits_for_another_thread_is_taken_here(monkeypatch: pytest.
 
     with lock:
         assert apart(look) == here
-    over.set()
+
+
+@pytest.mark.timeout(60)
+def test_a_timer_of_faulthandler_is_the_parents() -> None:
+    """A file that sets one when it is imported was waited for without end, once this process had it."""
+
+    def look() -> int:
+        faulthandler.dump_traceback_later(3600)
+        return os.getpid()
+
+    faulthandler.dump_traceback_later(3600)
+    try:
+        assert apart(look) != os.getpid()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def launched(folder: Path, storage: str, compile: str) -> pd.DataFrame:
