@@ -12,9 +12,10 @@ from safetensors.numpy import load_file
 
 import phasediag
 from phasediag.grids.grid import read_grid
+from phasediag.sweeps.reach import completed
 from phasediag.sweeps.rerun import rerun
 from zoo import plain_loop
-from zoo.catalogue import NETWORKS, Animal
+from zoo.catalogue import NETWORKS, TASK_VALUES, TASKS, Animal
 from zoo.claims import SLOW_WORDS, assert_as_claimed, assert_of_use, in_files
 from zoo.comparison import (
     PLAIN_STEPS,
@@ -30,6 +31,9 @@ from zoo.comparison import (
 from zoo.table import NETWORK_FILES
 
 TRAINED = [animal for animal in NETWORKS if animal.refused is False]
+ALIKE = [
+    animal for animal in TASKS if animal.refused is False and animal.name.partition(":")[2] not in TASK_VALUES
+]
 ODD = (
     "Permuted", "PlainTensors", "FourierFeatures", "Temperature", "WeightNormed", "RandomFeatures",
     "FixedSizes", "PartlyFrozen", "TiedLayers", "FromBeside", "MaskedAttention", "ListOfWidths",
@@ -44,7 +48,7 @@ pytestmark = [
 def assert_rows_are_of_plain_loops(path: Path, storage: Path, **options: Any) -> None:
     """Launch a grid; every row has the losses of a plain loop."""
     outcome = phasediag.launch(path, str(storage), **options)
-    grid = read_grid(path)
+    grid = completed(read_grid(path))
     trials = grid.trials()
     assert (outcome.exit_code, outcome.status.ok) == (0, len(trials)), outcome.first_error
     rows = phasediag.load_trials(str(storage / grid.name)).set_index("trial_id")
@@ -89,6 +93,20 @@ def test_widths_that_may_share_a_program(animal: Animal, folder: Path, tmp_path:
 @pytest.mark.parametrize("compile", ["off", "on"])
 def test_all_networks_in_one_launch(executor: str, compile: str, folder: Path, tmp_path: Path) -> None:
     path = company(folder, TRAINED)
+    assert_rows_are_of_plain_loops(path, tmp_path, executor=executor, compile=compile)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("noisy", [True, False], ids=["noisy", "plain"])
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize("compile", ["off", "on"])
+def test_all_tasks_in_one_launch(
+    executor: str, compile: str, noisy: bool, folder: Path, tmp_path: Path
+) -> None:
+    """Those that need no values of their own; they differ in sizes, losses, classes and noise."""
+    alike = [animal for animal in ALIKE if ("label_noise" in animal.fixed) == noisy]
+    path = grid_file(folder, alike, axes_of(alike[0]), **PLAIN_STEPS)
     assert_rows_are_of_plain_loops(path, tmp_path, executor=executor, compile=compile)
 
 
