@@ -190,21 +190,21 @@ class _Child:
         while not self.answers.poll(TICK_S):
             if self._ended() and not self.answers.poll(0):
                 return True
-            if self._still() > STUCK_S:
+            if self._stuck():
                 raise UnforkedError("it waits, perhaps for what a thread of its parent held")
         return False
 
-    def _still(self) -> float:
-        """Seconds for which neither it nor what it has begun has used a processor."""
+    def _stuck(self) -> bool:
+        """Whether for `STUCK_S` it has used no processor, and no process that it began is there."""
         import psutil
 
         now = time.monotonic()
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
             used = sum(process.cpu_times()[:2])
-            if used != self.used or process.children():
+            if used != self.used or (now - self.since > STUCK_S and process.children()):
                 self.used, self.since = used, now
-        return now - self.since
+        return now - self.since > STUCK_S
 
     def _ended(self, *, wait: bool = False) -> bool:
         if self.code is None:
