@@ -68,10 +68,7 @@ def habits_of(module: nn.Module, inputs: int, dtype: torch.dtype, attributes: Se
     random = chance.drawn > 0
     with torch.random.fork_rng(devices=[]), chance, holding(module, own):
         native, arithmetic = _natively(module, taken[0]), None
-        with (
-            torch.no_grad(),
-            suppress(Exception),
-        ):  # of a further pass: the dry step tells
+        with torch.no_grad(), suppress(Exception):  # the dry step tells
             arithmetic = arithmetic_of(lambda: module(taken[0]), SAMPLES)
     return Habits(state=changed, random=random, native=native, arithmetic=arithmetic)
 
